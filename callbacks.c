@@ -1,0 +1,282 @@
+//go:build cgo
+
+/* The library's callbacks on their way to Go.
+ *
+ * To add one: (1) its bit and its Go end in include/callbacks.h, (2) a
+ * trampoline here with the library's exact type, (3) a line in
+ * gomosq_callbacks_install, (4) the Go end in callbacks_export.go, (5) the
+ * setter in callbacks.go.
+ *
+ * A trampoline leaves errno as it found it: the library decides by errno
+ * whether to reconnect. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "callbacks.h"
+#include "properties.h"
+
+__thread struct gomosq_thread gomosq_thread;
+
+unsigned gomosq_inside(struct gomosq_client *client)
+{
+	struct gomosq_frame *f;
+	unsigned events = 0;
+
+	for(f = gomosq_thread.frames; f; f = f->outer){
+		if(f->client == client) events |= (unsigned)f->event;
+	}
+	return events;
+}
+
+/* Children of os/exec must not keep the broker's connection open. */
+void gomosq_cloexec(int fd)
+{
+	int saved = errno;
+	int flags;
+
+	if(fd >= 0){
+		flags = fcntl(fd, F_GETFD);
+		if(flags >= 0 && !(flags & FD_CLOEXEC)) fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+	}
+	errno = saved;
+}
+
+/* Ends the connection under a loop that runs on another thread. The number is
+ * looked at twice, a moment apart: one that is being closed and given to
+ * somebody else at this instant must not be hit. */
+void gomosq_cut(struct mosquitto *mosq)
+{
+	struct timespec moment = {0, 1000000};
+	struct stat before, after;
+	int fd = mosquitto_socket(mosq);
+
+	if(fd < 0 || fstat(fd, &before) || !S_ISSOCK(before.st_mode)) return;
+	nanosleep(&moment, NULL);
+	if(mosquitto_socket(mosq) != fd || fstat(fd, &after) || before.st_ino != after.st_ino) return;
+	shutdown(fd, SHUT_RDWR);
+}
+
+/* After a panic the loop has to come back to Go, whichever loop it is. */
+static void end_loop(struct gomosq_frame *f)
+{
+	struct mosquitto *mosq = f->client->mosq;
+	int fd = mosquitto_socket(mosq);
+
+	if(gomosq_thread.entered != GOMOSQ_IN_LOOP) return;
+	if(fd >= 0) shutdown(fd, SHUT_RDWR); /* nothing more goes out: the broker keeps what was not acknowledged */
+	if(f->event != GOMOSQ_LOG) mosquitto_disconnect(mosq);
+}
+
+/* Returns whether Go wants to hear of the event. */
+static bool enter(struct gomosq_frame *f, void *obj, int event)
+{
+	struct gomosq_client *client = obj;
+
+	f->client = client;
+	f->event = event;
+	f->saved_errno = errno;
+	f->outer = gomosq_thread.frames;
+	gomosq_thread.frames = f;
+	if(gomosq_thread.entered == GOMOSQ_OUTSIDE && !__atomic_load_n(&client->thread_known, __ATOMIC_ACQUIRE)){
+		client->thread = pthread_self();
+		__atomic_store_n(&client->thread_known, 1, __ATOMIC_RELEASE);
+	}
+	if(gomosq_thread.panicked){
+		end_loop(f);
+		return false;
+	}
+	return __atomic_load_n(&client->interest, __ATOMIC_RELAXED) & (uint32_t)event;
+}
+
+static void leave(struct gomosq_frame *f)
+{
+	gomosq_thread.frames = f->outer;
+	errno = f->saved_errno;
+}
+
+/* Takes over what a Go end returned. */
+static void relay(struct gomosq_frame *f, int ticket)
+{
+	if(ticket == 0) return;
+	if(gomosq_thread.entered == GOMOSQ_OUTSIDE) gomosqGoCrash(ticket); /* no Go frame to raise it in */
+	gomosq_thread.panicked = ticket;
+	end_loop(f);
+}
+
+static void on_connect(struct mosquitto *mosq, void *obj, int rc, int flags, const mosquitto_property *props)
+{
+	struct gomosq_frame f;
+	struct gomosq_flat flat;
+
+	gomosq_cloexec(mosquitto_socket(mosq)); /* a reconnect by the library's own loop */
+	if(enter(&f, obj, GOMOSQ_CONNECT)){
+		gomosq_flatten(&flat, props);
+		relay(&f, gomosqGoConnect(f.client->id, rc, flags, flat.items, flat.count));
+		gomosq_flat_release(&flat);
+	}
+	leave(&f);
+}
+
+static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosquitto_property *props)
+{
+	struct gomosq_frame f;
+	struct gomosq_flat flat;
+
+	(void)mosq;
+	if(enter(&f, obj, GOMOSQ_DISCONNECT)){
+		gomosq_flatten(&flat, props);
+		relay(&f, gomosqGoDisconnect(f.client->id, rc, f.saved_errno, flat.items, flat.count));
+		gomosq_flat_release(&flat);
+	}
+	leave(&f);
+}
+
+static void on_publish(struct mosquitto *mosq, void *obj, int mid, int reason, const mosquitto_property *props)
+{
+	struct gomosq_frame f;
+	struct gomosq_flat flat;
+
+	(void)mosq;
+	if(enter(&f, obj, GOMOSQ_PUBLISH)){
+		gomosq_flatten(&flat, props);
+		relay(&f, gomosqGoPublish(f.client->id, mid, reason, flat.items, flat.count));
+		gomosq_flat_release(&flat);
+	}
+	leave(&f);
+}
+
+static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto_message *message, const mosquitto_property *props)
+{
+	struct gomosq_frame f;
+	struct gomosq_flat flat;
+
+	(void)mosq;
+	if(enter(&f, obj, GOMOSQ_MESSAGE)){
+		gomosq_flatten(&flat, props);
+		relay(&f, gomosqGoMessage(f.client->id, (struct mosquitto_message *)message, message->topic ? strlen(message->topic) : 0, flat.items, flat.count));
+		gomosq_flat_release(&flat);
+	}
+	leave(&f);
+}
+
+static void on_subscribe(struct mosquitto *mosq, void *obj, int mid, int n, const int *granted, const mosquitto_property *props)
+{
+	struct gomosq_frame f;
+	struct gomosq_flat flat;
+
+	(void)mosq;
+	if(enter(&f, obj, GOMOSQ_SUBSCRIBE)){
+		gomosq_flatten(&flat, props);
+		relay(&f, gomosqGoSubscribe(f.client->id, mid, n, (int *)granted, flat.items, flat.count));
+		gomosq_flat_release(&flat);
+	}
+	leave(&f);
+}
+
+static void unsubscribed(void *obj, int mid, int n, const int *codes, const mosquitto_property *props)
+{
+	struct gomosq_frame f;
+	struct gomosq_flat flat;
+
+	if(enter(&f, obj, GOMOSQ_UNSUBSCRIBE)){
+		gomosq_flatten(&flat, props);
+		relay(&f, gomosqGoUnsubscribe(f.client->id, mid, n, (int *)codes, flat.items, flat.count));
+		gomosq_flat_release(&flat);
+	}
+	leave(&f);
+}
+
+#if GOMOSQ_21
+static void on_unsubscribe(struct mosquitto *mosq, void *obj, int mid, int n, const int *codes, const mosquitto_property *props)
+{
+	(void)mosq;
+	unsubscribed(obj, mid, n, codes, props);
+}
+
+static void on_pre_connect(struct mosquitto *mosq, void *obj)
+{
+	struct gomosq_frame f;
+
+	(void)mosq;
+	if(enter(&f, obj, GOMOSQ_PRE_CONNECT)) relay(&f, gomosqGoPreConnect(f.client->id));
+	leave(&f);
+}
+
+static int on_ext_auth(struct mosquitto *mosq, void *obj, const char *method, uint16_t len, const void *data, const mosquitto_property *props)
+{
+	struct gomosq_frame f;
+	struct gomosq_flat flat;
+	int rc = MOSQ_ERR_AUTH; /* as the library answers an AUTH nobody listens to */
+
+	(void)mosq;
+	if(enter(&f, obj, GOMOSQ_EXT_AUTH)){
+		gomosq_flatten(&flat, props);
+		relay(&f, gomosqGoExtAuth(f.client->id, (char *)method, len, (void *)data, flat.items, flat.count, &rc));
+		gomosq_flat_release(&flat);
+	}
+	leave(&f);
+	return rc;
+}
+#else
+static void on_unsubscribe(struct mosquitto *mosq, void *obj, int mid, const mosquitto_property *props)
+{
+	(void)mosq;
+	unsubscribed(obj, mid, 0, NULL, props);
+}
+#endif
+
+static void on_log(struct mosquitto *mosq, void *obj, int level, const char *text)
+{
+	struct gomosq_frame f;
+
+	(void)mosq;
+	if(enter(&f, obj, GOMOSQ_LOG)){
+		if(__atomic_load_n(&f.client->log_levels, __ATOMIC_RELAXED) & (uint32_t)level){
+			relay(&f, gomosqGoLog(f.client->id, level, (char *)text));
+		}
+	}
+	leave(&f);
+}
+
+/* OpenSSL asks for the key's password. userdata is the library's client. With
+ * no listener the answer is a failure: OpenSSL must not ask on the terminal. */
+int gomosq_password(char *buf, int size, int rwflag, void *userdata)
+{
+	struct gomosq_frame f;
+	int written = 0;
+
+	if(enter(&f, mosquitto_userdata(userdata), GOMOSQ_PASSWORD)){
+		relay(&f, gomosqGoPassword(f.client->id, buf, size, rwflag, &written));
+	}
+	leave(&f);
+	return written;
+}
+
+/* The v5 form of each callback fires for every protocol version. */
+void gomosq_callbacks_install(struct gomosq_client *client)
+{
+	struct mosquitto *mosq = client->mosq;
+
+	mosquitto_connect_v5_callback_set(mosq, on_connect);
+	mosquitto_disconnect_v5_callback_set(mosq, on_disconnect);
+	mosquitto_publish_v5_callback_set(mosq, on_publish);
+	mosquitto_message_v5_callback_set(mosq, on_message);
+	mosquitto_subscribe_v5_callback_set(mosq, on_subscribe);
+#if GOMOSQ_21
+	mosquitto_unsubscribe2_v5_callback_set(mosq, on_unsubscribe);
+	mosquitto_pre_connect_callback_set(mosq, on_pre_connect);
+	mosquitto_ext_auth_callback_set(mosq, on_ext_auth);
+#else
+	mosquitto_unsubscribe_v5_callback_set(mosq, on_unsubscribe);
+#endif
+}
+
+/* Apart from the others: with it the library formats a line for every packet. */
+void gomosq_log_install(struct gomosq_client *client, bool on)
+{
+	mosquitto_log_callback_set(client->mosq, on ? on_log : NULL);
+}

@@ -1,0 +1,185 @@
+//go:build cgo
+
+package mosquitto
+
+// The Go ends of the library's callbacks, called by callbacks.c. Each looks
+// its client and closure up, copies what C lends, and calls the closure under
+// a guard: a panic must not unwind through C. Nothing here blocks.
+
+/*
+#include "callbacks.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"unsafe"
+)
+
+// guarded runs f, and returns 0 or the ticket of its panic.
+func guarded(f func()) (ticket C.int) {
+	defer func() {
+		if r := recover(); r != nil {
+			ticket = C.int(keepPanic(r))
+		}
+	}()
+	f()
+	return 0
+}
+
+// listening finds the client and its closure; ok is false when nobody listens
+// any more. After Close no closure starts.
+func listening[F any](id C.uintptr_t, of func(*listeners) *listener[F]) (c *Client, f F, ok bool) {
+	c = lookupHandle(uintptr(id))
+	if c == nil || c.gate.closed() {
+		return nil, f, false
+	}
+	f, ok = of(&c.listeners).get()
+	return c, f, ok
+}
+
+//export gomosqGoConnect
+func gomosqGoConnect(id C.uintptr_t, rc, flags C.int, props *C.struct_gomosq_property, count C.int) C.int {
+	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, Connack)] { return &l.connect })
+	if !ok {
+		return 0
+	}
+	ack := Connack{ConnackCode(rc), flags&1 != 0, goProperties(props, count)}
+	return guarded(func() { f(c, ack) })
+}
+
+//export gomosqGoDisconnect
+func gomosqGoDisconnect(id C.uintptr_t, rc, errno C.int, props *C.struct_gomosq_property, count C.int) C.int {
+	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, Disconnection)] { return &l.disconnect })
+	if !ok {
+		return 0
+	}
+	d := Disconnection{Code: int(rc), Err: disconnectError(int(rc), int(errno)), Properties: goProperties(props, count)}
+	c.wanted.Store(rc == 0)
+	defer c.wanted.Store(false)
+	return guarded(func() { f(c, d) })
+}
+
+func disconnectError(rc, errno int) error {
+	if code := ReasonCode(rc); code.Failed() {
+		return code.Err()
+	}
+	return libError("disconnect", result{rc: rc, errno: errno})
+}
+
+//export gomosqGoPublish
+func gomosqGoPublish(id C.uintptr_t, mid, reason C.int, props *C.struct_gomosq_property, count C.int) C.int {
+	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, int, ReasonCode, Properties)] { return &l.publish })
+	if !ok {
+		return 0
+	}
+	p := goProperties(props, count)
+	return guarded(func() { f(c, int(mid), ReasonCode(reason), p) })
+}
+
+//export gomosqGoMessage
+func gomosqGoMessage(id C.uintptr_t, message *C.struct_mosquitto_message, topicLen C.size_t, props *C.struct_gomosq_property, count C.int) C.int {
+	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, Message)] { return &l.message })
+	if !ok {
+		return 0
+	}
+	return deliver(c, f, message, topicLen, props, count)
+}
+
+// deliver is guarded for messages: without a closure of its own, which would
+// be a second allocation.
+func deliver(c *Client, f func(*Client, Message), message *C.struct_mosquitto_message, topicLen C.size_t, props *C.struct_gomosq_property, count C.int) (ticket C.int) {
+	defer func() {
+		if r := recover(); r != nil {
+			ticket = C.int(keepPanic(r))
+		}
+	}()
+	m := goMessage(message, topicLen)
+	m.Properties = goProperties(props, count)
+	f(c, m)
+	return 0
+}
+
+//export gomosqGoSubscribe
+func gomosqGoSubscribe(id C.uintptr_t, mid, n C.int, granted *C.int, props *C.struct_gomosq_property, count C.int) C.int {
+	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, int, []ReasonCode, Properties)] { return &l.subscribe })
+	if !ok {
+		return 0
+	}
+	codes, p := goReasonCodes(granted, n), goProperties(props, count)
+	return guarded(func() { f(c, int(mid), codes, p) })
+}
+
+//export gomosqGoUnsubscribe
+func gomosqGoUnsubscribe(id C.uintptr_t, mid, n C.int, codes *C.int, props *C.struct_gomosq_property, count C.int) C.int {
+	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, int, []ReasonCode, Properties)] { return &l.unsubscribe })
+	if !ok {
+		return 0
+	}
+	list, p := goReasonCodes(codes, n), goProperties(props, count)
+	return guarded(func() { f(c, int(mid), list, p) })
+}
+
+//export gomosqGoLog
+func gomosqGoLog(id C.uintptr_t, level C.int, text *C.char) C.int {
+	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, LogLevel, string)] { return &l.log })
+	if !ok {
+		return 0
+	}
+	line := C.GoString(text)
+	return guarded(func() { f(c, LogLevel(uint32(level)), line) })
+}
+
+//export gomosqGoPreConnect
+func gomosqGoPreConnect(id C.uintptr_t) C.int {
+	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client)] { return &l.preConnect })
+	if !ok {
+		return 0
+	}
+	return guarded(func() { f(c) })
+}
+
+//export gomosqGoExtAuth
+func gomosqGoExtAuth(id C.uintptr_t, method *C.char, n C.int, data unsafe.Pointer, props *C.struct_gomosq_property, count C.int, rc *C.int) C.int {
+	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, string, []byte, Properties) error] { return &l.extAuth })
+	if !ok {
+		return 0
+	}
+	name, bytes, p := C.GoString(method), C.GoBytes(data, n), goProperties(props, count)
+	return guarded(func() { *rc = C.int(extAuthCode(f(c, name, bytes, p))) })
+}
+
+func extAuthCode(err error) Error {
+	var code Error
+	switch {
+	case err == nil:
+		return cSuccess
+	case errors.As(err, &code) && code > cSuccess:
+		return code
+	}
+	return ErrAuth
+}
+
+//export gomosqGoPassword
+func gomosqGoPassword(id C.uintptr_t, buf *C.char, size, _ C.int, written *C.int) C.int {
+	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client) (string, error)] { return &l.password })
+	if !ok {
+		return 0
+	}
+	return guarded(func() {
+		password, err := f(c)
+		if err == nil && len(password) <= int(size) {
+			*written = C.int(copy(unsafe.Slice((*byte)(unsafe.Pointer(buf)), int(size)), password))
+		}
+	})
+}
+
+// gomosqGoCrash ends the program: a panic on the library's own thread has no Go
+// frame to be raised in.
+//
+//export gomosqGoCrash
+func gomosqGoCrash(ticket C.int) {
+	e := takePanic(int32(ticket))
+	go panic(e) // on a stack of its own: nothing can recover it
+	select {}
+}

@@ -1,0 +1,309 @@
+//go:build cgo
+
+package mosquitto
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Error is one of the library's MOSQ_ERR_ codes. Success is the nil error.
+// Use [errors.Is] with the constants: methods return an [*OpError] around it.
+type Error int
+
+// The library's codes. Their numbers are those of the header that the program
+// was compiled with; some moved in 2.1. Codes from 128 on have no meaning
+// before 2.1.
+const (
+	ErrQuotaExceeded               Error = cErrQuotaExceeded
+	ErrAuthDelayed                 Error = cErrAuthDelayed
+	ErrAuthContinue                Error = cErrAuthContinue
+	ErrNoSubscribers               Error = cErrNoSubscribers
+	ErrSubExists                   Error = cErrSubExists
+	ErrConnPending                 Error = cErrConnPending
+	ErrNoMem                       Error = cErrNoMem
+	ErrProtocol                    Error = cErrProtocol
+	ErrInval                       Error = cErrInval
+	ErrNoConn                      Error = cErrNoConn
+	ErrConnRefused                 Error = cErrConnRefused
+	ErrNotFound                    Error = cErrNotFound
+	ErrConnLost                    Error = cErrConnLost
+	ErrTLS                         Error = cErrTLS
+	ErrPayloadSize                 Error = cErrPayloadSize
+	ErrNotSupported                Error = cErrNotSupported
+	ErrAuth                        Error = cErrAuth
+	ErrACLDenied                   Error = cErrACLDenied
+	ErrUnknown                     Error = cErrUnknown
+	ErrErrno                       Error = cErrErrno
+	ErrEAI                         Error = cErrEAI
+	ErrProxy                       Error = cErrProxy
+	ErrPluginDefer                 Error = cErrPluginDefer
+	ErrMalformedUTF8               Error = cErrMalformedUTF8
+	ErrKeepalive                   Error = cErrKeepalive
+	ErrLookup                      Error = cErrLookup
+	ErrMalformedPacket             Error = cErrMalformedPacket
+	ErrDuplicateProperty           Error = cErrDuplicateProperty
+	ErrTLSHandshake                Error = cErrTLSHandshake
+	ErrQoSNotSupported             Error = cErrQoSNotSupported
+	ErrOversizePacket              Error = cErrOversizePacket
+	ErrOCSP                        Error = cErrOCSP
+	ErrTimeout                     Error = cErrTimeout
+	ErrRetainNotSupported          Error = cErrRetainNotSupported
+	ErrTopicAliasInvalid           Error = cErrTopicAliasInvalid
+	ErrAdministrativeAction        Error = cErrAdministrativeAction
+	ErrAlreadyExists               Error = cErrAlreadyExists
+	ErrPluginIgnore                Error = cErrPluginIgnore
+	ErrHTTPBadOrigin               Error = cErrHTTPBadOrigin
+	ErrUnspecified                 Error = cErrUnspecified
+	ErrImplementationSpecific      Error = cErrImplementationSpecific
+	ErrUnsupportedProtocolVersion  Error = cErrUnsupportedProtocolVersion
+	ErrClientIdentifierNotValid    Error = cErrClientIdentifierNotValid
+	ErrBadUsernameOrPassword       Error = cErrBadUsernameOrPassword
+	ErrServerUnavailable           Error = cErrServerUnavailable
+	ErrServerBusy                  Error = cErrServerBusy
+	ErrBanned                      Error = cErrBanned
+	ErrServerShuttingDown          Error = cErrServerShuttingDown
+	ErrBadAuthenticationMethod     Error = cErrBadAuthenticationMethod
+	ErrSessionTakenOver            Error = cErrSessionTakenOver
+	ErrTopicFilterInvalid          Error = cErrTopicFilterInvalid
+	ErrTopicNameInvalid            Error = cErrTopicNameInvalid
+	ErrPacketIDInUse               Error = cErrPacketIDInUse
+	ErrPacketIDNotFound            Error = cErrPacketIDNotFound
+	ErrReceiveMaximumExceeded      Error = cErrReceiveMaximumExceeded
+	ErrMessageRateTooHigh          Error = cErrMessageRateTooHigh
+	ErrPayloadFormatInvalid        Error = cErrPayloadFormatInvalid
+	ErrUseAnotherServer            Error = cErrUseAnotherServer
+	ErrServerMoved                 Error = cErrServerMoved
+	ErrSharedSubsNotSupported      Error = cErrSharedSubsNotSupported
+	ErrConnectionRateExceeded      Error = cErrConnectionRateExceeded
+	ErrMaximumConnectTime          Error = cErrMaximumConnectTime
+	ErrSubscriptionIDsNotSupported Error = cErrSubscriptionIDsNotSupported
+	ErrWildcardSubsNotSupported    Error = cErrWildcardSubsNotSupported
+)
+
+// Refusals of the binding itself, where the library would crash, deadlock or
+// corrupt memory.
+var (
+	// ErrClosed is returned by every method after [Client.Close].
+	ErrClosed = errors.New("client is closed")
+	// ErrInCallback is returned by calls that the running callback rules out.
+	ErrInCallback = errors.New("not allowed inside this callback")
+	// ErrBusy is returned by calls that must not run beside a loop or a connect
+	// of the same client in another goroutine.
+	ErrBusy = errors.New("a loop or a connect of this client is running")
+)
+
+// Error returns the library's own text ([Strerror]), and the number where the
+// installed library has no text for it.
+func (e Error) Error() string {
+	if e == ErrErrno { // the library would read the errno of now and of this thread
+		return "System call failed"
+	}
+	text := strings.TrimSuffix(cStrerror(int(e)), ".")
+	if text == "" || (strings.EqualFold(text, "Unknown error") && e != ErrUnknown) {
+		return "error " + strconv.Itoa(int(e)) + " of libmosquitto"
+	}
+	return text
+}
+
+// Strerror is mosquitto_strerror: the library's text for a code.
+func Strerror(code Error) string { return code.Error() }
+
+// OpError says which call failed and why. It unwraps to the library's [Error],
+// or to [ErrClosed], [ErrInCallback] or [ErrBusy], and to the [syscall.Errno]
+// when the library said that a system call failed.
+type OpError struct {
+	Op     string        // the C function without its prefix, for example "connect_async"
+	Err    error         // an Error, or one of ErrClosed, ErrInCallback, ErrBusy
+	Errno  syscall.Errno // 0 when there is none, or when the library (2.1's connect) overwrote it
+	Detail string        // which argument is wrong and how; the resolver's text
+}
+
+func (e *OpError) Error() string {
+	var b strings.Builder
+	b.WriteString("mosquitto: ")
+	b.WriteString(e.Op)
+	b.WriteString(": ")
+	if e.Detail != "" {
+		b.WriteString(e.Detail)
+		b.WriteString(": ")
+	}
+	b.WriteString(e.Err.Error())
+	if e.Errno != 0 {
+		b.WriteString(": ")
+		b.WriteString(e.Errno.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the code and the errno.
+func (e *OpError) Unwrap() []error {
+	if e.Errno != 0 {
+		return []error{e.Err, e.Errno}
+	}
+	return []error{e.Err}
+}
+
+// Code returns the library's code, [ErrInval] for the binding's own refusals.
+func (e *OpError) Code() Error {
+	var code Error
+	if errors.As(e.Err, &code) {
+		return code
+	}
+	return ErrInval
+}
+
+// libError is the error of a library call, nil on success. Codes below zero
+// say "under way".
+func libError(op string, r result) error {
+	if r.rc <= cSuccess {
+		return nil
+	}
+	e := &OpError{Op: op, Err: Error(r.rc)}
+	switch Error(r.rc) {
+	case ErrErrno:
+		e.Errno = errnoOf(r.errno)
+	case ErrEAI:
+		if r.errno < 0 {
+			e.Detail = cAddressError(r.errno)
+		}
+	}
+	return e
+}
+
+// errnoOf drops what 2.1's connect leaves there: EBADF, whatever went wrong.
+func errnoOf(errno int) syscall.Errno {
+	if has21 && syscall.Errno(errno) == syscall.EBADF {
+		return 0
+	}
+	return syscall.Errno(max(errno, 0))
+}
+
+// badArgument is the refusal of an argument, with the code the library would give.
+func badArgument(op string, code Error, format string, args ...any) error {
+	return &OpError{Op: op, Err: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// ConnackCode is the broker's answer to a CONNECT: 0 to 5 by MQTT 3, and 0 or
+// 128 and up, a [ReasonCode], by MQTT 5.
+type ConnackCode int
+
+// The codes of MQTT 3.1 and 3.1.1.
+const (
+	ConnackAccepted                  ConnackCode = 0
+	ConnackRefusedProtocolVersion    ConnackCode = 1
+	ConnackRefusedIdentifierRejected ConnackCode = 2
+	ConnackRefusedServerUnavailable  ConnackCode = 3
+	ConnackRefusedBadUsernamePasswd  ConnackCode = 4
+	ConnackRefusedNotAuthorized      ConnackCode = 5
+)
+
+// String is mosquitto_connack_string for the codes of MQTT 3 and
+// mosquitto_reason_string for those of MQTT 5.
+func (c ConnackCode) String() string {
+	if c >= cRCUnspecified {
+		return ReasonCode(c).String()
+	}
+	return strings.TrimSuffix(cConnackString(int(c)), ".")
+}
+
+// Err is nil when the connection was accepted, and a [ConnackError] otherwise.
+func (c ConnackCode) Err() error {
+	if c == ConnackAccepted {
+		return nil
+	}
+	return ConnackError{c}
+}
+
+// ConnackError is a broker's refusal of a CONNECT. It is comparable:
+// errors.Is(err, ConnackError{ConnackRefusedNotAuthorized}).
+type ConnackError struct{ Code ConnackCode }
+
+func (e ConnackError) Error() string { return "mosquitto: connect: " + e.Code.String() }
+
+// ConnackString is mosquitto_connack_string.
+func ConnackString(code ConnackCode) string { return cConnackString(int(code)) }
+
+// ReasonCode is a reason code of MQTT 5. Codes from 128 on are failures. In a
+// SUBACK, codes 0 to 2 are the granted QoS, also with MQTT 3, where 128 is the
+// one refusal.
+type ReasonCode int
+
+// The reason codes of MQTT 5.
+const (
+	RCSuccess                     ReasonCode = cRCSuccess
+	RCNormalDisconnection         ReasonCode = cRCSuccess
+	RCGrantedQoS0                 ReasonCode = cRCSuccess
+	RCGrantedQoS1                 ReasonCode = cRCGrantedQoS1
+	RCGrantedQoS2                 ReasonCode = cRCGrantedQoS2
+	RCDisconnectWithWillMsg       ReasonCode = cRCDisconnectWithWillMsg
+	RCNoMatchingSubscribers       ReasonCode = cRCNoMatchingSubscribers
+	RCNoSubscriptionExisted       ReasonCode = cRCNoSubscriptionExisted
+	RCContinueAuthentication      ReasonCode = cRCContinueAuthentication
+	RCReauthenticate              ReasonCode = cRCReauthenticate
+	RCUnspecified                 ReasonCode = cRCUnspecified
+	RCMalformedPacket             ReasonCode = cRCMalformedPacket
+	RCProtocolError               ReasonCode = cRCProtocolError
+	RCImplementationSpecific      ReasonCode = cRCImplementationSpecific
+	RCUnsupportedProtocolVersion  ReasonCode = cRCUnsupportedProtocolVersion
+	RCClientIDNotValid            ReasonCode = cRCClientIDNotValid
+	RCBadUsernameOrPassword       ReasonCode = cRCBadUsernameOrPassword
+	RCNotAuthorized               ReasonCode = cRCNotAuthorized
+	RCServerUnavailable           ReasonCode = cRCServerUnavailable
+	RCServerBusy                  ReasonCode = cRCServerBusy
+	RCBanned                      ReasonCode = cRCBanned
+	RCServerShuttingDown          ReasonCode = cRCServerShuttingDown
+	RCBadAuthenticationMethod     ReasonCode = cRCBadAuthenticationMethod
+	RCKeepAliveTimeout            ReasonCode = cRCKeepAliveTimeout
+	RCSessionTakenOver            ReasonCode = cRCSessionTakenOver
+	RCTopicFilterInvalid          ReasonCode = cRCTopicFilterInvalid
+	RCTopicNameInvalid            ReasonCode = cRCTopicNameInvalid
+	RCPacketIDInUse               ReasonCode = cRCPacketIDInUse
+	RCPacketIDNotFound            ReasonCode = cRCPacketIDNotFound
+	RCReceiveMaximumExceeded      ReasonCode = cRCReceiveMaximumExceeded
+	RCTopicAliasInvalid           ReasonCode = cRCTopicAliasInvalid
+	RCPacketTooLarge              ReasonCode = cRCPacketTooLarge
+	RCMessageRateTooHigh          ReasonCode = cRCMessageRateTooHigh
+	RCQuotaExceeded               ReasonCode = cRCQuotaExceeded
+	RCAdministrativeAction        ReasonCode = cRCAdministrativeAction
+	RCPayloadFormatInvalid        ReasonCode = cRCPayloadFormatInvalid
+	RCRetainNotSupported          ReasonCode = cRCRetainNotSupported
+	RCQoSNotSupported             ReasonCode = cRCQoSNotSupported
+	RCUseAnotherServer            ReasonCode = cRCUseAnotherServer
+	RCServerMoved                 ReasonCode = cRCServerMoved
+	RCSharedSubsNotSupported      ReasonCode = cRCSharedSubsNotSupported
+	RCConnectionRateExceeded      ReasonCode = cRCConnectionRateExceeded
+	RCMaximumConnectTime          ReasonCode = cRCMaximumConnectTime
+	RCSubscriptionIDsNotSupported ReasonCode = cRCSubscriptionIDsNotSupported
+	RCWildcardSubsNotSupported    ReasonCode = cRCWildcardSubsNotSupported
+)
+
+// String is mosquitto_reason_string.
+func (r ReasonCode) String() string {
+	return strings.TrimSuffix(cReasonString(int(r)), ".")
+}
+
+// Failed tells whether the broker refused: the code is 128 or above.
+func (r ReasonCode) Failed() bool { return r >= RCUnspecified }
+
+// Err is nil unless the code is a failure, and a [ReasonError] then.
+func (r ReasonCode) Err() error {
+	if !r.Failed() {
+		return nil
+	}
+	return ReasonError{r}
+}
+
+// ReasonError is a failure that the broker reported. It is comparable:
+// errors.Is(err, ReasonError{RCNotAuthorized}).
+type ReasonError struct{ Code ReasonCode }
+
+func (e ReasonError) Error() string {
+	return "mosquitto: reason code " + strconv.Itoa(int(e.Code)) + ": " + e.Code.String()
+}
+
+// ReasonString is mosquitto_reason_string.
+func ReasonString(code ReasonCode) string { return cReasonString(int(code)) }

@@ -1,0 +1,3 @@
+module github.com/mosquitto-go/mosquitto
+
+go 1.24

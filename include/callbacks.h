@@ -1,0 +1,88 @@
+/* What callbacks.c, callbacks_export.go and shims.h share: the C side of a
+ * client, the state of a thread, and the Go ends of the callbacks. */
+#ifndef GOMOSQ_CALLBACKS_H
+#define GOMOSQ_CALLBACKS_H
+
+#include <pthread.h>
+
+#include "mosq.h"
+
+/* The events that a Go closure can listen to; also the bits of
+ * gomosq_client.interest and of gomosq_inside. */
+enum {
+	GOMOSQ_CONNECT = 1 << 0,
+	GOMOSQ_DISCONNECT = 1 << 1,
+	GOMOSQ_PUBLISH = 1 << 2,
+	GOMOSQ_MESSAGE = 1 << 3,
+	GOMOSQ_SUBSCRIBE = 1 << 4,
+	GOMOSQ_UNSUBSCRIBE = 1 << 5,
+	GOMOSQ_LOG = 1 << 6,
+	GOMOSQ_PRE_CONNECT = 1 << 7,
+	GOMOSQ_EXT_AUTH = 1 << 8,
+	GOMOSQ_PASSWORD = 1 << 9
+};
+
+/* The library's user data. Go sees the id, never this address as a handle. */
+struct gomosq_client {
+	struct mosquitto *mosq;
+	uintptr_t id;
+	uint32_t interest;   /* events with a listener (atomic) */
+	uint32_t log_levels; /* levels the log listener wants (atomic) */
+	pthread_t thread;    /* the library's own thread, as a callback saw it */
+	int thread_known;    /* (atomic) */
+};
+
+/* How a thread came into the library. */
+enum {
+	GOMOSQ_OUTSIDE = 0, /* not from Go: the library's own thread */
+	GOMOSQ_IN_CALL = 1,
+	GOMOSQ_IN_LOOP = 2
+};
+
+/* A callback in progress on this thread; they nest. */
+struct gomosq_frame {
+	struct gomosq_client *client;
+	int event;
+	int saved_errno;
+	struct gomosq_frame *outer;
+};
+
+struct gomosq_thread {
+	int entered;
+	int panicked; /* ticket of a Go panic that waits to be raised again */
+	struct gomosq_frame *frames;
+};
+
+extern __thread struct gomosq_thread gomosq_thread;
+
+/* One v5 property, flat: Go reads it without calling C. */
+struct gomosq_property {
+	int id;
+	uint32_t number;
+	uint32_t name_len;
+	uint32_t value_len;
+	char *name;
+	char *value;
+};
+
+void gomosq_callbacks_install(struct gomosq_client *client);
+void gomosq_log_install(struct gomosq_client *client, bool on);
+unsigned gomosq_inside(struct gomosq_client *client);
+void gomosq_cloexec(int fd);
+void gomosq_cut(struct mosquitto *mosq);
+int gomosq_password(char *buf, int size, int rwflag, void *userdata);
+
+/* The Go ends. Each returns 0, or the ticket of the panic that ended it. */
+int gomosqGoConnect(uintptr_t id, int rc, int flags, struct gomosq_property *props, int count);
+int gomosqGoDisconnect(uintptr_t id, int rc, int err, struct gomosq_property *props, int count);
+int gomosqGoPublish(uintptr_t id, int mid, int reason, struct gomosq_property *props, int count);
+int gomosqGoMessage(uintptr_t id, struct mosquitto_message *message, size_t topic_len, struct gomosq_property *props, int count);
+int gomosqGoSubscribe(uintptr_t id, int mid, int n, int *granted, struct gomosq_property *props, int count);
+int gomosqGoUnsubscribe(uintptr_t id, int mid, int n, int *codes, struct gomosq_property *props, int count);
+int gomosqGoLog(uintptr_t id, int level, char *text);
+int gomosqGoPreConnect(uintptr_t id);
+int gomosqGoExtAuth(uintptr_t id, char *method, int len, void *data, struct gomosq_property *props, int count, int *rc);
+int gomosqGoPassword(uintptr_t id, char *buf, int size, int rwflag, int *written);
+void gomosqGoCrash(int ticket);
+
+#endif

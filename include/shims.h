@@ -1,0 +1,657 @@
+/* One static inline function per library function that cannot be called from
+ * Go as it is: out-values and errno come back by value, on the thread and in
+ * the call that set them; texts that are needed with a NUL behind them get it
+ * on the C stack. Order: as in mosquitto.h. Included by mosquitto_cgo.go only. */
+#ifndef GOMOSQ_SHIMS_H
+#define GOMOSQ_SHIMS_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "callbacks.h"
+#include "properties.h"
+
+struct gomosq_result {
+	int rc;
+	int err;      /* errno, to be read only when rc says so */
+	int mid;
+	int panicked; /* ticket of the panic to raise again */
+};
+
+static inline int gomosq_enter(int how)
+{
+	int outer = gomosq_thread.entered;
+
+	gomosq_thread.entered = how;
+	return outer;
+}
+
+static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
+{
+	struct gomosq_result r = {rc, errno, mid, gomosq_thread.panicked};
+
+	gomosq_thread.panicked = 0;
+	gomosq_thread.entered = outer;
+	return r;
+}
+
+/* Runs one library call the way every call runs. */
+#define GOMOSQ_DO(how, call) \
+	int outer = gomosq_enter(how); \
+	return gomosq_leave(outer, (call), 0)
+
+#define GOMOSQ_CALL(call) GOMOSQ_DO(GOMOSQ_IN_CALL, call)
+#define GOMOSQ_LOOP(call) GOMOSQ_DO(GOMOSQ_IN_LOOP, call)
+
+/* As GOMOSQ_CALL, for calls that may open the socket. */
+#define GOMOSQ_CONNECTING(call) \
+	int outer = gomosq_enter(GOMOSQ_IN_CALL); \
+	int rc = (call); \
+	gomosq_cloexec(mosquitto_socket(c->mosq)); \
+	return gomosq_leave(outer, rc, 0)
+
+/* As GOMOSQ_CALL, for calls with a property list, which is freed here unless
+ * the library keeps it. */
+#define GOMOSQ_WITH_PROPERTIES(call) \
+	mosquitto_property *list = NULL; \
+	int mid = 0; \
+	int outer = gomosq_enter(GOMOSQ_IN_CALL); \
+	int rc = gomosq_properties_build(&list, props, props_len); \
+	if(rc == MOSQ_ERR_SUCCESS) rc = (call); \
+	int err = errno; \
+	mosquitto_property_free_all(&list); \
+	errno = err; \
+	return gomosq_leave(outer, rc, mid)
+
+/* === Create, destroy === */
+
+struct gomosq_new {
+	struct gomosq_client *client;
+	int err;
+};
+
+static inline struct gomosq_new gomosq_new(const char *id, bool clean, uintptr_t handle)
+{
+	struct gomosq_new r = {calloc(1, sizeof(struct gomosq_client)), 0};
+
+	if(r.client == NULL){
+		r.err = ENOMEM;
+		return r;
+	}
+	r.client->id = handle;
+	errno = 0;
+	r.client->mosq = mosquitto_new(id, clean, r.client);
+	if(r.client->mosq == NULL){
+		r.err = errno;
+		free(r.client);
+		r.client = NULL;
+		return r;
+	}
+	gomosq_callbacks_install(r.client);
+	mosquitto_threaded_set(r.client->mosq, true);
+	return r;
+}
+
+static inline void gomosq_destroy(struct gomosq_client *c)
+{
+	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+
+	mosquitto_destroy(c->mosq);
+	free(c);
+	gomosq_leave(outer, 0, 0);
+}
+
+static inline struct gomosq_result gomosq_reinitialise(struct gomosq_client *c, const char *id, bool clean)
+{
+	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	int rc = mosquitto_reinitialise(c->mosq, id, clean, c);
+
+	if(rc == MOSQ_ERR_SUCCESS){
+		c->thread_known = 0;
+		c->interest = 0;
+		gomosq_callbacks_install(c);
+		mosquitto_threaded_set(c->mosq, true);
+	}
+	return gomosq_leave(outer, rc, 0);
+}
+
+/* The lowest descriptor that is free now. */
+static inline int gomosq_free_descriptor(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if(fd >= 0) close(fd);
+	return fd;
+}
+
+/* Makes the pair of sockets that mosquitto_new opened close-on-exec: unnamed,
+ * non-blocking stream sockets at or above the number that was free before. */
+static inline int gomosq_cloexec_pairs(int from, int to)
+{
+	struct sockaddr_storage addr;
+	int fd, found = 0;
+
+	for(fd = from; fd < to; fd++){
+		socklen_t len = sizeof(addr);
+		int fdflags = fcntl(fd, F_GETFD);
+
+		if(fdflags < 0 || (fdflags & FD_CLOEXEC)) continue;
+		if(getsockname(fd, (struct sockaddr *)&addr, &len) || addr.ss_family != AF_UNIX) continue;
+		if(len != sizeof(sa_family_t) || !(fcntl(fd, F_GETFL) & O_NONBLOCK)) continue;
+		fcntl(fd, F_SETFD, fdflags | FD_CLOEXEC);
+		found++;
+	}
+	return found;
+}
+
+/* === Will === */
+
+static inline struct gomosq_result gomosq_will_set(struct gomosq_client *c, const char *topic, int len, const void *payload, int qos, bool retain)
+{
+	GOMOSQ_CALL(mosquitto_will_set(c->mosq, topic, len, payload, qos, retain));
+}
+
+/* On success the list is the library's. */
+static inline int gomosq_will_keep(struct mosquitto *mosq, const char *topic, int len, const void *payload, int qos, bool retain, mosquitto_property **list)
+{
+	int rc = mosquitto_will_set_v5(mosq, topic, len, payload, qos, retain, *list);
+
+	if(rc == MOSQ_ERR_SUCCESS) *list = NULL;
+	return rc;
+}
+
+static inline struct gomosq_result gomosq_will_set_v5(struct gomosq_client *c, const char *topic, int len, const void *payload, int qos, bool retain, const uint8_t *props, size_t props_len)
+{
+	GOMOSQ_WITH_PROPERTIES(gomosq_will_keep(c->mosq, topic, len, payload, qos, retain, &list));
+}
+
+static inline struct gomosq_result gomosq_will_clear(struct gomosq_client *c)
+{
+	GOMOSQ_CALL(mosquitto_will_clear(c->mosq));
+}
+
+/* === Username, password, extended authentication === */
+
+static inline struct gomosq_result gomosq_username_pw_set(struct gomosq_client *c, const char *username, const char *password)
+{
+	GOMOSQ_CALL(mosquitto_username_pw_set(c->mosq, username, password));
+}
+
+static inline struct gomosq_result gomosq_ext_auth_continue(struct gomosq_client *c, const char *method, uint16_t len, const void *data, const uint8_t *props, size_t props_len)
+{
+#if GOMOSQ_21
+	GOMOSQ_WITH_PROPERTIES(mosquitto_ext_auth_continue(c->mosq, method, len, data, list));
+#else
+	(void)c; (void)method; (void)len; (void)data; (void)props; (void)props_len;
+	return (struct gomosq_result){MOSQ_ERR_NOT_SUPPORTED, 0, 0, 0};
+#endif
+}
+
+/* === Connect, disconnect === */
+
+static inline struct gomosq_result gomosq_connect(struct gomosq_client *c, const char *host, int port, int keepalive)
+{
+	GOMOSQ_CONNECTING(mosquitto_connect(c->mosq, host, port, keepalive));
+}
+
+static inline struct gomosq_result gomosq_connect_bind(struct gomosq_client *c, const char *host, int port, int keepalive, const char *bind)
+{
+	GOMOSQ_CONNECTING(mosquitto_connect_bind(c->mosq, host, port, keepalive, bind));
+}
+
+static inline struct gomosq_result gomosq_connect_bind_v5(struct gomosq_client *c, const char *host, int port, int keepalive, const char *bind, const uint8_t *props, size_t props_len)
+{
+	mosquitto_property *list = NULL;
+	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	int rc = gomosq_properties_build(&list, props, props_len);
+	int err;
+
+	if(rc == MOSQ_ERR_SUCCESS) rc = mosquitto_connect_bind_v5(c->mosq, host, port, keepalive, bind, list);
+	err = errno;
+	mosquitto_property_free_all(&list);
+	gomosq_cloexec(mosquitto_socket(c->mosq));
+	errno = err;
+	return gomosq_leave(outer, rc, 0);
+}
+
+static inline struct gomosq_result gomosq_connect_async(struct gomosq_client *c, const char *host, int port, int keepalive)
+{
+	GOMOSQ_CONNECTING(mosquitto_connect_async(c->mosq, host, port, keepalive));
+}
+
+static inline struct gomosq_result gomosq_connect_bind_async(struct gomosq_client *c, const char *host, int port, int keepalive, const char *bind)
+{
+	GOMOSQ_CONNECTING(mosquitto_connect_bind_async(c->mosq, host, port, keepalive, bind));
+}
+
+static inline struct gomosq_result gomosq_connect_srv(struct gomosq_client *c, const char *host, int keepalive, const char *bind)
+{
+	GOMOSQ_CONNECTING(mosquitto_connect_srv(c->mosq, host, keepalive, bind));
+}
+
+static inline struct gomosq_result gomosq_reconnect(struct gomosq_client *c)
+{
+	GOMOSQ_CONNECTING(mosquitto_reconnect(c->mosq));
+}
+
+static inline struct gomosq_result gomosq_reconnect_async(struct gomosq_client *c)
+{
+	GOMOSQ_CONNECTING(mosquitto_reconnect_async(c->mosq));
+}
+
+static inline struct gomosq_result gomosq_disconnect(struct gomosq_client *c)
+{
+	GOMOSQ_CALL(mosquitto_disconnect(c->mosq));
+}
+
+static inline struct gomosq_result gomosq_disconnect_v5(struct gomosq_client *c, int reason, const uint8_t *props, size_t props_len)
+{
+	GOMOSQ_WITH_PROPERTIES(mosquitto_disconnect_v5(c->mosq, reason, list));
+}
+
+/* === Publish, subscribe, unsubscribe === */
+
+/* Topics up to this length get their NUL on the stack. */
+#define GOMOSQ_STACK_TEXT 1024
+
+static inline char *gomosq_text(char *few, const char *text, size_t len)
+{
+	char *copy = len < GOMOSQ_STACK_TEXT ? few : malloc(len + 1);
+
+	if(copy){
+		memcpy(copy, text, len);
+		copy[len] = 0;
+	}
+	return copy;
+}
+
+/* One crossing for a publish: Go's bytes are read in place, nothing is
+ * allocated in Go. */
+static inline struct gomosq_result gomosq_publish(struct gomosq_client *c, const char *topic, size_t topic_len, const void *payload, int len, int qos, bool retain)
+{
+	char few[GOMOSQ_STACK_TEXT];
+	int mid = 0;
+	int rc = MOSQ_ERR_NOMEM;
+	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	char *text = gomosq_text(few, topic, topic_len);
+	int err;
+
+	if(text) rc = mosquitto_publish(c->mosq, &mid, text, len, payload, qos, retain);
+	err = errno;
+	if(text != few) free(text);
+	errno = err;
+	return gomosq_leave(outer, rc, mid);
+}
+
+static inline struct gomosq_result gomosq_publish_v5(struct gomosq_client *c, const char *topic, size_t topic_len, const void *payload, int len, int qos, bool retain, const uint8_t *props, size_t props_len)
+{
+	char few[GOMOSQ_STACK_TEXT];
+	mosquitto_property *list = NULL;
+	int mid = 0;
+	int rc = MOSQ_ERR_NOMEM;
+	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	char *text = gomosq_text(few, topic, topic_len);
+	int err;
+
+	if(text) rc = gomosq_properties_build(&list, props, props_len);
+	if(rc == MOSQ_ERR_SUCCESS) rc = mosquitto_publish_v5(c->mosq, &mid, text, len, payload, qos, retain, list);
+	err = errno;
+	mosquitto_property_free_all(&list);
+	if(text != few) free(text);
+	errno = err;
+	return gomosq_leave(outer, rc, mid);
+}
+
+static inline struct gomosq_result gomosq_subscribe(struct gomosq_client *c, const char *filter, int qos)
+{
+	int mid = 0;
+	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	int rc = mosquitto_subscribe(c->mosq, &mid, filter, qos);
+
+	return gomosq_leave(outer, rc, mid);
+}
+
+static inline struct gomosq_result gomosq_subscribe_v5(struct gomosq_client *c, const char *filter, int qos, int options, const uint8_t *props, size_t props_len)
+{
+	GOMOSQ_WITH_PROPERTIES(mosquitto_subscribe_v5(c->mosq, &mid, filter, qos, options, list));
+}
+
+/* The library wants an array of pointers, which must not be Go's: packed holds
+ * the n texts, each with its NUL. */
+static inline char **gomosq_unpack(const char *packed, int n)
+{
+	char **texts = calloc((size_t)n, sizeof(char *));
+	int i;
+
+	for(i = 0; texts && i < n; i++){
+		texts[i] = (char *)packed;
+		packed += strlen(packed) + 1;
+	}
+	return texts;
+}
+
+static inline struct gomosq_result gomosq_subscribe_multiple(struct gomosq_client *c, const char *filters, int n, int qos, int options, const uint8_t *props, size_t props_len)
+{
+	char **texts = gomosq_unpack(filters, n);
+	struct gomosq_result r = {MOSQ_ERR_NOMEM, 0, 0, 0};
+	mosquitto_property *list = NULL;
+	int outer, mid = 0;
+
+	if(texts == NULL) return r;
+	outer = gomosq_enter(GOMOSQ_IN_CALL);
+	r.rc = gomosq_properties_build(&list, props, props_len);
+	if(r.rc == MOSQ_ERR_SUCCESS) r.rc = mosquitto_subscribe_multiple(c->mosq, &mid, n, texts, qos, options, list);
+	r = gomosq_leave(outer, r.rc, mid);
+	mosquitto_property_free_all(&list);
+	free(texts);
+	return r;
+}
+
+static inline struct gomosq_result gomosq_unsubscribe(struct gomosq_client *c, const char *filter)
+{
+	int mid = 0;
+	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	int rc = mosquitto_unsubscribe(c->mosq, &mid, filter);
+
+	return gomosq_leave(outer, rc, mid);
+}
+
+static inline struct gomosq_result gomosq_unsubscribe_v5(struct gomosq_client *c, const char *filter, const uint8_t *props, size_t props_len)
+{
+	GOMOSQ_WITH_PROPERTIES(mosquitto_unsubscribe_v5(c->mosq, &mid, filter, list));
+}
+
+static inline struct gomosq_result gomosq_unsubscribe_multiple(struct gomosq_client *c, const char *filters, int n, const uint8_t *props, size_t props_len)
+{
+	char **texts = gomosq_unpack(filters, n);
+	struct gomosq_result r = {MOSQ_ERR_NOMEM, 0, 0, 0};
+	mosquitto_property *list = NULL;
+	int outer, mid = 0;
+
+	if(texts == NULL) return r;
+	outer = gomosq_enter(GOMOSQ_IN_CALL);
+	r.rc = gomosq_properties_build(&list, props, props_len);
+	if(r.rc == MOSQ_ERR_SUCCESS) r.rc = mosquitto_unsubscribe_multiple(c->mosq, &mid, n, texts, list);
+	r = gomosq_leave(outer, r.rc, mid);
+	mosquitto_property_free_all(&list);
+	free(texts);
+	return r;
+}
+
+/* === Loops === */
+
+static inline struct gomosq_result gomosq_loop_forever(struct gomosq_client *c, int timeout)
+{
+	GOMOSQ_LOOP(mosquitto_loop_forever(c->mosq, timeout, 1));
+}
+
+/* The library's thread inherits the signal mask of its birth. With everything
+ * blocked a SIGPIPE from a TLS reset cannot kill the process, and no signal
+ * cuts its pauses short. */
+static inline struct gomosq_result gomosq_loop_start(struct gomosq_client *c)
+{
+	sigset_t all, before;
+	int rc, err, outer;
+
+	outer = gomosq_enter(GOMOSQ_IN_CALL);
+	__atomic_store_n(&c->thread_known, 0, __ATOMIC_RELEASE);
+	mosquitto_threaded_set(c->mosq, false);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = mosquitto_loop_start(c->mosq);
+	err = errno;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = err;
+	return gomosq_leave(outer, rc, 0);
+}
+
+/* From 2.0.12 on a thread that has ended by itself is not the library's any
+ * more, and nobody would ever join it: that is done here. */
+static inline struct gomosq_result gomosq_loop_stop(struct gomosq_client *c, bool external)
+{
+	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	int rc = mosquitto_loop_stop(c->mosq, false);
+
+	if(rc == MOSQ_ERR_INVAL){
+		if(__atomic_load_n(&c->thread_known, __ATOMIC_ACQUIRE)) pthread_join(c->thread, NULL);
+		rc = MOSQ_ERR_SUCCESS;
+	}
+	__atomic_store_n(&c->thread_known, 0, __ATOMIC_RELEASE);
+	mosquitto_threaded_set(c->mosq, external);
+	return gomosq_leave(outer, rc, 0);
+}
+
+static inline struct gomosq_result gomosq_loop(struct gomosq_client *c, int timeout)
+{
+	GOMOSQ_LOOP(mosquitto_loop(c->mosq, timeout, 1));
+}
+
+static inline struct gomosq_result gomosq_loop_read(struct gomosq_client *c)
+{
+	GOMOSQ_LOOP(mosquitto_loop_read(c->mosq, 1));
+}
+
+static inline struct gomosq_result gomosq_loop_write(struct gomosq_client *c)
+{
+	GOMOSQ_LOOP(mosquitto_loop_write(c->mosq, 1));
+}
+
+static inline struct gomosq_result gomosq_loop_misc(struct gomosq_client *c)
+{
+	GOMOSQ_LOOP(mosquitto_loop_misc(c->mosq));
+}
+
+static inline struct gomosq_result gomosq_threaded_set(struct gomosq_client *c, bool external)
+{
+	GOMOSQ_CALL(mosquitto_threaded_set(c->mosq, external));
+}
+
+/* === Options === */
+
+static inline struct gomosq_result gomosq_opts_set(struct gomosq_client *c, int option, void *value)
+{
+	GOMOSQ_CALL(mosquitto_opts_set(c->mosq, (enum mosq_opt_t)option, value));
+}
+
+/* The deprecated call wants the address of the number. */
+static inline struct gomosq_result gomosq_opts_set_int(struct gomosq_client *c, int option, int value)
+{
+	GOMOSQ_CALL(mosquitto_opts_set(c->mosq, (enum mosq_opt_t)option, &value));
+}
+
+static inline struct gomosq_result gomosq_int_option(struct gomosq_client *c, int option, int value)
+{
+	GOMOSQ_CALL(mosquitto_int_option(c->mosq, (enum mosq_opt_t)option, value));
+}
+
+static inline struct gomosq_result gomosq_string_option(struct gomosq_client *c, int option, const char *value)
+{
+	GOMOSQ_CALL(mosquitto_string_option(c->mosq, (enum mosq_opt_t)option, value));
+}
+
+static inline struct gomosq_result gomosq_void_option(struct gomosq_client *c, int option, void *value)
+{
+	GOMOSQ_CALL(mosquitto_void_option(c->mosq, (enum mosq_opt_t)option, value));
+}
+
+static inline struct gomosq_result gomosq_reconnect_delay_set(struct gomosq_client *c, unsigned delay, unsigned max, bool exponential)
+{
+	GOMOSQ_CALL(mosquitto_reconnect_delay_set(c->mosq, delay, max, exponential));
+}
+
+static inline struct gomosq_result gomosq_max_inflight_messages_set(struct gomosq_client *c, unsigned n)
+{
+	GOMOSQ_CALL(mosquitto_max_inflight_messages_set(c->mosq, n));
+}
+
+/* === TLS, SOCKS5 === */
+
+static inline struct gomosq_result gomosq_tls_set(struct gomosq_client *c, const char *cafile, const char *capath, const char *cert, const char *key)
+{
+	GOMOSQ_CALL(mosquitto_tls_set(c->mosq, cafile, capath, cert, key, key ? gomosq_password : NULL));
+}
+
+static inline struct gomosq_result gomosq_tls_insecure_set(struct gomosq_client *c, bool insecure)
+{
+	GOMOSQ_CALL(mosquitto_tls_insecure_set(c->mosq, insecure));
+}
+
+static inline struct gomosq_result gomosq_tls_opts_set(struct gomosq_client *c, int verify, const char *version, const char *ciphers)
+{
+	GOMOSQ_CALL(mosquitto_tls_opts_set(c->mosq, verify, version, ciphers));
+}
+
+static inline struct gomosq_result gomosq_tls_psk_set(struct gomosq_client *c, const char *psk, const char *identity, const char *ciphers)
+{
+	GOMOSQ_CALL(mosquitto_tls_psk_set(c->mosq, psk, identity, ciphers));
+}
+
+static inline struct gomosq_result gomosq_socks5_set(struct gomosq_client *c, const char *host, int port, const char *username, const char *password)
+{
+	GOMOSQ_CALL(mosquitto_socks5_set(c->mosq, host, port, username, password));
+}
+
+/* === Listeners === */
+
+static inline void gomosq_interest_set(struct gomosq_client *c, unsigned event, bool on)
+{
+	if(on) __atomic_or_fetch(&c->interest, (uint32_t)event, __ATOMIC_RELAXED);
+	else __atomic_and_fetch(&c->interest, ~(uint32_t)event, __ATOMIC_RELAXED);
+}
+
+static inline void gomosq_log_levels_set(struct gomosq_client *c, unsigned levels)
+{
+	__atomic_store_n(&c->log_levels, (uint32_t)levels, __ATOMIC_RELAXED);
+}
+
+/* === Helpers without a client: no callback can come of them === */
+
+static inline int gomosq_string_to_command(const char *text)
+{
+	int command = 0;
+
+	return mosquitto_string_to_command(text, &command) ? -1 : command;
+}
+
+struct gomosq_property_info {
+	int rc;
+	int id;
+	int type;
+};
+
+static inline struct gomosq_property_info gomosq_string_to_property_info(const char *name)
+{
+	struct gomosq_property_info info = {0, 0, 0};
+
+	info.rc = mosquitto_string_to_property_info(name, &info.id, &info.type);
+	return info;
+}
+
+static inline int gomosq_property_check_all(int command, const uint8_t *props, size_t props_len)
+{
+	mosquitto_property *list = NULL;
+	int rc = gomosq_properties_build(&list, props, props_len);
+
+	if(rc == MOSQ_ERR_SUCCESS) rc = mosquitto_property_check_all(command, list);
+	mosquitto_property_free_all(&list);
+	return rc;
+}
+
+struct gomosq_match {
+	int rc;
+	bool yes;
+};
+
+static inline struct gomosq_match gomosq_topic_matches_sub(const char *sub, const char *topic)
+{
+	struct gomosq_match m = {0, false};
+
+	m.rc = mosquitto_topic_matches_sub(sub, topic, &m.yes);
+	return m;
+}
+
+/* Both texts end in a NUL as well: 2.0.11 to 2.0.13 ignore the lengths. */
+static inline struct gomosq_match gomosq_topic_matches_sub2(const char *sub, size_t sublen, const char *topic, size_t topiclen)
+{
+	struct gomosq_match m = {0, false};
+
+	m.rc = mosquitto_topic_matches_sub2(sub, sublen, topic, topiclen, &m.yes);
+	return m;
+}
+
+static inline struct gomosq_match gomosq_topic_matches_sub_with_pattern(const char *sub, const char *topic, const char *client_id, const char *username)
+{
+	struct gomosq_match m = {MOSQ_ERR_NOT_SUPPORTED, false};
+
+#if GOMOSQ_21
+	m.rc = mosquitto_topic_matches_sub_with_pattern(sub, topic, client_id, username, &m.yes);
+#else
+	(void)sub; (void)topic; (void)client_id; (void)username;
+#endif
+	return m;
+}
+
+static inline struct gomosq_match gomosq_sub_matches_acl(const char *acl, const char *sub)
+{
+	struct gomosq_match m = {MOSQ_ERR_NOT_SUPPORTED, false};
+
+#if GOMOSQ_21
+	m.rc = mosquitto_sub_matches_acl(acl, sub, &m.yes);
+#else
+	(void)acl; (void)sub;
+#endif
+	return m;
+}
+
+static inline struct gomosq_match gomosq_sub_matches_acl_with_pattern(const char *acl, const char *sub, const char *client_id, const char *username)
+{
+	struct gomosq_match m = {MOSQ_ERR_NOT_SUPPORTED, false};
+
+#if GOMOSQ_21
+	m.rc = mosquitto_sub_matches_acl_with_pattern(acl, sub, client_id, username, &m.yes);
+#else
+	(void)acl; (void)sub; (void)client_id; (void)username;
+#endif
+	return m;
+}
+
+struct gomosq_tokens {
+	int rc;
+	int count;
+	char **tokens;
+};
+
+static inline struct gomosq_tokens gomosq_sub_topic_tokenise(const char *sub)
+{
+	struct gomosq_tokens t = {0, 0, NULL};
+
+	t.rc = mosquitto_sub_topic_tokenise(sub, &t.tokens, &t.count);
+	return t;
+}
+
+static inline void gomosq_sub_topic_tokens_free(struct gomosq_tokens t)
+{
+	mosquitto_sub_topic_tokens_free(&t.tokens, t.count);
+}
+
+struct gomosq_version {
+	int major;
+	int minor;
+	int revision;
+};
+
+static inline struct gomosq_version gomosq_lib_version(void)
+{
+	struct gomosq_version v = {0, 0, 0};
+
+	mosquitto_lib_version(&v.major, &v.minor, &v.revision);
+	return v;
+}
+
+#endif

@@ -1,0 +1,51 @@
+//go:build cgo
+
+package mosquitto
+
+import "slices"
+
+// QoS is MQTT's quality of service: 0 at most once, 1 at least once, 2 exactly
+// once. The untyped constants 0, 1 and 2 convert by themselves.
+type QoS byte
+
+// Message is struct mosquitto_message: a message that was received. It is a
+// value, its topic and payload are Go's and may be kept; there is nothing to
+// free.
+type Message struct {
+	MID        int    // message id; 0 for QoS 0
+	Topic      string // where it was published
+	Payload    []byte // nil when empty; its length is the document's payloadlen
+	QoS        QoS
+	Retain     bool       // the broker kept it: the topic's last known good value
+	Properties Properties // of MQTT 5, nil otherwise
+}
+
+// Clone is mosquitto_message_copy: a message that shares nothing with m.
+func (m Message) Clone() Message {
+	m.Payload = slices.Clone(m.Payload)
+	m.Properties = m.Properties.Clone()
+	return m
+}
+
+// Connack is what [Client.OnConnect] is told.
+type Connack struct {
+	Code           ConnackCode // 0: the connection was accepted
+	SessionPresent bool        // the broker still had the session of this client id
+	Properties     Properties  // of MQTT 5, nil otherwise
+}
+
+// Err is nil when the connection was accepted.
+func (a Connack) Err() error { return a.Code.Err() }
+
+// Disconnection is what [Client.OnDisconnect] is told.
+type Disconnection struct {
+	// Code is 0 when Disconnect asked for it (a broker's DISCONNECT with reason
+	// 0 looks the same), a library code below 128, or the reason code of the
+	// broker's DISCONNECT.
+	Code int
+	// Err is nil when Code is 0; it wraps an Error or a ReasonCode.
+	Err error
+	// Properties are those of a broker's DISCONNECT. No version of the library
+	// so far passes them on.
+	Properties Properties
+}

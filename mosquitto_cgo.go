@@ -1,0 +1,707 @@
+//go:build cgo
+
+package mosquitto
+
+// This is the only file that calls C, in the order of mosquitto.h: one small
+// function per library function, texts and numbers in Go types on one side, in
+// C types on the other. No policy, no locks, nothing exported.
+
+/*
+#cgo pkg-config: libmosquitto
+#cgo CFLAGS: -I${SRCDIR}/include -D_GNU_SOURCE -Wall -Wextra
+#cgo linux LDFLAGS: -lpthread
+
+// Only helpers without a client: any call with one may log, hence call back.
+#cgo noescape gomosq_topic_matches_sub
+#cgo nocallback gomosq_topic_matches_sub
+#cgo noescape gomosq_topic_matches_sub2
+#cgo nocallback gomosq_topic_matches_sub2
+#cgo noescape mosquitto_pub_topic_check
+#cgo nocallback mosquitto_pub_topic_check
+#cgo noescape mosquitto_sub_topic_check
+#cgo nocallback mosquitto_sub_topic_check
+#cgo noescape mosquitto_pub_topic_check2
+#cgo nocallback mosquitto_pub_topic_check2
+#cgo noescape mosquitto_sub_topic_check2
+#cgo nocallback mosquitto_sub_topic_check2
+#cgo noescape mosquitto_validate_utf8
+#cgo nocallback mosquitto_validate_utf8
+
+#include "shims.h"
+*/
+import "C"
+
+import (
+	"encoding/binary"
+	"unsafe"
+
+	_ "github.com/mosquitto-go/mosquitto/include" // kept by go mod vendor
+)
+
+// go build does not see edits of include/: a test compares this stamp with the
+// headers, so that whoever edits one of them touches this file too.
+// include-stamp: none
+
+type (
+	cClient   = C.struct_gomosq_client
+	cProperty = C.struct_gomosq_property
+	cMessage  = C.struct_mosquitto_message
+)
+
+// result is what a library call gives back, all of it read in the same C call.
+type result struct {
+	rc       int
+	errno    int // to be read only when rc says so
+	mid      int
+	panicked int // ticket of a panic that a callback of this call raised
+}
+
+func goResult(r C.struct_gomosq_result) result {
+	return result{int(r.rc), int(r.err), int(r.mid), int(r.panicked)}
+}
+
+// cText is s with a NUL behind it, in Go memory, for the length of one call.
+func cText(s string) *C.char {
+	b := make([]byte, len(s)+1)
+	copy(b, s)
+	return (*C.char)(unsafe.Pointer(&b[0]))
+}
+
+// cTextOrNull is cText, with NULL for the empty string.
+func cTextOrNull(s string) *C.char {
+	if s == "" {
+		return nil
+	}
+	return cText(s)
+}
+
+func cBytes(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
+
+// cPacked joins texts, each with its NUL.
+func cPacked(texts []string) *C.char {
+	n := 0
+	for _, s := range texts {
+		n += len(s) + 1
+	}
+	b := make([]byte, 0, n)
+	for _, s := range texts {
+		b = append(append(b, s...), 0)
+	}
+	return (*C.char)(unsafe.Pointer(&b[0]))
+}
+
+// goText copies a text of C memory; data may be nil when n is 0.
+func goText(data *C.char, n C.uint32_t) string {
+	if n == 0 {
+		return ""
+	}
+	return string(unsafe.Slice((*byte)(unsafe.Pointer(data)), int(n)))
+}
+
+// Version and init.
+
+func cLibVersion() (major, minor, revision int) {
+	v := C.gomosq_lib_version()
+	return int(v.major), int(v.minor), int(v.revision)
+}
+
+const cHeaderVersion = C.LIBMOSQUITTO_VERSION_NUMBER
+
+func cLibInit() int    { return int(C.mosquitto_lib_init()) }
+func cLibCleanup() int { return int(C.mosquitto_lib_cleanup()) }
+
+// Create and destroy.
+
+// cNew makes the client with its user data, trampolines and threading mode.
+// errno is 0 when the library did not say what was wrong.
+func cNew(id string, clean bool, handle uintptr) (c *cClient, errno int) {
+	r := C.gomosq_new(cTextOrNull(id), C.bool(clean), C.uintptr_t(handle))
+	return r.client, int(r.err)
+}
+
+func cDestroy(c *cClient) { C.gomosq_destroy(c) }
+
+func cReinitialise(c *cClient, id string, clean bool) result {
+	return goResult(C.gomosq_reinitialise(c, cTextOrNull(id), C.bool(clean)))
+}
+
+// cFreeDescriptor is the lowest descriptor that is free now.
+func cFreeDescriptor() int { return int(C.gomosq_free_descriptor()) }
+
+func cCloseOnExecPairs(from, to int) int { return int(C.gomosq_cloexec_pairs(C.int(from), C.int(to))) }
+
+// Will.
+
+func cWillSet(c *cClient, topic string, payload []byte, qos QoS, retain bool) result {
+	return goResult(C.gomosq_will_set(c, cText(topic), C.int(len(payload)), cBytes(payload), C.int(qos), C.bool(retain)))
+}
+
+func cWillSetV5(c *cClient, topic string, payload []byte, qos QoS, retain bool, props []byte) result {
+	return goResult(C.gomosq_will_set_v5(c, cText(topic), C.int(len(payload)), cBytes(payload), C.int(qos), C.bool(retain), cProps(props), C.size_t(len(props))))
+}
+
+func cWillClear(c *cClient) result { return goResult(C.gomosq_will_clear(c)) }
+
+// Username and password, extended authentication.
+
+func cUsernamePwSet(c *cClient, username, password string) result {
+	return goResult(C.gomosq_username_pw_set(c, cTextOrNull(username), cTextOrNull(password)))
+}
+
+func cExtAuthContinue(c *cClient, method string, data, props []byte) result {
+	return goResult(C.gomosq_ext_auth_continue(c, cText(method), C.uint16_t(len(data)), cBytes(data), cProps(props), C.size_t(len(props))))
+}
+
+// Connect and disconnect.
+
+func cConnect(c *cClient, host string, port, keepalive int) result {
+	return goResult(C.gomosq_connect(c, cText(host), C.int(port), C.int(keepalive)))
+}
+
+func cConnectBind(c *cClient, host string, port, keepalive int, bind string) result {
+	return goResult(C.gomosq_connect_bind(c, cText(host), C.int(port), C.int(keepalive), cTextOrNull(bind)))
+}
+
+func cConnectBindV5(c *cClient, host string, port, keepalive int, bind string, props []byte) result {
+	return goResult(C.gomosq_connect_bind_v5(c, cText(host), C.int(port), C.int(keepalive), cTextOrNull(bind), cProps(props), C.size_t(len(props))))
+}
+
+func cConnectAsync(c *cClient, host string, port, keepalive int) result {
+	return goResult(C.gomosq_connect_async(c, cText(host), C.int(port), C.int(keepalive)))
+}
+
+func cConnectBindAsync(c *cClient, host string, port, keepalive int, bind string) result {
+	return goResult(C.gomosq_connect_bind_async(c, cText(host), C.int(port), C.int(keepalive), cTextOrNull(bind)))
+}
+
+func cConnectSRV(c *cClient, host string, keepalive int, bind string) result {
+	return goResult(C.gomosq_connect_srv(c, cText(host), C.int(keepalive), cTextOrNull(bind)))
+}
+
+func cReconnect(c *cClient) result      { return goResult(C.gomosq_reconnect(c)) }
+func cReconnectAsync(c *cClient) result { return goResult(C.gomosq_reconnect_async(c)) }
+func cDisconnect(c *cClient) result     { return goResult(C.gomosq_disconnect(c)) }
+
+func cDisconnectV5(c *cClient, reason int, props []byte) result {
+	return goResult(C.gomosq_disconnect_v5(c, C.int(reason), cProps(props), C.size_t(len(props))))
+}
+
+// cCut ends the connection without a word, under a loop that runs elsewhere.
+func cCut(c *cClient) { C.gomosq_cut(c.mosq) }
+
+// Publish, subscribe, unsubscribe.
+
+func cPublish(c *cClient, topic string, payload []byte, qos QoS, retain bool) result {
+	return goResult(C.gomosq_publish(c, (*C.char)(unsafe.Pointer(unsafe.StringData(topic))), C.size_t(len(topic)), cBytes(payload), C.int(len(payload)), C.int(qos), C.bool(retain)))
+}
+
+func cPublishV5(c *cClient, topic string, payload []byte, qos QoS, retain bool, props []byte) result {
+	return goResult(C.gomosq_publish_v5(c, (*C.char)(unsafe.Pointer(unsafe.StringData(topic))), C.size_t(len(topic)), cBytes(payload), C.int(len(payload)), C.int(qos), C.bool(retain), cProps(props), C.size_t(len(props))))
+}
+
+func cSubscribe(c *cClient, filter string, qos QoS) result {
+	return goResult(C.gomosq_subscribe(c, cText(filter), C.int(qos)))
+}
+
+func cSubscribeV5(c *cClient, filter string, qos QoS, options int, props []byte) result {
+	return goResult(C.gomosq_subscribe_v5(c, cText(filter), C.int(qos), C.int(options), cProps(props), C.size_t(len(props))))
+}
+
+func cSubscribeMultiple(c *cClient, filters []string, qos QoS, options int, props []byte) result {
+	return goResult(C.gomosq_subscribe_multiple(c, cPacked(filters), C.int(len(filters)), C.int(qos), C.int(options), cProps(props), C.size_t(len(props))))
+}
+
+func cUnsubscribe(c *cClient, filter string) result {
+	return goResult(C.gomosq_unsubscribe(c, cText(filter)))
+}
+
+func cUnsubscribeV5(c *cClient, filter string, props []byte) result {
+	return goResult(C.gomosq_unsubscribe_v5(c, cText(filter), cProps(props), C.size_t(len(props))))
+}
+
+func cUnsubscribeMultiple(c *cClient, filters []string, props []byte) result {
+	return goResult(C.gomosq_unsubscribe_multiple(c, cPacked(filters), C.int(len(filters)), cProps(props), C.size_t(len(props))))
+}
+
+// Loops.
+
+func cLoopForever(c *cClient, ms int) result { return goResult(C.gomosq_loop_forever(c, C.int(ms))) }
+func cLoopStart(c *cClient) result           { return goResult(C.gomosq_loop_start(c)) }
+
+func cLoopStop(c *cClient, external bool) result {
+	return goResult(C.gomosq_loop_stop(c, C.bool(external)))
+}
+
+func cLoop(c *cClient, ms int) result { return goResult(C.gomosq_loop(c, C.int(ms))) }
+func cLoopRead(c *cClient) result     { return goResult(C.gomosq_loop_read(c)) }
+func cLoopWrite(c *cClient) result    { return goResult(C.gomosq_loop_write(c)) }
+func cLoopMisc(c *cClient) result     { return goResult(C.gomosq_loop_misc(c)) }
+func cSocket(c *cClient) int          { return int(C.mosquitto_socket(c.mosq)) }
+func cWantWrite(c *cClient) bool      { return bool(C.mosquitto_want_write(c.mosq)) }
+
+func cThreadedSet(c *cClient, external bool) result {
+	return goResult(C.gomosq_threaded_set(c, C.bool(external)))
+}
+
+// Options.
+
+func cOptsSet(c *cClient, option Option, value unsafe.Pointer) result {
+	return goResult(C.gomosq_opts_set(c, C.int(option), value))
+}
+
+func cOptsSetInt(c *cClient, option Option, value int) result {
+	return goResult(C.gomosq_opts_set_int(c, C.int(option), C.int(value)))
+}
+
+func cIntOption(c *cClient, option Option, value int) result {
+	return goResult(C.gomosq_int_option(c, C.int(option), C.int(value)))
+}
+
+func cStringOption(c *cClient, option Option, value *string) result {
+	var text *C.char
+	if value != nil {
+		text = cText(*value)
+	}
+	return goResult(C.gomosq_string_option(c, C.int(option), text))
+}
+
+func cVoidOption(c *cClient, option Option, value unsafe.Pointer) result {
+	return goResult(C.gomosq_void_option(c, C.int(option), value))
+}
+
+func cReconnectDelaySet(c *cClient, delay, limit int, exponential bool) result {
+	return goResult(C.gomosq_reconnect_delay_set(c, C.uint(delay), C.uint(limit), C.bool(exponential)))
+}
+
+func cMaxInflightMessagesSet(c *cClient, n int) result {
+	return goResult(C.gomosq_max_inflight_messages_set(c, C.uint(n)))
+}
+
+func cMessageRetrySet(c *cClient, seconds int) {
+	C.mosquitto_message_retry_set(c.mosq, C.uint(seconds))
+}
+
+// TLS and SOCKS5.
+
+func cTLSSet(c *cClient, caFile, caPath, certFile, keyFile string) result {
+	return goResult(C.gomosq_tls_set(c, cTextOrNull(caFile), cTextOrNull(caPath), cTextOrNull(certFile), cTextOrNull(keyFile)))
+}
+
+func cTLSInsecureSet(c *cClient, insecure bool) result {
+	return goResult(C.gomosq_tls_insecure_set(c, C.bool(insecure)))
+}
+
+func cTLSOptsSet(c *cClient, verify int, version, ciphers string) result {
+	return goResult(C.gomosq_tls_opts_set(c, C.int(verify), cTextOrNull(version), cTextOrNull(ciphers)))
+}
+
+func cTLSPSKSet(c *cClient, psk, identity, ciphers string) result {
+	return goResult(C.gomosq_tls_psk_set(c, cText(psk), cText(identity), cTextOrNull(ciphers)))
+}
+
+func cSSLGet(c *cClient) unsafe.Pointer { return C.mosquitto_ssl_get(c.mosq) }
+
+func cSocks5Set(c *cClient, host string, port int, username, password string) result {
+	return goResult(C.gomosq_socks5_set(c, cText(host), C.int(port), cTextOrNull(username), cTextOrNull(password)))
+}
+
+// Listeners.
+
+func cInterestSet(c *cClient, event uint32, on bool) {
+	C.gomosq_interest_set(c, C.uint(event), C.bool(on))
+}
+
+func cLogLevelsSet(c *cClient, levels LogLevel) { C.gomosq_log_levels_set(c, C.uint(levels)) }
+func cLogInstall(c *cClient, on bool)           { C.gomosq_log_install(c, C.bool(on)) }
+
+// cInside tells which callbacks of the client are in progress on this thread,
+// which is this goroutine's while it is in a callback.
+func cInside(c *cClient) uint32 { return uint32(C.gomosq_inside(c)) }
+
+// Strings.
+
+func cStrerror(rc int) string          { return C.GoString(C.mosquitto_strerror(C.int(rc))) }
+func cConnackString(code int) string   { return C.GoString(C.mosquitto_connack_string(C.int(code))) }
+func cReasonString(code int) string    { return C.GoString(C.mosquitto_reason_string(C.int(code))) }
+func cAddressError(eai int) string     { return C.GoString(C.gai_strerror(C.int(eai))) }
+func cStringToCommand(name string) int { return int(C.gomosq_string_to_command(cText(name))) }
+func cPropertyName(id int) string {
+	return C.GoString(C.mosquitto_property_identifier_to_string(C.int(id)))
+}
+func cPropertyType(id int) PropertyType { return PropertyType(C.gomosq_property_type_of(C.int(id))) }
+
+func cStringToPropertyInfo(name string) (rc, id, kind int) {
+	i := C.gomosq_string_to_property_info(cText(name))
+	return int(i.rc), int(i.id), int(i._type)
+}
+
+// Properties.
+
+func cPropertyCheckCommand(command Command, id PropertyID) int {
+	return int(C.mosquitto_property_check_command(C.int(command), C.int(id)))
+}
+
+func cPropertyCheckAll(command Command, props []byte) int {
+	return int(C.gomosq_property_check_all(C.int(command), cProps(props), C.size_t(len(props))))
+}
+
+func cProps(props []byte) *C.uint8_t { return (*C.uint8_t)(cBytes(props)) }
+
+// cEncode appends a property in the form gomosq_properties_build reads.
+func cEncode(b []byte, p Property, kind PropertyType) []byte {
+	text := func(b []byte, s string) []byte {
+		b = binary.NativeEndian.AppendUint32(b, uint32(len(s)))
+		return append(append(b, s...), 0)
+	}
+	b = binary.NativeEndian.AppendUint32(b, uint32(p.ID))
+	b = binary.NativeEndian.AppendUint32(b, uint32(kind))
+	switch kind {
+	case TypeBinary:
+		return text(b, unsafe.String(unsafe.SliceData(p.Data), len(p.Data)))
+	case TypeString:
+		return text(b, p.Text)
+	case TypeStringPair:
+		return text(text(b, p.Name), p.Text)
+	default:
+		return binary.NativeEndian.AppendUint32(b, p.Number)
+	}
+}
+
+// goProperties copies what a trampoline flattened.
+func goProperties(items *cProperty, n C.int) Properties {
+	if n == 0 {
+		return nil
+	}
+	props := make(Properties, n)
+	for i, p := range unsafe.Slice(items, int(n)) {
+		to := &props[i]
+		to.ID = PropertyID(p.id)
+		to.Number = uint32(p.number)
+		to.Name = goText(p.name, p.name_len)
+		if to.ID.Type() == TypeBinary {
+			to.Data = C.GoBytes(unsafe.Pointer(p.value), C.int(p.value_len))
+		} else {
+			to.Text = goText(p.value, p.value_len)
+		}
+	}
+	return props
+}
+
+func goReasonCodes(codes *C.int, n C.int) []ReasonCode {
+	if n == 0 {
+		return nil
+	}
+	list := make([]ReasonCode, n)
+	for i, code := range unsafe.Slice(codes, int(n)) {
+		list[i] = ReasonCode(code)
+	}
+	return list
+}
+
+// goMessage copies a message out of the library: topic and payload together in
+// one allocation.
+func goMessage(m *cMessage, topicLen C.size_t) Message {
+	t, p := int(topicLen), int(m.payloadlen)
+	msg := Message{MID: int(m.mid), QoS: QoS(m.qos), Retain: bool(m.retain)}
+	if t+p == 0 {
+		return msg
+	}
+	b := make([]byte, t+p)
+	copy(b, unsafe.Slice((*byte)(unsafe.Pointer(m.topic)), t))
+	msg.Topic = unsafe.String(&b[0], t)
+	if p > 0 {
+		copy(b[t:], unsafe.Slice((*byte)(m.payload), p))
+		msg.Payload = b[t:]
+	}
+	return msg
+}
+
+// Topics and UTF-8.
+
+func cPubTopicCheck(topic string) int  { return int(C.mosquitto_pub_topic_check(cText(topic))) }
+func cSubTopicCheck(filter string) int { return int(C.mosquitto_sub_topic_check(cText(filter))) }
+
+func cPubTopicCheck2(topic []byte) int {
+	return int(C.mosquitto_pub_topic_check2((*C.char)(cBytes(topic)), C.size_t(len(topic))))
+}
+
+func cSubTopicCheck2(filter []byte) int {
+	return int(C.mosquitto_sub_topic_check2((*C.char)(cBytes(filter)), C.size_t(len(filter))))
+}
+
+func cTopicMatchesSub(sub, topic string) (rc int, yes bool) {
+	var fewSub, fewTopic [128]byte // on the stack, with the directives above
+	s := append(append(fewSub[:0], sub...), 0)
+	t := append(append(fewTopic[:0], topic...), 0)
+	m := C.gomosq_topic_matches_sub((*C.char)(unsafe.Pointer(&s[0])), (*C.char)(unsafe.Pointer(&t[0])))
+	return int(m.rc), bool(m.yes)
+}
+
+func cTopicMatchesSub2(sub, topic []byte) (rc int, yes bool) {
+	var fewSub, fewTopic [128]byte
+	s := append(append(fewSub[:0], sub...), 0)
+	t := append(append(fewTopic[:0], topic...), 0)
+	m := C.gomosq_topic_matches_sub2((*C.char)(unsafe.Pointer(&s[0])), C.size_t(len(sub)), (*C.char)(unsafe.Pointer(&t[0])), C.size_t(len(topic)))
+	return int(m.rc), bool(m.yes)
+}
+
+func cTopicMatchesSubWithPattern(sub, topic, clientID, username string) (rc int, yes bool) {
+	m := C.gomosq_topic_matches_sub_with_pattern(cText(sub), cText(topic), cTextOrNull(clientID), cTextOrNull(username))
+	return int(m.rc), bool(m.yes)
+}
+
+func cSubMatchesACL(acl, sub string) (rc int, yes bool) {
+	m := C.gomosq_sub_matches_acl(cText(acl), cText(sub))
+	return int(m.rc), bool(m.yes)
+}
+
+func cSubMatchesACLWithPattern(acl, sub, clientID, username string) (rc int, yes bool) {
+	m := C.gomosq_sub_matches_acl_with_pattern(cText(acl), cText(sub), cTextOrNull(clientID), cTextOrNull(username))
+	return int(m.rc), bool(m.yes)
+}
+
+// cSubTopicTokenise copies the levels; an empty level is NULL in C.
+func cSubTopicTokenise(sub string) (rc int, levels []string) {
+	t := C.gomosq_sub_topic_tokenise(cText(sub))
+	if t.rc != 0 {
+		return int(t.rc), nil
+	}
+	defer C.gomosq_sub_topic_tokens_free(t)
+	levels = make([]string, 0, int(t.count))
+	for _, token := range unsafe.Slice(t.tokens, int(t.count)) {
+		levels = append(levels, C.GoString(token))
+	}
+	return 0, levels
+}
+
+// cValidateUTF8 passes a NUL behind the text: before 2.1 the library reads on
+// in a sequence that is cut off at the end.
+func cValidateUTF8(text []byte) int {
+	b := append(append(make([]byte, 0, len(text)+4), text...), 0, 0, 0, 0)
+	return int(C.mosquitto_validate_utf8((*C.char)(unsafe.Pointer(&b[0])), C.int(len(text))))
+}
+
+// Numbers of the header.
+
+const (
+	cErrQuotaExceeded               = C.MOSQ_ERR_QUOTA_EXCEEDED
+	cErrAuthDelayed                 = C.MOSQ_ERR_AUTH_DELAYED
+	cErrAuthContinue                = C.MOSQ_ERR_AUTH_CONTINUE
+	cErrNoSubscribers               = C.MOSQ_ERR_NO_SUBSCRIBERS
+	cErrSubExists                   = C.MOSQ_ERR_SUB_EXISTS
+	cErrConnPending                 = C.MOSQ_ERR_CONN_PENDING
+	cSuccess                        = C.MOSQ_ERR_SUCCESS
+	cErrNoMem                       = C.MOSQ_ERR_NOMEM
+	cErrProtocol                    = C.MOSQ_ERR_PROTOCOL
+	cErrInval                       = C.MOSQ_ERR_INVAL
+	cErrNoConn                      = C.MOSQ_ERR_NO_CONN
+	cErrConnRefused                 = C.MOSQ_ERR_CONN_REFUSED
+	cErrNotFound                    = C.MOSQ_ERR_NOT_FOUND
+	cErrConnLost                    = C.MOSQ_ERR_CONN_LOST
+	cErrTLS                         = C.MOSQ_ERR_TLS
+	cErrPayloadSize                 = C.MOSQ_ERR_PAYLOAD_SIZE
+	cErrNotSupported                = C.MOSQ_ERR_NOT_SUPPORTED
+	cErrAuth                        = C.MOSQ_ERR_AUTH
+	cErrACLDenied                   = C.MOSQ_ERR_ACL_DENIED
+	cErrUnknown                     = C.MOSQ_ERR_UNKNOWN
+	cErrErrno                       = C.MOSQ_ERR_ERRNO
+	cErrEAI                         = C.MOSQ_ERR_EAI
+	cErrProxy                       = C.MOSQ_ERR_PROXY
+	cErrPluginDefer                 = C.MOSQ_ERR_PLUGIN_DEFER
+	cErrMalformedUTF8               = C.MOSQ_ERR_MALFORMED_UTF8
+	cErrKeepalive                   = C.MOSQ_ERR_KEEPALIVE
+	cErrLookup                      = C.MOSQ_ERR_LOOKUP
+	cErrMalformedPacket             = C.MOSQ_ERR_MALFORMED_PACKET
+	cErrDuplicateProperty           = C.MOSQ_ERR_DUPLICATE_PROPERTY
+	cErrTLSHandshake                = C.MOSQ_ERR_TLS_HANDSHAKE
+	cErrQoSNotSupported             = C.MOSQ_ERR_QOS_NOT_SUPPORTED
+	cErrOversizePacket              = C.MOSQ_ERR_OVERSIZE_PACKET
+	cErrOCSP                        = C.MOSQ_ERR_OCSP
+	cErrTimeout                     = C.MOSQ_ERR_TIMEOUT
+	cErrRetainNotSupported          = C.MOSQ_ERR_RETAIN_NOT_SUPPORTED
+	cErrTopicAliasInvalid           = C.MOSQ_ERR_TOPIC_ALIAS_INVALID
+	cErrAdministrativeAction        = C.MOSQ_ERR_ADMINISTRATIVE_ACTION
+	cErrAlreadyExists               = C.MOSQ_ERR_ALREADY_EXISTS
+	cErrPluginIgnore                = C.MOSQ_ERR_PLUGIN_IGNORE
+	cErrHTTPBadOrigin               = C.MOSQ_ERR_HTTP_BAD_ORIGIN
+	cErrUnspecified                 = C.MOSQ_ERR_UNSPECIFIED
+	cErrImplementationSpecific      = C.MOSQ_ERR_IMPLEMENTATION_SPECIFIC
+	cErrUnsupportedProtocolVersion  = C.MOSQ_ERR_UNSUPPORTED_PROTOCOL_VERSION
+	cErrClientIdentifierNotValid    = C.MOSQ_ERR_CLIENT_IDENTIFIER_NOT_VALID
+	cErrBadUsernameOrPassword       = C.MOSQ_ERR_BAD_USERNAME_OR_PASSWORD
+	cErrServerUnavailable           = C.MOSQ_ERR_SERVER_UNAVAILABLE
+	cErrServerBusy                  = C.MOSQ_ERR_SERVER_BUSY
+	cErrBanned                      = C.MOSQ_ERR_BANNED
+	cErrServerShuttingDown          = C.MOSQ_ERR_SERVER_SHUTTING_DOWN
+	cErrBadAuthenticationMethod     = C.MOSQ_ERR_BAD_AUTHENTICATION_METHOD
+	cErrSessionTakenOver            = C.MOSQ_ERR_SESSION_TAKEN_OVER
+	cErrTopicFilterInvalid          = C.MOSQ_ERR_TOPIC_FILTER_INVALID
+	cErrTopicNameInvalid            = C.MOSQ_ERR_TOPIC_NAME_INVALID
+	cErrPacketIDInUse               = C.MOSQ_ERR_PACKET_ID_IN_USE
+	cErrPacketIDNotFound            = C.MOSQ_ERR_PACKET_ID_NOT_FOUND
+	cErrReceiveMaximumExceeded      = C.MOSQ_ERR_RECEIVE_MAXIMUM_EXCEEDED
+	cErrMessageRateTooHigh          = C.MOSQ_ERR_MESSAGE_RATE_TOO_HIGH
+	cErrPayloadFormatInvalid        = C.MOSQ_ERR_PAYLOAD_FORMAT_INVALID
+	cErrUseAnotherServer            = C.MOSQ_ERR_USE_ANOTHER_SERVER
+	cErrServerMoved                 = C.MOSQ_ERR_SERVER_MOVED
+	cErrSharedSubsNotSupported      = C.MOSQ_ERR_SHARED_SUBS_NOT_SUPPORTED
+	cErrConnectionRateExceeded      = C.MOSQ_ERR_CONNECTION_RATE_EXCEEDED
+	cErrMaximumConnectTime          = C.MOSQ_ERR_MAXIMUM_CONNECT_TIME
+	cErrSubscriptionIDsNotSupported = C.MOSQ_ERR_SUBSCRIPTION_IDS_NOT_SUPPORTED
+	cErrWildcardSubsNotSupported    = C.MOSQ_ERR_WILDCARD_SUBS_NOT_SUPPORTED
+
+	cRCSuccess                     = C.MQTT_RC_SUCCESS
+	cRCGrantedQoS1                 = C.MQTT_RC_GRANTED_QOS1
+	cRCGrantedQoS2                 = C.MQTT_RC_GRANTED_QOS2
+	cRCDisconnectWithWillMsg       = C.MQTT_RC_DISCONNECT_WITH_WILL_MSG
+	cRCNoMatchingSubscribers       = C.MQTT_RC_NO_MATCHING_SUBSCRIBERS
+	cRCNoSubscriptionExisted       = C.MQTT_RC_NO_SUBSCRIPTION_EXISTED
+	cRCContinueAuthentication      = C.MQTT_RC_CONTINUE_AUTHENTICATION
+	cRCReauthenticate              = C.MQTT_RC_REAUTHENTICATE
+	cRCUnspecified                 = C.MQTT_RC_UNSPECIFIED
+	cRCMalformedPacket             = C.MQTT_RC_MALFORMED_PACKET
+	cRCProtocolError               = C.MQTT_RC_PROTOCOL_ERROR
+	cRCImplementationSpecific      = C.MQTT_RC_IMPLEMENTATION_SPECIFIC
+	cRCUnsupportedProtocolVersion  = C.MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION
+	cRCClientIDNotValid            = C.MQTT_RC_CLIENTID_NOT_VALID
+	cRCBadUsernameOrPassword       = C.MQTT_RC_BAD_USERNAME_OR_PASSWORD
+	cRCNotAuthorized               = C.MQTT_RC_NOT_AUTHORIZED
+	cRCServerUnavailable           = C.MQTT_RC_SERVER_UNAVAILABLE
+	cRCServerBusy                  = C.MQTT_RC_SERVER_BUSY
+	cRCBanned                      = C.MQTT_RC_BANNED
+	cRCServerShuttingDown          = C.MQTT_RC_SERVER_SHUTTING_DOWN
+	cRCBadAuthenticationMethod     = C.MQTT_RC_BAD_AUTHENTICATION_METHOD
+	cRCKeepAliveTimeout            = C.MQTT_RC_KEEP_ALIVE_TIMEOUT
+	cRCSessionTakenOver            = C.MQTT_RC_SESSION_TAKEN_OVER
+	cRCTopicFilterInvalid          = C.MQTT_RC_TOPIC_FILTER_INVALID
+	cRCTopicNameInvalid            = C.MQTT_RC_TOPIC_NAME_INVALID
+	cRCPacketIDInUse               = C.MQTT_RC_PACKET_ID_IN_USE
+	cRCPacketIDNotFound            = C.MQTT_RC_PACKET_ID_NOT_FOUND
+	cRCReceiveMaximumExceeded      = C.MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED
+	cRCTopicAliasInvalid           = C.MQTT_RC_TOPIC_ALIAS_INVALID
+	cRCPacketTooLarge              = C.MQTT_RC_PACKET_TOO_LARGE
+	cRCMessageRateTooHigh          = C.MQTT_RC_MESSAGE_RATE_TOO_HIGH
+	cRCQuotaExceeded               = C.MQTT_RC_QUOTA_EXCEEDED
+	cRCAdministrativeAction        = C.MQTT_RC_ADMINISTRATIVE_ACTION
+	cRCPayloadFormatInvalid        = C.MQTT_RC_PAYLOAD_FORMAT_INVALID
+	cRCRetainNotSupported          = C.MQTT_RC_RETAIN_NOT_SUPPORTED
+	cRCQoSNotSupported             = C.MQTT_RC_QOS_NOT_SUPPORTED
+	cRCUseAnotherServer            = C.MQTT_RC_USE_ANOTHER_SERVER
+	cRCServerMoved                 = C.MQTT_RC_SERVER_MOVED
+	cRCSharedSubsNotSupported      = C.MQTT_RC_SHARED_SUBS_NOT_SUPPORTED
+	cRCConnectionRateExceeded      = C.MQTT_RC_CONNECTION_RATE_EXCEEDED
+	cRCMaximumConnectTime          = C.MQTT_RC_MAXIMUM_CONNECT_TIME
+	cRCSubscriptionIDsNotSupported = C.MQTT_RC_SUBSCRIPTION_IDS_NOT_SUPPORTED
+	cRCWildcardSubsNotSupported    = C.MQTT_RC_WILDCARD_SUBS_NOT_SUPPORTED
+
+	cOptProtocolVersion    = C.MOSQ_OPT_PROTOCOL_VERSION
+	cOptSSLCtx             = C.MOSQ_OPT_SSL_CTX
+	cOptSSLCtxWithDefaults = C.MOSQ_OPT_SSL_CTX_WITH_DEFAULTS
+	cOptReceiveMaximum     = C.MOSQ_OPT_RECEIVE_MAXIMUM
+	cOptSendMaximum        = C.MOSQ_OPT_SEND_MAXIMUM
+	cOptTLSKeyform         = C.MOSQ_OPT_TLS_KEYFORM
+	cOptTLSEngine          = C.MOSQ_OPT_TLS_ENGINE
+	cOptTLSEngineKpassSHA1 = C.MOSQ_OPT_TLS_ENGINE_KPASS_SHA1
+	cOptTLSOCSPRequired    = C.MOSQ_OPT_TLS_OCSP_REQUIRED
+	cOptTLSALPN            = C.MOSQ_OPT_TLS_ALPN
+	cOptTCPNodelay         = C.MOSQ_OPT_TCP_NODELAY
+	cOptBindAddress        = C.MOSQ_OPT_BIND_ADDRESS
+	cOptTLSUseOSCerts      = C.MOSQ_OPT_TLS_USE_OS_CERTS
+	cOptDisableSocketpair  = C.MOSQ_OPT_DISABLE_SOCKETPAIR
+	cOptTransport          = C.MOSQ_OPT_TRANSPORT
+	cOptHTTPPath           = C.MOSQ_OPT_HTTP_PATH
+	cOptHTTPHeaderSize     = C.MOSQ_OPT_HTTP_HEADER_SIZE
+
+	cTransportTCP        = C.MOSQ_T_TCP
+	cTransportWebsockets = C.MOSQ_T_WEBSOCKETS
+
+	cProtocolV31  = C.MQTT_PROTOCOL_V31
+	cProtocolV311 = C.MQTT_PROTOCOL_V311
+	cProtocolV5   = C.MQTT_PROTOCOL_V5
+
+	cSubNoLocal           = C.MQTT_SUB_OPT_NO_LOCAL
+	cSubRetainAsPublished = C.MQTT_SUB_OPT_RETAIN_AS_PUBLISHED
+	cSubSendRetainNew     = C.MQTT_SUB_OPT_SEND_RETAIN_NEW
+	cSubSendRetainNever   = C.MQTT_SUB_OPT_SEND_RETAIN_NEVER
+
+	cMaxPayload = C.MQTT_MAX_PAYLOAD
+	cIDMaxV31   = C.MOSQ_MQTT_ID_MAX_LENGTH
+
+	cLogInfo        = C.MOSQ_LOG_INFO
+	cLogNotice      = C.MOSQ_LOG_NOTICE
+	cLogWarning     = C.MOSQ_LOG_WARNING
+	cLogErr         = C.MOSQ_LOG_ERR
+	cLogDebug       = C.MOSQ_LOG_DEBUG
+	cLogSubscribe   = C.MOSQ_LOG_SUBSCRIBE
+	cLogUnsubscribe = C.MOSQ_LOG_UNSUBSCRIBE
+	cLogWebsockets  = C.MOSQ_LOG_WEBSOCKETS
+	cLogInternal    = C.MOSQ_LOG_INTERNAL
+	cLogAll         = C.MOSQ_LOG_ALL
+
+	cCmdConnect     = C.CMD_CONNECT
+	cCmdConnack     = C.CMD_CONNACK
+	cCmdPublish     = C.CMD_PUBLISH
+	cCmdPuback      = C.CMD_PUBACK
+	cCmdPubrec      = C.CMD_PUBREC
+	cCmdPubrel      = C.CMD_PUBREL
+	cCmdPubcomp     = C.CMD_PUBCOMP
+	cCmdSubscribe   = C.CMD_SUBSCRIBE
+	cCmdSuback      = C.CMD_SUBACK
+	cCmdUnsubscribe = C.CMD_UNSUBSCRIBE
+	cCmdUnsuback    = C.CMD_UNSUBACK
+	cCmdPingreq     = C.CMD_PINGREQ
+	cCmdPingresp    = C.CMD_PINGRESP
+	cCmdDisconnect  = C.CMD_DISCONNECT
+	cCmdAuth        = C.CMD_AUTH
+	cCmdWill        = C.CMD_WILL
+
+	cPropPayloadFormatIndicator     = C.MQTT_PROP_PAYLOAD_FORMAT_INDICATOR
+	cPropMessageExpiryInterval      = C.MQTT_PROP_MESSAGE_EXPIRY_INTERVAL
+	cPropContentType                = C.MQTT_PROP_CONTENT_TYPE
+	cPropResponseTopic              = C.MQTT_PROP_RESPONSE_TOPIC
+	cPropCorrelationData            = C.MQTT_PROP_CORRELATION_DATA
+	cPropSubscriptionIdentifier     = C.MQTT_PROP_SUBSCRIPTION_IDENTIFIER
+	cPropSessionExpiryInterval      = C.MQTT_PROP_SESSION_EXPIRY_INTERVAL
+	cPropAssignedClientIdentifier   = C.MQTT_PROP_ASSIGNED_CLIENT_IDENTIFIER
+	cPropServerKeepAlive            = C.MQTT_PROP_SERVER_KEEP_ALIVE
+	cPropAuthenticationMethod       = C.MQTT_PROP_AUTHENTICATION_METHOD
+	cPropAuthenticationData         = C.MQTT_PROP_AUTHENTICATION_DATA
+	cPropRequestProblemInformation  = C.MQTT_PROP_REQUEST_PROBLEM_INFORMATION
+	cPropWillDelayInterval          = C.MQTT_PROP_WILL_DELAY_INTERVAL
+	cPropRequestResponseInformation = C.MQTT_PROP_REQUEST_RESPONSE_INFORMATION
+	cPropResponseInformation        = C.MQTT_PROP_RESPONSE_INFORMATION
+	cPropServerReference            = C.MQTT_PROP_SERVER_REFERENCE
+	cPropReasonString               = C.MQTT_PROP_REASON_STRING
+	cPropReceiveMaximum             = C.MQTT_PROP_RECEIVE_MAXIMUM
+	cPropTopicAliasMaximum          = C.MQTT_PROP_TOPIC_ALIAS_MAXIMUM
+	cPropTopicAlias                 = C.MQTT_PROP_TOPIC_ALIAS
+	cPropMaximumQoS                 = C.MQTT_PROP_MAXIMUM_QOS
+	cPropRetainAvailable            = C.MQTT_PROP_RETAIN_AVAILABLE
+	cPropUserProperty               = C.MQTT_PROP_USER_PROPERTY
+	cPropMaximumPacketSize          = C.MQTT_PROP_MAXIMUM_PACKET_SIZE
+	cPropWildcardSubAvailable       = C.MQTT_PROP_WILDCARD_SUB_AVAILABLE
+	cPropSubscriptionIDAvailable    = C.MQTT_PROP_SUBSCRIPTION_ID_AVAILABLE
+	cPropSharedSubAvailable         = C.MQTT_PROP_SHARED_SUB_AVAILABLE
+
+	cTypeByte       = C.MQTT_PROP_TYPE_BYTE
+	cTypeInt16      = C.MQTT_PROP_TYPE_INT16
+	cTypeInt32      = C.MQTT_PROP_TYPE_INT32
+	cTypeVarint     = C.MQTT_PROP_TYPE_VARINT
+	cTypeBinary     = C.MQTT_PROP_TYPE_BINARY
+	cTypeString     = C.MQTT_PROP_TYPE_STRING
+	cTypeStringPair = C.MQTT_PROP_TYPE_STRING_PAIR
+
+	evConnect     = C.GOMOSQ_CONNECT
+	evDisconnect  = C.GOMOSQ_DISCONNECT
+	evPublish     = C.GOMOSQ_PUBLISH
+	evMessage     = C.GOMOSQ_MESSAGE
+	evSubscribe   = C.GOMOSQ_SUBSCRIBE
+	evUnsubscribe = C.GOMOSQ_UNSUBSCRIBE
+	evLog         = C.GOMOSQ_LOG
+	evPreConnect  = C.GOMOSQ_PRE_CONNECT
+	evExtAuth     = C.GOMOSQ_EXT_AUTH
+	evPassword    = C.GOMOSQ_PASSWORD
+)
+
+// has21 tells whether the header that this was compiled with is 2.1's.
+const has21 = C.GOMOSQ_21 != 0

@@ -1,0 +1,225 @@
+//go:build cgo
+
+package mosquitto
+
+import (
+	"math"
+	"time"
+	"unsafe"
+)
+
+// Option is a MOSQ_OPT_ constant.
+type Option int
+
+// The options, and which setter each is for. "int" is [Client.IntOption],
+// "string" [Client.StringOption], "void" [Client.VoidOption].
+const (
+	OptProtocolVersion    Option = cOptProtocolVersion    // int: ProtocolV31, ProtocolV311 (default), ProtocolV5
+	OptSSLCtx             Option = cOptSSLCtx             // void: an OpenSSL SSL_CTX of the caller's
+	OptSSLCtxWithDefaults Option = cOptSSLCtxWithDefaults // int 0 or 1 (default 1): apply the library's TLS settings to OptSSLCtx
+	OptReceiveMaximum     Option = cOptReceiveMaximum     // int 0 to 65535 (default 20, 0 is 65535): QoS>0 messages in flight towards us, MQTT 5
+	OptSendMaximum        Option = cOptSendMaximum        // int 0 to 65535 (default 20, 0 is 65535): QoS>0 messages in flight from us
+	OptTLSKeyform         Option = cOptTLSKeyform         // string: "pem" or "engine"; not with 2.1 on OpenSSL 3
+	OptTLSEngine          Option = cOptTLSEngine          // string: an OpenSSL engine; not with 2.1 on OpenSSL 3
+	OptTLSEngineKpassSHA1 Option = cOptTLSEngineKpassSHA1 // string: SHA-1 of the engine key's password, 40 hex digits; not with 2.1 on OpenSSL 3
+	OptTLSOCSPRequired    Option = cOptTLSOCSPRequired    // int 0 or 1: refuse a broker without a stapled OCSP answer
+	OptTLSALPN            Option = cOptTLSALPN            // string: the protocol to ask for
+	OptTCPNodelay         Option = cOptTCPNodelay         // int 0 or 1 (default 0): no Nagle delay
+	OptBindAddress        Option = cOptBindAddress        // string, or none: the local address to connect from
+	OptTLSUseOSCerts      Option = cOptTLSUseOSCerts      // int 0 or 1: TLS with the system's trust store
+	OptDisableSocketpair  Option = cOptDisableSocketpair  // int, 2.1: accepted, without effect in 2.1.2
+	OptTransport          Option = cOptTransport          // int, 2.1: TransportTCP or TransportWebsockets
+	OptHTTPPath           Option = cOptHTTPPath           // string, 2.1: the path of the WebSocket request, default "/mqtt"
+	OptHTTPHeaderSize     Option = cOptHTTPHeaderSize     // int, 2.1: the longest HTTP answer, at least 100, default 4096
+)
+
+// Values of [OptProtocolVersion].
+const (
+	ProtocolV31  = cProtocolV31
+	ProtocolV311 = cProtocolV311
+	ProtocolV5   = cProtocolV5
+)
+
+// Values of [OptTransport].
+const (
+	TransportTCP        = cTransportTCP
+	TransportWebsockets = cTransportWebsockets
+)
+
+// IntOption is mosquitto_int_option. Set options before connecting. It wraps
+// [ErrNotSupported] for an option that the installed library lacks. Not beside
+// a running loop ([ErrBusy]), as every setter.
+func (c *Client) IntOption(option Option, value int) error {
+	const op = "int_option"
+	if err := checkOption(op, option); err != nil {
+		return err
+	}
+	if value < math.MinInt32 || value > math.MaxInt32 {
+		return badArgument(op, ErrInval, "value: %d is out of range", value)
+	}
+	return c.configure(op, func() result {
+		r := cIntOption(c.c, option, value)
+		if option == OptTLSUseOSCerts && r.rc == cSuccess {
+			c.tls.Store(true)
+		}
+		return r
+	})
+}
+
+// StringOption is mosquitto_string_option. The empty string takes
+// [OptBindAddress] and [OptHTTPPath] back; the others refuse it.
+func (c *Client) StringOption(option Option, value string) error {
+	const op = "string_option"
+	if err := checkOption(op, option); err != nil {
+		return err
+	}
+	if err := checkText(op, "value", value); err != nil {
+		return err
+	}
+	text := &value
+	if value == "" {
+		if option != OptBindAddress && option != OptHTTPPath {
+			return badArgument(op, ErrInval, "value: empty")
+		}
+		text = nil
+	}
+	return c.configure(op, func() result { return cStringOption(c.c, option, text) })
+}
+
+// VoidOption is mosquitto_void_option: [OptSSLCtx] with a pointer to an
+// OpenSSL SSL_CTX, which the library keeps a reference of its own to; nil takes
+// it back (from 2.0.12 on). Set [OptSSLCtxWithDefaults] to 0 as well, unless a
+// CA is set with [Client.TLSSet]: the library refuses to connect otherwise.
+// With a context alone the library checks no host name: set that up on the
+// context.
+func (c *Client) VoidOption(option Option, value unsafe.Pointer) error {
+	return c.sslContext("void_option", option, value, cVoidOption)
+}
+
+// OptsSet is mosquitto_opts_set, which the library calls deprecated in favour
+// of the typed setters: [OptProtocolVersion] with an int, or [OptSSLCtx] with
+// an unsafe.Pointer.
+func (c *Client) OptsSet(option Option, value any) error {
+	const op = "opts_set"
+	switch v := value.(type) {
+	case int:
+		if option != OptProtocolVersion {
+			return badArgument(op, ErrInval, "option: %d takes no int here, use IntOption", int(option))
+		}
+		return c.configure(op, func() result { return cOptsSetInt(c.c, option, v) })
+	case unsafe.Pointer:
+		return c.sslContext(op, option, v, cOptsSet)
+	}
+	return badArgument(op, ErrInval, "value: a %T is neither an int nor an unsafe.Pointer", value)
+}
+
+func (c *Client) sslContext(op string, option Option, value unsafe.Pointer, set func(*cClient, Option, unsafe.Pointer) result) error {
+	if option != OptSSLCtx {
+		return badArgument(op, ErrInval, "option: %d takes no pointer", int(option))
+	}
+	return c.configure(op, func() result {
+		r := set(c.c, option, value)
+		if r.rc == cSuccess {
+			c.tls.Store(true)
+		}
+		return r
+	})
+}
+
+// checkOption tells what the installed library lacks from what does not exist.
+func checkOption(op string, option Option) error {
+	if !has21 && option >= OptDisableSocketpair && option <= OptHTTPHeaderSize {
+		return badArgument(op, ErrNotSupported, "option: %d needs libmosquitto 2.1", int(option))
+	}
+	return nil
+}
+
+// ReconnectDelaySet is mosquitto_reconnect_delay_set, for LoopForever,
+// LoopStart and Run: whole seconds, at least one for delay and for limit. The
+// n-th attempt in a row waits n times delay, with exponential n*n times (the
+// library's header says "doubles"), never more than limit. Default: one second
+// each time.
+func (c *Client) ReconnectDelaySet(delay, limit time.Duration, exponential bool) error {
+	const op = "reconnect_delay_set"
+	if delay < time.Second || delay > math.MaxInt32*time.Second {
+		return badArgument(op, ErrInval, "delay: %v is not between 1 s and 2^31 s", delay)
+	}
+	if limit < time.Second || limit > math.MaxInt32*time.Second { // 0 would reconnect without a pause
+		return badArgument(op, ErrInval, "limit: %v is not between 1 s and 2^31 s", limit)
+	}
+	return c.configure(op, func() result {
+		return cReconnectDelaySet(c.c, int(delay/time.Second), int(limit/time.Second), exponential)
+	})
+}
+
+// MaxInflightMessagesSet is mosquitto_max_inflight_messages_set: how many QoS 1
+// and 2 messages may wait for their acknowledgement at a time, 0 to 65,535,
+// where 0 is 65,535; default 20. The others wait in the library. It takes
+// effect at the next connect; a broker of MQTT 5 may change it.
+func (c *Client) MaxInflightMessagesSet(n int) error {
+	const op = "max_inflight_messages_set"
+	if n < 0 || n > 65535 {
+		return badArgument(op, ErrInval, "n: %d is not between 0 and 65535", n)
+	}
+	return c.configure(op, func() result { return cMaxInflightMessagesSet(c.c, n) })
+}
+
+// MessageRetrySet is mosquitto_message_retry_set, which does nothing since the
+// library resends at a reconnect only.
+func (c *Client) MessageRetrySet(retry time.Duration) error {
+	return c.configure("message_retry_set", func() result {
+		cMessageRetrySet(c.c, int(retry/time.Second))
+		return result{}
+	})
+}
+
+// UsernamePwSet is mosquitto_username_pw_set. Two empty strings take the
+// credentials back. A password without a username needs MQTT 5. Inside
+// [Client.OnPreConnect] it serves the connection that is being made.
+func (c *Client) UsernamePwSet(username, password string) error {
+	const op = "username_pw_set"
+	if err := checkPair(op, "username", username, "password", password); err != nil {
+		return err
+	}
+	return c.configure(op, func() result { return cUsernamePwSet(c.c, username, password) })
+}
+
+// Socks5Set is mosquitto_socks5_set: connect through a SOCKS5 proxy, which
+// resolves the broker's name. Host up to 256 bytes, username and password up to
+// 255; both may be empty. The library does not send CONNECT properties through
+// a proxy.
+func (c *Client) Socks5Set(host string, port int, username, password string) error {
+	const op = "socks5_set"
+	if err := checkName(op, "host", host); err != nil {
+		return err
+	}
+	if err := checkPair(op, "username", username, "password", password); err != nil {
+		return err
+	}
+	switch {
+	case len(host) > 256:
+		return badArgument(op, ErrInval, "host: %d bytes, more than 256", len(host))
+	case port < 1 || port > 65535:
+		return badArgument(op, ErrInval, "port: %d is not between 1 and 65535", port)
+	case len(username) > 255:
+		return badArgument(op, ErrInval, "username: %d bytes, more than 255", len(username))
+	case len(password) > 255:
+		return badArgument(op, ErrInval, "password: %d bytes, more than 255", len(password))
+	case (username == "") != (password == ""): // the library reads through a null pointer
+		return badArgument(op, ErrInval, "username, password: one is empty")
+	}
+	return c.configure(op, func() result { return cSocks5Set(c.c, host, port, username, password) })
+}
+
+// ThreadedSet is mosquitto_threaded_set. True is the default here and makes
+// publishing from any goroutine safe: calls only queue, the loop writes, and
+// callbacks run on the loop alone. False gives the library's single-threaded
+// behaviour back: Publish writes to the socket itself and runs OnPublish before
+// it returns; then all calls must come from one goroutine at a time, and
+// nothing in the binding checks that. Not while [Client.LoopStart] is on.
+func (c *Client) ThreadedSet(threaded bool) error {
+	return c.configure("threaded_set", func() result {
+		c.single.Store(!threaded)
+		return cThreadedSet(c.c, threaded)
+	})
+}

@@ -1,0 +1,359 @@
+//go:build cgo
+
+package mosquitto
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// PropertyID is the identifier of an MQTT 5 property.
+type PropertyID int
+
+// The properties of MQTT 5, with their type and the packets they may stand on.
+const (
+	PropPayloadFormatIndicator     PropertyID = cPropPayloadFormatIndicator     // byte; PUBLISH, will
+	PropMessageExpiryInterval      PropertyID = cPropMessageExpiryInterval      // four bytes, seconds; PUBLISH, will
+	PropContentType                PropertyID = cPropContentType                // string; PUBLISH, will
+	PropResponseTopic              PropertyID = cPropResponseTopic              // string; PUBLISH, will
+	PropCorrelationData            PropertyID = cPropCorrelationData            // binary; PUBLISH, will
+	PropSubscriptionIdentifier     PropertyID = cPropSubscriptionIdentifier     // variable byte integer; SUBSCRIBE, PUBLISH
+	PropSessionExpiryInterval      PropertyID = cPropSessionExpiryInterval      // four bytes, seconds; CONNECT, CONNACK, DISCONNECT
+	PropAssignedClientIdentifier   PropertyID = cPropAssignedClientIdentifier   // string; CONNACK
+	PropServerKeepAlive            PropertyID = cPropServerKeepAlive            // two bytes, seconds; CONNACK
+	PropAuthenticationMethod       PropertyID = cPropAuthenticationMethod       // string; CONNECT, CONNACK, AUTH
+	PropAuthenticationData         PropertyID = cPropAuthenticationData         // binary; CONNECT, CONNACK, AUTH
+	PropRequestProblemInformation  PropertyID = cPropRequestProblemInformation  // byte; CONNECT
+	PropWillDelayInterval          PropertyID = cPropWillDelayInterval          // four bytes, seconds; will
+	PropRequestResponseInformation PropertyID = cPropRequestResponseInformation // byte; CONNECT
+	PropResponseInformation        PropertyID = cPropResponseInformation        // string; CONNACK
+	PropServerReference            PropertyID = cPropServerReference            // string; CONNACK, DISCONNECT
+	PropReasonString               PropertyID = cPropReasonString               // string; every answer, DISCONNECT, AUTH
+	PropReceiveMaximum             PropertyID = cPropReceiveMaximum             // two bytes; CONNECT, CONNACK
+	PropTopicAliasMaximum          PropertyID = cPropTopicAliasMaximum          // two bytes; CONNECT, CONNACK
+	PropTopicAlias                 PropertyID = cPropTopicAlias                 // two bytes; PUBLISH
+	PropMaximumQoS                 PropertyID = cPropMaximumQoS                 // byte; CONNACK
+	PropRetainAvailable            PropertyID = cPropRetainAvailable            // byte; CONNACK
+	PropUserProperty               PropertyID = cPropUserProperty               // string pair; every packet
+	PropMaximumPacketSize          PropertyID = cPropMaximumPacketSize          // four bytes; CONNECT, CONNACK
+	PropWildcardSubAvailable       PropertyID = cPropWildcardSubAvailable       // byte; CONNACK
+	PropSubscriptionIDAvailable    PropertyID = cPropSubscriptionIDAvailable    // byte; CONNACK
+	PropSharedSubAvailable         PropertyID = cPropSharedSubAvailable         // byte; CONNACK
+)
+
+// PropertyType says which field of a [Property] holds its value.
+type PropertyType int
+
+// The types of MQTT 5 properties.
+const (
+	TypeByte       PropertyType = cTypeByte       // Number
+	TypeInt16      PropertyType = cTypeInt16      // Number
+	TypeInt32      PropertyType = cTypeInt32      // Number
+	TypeVarint     PropertyType = cTypeVarint     // Number
+	TypeBinary     PropertyType = cTypeBinary     // Data
+	TypeString     PropertyType = cTypeString     // Text
+	TypeStringPair PropertyType = cTypeStringPair // Name and Text
+)
+
+// maxVarint is the largest variable byte integer.
+const maxVarint = 268435455
+
+// propertyTypes holds the library's type of each identifier there can be.
+var propertyTypes = sync.OnceValue(func() (types [256]PropertyType) {
+	for id := range types {
+		types[id] = cPropertyType(id)
+	}
+	return types
+})
+
+// Type is mosquitto_property_type: the type of the values of id, 0 when there
+// is no such property.
+func (id PropertyID) Type() PropertyType {
+	if id < 0 || id > 255 {
+		return 0
+	}
+	return propertyTypes()[id]
+}
+
+// String is mosquitto_property_identifier_to_string, for example
+// "content-type".
+func (id PropertyID) String() string {
+	if id.Type() == 0 {
+		return fmt.Sprintf("property %d", int(id))
+	}
+	return cPropertyName(int(id))
+}
+
+// StringToPropertyInfo is mosquitto_string_to_property_info: the property with
+// this name, for example "content-type".
+func StringToPropertyInfo(name string) (PropertyID, PropertyType, error) {
+	const op = "string_to_property_info"
+	if err := checkText(op, "name", name); err != nil {
+		return 0, 0, err
+	}
+	rc, id, kind := cStringToPropertyInfo(name)
+	if rc != cSuccess {
+		return 0, 0, badArgument(op, Error(rc), "name: no property is called %q", name)
+	}
+	return PropertyID(id), PropertyType(kind), nil
+}
+
+// Property is one property of an MQTT 5 packet. Which fields hold the value
+// depends on the type of its identifier; the others are ignored.
+type Property struct {
+	ID     PropertyID // mosquitto_property_identifier
+	Number uint32     // bytes, two and four byte integers, variable byte integers
+	Name   string     // the name of a user property
+	Text   string     // strings; the value of a user property
+	Data   []byte     // binary data
+}
+
+// Properties are the properties of a packet: order and duplicates are kept.
+// They are plain Go values; the library's list is built from them for each
+// call, and those of a callback are copied out of it.
+type Properties []Property
+
+func (p *Properties) add(op string, kind PropertyType, q Property) error {
+	if q.ID.Type() != kind {
+		return badArgument(op, ErrInval, "id: %v is not of this type", q.ID)
+	}
+	if err := checkProperty(op, q); err != nil {
+		return err
+	}
+	*p = append(*p, q)
+	return nil
+}
+
+// AddByte is mosquitto_property_add_byte.
+func (p *Properties) AddByte(id PropertyID, value byte) error {
+	return p.add("property_add_byte", TypeByte, Property{ID: id, Number: uint32(value)})
+}
+
+// AddInt16 is mosquitto_property_add_int16.
+func (p *Properties) AddInt16(id PropertyID, value uint16) error {
+	return p.add("property_add_int16", TypeInt16, Property{ID: id, Number: uint32(value)})
+}
+
+// AddInt32 is mosquitto_property_add_int32.
+func (p *Properties) AddInt32(id PropertyID, value uint32) error {
+	return p.add("property_add_int32", TypeInt32, Property{ID: id, Number: value})
+}
+
+// AddVarint is mosquitto_property_add_varint. The largest value is 268,435,455.
+func (p *Properties) AddVarint(id PropertyID, value uint32) error {
+	return p.add("property_add_varint", TypeVarint, Property{ID: id, Number: value})
+}
+
+// AddBinary is mosquitto_property_add_binary: up to 65,535 bytes, which are
+// not copied.
+func (p *Properties) AddBinary(id PropertyID, value []byte) error {
+	return p.add("property_add_binary", TypeBinary, Property{ID: id, Data: value})
+}
+
+// AddString is mosquitto_property_add_string: up to 65,535 bytes of UTF-8.
+func (p *Properties) AddString(id PropertyID, value string) error {
+	return p.add("property_add_string", TypeString, Property{ID: id, Text: value})
+}
+
+// AddStringPair is mosquitto_property_add_string_pair.
+func (p *Properties) AddStringPair(id PropertyID, name, value string) error {
+	return p.add("property_add_string_pair", TypeStringPair, Property{ID: id, Name: name, Text: value})
+}
+
+// Remove is mosquitto_property_remove, with every library version: it takes
+// the i-th property out. It panics when there is none, as a slice does.
+func (p *Properties) Remove(i int) { *p = slices.Delete(*p, i, i+1) }
+
+// Clone is mosquitto_property_copy_all: properties that share nothing with p.
+func (p Properties) Clone() Properties {
+	q := slices.Clone(p)
+	for i := range q {
+		q[i].Data = bytes.Clone(q[i].Data)
+	}
+	return q
+}
+
+// All ranges over the properties with this identifier, in order: what the
+// library's skip_first is for.
+func (p Properties) All(id PropertyID) iter.Seq[Property] {
+	return func(yield func(Property) bool) {
+		for _, q := range p {
+			if q.ID == id && !yield(q) {
+				return
+			}
+		}
+	}
+}
+
+// first is the first property with this identifier, if it is of this type.
+func (p Properties) first(id PropertyID, kind PropertyType) (q Property, ok bool) {
+	if id.Type() != kind {
+		return q, false
+	}
+	for q = range p.All(id) {
+		return q, true
+	}
+	return Property{}, false
+}
+
+// Byte is mosquitto_property_read_byte and mosquitto_property_byte_value: the
+// first property with this identifier; ok is false when there is none, or it
+// has another type.
+func (p Properties) Byte(id PropertyID) (value byte, ok bool) {
+	q, ok := p.first(id, TypeByte)
+	return byte(q.Number), ok
+}
+
+// Int16 is mosquitto_property_read_int16 and mosquitto_property_int16_value.
+func (p Properties) Int16(id PropertyID) (value uint16, ok bool) {
+	q, ok := p.first(id, TypeInt16)
+	return uint16(q.Number), ok
+}
+
+// Int32 is mosquitto_property_read_int32 and mosquitto_property_int32_value.
+func (p Properties) Int32(id PropertyID) (value uint32, ok bool) {
+	q, ok := p.first(id, TypeInt32)
+	return q.Number, ok
+}
+
+// Varint is mosquitto_property_read_varint and mosquitto_property_varint_value.
+func (p Properties) Varint(id PropertyID) (value uint32, ok bool) {
+	q, ok := p.first(id, TypeVarint)
+	return q.Number, ok
+}
+
+// Binary is mosquitto_property_read_binary, mosquitto_property_binary_value
+// and mosquitto_property_binary_value_length. The bytes are not copied.
+func (p Properties) Binary(id PropertyID) (value []byte, ok bool) {
+	q, ok := p.first(id, TypeBinary)
+	return q.Data, ok
+}
+
+// Text is mosquitto_property_read_string, mosquitto_property_string_value and
+// mosquitto_property_string_value_length.
+func (p Properties) Text(id PropertyID) (value string, ok bool) {
+	q, ok := p.first(id, TypeString)
+	return q.Text, ok
+}
+
+// StringPair is mosquitto_property_read_string_pair,
+// mosquitto_property_string_name and mosquitto_property_string_name_length.
+func (p Properties) StringPair(id PropertyID) (name, value string, ok bool) {
+	q, ok := p.first(id, TypeStringPair)
+	return q.Name, q.Text, ok
+}
+
+// UserProperty is the value of the first user property with this name.
+func (p Properties) UserProperty(name string) (value string, ok bool) {
+	for q := range p.All(PropUserProperty) {
+		if q.Name == name {
+			return q.Text, true
+		}
+	}
+	return "", false
+}
+
+// PropertyCheckCommand is mosquitto_property_check_command: whether the
+// property may stand on the packet. It wraps [ErrProtocol] when not.
+func PropertyCheckCommand(command Command, id PropertyID) error {
+	return libError("property_check_command", result{rc: cPropertyCheckCommand(command, id)})
+}
+
+// PropertyCheckAll is mosquitto_property_check_all: whether all properties may
+// stand together on the packet. It wraps [ErrProtocol], [ErrDuplicateProperty]
+// or [ErrInval] when not.
+func PropertyCheckAll(command Command, props Properties) error {
+	const op = "property_check_all"
+	encoded, err := encodeProperties(op, props, false)
+	if err != nil {
+		return err
+	}
+	return libError(op, result{rc: cPropertyCheckAll(command, encoded)})
+}
+
+// copiesEmptyText tells whether the library survives copying an empty string:
+// before 2.0.16 it reads through a null pointer.
+var copiesEmptyText = sync.OnceValue(func() bool {
+	major, minor, revision := cLibVersion()
+	return major*1000000+minor*1000+revision >= 2000016
+})
+
+// encodeProperties checks props and writes them for C; nil when there are
+// none. copied says that the library will copy the list.
+func encodeProperties(op string, props Properties, copied bool) ([]byte, error) {
+	if len(props) == 0 {
+		return nil, nil
+	}
+	b := make([]byte, 0, 64*len(props))
+	for i, p := range props {
+		if err := checkProperty(op, p); err != nil {
+			return nil, err
+		}
+		kind := p.ID.Type()
+		empty := kind == TypeString && p.Text == "" || kind == TypeStringPair && (p.Name == "" || p.Text == "")
+		if copied && empty && !copiesEmptyText() {
+			return nil, badArgument(op, ErrInval, "properties[%d]: %v has an empty text, which libmosquitto before 2.0.16 cannot copy", i, p.ID)
+		}
+		b = cEncode(b, p, kind)
+	}
+	return b, nil
+}
+
+// checkProperty refuses what would not reach the wire as it is.
+func checkProperty(op string, p Property) error {
+	kind := p.ID.Type()
+	limit := uint32(1<<32 - 1)
+	switch kind {
+	case 0:
+		return badArgument(op, ErrInval, "properties: there is no property %d", int(p.ID))
+	case TypeByte:
+		limit = 1<<8 - 1
+	case TypeInt16:
+		limit = 1<<16 - 1
+	case TypeVarint:
+		limit = maxVarint
+	case TypeBinary:
+		if len(p.Data) > maxText {
+			return badArgument(op, ErrInval, "properties: %v: %d bytes, more than %d", p.ID, len(p.Data), maxText)
+		}
+	case TypeString, TypeStringPair:
+		for _, text := range [...]string{p.Name, p.Text} {
+			if code, fault := textFault(text); fault != "" {
+				return badArgument(op, code, "properties: %v: %s", p.ID, fault)
+			}
+		}
+	}
+	if p.Number > limit {
+		return badArgument(op, ErrInval, "properties: %v: %d is more than %d", p.ID, p.Number, limit)
+	}
+	return nil
+}
+
+// maxText is the length of the longest MQTT string.
+const maxText = 65535
+
+// checkText refuses what C or MQTT could not carry as it is. An empty text is
+// for the caller to judge.
+func checkText(op, argument, text string) error {
+	if code, fault := textFault(text); fault != "" {
+		return badArgument(op, code, "%s: %s", argument, fault)
+	}
+	return nil
+}
+
+func textFault(text string) (code Error, fault string) {
+	switch {
+	case len(text) > maxText:
+		return ErrInval, fmt.Sprintf("%d bytes, more than %d", len(text), maxText)
+	case strings.IndexByte(text, 0) >= 0:
+		return ErrInval, "contains a NUL byte"
+	case !utf8.ValidString(text):
+		return ErrMalformedUTF8, "not valid UTF-8"
+	}
+	return 0, ""
+}

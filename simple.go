@@ -1,0 +1,154 @@
+//go:build cgo
+
+package mosquitto
+
+import (
+	"context"
+	"time"
+)
+
+// SimpleOptions say where and as whom the one-shot helpers connect.
+type SimpleOptions struct {
+	Host               string // required
+	Port               int    // required
+	ClientID           string // "" with CleanSession: chosen by the library
+	Keepalive          time.Duration
+	CleanSession       bool
+	Username, Password string
+	Will               *Will
+	TLS                *TLS
+}
+
+// SubscribeCallback is mosquitto_subscribe_callback: it connects, subscribes,
+// and calls f with each message until f returns false, which makes it return
+// nil. It reconnects as [Client.LoopForever] does. Unlike the library's, it
+// ends with ctx, and with the broker's answer when that refuses the connection
+// ([ConnackError]) or the subscription ([ReasonError]).
+func SubscribeCallback(ctx context.Context, o SimpleOptions, topic string, qos QoS, f func(*Client, Message) bool) error {
+	c, err := o.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ended := make(chan error, 2) // the first one says why
+	leave := func(c *Client, why error) {
+		select {
+		case ended <- why:
+		default:
+		}
+		_ = c.Disconnect()
+	}
+	c.OnConnect(func(c *Client, ack Connack) {
+		err := ack.Err()
+		if err == nil {
+			_, err = c.Subscribe(topic, qos)
+		}
+		if err != nil {
+			leave(c, err)
+		}
+	})
+	c.OnSubscribe(func(c *Client, _ int, granted []ReasonCode, _ Properties) {
+		for _, code := range granted {
+			if code.Failed() {
+				leave(c, code.Err())
+			}
+		}
+	})
+	over := false
+	c.OnMessage(func(c *Client, m Message) {
+		if !over && !f(c, m) {
+			over = true
+			leave(c, nil)
+		}
+	})
+	return c.runUntil(ctx, o, ended)
+}
+
+// runUntil connects and loops in a goroutine of its own, since the library can
+// block where ctx does not reach; what is left behind then ends with Close.
+func (c *Client) runUntil(ctx context.Context, o SimpleOptions, ended chan error) error {
+	panicked := make(chan any, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				panicked <- r
+			}
+		}()
+		err := c.Connect(o.Host, o.Port, o.Keepalive)
+		if err == nil {
+			err = c.LoopForever(-1)
+		}
+		ended <- err
+	}()
+	select {
+	case r := <-panicked:
+		panic(r)
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// SubscribeSimple is mosquitto_subscribe_simple: it connects, subscribes, and
+// returns the next count messages; retained ones only if wantRetained. See
+// [SubscribeCallback] for how it ends otherwise; the messages received until
+// then are returned beside the error.
+func SubscribeSimple(ctx context.Context, o SimpleOptions, topic string, qos QoS, count int, wantRetained bool) ([]Message, error) {
+	if count < 1 {
+		return nil, badArgument("subscribe_simple", ErrInval, "count: %d is less than 1", count)
+	}
+	received := make(chan Message, count)
+	err := SubscribeCallback(ctx, o, topic, qos, func(_ *Client, m Message) bool {
+		if !m.Retain || wantRetained {
+			received <- m
+		}
+		return len(received) < count
+	})
+	messages := make([]Message, 0, count)
+	for {
+		select {
+		case m := <-received:
+			messages = append(messages, m)
+		default:
+			return messages, err
+		}
+	}
+}
+
+// client makes the client that the options describe.
+func (o SimpleOptions) client() (*Client, error) {
+	c, err := New(o.ClientID, o.CleanSession, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.apply(c); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (o SimpleOptions) apply(c *Client) error {
+	if o.Username != "" || o.Password != "" {
+		if err := c.UsernamePwSet(o.Username, o.Password); err != nil {
+			return err
+		}
+	}
+	if w := o.Will; w != nil {
+		if err := c.WillSetV5(w.Topic, w.Payload, w.QoS, w.Retain, w.Properties); err != nil {
+			return err
+		}
+	}
+	if t := o.TLS; t != nil {
+		if err := c.TLSSet(t.CAFile, t.CAPath, t.CertFile, t.KeyFile, t.Password); err != nil {
+			return err
+		}
+		verify := SSLVerifyPeer
+		if t.VerifyNone {
+			verify = SSLVerifyNone
+		}
+		return c.TLSOptsSet(verify, t.Version, t.Ciphers)
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+//go:build cgo
+
+package mosquitto
+
+import "unsafe"
+
+// Values of the verify argument of [Client.TLSOptsSet]: OpenSSL's.
+const (
+	SSLVerifyNone = 0 // anybody is accepted as the broker: for tests only
+	SSLVerifyPeer = 1 // the broker's certificate must be good (default)
+)
+
+// TLS is struct libmosquitto_tls of the one-shot helpers: what [Client.TLSSet]
+// and [Client.TLSOptsSet] take.
+type TLS struct {
+	CAFile, CAPath, CertFile, KeyFile string
+	Password                          func(*Client) (string, error)
+	VerifyNone                        bool   // SSLVerifyNone
+	Version, Ciphers                  string // "" is the library's default
+}
+
+// TLSSet is mosquitto_tls_set: TLS with certificates from PEM files. caFile or
+// caPath (a directory prepared by "openssl rehash") says whom to trust; for
+// the system's store see [OptTLSUseOSCerts]. certFile and keyFile are the
+// client's own, both or none.
+//
+// password is asked for the password of an encrypted key, inside every connect
+// and reconnect, on the goroutine that connects or on the library's thread. Nil
+// is for keys without one: an encrypted key then fails to load, nothing asks on
+// the terminal.
+//
+// That a file can be opened is checked here, its content at connect ([ErrTLS]).
+func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(*Client) (string, error)) error {
+	const op = "tls_set"
+	for _, arg := range [...]struct{ name, value string }{
+		{"caFile", caFile}, {"caPath", caPath}, {"certFile", certFile}, {"keyFile", keyFile},
+	} {
+		if err := checkText(op, arg.name, arg.value); err != nil {
+			return err
+		}
+	}
+	switch {
+	case caFile == "" && caPath == "":
+		return badArgument(op, ErrInval, "caFile, caPath: both are empty")
+	case (certFile == "") != (keyFile == ""):
+		return badArgument(op, ErrInval, "certFile, keyFile: one is empty")
+	}
+	return c.configure(op, func() result {
+		r := cTLSSet(c.c, caFile, caPath, certFile, keyFile)
+		if r.rc == cSuccess {
+			c.tls.Store(true)
+			c.listeners.password.set(c, evPassword, password, password != nil)
+		}
+		return r
+	})
+}
+
+// TLSInsecureSet is mosquitto_tls_insecure_set: true switches the check of the
+// broker's host name off. For tests: anybody with a certificate of the CA can
+// then be the broker.
+func (c *Client) TLSInsecureSet(insecure bool) error {
+	return c.configure("tls_insecure_set", func() result { return cTLSInsecureSet(c.c, insecure) })
+}
+
+// TLSOptsSet is mosquitto_tls_opts_set: verify is [SSLVerifyPeer] or
+// [SSLVerifyNone]; version is "tlsv1.1" (not in 2.1), "tlsv1.2" or "tlsv1.3",
+// "" the library's default; ciphers is an OpenSSL list.
+func (c *Client) TLSOptsSet(verify int, version, ciphers string) error {
+	const op = "tls_opts_set"
+	if err := checkPair(op, "version", version, "ciphers", ciphers); err != nil {
+		return err
+	}
+	if verify != SSLVerifyNone && verify != SSLVerifyPeer {
+		return badArgument(op, ErrInval, "verify: %d is neither SSLVerifyNone nor SSLVerifyPeer", verify)
+	}
+	switch version { // other spellings are accepted by the library, and fail at connect
+	case "", "tlsv1.1", "tlsv1.2", "tlsv1.3":
+	default:
+		return badArgument(op, ErrInval, "version: %q is not tlsv1.1, tlsv1.2 or tlsv1.3", version)
+	}
+	return c.configure(op, func() result { return cTLSOptsSet(c.c, verify, version, ciphers) })
+}
+
+// TLSPSKSet is mosquitto_tls_psk_set: TLS with a key that both sides know.
+// psk is the key in hex digits, without 0x.
+func (c *Client) TLSPSKSet(psk, identity, ciphers string) error {
+	const op = "tls_psk_set"
+	if err := checkName(op, "psk", psk); err != nil {
+		return err
+	}
+	if err := checkName(op, "identity", identity); err != nil {
+		return err
+	}
+	if err := checkText(op, "ciphers", ciphers); err != nil {
+		return err
+	}
+	for _, digit := range []byte(psk) {
+		if !isHex(digit) {
+			return badArgument(op, ErrInval, "psk: not hex digits only")
+		}
+	}
+	return c.configure(op, func() result {
+		r := cTLSPSKSet(c.c, psk, identity, ciphers)
+		if r.rc == cSuccess {
+			c.tls.Store(true)
+		}
+		return r
+	})
+}
+
+func isHex(b byte) bool {
+	return b >= '0' && b <= '9' || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F'
+}
+
+// SSLGet is mosquitto_ssl_get: the connection's OpenSSL SSL object, nil
+// without one. It is the library's, and valid only until the connection ends:
+// use it inside a callback.
+func (c *Client) SSLGet() unsafe.Pointer {
+	if c.begin("ssl_get") != nil {
+		return nil
+	}
+	defer c.end()
+	return cSSLGet(c.c)
+}

@@ -1,0 +1,64 @@
+//go:build cgo
+
+package mosquitto
+
+// Will is a last will: what the broker publishes when the client goes without
+// a DISCONNECT. It is struct libmosquitto_will of the one-shot helpers.
+type Will struct {
+	Topic      string
+	Payload    []byte
+	QoS        QoS
+	Retain     bool
+	Properties Properties // of MQTT 5, for example PropWillDelayInterval
+}
+
+// maxWill is what the length field of a will can say: the library would send a
+// corrupt CONNECT.
+const maxWill = 65535
+
+// WillSet is mosquitto_will_set. It takes effect at the next connect. The
+// payload is copied; 65,535 bytes at most, [ErrPayloadSize] above. Not beside a
+// running loop ([ErrBusy]).
+func (c *Client) WillSet(topic string, payload []byte, qos QoS, retain bool) error {
+	const op = "will_set"
+	if err := checkWill(op, topic, payload, qos); err != nil {
+		return err
+	}
+	return c.configure(op, func() result { return cWillSet(c.c, topic, payload, qos, retain) })
+}
+
+// WillSetV5 is mosquitto_will_set_v5: [Client.WillSet] with properties, for
+// MQTT 5; [ErrNotSupported] for a client of MQTT 3 when there are any.
+func (c *Client) WillSetV5(topic string, payload []byte, qos QoS, retain bool, props Properties) error {
+	const op = "will_set_v5"
+	if err := checkWill(op, topic, payload, qos); err != nil {
+		return err
+	}
+	encoded, err := encodeProperties(op, props, false)
+	if err != nil {
+		return err
+	}
+	return c.configure(op, func() result { return cWillSetV5(c.c, topic, payload, qos, retain, encoded) })
+}
+
+// WillClear is mosquitto_will_clear. It takes effect at the next connect.
+func (c *Client) WillClear() error {
+	return c.configure("will_clear", func() result { return cWillClear(c.c) })
+}
+
+func checkWill(op, topic string, payload []byte, qos QoS) error {
+	if err := checkName(op, "topic", topic); err != nil {
+		return err
+	}
+	if len(payload) > maxWill {
+		return badArgument(op, ErrPayloadSize, "payload: %d bytes, more than %d", len(payload), maxWill)
+	}
+	return checkQoS(op, qos)
+}
+
+func checkQoS(op string, qos QoS) error {
+	if qos > 2 {
+		return badArgument(op, ErrInval, "qos: %d is more than 2", qos)
+	}
+	return nil
+}
