@@ -1,0 +1,111 @@
+package broker
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// CA is a certificate authority of one test.
+type CA struct {
+	File string // its certificate, PEM
+	Dir  string // where it writes its files
+
+	tb   testing.TB
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// Cert is a certificate and its key, in PEM files.
+type Cert struct{ CertFile, KeyFile string }
+
+// NewCA makes an authority with a key of its own.
+func NewCA(tb testing.TB, name string) *CA {
+	tb.Helper()
+	ca := &CA{tb: tb, Dir: tb.TempDir(), key: newKey(tb)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &ca.key.PublicKey, ca.key)
+	ca.check(err)
+	ca.cert, err = x509.ParseCertificate(der)
+	ca.check(err)
+	ca.File = ca.writePEM("ca.pem", &pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return ca
+}
+
+// Issue makes a certificate that is good now for the named hosts and addresses.
+func (ca *CA) Issue(name string, hosts ...string) *Cert {
+	return ca.IssueFor(name, time.Now().Add(-time.Hour), time.Now().Add(time.Hour), hosts...)
+}
+
+// IssueFor makes a certificate that is good between two moments.
+func (ca *CA) IssueFor(name string, from, to time.Time, hosts ...string) *Cert {
+	ca.tb.Helper()
+	key := newKey(ca.tb)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		NotBefore: from, NotAfter: to,
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, host)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, &key.PublicKey, ca.key)
+	ca.check(err)
+	keyDER, err := x509.MarshalECPrivateKey(key)
+	ca.check(err)
+	return &Cert{
+		CertFile: ca.writePEM(name+".pem", &pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		KeyFile:  ca.writePEM(name+".key", &pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}),
+	}
+}
+
+// Encrypt returns a copy of a key file that needs a password.
+func (ca *CA) Encrypt(keyFile, password string) string {
+	ca.tb.Helper()
+	text, err := os.ReadFile(keyFile)
+	ca.check(err)
+	block, _ := pem.Decode(text)
+	//nolint:staticcheck // the old format is weak, and still what OpenSSL reads
+	block, err = x509.EncryptPEMBlock(rand.Reader, block.Type, block.Bytes, []byte(password), x509.PEMCipherAES256)
+	ca.check(err)
+	return ca.writePEM(filepath.Base(keyFile)+".encrypted", block)
+}
+
+func newKey(tb testing.TB) *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return key
+}
+
+func (ca *CA) writePEM(name string, block *pem.Block) string {
+	file := filepath.Join(ca.Dir, name)
+	ca.check(os.WriteFile(file, pem.EncodeToMemory(block), 0o600))
+	return file
+}
+
+func (ca *CA) check(err error) {
+	ca.tb.Helper()
+	if err != nil {
+		ca.tb.Fatal(err)
+	}
+}

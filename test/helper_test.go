@@ -1,0 +1,147 @@
+package test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/stretchr/testify/require"
+)
+
+// patience bounds every wait of these tests; nothing takes that long.
+const patience = 10 * time.Second
+
+const keepalive = time.Minute
+
+// await receives from a channel that a callback sends on.
+func await[T any](t testing.TB, ch <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(patience):
+		require.FailNow(t, "waited in vain for "+what)
+	}
+	return v
+}
+
+// none asserts that nothing was sent on the channel.
+func none[T any](t testing.TB, ch <-chan T, what string) {
+	t.Helper()
+	select {
+	case v := <-ch:
+		require.FailNow(t, "unexpected "+what, "%+v", v)
+	default:
+	}
+}
+
+// events are the callbacks of a client, as channels.
+type events struct {
+	connect     chan mosquitto.Connack
+	disconnect  chan mosquitto.Disconnection
+	publish     chan published
+	message     chan mosquitto.Message
+	subscribe   chan granted
+	unsubscribe chan granted
+}
+
+type published struct {
+	mid   int
+	code  mosquitto.ReasonCode
+	props mosquitto.Properties
+}
+
+type granted struct {
+	mid   int
+	codes []mosquitto.ReasonCode
+	props mosquitto.Properties
+}
+
+func listen(c *mosquitto.Client) *events {
+	const room = 10000
+	e := &events{
+		make(chan mosquitto.Connack, room), make(chan mosquitto.Disconnection, room), make(chan published, room),
+		make(chan mosquitto.Message, room), make(chan granted, room), make(chan granted, room),
+	}
+	c.OnConnect(func(_ *mosquitto.Client, a mosquitto.Connack) { e.connect <- a })
+	c.OnDisconnect(func(_ *mosquitto.Client, d mosquitto.Disconnection) { e.disconnect <- d })
+	c.OnPublish(func(_ *mosquitto.Client, mid int, code mosquitto.ReasonCode, p mosquitto.Properties) {
+		e.publish <- published{mid, code, p}
+	})
+	c.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) { e.message <- m })
+	c.OnSubscribe(func(_ *mosquitto.Client, mid int, codes []mosquitto.ReasonCode, p mosquitto.Properties) {
+		e.subscribe <- granted{mid, codes, p}
+	})
+	c.OnUnsubscribe(func(_ *mosquitto.Client, mid int, codes []mosquitto.ReasonCode, p mosquitto.Properties) {
+		e.unsubscribe <- granted{mid, codes, p}
+	})
+	return e
+}
+
+// newClient makes a client that is closed when the test ends.
+func newClient(t testing.TB, id string, cleanSession bool) (*mosquitto.Client, *events) {
+	t.Helper()
+	c, err := mosquitto.New(id, cleanSession, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	return c, listen(c)
+}
+
+// newV5 is newClient for MQTT 5.
+func newV5(t testing.TB, id string, cleanSession bool) (*mosquitto.Client, *events) {
+	t.Helper()
+	c, e := newClient(t, id, cleanSession)
+	require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, mosquitto.ProtocolV5))
+	return c, e
+}
+
+// loop runs LoopForever until the test ends; the channel has what it returned.
+func loop(t testing.TB, c *mosquitto.Client) <-chan error {
+	t.Helper()
+	ended := make(chan error, 1)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		ended <- c.LoopForever(-1)
+	}()
+	t.Cleanup(func() {
+		c.Close()
+		await(t, gone, "the end of LoopForever")
+	})
+	return ended
+}
+
+// connect connects to a port of this machine, runs the loop and waits for the
+// broker's acceptance.
+func connect(t testing.TB, c *mosquitto.Client, e *events, port int) (ended <-chan error) {
+	t.Helper()
+	require.NoError(t, c.Connect("127.0.0.1", port, keepalive))
+	ended = loop(t, c)
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	return ended
+}
+
+// subscribe subscribes and waits until the broker has granted this QoS.
+func subscribe(t testing.TB, c *mosquitto.Client, e *events, filter string, qos mosquitto.QoS) {
+	t.Helper()
+	mid, err := c.Subscribe(filter, qos)
+	require.NoError(t, err)
+	g := await(t, e.subscribe, "OnSubscribe")
+	require.Equal(t, mid, g.mid)
+	require.Equal(t, []mosquitto.ReasonCode{mosquitto.ReasonCode(qos)}, g.codes)
+}
+
+// has21 tells whether the library is 2.1 or later.
+func has21() bool {
+	major, minor, _ := mosquitto.LibVersion()
+	return major*1000+minor >= 2001
+}
+
+// atLeast tells whether the library is this version or later. 2.1.x all say 2.1.0.
+func atLeast(major, minor, revision int) bool {
+	a, b, c := mosquitto.LibVersion()
+	return a*1000000+b*1000+c >= major*1000000+minor*1000+revision
+}
+
+// plain starts a broker that lets everybody in.
+func plain(t testing.TB) *broker.Broker { return broker.Start(t, broker.Config{}) }

@@ -1,0 +1,98 @@
+// Package leak checks that a test run leaves nothing behind: no client, no
+// broker, no goroutine, no descriptor, no thread of the library's.
+package leak
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+)
+
+// Main is for TestMain: it runs the tests and fails the run for what is left.
+func Main(m *testing.M) {
+	before := Take()
+	code := m.Run()
+	if left := before.Left(5 * time.Second); left != "" {
+		fmt.Fprintln(os.Stderr, "left over after the tests:\n"+left)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// State is what the process holds at a moment.
+type State struct {
+	descriptors map[string]string
+	goroutines  int
+	clients     int
+	threads     int
+}
+
+// Take looks at the process.
+func Take() State {
+	return State{descriptors(), runtime.NumGoroutine(), mosquitto.OpenClients(), LibraryThreads()}
+}
+
+// Left says what the process holds beyond the state, after waiting for it to go.
+func (before State) Left(patience time.Duration) (left string) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		left = before.compare()
+		if left == "" || time.Now().After(deadline) {
+			return left
+		}
+	}
+}
+
+func (before State) compare() string {
+	var left strings.Builder
+	if n := mosquitto.OpenClients() - before.clients; n > 0 {
+		fmt.Fprintf(&left, "%d clients\n", n)
+	}
+	if n := broker.Running(); n > 0 {
+		fmt.Fprintf(&left, "%d brokers\n", n)
+	}
+	if n := LibraryThreads() - before.threads; n > 0 {
+		fmt.Fprintf(&left, "%d threads of the library\n", n)
+	}
+	for fd, what := range descriptors() {
+		if before.descriptors[fd] != what {
+			fmt.Fprintf(&left, "descriptor %s: %s\n", fd, what)
+		}
+	}
+	if n := runtime.NumGoroutine(); n > before.goroutines {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		fmt.Fprintf(&left, "%d goroutines instead of %d:\n%s\n", n, before.goroutines, stacks)
+	}
+	return left.String()
+}
+
+func descriptors() map[string]string {
+	open := make(map[string]string)
+	entries, _ := os.ReadDir("/proc/self/fd")
+	for _, entry := range entries {
+		what, err := os.Readlink("/proc/self/fd/" + entry.Name())
+		if err != nil || strings.HasPrefix(what, "/proc/") || what == "anon_inode:[eventpoll]" || what == "anon_inode:[eventfd]" || what == "anon_inode:[pidfd]" {
+			continue // the directory itself; the runtime's own
+		}
+		open[entry.Name()] = what
+	}
+	return open
+}
+
+// LibraryThreads counts the threads that LoopStart made and that have not ended.
+func LibraryThreads() (n int) {
+	tasks, _ := os.ReadDir("/proc/self/task")
+	for _, task := range tasks {
+		name, _ := os.ReadFile("/proc/self/task/" + task.Name() + "/comm")
+		if strings.TrimSpace(string(name)) == "mosquitto loop" {
+			n++
+		}
+	}
+	return n
+}

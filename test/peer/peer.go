@@ -1,0 +1,231 @@
+// Package peer plays the broker byte by byte, for what a real one cannot be
+// made to do.
+package peer
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait for the client.
+const patience = 10 * time.Second
+
+// Peer listens on a loopback port.
+type Peer struct {
+	Port int
+
+	tb testing.TB
+	l  net.Listener
+}
+
+// Listen starts a peer; it ends with the test.
+func Listen(tb testing.TB) *Peer {
+	tb.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return On(tb, l)
+}
+
+// On makes a peer of a listener, for example one that speaks TLS.
+func On(tb testing.TB, l net.Listener) *Peer {
+	p := &Peer{tb: tb, l: l}
+	if addr, ok := l.Addr().(*net.TCPAddr); ok {
+		p.Port = addr.Port
+	}
+	tb.Cleanup(func() { l.Close() })
+	return p
+}
+
+// Close stops listening.
+func (p *Peer) Close() { p.l.Close() }
+
+// Accept waits for a client. The connection ends with the test.
+func (p *Peer) Accept() *Conn {
+	p.tb.Helper()
+	if l, ok := p.l.(interface{ SetDeadline(time.Time) error }); ok {
+		_ = l.SetDeadline(time.Now().Add(patience))
+	}
+	conn, err := p.l.Accept()
+	if err != nil {
+		p.tb.Fatalf("peer: no client came: %v", err)
+	}
+	c := &Conn{Conn: conn, tb: p.tb, r: bufio.NewReader(conn)}
+	p.tb.Cleanup(func() { conn.Close() })
+	return c
+}
+
+// AcceptConnect waits for a client, reads its CONNECT and accepts it, with the
+// CONNACK of the client's protocol version.
+func (p *Peer) AcceptConnect() *Conn {
+	p.tb.Helper()
+	c := p.Accept()
+	connect := c.Expect(CONNECT)
+	nameLen := int(binary.BigEndian.Uint16(connect.Body))
+	if connect.Body[2+nameLen] == 5 {
+		c.Send(Bytes(CONNACK, 0, 0, 0))
+	} else {
+		c.Send(Bytes(CONNACK, 0, 0))
+	}
+	return c
+}
+
+// The first bytes of packets, without flags.
+const (
+	CONNECT     = 0x10
+	CONNACK     = 0x20
+	PUBLISH     = 0x30
+	PUBACK      = 0x40
+	PUBREC      = 0x50
+	PUBREL      = 0x60
+	PUBCOMP     = 0x70
+	SUBSCRIBE   = 0x80
+	SUBACK      = 0x90
+	UNSUBSCRIBE = 0xA0
+	UNSUBACK    = 0xB0
+	PINGREQ     = 0xC0
+	PINGRESP    = 0xD0
+	DISCONNECT  = 0xE0
+	AUTH        = 0xF0
+)
+
+// Packet is an MQTT packet: its first byte and what follows the length.
+type Packet struct {
+	First byte
+	Body  []byte
+}
+
+// Type is the first byte without its flags.
+func (p Packet) Type() byte { return p.First & 0xF0 }
+
+// MID is the message id of a packet that begins with one.
+func (p Packet) MID() uint16 { return binary.BigEndian.Uint16(p.Body) }
+
+// Bytes encodes a packet.
+func Bytes(first byte, body ...byte) []byte {
+	b := []byte{first}
+	for n := len(body); ; {
+		digit := byte(n % 128)
+		if n /= 128; n > 0 {
+			digit |= 0x80
+		}
+		b = append(b, digit)
+		if n == 0 {
+			return append(b, body...)
+		}
+	}
+}
+
+// Publish encodes an MQTT 3 PUBLISH; flags are DUP 8, QoS 2 or 4, RETAIN 1.
+func Publish(flags byte, topic string, mid uint16, payload string) []byte {
+	body := append(binary.BigEndian.AppendUint16(nil, uint16(len(topic))), topic...)
+	if flags&6 != 0 {
+		body = binary.BigEndian.AppendUint16(body, mid)
+	}
+	return Bytes(PUBLISH|flags, append(body, payload...)...)
+}
+
+// PublishV5 encodes an MQTT 5 PUBLISH; props are encoded, without their length,
+// and shorter than 128 bytes.
+func PublishV5(flags byte, topic string, mid uint16, props []byte, payload string) []byte {
+	body := append(binary.BigEndian.AppendUint16(nil, uint16(len(topic))), topic...)
+	if flags&6 != 0 {
+		body = binary.BigEndian.AppendUint16(body, mid)
+	}
+	body = append(append(body, byte(len(props))), props...)
+	return Bytes(PUBLISH|flags, append(body, payload...)...)
+}
+
+// Ack encodes PUBACK, PUBREC, PUBREL or PUBCOMP of MQTT 3, with the flags that
+// PUBREL must have.
+func Ack(kind byte, mid uint16) []byte {
+	if kind == PUBREL {
+		kind |= 2
+	}
+	return Bytes(kind, binary.BigEndian.AppendUint16(nil, mid)...)
+}
+
+// Conn is a client's connection, seen from the broker's side.
+type Conn struct {
+	net.Conn
+	tb testing.TB
+	r  *bufio.Reader
+}
+
+// Send writes bytes as they are.
+func (c *Conn) Send(b []byte) {
+	c.tb.Helper()
+	_ = c.SetWriteDeadline(time.Now().Add(patience))
+	if _, err := c.Write(b); err != nil {
+		c.tb.Fatalf("peer: write: %v", err)
+	}
+}
+
+// Next reads the next packet; an error means that the client has gone.
+func (c *Conn) Next() (Packet, error) {
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	first, err := c.r.ReadByte()
+	if err != nil {
+		return Packet{}, err
+	}
+	n, shift := 0, 0
+	for {
+		digit, err := c.r.ReadByte()
+		if err != nil {
+			return Packet{}, err
+		}
+		n |= int(digit&0x7F) << shift
+		if shift += 7; digit&0x80 == 0 {
+			break
+		}
+		if shift > 21 {
+			return Packet{}, errors.New("peer: length of more than four bytes")
+		}
+	}
+	body := make([]byte, n)
+	_, err = io.ReadFull(c.r, body)
+	return Packet{first, body}, err
+}
+
+// Expect reads the next packet, which must be of this type.
+func (c *Conn) Expect(kind byte) Packet {
+	c.tb.Helper()
+	p, err := c.Next()
+	if err != nil {
+		c.tb.Fatalf("peer: waiting for packet %#x: %v", kind, err)
+	}
+	if p.Type() != kind {
+		c.tb.Fatalf("peer: wanted packet %#x, got %v", kind, p)
+	}
+	return p
+}
+
+// ExpectClosed waits until the client has closed, without another packet.
+func (c *Conn) ExpectClosed() {
+	c.tb.Helper()
+	p, err := c.Next()
+	var timeout net.Error
+	if err == nil {
+		c.tb.Fatalf("peer: wanted the end of the connection, got %v", p)
+	}
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		c.tb.Fatal("peer: the client did not close")
+	}
+}
+
+// Reset ends the connection with a TCP reset.
+func (c *Conn) Reset() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	c.Close()
+}
+
+func (p Packet) String() string { return fmt.Sprintf("packet %#x, body % x", p.First, p.Body) }
