@@ -136,6 +136,12 @@ func (b *Broker) passwords(users map[string]string) string {
 	return file
 }
 
+// SetUsers replaces the passwords. The broker takes them at its next Restart.
+func (b *Broker) SetUsers(users map[string]string) {
+	b.tb.Helper()
+	b.passwords(users)
+}
+
 func (b *Broker) psk(keys map[string]string) string {
 	var lines strings.Builder
 	for identity, key := range keys {

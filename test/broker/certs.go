@@ -17,8 +17,9 @@ import (
 
 // CA is a certificate authority of one test.
 type CA struct {
-	File string // its certificate, PEM
-	Dir  string // where it writes its files
+	File    string // its certificate, PEM
+	KeyFile string // its key, PEM
+	Dir     string // where it writes its files
 
 	tb   testing.TB
 	cert *x509.Certificate
@@ -42,6 +43,7 @@ func NewCA(tb testing.TB, name string) *CA {
 	ca.cert, err = x509.ParseCertificate(der)
 	ca.check(err)
 	ca.File = ca.writePEM("ca.pem", &pem.Block{Type: "CERTIFICATE", Bytes: der})
+	ca.KeyFile = ca.writeKey("ca.key", ca.key)
 	return ca
 }
 
@@ -54,6 +56,31 @@ func (ca *CA) Issue(name string, hosts ...string) *Cert {
 func (ca *CA) IssueFor(name string, from, to time.Time, hosts ...string) *Cert {
 	ca.tb.Helper()
 	key := newKey(ca.tb)
+	template := leaf(name, from, to, hosts)
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, &key.PublicKey, ca.key)
+	ca.check(err)
+	return &Cert{
+		CertFile: ca.writePEM(name+".pem", &pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		KeyFile:  ca.writeKey(name+".key", key),
+	}
+}
+
+// SelfSigned makes a certificate that no authority vouches for.
+func SelfSigned(tb testing.TB, name string, hosts ...string) *Cert {
+	tb.Helper()
+	ca := NewCA(tb, name)
+	key := newKey(tb)
+	template := leaf(name, time.Now().Add(-time.Hour), time.Now().Add(time.Hour), hosts)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	ca.check(err)
+	return &Cert{
+		CertFile: ca.writePEM(name+".pem", &pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		KeyFile:  ca.writeKey(name+".key", key),
+	}
+}
+
+// leaf is the certificate of a host or a client, before it is signed.
+func leaf(name string, from, to time.Time, hosts []string) *x509.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: from, NotAfter: to,
@@ -67,14 +94,7 @@ func (ca *CA) IssueFor(name string, from, to time.Time, hosts ...string) *Cert {
 			template.DNSNames = append(template.DNSNames, host)
 		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, &key.PublicKey, ca.key)
-	ca.check(err)
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	ca.check(err)
-	return &Cert{
-		CertFile: ca.writePEM(name+".pem", &pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		KeyFile:  ca.writePEM(name+".key", &pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}),
-	}
+	return template
 }
 
 // Encrypt returns a copy of a key file that needs a password.
@@ -101,6 +121,12 @@ func (ca *CA) writePEM(name string, block *pem.Block) string {
 	file := filepath.Join(ca.Dir, name)
 	ca.check(os.WriteFile(file, pem.EncodeToMemory(block), 0o600))
 	return file
+}
+
+func (ca *CA) writeKey(name string, key *ecdsa.PrivateKey) string {
+	der, err := x509.MarshalECPrivateKey(key)
+	ca.check(err)
+	return ca.writePEM(name, &pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
 }
 
 func (ca *CA) check(err error) {
