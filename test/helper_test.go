@@ -1,11 +1,13 @@
 package test
 
 import (
+	"os"
 	"testing"
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/stretchr/testify/require"
 )
 
@@ -145,3 +147,64 @@ func atLeast(major, minor, revision int) bool {
 
 // plain starts a broker that lets everybody in.
 func plain(t testing.TB) *broker.Broker { return broker.Start(t, broker.Config{}) }
+
+// eventually polls a condition that no callback tells of.
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			require.FailNow(t, "waited in vain for "+what)
+		}
+	}
+}
+
+// protocols are the versions of MQTT.
+var protocols = []struct {
+	name    string
+	version int
+}{{"3.1", mosquitto.ProtocolV31}, {"3.1.1", mosquitto.ProtocolV311}, {"5", mosquitto.ProtocolV5}}
+
+// newVersion is newClient for one version of MQTT.
+func newVersion(t testing.TB, id string, cleanSession bool, version int) (*mosquitto.Client, *events) {
+	t.Helper()
+	c, e := newClient(t, id, cleanSession)
+	require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, version))
+	return c, e
+}
+
+// leave disconnects from a real broker and waits for the end of the loop.
+func leave(t testing.TB, c *mosquitto.Client, e *events, ended <-chan error) {
+	t.Helper()
+	require.NoError(t, c.Disconnect())
+	require.Zero(t, await(t, e.disconnect, "OnDisconnect").Code)
+	require.NoError(t, await(t, ended, "the end of the loop"))
+}
+
+// meet connects to a scripted peer that accepts, and runs the loop.
+func meet(t testing.TB, c *mosquitto.Client, e *events, p *peer.Peer) (conn *peer.Conn, ended <-chan error) {
+	t.Helper()
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	ended = loop(t, c)
+	conn = p.AcceptConnect()
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	return conn, ended
+}
+
+// part is leave for a scripted peer. Nothing but DISCONNECT may come before.
+func part(t testing.TB, c *mosquitto.Client, conn *peer.Conn, ended <-chan error) {
+	t.Helper()
+	require.NoError(t, c.Disconnect())
+	conn.Expect(peer.DISCONNECT)
+	conn.Close()
+	require.NoError(t, await(t, ended, "the end of the loop"))
+}
+
+// silent asserts that the client has sent nothing that was not read yet. Only
+// a client whose loop stands still, inside a callback, is silent for sure.
+func silent(t testing.TB, conn *peer.Conn) {
+	t.Helper()
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
+	n, err := conn.Read(make([]byte, 100))
+	require.Zero(t, n, "bytes from the client")
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+}

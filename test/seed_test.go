@@ -1,0 +1,445 @@
+package test
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// The statements of the guide to mosquitto.py, in its order: a reader of it
+// finds here how each of them is said in Go.
+
+func TestSeedBasicOperation(t *testing.T) {
+	t.Run("the name identifies the client with the broker", seedName)
+	t.Run("clean session controls whether the client is persistent", seedCleanSession)
+	t.Run("an object is passed to the callbacks", seedObject)
+	t.Run("connect takes host, port and keepalive", seedConnect)
+	t.Run("connect fails without a broker", seedConnectRefused)
+	t.Run("loop must be called to process network data", seedLoop)
+	t.Run("a loop timeout of 0 returns immediately", seedLoopZero)
+	t.Run("a loop timeout of -1 is the default", seedLoopDefault)
+	t.Run("a loop failure means that the connection has been closed", seedLoopFailure)
+	t.Run("disconnect, and on_disconnect to be sure", seedDisconnect)
+}
+
+func seedName(t *testing.T) {
+	p := peer.Listen(t)
+	c, _ := newClient(t, "test-client", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, time.Minute))
+	loop(t, c)
+	conn := p.Accept()
+	require.Equal(t, "test-client", readConnect(t, conn).id)
+	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+}
+
+func seedCleanSession(t *testing.T) {
+	b := plain(t)
+	for _, clean := range []bool{true, false} {
+		c, e := newClient(t, "test-client", clean)
+		ended := connect(t, c, e, b.Port)
+		subscribe(t, c, e, "my/topic", 1)
+		leave(t, c, e, ended)
+		require.NoError(t, c.Close())
+
+		c, e = newClient(t, "test-client", false)
+		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+		ended = loop(t, c)
+		require.Equal(t, !clean, await(t, e.connect, "OnConnect").SessionPresent)
+		leave(t, c, e, ended)
+	}
+}
+
+func seedObject(t *testing.T) {
+	b := plain(t)
+	type object struct{ name string }
+	obj := &object{"obj"}
+	c, err := mosquitto.New("test-client", true, obj)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	require.Same(t, obj, c.UserData())
+	seen := make(chan any, 10)
+	c.OnConnect(func(c *mosquitto.Client, _ mosquitto.Connack) { seen <- c.UserData() })
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	loop(t, c)
+	require.Same(t, obj, await(t, seen, "OnConnect"))
+}
+
+func seedConnect(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "test-client", true)
+	require.NoError(t, c.Connect("localhost", p.Port, 60*time.Second))
+	ended := loop(t, c)
+	conn := p.Accept()
+	require.Equal(t, uint16(60), readConnect(t, conn).keepalive)
+	none(t, e.connect, "OnConnect: success of Connect is not the broker's answer")
+	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	part(t, c, conn, ended)
+}
+
+func seedConnectRefused(t *testing.T) {
+	c, _ := newClient(t, "test-client", true)
+	err := c.Connect("127.0.0.1", broker.FreePort(t), keepalive)
+	require.ErrorIs(t, err, mosquitto.ErrErrno)
+	if !has21() { // 2.1 overwrites errno
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	}
+}
+
+// seedLooped is a client that a peer has accepted, with nobody calling Loop.
+func seedLooped(t *testing.T) (*mosquitto.Client, *events, *peer.Conn) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "test-client", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	conn := p.Accept()
+	turn(t, c, func() bool { return !c.WantWrite() }) // sends the CONNECT
+	conn.Expect(peer.CONNECT)
+	return c, e, conn
+}
+
+// turn calls Loop until the condition holds.
+func turn(t testing.TB, c *mosquitto.Client, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); {
+		require.True(t, time.Now().Before(deadline), "turned in vain")
+		require.NoError(t, c.Loop(10*time.Millisecond))
+	}
+}
+
+func seedLoop(t *testing.T) {
+	c, e, conn := seedLooped(t)
+	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	none(t, e.connect, "OnConnect before Loop")
+	turn(t, c, func() bool { return len(e.connect) == 1 })
+}
+
+// A thousand turns of the default timeout would take longer than any test may.
+func seedLoopZero(t *testing.T) {
+	c, _, _ := seedLooped(t)
+	for range 1000 {
+		require.NoError(t, c.Loop(0))
+	}
+}
+
+func seedLoopDefault(t *testing.T) {
+	c, e, conn := seedLooped(t)
+	require.NoError(t, c.Loop(-1)) // with nothing to read
+	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	for range 10 { // a signal can end a wait early
+		require.NoError(t, c.Loop(-1))
+		if len(e.connect) > 0 {
+			return
+		}
+	}
+	require.Fail(t, "Loop did not process the CONNACK")
+}
+
+func seedLoopFailure(t *testing.T) {
+	c, e, conn := seedLooped(t)
+	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	turn(t, c, func() bool { return len(e.connect) == 1 })
+	require.NotEqual(t, -1, c.Socket())
+	conn.Close()
+	var err error
+	for err == nil {
+		err = c.Loop(-1)
+	}
+	require.ErrorIs(t, err, mosquitto.ErrConnLost)
+	require.Equal(t, -1, c.Socket())
+	require.ErrorIs(t, c.Loop(-1), mosquitto.ErrNoConn)
+}
+
+func seedDisconnect(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "test-client", true)
+	conn, ended := meet(t, c, e, p)
+	part(t, c, conn, ended)
+	d := await(t, e.disconnect, "OnDisconnect")
+	require.Zero(t, d.Code)
+	require.NoError(t, d.Err)
+	none(t, e.disconnect, "second OnDisconnect")
+}
+
+func TestSeedPublishing(t *testing.T) {
+	t.Run("a payload of None is a message of no bytes", seedNoPayload)
+	t.Run("qos and retain are arguments", seedPublishArguments)
+	t.Run("success only means that the call did not fail", seedPublishQueued)
+	t.Run("on_publish makes certain", seedOnPublish)
+}
+
+func seedNoPayload(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "test-client", true)
+	ended := connect(t, c, e, b.Port)
+	subscribe(t, c, e, "my/topic", 0)
+	_, err := c.Publish("my/topic", nil, 0, false)
+	require.NoError(t, err)
+	m := await(t, e.message, "the message")
+	require.Equal(t, "my/topic", m.Topic)
+	require.Empty(t, m.Payload)
+	leave(t, c, e, ended)
+}
+
+func seedPublishArguments(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "test-client", true)
+	conn, ended := meet(t, c, e, p)
+	for _, retain := range []bool{false, true} {
+		for _, qos := range []mosquitto.QoS{0, 1, 2} {
+			mid, err := c.Publish("my/topic", []byte("hello world"), qos, retain)
+			require.NoError(t, err)
+			flags := byte(qos) << 1
+			if retain {
+				flags |= 1
+			}
+			want := peer.Publish(flags, "my/topic", uint16(mid), "hello world")
+			got := conn.Expect(peer.PUBLISH)
+			require.Equal(t, want, peer.Bytes(got.First, got.Body...))
+		}
+	}
+	part(t, c, conn, ended)
+}
+
+func seedPublishQueued(t *testing.T) {
+	c, e, conn := seedLooped(t)
+	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	turn(t, c, func() bool { return len(e.connect) == 1 })
+	_, err := c.Publish("my/topic", []byte("hello world"), 1, false)
+	require.NoError(t, err)
+	silent(t, conn)
+	turn(t, c, func() bool { return !c.WantWrite() })
+	mid := conn.Expect(peer.PUBLISH).Body[10:12]
+	none(t, e.publish, "OnPublish without an acknowledgement")
+	conn.Send(peer.Bytes(peer.PUBACK, mid...))
+	turn(t, c, func() bool { return len(e.publish) == 1 })
+}
+
+func seedOnPublish(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "test-client", true)
+	ended := connect(t, c, e, b.Port)
+	for _, qos := range []mosquitto.QoS{0, 1, 2} {
+		mid, err := c.Publish("my/topic", []byte("hello world"), qos, false)
+		require.NoError(t, err)
+		p := await(t, e.publish, "OnPublish")
+		require.Equal(t, mid, p.mid)
+		require.Equal(t, mosquitto.RCSuccess, p.code)
+	}
+	leave(t, c, e, ended)
+	none(t, e.publish, "more OnPublish than messages")
+}
+
+func TestSeedReceiving(t *testing.T) {
+	t.Run("wildcards receive from more than one topic", seedWildcards)
+	t.Run("subscribe: success only means that the call did not fail", seedSubscribeRefused)
+	t.Run("on_subscribe makes certain", seedOnSubscribe)
+	t.Run("unsubscribe: no messages any longer", seedUnsubscribe)
+	t.Run("on_unsubscribe makes certain", seedOnUnsubscribe)
+}
+
+func seedWildcards(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "test-client", true)
+	ended := connect(t, c, e, b.Port)
+	subscribe(t, c, e, "my/+/a", 0)
+	subscribe(t, c, e, "your/#", 0)
+	for _, topic := range []string{"my/1/a", "my/1/b", "my/2/a", "your/1", "your", "other"} {
+		_, err := c.Publish(topic, nil, 0, false)
+		require.NoError(t, err)
+	}
+	for _, topic := range []string{"my/1/a", "my/2/a", "your/1", "your"} {
+		require.Equal(t, topic, await(t, e.message, topic).Topic)
+	}
+	leave(t, c, e, ended)
+	none(t, e.message, "message on a topic that was not subscribed")
+}
+
+func seedSubscribeRefused(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "test-client", true)
+	conn, ended := meet(t, c, e, p)
+	mid, err := c.Subscribe("my/topic", 0)
+	require.NoError(t, err)
+	request := conn.Expect(peer.SUBSCRIBE)
+	require.Equal(t, uint16(mid), request.MID())
+	none(t, e.subscribe, "OnSubscribe without an answer")
+	conn.Send(peer.Bytes(peer.SUBACK, request.Body[0], request.Body[1], 0x80))
+	g := await(t, e.subscribe, "OnSubscribe")
+	require.Equal(t, mid, g.mid)
+	require.Len(t, g.codes, 1)
+	require.True(t, g.codes[0].Failed())
+	part(t, c, conn, ended)
+}
+
+func seedOnSubscribe(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "test-client", true)
+	ended := connect(t, c, e, b.Port)
+	for _, qos := range []mosquitto.QoS{0, 1, 2} {
+		subscribe(t, c, e, "my/topic", qos)
+	}
+	leave(t, c, e, ended)
+}
+
+func seedUnsubscribe(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "test-client", true)
+	ended := connect(t, c, e, b.Port)
+	subscribe(t, c, e, "my/topic", 1)
+	subscribe(t, c, e, "my/mark", 1)
+	_, err := c.Unsubscribe("my/topic")
+	require.NoError(t, err)
+	await(t, e.unsubscribe, "OnUnsubscribe")
+	for _, topic := range []string{"my/topic", "my/mark"} {
+		_, err = c.Publish(topic, nil, 1, false)
+		require.NoError(t, err)
+	}
+	require.Equal(t, "my/mark", await(t, e.message, "the mark").Topic)
+	leave(t, c, e, ended)
+	none(t, e.message, "message after unsubscribing")
+}
+
+func seedOnUnsubscribe(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "test-client", true)
+	ended := connect(t, c, e, b.Port)
+	mid, err := c.Unsubscribe("never/subscribed")
+	require.NoError(t, err)
+	require.Equal(t, mid, await(t, e.unsubscribe, "OnUnsubscribe").mid)
+	leave(t, c, e, ended)
+}
+
+func TestSeedCallbacks(t *testing.T) {
+	t.Run("every callback has the client and its object", seedCallbackArguments)
+	t.Run("on_connect has the broker's code", seedConnectCodes)
+	t.Run("methods can be callbacks", seedMethods)
+	t.Run("on_disconnect: 0 when asked for", seedDisconnect)
+	t.Run("on_disconnect: not 0 when unexpected", seedDisconnectUnexpected)
+	t.Run("on_publish has the message id", seedOnPublish)
+	t.Run("on_message has the whole message", seedMessageFields)
+	t.Run("on_subscribe has the message id and the granted QoS", seedOnSubscribe)
+	t.Run("on_unsubscribe has the message id", seedOnUnsubscribe)
+}
+
+func seedCallbackArguments(t *testing.T) {
+	b := plain(t)
+	obj := new(int)
+	c, err := mosquitto.New("test-client", true, obj)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	type call struct {
+		event  string
+		client *mosquitto.Client
+		obj    any
+	}
+	calls := make(chan call, 100)
+	note := func(event string, c *mosquitto.Client) { calls <- call{event, c, c.UserData()} }
+	c.OnConnect(func(c *mosquitto.Client, _ mosquitto.Connack) { note("connect", c) })
+	c.OnSubscribe(func(c *mosquitto.Client, _ int, _ []mosquitto.ReasonCode, _ mosquitto.Properties) {
+		note("subscribe", c)
+	})
+	c.OnPublish(func(c *mosquitto.Client, _ int, _ mosquitto.ReasonCode, _ mosquitto.Properties) { note("publish", c) })
+	c.OnMessage(func(c *mosquitto.Client, _ mosquitto.Message) { note("message", c) })
+	c.OnUnsubscribe(func(c *mosquitto.Client, _ int, _ []mosquitto.ReasonCode, _ mosquitto.Properties) {
+		note("unsubscribe", c)
+	})
+	c.OnDisconnect(func(c *mosquitto.Client, _ mosquitto.Disconnection) { note("disconnect", c) })
+	expect := func(event string) {
+		got := await(t, calls, event)
+		require.Equal(t, event, got.event)
+		require.Same(t, c, got.client)
+		require.Same(t, obj, got.obj)
+	}
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	ended := loop(t, c)
+	expect("connect")
+	_, err = c.Subscribe("my/topic", 0)
+	require.NoError(t, err)
+	expect("subscribe")
+	_, err = c.Publish("my/topic", nil, 0, false)
+	require.NoError(t, err)
+	expect("publish")
+	expect("message")
+	_, err = c.Unsubscribe("my/topic")
+	require.NoError(t, err)
+	expect("unsubscribe")
+	require.NoError(t, c.Disconnect())
+	expect("disconnect")
+	require.NoError(t, await(t, ended, "the end of the loop"))
+}
+
+func seedConnectCodes(t *testing.T) {
+	for code, text := range []string{
+		"Connection Accepted",
+		"Connection Refused: unacceptable protocol version",
+		"Connection Refused: identifier rejected",
+		"Connection Refused: broker unavailable",
+		"Connection Refused: bad user name or password",
+		"Connection Refused: not authorised",
+	} {
+		c, e, conn := seedLooped(t)
+		conn.Send(peer.Bytes(peer.CONNACK, 0, byte(code)))
+		for len(e.connect) == 0 {
+			_ = c.Loop(-1) // a refusal is an error of this turn
+		}
+		ack := <-e.connect
+		require.Equal(t, mosquitto.ConnackCode(code), ack.Code)
+		require.Equal(t, text, ack.Code.String())
+		require.Equal(t, text, strings.TrimSuffix(mosquitto.ConnackString(ack.Code), "."))
+		if code == 0 {
+			require.NoError(t, ack.Err())
+		} else {
+			require.Equal(t, mosquitto.ConnackError{Code: ack.Code}, ack.Err())
+		}
+	}
+}
+
+type seedReceiver struct{ connected chan mosquitto.Connack }
+
+func (r *seedReceiver) onConnect(_ *mosquitto.Client, ack mosquitto.Connack) { r.connected <- ack }
+
+func seedMethods(t *testing.T) {
+	b := plain(t)
+	c, _ := newClient(t, "test-client", true)
+	r := &seedReceiver{make(chan mosquitto.Connack, 1)}
+	c.OnConnect(r.onConnect)
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	loop(t, c)
+	require.NoError(t, await(t, r.connected, "the method").Err())
+}
+
+func seedDisconnectUnexpected(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "test-client", true)
+	connect(t, c, e, b.Port)
+	b.Kill()
+	d := await(t, e.disconnect, "OnDisconnect")
+	require.NotZero(t, d.Code)
+	require.Equal(t, int(mosquitto.ErrConnLost), d.Code)
+	require.True(t, errors.Is(d.Err, mosquitto.ErrConnLost))
+	require.NoError(t, c.Close())
+}
+
+func seedMessageFields(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "test-client", true)
+	conn, ended := meet(t, c, e, p)
+	conn.Send(peer.Publish(1, "last/known/good", 0, "value"))
+	conn.Send(peer.Publish(2, "my/topic", 77, "hello"))
+	require.Equal(t, mosquitto.Message{Topic: "last/known/good", Payload: []byte("value"), Retain: true}, await(t, e.message, "QoS 0"))
+	require.Equal(t, mosquitto.Message{MID: 77, Topic: "my/topic", Payload: []byte("hello"), QoS: 1}, await(t, e.message, "QoS 1"))
+	require.Equal(t, uint16(77), conn.Expect(peer.PUBACK).MID())
+	conn.Send(peer.Publish(4, "my/topic", 78, ""))
+	require.Equal(t, uint16(78), conn.Expect(peer.PUBREC).MID())
+	conn.Send(peer.Ack(peer.PUBREL, 78))
+	require.Equal(t, mosquitto.Message{MID: 78, Topic: "my/topic", QoS: 2}, await(t, e.message, "QoS 2"))
+	require.Equal(t, uint16(78), conn.Expect(peer.PUBCOMP).MID())
+	part(t, c, conn, ended)
+}

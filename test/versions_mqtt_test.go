@@ -1,0 +1,160 @@
+package test
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// connectPacket is a CONNECT taken apart.
+type connectPacket struct {
+	name      string
+	level     byte
+	flags     byte
+	keepalive uint16
+	props     []byte // without their length
+	id        string
+	willProps []byte
+	willTopic string
+	will      string
+	username  string
+	password  string
+}
+
+const (
+	connectClean    = 0x02
+	connectWill     = 0x04
+	connectRetain   = 0x20
+	connectPassword = 0x40
+	connectUsername = 0x80
+)
+
+// readConnect expects a CONNECT and takes it apart.
+func readConnect(t testing.TB, conn *peer.Conn) (p connectPacket) {
+	t.Helper()
+	body := conn.Expect(peer.CONNECT).Body
+	take := func(n int) []byte {
+		require.GreaterOrEqual(t, len(body), n, "CONNECT is too short")
+		taken := body[:n]
+		body = body[n:]
+		return taken
+	}
+	text := func() string { return string(take(int(binary.BigEndian.Uint16(take(2))))) }
+	props := func() []byte {
+		if p.level != 5 {
+			return nil
+		}
+		n, length := binary.Uvarint(body) // MQTT's variable byte integer is the same
+		take(length)
+		return take(int(n))
+	}
+	p.name, p.level, p.flags = text(), take(1)[0], take(1)[0]
+	p.keepalive = binary.BigEndian.Uint16(take(2))
+	p.props, p.id = props(), text()
+	if p.flags&connectWill != 0 {
+		p.willProps, p.willTopic, p.will = props(), text(), text()
+	}
+	if p.flags&connectUsername != 0 {
+		p.username = text()
+	}
+	if p.flags&connectPassword != 0 {
+		p.password = text()
+	}
+	require.Empty(t, body, "CONNECT is too long")
+	return p
+}
+
+// One type of client speaks all versions; the option chooses.
+func TestVersionsConnectBytes(t *testing.T) {
+	for _, v := range protocols {
+		t.Run(v.name, func(t *testing.T) {
+			p := peer.Listen(t)
+			c, e := newVersion(t, "id", true, v.version)
+			require.NoError(t, c.UsernamePwSet("user", "secret"))
+			require.NoError(t, c.WillSet("will/topic", []byte("gone"), 2, true))
+			require.NoError(t, c.Connect("127.0.0.1", p.Port, 77*time.Second))
+			ended := loop(t, c)
+			conn := p.Accept()
+			got := readConnect(t, conn)
+			require.Equal(t, byte(v.version), got.level)
+			require.Equal(t, uint16(77), got.keepalive)
+			require.Equal(t, byte(connectUsername|connectPassword|connectRetain|2<<3|connectWill|connectClean), got.flags)
+			require.Equal(t, []string{"id", "will/topic", "gone", "user", "secret"}, []string{got.id, got.willTopic, got.will, got.username, got.password})
+			answer := []byte{0, 0}
+			if v.version == mosquitto.ProtocolV31 {
+				require.Equal(t, "MQIsdp", got.name)
+			} else {
+				require.Equal(t, "MQTT", got.name)
+			}
+			if v.version == mosquitto.ProtocolV5 {
+				require.Empty(t, got.willProps)
+				answer = append(answer, 0)
+			}
+			conn.Send(peer.Bytes(peer.CONNACK, answer...))
+			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			part(t, c, conn, ended)
+		})
+	}
+}
+
+func TestVersionsDefaultIs311(t *testing.T) {
+	p := peer.Listen(t)
+	c, _ := newClient(t, "id", false)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	ended := loop(t, c)
+	conn := p.Accept()
+	got := readConnect(t, conn)
+	require.Equal(t, byte(mosquitto.ProtocolV311), got.level)
+	require.Zero(t, got.flags, "clean session, will, username or password")
+	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	part(t, c, conn, ended)
+}
+
+func TestVersionsUnknownIsRefused(t *testing.T) {
+	c, _ := newClient(t, "id", true)
+	for _, version := range []int{-1, 0, 2, 6} {
+		require.ErrorIs(t, c.IntOption(mosquitto.OptProtocolVersion, version), mosquitto.ErrInval)
+	}
+}
+
+// A client of each version sends to a client of each version.
+func TestVersionsTalkToEachOther(t *testing.T) {
+	b := plain(t)
+	for _, from := range protocols {
+		for _, to := range protocols {
+			t.Run(from.name+" to "+to.name, func(t *testing.T) {
+				sender, se := newVersion(t, "sender", true, from.version)
+				receiver, re := newVersion(t, "receiver", true, to.version)
+				sent := connect(t, sender, se, b.Port)
+				received := connect(t, receiver, re, b.Port)
+				subscribe(t, receiver, re, "a/b", 2)
+				for _, qos := range []mosquitto.QoS{0, 1, 2} {
+					mid, err := sender.Publish("a/b", []byte("hello"), qos, false)
+					require.NoError(t, err)
+					require.Equal(t, mid, await(t, se.publish, "OnPublish").mid)
+					m := await(t, re.message, "the message")
+					require.Equal(t, qos, m.QoS)
+					require.Equal(t, "hello", string(m.Payload))
+				}
+				leave(t, sender, se, sent)
+				leave(t, receiver, re, received)
+			})
+		}
+	}
+}
+
+// The same client speaks another version after its connection has ended.
+func TestVersionsChangeBetweenConnections(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "id", true)
+	for _, v := range protocols {
+		require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, v.version))
+		ended := connect(t, c, e, b.Port)
+		subscribe(t, c, e, "a/b", 1)
+		leave(t, c, e, ended)
+	}
+}
