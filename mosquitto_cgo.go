@@ -28,6 +28,7 @@ package mosquitto
 #cgo nocallback mosquitto_validate_utf8
 
 #include "shims.h"
+#include "run.h"
 */
 import "C"
 
@@ -40,7 +41,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: none
+// include-stamp: 81fcb25f20f62a40
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -241,6 +242,37 @@ func cWantWrite(c *cClient) bool      { return bool(C.mosquitto_want_write(c.mos
 
 func cThreadedSet(c *cClient, external bool) result {
 	return goResult(C.gomosq_threaded_set(c, C.bool(external)))
+}
+
+// What Run needs.
+
+// pass is the state of a connection after a burst of reads and a write.
+type pass struct {
+	result
+	closed    bool // the library has closed the socket
+	watching  bool // the socket is the one that is watched
+	more      bool // there may be more input
+	wantWrite bool // the library has more to write
+	writable  bool // and the kernel would take it
+}
+
+func cPass(c *cClient, budget int) pass {
+	p := C.gomosq_pass(c, C.int(budget))
+	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.want_write), bool(p.writable)}
+}
+
+func cReady(c *cClient, blocked bool) bool { return bool(C.gomosq_ready(c, C.bool(blocked))) }
+func cWritable(fd uintptr) bool            { return bool(C.gomosq_writable(C.int(fd))) }
+func cWatch(c *cClient) int                { return int(C.gomosq_watch(c)) }
+func cUnwatch(c *cClient)                  { C.gomosq_unwatch(c) }
+func cPauseReading(c *cClient)             { C.gomosq_pause_reading(c) }
+func cConnectState(fd int) int             { return int(C.gomosq_connect_state(C.int(fd))) }
+func cAbandon(c *cClient)                  { C.gomosq_abandon(c) }
+
+// cConnack is the last answer to a CONNECT, how many were acceptances, and the
+// keepalive that the last one demanded (-1: none).
+func cConnack(c *cClient) (code ConnackCode, accepted uint, keepalive int) {
+	return ConnackCode(c.connack), uint(c.accepted), int(c.server_keepalive)
 }
 
 // Options.
