@@ -1,0 +1,193 @@
+package mosquitto
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// allErrors are all codes that have a constant.
+var allErrors = []Error{
+	ErrQuotaExceeded, ErrAuthDelayed, ErrAuthContinue, ErrNoSubscribers, ErrSubExists, ErrConnPending,
+	ErrNoMem, ErrProtocol, ErrInval, ErrNoConn, ErrConnRefused, ErrNotFound, ErrConnLost, ErrTLS,
+	ErrPayloadSize, ErrNotSupported, ErrAuth, ErrACLDenied, ErrUnknown, ErrErrno, ErrEAI, ErrProxy,
+	ErrPluginDefer, ErrMalformedUTF8, ErrKeepalive, ErrLookup, ErrMalformedPacket, ErrDuplicateProperty,
+	ErrTLSHandshake, ErrQoSNotSupported, ErrOversizePacket, ErrOCSP, ErrTimeout, ErrRetainNotSupported,
+	ErrTopicAliasInvalid, ErrAdministrativeAction, ErrAlreadyExists, ErrPluginIgnore, ErrHTTPBadOrigin,
+	ErrUnspecified, ErrImplementationSpecific, ErrUnsupportedProtocolVersion, ErrClientIdentifierNotValid,
+	ErrBadUsernameOrPassword, ErrServerUnavailable, ErrServerBusy, ErrBanned, ErrServerShuttingDown,
+	ErrBadAuthenticationMethod, ErrSessionTakenOver, ErrTopicFilterInvalid, ErrTopicNameInvalid,
+	ErrPacketIDInUse, ErrPacketIDNotFound, ErrReceiveMaximumExceeded, ErrMessageRateTooHigh,
+	ErrPayloadFormatInvalid, ErrUseAnotherServer, ErrServerMoved, ErrSharedSubsNotSupported,
+	ErrConnectionRateExceeded, ErrMaximumConnectTime, ErrSubscriptionIDsNotSupported,
+	ErrWildcardSubsNotSupported,
+}
+
+func TestErrorTexts(t *testing.T) {
+	numbers := make(map[Error]bool)
+	for _, code := range allErrors {
+		text := code.Error()
+		require.NotEmpty(t, text)
+		require.False(t, strings.HasSuffix(text, "."), text)
+		if code != ErrUnknown {
+			require.False(t, strings.EqualFold(text, "Unknown error"), "%d", int(code))
+		}
+		require.Equal(t, text, Strerror(code))
+		require.False(t, numbers[code], "%d twice", int(code))
+		numbers[code] = true
+	}
+	require.Equal(t, "error 1000 of libmosquitto", Error(1000).Error())
+	require.Contains(t, strings.ToLower(ErrNoConn.Error()), "not currently connected")
+	require.Equal(t, "System call failed", ErrErrno.Error(), "not the errno of some other call")
+}
+
+// Decision 8: some numbers moved in 2.1, the names hold.
+func TestErrorNumbersOfTheHeader(t *testing.T) {
+	if has21 {
+		require.EqualValues(t, 154, ErrRetainNotSupported)
+		require.EqualValues(t, 148, ErrTopicAliasInvalid)
+		require.EqualValues(t, 152, ErrAdministrativeAction)
+	} else {
+		require.EqualValues(t, 28, ErrRetainNotSupported)
+		require.EqualValues(t, 29, ErrTopicAliasInvalid)
+		require.EqualValues(t, 30, ErrAdministrativeAction)
+	}
+	require.EqualValues(t, 4, ErrNoConn)
+	require.EqualValues(t, -1, ErrConnPending)
+	require.EqualValues(t, 31, ErrAlreadyExists)
+}
+
+func TestLibraryIsTheHeaders(t *testing.T) {
+	major, minor, revision := LibVersion()
+	number := major*1000000 + minor*1000 + revision
+	require.GreaterOrEqual(t, number, 2000011)
+	if has21 {
+		require.Equal(t, 2001000, number, "2.1.0 to 2.1.2 say 2.1.0")
+	}
+	require.EqualValues(t, cHeaderVersion, number)
+}
+
+// Decision 8: the same number means three things in three spaces.
+func TestThreeNumberSpaces(t *testing.T) {
+	require.Contains(t, strings.ToLower(Error(5).Error()), "refused")
+	require.Contains(t, strings.ToLower(ConnackCode(5).String()), "not authorised")
+	require.NotEqual(t, Error(5).Error(), ReasonCode(5).String())
+	require.Contains(t, strings.ToLower(ReasonCode(135).String()), "not authorized")
+	require.Equal(t, ReasonCode(135).String(), ConnackCode(135).String())
+	require.NotEqual(t, Error(17).Error(), RCNoSubscriptionExisted.String())
+}
+
+func TestConnackCodes(t *testing.T) {
+	for code := ConnackAccepted; code <= ConnackRefusedNotAuthorized; code++ {
+		require.Equal(t, strings.TrimSuffix(ConnackString(code), "."), code.String())
+		if code == ConnackAccepted {
+			require.NoError(t, code.Err())
+			continue
+		}
+		err := Connack{Code: code}.Err()
+		require.ErrorIs(t, err, ConnackError{code})
+		require.NotErrorIs(t, err, ConnackError{code + 1})
+		require.Equal(t, "mosquitto: connect: "+code.String(), err.Error())
+	}
+	require.EqualValues(t, 5, ConnackRefusedNotAuthorized)
+	require.EqualError(t, ConnackCode(135).Err(), "mosquitto: connect: "+RCNotAuthorized.String())
+}
+
+func TestReasonCodes(t *testing.T) {
+	require.NoError(t, RCGrantedQoS2.Err())
+	require.NoError(t, RCNoMatchingSubscribers.Err())
+	require.False(t, RCReauthenticate.Failed())
+	for code := RCUnspecified; code <= RCWildcardSubsNotSupported; code++ {
+		require.True(t, code.Failed())
+		require.ErrorIs(t, code.Err(), ReasonError{code})
+		require.Equal(t, strings.TrimSuffix(ReasonString(code), "."), code.String())
+		require.Equal(t, fmt.Sprintf("mosquitto: reason code %d: %s", code, code), code.Err().Error())
+	}
+	texts := make(map[string]ReasonCode)
+	for _, code := range []ReasonCode{
+		RCSuccess, RCGrantedQoS1, RCGrantedQoS2, RCDisconnectWithWillMsg, RCNoMatchingSubscribers, RCNoSubscriptionExisted,
+		RCContinueAuthentication, RCReauthenticate, RCUnspecified, RCMalformedPacket, RCProtocolError, RCImplementationSpecific,
+		RCUnsupportedProtocolVersion, RCClientIDNotValid, RCBadUsernameOrPassword, RCNotAuthorized, RCServerUnavailable,
+		RCServerBusy, RCBanned, RCServerShuttingDown, RCBadAuthenticationMethod, RCKeepAliveTimeout, RCSessionTakenOver,
+		RCTopicFilterInvalid, RCTopicNameInvalid, RCPacketIDInUse, RCPacketIDNotFound, RCReceiveMaximumExceeded,
+		RCTopicAliasInvalid, RCPacketTooLarge, RCMessageRateTooHigh, RCQuotaExceeded, RCAdministrativeAction,
+		RCPayloadFormatInvalid, RCRetainNotSupported, RCQoSNotSupported, RCUseAnotherServer, RCServerMoved,
+		RCSharedSubsNotSupported, RCConnectionRateExceeded, RCMaximumConnectTime, RCSubscriptionIDsNotSupported,
+		RCWildcardSubsNotSupported,
+	} {
+		text := code.String()
+		require.NotContains(t, strings.ToLower(text), "unknown", "%d", int(code))
+		other, twice := texts[text]
+		require.False(t, twice, "%d and %d: %s", int(other), int(code), text)
+		texts[text] = code
+	}
+	require.EqualValues(t, 162, RCWildcardSubsNotSupported)
+	require.Equal(t, RCSuccess, RCGrantedQoS0)
+	require.Equal(t, RCSuccess, RCNormalDisconnection)
+}
+
+func TestOpError(t *testing.T) {
+	err := libError("connect", result{rc: cErrErrno, errno: int(syscall.ECONNREFUSED)})
+	require.ErrorIs(t, err, ErrErrno)
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	require.EqualError(t, err, "mosquitto: connect: System call failed: connection refused")
+
+	err = libError("publish", result{rc: cErrNoConn, errno: int(syscall.EAGAIN)})
+	require.ErrorIs(t, err, ErrNoConn)
+	require.NotErrorIs(t, err, syscall.EAGAIN, "errno is read only when the library says so")
+	require.NotErrorIs(t, err, ErrInval)
+
+	err = libError("connect", result{rc: cErrEAI, errno: -2})
+	require.ErrorIs(t, err, ErrEAI)
+	require.Contains(t, err.Error(), "Name or service not known")
+
+	require.NoError(t, libError("loop", result{}))
+	require.NoError(t, libError("connect_async", result{rc: cErrConnPending}), "below zero is under way")
+
+	err = badArgument("publish", ErrPayloadSize, "payload: %d bytes", 3)
+	require.True(t, strings.HasPrefix(err.Error(), "mosquitto: publish: payload: 3 bytes: "), err.Error())
+}
+
+func TestOpErrorCode(t *testing.T) {
+	for err, code := range map[error]Error{
+		ErrNoConn:                      ErrNoConn,
+		ErrClosed:                      ErrInval,
+		ErrBusy:                        ErrInval,
+		ErrInCallback:                  ErrInval,
+		fmt.Errorf("with: %w", ErrTLS): ErrTLS,
+	} {
+		require.Equal(t, code, (&OpError{Op: "x", Err: err}).Code(), err)
+	}
+}
+
+// 2.1's connect leaves EBADF in errno, whatever went wrong.
+func TestErrnoThat21Loses(t *testing.T) {
+	require.Equal(t, syscall.ECONNREFUSED, errnoOf(int(syscall.ECONNREFUSED)))
+	if has21 {
+		require.Zero(t, errnoOf(int(syscall.EBADF)))
+	} else {
+		require.Equal(t, syscall.EBADF, errnoOf(int(syscall.EBADF)))
+	}
+	require.Zero(t, errnoOf(-2))
+}
+
+func TestDisconnectError(t *testing.T) {
+	require.NoError(t, disconnectError(0, 5))
+	require.ErrorIs(t, disconnectError(cErrConnLost, 0), ErrConnLost)
+	require.ErrorIs(t, disconnectError(139, 0), ReasonError{RCServerShuttingDown})
+	err := disconnectError(cErrErrno, int(syscall.ECONNRESET))
+	require.ErrorIs(t, err, ErrErrno)
+	require.ErrorIs(t, err, syscall.ECONNRESET)
+	require.False(t, errors.Is(err, ErrConnLost))
+}
+
+func TestExtAuthCode(t *testing.T) {
+	require.EqualValues(t, 0, extAuthCode(nil))
+	require.Equal(t, ErrNoConn, extAuthCode(&OpError{Op: "x", Err: ErrNoConn}))
+	require.Equal(t, ErrAuth, extAuthCode(errors.New("no")))
+	require.Equal(t, ErrAuth, extAuthCode(ErrConnPending), "below zero would not end the connection")
+}
