@@ -19,9 +19,9 @@ const (
 	OptSSLCtxWithDefaults Option = cOptSSLCtxWithDefaults // int 0 or 1 (default 1): apply the library's TLS settings to OptSSLCtx
 	OptReceiveMaximum     Option = cOptReceiveMaximum     // int 0 to 65535 (default 20, 0 is 65535): QoS>0 messages in flight towards us, MQTT 5
 	OptSendMaximum        Option = cOptSendMaximum        // int 0 to 65535 (default 20, 0 is 65535): QoS>0 messages in flight from us
-	OptTLSKeyform         Option = cOptTLSKeyform         // string: "pem" or "engine"; not with 2.1 on OpenSSL 3
-	OptTLSEngine          Option = cOptTLSEngine          // string: an OpenSSL engine; not with 2.1 on OpenSSL 3
-	OptTLSEngineKpassSHA1 Option = cOptTLSEngineKpassSHA1 // string: SHA-1 of the engine key's password, 40 hex digits; not with 2.1 on OpenSSL 3
+	OptTLSKeyform         Option = cOptTLSKeyform         // string: "pem" or "engine"; lacking in a 2.1 that was built for OpenSSL 3 alone
+	OptTLSEngine          Option = cOptTLSEngine          // string: an OpenSSL engine; lacking in a 2.1 that was built for OpenSSL 3 alone
+	OptTLSEngineKpassSHA1 Option = cOptTLSEngineKpassSHA1 // string: SHA-1 of the engine key's password, 40 hex digits; lacking in a 2.1 that was built for OpenSSL 3 alone
 	OptTLSOCSPRequired    Option = cOptTLSOCSPRequired    // int 0 or 1: refuse a broker without a stapled OCSP answer
 	OptTLSALPN            Option = cOptTLSALPN            // string: the protocol to ask for
 	OptTCPNodelay         Option = cOptTCPNodelay         // int 0 or 1 (default 0): no Nagle delay
