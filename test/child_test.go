@@ -1,0 +1,46 @@
+package test
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// childVariable tells a test that it runs in the child that inChild started.
+const childVariable = "MOSQUITTO_TEST_CHILD"
+
+// inChild runs this test again in a process of its own, without a terminal,
+// with these further environment variables and this standard input. It returns
+// true in the child, which then does the work, and false in the parent when the
+// child has passed.
+func inChild(t *testing.T, stdin string, environment ...string) bool {
+	t.Helper()
+	if os.Getenv(childVariable) == t.Name() {
+		return true
+	}
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self, "-test.count=1", "-test.v", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$")
+	cmd.Env = append(append(os.Environ(), childVariable+"="+t.Name()), environment...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.WaitDelay = patience
+	input, err := cmd.StdinPipe() // stays open: an end of file would answer a question
+	require.NoError(t, err)
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	require.NoError(t, cmd.Start())
+	_, err = io.WriteString(input, stdin)
+	require.NoError(t, err)
+	timer := time.AfterFunc(6*patience, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	require.NoError(t, cmd.Wait(), "%s", &output)
+	require.Contains(t, output.String(), "--- PASS: "+t.Name())
+	return false
+}
