@@ -1,0 +1,171 @@
+package mosquitto
+
+import (
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+)
+
+func newClient(t testing.TB) *Client {
+	t.Helper()
+	c, err := New("", true, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// notBefore21 asserts that an option works, and says so before 2.1.
+func notBefore21(t *testing.T, err error) {
+	t.Helper()
+	if has21 {
+		require.NoError(t, err)
+		return
+	}
+	require.ErrorIs(t, err, ErrNotSupported)
+	require.ErrorContains(t, err, "needs libmosquitto 2.1")
+}
+
+func TestIntOptions(t *testing.T) {
+	c := newClient(t)
+	for _, version := range []int{ProtocolV31, ProtocolV311, ProtocolV5} {
+		require.NoError(t, c.IntOption(OptProtocolVersion, version))
+	}
+	for _, option := range []Option{OptReceiveMaximum, OptSendMaximum} {
+		for _, n := range []int{0, 1, 65535} {
+			require.NoError(t, c.IntOption(option, n))
+		}
+		require.ErrorIs(t, c.IntOption(option, -1), ErrInval)
+		require.ErrorIs(t, c.IntOption(option, 65536), ErrInval)
+	}
+	for _, option := range []Option{OptSSLCtxWithDefaults, OptTLSOCSPRequired, OptTCPNodelay} {
+		require.NoError(t, c.IntOption(option, 0))
+		require.NoError(t, c.IntOption(option, 1))
+	}
+	require.ErrorIs(t, c.IntOption(OptProtocolVersion, 6), ErrInval)
+	require.ErrorIs(t, c.IntOption(OptTLSALPN, 1), ErrInval, "a string's")
+	require.ErrorIs(t, c.IntOption(99, 1), ErrInval)
+	err := c.IntOption(OptTCPNodelay, 1<<40)
+	require.ErrorIs(t, err, ErrInval)
+	require.ErrorContains(t, err, "int_option: value: 1099511627776")
+	notBefore21(t, c.IntOption(OptDisableSocketpair, 1))
+	notBefore21(t, c.IntOption(OptHTTPHeaderSize, 100))
+	notBefore21(t, c.IntOption(OptTransport, TransportWebsockets))
+	notBefore21(t, c.IntOption(OptTransport, TransportTCP))
+	if has21 {
+		require.ErrorIs(t, c.IntOption(OptHTTPHeaderSize, 99), ErrInval)
+		require.ErrorIs(t, c.IntOption(OptTransport, 9), ErrInval)
+	}
+}
+
+func TestStringOptions(t *testing.T) {
+	c := newClient(t)
+	require.NoError(t, c.StringOption(OptTLSALPN, "mqtt"))
+	require.NoError(t, c.StringOption(OptBindAddress, "127.0.0.1"))
+	require.NoError(t, c.StringOption(OptBindAddress, ""))
+	notBefore21(t, c.StringOption(OptHTTPPath, "/ws"))
+	notBefore21(t, c.StringOption(OptHTTPPath, ""))
+	for _, option := range []Option{OptTLSKeyform, OptTLSEngine, OptTLSEngineKpassSHA1, OptTLSALPN} {
+		err := c.StringOption(option, "")
+		require.ErrorIs(t, err, ErrInval, "NULL crashes some versions")
+		require.ErrorContains(t, err, "string_option: value: empty")
+	}
+	require.ErrorIs(t, c.StringOption(OptTCPNodelay, "1"), ErrInval, "a number's")
+	require.ErrorIs(t, c.StringOption(99, "x"), ErrInval)
+	if has21 { // OpenSSL 3 has no engines for it
+		require.ErrorIs(t, c.StringOption(OptTLSKeyform, "pem"), ErrNotSupported)
+		require.ErrorIs(t, c.StringOption(OptTLSEngine, "no-such-engine"), ErrNotSupported)
+	} else {
+		require.NoError(t, c.StringOption(OptTLSKeyform, "pem"))
+		require.ErrorIs(t, c.StringOption(OptTLSKeyform, "jks"), ErrInval)
+		require.ErrorIs(t, c.StringOption(OptTLSEngine, "no-such-engine"), ErrInval)
+	}
+}
+
+func TestVoidOption(t *testing.T) {
+	c := newClient(t)
+	var something int
+	for _, option := range []Option{OptProtocolVersion, OptTLSALPN, OptTransport, 99} {
+		err := c.VoidOption(option, unsafe.Pointer(&something))
+		require.ErrorIs(t, err, ErrInval)
+		require.ErrorContains(t, err, "void_option: option: ")
+	}
+	major, minor, revision := LibVersion()
+	if major == 2 && minor == 0 && revision < 12 {
+		require.ErrorIs(t, c.VoidOption(OptSSLCtx, nil), ErrInval)
+	} else {
+		require.NoError(t, c.VoidOption(OptSSLCtx, nil))
+	}
+}
+
+func TestOptsSet(t *testing.T) {
+	c := newClient(t)
+	require.NoError(t, c.OptsSet(OptProtocolVersion, ProtocolV5))
+	require.NoError(t, c.WillSetV5("a", nil, 0, false, Properties{{ID: PropContentType, Text: "x"}}), "it is a client of MQTT 5")
+	require.ErrorIs(t, c.OptsSet(OptProtocolVersion, 9), ErrInval)
+	for what, err := range map[string]error{
+		"option: 4":               c.OptsSet(OptReceiveMaximum, 1),
+		"value: a string":         c.OptsSet(OptProtocolVersion, "5"),
+		"value: a <nil>":          c.OptsSet(OptSSLCtx, nil),
+		"option: 1 takes no poin": c.OptsSet(OptProtocolVersion, unsafe.Pointer(nil)),
+	} {
+		require.ErrorIs(t, err, ErrInval)
+		require.ErrorContains(t, err, "opts_set: "+what)
+	}
+}
+
+func TestOtherSettings(t *testing.T) {
+	c := newClient(t)
+	require.NoError(t, c.ReconnectDelaySet(time.Second, time.Second, true))
+	require.NoError(t, c.ReconnectDelaySet(time.Minute, time.Second, false))
+	require.NoError(t, c.MaxInflightMessagesSet(0))
+	require.NoError(t, c.MaxInflightMessagesSet(65535))
+	require.NoError(t, c.MessageRetrySet(time.Second))
+	require.NoError(t, c.UsernamePwSet("name", "password"))
+	require.NoError(t, c.UsernamePwSet("", ""))
+	require.NoError(t, c.Socks5Set("localhost", 1080, "", ""))
+	require.NoError(t, c.WillSet("a", make([]byte, 65535), 2, true))
+	require.NoError(t, c.WillClear())
+	require.NoError(t, c.ThreadedSet(false))
+	require.NoError(t, c.ThreadedSet(true))
+	require.NoError(t, c.TLSInsecureSet(true))
+	require.NoError(t, c.TLSOptsSet(SSLVerifyNone, "", ""))
+	require.NoError(t, c.TLSPSKSet("00fF", "identity", ""))
+}
+
+func TestUserData(t *testing.T) {
+	c, err := New("", true, "first")
+	require.NoError(t, err)
+	require.Equal(t, "first", c.UserData())
+	c.SetUserData(2)
+	require.Equal(t, 2, c.UserData())
+	c.SetUserData(nil)
+	require.Nil(t, c.UserData())
+	require.NoError(t, c.Close())
+	c.SetUserData("it is Go's own")
+	require.Equal(t, "it is Go's own", c.UserData())
+}
+
+// LibCleanup undoes only what LibInit did: clients live on.
+func TestLibInit(t *testing.T) {
+	require.NoError(t, LibCleanup(), "of nothing")
+	c := newClient(t)
+	require.NoError(t, LibInit())
+	require.NoError(t, LibInit())
+	require.Equal(t, 2, userInits.n)
+	require.NoError(t, LibCleanup())
+	require.NoError(t, LibCleanup())
+	require.NoError(t, LibCleanup(), "one too many")
+	require.Zero(t, userInits.n)
+	require.NoError(t, c.IntOption(OptProtocolVersion, ProtocolV5))
+	require.NoError(t, newClient(t).Close())
+}
+
+func TestMilliseconds(t *testing.T) {
+	for timeout, want := range map[time.Duration]int{
+		-1: -1, 0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2, time.Second: 1000, 1 << 62: 1<<31 - 1,
+	} {
+		require.Equal(t, want, milliseconds(timeout), timeout)
+	}
+}
