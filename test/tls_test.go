@@ -52,6 +52,24 @@ func refused(t testing.TB, c *mosquitto.Client, e *events, host string, port int
 	return err
 }
 
+// failed connects where nothing can connect, and returns the error of Connect,
+// of LoopForever or of OnDisconnect, whichever comes first.
+func failed(t testing.TB, c *mosquitto.Client, e *events, host string, port int) (err error) {
+	t.Helper()
+	if err := c.Connect(host, port, keepalive); err != nil {
+		return err
+	}
+	select {
+	case err = <-loop(t, c):
+	case d := <-e.disconnect:
+		err = d.Err
+	case <-time.After(patience):
+		require.FailNow(t, "waited in vain for a failure")
+	}
+	none(t, e.connect, "OnConnect")
+	return err
+}
+
 // distrusted is refused, for a certificate that the client itself finds bad in
 // the handshake: 2.0.11 says ErrTLS and calls nothing, later versions call
 // OnDisconnect with EPROTO.
