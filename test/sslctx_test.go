@@ -1,0 +1,99 @@
+package test
+
+import (
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/sslctx"
+	"github.com/stretchr/testify/require"
+)
+
+// The two ways to give the library an SSL_CTX.
+var contextSetters = map[string]func(*mosquitto.Client, unsafe.Pointer) error{
+	"VoidOption": func(c *mosquitto.Client, ctx unsafe.Pointer) error { return c.VoidOption(mosquitto.OptSSLCtx, ctx) },
+	"OptsSet":    func(c *mosquitto.Client, ctx unsafe.Pointer) error { return c.OptsSet(mosquitto.OptSSLCtx, ctx) },
+}
+
+func TestOwnContext(t *testing.T) {
+	b, ca := tlsBroker(t, "localhost")
+	for name, set := range contextSetters {
+		t.Run(name, func(t *testing.T) {
+			c, e := newClient(t, "", true)
+			require.NoError(t, c.IntOption(mosquitto.OptSSLCtxWithDefaults, 0))
+			require.NoError(t, set(c, sslctx.New(t, ca.File)))
+			accepted(t, c, e, "localhost", b.Port)
+			echo(t, c, e)
+
+			c, e = newClient(t, "", true)
+			require.NoError(t, c.IntOption(mosquitto.OptSSLCtxWithDefaults, 0))
+			require.NoError(t, set(c, sslctx.New(t, broker.NewCA(t, "other").File)))
+			distrusted(t, c, e, "localhost", b.Port)
+		})
+	}
+}
+
+// A context alone is asked for the chain only: the name is its owner's matter.
+func TestOwnContextChecksNoName(t *testing.T) {
+	b, ca := tlsBroker(t, "elsewhere.example")
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.IntOption(mosquitto.OptSSLCtxWithDefaults, 0))
+	require.NoError(t, c.VoidOption(mosquitto.OptSSLCtx, sslctx.New(t, ca.File)))
+	accepted(t, c, e, "localhost", b.Port)
+}
+
+// Without OptSSLCtxWithDefaults 0 the library wants a CA of its own.
+func TestOwnContextWithDefaults(t *testing.T) {
+	b, ca := tlsBroker(t, "localhost")
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.VoidOption(mosquitto.OptSSLCtx, sslctx.New(t, ca.File)))
+	require.ErrorIs(t, c.Connect("localhost", b.Port, keepalive), mosquitto.ErrInval)
+	require.NoError(t, c.TLSSet(ca.File, "", "", "", nil))
+	if atLeast(2, 0, 15) {
+		accepted(t, c, e, "localhost", b.Port)
+		return
+	}
+	// There the check of the host name always fails; LoopForever would try for ever.
+	require.NoError(t, c.Connect("localhost", b.Port, keepalive))
+	require.Error(t, turn(c))
+	none(t, e.connect, "OnConnect")
+}
+
+// turn runs Loop until it returns an error, or for as long as patience lasts.
+func turn(c *mosquitto.Client) (err error) {
+	for deadline := time.Now().Add(patience); err == nil && time.Now().Before(deadline); {
+		err = c.Loop(100 * time.Millisecond)
+	}
+	return err
+}
+
+func TestOwnContextTakenBack(t *testing.T) {
+	p := plain(t)
+	_, ca := tlsBroker(t, "localhost")
+	for name, set := range contextSetters {
+		t.Run(name, func(t *testing.T) {
+			c, e := newClient(t, "", true)
+			require.NoError(t, c.IntOption(mosquitto.OptSSLCtxWithDefaults, 0))
+			require.NoError(t, set(c, sslctx.New(t, ca.File)))
+			if !atLeast(2, 0, 12) {
+				require.ErrorIs(t, set(c, nil), mosquitto.ErrInval)
+				return
+			}
+			require.NoError(t, set(c, nil))
+			accepted(t, c, e, "127.0.0.1", p.Port) // without TLS again
+		})
+	}
+}
+
+func TestOwnContextRefusals(t *testing.T) {
+	_, ca := tlsBroker(t, "localhost")
+	c, _ := newClient(t, "", true)
+	ctx := sslctx.New(t, ca.File)
+	require.ErrorIs(t, c.VoidOption(mosquitto.OptTLSALPN, ctx), mosquitto.ErrInval)
+	require.ErrorIs(t, c.VoidOption(mosquitto.Option(99), ctx), mosquitto.ErrInval)
+	require.ErrorIs(t, c.OptsSet(mosquitto.OptTCPNodelay, ctx), mosquitto.ErrInval)
+	require.ErrorIs(t, c.IntOption(mosquitto.OptSSLCtx, 1), mosquitto.ErrInval)
+	require.ErrorIs(t, c.StringOption(mosquitto.OptSSLCtx, "a"), mosquitto.ErrInval)
+}

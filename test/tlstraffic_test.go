@@ -1,0 +1,118 @@
+package test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/stretchr/testify/require"
+)
+
+func TestTLSLargeMessages(t *testing.T) {
+	b, ca := tlsBroker(t, "localhost")
+	c, e := trusting(t, ca)
+	accepted(t, c, e, "localhost", b.Port)
+	subscribe(t, c, e, "large", 2)
+	payload := make([]byte, 1<<20)
+	_, err := rand.Read(payload)
+	require.NoError(t, err)
+	for qos := range mosquitto.QoS(3) {
+		mid, err := c.Publish("large", payload, qos, false)
+		require.NoError(t, err)
+		require.Equal(t, mid, await(t, e.publish, "OnPublish").mid)
+		m := await(t, e.message, "the message")
+		require.Equal(t, qos, m.QoS)
+		require.True(t, bytes.Equal(payload, m.Payload))
+	}
+}
+
+// Many records in one read: what OpenSSL has buffered must not wait for the
+// socket.
+func TestTLSManySmallMessages(t *testing.T) {
+	const count = 5000
+	b, ca := tlsBroker(t, "localhost")
+	c, e := trusting(t, ca)
+	accepted(t, c, e, "localhost", b.Port)
+	subscribe(t, c, e, "small", 0)
+	for i := range count {
+		_, err := c.Publish("small", fmt.Append(nil, i), 0, false)
+		require.NoError(t, err)
+	}
+	for i := range count {
+		require.Equal(t, fmt.Sprint(i), string(await(t, e.message, "a message").Payload))
+	}
+	for range count {
+		await(t, e.publish, "OnPublish")
+	}
+	none(t, e.message, "message")
+}
+
+// A broker that is stopped says goodbye, and the loop waits for the next one.
+func TestTLSReconnect(t *testing.T) {
+	b, ca := tlsBroker(t, "localhost")
+	c, e := trusting(t, ca)
+	ended := accepted(t, c, e, "localhost", b.Port)
+	echo(t, c, e)
+	b.Stop()
+	require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
+	none(t, ended, "end of LoopForever")
+	require.Equal(t, -1, c.Socket())
+	require.Nil(t, c.SSLGet())
+	b.Restart()
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	echo(t, c, e)
+}
+
+// A TLS peer that vanishes ends the library's loop for good. A new loop, after
+// Reconnect, goes on.
+func TestTLSBrokerKilled(t *testing.T) {
+	b, ca := tlsBroker(t, "localhost")
+	c, e := trusting(t, ca)
+	ended := accepted(t, c, e, "localhost", b.Port)
+	b.Kill()
+	require.ErrorIs(t, await(t, e.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
+	require.ErrorIs(t, await(t, ended, "the end of LoopForever"), mosquitto.ErrConnLost)
+	b.Restart()
+	none(t, e.connect, "OnConnect of a loop that ended")
+	require.NoError(t, c.Reconnect())
+	loop(t, c)
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	echo(t, c, e)
+}
+
+// The library sets OpenSSL up in the process's first connects, without a lock.
+func TestTLSConcurrentFirstConnects(t *testing.T) {
+	if !inChild(t, "") {
+		return
+	}
+	const count = 20
+	b, ca := tlsBroker(t, "localhost")
+	clients := make([]*mosquitto.Client, count)
+	listeners := make([]*events, count)
+	for i := range clients {
+		clients[i], listeners[i] = trusting(t, ca)
+	}
+	errs := make([]error, count)
+	start := make(chan struct{})
+	var connects sync.WaitGroup
+	for i, c := range clients {
+		connects.Add(1)
+		go func() {
+			defer connects.Done()
+			<-start
+			errs[i] = c.Connect("localhost", b.Port, keepalive)
+		}()
+	}
+	close(start)
+	connects.Wait()
+	for i, c := range clients {
+		require.NoError(t, errs[i])
+		loop(t, c)
+	}
+	for _, e := range listeners {
+		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	}
+}
