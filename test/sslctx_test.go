@@ -57,12 +57,12 @@ func TestOwnContextWithDefaults(t *testing.T) {
 	}
 	// There the check of the host name always fails; LoopForever would try for ever.
 	require.NoError(t, c.Connect("localhost", b.Port, keepalive))
-	require.Error(t, turn(c))
+	require.Error(t, loopUntilError(c))
 	none(t, e.connect, "OnConnect")
 }
 
-// turn runs Loop until it returns an error, or for as long as patience lasts.
-func turn(c *mosquitto.Client) (err error) {
+// loopUntilError runs Loop until it returns an error, or for as long as patience lasts.
+func loopUntilError(c *mosquitto.Client) (err error) {
 	for deadline := time.Now().Add(patience); err == nil && time.Now().Before(deadline); {
 		err = c.Loop(100 * time.Millisecond)
 	}
