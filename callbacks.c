@@ -89,6 +89,7 @@ static bool enter(struct gomosq_frame *f, void *obj, int event)
 		end_loop(f);
 		return false;
 	}
+	if(__atomic_load_n(&client->muted, __ATOMIC_RELAXED)) return false;
 	return __atomic_load_n(&client->interest, __ATOMIC_RELAXED) & (uint32_t)event;
 }
 
@@ -107,12 +108,24 @@ static void relay(struct gomosq_frame *f, int ticket)
 	end_loop(f);
 }
 
+/* Keeps what Run decides by, listener or not. */
+static void note_connack(struct gomosq_client *client, int rc, const mosquitto_property *props)
+{
+	uint16_t seconds = 0;
+
+	client->connack = rc;
+	client->server_keepalive = -1;
+	if(rc == 0) client->accepted++;
+	if(mosquitto_property_read_int16(props, MQTT_PROP_SERVER_KEEP_ALIVE, &seconds, false)) client->server_keepalive = seconds;
+}
+
 static void on_connect(struct mosquitto *mosq, void *obj, int rc, int flags, const mosquitto_property *props)
 {
 	struct gomosq_frame f;
 	struct gomosq_flat flat;
 
 	gomosq_cloexec(mosquitto_socket(mosq)); /* a reconnect by the library's own loop */
+	note_connack(obj, rc, props);
 	if(enter(&f, obj, GOMOSQ_CONNECT)){
 		gomosq_flatten(&flat, props);
 		relay(&f, gomosqGoConnect(f.client->id, rc, flags, flat.items, flat.count));
@@ -123,10 +136,17 @@ static void on_connect(struct mosquitto *mosq, void *obj, int rc, int flags, con
 
 static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosquitto_property *props)
 {
+	struct gomosq_client *client = obj;
 	struct gomosq_frame f;
 	struct gomosq_flat flat;
 
 	(void)mosq;
+	if(client->watched >= 0){ /* the poller's descriptor must not keep the connection alive */
+		int saved = errno;
+		shutdown(client->watched, SHUT_RDWR);
+		client->watched = -1;
+		errno = saved;
+	}
 	if(enter(&f, obj, GOMOSQ_DISCONNECT)){
 		gomosq_flatten(&flat, props);
 		relay(&f, gomosqGoDisconnect(f.client->id, rc, f.saved_errno, flat.items, flat.count));

@@ -26,7 +26,9 @@
 //
 // # Choosing a loop
 //
-// [Client.LoopStart] runs the library's own loop on a thread of the library's.
+// [Client.Run] is the one to use: it ends with a context, reconnects whatever
+// ended the connection, holds no thread while idle, and works with any number
+// of clients. The library's own loops behave as in C: [Client.LoopStart] runs one on a thread of the library's.
 // [Client.LoopForever] runs it in the calling goroutine; both reconnect.
 // [Client.Loop] is one turn. [Client.LoopRead], [Client.LoopWrite] and
 // [Client.LoopMisc] are for programs with a poll loop of their own, and the
@@ -128,15 +130,35 @@ type Client struct {
 	owner     atomic.Int32
 	listeners listeners
 	userData  atomic.Pointer[any]
-	done      chan struct{} // closed when c is free
+	run       atomic.Pointer[runner] // Run is on
+	server    server                 // of the last connect; the owner's
+	backoff   backoff                // of ReconnectDelaySet; the owner's
+	done      chan struct{}          // closed when c is free
 
 	logging atomic.Bool // the log callback is installed
 	tls     atomic.Bool // connects will set OpenSSL up
 	single  atomic.Bool // ThreadedSet(false)
+	v5      atomic.Bool // OptProtocolVersion is MQTT 5
 	used    atomic.Bool // a connect was tried
 	leaving atomic.Bool // Disconnect was called since the last connect
 	wanted  atomic.Bool // OnDisconnect is running, and Disconnect had asked for it
 }
+
+// server is where the last connect went.
+type server struct {
+	host      string
+	port      int
+	proxy     string // the SOCKS5 proxy's host, "" without one
+	keepalive time.Duration
+}
+
+// backoff is what ReconnectDelaySet was told.
+type backoff struct {
+	delay, limit time.Duration
+	exponential  bool
+}
+
+var defaultBackoff = backoff{time.Second, time.Second, false}
 
 // Who runs the network side of a client: values of Client.owner.
 const (
@@ -156,7 +178,7 @@ func New(clientID string, cleanSession bool, userData any) (*Client, error) {
 		return nil, err
 	}
 	libInit()
-	c := &Client{done: make(chan struct{})}
+	c := &Client{done: make(chan struct{}), backoff: defaultBackoff}
 	c.userData.Store(&userData)
 	c.id = registerHandle(c) // before the library can call back
 	var errno int
@@ -220,10 +242,11 @@ func (c *Client) Reinitialise(clientID string, cleanSession bool, userData any) 
 	var r result
 	withPairsClosedOnExec(func() { r = cReinitialise(c.c, clientID, cleanSession) })
 	c.listeners.clear()
-	for _, flag := range []*atomic.Bool{&c.logging, &c.tls, &c.single, &c.used, &c.leaving} {
+	for _, flag := range []*atomic.Bool{&c.logging, &c.tls, &c.single, &c.v5, &c.used, &c.leaving} {
 		flag.Store(false)
 	}
 	c.userData.Store(&userData)
+	c.server, c.backoff = server{}, defaultBackoff
 	return c.finish(op, r)
 }
 
@@ -282,6 +305,10 @@ func (c *Client) stop() {
 
 // quit asks the library to end the connection and its loop, once.
 func (c *Client) quit() {
+	if r := c.run.Load(); r != nil {
+		r.wake() // it looks at the gate
+		return
+	}
 	if !c.leaving.Swap(true) {
 		cDisconnect(c.c)
 	}
@@ -383,7 +410,7 @@ func (c *Client) Connect(host string, port int, keepalive time.Duration) error {
 	if err != nil {
 		return err
 	}
-	return c.connect(op, func() result { return cConnect(c.c, host, port, seconds) })
+	return c.connectTo(op, server{host: host, port: port, keepalive: keepalive}, func() result { return cConnect(c.c, host, port, seconds) })
 }
 
 // ConnectBind is mosquitto_connect_bind: [Client.Connect] from the local
@@ -394,7 +421,7 @@ func (c *Client) ConnectBind(host string, port int, keepalive time.Duration, bin
 	if err != nil {
 		return err
 	}
-	return c.connect(op, func() result { return cConnectBind(c.c, host, port, seconds, bind) })
+	return c.connectTo(op, server{host: host, port: port, keepalive: keepalive}, func() result { return cConnectBind(c.c, host, port, seconds, bind) })
 }
 
 // ConnectBindV5 is mosquitto_connect_bind_v5: with properties of the CONNECT,
@@ -410,7 +437,7 @@ func (c *Client) ConnectBindV5(host string, port int, keepalive time.Duration, b
 	if err != nil {
 		return err
 	}
-	return c.connect(op, func() result { return cConnectBindV5(c.c, host, port, seconds, bind, encoded) })
+	return c.connectTo(op, server{host: host, port: port, keepalive: keepalive}, func() result { return cConnectBindV5(c.c, host, port, seconds, bind, encoded) })
 }
 
 // ConnectAsync is mosquitto_connect_async: the TCP connection is made in the
@@ -422,7 +449,7 @@ func (c *Client) ConnectAsync(host string, port int, keepalive time.Duration) er
 	if err != nil {
 		return err
 	}
-	return c.connect(op, func() result { return cConnectAsync(c.c, host, port, seconds) })
+	return c.connectTo(op, server{host: host, port: port, keepalive: keepalive}, func() result { return cConnectAsync(c.c, host, port, seconds) })
 }
 
 // ConnectBindAsync is mosquitto_connect_bind_async.
@@ -432,7 +459,7 @@ func (c *Client) ConnectBindAsync(host string, port int, keepalive time.Duration
 	if err != nil {
 		return err
 	}
-	return c.connect(op, func() result { return cConnectBindAsync(c.c, host, port, seconds, bind) })
+	return c.connectTo(op, server{host: host, port: port, keepalive: keepalive}, func() result { return cConnectBindAsync(c.c, host, port, seconds, bind) })
 }
 
 // ConnectSRV is mosquitto_connect_srv: the broker is looked up in DNS, in
@@ -444,7 +471,7 @@ func (c *Client) ConnectSRV(host string, keepalive time.Duration, bind string) e
 	if err != nil {
 		return err
 	}
-	return c.connect(op, func() result { return cConnectSRV(c.c, host, seconds, bind) })
+	return c.connectTo(op, server{host: host, port: -1, keepalive: keepalive}, func() result { return cConnectSRV(c.c, host, seconds, bind) })
 }
 
 // Reconnect is mosquitto_reconnect: the last connect once more, blocking as
@@ -482,6 +509,14 @@ func checkServer(op, host string, port int, keepalive time.Duration, bind string
 	return int(keepalive / time.Second), nil
 }
 
+func (c *Client) connectTo(op string, to server, call func() result) error {
+	return c.connect(op, func() result {
+		to.proxy = c.server.proxy
+		c.server = to
+		return call()
+	})
+}
+
 func (c *Client) connect(op string, call func() result) error {
 	if err := c.begin(op); err != nil {
 		return err
@@ -497,10 +532,7 @@ func (c *Client) connect(op string, call func() result) error {
 	}
 	c.leaving.Store(false)
 	c.used.Store(true)
-	done := c.opensslTurn()
-	r := call()
-	done(r)
-	return c.finish(op, r)
+	return c.finish(op, c.inOpensslTurn(call))
 }
 
 // openssl serialises the connects that may be the process's first with TLS: the
@@ -510,23 +542,22 @@ var openssl = struct {
 	turn  chan struct{}
 }{turn: make(chan struct{}, 1)}
 
-// opensslTurn waits for the others, though not for ever: one that hangs in
-// connect(2) has not come to OpenSSL yet.
-func (c *Client) opensslTurn() (done func(result)) {
+// inOpensslTurn runs a connect after the others, though it does not wait for
+// ever: one that hangs in connect(2) has not come to OpenSSL yet.
+func (c *Client) inOpensslTurn(call func() result) result {
 	if openssl.ready.Load() || !has21 && !c.tls.Load() { // 2.1 sets it up in every connect
-		return func(result) {}
+		return call()
 	}
 	select {
 	case openssl.turn <- struct{}{}:
+		defer func() { <-openssl.turn }()
 	case <-time.After(stopGrace):
-		return func(result) {}
 	}
-	return func(r result) {
-		if r.rc == cSuccess {
-			openssl.ready.Store(true)
-		}
-		<-openssl.turn
+	r := call()
+	if r.rc == cSuccess {
+		openssl.ready.Store(true)
 	}
+	return r
 }
 
 // Disconnect is mosquitto_disconnect: it queues a DISCONNECT, and ends
@@ -541,6 +572,9 @@ func (c *Client) Disconnect() error {
 		return err
 	}
 	defer c.end()
+	if r := c.run.Load(); r != nil {
+		return r.disconnect(op, farewell{})
+	}
 	c.leaving.Store(true)
 	return c.finish(op, cDisconnect(c.c))
 }
@@ -560,6 +594,15 @@ func (c *Client) DisconnectV5(reason ReasonCode, props Properties) error {
 		return err
 	}
 	defer c.end()
+	if r := c.run.Load(); r != nil {
+		if encoded != nil && !c.v5.Load() {
+			return &OpError{Op: op, Err: ErrNotSupported}
+		}
+		if rc := cPropertyCheckAll(CmdDisconnect, encoded); rc != cSuccess {
+			return libError(op, result{rc: rc})
+		}
+		return r.disconnect(op, farewell{int(reason), encoded})
+	}
 	r := cDisconnectV5(c.c, int(reason), encoded)
 	if r.rc == cSuccess || Error(r.rc) == ErrNoConn {
 		c.leaving.Store(true)
@@ -586,6 +629,7 @@ func (c *Client) ExtAuthContinue(method string, data []byte, props Properties) e
 		return err
 	}
 	defer c.end()
+	defer c.wakeRun()
 	return c.finish(op, cExtAuthContinue(c.c, method, data, encoded))
 }
 
@@ -650,6 +694,7 @@ func checkPublish(op, topic string, payload []byte, qos QoS) error {
 // published keeps the mid of a message that the library has queued although it
 // reports ErrNoConn.
 func (c *Client) published(op string, qos QoS, r result) (mid int, err error) {
+	c.wakeRun()
 	err = c.finish(op, r)
 	switch {
 	case err == nil, Error(r.rc) == ErrNoConn && qos > 0:
@@ -776,6 +821,7 @@ func (c *Client) request(op string, call func() result) (mid int, err error) {
 	}
 	defer c.end()
 	r := call()
+	c.wakeRun()
 	if err := c.finish(op, r); err != nil {
 		if Error(r.rc) == ErrInval {
 			err = badArgument(op, ErrInval, "filter: not one to subscribe to")

@@ -256,8 +256,8 @@ type pass struct {
 	writable  bool // and the kernel would take it
 }
 
-func cPass(c *cClient, budget int) pass {
-	p := C.gomosq_pass(c, C.int(budget))
+func cPass(c *cClient, budget int, misc bool) pass {
+	p := C.gomosq_pass(c, C.int(budget), C.bool(misc))
 	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.want_write), bool(p.writable)}
 }
 
@@ -268,6 +268,8 @@ func cUnwatch(c *cClient)                  { C.gomosq_unwatch(c) }
 func cPauseReading(c *cClient)             { C.gomosq_pause_reading(c) }
 func cConnectState(fd int) int             { return int(C.gomosq_connect_state(C.int(fd))) }
 func cAbandon(c *cClient)                  { C.gomosq_abandon(c) }
+func cSever(c *cClient)                    { C.gomosq_sever(c) }
+func cReadMuted(c *cClient) int            { return int(C.gomosq_read_muted(c)) }
 
 // cConnack is the last answer to a CONNECT, how many were acceptances, and the
 // keepalive that the last one demanded (-1: none).

@@ -59,11 +59,21 @@ func (c *Client) IntOption(option Option, value int) error {
 	}
 	return c.configure(op, func() result {
 		r := cIntOption(c.c, option, value)
-		if option == OptTLSUseOSCerts && r.rc == cSuccess {
-			c.tls.Store(true)
+		if r.rc == cSuccess {
+			c.noteOption(option, value)
 		}
 		return r
 	})
+}
+
+// noteOption keeps what the binding itself decides by.
+func (c *Client) noteOption(option Option, value int) {
+	switch option {
+	case OptProtocolVersion:
+		c.v5.Store(value == ProtocolV5)
+	case OptTLSUseOSCerts:
+		c.tls.Store(true)
+	}
 }
 
 // StringOption is mosquitto_string_option. The empty string takes
@@ -106,7 +116,13 @@ func (c *Client) OptsSet(option Option, value any) error {
 		if option != OptProtocolVersion {
 			return badArgument(op, ErrInval, "option: %d takes no int here, use IntOption", int(option))
 		}
-		return c.configure(op, func() result { return cOptsSetInt(c.c, option, v) })
+		return c.configure(op, func() result {
+			r := cOptsSetInt(c.c, option, v)
+			if r.rc == cSuccess {
+				c.noteOption(option, v)
+			}
+			return r
+		})
 	case unsafe.Pointer:
 		return c.sslContext(op, option, v, cOptsSet)
 	}
@@ -148,6 +164,7 @@ func (c *Client) ReconnectDelaySet(delay, limit time.Duration, exponential bool)
 		return badArgument(op, ErrInval, "limit: %v is not between 1 s and 2^31 s", limit)
 	}
 	return c.configure(op, func() result {
+		c.backoff = backoff{delay.Truncate(time.Second), limit.Truncate(time.Second), exponential}
 		return cReconnectDelaySet(c.c, int(delay/time.Second), int(limit/time.Second), exponential)
 	})
 }
@@ -208,7 +225,10 @@ func (c *Client) Socks5Set(host string, port int, username, password string) err
 	case (username == "") != (password == ""): // the library reads through a null pointer
 		return badArgument(op, ErrInval, "username, password: one is empty")
 	}
-	return c.configure(op, func() result { return cSocks5Set(c.c, host, port, username, password) })
+	return c.configure(op, func() result {
+		c.server.proxy = host
+		return cSocks5Set(c.c, host, port, username, password)
+	})
 }
 
 // ThreadedSet is mosquitto_threaded_set. True is the default here and makes

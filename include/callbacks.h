@@ -30,6 +30,14 @@ struct gomosq_client {
 	uint32_t log_levels; /* levels the log listener wants (atomic) */
 	pthread_t thread;    /* the library's own thread, as a callback saw it */
 	int thread_known;    /* (atomic) */
+	int muted;           /* no callback crosses into Go (atomic) */
+	int pause_reading;   /* ends a burst of reads after the packet in hand (atomic) */
+
+	/* What Run looks at between two calls. */
+	int watched;         /* the poller's descriptor of the connection, -1 without one */
+	int connack;         /* the broker's last answer to a CONNECT, -1 before the first */
+	unsigned accepted;   /* how many of them were acceptances */
+	int server_keepalive; /* seconds, as the last CONNACK demanded, -1 when it did not */
 };
 
 /* How a thread came into the library. */

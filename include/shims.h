@@ -52,7 +52,7 @@ static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
 /* As GOMOSQ_CALL, for calls that may open the socket. */
 #define GOMOSQ_CONNECTING(call) \
 	int outer = gomosq_enter(GOMOSQ_IN_CALL); \
-	int rc = (call); \
+	int rc = (c->connack = c->server_keepalive = -1, (call)); \
 	gomosq_cloexec(mosquitto_socket(c->mosq)); \
 	return gomosq_leave(outer, rc, 0)
 
@@ -85,6 +85,9 @@ static inline struct gomosq_new gomosq_new(const char *id, bool clean, uintptr_t
 		return r;
 	}
 	r.client->id = handle;
+	r.client->watched = -1;
+	r.client->connack = -1;
+	r.client->server_keepalive = -1;
 	errno = 0;
 	r.client->mosq = mosquitto_new(id, clean, r.client);
 	if(r.client->mosq == NULL){
@@ -212,6 +215,7 @@ static inline struct gomosq_result gomosq_connect_bind_v5(struct gomosq_client *
 	int rc = gomosq_properties_build(&list, props, props_len);
 	int err;
 
+	c->connack = c->server_keepalive = -1;
 	if(rc == MOSQ_ERR_SUCCESS) rc = mosquitto_connect_bind_v5(c->mosq, host, port, keepalive, bind, list);
 	err = errno;
 	mosquitto_property_free_all(&list);

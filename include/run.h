@@ -1,0 +1,149 @@
+/* What Run needs of C: a burst of reads and a write in one crossing. Included
+ * by mosquitto_cgo.go only. */
+#ifndef GOMOSQ_RUN_H
+#define GOMOSQ_RUN_H
+
+#include <dlfcn.h>
+#include <poll.h>
+
+#include "shims.h"
+
+/* The state of a connection after a pass. */
+struct gomosq_pass {
+	struct gomosq_result result;
+	int fd;          /* the library's socket, -1 when it has closed it */
+	bool watching;   /* the socket is still the one that is watched */
+	bool more;       /* the budget ended before the input did */
+	bool want_write; /* the library still has something to write */
+	bool writable;   /* the kernel would take it: it waits for input, in a TLS handshake */
+};
+
+static inline short gomosq_poll(int fd, short events)
+{
+	struct pollfd p = {fd, events, 0};
+
+	return poll(&p, 1, 0) > 0 ? p.revents : 0;
+}
+
+/* Decrypted input that OpenSSL holds: the socket does not tell of it. */
+static inline bool gomosq_tls_pending(struct mosquitto *mosq)
+{
+	static int (*pending)(const void *);
+	void *ssl = mosquitto_ssl_get(mosq);
+
+	if(ssl == NULL) return false;
+	if(pending == NULL) pending = (int (*)(const void *))dlsym(RTLD_DEFAULT, "SSL_pending");
+	return pending && pending(ssl) > 0;
+}
+
+/* Reads until the socket is empty, without asking it between packets, then
+ * looks after the keepalive when that is due, and writes. errno says EAGAIN for an empty socket, but also when the library's
+ * own pair of sockets is full: so the socket is asked before the end. */
+static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc)
+{
+	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false};
+	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
+	int rc = MOSQ_ERR_SUCCESS;
+
+	__atomic_store_n(&c->pause_reading, 0, __ATOMIC_RELAXED);
+	p.more = true;
+	while(budget-- > 0){
+		errno = 0;
+		rc = mosquitto_loop_read(c->mosq, 1);
+		if(rc || c->watched < 0 || gomosq_thread.panicked || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
+		if(errno == EAGAIN && !gomosq_poll(c->watched, POLLIN) && !gomosq_tls_pending(c->mosq)){
+			p.more = false;
+			break;
+		}
+	}
+	if(misc && rc == MOSQ_ERR_SUCCESS && c->watched >= 0 && !gomosq_thread.panicked) rc = mosquitto_loop_misc(c->mosq);
+	if(rc == MOSQ_ERR_SUCCESS && c->watched >= 0 && !gomosq_thread.panicked && mosquitto_want_write(c->mosq)){
+		errno = 0;
+		rc = mosquitto_loop_write(c->mosq, 1);
+	}
+	p.result = gomosq_leave(outer, rc, 0);
+	p.fd = mosquitto_socket(c->mosq);
+	p.watching = c->watched >= 0;
+	p.want_write = p.watching && mosquitto_want_write(c->mosq);
+	p.writable = p.want_write && (gomosq_poll(c->watched, POLLOUT) & POLLOUT);
+	return p;
+}
+
+/* Whether there is something to do before waiting: input, or output that the
+ * last pass did not leave behind. */
+static inline bool gomosq_ready(struct gomosq_client *c, bool blocked)
+{
+	if(c->watched < 0 || gomosq_poll(c->watched, POLLIN)) return true;
+	return !blocked && mosquitto_want_write(c->mosq);
+}
+
+static inline bool gomosq_writable(int fd) { return gomosq_poll(fd, POLLOUT) != 0; }
+
+/* Ends a burst of reads that is on, from inside a callback or beside it. */
+static inline void gomosq_pause_reading(struct gomosq_client *c)
+{
+	__atomic_store_n(&c->pause_reading, 1, __ATOMIC_RELAXED);
+}
+
+/* Gives Go's poller a descriptor of its own for the connection. -1 without one. */
+static inline int gomosq_watch(struct gomosq_client *c)
+{
+	int fd = mosquitto_socket(c->mosq);
+
+	c->watched = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return c->watched;
+}
+
+static inline void gomosq_unwatch(struct gomosq_client *c) { c->watched = -1; }
+
+/* How an asynchronous connect stands: 0 connected, EINPROGRESS, or its error. */
+static inline int gomosq_connect_state(int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	int err = 0;
+	socklen_t err_len = sizeof(err);
+
+	if(getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &err_len)) return errno;
+	if(err) return err;
+	if(getpeername(fd, (struct sockaddr *)&peer, &len) == 0) return 0;
+	return errno == ENOTCONN ? (gomosq_poll(fd, POLLHUP) & POLLHUP ? ECONNREFUSED : EINPROGRESS) : errno;
+}
+
+/* Puts a dead socket in the place of the connection: the library reads EOF at
+ * once, whatever the peer goes on sending. For the owner of the network only. */
+static inline void gomosq_sever(struct gomosq_client *c)
+{
+	int fd = mosquitto_socket(c->mosq);
+	int pair[2];
+
+	if(fd < 0) return;
+	shutdown(fd, SHUT_RDWR);
+	if(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair)) return;
+	close(pair[1]);
+	dup3(pair[0], fd, O_CLOEXEC);
+	close(pair[0]);
+}
+
+/* Reads without telling anybody. */
+static inline int gomosq_read_muted(struct gomosq_client *c)
+{
+	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
+	int rc;
+
+	__atomic_store_n(&c->muted, 1, __ATOMIC_RELAXED);
+	rc = mosquitto_loop_read(c->mosq, 1);
+	__atomic_store_n(&c->muted, 0, __ATOMIC_RELAXED);
+	gomosq_leave(outer, rc, 0);
+	return rc;
+}
+
+/* Ends a connection that nobody serves, without a callback. */
+static inline void gomosq_abandon(struct gomosq_client *c)
+{
+	if(mosquitto_socket(c->mosq) < 0) return;
+	gomosq_sever(c);
+	gomosq_read_muted(c);
+}
+
+#endif
