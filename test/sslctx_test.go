@@ -46,19 +46,23 @@ func TestOwnContextChecksNoName(t *testing.T) {
 
 // Without OptSSLCtxWithDefaults 0 the library wants a CA of its own.
 func TestOwnContextWithDefaults(t *testing.T) {
+	if !inChild(t, "") { // 2.0.11 sets OpenSSL up only for contexts of its own
+		return
+	}
 	b, ca := tlsBroker(t, "localhost")
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.VoidOption(mosquitto.OptSSLCtx, sslctx.New(t, ca.File)))
 	require.ErrorIs(t, c.Connect("localhost", b.Port, keepalive), mosquitto.ErrInval)
 	require.NoError(t, c.TLSSet(ca.File, "", "", "", nil))
-	if atLeast(2, 0, 15) {
-		accepted(t, c, e, "localhost", b.Port)
-		return
+	if !atLeast(2, 0, 12) {
+		require.NoError(t, c.Connect("localhost", b.Port, keepalive))
+		require.Error(t, loopUntilError(c))
+		none(t, e.connect, "OnConnect")
+
+		first, e := trusting(t, ca)
+		accepted(t, first, e, "localhost", b.Port)
 	}
-	// There the check of the host name always fails; LoopForever would try for ever.
-	require.NoError(t, c.Connect("localhost", b.Port, keepalive))
-	require.Error(t, loopUntilError(c))
-	none(t, e.connect, "OnConnect")
+	accepted(t, c, e, "localhost", b.Port)
 }
 
 // loopUntilError runs Loop until it returns an error, or for as long as patience lasts.
