@@ -84,6 +84,11 @@ func ExampleClient_Publish() {
 	}
 	defer client.Close()
 	client.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
+		if err := ack.Err(); err != nil {
+			log.Print(err)
+			c.Disconnect() // or it would be tried for ever
+			return
+		}
 		if _, err := c.Publish("my/topic", []byte("hello world"), 1, false); err != nil {
 			log.Print(err)
 		}
@@ -207,6 +212,10 @@ func ExampleClient_PublishV5() {
 		log.Fatal(err)
 	}
 	client.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
+		if err := ack.Err(); err != nil {
+			log.Print(err) // the loop ends
+			return
+		}
 		if _, err := c.Subscribe("answers/client-1", 1); err != nil {
 			log.Print(err)
 		}
