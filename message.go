@@ -10,7 +10,8 @@ type QoS byte
 
 // Message is struct mosquitto_message: a message that was received. It is a
 // value, its topic and payload are Go's and may be kept; there is nothing to
-// free.
+// free, so mosquitto_message_free and mosquitto_message_free_contents have no
+// counterpart.
 type Message struct {
 	MID        int    // message id; 0 for QoS 0
 	Topic      string // where it was published
@@ -43,7 +44,8 @@ type Disconnection struct {
 	// 0 looks the same), a library code below 128, or the reason code of the
 	// broker's DISCONNECT.
 	Code int
-	// Err is nil when Code is 0; it wraps an Error or a ReasonCode.
+	// Err is nil when Code is 0; it is an *OpError, or a ReasonError for a
+	// reason code.
 	Err error
 	// Properties are those of a broker's DISCONNECT. No version of the library
 	// so far passes them on.
