@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// A subscriber, from New to Close.
+// A subscriber that runs until it is interrupted.
 func Example() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	client, err := mosquitto.New("test-client", true, nil)
 	if err != nil {
 		log.Fatal(err)
@@ -31,9 +34,39 @@ func Example() {
 		fmt.Println(m.Topic, string(m.Payload))
 	})
 	if err := client.Connect("127.0.0.1", 1883, time.Minute); err != nil {
+		log.Print(err) // Run tries again
+	}
+	log.Print(client.Run(ctx))
+}
+
+// Run goes on whatever happens, until its context ends or Disconnect is called.
+func ExampleClient_Run() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	client, err := mosquitto.New("test-client", true, nil)
+	if err != nil {
 		log.Fatal(err)
 	}
-	log.Print(client.LoopForever(-1))
+	defer client.Close()
+	if err := client.ReconnectDelaySet(time.Second, time.Minute, true); err != nil {
+		log.Fatal(err)
+	}
+	client.OnDisconnect(func(_ *mosquitto.Client, d mosquitto.Disconnection) {
+		log.Print("disconnected: ", d.Err)
+	})
+	if err := client.Connect("broker.example", 1883, time.Minute); err != nil {
+		log.Print(err)
+	}
+	err = client.Run(ctx)
+	var refused mosquitto.ConnackError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		fmt.Println("the hour is over, and the broker knows it")
+	case errors.As(err, &refused):
+		fmt.Println("the broker will not have us:", refused.Code)
+	case err != nil:
+		log.Print(err)
+	}
 }
 
 func ExampleNew() {
