@@ -254,17 +254,18 @@ type pass struct {
 	more      bool // there may be more input
 	wantWrite bool // the library has more to write
 	writable  bool // and the kernel would take it
+	accepted  uint // acceptances by a broker so far
 }
 
-func cPass(c *cClient, budget int, misc bool) pass {
-	p := C.gomosq_pass(c, C.int(budget), C.bool(misc))
-	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.want_write), bool(p.writable)}
+func cPass(c *cClient, budget int, misc, leaving bool) pass {
+	p := C.gomosq_pass(c, C.int(budget), C.bool(misc), C.bool(leaving))
+	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.want_write), bool(p.writable), uint(p.accepted)}
 }
 
 func cReady(c *cClient, blocked bool) bool { return bool(C.gomosq_ready(c, C.bool(blocked))) }
 func cWritable(fd uintptr) bool            { return bool(C.gomosq_writable(C.int(fd))) }
 func cWatch(c *cClient) int                { return int(C.gomosq_watch(c)) }
-func cUnwatch(c *cClient)                  { C.gomosq_unwatch(c) }
+func cUnwatch(c *cClient, fd int)          { C.gomosq_unwatch(c, C.int(fd)) }
 func cPauseReading(c *cClient)             { C.gomosq_pause_reading(c) }
 func cConnectState(fd int) int             { return int(C.gomosq_connect_state(C.int(fd))) }
 func cAbandon(c *cClient)                  { C.gomosq_abandon(c) }

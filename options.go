@@ -49,8 +49,9 @@ const (
 // IntOption is mosquitto_int_option. Set options before connecting. It wraps
 // [ErrNotSupported] for an option that the installed library lacks. Not beside
 // a running loop ([ErrBusy]), as every setter.
-func (c *Client) IntOption(option Option, value int) error {
+func (c *Client) IntOption(option Option, value int) (err error) {
 	const op = "int_option"
+	defer naming(&err, "option, value: the library refuses %d for option %d", value, int(option))
 	if err := checkOption(op, option); err != nil {
 		return err
 	}
@@ -77,9 +78,12 @@ func (c *Client) noteOption(option Option, value int) {
 }
 
 // StringOption is mosquitto_string_option. The empty string takes
-// [OptBindAddress] and [OptHTTPPath] back; the others refuse it.
-func (c *Client) StringOption(option Option, value string) error {
+// [OptBindAddress] and [OptHTTPPath] back, with libmosquitto 2.1
+// ([ErrNotSupported] before: it would free the old value twice); the others
+// refuse it.
+func (c *Client) StringOption(option Option, value string) (err error) {
 	const op = "string_option"
+	defer naming(&err, "option, value: the library refuses %q for option %d", value, int(option))
 	if err := checkOption(op, option); err != nil {
 		return err
 	}
@@ -90,6 +94,9 @@ func (c *Client) StringOption(option Option, value string) error {
 	if value == "" {
 		if option != OptBindAddress && option != OptHTTPPath {
 			return badArgument(op, ErrInval, "value: empty")
+		}
+		if major, minor, _ := cLibVersion(); major == 2 && minor < 1 {
+			return badArgument(op, ErrNotSupported, "value: empty, which needs libmosquitto 2.1")
 		}
 		text = nil
 	}
@@ -109,8 +116,9 @@ func (c *Client) VoidOption(option Option, value unsafe.Pointer) error {
 // OptsSet is mosquitto_opts_set, which the library calls deprecated in favour
 // of the typed setters: [OptProtocolVersion] with an int, or [OptSSLCtx] with
 // an unsafe.Pointer.
-func (c *Client) OptsSet(option Option, value any) error {
+func (c *Client) OptsSet(option Option, value any) (err error) {
 	const op = "opts_set"
+	defer naming(&err, "value: the library refuses %v", value)
 	switch v := value.(type) {
 	case int:
 		if option != OptProtocolVersion {
@@ -129,17 +137,14 @@ func (c *Client) OptsSet(option Option, value any) error {
 	return badArgument(op, ErrInval, "value: a %T is neither an int nor an unsafe.Pointer", value)
 }
 
-func (c *Client) sslContext(op string, option Option, value unsafe.Pointer, set func(*cClient, Option, unsafe.Pointer) result) error {
+func (c *Client) sslContext(op string, option Option, value unsafe.Pointer, set func(*cClient, Option, unsafe.Pointer) result) (err error) {
+	defer naming(&err, "value: the library refuses %v", value)
 	if option != OptSSLCtx {
 		return badArgument(op, ErrInval, "option: %d takes no pointer", int(option))
 	}
-	return c.configure(op, func() result {
-		r := set(c.c, option, value)
-		if r.rc == cSuccess {
-			c.tls.Store(true)
-		}
-		return r
-	})
+	// Not c.tls: with a context of the caller's 2.0 sets nothing up, so that its
+	// connects must not pass for the one that has.
+	return c.configure(op, func() result { return set(c.c, option, value) })
 }
 
 // checkOption tells what the installed library lacks from what does not exist.
@@ -193,11 +198,15 @@ func (c *Client) MessageRetrySet(retry time.Duration) error {
 // UsernamePwSet is mosquitto_username_pw_set. Two empty strings take the
 // credentials back. A password without a username needs MQTT 5. Inside
 // [Client.OnPreConnect] it serves the connection that is being made.
-func (c *Client) UsernamePwSet(username, password string) error {
+func (c *Client) UsernamePwSet(username, password string) (err error) {
 	const op = "username_pw_set"
 	if err := checkPair(op, "username", username, "password", password); err != nil {
 		return err
 	}
+	if err := checkMQTTText(op, "username", username); err != nil {
+		return err
+	}
+	defer naming(&err, "username: empty, which with a password needs MQTT 5")
 	return c.configure(op, func() result { return cUsernamePwSet(c.c, username, password) })
 }
 

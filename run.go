@@ -196,10 +196,7 @@ func (r *runner) over() bool {
 // verdict decides after a connection, or an attempt at one, has ended.
 func (r *runner) verdict(lost result) (end bool, err error) {
 	const op = "run"
-	code, accepted, _ := cConnack(r.c.c)
-	if accepted != r.accepted {
-		r.accepted, r.ever, r.failures = accepted, true, 0
-	}
+	code, _, _ := cConnack(r.c.c)
 	switch {
 	case r.c.gate.closed():
 		return true, &OpError{Op: op, Err: ErrClosed}
@@ -267,7 +264,8 @@ func (r *runner) serve() (lost result, again bool) {
 	for {
 		r.goodbye()
 		misc := !time.Now().Before(r.nextMisc)
-		p := cPass(r.c.c, burst, misc)
+		p := cPass(r.c.c, burst, misc, !r.deadline.IsZero())
+		r.note(p.accepted)
 		switch {
 		case p.panicked != 0:
 			cAbandon(r.c.c)
@@ -285,6 +283,14 @@ func (r *runner) serve() (lost result, again bool) {
 	}
 }
 
+// note takes notice of a new acceptance by the broker.
+func (r *runner) note(accepted uint) {
+	if accepted != r.accepted {
+		r.accepted, r.ever, r.failures = accepted, true, 0
+		r.setMisc() // the broker may demand another keepalive
+	}
+}
+
 // watch gives the connection to Go's poller.
 func (r *runner) watch() bool {
 	fd := cWatch(r.c.c)
@@ -294,7 +300,7 @@ func (r *runner) watch() bool {
 	f := os.NewFile(uintptr(fd), "mqtt")
 	raw, err := f.SyscallConn()
 	if err != nil || f.SetDeadline(time.Time{}) != nil {
-		cUnwatch(r.c.c)
+		cUnwatch(r.c.c, fd)
 		f.Close()
 		return false
 	}
@@ -308,10 +314,8 @@ func (r *runner) watch() bool {
 }
 
 func (r *runner) unwatch() {
-	cUnwatch(r.c.c)
-	if f := r.file.Swap(nil); f != nil {
-		f.Close()
-	}
+	cUnwatch(r.c.c, r.fd)
+	r.file.Swap(nil).Close()
 }
 
 // setMisc plans the next look at the keepalive, the client's or the one the

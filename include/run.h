@@ -16,6 +16,7 @@ struct gomosq_pass {
 	bool more;       /* the budget ended before the input did */
 	bool want_write; /* the library still has something to write */
 	bool writable;   /* the kernel would take it: it waits for input, in a TLS handshake */
+	unsigned accepted; /* acceptances by a broker so far */
 };
 
 static inline short gomosq_poll(int fd, short events)
@@ -36,36 +37,62 @@ static inline bool gomosq_tls_pending(struct mosquitto *mosq)
 	return pending && pending(ssl) > 0;
 }
 
-/* Reads until the socket is empty, without asking it between packets, then
- * looks after the keepalive when that is due, and writes. errno says EAGAIN for an empty socket, but also when the library's
- * own pair of sockets is full: so the socket is asked before the end. */
-static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc)
+/* Whether a pass may go on after a call of the library's. */
+static inline bool gomosq_going(struct gomosq_client *c, int rc)
 {
-	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false};
-	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
+	return rc == MOSQ_ERR_SUCCESS && c->watched >= 0 && !gomosq_thread.panicked;
+}
+
+/* Reads until the socket is empty, without asking it between packets. errno
+ * says EAGAIN for an empty socket, but also when the library's own pair of
+ * sockets is full: so the socket is asked before the end. */
+static inline int gomosq_read_burst(struct gomosq_client *c, int budget, bool *more)
+{
 	int rc = MOSQ_ERR_SUCCESS;
 
 	__atomic_store_n(&c->pause_reading, 0, __ATOMIC_RELAXED);
-	p.more = true;
+	*more = true;
 	while(budget-- > 0){
 		errno = 0;
 		rc = mosquitto_loop_read(c->mosq, 1);
-		if(rc || c->watched < 0 || gomosq_thread.panicked || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
+		if(!gomosq_going(c, rc) || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
 		if(errno == EAGAIN && !gomosq_poll(c->watched, POLLIN) && !gomosq_tls_pending(c->mosq)){
-			p.more = false;
+			*more = false;
 			break;
 		}
 	}
-	if(misc && rc == MOSQ_ERR_SUCCESS && c->watched >= 0 && !gomosq_thread.panicked) rc = mosquitto_loop_misc(c->mosq);
-	if(rc == MOSQ_ERR_SUCCESS && c->watched >= 0 && !gomosq_thread.panicked && mosquitto_want_write(c->mosq)){
-		errno = 0;
-		rc = mosquitto_loop_write(c->mosq, 1);
+	return rc;
+}
+
+static inline int gomosq_write_all(struct gomosq_client *c)
+{
+	errno = 0;
+	return mosquitto_want_write(c->mosq) ? mosquitto_loop_write(c->mosq, 1) : MOSQ_ERR_SUCCESS;
+}
+
+/* One turn of Run: reads, looks after the keepalive when that is due, writes.
+ * leaving says that a DISCONNECT is queued: it must be out before anything is
+ * read, since the library ends the connection at the next packet. */
+static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving)
+{
+	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, 0};
+	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
+	int rc = MOSQ_ERR_SUCCESS;
+	bool blocked = false;
+
+	if(leaving){
+		rc = gomosq_write_all(c);
+		blocked = gomosq_going(c, rc) && mosquitto_want_write(c->mosq) && !(gomosq_poll(c->watched, POLLOUT) & POLLOUT);
 	}
+	if(!blocked && gomosq_going(c, rc)) rc = gomosq_read_burst(c, budget, &p.more);
+	if(misc && gomosq_going(c, rc)) rc = mosquitto_loop_misc(c->mosq);
+	if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c);
 	p.result = gomosq_leave(outer, rc, 0);
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
 	p.want_write = p.watching && mosquitto_want_write(c->mosq);
 	p.writable = p.want_write && (gomosq_poll(c->watched, POLLOUT) & POLLOUT);
+	p.accepted = c->accepted;
 	return p;
 }
 
@@ -94,7 +121,14 @@ static inline int gomosq_watch(struct gomosq_client *c)
 	return c->watched;
 }
 
-static inline void gomosq_unwatch(struct gomosq_client *c) { c->watched = -1; }
+/* Forgets the poller's descriptor fd before Go closes it. What the peer has
+ * sent meanwhile is thrown away: closing over it would make the kernel send a
+ * reset, which may overtake the DISCONNECT. */
+static inline void gomosq_unwatch(struct gomosq_client *c, int fd)
+{
+	c->watched = -1;
+	recv(fd, NULL, 1 << 30, MSG_TRUNC | MSG_DONTWAIT);
+}
 
 /* How an asynchronous connect stands: 0 connected, EINPROGRESS, or its error. */
 static inline int gomosq_connect_state(int fd)

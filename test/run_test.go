@@ -1,30 +1,37 @@
 package test
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
+	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/stretchr/testify/require"
 )
 
 // running is a client in Run, in a goroutine of its own.
 type running struct {
-	cancel context.CancelFunc
-	ended  chan error
+	cancel    context.CancelFunc
+	ended     chan error
+	goroutine chan string // the goroutine's number
 }
 
 // run runs a client until the test ends.
 func run(t testing.TB, c *mosquitto.Client) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{cancel, make(chan error, 1)}
+	r := &running{cancel, make(chan error, 1), make(chan string, 1)}
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
+		r.goroutine <- goroutine()
 		r.ended <- c.Run(ctx)
 	}()
 	t.Cleanup(func() {
@@ -43,15 +50,21 @@ func connectRun(t testing.TB, c *mosquitto.Client, e *events, port int) *running
 	return r
 }
 
+// goroutine is the number of the calling goroutine, as a stack trace has it.
+func goroutine() string {
+	stack := make([]byte, 64)
+	stack = stack[:runtime.Stack(stack, false)]
+	return string(bytes.Fields(stack)[1])
+}
+
 func TestRunMovesMessages(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "run", true)
 	r := connectRun(t, c, e, b.Port)
 	subscribe(t, c, e, "a/#", 2)
 	for i := range 30 {
-		mid, err := c.Publish("a/b", fmt.Append(nil, i), mosquitto.QoS(i%3), false)
+		_, err := c.Publish("a/b", fmt.Append(nil, i), mosquitto.QoS(i%3), false)
 		require.NoError(t, err)
-		require.NotZero(t, mid)
 	}
 	for range 30 {
 		await(t, e.message, "OnMessage")
@@ -63,56 +76,625 @@ func TestRunMovesMessages(t *testing.T) {
 	require.Equal(t, -1, c.Socket())
 }
 
-func TestRunEndsWithItsContext(t *testing.T) {
+func TestRunRefusals(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "run", true)
+	require.ErrorIs(t, c.Run(context.Background()), mosquitto.ErrNoConn, "before any connect")
+
+	inside := make(chan error, 1)
+	c.OnSubscribe(func(c *mosquitto.Client, _ int, _ []mosquitto.ReasonCode, _ mosquitto.Properties) {
+		inside <- c.Run(context.Background())
+	})
 	r := connectRun(t, c, e, b.Port)
+	require.ErrorIs(t, c.Run(context.Background()), mosquitto.ErrBusy)
+	require.ErrorIs(t, c.Loop(0), mosquitto.ErrBusy)
+	require.ErrorIs(t, c.LoopStart(), mosquitto.ErrBusy)
+	require.ErrorIs(t, c.Connect("127.0.0.1", b.Port, keepalive), mosquitto.ErrBusy)
+	_, err := c.Subscribe("a", 0)
+	require.NoError(t, err)
+	require.ErrorIs(t, await(t, inside, "Run inside a callback"), mosquitto.ErrInCallback)
+
+	require.NoError(t, c.Close())
+	require.ErrorIs(t, await(t, r.ended, "the end of Run"), mosquitto.ErrClosed)
+	require.ErrorIs(t, c.Run(context.Background()), mosquitto.ErrClosed)
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "run", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	r := run(t, c)
+	conn := p.AcceptConnect()
+	await(t, e.connect, "OnConnect")
+
 	r.cancel()
+	require.Empty(t, conn.Expect(peer.DISCONNECT).Body)
+	conn.ExpectClosed()
 	require.ErrorIs(t, await(t, r.ended, "the end of Run"), context.Canceled)
 	require.Equal(t, 0, await(t, e.disconnect, "OnDisconnect").Code)
-	require.Contains(t, b.Log(), "Client run disconnected.")
 
 	// the client can be used again
-	r = connectRun(t, c, e, b.Port)
-	subscribe(t, c, e, "a", 1)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	run(t, c)
+	p.AcceptConnect()
+	await(t, e.connect, "OnConnect")
+}
+
+func TestRunEndsWithItsContextWhateverTheBrokerDoes(t *testing.T) {
+	for name, misbehave := range map[string]func(*peer.Conn){
+		"hangs inside a packet": func(conn *peer.Conn) { conn.Send([]byte{0x30, 100, 0, 1, 'a'}) },
+		"reads nothing":         func(*peer.Conn) {},
+		"floods": func(conn *peer.Conn) {
+			messages := bytes.Repeat(peer.Publish(0, "a", 0, "flood"), 10000)
+			go func() {
+				for {
+					if _, err := conn.Write(messages); err != nil {
+						return
+					}
+				}
+			}()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := peer.Listen(t)
+			c, e := newClient(t, "run", true)
+			c.OnMessage(nil)
+			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+			r := run(t, c)
+			conn := p.AcceptConnect()
+			await(t, e.connect, "OnConnect")
+			fill(t, c)
+			misbehave(conn)
+			r.cancel()
+			require.ErrorIs(t, await(t, r.ended, "the end of Run"), context.Canceled)
+			require.Equal(t, 0, await(t, e.disconnect, "OnDisconnect").Code)
+			require.Equal(t, -1, c.Socket())
+		})
+	}
+}
+
+// fill publishes more than the socket takes.
+func fill(t testing.TB, c *mosquitto.Client) {
+	t.Helper()
+	payload := make([]byte, 1<<20)
+	for range 20 {
+		_, err := c.Publish("fill", payload, 0, false)
+		require.NoError(t, err)
+	}
+}
+
+func TestRunEndsWithItsContextWhileConnecting(t *testing.T) {
+	d := newDeaf(t)
+	d.fill()
+	c, _ := newClient(t, "run", true)
+	require.NoError(t, c.ConnectAsync("127.0.0.1", d.port, keepalive))
+	r := run(t, c)
+	<-r.goroutine
+	r.cancel()
+	require.ErrorIs(t, await(t, r.ended, "the end of Run"), context.Canceled)
+	require.NoError(t, c.WillClear(), "nothing is left behind")
+}
+
+func TestRunLeavesABlockingConnectBehind(t *testing.T) {
+	d := newDeaf(t)
+	c, _ := newClient(t, "run", true)
+	require.NoError(t, c.Connect("localhost", d.port, keepalive)) // a name: connects block
+	d.fill()
+	require.NoError(t, syscall.Shutdown(c.Socket(), syscall.SHUT_RDWR))
+	r := run(t, c)
+	pollUntil(t, "the connect to hang", d.asked)
+	r.cancel()
+	require.ErrorIs(t, await(t, r.ended, "the end of Run"), context.Canceled)
+	require.ErrorIs(t, c.Connect("127.0.0.1", d.port, keepalive), mosquitto.ErrBusy, "the attempt still has the network side")
+	d.hangUp()
+	pollUntil(t, "the attempt to give the network side back", func() bool { return c.WillClear() == nil })
+}
+
+func TestRunEndsWithItsContextInAPause(t *testing.T) {
+	c, _ := newClient(t, "run", true)
+	require.NoError(t, c.ReconnectDelaySet(time.Hour, time.Hour, false))
+	require.Error(t, c.Connect("127.0.0.1", broker.FreePort(t), keepalive))
+	r := run(t, c)
+	<-r.goroutine
+	r.cancel()
+	require.ErrorIs(t, await(t, r.ended, "the end of Run"), context.Canceled)
+}
+
+func TestRunEndsWithDisconnectInAPause(t *testing.T) {
+	c, _ := newClient(t, "run", true)
+	require.NoError(t, c.ReconnectDelaySet(time.Hour, time.Hour, false))
+	require.Error(t, c.Connect("127.0.0.1", broker.FreePort(t), keepalive))
+	r := run(t, c)
+	pollUntil(t, "Run to be on", func() bool { return c.WillClear() != nil })
+	require.ErrorIs(t, c.Disconnect(), mosquitto.ErrNoConn)
+	require.NoError(t, await(t, r.ended, "the end of Run"))
+}
+
+// pollUntil waits for a condition that no callback tells of.
+func pollUntil(t testing.TB, what string, met func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !met(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			require.FailNow(t, "waited in vain for "+what)
+		}
+	}
+}
+
+func TestRunReconnects(t *testing.T) {
+	v5Disconnect := peer.Bytes(peer.DISCONNECT, 0x8B, 0)
+	for name, lose := range map[string]struct {
+		v5  bool
+		how func(*peer.Conn)
+	}{
+		"EOF":                  {false, func(conn *peer.Conn) { conn.Close() }},
+		"reset":                {false, func(conn *peer.Conn) { conn.Reset() }},
+		"malformed packet":     {false, func(conn *peer.Conn) { conn.Send([]byte{0x00, 0x00}) }},
+		"second CONNACK, cut":  {false, func(conn *peer.Conn) { conn.Send(peer.Bytes(peer.CONNACK, 0)); conn.Close() }},
+		"server's DISCONNECT":  {true, func(conn *peer.Conn) { conn.Send(v5Disconnect) }},
+		"EOF inside a packet":  {false, func(conn *peer.Conn) { conn.Send([]byte{0x30, 10, 0}); conn.Close() }},
+		"malformed, then more": {false, func(conn *peer.Conn) { conn.Send(bytes.Repeat(append(peer.Bytes(0), peer.Publish(0, "a", 0, "stale")...), 5)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := peer.Listen(t)
+			c, e := newClient(t, "run", true)
+			if lose.v5 {
+				require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, mosquitto.ProtocolV5))
+			}
+			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+			run(t, c)
+			conn := p.AcceptConnect()
+			await(t, e.connect, "OnConnect")
+			lose.how(conn)
+			require.NotZero(t, await(t, e.disconnect, "OnDisconnect").Code)
+			acceptAgain(t, p, lose.v5)
+			require.NoError(t, await(t, e.connect, "the second OnConnect").Err())
+			none(t, e.message, "message of the old connection")
+			none(t, e.disconnect, "second OnDisconnect")
+		})
+	}
+}
+
+// acceptAgain accepts the client's next CONNECT; connections that end without
+// one are those in which 2.1 gets rid of old input.
+func acceptAgain(t testing.TB, p *peer.Peer, v5 bool) *peer.Conn {
+	t.Helper()
+	for {
+		conn := p.Accept()
+		packet, err := conn.Next()
+		if err != nil && has21() {
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, byte(peer.CONNECT), packet.Type())
+		if v5 {
+			conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
+		} else {
+			conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+		}
+		return conn
+	}
+}
+
+func TestRunReconnectsWithTheDelaysSet(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, e := newClient(t, "run", true)
+	require.NoError(t, c.ReconnectDelaySet(time.Second, 10*time.Second, true))
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	run(t, c)
+	conn := p.AcceptConnect()
+	await(t, e.connect, "OnConnect")
+	lost := time.Now()
+	conn.Close()
+	p.Accept().Close() // after 1 s
+	p.Accept().Close() // after 4 s more
+	require.GreaterOrEqual(t, time.Since(lost), 5*time.Second)
 }
 
 func TestRunReconnectsAfterARestart(t *testing.T) {
-	b := plain(t)
-	c, e := newClient(t, "run", true)
-	connectRun(t, c, e, b.Port)
-	b.Kill()
-	require.NotZero(t, await(t, e.disconnect, "OnDisconnect").Code)
-	b.Restart()
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
-	subscribe(t, c, e, "a", 1)
+	for name, end := range map[string]func(*broker.Broker){
+		"killed": (*broker.Broker).Kill, "stopped": (*broker.Broker).Stop,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := plain(t)
+			c, e := newClient(t, "run", true)
+			connectRun(t, c, e, b.Port)
+			end(b)
+			require.NotZero(t, await(t, e.disconnect, "OnDisconnect").Code)
+			b.Restart()
+			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			subscribe(t, c, e, "a", 1)
+		})
+	}
 }
 
-func TestRunFlood(t *testing.T) {
-	const n = 300000
+func TestRunRetriesTheFirstConnect(t *testing.T) {
+	b := plain(t)
+	b.Kill()
+	c, e := newClient(t, "run", true)
+	require.Error(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	run(t, c)
+	b.Restart()
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+}
+
+func TestRunNoticesASilentBroker(t *testing.T) {
+	t.Parallel()
 	p := peer.Listen(t)
-	c, err := mosquitto.New("flood", true, nil)
+	c, e := newClient(t, "run", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, 5*time.Second))
+	run(t, c)
+	conn := p.AcceptConnect()
+	await(t, e.connect, "OnConnect")
+	conn.Expect(peer.PINGREQ) // and never answers
+	select {
+	case d := <-e.disconnect:
+		require.ErrorIs(t, d.Err, mosquitto.ErrKeepalive)
+	case <-time.After(2 * patience):
+		require.FailNow(t, "waited in vain for OnDisconnect")
+	}
+}
+
+func TestRunKeepsTheBrokersKeepalive(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, e := newV5(t, "run", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, time.Hour))
+	run(t, c)
+	conn := p.Accept()
+	conn.Expect(peer.CONNECT)
+	conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 3, 19, 0, 5)) // server keep alive 5 s
+	await(t, e.connect, "OnConnect")
+	conn.Expect(peer.PINGREQ)
+}
+
+func TestRunAndRefusedConnections(t *testing.T) {
+	type refusal struct {
+		v5    bool
+		code  byte
+		fatal bool
+	}
+	refusals := []refusal{
+		{false, 1, true}, {false, 2, true}, {false, 3, false}, {false, 4, true}, {false, 5, true},
+		{true, 0x80, false}, {true, 0x81, true}, {true, 0x82, true}, {true, 0x83, false}, {true, 0x84, true},
+		{true, 0x85, true}, {true, 0x86, true}, {true, 0x87, true}, {true, 0x88, false}, {true, 0x89, false},
+		{true, 0x8A, true}, {true, 0x8C, true}, {true, 0x90, true}, {true, 0x95, true}, {true, 0x97, false},
+		{true, 0x99, true}, {true, 0x9A, true}, {true, 0x9B, true}, {true, 0x9C, false}, {true, 0x9D, true},
+		{true, 0x9F, false},
+	}
+	for _, r := range refusals {
+		t.Run(fmt.Sprintf("v5 %v code %#x", r.v5, r.code), func(t *testing.T) {
+			t.Parallel()
+			p := peer.Listen(t)
+			c, e := newClient(t, "run", true)
+			body := []byte{0, r.code}
+			if r.v5 {
+				require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, mosquitto.ProtocolV5))
+				body = append(body, 0)
+			}
+			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+			running := run(t, c)
+			conn := p.Accept()
+			conn.Expect(peer.CONNECT)
+			conn.Send(peer.Bytes(peer.CONNACK, body...))
+			code := mosquitto.ConnackCode(r.code)
+			require.Equal(t, code, await(t, e.connect, "OnConnect").Code)
+			if r.fatal {
+				require.ErrorIs(t, await(t, running.ended, "the end of Run"), mosquitto.ConnackError{Code: code})
+				return
+			}
+			acceptAgain(t, p, r.v5)
+			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		})
+	}
+}
+
+func TestRunCostsNothingWhileTheBrokerDoesNotRead(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "run", true)
+	require.NoError(t, c.MaxInflightMessagesSet(1000))
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	run(t, c)
+	conn := p.AcceptConnect()
+	await(t, e.connect, "OnConnect")
+	const n = 200
+	payload := make([]byte, 100_000) // more in all than the sockets take
+	_, err := rand.Read(payload)
 	require.NoError(t, err)
-	t.Cleanup(func() { c.Close() })
-	done := make(chan struct{})
-	got := 0
+	for range n {
+		_, err := c.Publish("a", payload, 1, false)
+		require.NoError(t, err)
+	}
+	conn.Send(peer.Publish(0, "still", 0, "read"))
+	require.Equal(t, "read", string(await(t, e.message, "a message meanwhile").Payload))
+
+	before := cpuTime(t)
+	quiet := time.NewTimer(2 * time.Second) // the time whose cost is measured
+	<-quiet.C
+	require.Less(t, cpuTime(t)-before, 200*time.Millisecond)
+
+	for range n {
+		packet := conn.Expect(peer.PUBLISH)
+		require.True(t, bytes.HasSuffix(packet.Body, payload))
+		conn.Send(peer.Ack(peer.PUBACK, uint16(packet.Body[3])<<8|uint16(packet.Body[4])))
+	}
+	for range n {
+		await(t, e.publish, "OnPublish")
+	}
+}
+
+// cpuTime is what the process has used so far.
+func cpuTime(t testing.TB) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	require.NoError(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func TestRunSendsAtOnce(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "run", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, time.Hour)) // the next tick is minutes away
+	run(t, c)
+	conn := p.AcceptConnect()
+	await(t, e.connect, "OnConnect")
+	for i := range 100 {
+		_, err := c.Publish("a", fmt.Append(nil, i), 0, false)
+		require.NoError(t, err)
+		require.True(t, bytes.HasSuffix(conn.Expect(peer.PUBLISH).Body, fmt.Append(nil, i)))
+	}
+	_, err := c.Subscribe("a", 0)
+	require.NoError(t, err)
+	conn.Expect(peer.SUBSCRIBE)
+	_, err = c.Unsubscribe("a")
+	require.NoError(t, err)
+	conn.Expect(peer.UNSUBSCRIBE)
+}
+
+func TestRunAndTLS(t *testing.T) {
+	ca := broker.NewCA(t, "ca")
+	tls := broker.Start(t, broker.Config{TLS: ca.Issue("server", "127.0.0.1", "localhost")})
+	psk := broker.Start(t, broker.Config{PSK: map[string]string{"me": "abcdef0123456789"}})
+	for name, with := range map[string]struct {
+		b   *broker.Broker
+		set func(*mosquitto.Client) error
+	}{
+		"certificates": {tls, func(c *mosquitto.Client) error { return c.TLSSet(ca.File, "", "", "", nil) }},
+		"PSK":          {psk, func(c *mosquitto.Client) error { return c.TLSPSKSet("abcdef0123456789", "me", "") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, e := newClient(t, "run", true)
+			require.NoError(t, with.set(c))
+			connectRun(t, c, e, with.b.Port)
+			subscribe(t, c, e, "a", 1)
+			for i, size := range []int{0, 1, 100, 16_000, 17_000, 100_000, 3_000_000} {
+				payload := bytes.Repeat([]byte{byte(i + 1)}, size)
+				_, err := c.Publish("a", payload, mosquitto.QoS(i%2), false)
+				require.NoError(t, err)
+				require.True(t, bytes.Equal(payload, await(t, e.message, "a message").Payload), size)
+			}
+			for i := range 1000 { // many in one record
+				_, err := c.Publish("a", fmt.Append(nil, i), 1, false)
+				require.NoError(t, err)
+			}
+			for i := range 1000 {
+				require.Equal(t, fmt.Sprint(i), string(await(t, e.message, "a message").Payload))
+			}
+			with.b.Kill() // without close_notify
+			require.NotZero(t, await(t, e.disconnect, "OnDisconnect").Code)
+			with.b.Restart()
+			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		})
+	}
+}
+
+func TestRunGivesUpOnABadCertificate(t *testing.T) {
+	b := broker.Start(t, broker.Config{TLS: broker.NewCA(t, "ca").Issue("server", "127.0.0.1")})
+	c, e := newClient(t, "run", true)
+	require.NoError(t, c.TLSSet(broker.NewCA(t, "another").File, "", "", "", nil))
+	if err := c.Connect("127.0.0.1", b.Port, keepalive); err == nil {
+		err = await(t, run(t, c).ended, "the end of Run")
+		require.Error(t, err)
+	}
+	none(t, e.connect, "OnConnect")
+}
+
+func TestRunOnAUnixSocket(t *testing.T) {
+	b := broker.Start(t, broker.Config{Unix: true})
+	c, e := newClient(t, "run", true)
+	require.NoError(t, c.Connect(b.Unix, 0, keepalive))
+	run(t, c)
+	await(t, e.connect, "OnConnect")
+	subscribe(t, c, e, "a", 1)
+	b.Kill()
+	await(t, e.disconnect, "OnDisconnect")
+	b.Restart()
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+}
+
+func TestRunAfterConnectAsync(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "run", true)
+	require.NoError(t, c.ConnectAsync("127.0.0.1", b.Port, keepalive))
+	run(t, c)
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	subscribe(t, c, e, "a", 1)
+
+	// refused: tried again, without a callback
+	b.Kill()
+	late, e := newClient(t, "late", true)
+	require.NoError(t, late.ConnectAsync("127.0.0.1", b.Port, keepalive))
+	run(t, late)
+	b.Restart()
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	none(t, e.disconnect, "OnDisconnect")
+}
+
+func TestRunDisconnectInsideAMessage(t *testing.T) {
+	for name, leave := range map[string]func(*mosquitto.Client) error{
+		"Disconnect": (*mosquitto.Client).Disconnect, "Close": (*mosquitto.Client).Close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := peer.Listen(t)
+			c, e := newClient(t, "run", true)
+			left := make(chan error, 100)
+			c.OnMessage(func(c *mosquitto.Client, m mosquitto.Message) {
+				if m.Topic == "go" {
+					left <- leave(c)
+				}
+			})
+			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+			r := run(t, c)
+			conn := p.Accept()
+			conn.Expect(peer.CONNECT)
+			more := bytes.Repeat(peer.Publish(0, "more", 0, "x"), 20)
+			conn.Send(append(append(peer.Bytes(peer.CONNACK, 0, 0), peer.Publish(0, "go", 0, "")...), more...))
+			require.NoError(t, await(t, left, name))
+			conn.Expect(peer.DISCONNECT)
+			conn.ExpectClosed()
+			if name == "Close" {
+				require.ErrorIs(t, await(t, r.ended, "the end of Run"), mosquitto.ErrClosed)
+				return
+			}
+			require.NoError(t, await(t, r.ended, "the end of Run"))
+			require.Equal(t, 0, await(t, e.disconnect, "OnDisconnect").Code)
+
+			await(t, e.connect, "the first OnConnect")
+			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+			run(t, c)
+			p.AcceptConnect()
+			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		})
+	}
+}
+
+func TestRunDisconnectV5SendsReasonAndProperties(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "run", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	r := run(t, c)
+	conn := p.AcceptConnect()
+	await(t, e.connect, "OnConnect")
+	require.ErrorIs(t, c.DisconnectV5(0, mosquitto.Properties{{ID: mosquitto.PropTopicAlias, Number: 1}}), mosquitto.ErrProtocol)
+	require.NoError(t, c.DisconnectV5(mosquitto.RCDisconnectWithWillMsg, mosquitto.Properties{{ID: mosquitto.PropReasonString, Text: "bye"}}))
+	require.Equal(t, []byte{4, 6, 31, 0, 3, 'b', 'y', 'e'}, conn.Expect(peer.DISCONNECT).Body)
+	conn.Close()
+	require.NoError(t, await(t, r.ended, "the end of Run"))
+
+	c3, e := newClient(t, "v3", true)
+	require.NoError(t, c3.Connect("127.0.0.1", p.Port, keepalive))
+	run(t, c3)
+	p.AcceptConnect()
+	await(t, e.connect, "OnConnect")
+	require.ErrorIs(t, c3.DisconnectV5(0, mosquitto.Properties{{ID: mosquitto.PropReasonString, Text: "bye"}}), mosquitto.ErrNotSupported)
+}
+
+func TestRunCallbacksRunInItsGoroutine(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "run", true)
+	const n = 500
+	where := make(chan string, 4*n)
+	busy := make(chan struct{}, 1) // a second callback would find it full
+	note := func() {
+		busy <- struct{}{}
+		where <- goroutine()
+		<-busy
+	}
+	var order []string
 	c.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) {
-		if got++; got == n {
-			close(done)
+		note()
+		order = append(order, string(m.Payload))
+		e.message <- m
+	})
+	c.OnPublish(func(_ *mosquitto.Client, mid int, _ mosquitto.ReasonCode, _ mosquitto.Properties) {
+		note()
+		e.publish <- published{mid: mid}
+	})
+	r := connectRun(t, c, e, b.Port)
+	me := await(t, r.goroutine, "the number of Run's goroutine")
+	subscribe(t, c, e, "a", 0)
+	for i := range n {
+		_, err := c.Publish("a", fmt.Append(nil, i), 0, false)
+		require.NoError(t, err)
+	}
+	for i := range n {
+		require.Equal(t, fmt.Sprint(i), string(await(t, e.message, "OnMessage").Payload))
+		await(t, e.publish, "OnPublish")
+	}
+	require.NoError(t, c.Disconnect())
+	await(t, r.ended, "the end of Run")
+	require.Len(t, order, n)
+	close(where)
+	for got := range where {
+		require.Equal(t, me, got)
+	}
+}
+
+func TestRunReconnectInsideOnDisconnect(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "run", true)
+	reconnected := make(chan error, 10)
+	c.OnDisconnect(func(c *mosquitto.Client, d mosquitto.Disconnection) {
+		if d.Code != 0 {
+			reconnected <- c.Reconnect()
 		}
 	})
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	run(t, c)
+	for range 3 {
+		conn := p.AcceptConnect()
+		await(t, e.connect, "OnConnect")
+		conn.Close()
+		require.NoError(t, await(t, reconnected, "Reconnect"))
+	}
+	p.AcceptConnect()
+	await(t, e.connect, "OnConnect")
+}
+
+func TestRunRaisesPanics(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "run", true)
+	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) { panic("ouch") })
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	raised := make(chan any, 1)
+	go func() {
+		defer func() { raised <- recover() }()
+		_ = c.Run(context.Background())
+	}()
 	conn := p.AcceptConnect()
-	one := peer.Publish(0, "flood", 0, string(make([]byte, 64)))
-	var burst []byte
-	for range 1000 {
-		burst = append(burst, one...)
+	await(t, e.connect, "OnConnect")
+	conn.Send(bytes.Repeat(peer.Publish(0, "a", 0, "x"), 10))
+	err, ok := await(t, raised, "the panic").(*mosquitto.PanicError)
+	require.True(t, ok)
+	require.Equal(t, "ouch", err.Value)
+	require.Contains(t, string(err.Stack), "TestRunRaisesPanics")
+	conn.ExpectClosed()
+
+	c.OnMessage(nil)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	run(t, c)
+	p.AcceptConnect()
+	await(t, e.connect, "OnConnect")
+}
+
+func TestRunWithHighDescriptors(t *testing.T) {
+	var held []int
+	t.Cleanup(func() {
+		for _, fd := range held {
+			syscall.Close(fd)
+		}
+	})
+	for range 1100 {
+		fd, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		require.NoError(t, err)
+		held = append(held, fd)
 	}
-	start := time.Now()
-	for range n / 1000 {
-		conn.Send(burst)
-	}
-	await(t, done, "the last message")
-	t.Logf("%.0f messages/s", n/time.Since(start).Seconds())
+	b := plain(t)
+	c, e := newClient(t, "run", true)
+	connectRun(t, c, e, b.Port)
+	require.Greater(t, c.Socket(), 1023)
+	subscribe(t, c, e, "a", 1)
+	_, err := c.Publish("a", []byte("x"), 1, false)
+	require.NoError(t, err)
+	await(t, e.message, "OnMessage")
 }

@@ -1,0 +1,85 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// deaf is a port of 127.0.0.1 that never answers a connect: a listener whose
+// backlog is full.
+type deaf struct {
+	port int
+
+	t       testing.TB
+	fillers []string // sockets of ours that are not answered either
+}
+
+func newDeaf(t testing.TB) *deaf {
+	t.Helper()
+	d := &deaf{t: t}
+	l := d.socket(0)
+	require.NoError(t, syscall.Bind(l, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	require.NoError(t, syscall.Listen(l, 0))
+	address, err := syscall.Getsockname(l)
+	require.NoError(t, err)
+	d.port = address.(*syscall.SockaddrInet4).Port
+	return d
+}
+
+// fill makes the port deaf: until then one client may connect.
+func (d *deaf) fill() {
+	d.t.Helper()
+	for range 3 {
+		_ = syscall.Connect(d.socket(syscall.SOCK_NONBLOCK), &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: d.port})
+	}
+	pollUntil(d.t, "the backlog to be full", func() bool { return len(d.unanswered()) > 0 })
+	d.fillers = d.unanswered()
+}
+
+func (d *deaf) socket(flags int) int {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|flags, 0)
+	require.NoError(d.t, err)
+	d.t.Cleanup(func() { syscall.Close(fd) })
+	return fd
+}
+
+// unanswered returns the inodes of the sockets that wait for the port's answer,
+// apart from the fillers: state SYN_SENT of /proc/net/tcp.
+func (d *deaf) unanswered() (inodes []string) {
+	table, err := os.ReadFile("/proc/net/tcp")
+	require.NoError(d.t, err)
+	remote := fmt.Sprintf("0100007F:%04X", d.port)
+	for _, line := range strings.Split(string(table), "\n") {
+		f := strings.Fields(line)
+		if len(f) > 9 && f[2] == remote && f[3] == "02" && !slices.Contains(d.fillers, f[9]) {
+			inodes = append(inodes, f[9])
+		}
+	}
+	return inodes
+}
+
+// asked tells whether somebody waits for an answer.
+func (d *deaf) asked() bool { return len(d.unanswered()) > 0 }
+
+// hangUp ends the sockets that wait, so that connects that block there return.
+func (d *deaf) hangUp() {
+	waiting := d.unanswered()
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(d.t, err)
+	for _, entry := range entries {
+		what, _ := os.Readlink("/proc/self/fd/" + entry.Name())
+		inode := strings.TrimSuffix(strings.TrimPrefix(what, "socket:["), "]")
+		if slices.Contains(waiting, inode) {
+			fd, err := strconv.Atoi(entry.Name())
+			require.NoError(d.t, err)
+			_ = syscall.Shutdown(fd, syscall.SHUT_RDWR)
+		}
+	}
+}
