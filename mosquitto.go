@@ -987,9 +987,20 @@ func (c *Client) stopThread() result {
 			}
 		}
 	}()
+	c.awaitGoodbye()
 	r := cLoopStop(c.c, !c.single.Load())
 	close(done)
 	<-cutter
 	c.owner.Store(ownerNone)
 	return r
+}
+
+// awaitGoodbye waits, a little longer than it takes to cut, for the end of the
+// connection: 2.1's loop_stop ends the loop where it stands, before the
+// DISCONNECT is sent, and the broker would publish the will.
+func (c *Client) awaitGoodbye() {
+	deadline := time.Now().Add(stopGrace + stopGrace/10)
+	for has21 && cSocket(c.c) >= 0 && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
 }
