@@ -103,7 +103,7 @@ func (e Error) Error() string {
 		return "System call failed"
 	}
 	text := strings.TrimSuffix(cStrerror(int(e)), ".")
-	if text == "" || (strings.EqualFold(text, "Unknown error") && e != ErrUnknown) {
+	if text == "" || e != ErrUnknown && (strings.EqualFold(text, "Unknown error") || strings.EqualFold(text, "Unknown reason")) {
 		return "error " + strconv.Itoa(int(e)) + " of libmosquitto"
 	}
 	return text
@@ -185,6 +185,14 @@ func errnoOf(errno int) syscall.Errno {
 // badArgument is the refusal of an argument, with the code the library would give.
 func badArgument(op string, code Error, format string, args ...any) error {
 	return &OpError{Op: op, Err: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// naming, deferred, says which argument the library's refusal is about.
+func naming(err *error, format string, args ...any) {
+	var e *OpError
+	if errors.As(*err, &e) && e.Detail == "" && (e.Err == ErrInval || e.Err == ErrMalformedUTF8) {
+		e.Detail = fmt.Sprintf(format, args...)
+	}
 }
 
 // ConnackCode is the broker's answer to a CONNECT: 0 to 5 by MQTT 3, and 0 or

@@ -197,7 +197,7 @@ func checkClientID(op, clientID string, cleanSession bool) error {
 	if clientID == "" && !cleanSession {
 		return badArgument(op, ErrInval, "clientID: empty, which needs cleanSession")
 	}
-	return checkText(op, "clientID", clientID)
+	return checkMQTTText(op, "clientID", clientID)
 }
 
 // newMutex keeps the making of clients apart, so that each finds its own pair
@@ -701,6 +701,8 @@ func (c *Client) published(op string, qos QoS, r result) (mid int, err error) {
 		return r.mid, err
 	case Error(r.rc) == ErrInval:
 		return 0, badArgument(op, ErrInval, "topic: not one to publish on")
+	case Error(r.rc) == ErrMalformedUTF8:
+		return 0, badArgument(op, ErrMalformedUTF8, "topic: %s", discouragedFault)
 	}
 	return 0, err
 }
@@ -801,6 +803,12 @@ func checkFilters(op string, qos QoS, filters ...string) error {
 	for _, filter := range filters {
 		if err := checkName(op, "filter", filter); err != nil {
 			return err
+		}
+		if err := checkMQTTText(op, "filter", filter); err != nil {
+			return err
+		}
+		if cSubTopicCheck(filter) != cSuccess { // the library looks for a connection first
+			return badArgument(op, ErrInval, "filter: not one to subscribe to")
 		}
 	}
 	return checkQoS(op, qos)

@@ -321,11 +321,17 @@ func checkProperty(op string, p Property) error {
 		if len(p.Data) > maxText {
 			return badArgument(op, ErrInval, "properties: %v: %d bytes, more than %d", p.ID, len(p.Data), maxText)
 		}
-	case TypeString, TypeStringPair:
-		for _, text := range [...]string{p.Name, p.Text} {
-			if code, fault := textFault(text); fault != "" {
-				return badArgument(op, code, "properties: %v: %s", p.ID, fault)
-			}
+	case TypeString:
+		if code, fault := mqttTextFault(p.Text); fault != "" {
+			return badArgument(op, code, "properties: %v: %s", p.ID, fault)
+		}
+	case TypeStringPair:
+		code, fault := mqttTextFault(p.Name)
+		if fault == "" {
+			code, fault = textFault(p.Text) // the library looks at the name only
+		}
+		if fault != "" {
+			return badArgument(op, code, "properties: %v: %s", p.ID, fault)
 		}
 	}
 	if p.Number > limit {
@@ -344,6 +350,30 @@ func checkText(op, argument, text string) error {
 		return badArgument(op, code, "%s: %s", argument, fault)
 	}
 	return nil
+}
+
+// checkMQTTText is checkText for what the library looks at as well: it refuses
+// control characters and non-characters too, without saying where. In a client
+// id that costs 2.0.11 descriptor 0.
+func checkMQTTText(op, argument, text string) error {
+	if code, fault := mqttTextFault(text); fault != "" {
+		return badArgument(op, code, "%s: %s", argument, fault)
+	}
+	return nil
+}
+
+func mqttTextFault(text string) (code Error, fault string) {
+	if code, fault = textFault(text); fault == "" && strings.ContainsFunc(text, discouraged) {
+		return ErrMalformedUTF8, discouragedFault
+	}
+	return code, fault
+}
+
+const discouragedFault = "contains a control character or a non-character"
+
+// discouraged are the characters that MQTT 5, 1.5.4, advises against.
+func discouraged(r rune) bool {
+	return r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0xfdd0 && r <= 0xfdef || r&0xfffe == 0xfffe
 }
 
 func textFault(text string) (code Error, fault string) {

@@ -30,8 +30,9 @@ type TLS struct {
 // the terminal.
 //
 // That a file can be opened is checked here, its content at connect ([ErrTLS]).
-func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(*Client) (string, error)) error {
+func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(*Client) (string, error)) (err error) {
 	const op = "tls_set"
+	defer naming(&err, "caFile, caPath, certFile, keyFile: one cannot be opened")
 	for _, arg := range [...]struct{ name, value string }{
 		{"caFile", caFile}, {"caPath", caPath}, {"certFile", certFile}, {"keyFile", keyFile},
 	} {
@@ -65,8 +66,9 @@ func (c *Client) TLSInsecureSet(insecure bool) error {
 // TLSOptsSet is mosquitto_tls_opts_set: verify is [SSLVerifyPeer] or
 // [SSLVerifyNone]; version is "tlsv1.1" (not in 2.1), "tlsv1.2" or "tlsv1.3",
 // "" the library's default; ciphers is an OpenSSL list.
-func (c *Client) TLSOptsSet(verify int, version, ciphers string) error {
+func (c *Client) TLSOptsSet(verify int, version, ciphers string) (err error) {
 	const op = "tls_opts_set"
+	defer naming(&err, "version: this library has no %q", version)
 	if err := checkPair(op, "version", version, "ciphers", ciphers); err != nil {
 		return err
 	}

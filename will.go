@@ -50,6 +50,12 @@ func checkWill(op, topic string, payload []byte, qos QoS) error {
 	if err := checkName(op, "topic", topic); err != nil {
 		return err
 	}
+	if err := checkMQTTText(op, "topic", topic); err != nil {
+		return err
+	}
+	if cPubTopicCheck(topic) != cSuccess {
+		return badArgument(op, ErrInval, "topic: not one to publish on")
+	}
 	if len(payload) > maxWill {
 		return badArgument(op, ErrPayloadSize, "payload: %d bytes, more than %d", len(payload), maxWill)
 	}
