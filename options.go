@@ -90,6 +90,9 @@ func (c *Client) StringOption(option Option, value string) (err error) {
 	if err := checkText(op, "value", value); err != nil {
 		return err
 	}
+	if option == OptTLSEngineKpassSHA1 && (len(value) != 40 || !isHex(value)) { // the library would write past its buffer
+		return badArgument(op, ErrInval, "value: not 40 hex digits")
+	}
 	text := &value
 	if value == "" {
 		if option != OptBindAddress && option != OptHTTPPath {

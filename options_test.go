@@ -1,6 +1,8 @@
 package mosquitto
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -63,24 +65,59 @@ func TestStringOptions(t *testing.T) {
 	c := newClient(t)
 	require.NoError(t, c.StringOption(OptTLSALPN, "mqtt"))
 	require.NoError(t, c.StringOption(OptBindAddress, "127.0.0.1"))
-	require.NoError(t, c.StringOption(OptBindAddress, ""))
 	notBefore21(t, c.StringOption(OptHTTPPath, "/ws"))
 	notBefore21(t, c.StringOption(OptHTTPPath, ""))
 	for _, option := range []Option{OptTLSKeyform, OptTLSEngine, OptTLSEngineKpassSHA1, OptTLSALPN} {
 		err := c.StringOption(option, "")
 		require.ErrorIs(t, err, ErrInval, "NULL crashes some versions")
-		require.ErrorContains(t, err, "string_option: value: empty")
+		require.ErrorContains(t, err, "string_option: value: ")
 	}
 	require.ErrorIs(t, c.StringOption(OptTCPNodelay, "1"), ErrInval, "a number's")
 	require.ErrorIs(t, c.StringOption(99, "x"), ErrInval)
-	if has21 { // OpenSSL 3 has no engines for it
-		require.ErrorIs(t, c.StringOption(OptTLSKeyform, "pem"), ErrNotSupported)
-		require.ErrorIs(t, c.StringOption(OptTLSEngine, "no-such-engine"), ErrNotSupported)
-	} else {
-		require.NoError(t, c.StringOption(OptTLSKeyform, "pem"))
-		require.ErrorIs(t, c.StringOption(OptTLSKeyform, "jks"), ErrInval)
-		require.ErrorIs(t, c.StringOption(OptTLSEngine, "no-such-engine"), ErrInval)
+	form := c.StringOption(OptTLSKeyform, "pem")
+	if has21 && form != nil { // a matter of how OpenSSL and the library were built
+		require.ErrorIs(t, form, ErrNotSupported)
+		return
 	}
+	require.NoError(t, form)
+	require.NoError(t, c.StringOption(OptTLSEngineKpassSHA1, strings.Repeat("00", 20)))
+	for _, bad := range []struct {
+		option Option
+		value  string
+	}{{OptTLSKeyform, "jks"}, {OptTLSEngine, "no-such-engine"}} {
+		err := c.StringOption(bad.option, bad.value)
+		require.ErrorIs(t, err, ErrInval)
+		require.ErrorContains(t, err, fmt.Sprintf("refuses %q for option %d", bad.value, bad.option))
+	}
+}
+
+// Before 2.1 the library frees the old address and keeps the pointer.
+func TestBindAddressBack(t *testing.T) {
+	c := newClient(t)
+	require.NoError(t, c.StringOption(OptBindAddress, "127.0.0.1"))
+	require.NoError(t, c.StringOption(OptBindAddress, "127.0.0.2"))
+	err := c.StringOption(OptBindAddress, "")
+	if has21 {
+		require.NoError(t, err)
+	} else {
+		require.ErrorIs(t, err, ErrNotSupported)
+		require.ErrorContains(t, err, "value: empty")
+	}
+	require.NoError(t, c.Close())
+}
+
+// The library writes every leading zero, however many there are.
+func TestHexThatOverflows(t *testing.T) {
+	c := newClient(t)
+	for _, value := range []string{"not hex", strings.Repeat("0", 39), strings.Repeat("0", 42), strings.Repeat("0", 4000)} {
+		err := c.StringOption(OptTLSEngineKpassSHA1, value)
+		require.ErrorIs(t, err, ErrInval)
+		require.ErrorContains(t, err, "value: not 40 hex digits")
+	}
+	require.NoError(t, c.TLSPSKSet(strings.Repeat("0", 1024), "me", ""))
+	err := c.TLSPSKSet(strings.Repeat("0", 1026), "me", "")
+	require.ErrorIs(t, err, ErrInval)
+	require.ErrorContains(t, err, "psk: 1026 digits")
 }
 
 func TestVoidOption(t *testing.T) {

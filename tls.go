@@ -2,7 +2,10 @@
 
 package mosquitto
 
-import "unsafe"
+import (
+	"strings"
+	"unsafe"
+)
 
 // Values of the verify argument of [Client.TLSOptsSet]: OpenSSL's.
 const (
@@ -83,6 +86,9 @@ func (c *Client) TLSOptsSet(verify int, version, ciphers string) (err error) {
 	return c.configure(op, func() result { return cTLSOptsSet(c.c, verify, version, ciphers) })
 }
 
+// maxPSK is what OpenSSL takes: 512 bytes, in hex digits.
+const maxPSK = 1024
+
 // TLSPSKSet is mosquitto_tls_psk_set: TLS with a key that both sides know.
 // psk is the key in hex digits, without 0x. Before 2.0.12 the library also
 // accepts, unchecked, a broker that shows a certificate instead of the key.
@@ -97,10 +103,11 @@ func (c *Client) TLSPSKSet(psk, identity, ciphers string) error {
 	if err := checkText(op, "ciphers", ciphers); err != nil {
 		return err
 	}
-	for _, digit := range []byte(psk) {
-		if !isHex(digit) {
-			return badArgument(op, ErrInval, "psk: not hex digits only")
-		}
+	if !isHex(psk) {
+		return badArgument(op, ErrInval, "psk: not hex digits only")
+	}
+	if len(psk) > maxPSK { // the library would write leading zeros past its buffer
+		return badArgument(op, ErrInval, "psk: %d digits, more than %d", len(psk), maxPSK)
 	}
 	return c.configure(op, func() result {
 		r := cTLSPSKSet(c.c, psk, identity, ciphers)
@@ -111,8 +118,8 @@ func (c *Client) TLSPSKSet(psk, identity, ciphers string) error {
 	})
 }
 
-func isHex(b byte) bool {
-	return b >= '0' && b <= '9' || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F'
+func isHex(text string) bool {
+	return strings.TrimLeft(text, "0123456789abcdefABCDEF") == ""
 }
 
 // SSLGet is mosquitto_ssl_get: the connection's OpenSSL SSL object, nil
