@@ -28,12 +28,12 @@
 //
 // [Client.Run] is the one to use: it ends with a context, reconnects whatever
 // ended the connection, holds no thread while idle, and works with any number
-// of clients. The library's own loops behave as in C: [Client.LoopStart] runs one on a thread of the library's.
-// [Client.LoopForever] runs it in the calling goroutine; both reconnect.
-// [Client.Loop] is one turn. [Client.LoopRead], [Client.LoopWrite] and
-// [Client.LoopMisc] are for programs with a poll loop of their own, and the
-// only ones that work with descriptors above 1023. One loop at a time: another
-// one is refused with [ErrBusy].
+// of clients. The library's own loops behave as in C: [Client.LoopStart] runs
+// one on a thread of the library's, [Client.LoopForever] in the calling
+// goroutine; both reconnect. [Client.Loop] is one turn. These three need
+// descriptors below 1024. [Client.LoopRead], [Client.LoopWrite] and
+// [Client.LoopMisc] are for programs with a poll loop of their own. One loop at
+// a time: another one is refused with [ErrBusy].
 //
 // # Goroutines
 //
@@ -852,7 +852,8 @@ func (c *Client) Loop(timeout time.Duration) error {
 // ReconnectDelaySet. It gives up, as the library does, on errors that it takes
 // for fatal: among them a refusal by an MQTT 5 broker, and a TLS peer that went
 // away without a word. Credentials that an MQTT 3 broker refuses are tried for
-// ever; Disconnect in OnConnect ends that. Before any connect it returns
+// ever; Disconnect in OnConnect ends that. Before 2.0.15 a DISCONNECT from an
+// MQTT 5 broker ends it too, with nil. Before any connect it returns
 // [ErrNoConn].
 func (c *Client) LoopForever(timeout time.Duration) error {
 	const op = "loop_forever"
@@ -928,7 +929,8 @@ func (c *Client) WantWrite() bool {
 // LoopStart is mosquitto_loop_start: [Client.LoopForever] on a thread of the
 // library's, until Disconnect or LoopStop. Call it before or after connecting,
 // and LoopStop in the end. Signals are kept off that thread. It needs
-// descriptors below 1024.
+// descriptors below 1024. What makes LoopForever give up ends the thread
+// without a word.
 func (c *Client) LoopStart() error {
 	const op = "loop_start"
 	if err := c.begin(op); err != nil {
