@@ -78,7 +78,9 @@ func (c *Client) OnConnect(f func(c *Client, ack Connack)) {
 
 // OnDisconnect is mosquitto_disconnect_v5_callback_set and
 // mosquitto_disconnect_callback_set: f is told that a connection has ended. A
-// connect that fails before the broker answers calls nothing.
+// connect that returns an error calls nothing, and neither do the attempts of
+// the loops that reconnect; nor, before 2.0.13, a TLS handshake that fails.
+// LoopRead and LoopWrite without a connection call it each time.
 func (c *Client) OnDisconnect(f func(c *Client, d Disconnection)) {
 	listen(c, &c.listeners.disconnect, evDisconnect, f, f != nil)
 }
