@@ -87,7 +87,7 @@ const (
 // Refusals of the binding itself, where the library would crash, deadlock or
 // corrupt memory.
 var (
-	// ErrClosed is returned by every method after [Client.Close].
+	// ErrClosed is returned by every method with an error after [Client.Close].
 	ErrClosed = errors.New("client is closed")
 	// ErrInCallback is returned by calls that the running callback rules out.
 	ErrInCallback = errors.New("not allowed inside this callback")
