@@ -41,7 +41,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: a9df864162e96955
+// include-stamp: 7da49c03d91ad73f
 
 type (
 	cClient   = C.struct_gomosq_client
