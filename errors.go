@@ -109,7 +109,8 @@ func (e Error) Error() string {
 	return text
 }
 
-// Strerror is mosquitto_strerror: the library's text for a code.
+// Strerror is mosquitto_strerror: the library's text for a code, as
+// [Error.Error] gives it.
 func Strerror(code Error) string { return code.Error() }
 
 // OpError says which call failed and why. It unwraps to the library's [Error],
@@ -147,7 +148,8 @@ func (e *OpError) Unwrap() []error {
 	return []error{e.Err}
 }
 
-// Code returns the library's code, [ErrInval] for the binding's own refusals.
+// Code returns the library's code, and [ErrInval] for [ErrClosed],
+// [ErrInCallback] and [ErrBusy].
 func (e *OpError) Code() Error {
 	var code Error
 	if errors.As(e.Err, &code) {
