@@ -26,7 +26,7 @@ const (
 	OptTLSALPN            Option = cOptTLSALPN            // string: the protocol to ask for
 	OptTCPNodelay         Option = cOptTCPNodelay         // int 0 or 1 (default 0): no Nagle delay
 	OptBindAddress        Option = cOptBindAddress        // string, or none: the local address to connect from
-	OptTLSUseOSCerts      Option = cOptTLSUseOSCerts      // int 0 or 1: TLS with the system's trust store
+	OptTLSUseOSCerts      Option = cOptTLSUseOSCerts      // int 0 or 1: TLS with the system's trust store; with 2.0.11 reconnects fail
 	OptDisableSocketpair  Option = cOptDisableSocketpair  // int, 2.1: accepted, without effect in 2.1.2
 	OptTransport          Option = cOptTransport          // int, 2.1: TransportTCP or TransportWebsockets
 	OptHTTPPath           Option = cOptHTTPPath           // string, 2.1: the path of the WebSocket request, default "/mqtt"
