@@ -297,7 +297,7 @@ func (c *Client) stop() {
 			c.quit()
 		}
 		if time.Now().After(patience) {
-			cCut(c.c)
+			c.insist()
 			patience = time.Now().Add(stopGrace)
 		}
 	}
@@ -312,6 +312,15 @@ func (c *Client) quit() {
 	if !c.leaving.Swap(true) {
 		cDisconnect(c.c)
 	}
+}
+
+// insist cuts the connection of a loop that does not end, and asks once more:
+// the library forgets a Disconnect that meets a CONNACK (2.0.11) or a reconnect.
+func (c *Client) insist() {
+	if c.run.Load() == nil {
+		cDisconnect(c.c)
+	}
+	cCut(c.c)
 }
 
 // begin adds a call. Inside the client's log callback there is none: the
@@ -993,7 +1002,7 @@ func (c *Client) stopThread() result {
 			case <-done:
 				return
 			case <-time.After(stopGrace):
-				cCut(c.c)
+				c.insist()
 			}
 		}
 	}()
