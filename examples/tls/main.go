@@ -1,0 +1,64 @@
+// Tls connects with TLS, says how it went, and leaves. Whom it trusts is said by
+// -cafile, or else by the system's certificates; -cert and -key are its own
+// certificate, if the broker wants one. The password of an encrypted key comes
+// from the environment, in KEY_PASSWORD.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+)
+
+func main() {
+	log.SetFlags(0)
+	host := flag.String("host", "test.mosquitto.org", "the broker; its certificate must have this name")
+	port := flag.Int("port", 8886, "its port")
+	cafile := flag.String("cafile", "", "PEM `file` of the CA to trust (default: the system's certificates)")
+	cert := flag.String("cert", "", "PEM `file` of the client's certificate")
+	key := flag.String("key", "", "PEM `file` of its key")
+	flag.Parse()
+
+	client, err := mosquitto.New("", true, nil)
+	check(err)
+	defer client.Close()
+	if *cafile == "" {
+		check(client.IntOption(mosquitto.OptTLSUseOSCerts, 1))
+	} else {
+		check(client.TLSSet(*cafile, "", *cert, *key, func(*mosquitto.Client) (string, error) {
+			password, ok := os.LookupEnv("KEY_PASSWORD")
+			if !ok {
+				return "", errors.New("KEY_PASSWORD is not set")
+			}
+			return password, nil
+		}))
+	}
+	// Why a handshake failed is told in the library's log only.
+	client.OnLog(func(_ *mosquitto.Client, _ mosquitto.LogLevel, text string) {
+		log.Print("OnLog: ", text)
+	}, mosquitto.LogErr, mosquitto.LogWarning)
+	var refused error
+	client.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
+		fmt.Printf("OnConnect: %v, over TLS: %t\n", ack.Code, c.SSLGet() != nil)
+		refused = ack.Err()
+		_ = c.Disconnect()
+	})
+	client.OnDisconnect(func(_ *mosquitto.Client, d mosquitto.Disconnection) {
+		fmt.Println("OnDisconnect: code", d.Code)
+	})
+	check(client.Connect(*host, *port, time.Minute)) // the handshake may go on in the loop
+	err = client.LoopForever(-1)
+	check(refused)
+	check(err)
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal("tls: ", err)
+	}
+}

@@ -1,0 +1,144 @@
+// Tour does with a client what there is to do, and prints each call and what
+// the callbacks are told: connect, subscribe, publish, receive, unsubscribe,
+// disconnect.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+)
+
+var broker *exec.Cmd // the private one, if any
+
+func main() {
+	log.SetFlags(0)
+	host := flag.String("host", "", "a broker of yours (default: a private one is started)")
+	port := flag.Int("port", 1883, "its port")
+	timeout := flag.Duration("timeout", 20*time.Second, "how long the tour may take")
+	flag.Parse()
+	if *host == "" {
+		*host, *port = "127.0.0.1", startBroker()
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case s := <-signals:
+			check(fmt.Errorf("ended by a signal: %v", s))
+		case <-time.After(*timeout):
+			check(fmt.Errorf("nothing more came within %v", *timeout))
+		}
+	}()
+	tour(*host, *port)
+	stopBroker()
+}
+
+func tour(host string, port int) {
+	id := fmt.Sprint("tour-", os.Getpid())
+	topic := "my/topic/" + id
+	client, err := mosquitto.New(id, true, nil)
+	check(err)
+	defer client.Close()
+
+	events := make(chan string, 100)
+	tell := func(name string, err error, format string, args ...any) {
+		fmt.Printf(name+": "+format+"\n", args...)
+		check(err)
+		events <- name
+	}
+	client.OnConnect(func(_ *mosquitto.Client, ack mosquitto.Connack) {
+		tell("OnConnect", ack.Err(), "%v", ack.Code)
+	})
+	client.OnDisconnect(func(_ *mosquitto.Client, d mosquitto.Disconnection) {
+		tell("OnDisconnect", d.Err, "code %d", d.Code)
+	})
+	client.OnPublish(func(_ *mosquitto.Client, mid int, code mosquitto.ReasonCode, _ mosquitto.Properties) {
+		tell("OnPublish", code.Err(), "mid %d", mid)
+	})
+	client.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) {
+		tell("OnMessage", nil, "mid %d, %s, QoS %d, retained %t: %s", m.MID, m.Topic, m.QoS, m.Retain, m.Payload)
+	})
+	client.OnSubscribe(func(_ *mosquitto.Client, mid int, granted []mosquitto.ReasonCode, _ mosquitto.Properties) {
+		tell("OnSubscribe", granted[0].Err(), "mid %d, granted QoS %d", mid, granted[0])
+	})
+	client.OnUnsubscribe(func(_ *mosquitto.Client, mid int, _ []mosquitto.ReasonCode, _ mosquitto.Properties) {
+		tell("OnUnsubscribe", nil, "mid %d", mid)
+	})
+	await := func(names ...string) { // in any order
+		for len(names) > 0 {
+			event := <-events
+			names = slices.DeleteFunc(names, func(name string) bool { return name == event })
+		}
+	}
+
+	fmt.Printf("Connect to %s, port %d\n", host, port)
+	check(client.Connect(host, port, time.Minute))
+	check(client.LoopStart())
+	await("OnConnect")
+	fmt.Println("Subscribe to", topic)
+	queued(client.Subscribe(topic, 2))
+	await("OnSubscribe")
+	for qos := range mosquitto.QoS(3) {
+		fmt.Println("Publish with QoS", qos)
+		queued(client.Publish(topic, []byte("hello world"), qos, false))
+		await("OnPublish", "OnMessage")
+	}
+	fmt.Println("Unsubscribe from", topic)
+	queued(client.Unsubscribe(topic))
+	await("OnUnsubscribe")
+	fmt.Println("Disconnect")
+	check(client.Disconnect())
+	await("OnDisconnect")
+	check(client.LoopStop(false))
+}
+
+// startBroker starts mosquitto for this machine only, on a port that is free.
+func startBroker() (port int) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	check(err)
+	port = free.Addr().(*net.TCPAddr).Port
+	free.Close()
+	os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin")
+	broker = exec.Command("mosquitto", "-p", fmt.Sprint(port))
+	if err := broker.Start(); err != nil {
+		check(fmt.Errorf("%w: install mosquitto, or name a broker of yours with -host", err))
+	}
+	for range 500 {
+		if probe, err := net.Dial("tcp", free.Addr().String()); err == nil {
+			probe.Close()
+			return port
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	check(fmt.Errorf("the broker does not listen on port %d", port))
+	return 0
+}
+
+func stopBroker() {
+	if broker != nil && broker.Process != nil {
+		_ = broker.Process.Kill()
+		_ = broker.Wait()
+	}
+}
+
+// check ends the program, and the private broker, for an error.
+func check(err error) {
+	if err != nil {
+		stopBroker()
+		log.Fatal("tour: ", err)
+	}
+}
+
+// queued is check for calls that return a message id: nil says queued, the
+// callback says done.
+func queued(_ int, err error) { check(err) }

@@ -1,0 +1,522 @@
+package test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestExamples builds the programs of examples/ and runs them as their users
+// do.
+func TestExamples(t *testing.T) {
+	bin := buildExamples(t)
+	for _, part := range []struct {
+		name string
+		run  func(*testing.T, examples)
+	}{
+		{"TourOnItsOwnBroker", tourOnItsOwnBroker},
+		{"TourOnAnotherBroker", tourOnAnotherBroker},
+		{"TourFails", tourFails},
+		{"PubToMosquittoSub", pubToMosquittoSub},
+		{"MosquittoPubToSub", mosquittoPubToSub},
+		{"PubToSub", pubToSub},
+		{"PubLines", pubLines},
+		{"PubWaitsForTheAcknowledgement", pubWaits},
+		{"PubFails", pubFails},
+		{"SubFails", subFails},
+		{"Usage", usageOfExamples},
+		{"ConnectFlags", connectFlags},
+		{"Retained", retainedByPub},
+		{"PersistentSession", persistentSub},
+		{"Will", willOfSub},
+		{"TLS", tlsOfPubAndSub},
+		{"PSK", pskOfPubAndSub},
+		{"TLSExample", tlsExample},
+		{"V5Example", v5Example},
+		{"OwnloopExample", ownloopExample},
+	} {
+		t.Run(part.name, func(t *testing.T) { part.run(t, bin) })
+	}
+}
+
+// examples is the directory of the built programs.
+type examples string
+
+func buildExamples(t *testing.T) examples {
+	t.Helper()
+	dir := t.TempDir()
+	entries, err := os.ReadDir("../examples")
+	require.NoError(t, err)
+	for _, entry := range entries {
+		args := []string{"build", "-o", filepath.Join(dir, entry.Name()), "../examples/" + entry.Name()}
+		if underRaceDetector() {
+			args = slices.Insert(args, 1, "-race")
+		}
+		out, err := exec.Command("go", args...).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	return examples(dir)
+}
+
+func underRaceDetector() bool {
+	info, _ := debug.ReadBuildInfo()
+	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
+// exampleRun is a program that was started. It is killed when the test ends.
+type exampleRun struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	lines  chan string // of its standard output
+	stderr bytes.Buffer
+	ended  chan struct{}
+}
+
+// start starts an example.
+func (e examples) start(t *testing.T, name string, args ...string) *exampleRun {
+	t.Helper()
+	return startProgram(t, "", filepath.Join(string(e), name), args...)
+}
+
+// run runs an example to its end.
+func (e examples) run(t *testing.T, name string, args ...string) (lines []string, stderr string, code int) {
+	t.Helper()
+	return e.start(t, name, args...).finish()
+}
+
+func startProgram(t *testing.T, stdin string, program string, args ...string) *exampleRun {
+	t.Helper()
+	return startPiped(t, strings.NewReader(stdin), program, args...)
+}
+
+func startPiped(t *testing.T, stdin io.Reader, program string, args ...string) *exampleRun {
+	t.Helper()
+	p := &exampleRun{t: t, cmd: exec.Command(program, args...), lines: make(chan string, 100000), ended: make(chan struct{})}
+	p.cmd.Stdin, p.cmd.Stderr = stdin, &p.stderr
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stdout, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	go func() {
+		defer close(p.ended)
+		for scan := bufio.NewScanner(stdout); scan.Scan(); {
+			p.lines <- scan.Text()
+		}
+		close(p.lines)
+		_ = p.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+	})
+	return p
+}
+
+// finish waits for the program's end.
+func (p *exampleRun) finish() (lines []string, stderr string, code int) {
+	p.t.Helper()
+	await(p.t, p.ended, "the end of "+p.cmd.Path)
+	for line := range p.lines {
+		lines = append(lines, line)
+	}
+	return lines, p.stderr.String(), p.cmd.ProcessState.ExitCode()
+}
+
+// succeeds asserts that the program ends well, having printed these lines and
+// no complaint.
+func (p *exampleRun) succeeds(want ...string) {
+	p.t.Helper()
+	lines, stderr, code := p.finish()
+	require.Equal(p.t, want, lines)
+	require.Empty(p.t, stderr)
+	require.Zero(p.t, code)
+}
+
+// fails asserts that the program ends with this status and a complaint.
+func (p *exampleRun) fails(status int, complaint string) {
+	p.t.Helper()
+	lines, stderr, code := p.finish()
+	require.Equal(p.t, status, code, "%s", stderr)
+	require.Contains(p.t, stderr, complaint)
+	require.Empty(p.t, lines)
+}
+
+// next is the next line that the program prints.
+func (p *exampleRun) next() string {
+	p.t.Helper()
+	return await(p.t, p.lines, "a line of "+p.cmd.Path)
+}
+
+func (p *exampleRun) signal(s os.Signal) {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Signal(s))
+}
+
+// logged waits until the broker has logged a line that matches.
+func logged(t *testing.T, b *broker.Broker, pattern string) {
+	t.Helper()
+	line := regexp.MustCompile("(?m)" + pattern)
+	eventually(t, "the broker's log line "+pattern, func() bool { return line.MatchString(b.Log()) })
+}
+
+// sub starts the example with this client id, and waits until the broker has
+// granted its subscription.
+func (e examples) sub(t *testing.T, b *broker.Broker, id string, args ...string) *exampleRun {
+	t.Helper()
+	return subscribed(t, b, filepath.Join(string(e), "sub"), id, args...)
+}
+
+// subscribed starts a subscriber, of ours or of mosquitto's: the flags are the same.
+func subscribed(t *testing.T, b *broker.Broker, program, id string, args ...string) *exampleRun {
+	t.Helper()
+	p := startProgram(t, "", program, append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(b.Port), "-i", id}, args...)...)
+	logged(t, b, "Sending SUBACK to "+id+"$")
+	return p
+}
+
+// pub publishes with the example, which must succeed.
+func (e examples) pub(t *testing.T, b *broker.Broker, args ...string) {
+	t.Helper()
+	e.start(t, "pub", append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(b.Port)}, args...)...).succeeds()
+}
+
+var (
+	variable    = regexp.MustCompile(`\d+`)
+	tourGreeter = regexp.MustCompile(`^Connect to 127.0.0.1, port (\d+)$`)
+)
+
+// tourEvents are the events of a tour's lines, without their numbers; of
+// OnMessage and OnPublish, which answer the same publish, in this order.
+func tourEvents(lines []string) (events []string) {
+	for _, line := range lines {
+		if strings.HasPrefix(line, "On") {
+			events = append(events, variable.ReplaceAllString(line, "N"))
+		}
+	}
+	for i := 2; i < 8 && i+2 <= len(events); i += 2 {
+		slices.Sort(events[i : i+2])
+	}
+	return events
+}
+
+func isTour(t *testing.T, lines []string) {
+	t.Helper()
+	heard := []string{"OnMessage: mid N, my/topic/tour-N, QoS N, retained false: hello world", "OnPublish: mid N"}
+	want := slices.Concat([]string{"OnConnect: Connection Accepted", "OnSubscribe: mid N, granted QoS N"},
+		heard, heard, heard, []string{"OnUnsubscribe: mid N", "OnDisconnect: code N"})
+	require.Equal(t, want, tourEvents(lines))
+	all := strings.Join(lines, "\n")
+	for _, qos := range []string{"QoS 0,", "QoS 1,", "QoS 2,"} {
+		require.Equal(t, 1, strings.Count(all, qos), all)
+	}
+	require.True(t, strings.HasSuffix(all, "OnDisconnect: code 0"), all)
+}
+
+func tourOnItsOwnBroker(t *testing.T, bin examples) {
+	lines, stderr, code := bin.run(t, "tour")
+	require.Zero(t, code, stderr)
+	isTour(t, lines)
+	greeting := tourGreeter.FindStringSubmatch(lines[0])
+	require.NotNil(t, greeting, lines[0])
+	_, err := net.Dial("tcp", "127.0.0.1:"+greeting[1])
+	require.Error(t, err, "its broker is still there")
+}
+
+func tourOnAnotherBroker(t *testing.T, bin examples) {
+	b := plain(t)
+	lines, stderr, code := bin.run(t, "tour", "-host", "127.0.0.1", "-port", strconv.Itoa(b.Port))
+	require.Zero(t, code, stderr)
+	isTour(t, lines)
+	require.Contains(t, b.Log(), "Received DISCONNECT from tour-")
+}
+
+func tourFails(t *testing.T, bin examples) {
+	tour := func(port int, more ...string) (lines []string, stderr string) {
+		lines, stderr, code := bin.run(t, "tour", append([]string{"-host", "127.0.0.1", "-port", strconv.Itoa(port)}, more...)...)
+		require.Equal(t, 1, code)
+		return lines, stderr
+	}
+	_, stderr := tour(broker.FreePort(t))
+	require.Contains(t, stderr, "tour: mosquitto: connect: ")
+
+	lines, stderr := tour(broker.Start(t, broker.Config{Users: map[string]string{"somebody": "else"}}).Port)
+	require.Contains(t, lines, "OnConnect: "+mosquitto.ConnackRefusedNotAuthorized.String())
+	require.Contains(t, stderr, mosquitto.ConnackRefusedNotAuthorized.String())
+
+	_, stderr = tour(peer.Listen(t).Port, "-timeout", "300ms")
+	require.Contains(t, stderr, "nothing more came within 300ms")
+
+	p := bin.start(t, "tour", "-host", "127.0.0.1", "-port", strconv.Itoa(peer.Listen(t).Port))
+	require.Contains(t, p.next(), "Connect to")
+	p.signal(syscall.SIGTERM)
+	_, stderr, code := p.finish()
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "ended by a signal: terminated")
+}
+
+func pubToMosquittoSub(t *testing.T, bin examples) {
+	b := plain(t)
+	s := subscribed(t, b, "mosquitto_sub", "watcher", "-t", "from/pub/#", "-q", "2", "-F", "%t %q %r %p", "-C", "4")
+	bin.pub(t, b, "-t", "from/pub/0", "-m", "at most once")
+	bin.pub(t, b, "-t", "from/pub/1", "-m", "at least once", "-q", "1", "-V", "mqttv31")
+	bin.pub(t, b, "-t", "from/pub/2", "-m", "exactly once", "-q", "2", "-V", "5")
+	bin.pub(t, b, "-t", "from/pub/n", "-n", "--q", "2")
+	s.succeeds("from/pub/0 0 0 at most once", "from/pub/1 1 0 at least once", "from/pub/2 2 0 exactly once", "from/pub/n 2 0 ")
+}
+
+func mosquittoPubToSub(t *testing.T, bin examples) {
+	b := plain(t)
+	s := bin.sub(t, b, "one", "-t", "from/a/#", "-t", "from/b", "-q", "2", "-v", "-C", "3")
+	for _, m := range [][2]string{{"from/a/x", "hello world"}, {"from/b", ""}, {"from/c", "not asked for"}, {"from/a", "again"}} {
+		out, err := exec.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", strconv.Itoa(b.Port), "-q", "2", "-t", m[0], "-m", m[1]).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	s.succeeds("from/a/x hello world", "from/b ", "from/a again")
+	logged(t, b, "Received DISCONNECT from one$")
+}
+
+func pubToSub(t *testing.T, bin examples) {
+	b := plain(t)
+	for _, version := range []string{"31", "311", "5", "mqttv31", "mqttv311", "mqttv5"} {
+		s := bin.sub(t, b, "sub-"+version, "-t", "a", "-q", "1", "-C", "1", "-V", version)
+		bin.pub(t, b, "-t", "a", "-m", "by "+version, "-q", "1", "-V", version)
+		s.succeeds("by " + version)
+	}
+}
+
+// pubLines publishes more lines than may wait for an acknowledgement.
+func pubLines(t *testing.T, bin examples) {
+	b := plain(t)
+	for qos, n := range map[string]int{"0": 1000, "1": 1000, "2": 1000} {
+		var lines []string
+		for i := range n {
+			lines = append(lines, fmt.Sprint("line ", i))
+		}
+		s := bin.sub(t, b, "sub"+qos, "-t", "lines"+qos, "-q", qos, "-C", strconv.Itoa(n))
+		startProgram(t, strings.Join(lines, "\n"), filepath.Join(string(bin), "pub"),
+			"-h", "127.0.0.1", "-p", strconv.Itoa(b.Port), "-t", "lines"+qos, "-q", qos, "-l").succeeds()
+		s.succeeds(lines...)
+	}
+}
+
+func pubWaits(t *testing.T, bin examples) {
+	l := peer.Listen(t)
+	p := bin.start(t, "pub", "-h", "127.0.0.1", "-p", strconv.Itoa(l.Port), "-t", "a", "-m", "hello", "-q", "1")
+	conn := l.AcceptConnect()
+	mid := conn.Expect(peer.PUBLISH).Body[3:5]
+	silent(t, conn)
+	conn.Send(peer.Bytes(peer.PUBACK, mid...))
+	conn.Expect(peer.DISCONNECT)
+	conn.Close()
+	p.succeeds()
+
+	p = bin.start(t, "pub", "-h", "127.0.0.1", "-p", strconv.Itoa(l.Port), "-t", "a", "-m", "hello", "-q", "1")
+	conn = l.AcceptConnect()
+	conn.Expect(peer.PUBLISH)
+	conn.Close()
+	p.fails(1, "pub: ")
+}
+
+func pubFails(t *testing.T, bin examples) {
+	acl := filepath.Join(t.TempDir(), "acl")
+	require.NoError(t, os.WriteFile(acl, []byte("topic read #\ntopic write allowed\n"), 0o644))
+	b := broker.Start(t, broker.Config{Extra: "acl_file " + acl})
+	port := strconv.Itoa(b.Port)
+	bin.pub(t, b, "-V", "5", "-q", "1", "-t", "allowed", "-m", "x")
+	bin.start(t, "pub", "-p", port, "-V", "5", "-q", "1", "-t", "refused", "-m", "x").fails(1, mosquitto.RCNotAuthorized.String())
+
+	bin.start(t, "pub", "-p", strconv.Itoa(broker.FreePort(t)), "-t", "a", "-m", "x").fails(1, "connect_bind_v5")
+	bin.start(t, "pub", "-p", port, "-t", "a/#", "-m", "x").fails(1, "not one to publish on")
+	bin.start(t, "pub", "-p", port, "-t", "a", "-m", "x", "-q", "256").fails(1, "qos")
+}
+
+func subFails(t *testing.T, bin examples) {
+	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "password"}})
+	port := strconv.Itoa(b.Port)
+	for _, version := range []string{"31", "311"} {
+		bin.start(t, "sub", "-p", port, "-t", "a", "-V", version, "-u", "user", "-P", "wrong").fails(1, mosquitto.ConnackRefusedNotAuthorized.String())
+		bin.start(t, "pub", "-p", port, "-t", "a", "-m", "x", "-V", version).fails(1, mosquitto.ConnackRefusedNotAuthorized.String())
+	}
+	bin.start(t, "sub", "-p", port, "-t", "a", "-V", "5").fails(1, mosquitto.RCNotAuthorized.String())
+	bin.start(t, "pub", "-p", port, "-t", "a", "-m", "x", "-V", "5").fails(1, mosquitto.RCNotAuthorized.String())
+
+	l := peer.Listen(t)
+	p := bin.start(t, "sub", "-p", strconv.Itoa(l.Port), "-t", "a", "-t", "b")
+	conn := l.AcceptConnect()
+	mid := conn.Expect(peer.SUBSCRIBE).Body[:2]
+	conn.Send(peer.Bytes(peer.SUBACK, append(mid, 0, 128)...))
+	p.fails(1, "sub: b: ")
+}
+
+func usageOfExamples(t *testing.T, bin examples) {
+	for _, args := range [][]string{
+		{"sub"}, {"sub", "-t", "a", "-V", "4"}, {"sub", "-t", "a", "stray"}, {"sub", "-x"},
+		{"pub", "-t", "a"}, {"pub", "-m", "x"}, {"pub", "-t", "a", "-m", "x", "-V", "mqttv4"}, {"pub", "-t", "a", "-m", "x", "stray"},
+	} {
+		_, stderr, code := bin.run(t, args[0], args[1:]...)
+		assert.Equal(t, 2, code, args)
+		assert.Contains(t, stderr, "Usage of", args)
+	}
+}
+
+// connectFlags looks at what the flags make of the CONNECT in the broker's log.
+func connectFlags(t *testing.T, bin examples) {
+	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "password"}})
+	login := []string{"-u", "user", "-P", "password"}
+	bin.pub(t, b, append(login, "-i", "a", "-k", "17", "-t", "x", "-m", "x", "-V", "31")...)
+	logged(t, b, `as a \(p1, c1, k17, u'user'\)`)
+	bin.pub(t, b, append(login, "-i", "b", "-c", "-t", "x", "-m", "x")...)
+	logged(t, b, `as b \(p2, c0, k60, u'user'\)`)
+	bin.pub(t, b, append(login, "-i", "c", "-t", "x", "-m", "x", "-V", "5", "--will-topic", "w", "--will-payload", "bye", "--will-qos", "2", "--will-retain")...)
+	logged(t, b, `as c \(p5, c1, k60, u'user'\)`)
+	logged(t, b, `Will message specified \(3 bytes\) \(r1, q2\)`)
+
+	_, stderr, code := bin.run(t, "pub", append(login, "-p", strconv.Itoa(b.Port), "-d", "-i", "talker", "-t", "x", "-m", "x")...)
+	require.Zero(t, code)
+	require.Contains(t, stderr, "pub: debug: Client talker sending CONNECT")
+}
+
+func retainedByPub(t *testing.T, bin examples) {
+	b := plain(t)
+	bin.pub(t, b, "-t", "kept/a", "-m", "good value", "-r")
+	bin.pub(t, b, "-t", "kept/b", "-m", "other value", "-r", "-q", "1")
+	bin.pub(t, b, "-t", "kept/c", "-m", "passing", "-q", "1")
+	bin.sub(t, b, "first", "-t", "kept/a", "-C", "1").succeeds("good value")
+	bin.pub(t, b, "-t", "kept/a", "-n", "-r", "-q", "1")
+	bin.sub(t, b, "second", "-t", "kept/#", "-v", "-C", "1").succeeds("kept/b other value")
+}
+
+func persistentSub(t *testing.T, bin examples) {
+	for _, version := range []string{"31", "311", "5"} {
+		t.Run(version, func(t *testing.T) {
+			b := plain(t)
+			flags := []string{"-t", "a", "-q", "1", "-c", "-V", version}
+			s := bin.sub(t, b, "keeper", flags...)
+			s.signal(syscall.SIGINT)
+			s.succeeds()
+			logged(t, b, "Received DISCONNECT from keeper$")
+			bin.pub(t, b, "-t", "a", "-q", "1", "-m", "meanwhile")
+			bin.start(t, "sub", append(flags, "-p", strconv.Itoa(b.Port), "-i", "keeper", "-C", "1")...).succeeds("meanwhile")
+		})
+	}
+}
+
+// willOfSub kills one subscriber and interrupts another.
+func willOfSub(t *testing.T, bin examples) {
+	b := plain(t)
+	watcher, e := newClient(t, "", true)
+	connect(t, watcher, e, b.Port)
+	subscribe(t, watcher, e, "will/#", 2)
+	will := func(id string) []string {
+		return []string{"-t", "a", "--will-topic", "will/" + id, "--will-payload", id + " is gone", "--will-qos", "2"}
+	}
+
+	interrupted := bin.sub(t, b, "interrupted", will("interrupted")...)
+	interrupted.signal(syscall.SIGINT)
+	interrupted.succeeds()
+	logged(t, b, "Received DISCONNECT from interrupted$")
+
+	bin.sub(t, b, "killed", will("killed")...).signal(syscall.SIGKILL)
+	m := await(t, e.message, "the will")
+	require.Equal(t, "will/killed", m.Topic, "a subscriber that says goodbye leaves no will")
+	require.Equal(t, "killed is gone", string(m.Payload))
+	require.Equal(t, mosquitto.QoS(2), m.QoS)
+}
+
+func tlsOfPubAndSub(t *testing.T, bin examples) {
+	ca, foreign := broker.NewCA(t, "ca"), broker.NewCA(t, "foreign")
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("server", "localhost", "127.0.0.1"), ClientCA: ca.File})
+	own := ca.Issue("client")
+	out, err := exec.Command("openssl", "rehash", ca.Dir).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	trust := []string{"--cafile", ca.File, "--cert", own.CertFile, "--key", own.KeyFile}
+
+	s := bin.sub(t, b, "secret", append(trust, "-t", "a", "-C", "1")...)
+	bin.pub(t, b, "--capath", ca.Dir, "--cert", own.CertFile, "--key", own.KeyFile, "-t", "a", "-m", "over TLS")
+	s.succeeds("over TLS")
+
+	port := strconv.Itoa(b.Port)
+	publish := []string{"-h", "127.0.0.1", "-p", port, "-t", "a", "-m", "x"}
+	bin.start(t, "pub", append(publish, "--cafile", foreign.File, "--cert", own.CertFile, "--key", own.KeyFile)...).fails(1, "pub: mosquitto: ")
+	bin.start(t, "sub", "-p", port, "-t", "a", "--cafile", foreign.File, "--cert", own.CertFile, "--key", own.KeyFile).fails(1, "sub: mosquitto: ")
+	bin.start(t, "pub", append(publish, "--cafile", ca.File)...).fails(1, "pub: ")
+
+	misnamed := broker.Start(t, broker.Config{TLS: ca.Issue("misnamed", "elsewhere.example")})
+	publish[3] = strconv.Itoa(misnamed.Port)
+	bin.start(t, "pub", append(publish, "--cafile", ca.File)...).fails(1, "pub: mosquitto: ")
+	bin.pub(t, misnamed, "--cafile", ca.File, "--insecure", "-t", "a", "-m", "x")
+}
+
+func pskOfPubAndSub(t *testing.T, bin examples) {
+	b := broker.Start(t, broker.Config{PSK: map[string]string{"someone": "c0ffee"}})
+	s := bin.sub(t, b, "secret", "--psk", "c0ffee", "--psk-identity", "someone", "-t", "a", "-C", "1")
+	bin.pub(t, b, "--psk", "c0ffee", "--psk-identity", "someone", "-t", "a", "-m", "over TLS")
+	s.succeeds("over TLS")
+	bin.start(t, "pub", "-p", strconv.Itoa(b.Port), "--psk", "decade", "--psk-identity", "someone", "-t", "a", "-m", "x").fails(1, "pub: mosquitto: ")
+}
+
+func tlsExample(t *testing.T, bin examples) {
+	ca, foreign := broker.NewCA(t, "ca"), broker.NewCA(t, "foreign")
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("server", "localhost", "127.0.0.1"), ClientCA: ca.File})
+	own := ca.Issue("client")
+	key := ca.Encrypt(own.KeyFile, "sesame")
+	at := []string{"-host", "localhost", "-port", strconv.Itoa(b.Port), "-cert", own.CertFile, "-key", key, "-cafile"}
+	went := []string{"OnConnect: Connection Accepted, over TLS: true", "OnDisconnect: code 0"}
+
+	t.Setenv("KEY_PASSWORD", "sesame")
+	bin.start(t, "tls", append(at, ca.File)...).succeeds(went...)
+	_, stderr, code := bin.run(t, "tls", append(at, foreign.File)...)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "certificate verify failed")
+	t.Setenv("KEY_PASSWORD", "wrong")
+	bin.start(t, "tls", append(at, ca.File)...).fails(1, "tls: mosquitto: connect: ")
+
+	open := broker.Start(t, broker.Config{TLS: ca.Issue("server", "localhost", "127.0.0.1")})
+	t.Setenv("SSL_CERT_FILE", ca.File) // the system's certificates, to OpenSSL
+	bin.start(t, "tls", "-host", "localhost", "-port", strconv.Itoa(open.Port)).succeeds(went...)
+	t.Setenv("SSL_CERT_FILE", foreign.File)
+	_, _, code = bin.run(t, "tls", "-host", "localhost", "-port", strconv.Itoa(open.Port))
+	require.Equal(t, 1, code)
+}
+
+func v5Example(t *testing.T, bin examples) {
+	b := plain(t)
+	bin.start(t, "v5", "-port", strconv.Itoa(b.Port)).succeeds("the answer to question 1, by the example: IS THERE ANYBODY")
+	bin.start(t, "v5", "-port", strconv.Itoa(broker.FreePort(t))).fails(1, "v5: mosquitto: connect: ")
+}
+
+func ownloopExample(t *testing.T, bin examples) {
+	b := plain(t)
+	p := startProgram(t, "one\ntwo\n", filepath.Join(string(bin), "ownloop"), "-port", strconv.Itoa(b.Port))
+	p.succeeds("one", "two")
+	require.Contains(t, b.Log(), "Received DISCONNECT from")
+
+	typed, typing := io.Pipe()
+	p = startPiped(t, typed, filepath.Join(string(bin), "ownloop"), "-port", strconv.Itoa(b.Port))
+	t.Cleanup(func() { typing.Close() })
+	for _, line := range []string{"first", "second", "third"} { // each comes back before the next is typed
+		_, err := io.WriteString(typing, line+"\n")
+		require.NoError(t, err)
+		require.Equal(t, line, p.next())
+	}
+	require.NoError(t, typing.Close())
+	p.succeeds()
+}
