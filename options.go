@@ -73,7 +73,9 @@ func (c *Client) noteOption(option Option, value int) {
 	case OptProtocolVersion:
 		c.v5.Store(value == ProtocolV5)
 	case OptTLSUseOSCerts:
-		c.tls.Store(true)
+		if value != 0 {
+			c.tls.Store(true)
+		}
 	}
 }
 
