@@ -108,6 +108,16 @@ static void relay(struct gomosq_frame *f, int ticket)
 	end_loop(f);
 }
 
+/* The library forgets a disconnect that comes while its loop reconnects: it is
+ * told again. Without a connection that only sets its state. */
+static void leave_for_good(struct gomosq_client *client)
+{
+	int saved = errno;
+
+	if(__atomic_load_n(&client->leaving, __ATOMIC_RELAXED)) mosquitto_disconnect(client->mosq);
+	errno = saved;
+}
+
 /* Keeps what Run decides by, listener or not. */
 static void note_connack(struct gomosq_client *client, int rc, const mosquitto_property *props)
 {
@@ -131,6 +141,7 @@ static void on_connect(struct mosquitto *mosq, void *obj, int rc, int flags, con
 		relay(&f, gomosqGoConnect(f.client->id, rc, flags, flat.items, flat.count));
 		gomosq_flat_release(&flat);
 	}
+	leave_for_good(f.client);
 	leave(&f);
 }
 
@@ -140,7 +151,6 @@ static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosqu
 	struct gomosq_frame f;
 	struct gomosq_flat flat;
 
-	(void)mosq;
 	if(client->watched >= 0){ /* the poller's descriptor must not keep the connection alive */
 		int saved = errno;
 		shutdown(client->watched, SHUT_RDWR);
@@ -152,6 +162,7 @@ static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosqu
 		relay(&f, gomosqGoDisconnect(f.client->id, rc, f.saved_errno, flat.items, flat.count));
 		gomosq_flat_release(&flat);
 	}
+	if(mosquitto_socket(mosq) < 0) leave_for_good(f.client);
 	leave(&f);
 }
 

@@ -69,6 +69,7 @@ package mosquitto
 
 import (
 	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -141,6 +142,7 @@ type Client struct {
 	v5      atomic.Bool // OptProtocolVersion is MQTT 5
 	used    atomic.Bool // a connect was tried
 	leaving atomic.Bool // Disconnect was called since the last connect
+	stale   atomic.Bool // the library may hold input of a connection that is gone (2.1)
 	wanted  atomic.Bool // OnDisconnect is running, and Disconnect had asked for it
 }
 
@@ -242,7 +244,7 @@ func (c *Client) Reinitialise(clientID string, cleanSession bool, userData any) 
 	var r result
 	withPairsClosedOnExec(func() { r = cReinitialise(c.c, clientID, cleanSession) })
 	c.listeners.clear()
-	for _, flag := range []*atomic.Bool{&c.logging, &c.tls, &c.single, &c.v5, &c.used, &c.leaving} {
+	for _, flag := range []*atomic.Bool{&c.logging, &c.tls, &c.single, &c.v5, &c.used, &c.leaving, &c.stale} {
 		flag.Store(false)
 	}
 	c.userData.Store(&userData)
@@ -284,43 +286,64 @@ func (c *Client) Close() error {
 // stop ends whatever loop runs, for Close, and leaves the gate.
 func (c *Client) stop() {
 	defer c.end()
-	for patience := time.Now().Add(stopGrace); ; time.Sleep(time.Millisecond) {
+	defer c.insist()()
+	for ; ; time.Sleep(time.Millisecond) {
 		switch c.owner.Load() {
 		case ownerNone:
 			return
 		case ownerThread:
 			if c.owner.CompareAndSwap(ownerThread, ownerCall) {
-				c.stopThread()
+				c.joinThread()
 				return
 			}
-		case ownerCall:
-			c.quit()
-		}
-		if time.Now().After(patience) {
-			c.insist()
-			patience = time.Now().Add(stopGrace)
 		}
 	}
 }
 
-// quit asks the library to end the connection and its loop, once.
+// nagging is how often a loop that is to end is told so: the library forgets it
+// while it reconnects.
+const nagging = 200 * time.Millisecond
+
+// insist asks the library to end the connection and its loop until stop is
+// called, and cuts a connection that takes too long to say goodbye.
+func (c *Client) insist() (stop func()) {
+	c.quit()
+	done, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		for patience := time.Now().Add(stopGrace); ; {
+			select {
+			case <-done:
+				return
+			case <-time.After(nagging):
+			}
+			c.quit()
+			if time.Now().After(patience) {
+				cCut(c.c)
+				patience = time.Now().Add(stopGrace)
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-gone
+	}
+}
+
+// quit asks the library to end the connection and its loop.
 func (c *Client) quit() {
 	if r := c.run.Load(); r != nil {
 		r.wake() // it looks at the gate
 		return
 	}
-	if !c.leaving.Swap(true) {
-		cDisconnect(c.c)
-	}
+	c.setLeaving(true)
+	cDisconnect(c.c)
 }
 
-// insist cuts the connection of a loop that does not end, and asks once more:
-// the library forgets a Disconnect that meets a CONNACK (2.0.11) or a reconnect.
-func (c *Client) insist() {
-	if c.run.Load() == nil {
-		cDisconnect(c.c)
-	}
-	cCut(c.c)
+// setLeaving notes a Disconnect, or a connect after it, for the loops in Go and in C.
+func (c *Client) setLeaving(leaving bool) {
+	c.leaving.Store(leaving)
+	cLeavingSet(c.c, leaving)
 }
 
 // begin adds a call. Inside the client's log callback there is none: the
@@ -487,10 +510,12 @@ func (c *Client) ConnectSRV(host string, keepalive time.Duration, bind string) e
 // Connect does. It wraps [ErrInval] when there was none. Queued QoS 0 messages,
 // subscribes and unsubscribes are dropped by the library, QoS 1 and 2 messages
 // are sent again. Inside OnDisconnect it is allowed after a loss, not after
-// Disconnect ([ErrInCallback]); LoopForever and LoopStart reconnect by
-// themselves. On 2.1, bytes of a connection that ended in an error may be taken
-// for the first ones of the next, which then fails once: [Client.Reinitialise]
-// forgets them.
+// Disconnect ([ErrInCallback]); Run, LoopForever and LoopStart reconnect by
+// themselves.
+//
+// On 2.1 the library may hold input of the last connection, which it would take
+// for the new one's. This and the other connects get rid of it by connecting
+// once more for each packet of it; the broker sees connections that say nothing.
 func (c *Client) Reconnect() error {
 	return c.connect("reconnect", func() result { return cReconnect(c.c) })
 }
@@ -539,9 +564,40 @@ func (c *Client) connect(op string, call func() result) error {
 	if back == ownerInside && c.wanted.Load() { // 2.0 deadlocks here
 		return &OpError{Op: op, Err: ErrInCallback}
 	}
-	c.leaving.Store(false)
+	c.setLeaving(false)
 	c.used.Store(true)
-	return c.finish(op, c.inOpensslTurn(call))
+	again := cReconnect
+	if strings.HasSuffix(op, "async") {
+		again = cReconnectAsync
+	}
+	return c.finish(op, c.cleanly(call, func() result { return again(c.c) }))
+}
+
+// cleanly connects, and again as long as the library still holds input of the
+// last connection and takes it for the new one's (2.1): each attempt costs it a
+// packet of that.
+func (c *Client) cleanly(connect, again func() result) result {
+	r := c.inOpensslTurn(connect)
+	for r.rc <= cSuccess && r.panicked == 0 && c.stale.Load() {
+		c.stale.Store(cReadMuted(c.c) > cSuccess && cSocket(c.c) < 0)
+		r = c.inOpensslTurn(again)
+	}
+	return r
+}
+
+// leftInput notes that a connection ended while the library may have held more
+// of its input than it had handled.
+func (c *Client) leftInput(r result) {
+	if !has21 {
+		return
+	}
+	switch code := Error(r.rc); code {
+	case cSuccess, ErrConnLost, ErrErrno, ErrNoConn, ErrTLS, ErrEAI, ErrKeepalive: // the socket's
+		if r.panicked == 0 {
+			return
+		}
+	}
+	c.stale.Store(true)
 }
 
 // openssl serialises the connects that may be the process's first with TLS: the
@@ -584,8 +640,16 @@ func (c *Client) Disconnect() error {
 	if r := c.run.Load(); r != nil {
 		return r.disconnect(op, farewell{})
 	}
-	c.leaving.Store(true)
+	c.noteLeaving()
 	return c.finish(op, cDisconnect(c.c))
+}
+
+// noteLeaving is for a DISCONNECT beside a loop, which on 2.1 may drop input.
+func (c *Client) noteLeaving() {
+	c.setLeaving(true)
+	if has21 && c.owner.Load() != ownerNone {
+		c.stale.Store(true)
+	}
 }
 
 // DisconnectV5 is mosquitto_disconnect_v5: with a reason code, which only an
@@ -614,7 +678,7 @@ func (c *Client) DisconnectV5(reason ReasonCode, props Properties) error {
 	}
 	r := cDisconnectV5(c.c, int(reason), encoded)
 	if r.rc == cSuccess || Error(r.rc) == ErrNoConn {
-		c.leaving.Store(true)
+		c.noteLeaving()
 	}
 	return c.finish(op, r)
 }
@@ -901,6 +965,7 @@ func (c *Client) loop(op string, turn func() result) error {
 	}
 	defer c.disown(back)
 	r := turn()
+	c.leftInput(r)
 	if fd := cSocket(c.c); Error(r.rc) == ErrInval && r.panicked == 0 && fd > 1023 {
 		return badArgument(op, ErrInval, "descriptor %d: the library's select ends at 1023", fd)
 	}
@@ -985,31 +1050,18 @@ func (c *Client) LoopStop(force bool) error {
 		}
 		return &OpError{Op: op, Err: ErrBusy}
 	}
-	return c.finish(op, c.stopThread())
+	stop := c.insist()
+	r := c.joinThread()
+	stop()
+	return c.finish(op, r)
 }
 
-// stopThread ends LoopStart's thread, gives the network side back and leaves
-// the gate for it.
-func (c *Client) stopThread() result {
+// joinThread waits for LoopStart's thread, gives the network side back and
+// leaves the gate for it.
+func (c *Client) joinThread() result {
 	defer c.end()
-	c.quit()
-	done := make(chan struct{})
-	cutter := make(chan struct{})
-	go func() {
-		defer close(cutter)
-		for {
-			select {
-			case <-done:
-				return
-			case <-time.After(stopGrace):
-				c.insist()
-			}
-		}
-	}()
 	c.awaitGoodbye()
 	r := cLoopStop(c.c, !c.single.Load())
-	close(done)
-	<-cutter
 	c.owner.Store(ownerNone)
 	return r
 }

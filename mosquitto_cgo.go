@@ -342,6 +342,8 @@ func cSocks5Set(c *cClient, host string, port int, username, password string) re
 
 // Listeners.
 
+func cLeavingSet(c *cClient, leaving bool) { C.gomosq_leaving_set(c, C.bool(leaving)) }
+
 func cInterestSet(c *cClient, event uint32, on bool) {
 	C.gomosq_interest_set(c, C.uint(event), C.bool(on))
 }

@@ -101,7 +101,6 @@ type runner struct {
 	accepted  uint // the client's acceptances, as last seen
 	ever      bool // the broker has accepted in this Run
 	failures  int  // attempts since it did
-	stale     bool // the library may hold input of a connection that is gone (2.1)
 	abandoned bool // a connect was left behind, and gives the network side back
 }
 
@@ -207,7 +206,7 @@ func (r *runner) verdict(lost result) (end bool, err error) {
 	case code > ConnackAccepted && !worthRetrying(code):
 		return true, code.Err()
 	}
-	r.stale = r.stale || has21 && leavesInput(Error(lost.rc))
+	r.c.leftInput(lost)
 	switch Error(lost.rc) {
 	case ErrNoMem, ErrNotSupported, ErrAuth:
 		return true, libError(op, lost)
@@ -219,16 +218,6 @@ func (r *runner) verdict(lost result) (end bool, err error) {
 		return !r.ever, libError(op, lost)
 	}
 	return false, nil
-}
-
-// leavesInput tells the errors that the library meets while it holds input,
-// from those of the socket.
-func leavesInput(code Error) bool {
-	switch code {
-	case ErrConnLost, ErrErrno, ErrNoConn, ErrTLS, ErrEAI, ErrKeepalive:
-		return false
-	}
-	return code > cSuccess
 }
 
 // worthRetrying tells refusals that pass from those that the next attempt would
@@ -268,8 +257,7 @@ func (r *runner) serve() (lost result, again bool) {
 		r.note(p.accepted)
 		switch {
 		case p.panicked != 0:
-			cAbandon(r.c.c)
-			panic(takePanic(int32(p.panicked)))
+			r.raise(p.result)
 		case p.rc != cSuccess && p.watching: // 2.0.11 does not close after a failed TLS handshake
 			cAbandon(r.c.c)
 			return p.result, false
@@ -375,7 +363,7 @@ func (r *runner) goodbye() {
 func (r *runner) leave(patience time.Duration, f *farewell) {
 	deadline := time.Now().Add(patience)
 	if r.deadline.IsZero() {
-		r.c.leaving.Store(true)
+		r.c.setLeaving(true)
 		cDisconnectV5(r.c.c, f.reason, f.props)
 		r.deadline = deadline
 	} else if deadline.Before(r.deadline) {
@@ -450,30 +438,26 @@ func (b backoff) pause(n int) time.Duration {
 	return b.delay * time.Duration(factor)
 }
 
-// reconnect makes an attempt. On 2.1 it first gets rid of input that the library
-// still holds of the last connection, a packet with each attempt.
+// reconnect makes an attempt, without blocking when there is no name to look up.
 func (r *runner) reconnect() result {
-	attempt := r.attempt()
-	for attempt.rc <= cSuccess && r.stale && !r.over() {
-		r.stale = cReadMuted(r.c.c) > cSuccess && cSocket(r.c.c) < 0
-		attempt = r.attempt()
-	}
-	return attempt
-}
-
-// attempt connects, without blocking when there is no name to look up.
-func (r *runner) attempt() result {
 	var attempt result
 	if r.c.server.literal() {
-		attempt = r.c.inOpensslTurn(func() result { return cReconnectAsync(r.c.c) })
+		again := func() result { return cReconnectAsync(r.c.c) }
+		attempt = r.c.cleanly(again, again)
 	} else {
 		attempt = r.blockingAttempt()
 	}
 	if attempt.panicked != 0 {
-		cAbandon(r.c.c)
-		panic(takePanic(int32(attempt.panicked)))
+		r.raise(attempt)
 	}
 	return attempt
+}
+
+// raise panics with what a callback panicked with, and leaves no connection.
+func (r *runner) raise(p result) {
+	r.c.leftInput(p)
+	cAbandon(r.c.c)
+	panic(takePanic(int32(p.panicked)))
 }
 
 // literal tells whether connecting involves no resolver: then one address is all
@@ -511,6 +495,7 @@ func (r *runner) blockingAttempt() result {
 			slots = nil
 			if r.c.gate.enter() != nil {
 				<-connectSlots
+				r.state.Store(awake)
 				return result{rc: cErrNoConn}
 			}
 			go r.c.reconnectFor(done, &taken)
@@ -526,7 +511,8 @@ func (r *runner) blockingAttempt() result {
 // connection, and gives the network side back.
 func (c *Client) reconnectFor(done chan<- result, taken *atomic.Bool) {
 	defer c.end()
-	attempt := c.inOpensslTurn(func() result { return cReconnect(c.c) })
+	again := func() result { return cReconnect(c.c) }
+	attempt := c.cleanly(again, again)
 	<-connectSlots
 	if taken.CompareAndSwap(false, true) {
 		done <- attempt

@@ -30,6 +30,7 @@ struct gomosq_client {
 	uint32_t log_levels; /* levels the log listener wants (atomic) */
 	pthread_t thread;    /* the library's own thread, as a callback saw it */
 	int thread_known;    /* (atomic) */
+	int leaving;         /* Disconnect was called since the last connect (atomic) */
 	int muted;           /* no callback crosses into Go (atomic) */
 	int pause_reading;   /* ends a burst of reads after the packet in hand (atomic) */
 

@@ -523,6 +523,11 @@ static inline struct gomosq_result gomosq_socks5_set(struct gomosq_client *c, co
 
 /* === Listeners === */
 
+static inline void gomosq_leaving_set(struct gomosq_client *c, bool leaving)
+{
+	__atomic_store_n(&c->leaving, leaving, __ATOMIC_RELAXED);
+}
+
 static inline void gomosq_interest_set(struct gomosq_client *c, unsigned event, bool on)
 {
 	if(on) __atomic_or_fetch(&c->interest, (uint32_t)event, __ATOMIC_RELAXED);

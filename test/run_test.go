@@ -562,7 +562,7 @@ func TestRunDisconnectInsideAMessage(t *testing.T) {
 			await(t, e.connect, "the first OnConnect")
 			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 			run(t, c)
-			p.AcceptConnect()
+			acceptAgain(t, p, false)
 			require.NoError(t, await(t, e.connect, "OnConnect").Err())
 		})
 	}
@@ -673,7 +673,7 @@ func TestRunRaisesPanics(t *testing.T) {
 	c.OnMessage(nil)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	run(t, c)
-	p.AcceptConnect()
+	acceptAgain(t, p, false)
 	await(t, e.connect, "OnConnect")
 }
 
