@@ -1,0 +1,199 @@
+package test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/stretchr/testify/require"
+)
+
+// Decision 3: hundreds of goroutines publish on one client, every message
+// arrives exactly once, and every mid is told to OnPublish.
+func TestPublishFromManyGoroutines(t *testing.T) {
+	b := plain(t)
+	for _, way := range []struct {
+		name string
+		run  func(*testing.T, *mosquitto.Client, *events, int)
+	}{
+		{"LoopForever", func(t *testing.T, c *mosquitto.Client, e *events, port int) { connect(t, c, e, port) }},
+		{"LoopStart", startThread},
+	} {
+		for qos := mosquitto.QoS(0); qos <= 2; qos++ {
+			t.Run(fmt.Sprintf("%s QoS %d", way.name, qos), func(t *testing.T) {
+				receiver, re := newClient(t, "", true)
+				connect(t, receiver, re, b.Port)
+				subscribe(t, receiver, re, "many/#", qos)
+				c, e := newClient(t, "", true)
+				way.run(t, c, e, b.Port)
+				publishFromMany(t, c, e, re, qos)
+			})
+		}
+	}
+}
+
+func publishFromMany(t *testing.T, c *mosquitto.Client, e, receiver *events, qos mosquitto.QoS) {
+	t.Helper()
+	const goroutines, each = 250, 8
+	failed := make(chan error, goroutines*each)
+	atOnce(goroutines, func(i int) {
+		for j := range each {
+			text := fmt.Sprintf("%d/%d", i, j)
+			if _, err := c.Publish("many/"+text, []byte(text), qos, false); err != nil {
+				failed <- err
+			}
+		}
+	})
+	none(t, failed, "failure of Publish")
+	seen, mids := make(map[string]bool), make(map[int]bool)
+	for range goroutines * each {
+		m := await(t, receiver.message, "OnMessage")
+		require.Equal(t, "many/"+string(m.Payload), m.Topic)
+		require.False(t, seen[m.Topic], "%s twice", m.Topic)
+		seen[m.Topic] = true
+		mid := await(t, e.publish, "OnPublish").mid
+		require.False(t, mids[mid], "mid %d twice", mid)
+		mids[mid] = true
+	}
+	none(t, receiver.message, "message")
+	none(t, e.publish, "OnPublish")
+}
+
+// startThread connects and runs the library's own loop.
+func startThread(t *testing.T, c *mosquitto.Client, e *events, port int) {
+	t.Helper()
+	require.NoError(t, c.Connect("127.0.0.1", port, keepalive))
+	require.NoError(t, c.LoopStart())
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+}
+
+func TestSubscribeFromManyGoroutines(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	ended := connect(t, c, e, b.Port)
+	const n = 100
+	failed := make(chan error, n)
+	atOnce(n, func(i int) {
+		filter := fmt.Sprintf("a/%d", i)
+		if _, err := c.Subscribe(filter, 1); err != nil {
+			failed <- err
+		}
+		if _, err := c.Unsubscribe(filter); err != nil {
+			failed <- err
+		}
+	})
+	none(t, failed, "failure")
+	for range n {
+		require.Equal(t, []mosquitto.ReasonCode{1}, await(t, e.subscribe, "OnSubscribe").codes)
+		await(t, e.unsubscribe, "OnUnsubscribe")
+	}
+	leave(t, c, e, ended)
+}
+
+// Decision 3: with the default nothing calls back on the publishing goroutine.
+func TestPublishOnlyQueues(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	loopUntil(t, c, e.connect)
+	mid, err := c.Publish("a", nil, 0, false)
+	require.NoError(t, err)
+	none(t, e.publish, "OnPublish before the loop has run")
+	require.True(t, c.WantWrite())
+	require.Equal(t, mid, loopUntil(t, c, e.publish).mid)
+}
+
+// loopUntil turns the loop until a callback has sent.
+func loopUntil[T any](t *testing.T, c *mosquitto.Client, ch <-chan T) (v T) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		select {
+		case v = <-ch:
+			return v
+		default:
+		}
+		require.NoError(t, c.Loop(10*time.Millisecond))
+		require.True(t, time.Now().Before(deadline), "the callback did not come")
+	}
+}
+
+// Decision 3: ThreadedSet(false) is the library's single-threaded behaviour.
+func TestThreadedSetFalse(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.ThreadedSet(false))
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	loopUntil(t, c, e.connect)
+	mid, err := c.Publish("a", nil, 0, false)
+	require.NoError(t, err)
+	require.Len(t, e.publish, 1, "OnPublish runs before Publish returns")
+	require.Equal(t, mid, (<-e.publish).mid)
+
+	require.NoError(t, c.ThreadedSet(true))
+	_, err = c.Publish("a", nil, 0, false)
+	require.NoError(t, err)
+	none(t, e.publish, "OnPublish before the loop has run")
+	loopUntil(t, c, e.publish)
+}
+
+// One loop at a time, and no settings beside it.
+func TestBusy(t *testing.T) {
+	b := plain(t)
+	for name, run := range map[string]func(*testing.T, *mosquitto.Client, *events, int){
+		"LoopForever": func(t *testing.T, c *mosquitto.Client, e *events, port int) { connect(t, c, e, port) },
+		"LoopStart":   startThread,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, e := newClient(t, "", true)
+			run(t, c, e, b.Port)
+			for what, err := range ownersCalls(c, b.Port) {
+				require.ErrorIs(t, err, mosquitto.ErrBusy, what)
+			}
+			require.ErrorIs(t, c.Reinitialise("", true, nil), mosquitto.ErrBusy)
+			if name == "LoopForever" {
+				require.ErrorIs(t, c.LoopStop(false), mosquitto.ErrBusy)
+			}
+			subscribe(t, c, e, "a", 2)
+			none(t, e.disconnect, "OnDisconnect")
+		})
+	}
+}
+
+// ownersCalls are the calls that need the network side of the client.
+func ownersCalls(c *mosquitto.Client, port int) map[string]error {
+	return map[string]error{
+		"Loop": c.Loop(0), "LoopForever": c.LoopForever(0), "LoopRead": c.LoopRead(), "LoopWrite": c.LoopWrite(),
+		"LoopMisc": c.LoopMisc(), "LoopStart": c.LoopStart(),
+		"Connect": c.Connect("127.0.0.1", port, keepalive), "ConnectBind": c.ConnectBind("127.0.0.1", port, keepalive, ""),
+		"ConnectBindV5": c.ConnectBindV5("127.0.0.1", port, keepalive, "", nil),
+		"ConnectAsync":  c.ConnectAsync("127.0.0.1", port, keepalive), "ConnectBindAsync": c.ConnectBindAsync("127.0.0.1", port, keepalive, ""),
+		"ConnectSRV": c.ConnectSRV("localhost", keepalive, ""), "Reconnect": c.Reconnect(), "ReconnectAsync": c.ReconnectAsync(),
+		"IntOption": c.IntOption(mosquitto.OptTCPNodelay, 1), "StringOption": c.StringOption(mosquitto.OptBindAddress, "127.0.0.1"),
+		"VoidOption": c.VoidOption(mosquitto.OptSSLCtx, nil), "OptsSet": c.OptsSet(mosquitto.OptProtocolVersion, 4),
+		"ReconnectDelaySet":      c.ReconnectDelaySet(time.Second, time.Second, false),
+		"MaxInflightMessagesSet": c.MaxInflightMessagesSet(1), "MessageRetrySet": c.MessageRetrySet(0),
+		"UsernamePwSet": c.UsernamePwSet("", ""), "Socks5Set": c.Socks5Set("localhost", 1, "", ""), "ThreadedSet": c.ThreadedSet(true),
+		"WillSet": c.WillSet("a", nil, 0, false), "WillSetV5": c.WillSetV5("a", nil, 0, false, nil), "WillClear": c.WillClear(),
+		"TLSInsecureSet": c.TLSInsecureSet(true), "TLSOptsSet": c.TLSOptsSet(1, "", ""), "TLSPSKSet": c.TLSPSKSet("00", "a", ""),
+		"TLSSet": c.TLSSet("/dev/null", "", "", "", nil),
+	}
+}
+
+// The one sanctioned overlap: LoopStart's thread waits for the first connect.
+func TestConnectBesideLoopStart(t *testing.T) {
+	b := plain(t)
+	for name, connect := range map[string]func(*mosquitto.Client, string, int, time.Duration) error{
+		"Connect": (*mosquitto.Client).Connect, "ConnectAsync": (*mosquitto.Client).ConnectAsync,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, e := newClient(t, "", true)
+			require.NoError(t, c.LoopStart())
+			require.NoError(t, c.UsernamePwSet("a", "b"), "a setting before the first connect")
+			require.NoError(t, connect(c, "127.0.0.1", b.Port, keepalive))
+			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.ErrorIs(t, c.UsernamePwSet("a", "b"), mosquitto.ErrBusy)
+			require.NoError(t, c.LoopStop(false))
+		})
+	}
+}

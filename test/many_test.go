@@ -1,0 +1,136 @@
+package test
+
+import (
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/stretchr/testify/require"
+)
+
+// atOnce runs f in n goroutines that start together, and waits for them.
+func atOnce(n int, f func(i int)) {
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			<-start
+			f(i)
+		}()
+	}
+	close(start)
+	wg.Wait()
+}
+
+// openDescriptors counts the sockets of this process.
+func openDescriptors(t *testing.T) (n int) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	for _, entry := range entries {
+		if what, _ := os.Readlink("/proc/self/fd/" + entry.Name()); strings.HasPrefix(what, "socket:") {
+			n++
+		}
+	}
+	return n
+}
+
+func leavesNothing(t *testing.T, before leak.State) {
+	t.Helper()
+	require.Empty(t, before.Left(patience))
+}
+
+// Decision 1: clients come and go, and leave no handle, goroutine, descriptor
+// or thread.
+func TestManyClientsInARow(t *testing.T) {
+	before := leak.Take()
+	for range 2000 {
+		c, err := mosquitto.New("", true, nil)
+		require.NoError(t, err)
+		listen(c)
+		require.NoError(t, c.Close())
+	}
+	leavesNothing(t, before)
+}
+
+func TestManyClientsAtOnce(t *testing.T) {
+	const goroutines, each = 10, 100
+	before, open := leak.Take(), mosquitto.OpenClients()
+	clients := make(chan *mosquitto.Client, goroutines*each)
+	failed := make(chan error, goroutines*each)
+	atOnce(goroutines, func(int) {
+		for range each {
+			c, err := mosquitto.New("", true, nil)
+			if err != nil {
+				failed <- err
+				continue
+			}
+			clients <- c
+		}
+	})
+	none(t, failed, "failure of New")
+	require.Equal(t, open+goroutines*each, mosquitto.OpenClients())
+	atOnce(goroutines, func(int) {
+		for range each {
+			(<-clients).Close()
+		}
+	})
+	leavesNothing(t, before)
+}
+
+func TestManyConnectedClients(t *testing.T) {
+	b := plain(t)
+	before := leak.Take()
+	const n = 60
+	connected, failed := make(chan struct{}, n), make(chan error, n)
+	clients := make([]*mosquitto.Client, n)
+	atOnce(n, func(i int) {
+		c, err := mosquitto.New("", true, nil)
+		if err != nil {
+			failed <- err
+			return
+		}
+		clients[i] = c
+		c.OnConnect(func(*mosquitto.Client, mosquitto.Connack) { connected <- struct{}{} })
+		if err := c.Connect("127.0.0.1", b.Port, keepalive); err != nil {
+			failed <- err
+		}
+		if err := c.LoopStart(); err != nil {
+			failed <- err
+		}
+	})
+	none(t, failed, "failure")
+	for range n {
+		await(t, connected, "OnConnect")
+	}
+	atOnce(n, func(i int) {
+		if i%2 == 0 {
+			if err := clients[i].LoopStop(false); err != nil {
+				failed <- err
+			}
+		}
+		clients[i].Close()
+	})
+	none(t, failed, "failure")
+	b.Kill()
+	leavesNothing(t, before)
+}
+
+// Clients that are reinitialised over and over hold what one client holds.
+func TestReinitialiseLeavesNothing(t *testing.T) {
+	before := leak.Take()
+	c, err := mosquitto.New("", true, nil)
+	require.NoError(t, err)
+	held := openDescriptors(t)
+	for range 500 {
+		require.NoError(t, c.Reinitialise("again", false, nil))
+	}
+	require.Equal(t, held, openDescriptors(t))
+	require.NoError(t, c.Close())
+	leavesNothing(t, before)
+}
