@@ -1,0 +1,35 @@
+# Targets with one line of help each: make, or make help.
+.PHONY: help run test build vet format unit versions docker clean
+export CGO_ENABLED = 1
+
+help: ## This list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: ## Install what is missing, and do the tour on a private broker
+	@.ci/need compiler pkg-config library mosquitto
+	go run ./examples/tour
+
+test: ## Install what is missing, and check everything
+	@.ci/need compiler pkg-config library mosquitto mosquitto_pub openssl ssl-headers certificates
+	@$(MAKE) --no-print-directory format build vet unit
+
+format: ## Check that gofmt would change nothing
+	@changes=$$(gofmt -l .) && [ -z "$$changes" ] || { echo "gofmt would change:" $$changes; exit 1; }
+
+build: ## Build all packages; a warning of the C compiler is an error
+	CGO_CFLAGS="-O2 -g -Werror" go build ./...
+
+vet: ## go vet
+	go vet ./...
+
+unit: ## All tests, with the race detector, against the real broker
+	go test -race -count=1 -timeout 20m ./...
+
+versions: ## All tests with the libraries and brokers of Debian 13 and forky
+	.ci/versions
+
+docker: ## Build the Dockerfile's images, test in one, tour in the other
+	.ci/docker
+
+clean: ## Remove the roots and images that versions and docker keep
+	.ci/clean
