@@ -1,0 +1,203 @@
+package test
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+func TestConnectAsync(t *testing.T) {
+	b := plain(t)
+	for name, connect := range map[string]func(c *mosquitto.Client) error{
+		"ConnectAsync": func(c *mosquitto.Client) error { return c.ConnectAsync("127.0.0.1", b.Port, keepalive) },
+		"ConnectBindAsync": func(c *mosquitto.Client) error {
+			return c.ConnectBindAsync("127.0.0.1", b.Port, keepalive, "127.0.0.1")
+		},
+	} {
+		t.Run(name+" before the loop", func(t *testing.T) {
+			c, e := newClient(t, "", true)
+			require.NoError(t, connect(c))
+			ended := loop(t, c)
+			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			echo(t, c, e)
+			require.NoError(t, c.Disconnect())
+			require.NoError(t, await(t, ended, "the end of LoopForever"))
+		})
+		t.Run(name+" after LoopStart", func(t *testing.T) {
+			c, e := newClient(t, "", true)
+			require.NoError(t, c.LoopStart())
+			require.NoError(t, connect(c))
+			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			echo(t, c, e)
+			require.NoError(t, c.LoopStop(false))
+		})
+	}
+}
+
+// A refusal comes to the loop, which tries again until the broker is there.
+func TestConnectAsyncRefused(t *testing.T) {
+	b := plain(t)
+	b.Stop()
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.LoopStart())
+	require.NoError(t, c.ConnectAsync("127.0.0.1", b.Port, keepalive))
+	d := await(t, e.disconnect, "OnDisconnect")
+	require.ErrorIs(t, d.Err, mosquitto.ErrErrno)
+	b.Restart()
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	echo(t, c, e)
+	require.NoError(t, c.LoopStop(false))
+}
+
+func TestConnectRefused(t *testing.T) {
+	c, e := newClient(t, "", true)
+	err := c.Connect("127.0.0.1", broker.FreePort(t), keepalive)
+	require.ErrorIs(t, err, mosquitto.ErrErrno)
+	if !has21() { // which overwrites errno
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	}
+	require.Equal(t, -1, c.Socket())
+	require.ErrorIs(t, c.Loop(0), mosquitto.ErrNoConn)
+	none(t, e.connect, "OnConnect")
+	none(t, e.disconnect, "OnDisconnect")
+}
+
+// A blocking connect that failed is repeated by the loop.
+func TestConnectRefusedThenLoop(t *testing.T) {
+	b := plain(t)
+	b.Stop()
+	c, e := newClient(t, "", true)
+	require.ErrorIs(t, c.Connect("127.0.0.1", b.Port, keepalive), mosquitto.ErrErrno)
+	loop(t, c)
+	b.Restart()
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+}
+
+func TestConnectUnknownHost(t *testing.T) {
+	c, _ := newClient(t, "", true)
+	for name, err := range map[string]error{
+		"Connect":      c.Connect("no.such.host.invalid", 1883, keepalive),
+		"ConnectAsync": c.ConnectAsync("no.such.host.invalid", 1883, keepalive),
+	} {
+		require.ErrorIs(t, err, mosquitto.ErrEAI, name)
+		code := new(mosquitto.OpError)
+		require.ErrorAs(t, err, &code)
+		if !has21() { // which overwrites errno
+			require.NotEmpty(t, code.Detail, name)
+		}
+	}
+	require.Equal(t, -1, c.Socket())
+}
+
+func TestConnectSRV(t *testing.T) {
+	c, _ := newClient(t, "", true)
+	require.ErrorIs(t, c.ConnectSRV("example.invalid", keepalive, ""), mosquitto.ErrNotSupported)
+	require.ErrorIs(t, c.ConnectSRV("", keepalive, ""), mosquitto.ErrInval)
+}
+
+func TestConnectRefusals(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	for name, err := range map[string]error{
+		"no host":            c.Connect("", b.Port, keepalive),
+		"NUL in the host":    c.Connect("127.0.0.1\x00", b.Port, keepalive),
+		"port -1":            c.Connect("127.0.0.1", -1, keepalive),
+		"port 65536":         c.Connect("127.0.0.1", 65536, keepalive),
+		"keepalive of 4 s":   c.Connect("127.0.0.1", b.Port, 4*time.Second),
+		"keepalive of -1 s":  c.Connect("127.0.0.1", b.Port, -time.Second),
+		"keepalive of 19 h":  c.Connect("127.0.0.1", b.Port, 65536*time.Second),
+		"NUL in bind":        c.ConnectBind("127.0.0.1", b.Port, keepalive, "127.0.0.1\x00"),
+		"async, no host":     c.ConnectAsync("", b.Port, keepalive),
+		"async, port -1":     c.ConnectBindAsync("127.0.0.1", -1, keepalive, ""),
+		"Reconnect before":   c.Reconnect(),
+		"ReconnectAsync":     c.ReconnectAsync(),
+		"SRV, NUL in host":   c.ConnectSRV("a\x00", keepalive, ""),
+		"V5, keepalive 1 ns": c.ConnectBindV5("127.0.0.1", b.Port, 1, "", nil),
+	} {
+		require.ErrorIs(t, err, mosquitto.ErrInval, name)
+	}
+	require.Equal(t, -1, c.Socket())
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, 0))
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, 5*time.Second))
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, 65535*time.Second))
+	none(t, e.disconnect, "OnDisconnect")
+}
+
+// Properties stay for reconnects, and need MQTT 5.
+func TestConnectBindV5Properties(t *testing.T) {
+	p := peer.Listen(t)
+	var props mosquitto.Properties
+	require.NoError(t, props.AddInt32(mosquitto.PropSessionExpiryInterval, 7))
+	c, _ := newV5(t, "a", true)
+	require.NoError(t, c.IntOption(mosquitto.OptReceiveMaximum, 9))
+	require.NoError(t, c.ConnectBindV5("127.0.0.1", p.Port, keepalive, "", props))
+	loop(t, c)
+	want := []byte{byte(mosquitto.PropReceiveMaximum), 0, 9, byte(mosquitto.PropSessionExpiryInterval), 0, 0, 0, 7}
+	conn := p.Accept()
+	require.ElementsMatch(t, want, connectProperties(conn.Expect(peer.CONNECT)))
+	conn.Close()
+	require.ElementsMatch(t, want, connectProperties(p.Accept().Expect(peer.CONNECT)))
+
+	old, _ := newClient(t, "", true)
+	require.ErrorIs(t, old.ConnectBindV5("127.0.0.1", p.Port, keepalive, "", props), mosquitto.ErrNotSupported)
+}
+
+func TestReconnect(t *testing.T) {
+	b := plain(t)
+	for name, reconnect := range map[string]func(*mosquitto.Client) error{
+		"Reconnect": (*mosquitto.Client).Reconnect, "ReconnectAsync": (*mosquitto.Client).ReconnectAsync,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, e := newClient(t, "", true)
+			ended := connect(t, c, e, b.Port)
+			require.ErrorIs(t, reconnect(c), mosquitto.ErrBusy)
+			require.NoError(t, c.Disconnect())
+			require.NoError(t, await(t, ended, "the end of LoopForever"))
+			await(t, e.disconnect, "OnDisconnect")
+			require.NoError(t, reconnect(c))
+			ended = loop(t, c)
+			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			echo(t, c, e)
+			require.NoError(t, c.Disconnect())
+			require.NoError(t, await(t, ended, "the end of LoopForever"))
+		})
+	}
+}
+
+// A connection that stands is closed by the next connect, without a word to
+// OnDisconnect.
+func TestReconnectWhileConnected(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	first := p.Accept()
+	require.NoError(t, c.Reconnect())
+	_, err := first.Next()
+	for err == nil {
+		_, err = first.Next()
+	}
+	loop(t, c)
+	p.AcceptConnect()
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	none(t, e.disconnect, "OnDisconnect")
+}
+
+func TestConnectAgain(t *testing.T) {
+	first, second := plain(t), plain(t)
+	c, e := newClient(t, "traveller", true)
+	for _, b := range []*broker.Broker{first, first, second, first} {
+		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+		ended := loop(t, c)
+		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.Contains(t, b.Log(), "as traveller")
+		echo(t, c, e)
+		require.NoError(t, c.Disconnect())
+		require.NoError(t, await(t, ended, "the end of LoopForever"))
+		require.NoError(t, await(t, e.disconnect, "OnDisconnect").Err)
+	}
+}

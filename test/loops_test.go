@@ -1,0 +1,255 @@
+package test
+
+import (
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// loopUntil runs Loop with this timeout until the channel has something.
+func loopUntil[T any](t testing.TB, c *mosquitto.Client, timeout time.Duration, ch <-chan T, what string) (v T) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		select {
+		case v = <-ch:
+			return v
+		default:
+		}
+		require.NoError(t, c.Loop(timeout))
+	}
+	require.FailNow(t, "looped in vain for "+what)
+	return v
+}
+
+func TestLoop(t *testing.T) {
+	b := plain(t)
+	for name, timeout := range map[string]time.Duration{
+		"0": 0, "negative": -1, "long negative": -time.Hour, "a nanosecond": 1, "10 ms": 10 * time.Millisecond, "long": time.Hour,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, e := newClient(t, "", true)
+			require.ErrorIs(t, c.Loop(timeout), mosquitto.ErrNoConn)
+			require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+			require.NoError(t, loopUntil(t, c, timeout, e.connect, "OnConnect").Err())
+			_, err := c.Subscribe("a", 1)
+			require.NoError(t, err)
+			loopUntil(t, c, timeout, e.subscribe, "OnSubscribe")
+			_, err = c.Publish("a", []byte("x"), 1, false)
+			require.NoError(t, err)
+			loopUntil(t, c, timeout, e.message, "the message")
+			require.NoError(t, c.Disconnect())
+			for len(e.disconnect) == 0 {
+				_ = c.Loop(timeout)
+			}
+			require.NoError(t, (<-e.disconnect).Err)
+			require.ErrorIs(t, c.Loop(timeout), mosquitto.ErrNoConn)
+		})
+	}
+}
+
+// Loop does not reconnect: it says that the connection is gone.
+func TestLoopConnectionLost(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	require.NoError(t, c.LoopWrite())
+	conn := p.AcceptConnect()
+	loopUntil(t, c, -1, e.connect, "OnConnect")
+	conn.Close()
+	require.ErrorIs(t, loopUntilError(c), mosquitto.ErrConnLost)
+	require.ErrorIs(t, await(t, e.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
+	require.Equal(t, -1, c.Socket())
+	require.ErrorIs(t, c.Loop(0), mosquitto.ErrNoConn)
+	require.NoError(t, c.Reconnect())
+	p.Accept()
+}
+
+func TestLoopForeverBeforeConnect(t *testing.T) {
+	c, e := newClient(t, "", true)
+	require.ErrorIs(t, c.LoopForever(-1), mosquitto.ErrNoConn)
+	require.ErrorIs(t, c.LoopRead(), mosquitto.ErrNoConn)
+	require.ErrorIs(t, c.LoopWrite(), mosquitto.ErrNoConn)
+	require.ErrorIs(t, c.LoopMisc(), mosquitto.ErrNoConn)
+	require.Equal(t, -1, c.Socket())
+	require.False(t, c.WantWrite())
+	none(t, e.connect, "OnConnect")
+}
+
+func TestLoopForeverEndsWithDisconnect(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	ended := connect(t, c, e, b.Port)
+	echo(t, c, e)
+	require.ErrorIs(t, c.Loop(0), mosquitto.ErrBusy)
+	require.ErrorIs(t, c.LoopForever(0), mosquitto.ErrBusy)
+	require.ErrorIs(t, c.LoopStart(), mosquitto.ErrBusy)
+	require.ErrorIs(t, c.Connect("127.0.0.1", b.Port, keepalive), mosquitto.ErrBusy)
+	require.NoError(t, c.Disconnect())
+	require.NoError(t, await(t, ended, "the end of LoopForever"))
+	require.NoError(t, await(t, e.disconnect, "OnDisconnect").Err)
+	require.ErrorIs(t, c.Disconnect(), mosquitto.ErrNoConn)
+}
+
+// A Disconnect during the pause before a reconnect ends the loop when the
+// pause is over.
+func TestLoopForeverEndsWhileOffline(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	ended := connect(t, c, e, b.Port)
+	b.Stop()
+	await(t, e.disconnect, "OnDisconnect")
+	require.ErrorIs(t, c.Disconnect(), mosquitto.ErrNoConn)
+	require.NoError(t, await(t, ended, "the end of LoopForever"))
+	none(t, e.connect, "OnConnect")
+}
+
+// A Disconnect that comes with the CONNACK, from a broker that is gone by then:
+// 2.0.11 forgets it and reconnects; Close ends the loop all the same.
+func TestDisconnectForgotten(t *testing.T) {
+	p := peer.Listen(t)
+	c, err := mosquitto.New("", true, nil)
+	require.NoError(t, err)
+	defer c.Close()
+	gone, disconnected, lost := make(chan struct{}), make(chan error, 1), make(chan struct{}, 1)
+	c.OnConnect(func(c *mosquitto.Client, _ mosquitto.Connack) {
+		<-gone
+		disconnected <- c.Disconnect()
+	})
+	c.OnDisconnect(func(*mosquitto.Client, mosquitto.Disconnection) { lost <- struct{}{} })
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	ended := loop(t, c)
+	p.AcceptConnect().Reset()
+	close(gone)
+	require.NoError(t, await(t, disconnected, "Disconnect"))
+	await(t, lost, "OnDisconnect")
+	if atLeast(2, 0, 12) {
+		require.NoError(t, await(t, ended, "the end of LoopForever"))
+		return
+	}
+	require.NoError(t, c.Close())
+	await(t, ended, "the end of LoopForever")
+}
+
+func TestLoopForeverReconnects(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.ReconnectDelaySet(time.Second, 2*time.Second, false))
+	ended := connect(t, c, e, b.Port)
+	for range 2 {
+		b.Restart()
+		require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
+		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		echo(t, c, e)
+	}
+	b.Kill()
+	require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
+	b.Restart()
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	none(t, ended, "end of LoopForever")
+}
+
+// The pauses are at least those of ReconnectDelaySet: how often the loop tries
+// within a time is bounded.
+func TestReconnectDelay(t *testing.T) {
+	for _, test := range []struct {
+		name         string
+		delay, limit time.Duration
+		exponential  bool
+		pauses       []time.Duration
+	}{
+		{"same", time.Second, time.Second, false, []time.Duration{time.Second, time.Second}},
+		{"linear", time.Second, 30 * time.Second, false, []time.Duration{time.Second, 2 * time.Second}},
+		{"quadratic", time.Second, 2 * time.Second, true, []time.Duration{time.Second, 2 * time.Second}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := peer.Listen(t)
+			c, _ := newClient(t, "", true)
+			require.NoError(t, c.ReconnectDelaySet(test.delay, test.limit, test.exponential))
+			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+			loop(t, c)
+			p.Accept().Conn.Close()
+			for _, pause := range test.pauses {
+				before := time.Now()
+				p.Accept().Conn.Close()
+				require.GreaterOrEqual(t, time.Since(before), pause-100*time.Millisecond)
+			}
+		})
+	}
+}
+
+// select(2) ends at 1023; the other loops do not.
+func TestLoopWithManyDescriptors(t *testing.T) {
+	openMany(t)
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	require.Greater(t, c.Socket(), 1023)
+	for name, err := range map[string]error{"Loop": c.Loop(0), "LoopForever": c.LoopForever(-1)} {
+		require.ErrorIs(t, err, mosquitto.ErrInval, name)
+		require.Regexp(t, `descriptor \d{4}`, err.Error(), name)
+	}
+	none(t, e.connect, "OnConnect")
+}
+
+// openMany takes the descriptors up to 1100 until the test ends.
+func openMany(t testing.TB) {
+	t.Helper()
+	var limit syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	require.Greater(t, limit.Cur, uint64(1300), "this test needs more descriptors: ulimit -n 4096")
+	for {
+		f, err := os.Open(os.DevNull)
+		require.NoError(t, err)
+		t.Cleanup(func() { f.Close() })
+		if f.Fd() >= 1100 {
+			return
+		}
+	}
+}
+
+func TestWantWrite(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	require.True(t, c.WantWrite(), "the CONNECT")
+	require.NoError(t, c.LoopWrite())
+	require.False(t, c.WantWrite())
+	conn := p.AcceptConnect()
+	loopUntil(t, c, -1, e.connect, "OnConnect")
+	require.False(t, c.WantWrite())
+	_, err := c.Publish("a", nil, 0, false)
+	require.NoError(t, err)
+	require.True(t, c.WantWrite(), "the PUBLISH")
+	none(t, e.publish, "OnPublish before the loop has written")
+	require.NoError(t, c.LoopWrite())
+	require.False(t, c.WantWrite())
+	await(t, e.publish, "OnPublish")
+	conn.Expect(peer.PUBLISH)
+}
+
+// Loops inside a callback are refused; what they would do is under way.
+func TestLoopInsideCallback(t *testing.T) {
+	b := broker.Start(t, broker.Config{})
+	c, e := newClient(t, "", true)
+	inside := make(chan error, 10)
+	c.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
+		for _, f := range []func() error{
+			func() error { return c.Loop(0) }, func() error { return c.LoopForever(0) },
+			c.LoopRead, c.LoopWrite, c.LoopMisc, c.LoopStart, func() error { return c.LoopStop(false) },
+		} {
+			inside <- f()
+		}
+		e.connect <- ack
+	})
+	connect(t, c, e, b.Port)
+	for range 7 {
+		require.ErrorIs(t, await(t, inside, "an answer"), mosquitto.ErrInCallback)
+	}
+	echo(t, c, e)
+}

@@ -1,0 +1,168 @@
+package test
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/stretchr/testify/require"
+)
+
+// stopped ends LoopStart's thread, which must be gone then.
+func stopped(t testing.TB, c *mosquitto.Client) {
+	t.Helper()
+	require.NoError(t, c.LoopStop(false))
+	require.Zero(t, leak.LibraryThreads())
+}
+
+func TestLoopStart(t *testing.T) {
+	b := plain(t)
+	for name, start := range map[string]func(*mosquitto.Client) error{
+		"before Connect": func(c *mosquitto.Client) error {
+			if err := c.LoopStart(); err != nil {
+				return err
+			}
+			return c.Connect("127.0.0.1", b.Port, keepalive)
+		},
+		"after Connect": func(c *mosquitto.Client) error {
+			if err := c.Connect("127.0.0.1", b.Port, keepalive); err != nil {
+				return err
+			}
+			return c.LoopStart()
+		},
+		"after ConnectAsync": func(c *mosquitto.Client) error {
+			if err := c.ConnectAsync("127.0.0.1", b.Port, keepalive); err != nil {
+				return err
+			}
+			return c.LoopStart()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, e := newClient(t, "", true)
+			require.NoError(t, start(c))
+			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.Equal(t, 1, leak.LibraryThreads())
+			echo(t, c, e)
+			require.ErrorIs(t, c.LoopStart(), mosquitto.ErrBusy)
+			require.ErrorIs(t, c.Loop(0), mosquitto.ErrBusy)
+			require.ErrorIs(t, c.Connect("127.0.0.1", b.Port, keepalive), mosquitto.ErrBusy)
+			stopped(t, c)
+			require.NoError(t, await(t, e.disconnect, "OnDisconnect").Err)
+		})
+	}
+}
+
+func TestLoopStartReconnects(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.LoopStart())
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	for range 2 {
+		b.Restart()
+		require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
+		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		echo(t, c, e)
+	}
+	stopped(t, c)
+}
+
+func TestLoopStartTLS(t *testing.T) {
+	b, ca := tlsBroker(t, "localhost")
+	c, e := trusting(t, ca)
+	require.NoError(t, c.LoopStart())
+	require.NoError(t, c.Connect("localhost", b.Port, keepalive))
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	echo(t, c, e)
+	b.Restart()
+	await(t, e.disconnect, "OnDisconnect")
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	echo(t, c, e)
+	stopped(t, c)
+}
+
+// Many goroutines publish while the library's thread loops.
+func TestLoopStartPublishers(t *testing.T) {
+	const publishers, each = 20, 50
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.LoopStart())
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	subscribe(t, c, e, "a", 1)
+	errs := make(chan error, publishers*each)
+	var all sync.WaitGroup
+	for range publishers {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for range each {
+				_, err := c.Publish("a", []byte("x"), 1, false)
+				errs <- err
+			}
+		}()
+	}
+	all.Wait()
+	for range publishers * each {
+		require.NoError(t, <-errs)
+		await(t, e.message, "a message")
+		await(t, e.publish, "OnPublish")
+	}
+	stopped(t, c)
+}
+
+// The thread ends with Disconnect; LoopStop then collects it, and the client
+// can start again.
+func TestLoopStartAgain(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	for range 3 {
+		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+		require.NoError(t, c.LoopStart())
+		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		echo(t, c, e)
+		_ = c.Disconnect() // later versions may say ErrNoConn: the thread was faster
+		require.NoError(t, await(t, e.disconnect, "OnDisconnect").Err)
+		stopped(t, c)
+	}
+	ended := connect(t, c, e, b.Port) // and another loop can take over
+	echo(t, c, e)
+	require.NoError(t, c.Disconnect())
+	require.NoError(t, await(t, ended, "the end of LoopForever"))
+}
+
+func TestLoopStopWithoutConnection(t *testing.T) {
+	b := plain(t)
+	t.Run("never connected", func(t *testing.T) {
+		c, e := newClient(t, "", true)
+		require.NoError(t, c.LoopStart())
+		stopped(t, c)
+		none(t, e.connect, "OnConnect")
+	})
+	t.Run("never started", func(t *testing.T) {
+		c, _ := newClient(t, "", true)
+		require.ErrorIs(t, c.LoopStop(false), mosquitto.ErrInval)
+		require.ErrorIs(t, c.LoopStop(true), mosquitto.ErrNotSupported)
+	})
+	t.Run("twice", func(t *testing.T) {
+		c, e := newClient(t, "", true)
+		require.NoError(t, c.LoopStart())
+		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.ErrorIs(t, c.LoopStop(true), mosquitto.ErrNotSupported)
+		echo(t, c, e) // that has not ended it
+		stopped(t, c)
+		require.ErrorIs(t, c.LoopStop(false), mosquitto.ErrInval)
+	})
+	t.Run("broker gone", func(t *testing.T) {
+		b := plain(t)
+		c, e := newClient(t, "", true)
+		require.NoError(t, c.LoopStart())
+		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		b.Stop()
+		await(t, e.disconnect, "OnDisconnect")
+		stopped(t, c)
+	})
+}

@@ -1,0 +1,139 @@
+package test
+
+import (
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/stretchr/testify/require"
+)
+
+// pollFD is struct pollfd.
+type pollFD struct {
+	fd              int32
+	events, revents int16
+}
+
+const pollIn, pollOut = 1, 4
+
+// poll waits for the descriptor, and says what it is ready for: poll(2), since
+// the package syscall has select(2) only.
+func poll(fd int, events int16, timeout time.Duration) (ready int16) {
+	p := pollFD{int32(fd), events, 0}
+	limit := syscall.NsecToTimespec(int64(timeout))
+	_, _, _ = syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+	runtime.KeepAlive(&p)
+	return p.revents
+}
+
+// ownLoop is a loop as programs write it that have other descriptors to watch:
+// until the connection ends.
+func ownLoop(c *mosquitto.Client) error {
+	for {
+		fd := c.Socket()
+		if fd < 0 {
+			return nil
+		}
+		events := int16(pollIn)
+		if c.WantWrite() {
+			events |= pollOut
+		}
+		ready := poll(fd, events, 10*time.Millisecond)
+		if ready&^pollOut != 0 { // also what poll calls an error
+			if err := c.LoopRead(); err != nil {
+				return err
+			}
+		}
+		if ready&pollOut != 0 && c.Socket() >= 0 {
+			if err := c.LoopWrite(); err != nil {
+				return err
+			}
+		}
+		if c.Socket() >= 0 {
+			if err := c.LoopMisc(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// runOwn runs ownLoop; the channel has what it returned.
+func runOwn(t testing.TB, c *mosquitto.Client) <-chan error {
+	ended, gone := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(gone)
+		ended <- ownLoop(c)
+	}()
+	t.Cleanup(func() {
+		c.Close()
+		await(t, gone, "the end of the poll loop")
+	})
+	return ended
+}
+
+func TestOwnLoop(t *testing.T) {
+	for name, many := range map[string]bool{"few descriptors": false, "more than select can watch": true} {
+		t.Run(name, func(t *testing.T) {
+			if many {
+				openMany(t)
+			}
+			t.Run("plain", func(t *testing.T) {
+				c, e := newClient(t, "", true)
+				throughOwnLoop(t, c, e, plain(t).Port)
+			})
+			t.Run("TLS", func(t *testing.T) {
+				b, ca := tlsBroker(t, "localhost")
+				c, e := trusting(t, ca)
+				throughOwnLoop(t, c, e, b.Port)
+			})
+		})
+	}
+}
+
+func throughOwnLoop(t *testing.T, c *mosquitto.Client, e *events, port int) {
+	t.Helper()
+	require.NoError(t, c.Connect("localhost", port, keepalive))
+	ended := runOwn(t, c)
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	subscribe(t, c, e, "a", 2)
+	const count = 200
+	payload := make([]byte, 3000) // more than one TLS record when they come in bursts
+	for i := range count {
+		payload[0] = byte(i)
+		_, err := c.Publish("a", payload, mosquitto.QoS(i%3), false)
+		require.NoError(t, err)
+	}
+	for range count {
+		require.Len(t, await(t, e.message, "a message").Payload, len(payload))
+	}
+	for range count {
+		await(t, e.publish, "OnPublish")
+	}
+	require.NoError(t, c.Disconnect())
+	require.NoError(t, await(t, ended, "the end of the poll loop"))
+	require.NoError(t, await(t, e.disconnect, "OnDisconnect").Err)
+	require.Equal(t, -1, c.Socket())
+
+	require.NoError(t, c.Reconnect())
+	ended = runOwn(t, c)
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	echo(t, c, e) // the library takes a Disconnect beside the CONNACK for a loss
+	require.NoError(t, c.Disconnect())
+	require.NoError(t, await(t, ended, "the end of the poll loop"))
+}
+
+// The connection ends with an error from the loop that noticed.
+func TestOwnLoopConnectionLost(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	ended := runOwn(t, c)
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	b.Kill()
+	require.ErrorIs(t, await(t, ended, "the end of the poll loop"), mosquitto.ErrConnLost)
+	require.ErrorIs(t, await(t, e.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
+	none(t, e.disconnect, "second OnDisconnect")
+}
