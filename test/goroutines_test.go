@@ -96,16 +96,16 @@ func TestPublishOnlyQueues(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
-	loopUntil(t, c, e.connect)
+	turnUntil(t, c, e.connect)
 	mid, err := c.Publish("a", nil, 0, false)
 	require.NoError(t, err)
 	none(t, e.publish, "OnPublish before the loop has run")
 	require.True(t, c.WantWrite())
-	require.Equal(t, mid, loopUntil(t, c, e.publish).mid)
+	require.Equal(t, mid, turnUntil(t, c, e.publish).mid)
 }
 
-// loopUntil turns the loop until a callback has sent.
-func loopUntil[T any](t *testing.T, c *mosquitto.Client, ch <-chan T) (v T) {
+// turnUntil turns the loop until a callback has sent.
+func turnUntil[T any](t *testing.T, c *mosquitto.Client, ch <-chan T) (v T) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {
 		select {
@@ -124,7 +124,7 @@ func TestThreadedSetFalse(t *testing.T) {
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.ThreadedSet(false))
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
-	loopUntil(t, c, e.connect)
+	turnUntil(t, c, e.connect)
 	mid, err := c.Publish("a", nil, 0, false)
 	require.NoError(t, err)
 	require.Len(t, e.publish, 1, "OnPublish runs before Publish returns")
@@ -134,7 +134,7 @@ func TestThreadedSetFalse(t *testing.T) {
 	_, err = c.Publish("a", nil, 0, false)
 	require.NoError(t, err)
 	none(t, e.publish, "OnPublish before the loop has run")
-	loopUntil(t, c, e.publish)
+	turnUntil(t, c, e.publish)
 }
 
 // One loop at a time, and no settings beside it.

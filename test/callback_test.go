@@ -1,0 +1,254 @@
+package test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/stretchr/testify/require"
+)
+
+// everyCallback runs a client through its life against a broker with f inside
+// each callback; what f returns by callback is returned.
+func everyCallback(t *testing.T, b *broker.Broker, f func(*mosquitto.Client, string) map[string]error) map[string]map[string]error {
+	t.Helper()
+	c, err := mosquitto.New("", true, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	results := make(chan inside, 100)
+	installEvery(c, func(c *mosquitto.Client, kind string) { results <- inside{kind, f(c, kind)} })
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	ended := loop(t, c)
+	all := make(map[string]map[string]error)
+	for range len(callbackKinds()) {
+		r := await(t, results, "a callback")
+		all[r.kind] = r.errs
+		step(t, c, r.kind)
+	}
+	require.NoError(t, await(t, ended, "the end of the loop"))
+	for _, kind := range callbackKinds() {
+		require.Contains(t, all, kind)
+	}
+	return all
+}
+
+type inside struct {
+	kind string
+	errs map[string]error
+}
+
+func callbackKinds() []string {
+	kinds := []string{"OnConnect", "OnSubscribe", "OnMessage", "OnPublish", "OnUnsubscribe", "OnDisconnect"}
+	if has21() {
+		kinds = append(kinds, "OnPreConnect")
+	}
+	return kinds
+}
+
+// installEvery listens to every event; f runs once per kind.
+func installEvery(c *mosquitto.Client, f func(*mosquitto.Client, string)) {
+	c.OnConnect(func(c *mosquitto.Client, _ mosquitto.Connack) { f(c, "OnConnect") })
+	c.OnDisconnect(func(c *mosquitto.Client, _ mosquitto.Disconnection) { f(c, "OnDisconnect") })
+	c.OnPublish(func(c *mosquitto.Client, _ int, _ mosquitto.ReasonCode, _ mosquitto.Properties) { f(c, "OnPublish") })
+	c.OnMessage(func(c *mosquitto.Client, _ mosquitto.Message) { f(c, "OnMessage") })
+	c.OnSubscribe(func(c *mosquitto.Client, _ int, _ []mosquitto.ReasonCode, _ mosquitto.Properties) {
+		f(c, "OnSubscribe")
+	})
+	c.OnUnsubscribe(func(c *mosquitto.Client, _ int, _ []mosquitto.ReasonCode, _ mosquitto.Properties) {
+		f(c, "OnUnsubscribe")
+	})
+	_ = c.OnPreConnect(func(c *mosquitto.Client) { f(c, "OnPreConnect") })
+}
+
+// step makes the next callback come.
+func step(t *testing.T, c *mosquitto.Client, kind string) {
+	t.Helper()
+	var err error
+	switch kind {
+	case "OnConnect":
+		_, err = c.Subscribe("step", 1)
+	case "OnSubscribe":
+		_, err = c.Publish("step", nil, 1, false)
+	case "OnPublish":
+		_, err = c.Unsubscribe("step")
+	case "OnUnsubscribe":
+		err = c.Disconnect()
+	}
+	require.NoError(t, err)
+}
+
+// Decision 2: before 2.0.21 the library's own setters deadlock here.
+func TestSettersInsideEveryCallback(t *testing.T) {
+	all := everyCallback(t, plain(t), func(c *mosquitto.Client, kind string) map[string]error {
+		if kind != "OnConnect" {
+			c.OnConnect(func(*mosquitto.Client, mosquitto.Connack) {})
+		}
+		c.OnLog(func(*mosquitto.Client, mosquitto.LogLevel, string) {})
+		c.OnLog(nil)
+		return settings(c)
+	})
+	for kind, errs := range all {
+		for what, err := range errs {
+			require.NoError(t, err, "%s inside %s", what, kind)
+		}
+	}
+}
+
+// settings are setters that change nothing for the connection that stands.
+func settings(c *mosquitto.Client) map[string]error {
+	return map[string]error{
+		"IntOption": c.IntOption(mosquitto.OptTCPNodelay, 1), "UsernamePwSet": c.UsernamePwSet("a", "b"),
+		"WillSet": c.WillSet("a", nil, 0, false), "WillClear": c.WillClear(), "TLSInsecureSet": c.TLSInsecureSet(true),
+		"ReconnectDelaySet": c.ReconnectDelaySet(time.Second, time.Second, false),
+	}
+}
+
+// What is set inside a callback is heard of at once.
+func TestListenerSetInsideCallback(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	got := make(chan string, 10)
+	c.OnMessage(func(c *mosquitto.Client, _ mosquitto.Message) {
+		got <- "first"
+		c.OnMessage(func(c *mosquitto.Client, _ mosquitto.Message) {
+			got <- "second"
+			c.OnMessage(nil)
+		})
+	})
+	ended := connect(t, c, e, b.Port)
+	subscribe(t, c, e, "a", 1)
+	for range 4 {
+		_, err := c.Publish("a", nil, 1, false)
+		require.NoError(t, err)
+		await(t, e.publish, "OnPublish")
+	}
+	subscribe(t, c, e, "b", 1) // what the broker sent before has come
+	require.Equal(t, "first", <-got)
+	require.Equal(t, "second", <-got)
+	none(t, got, "message")
+	leave(t, c, e, ended)
+}
+
+// Decision 5: no loop, no Reinitialise and no LoopStop inside callbacks, and
+// connecting only after a loss.
+func TestLoopsInsideEveryCallback(t *testing.T) {
+	b := plain(t)
+	all := everyCallback(t, b, func(c *mosquitto.Client, _ string) map[string]error {
+		return map[string]error{
+			"Loop": c.Loop(0), "LoopForever": c.LoopForever(0), "LoopRead": c.LoopRead(), "LoopWrite": c.LoopWrite(),
+			"LoopMisc": c.LoopMisc(), "LoopStart": c.LoopStart(), "LoopStop": c.LoopStop(false),
+			"Reinitialise": c.Reinitialise("", true, nil), "Connect": c.Connect("127.0.0.1", b.Port, keepalive),
+			"ConnectAsync": c.ConnectAsync("127.0.0.1", b.Port, keepalive), "Reconnect": c.Reconnect(), "ReconnectAsync": c.ReconnectAsync(),
+		}
+	})
+	for kind, errs := range all {
+		for what, err := range errs {
+			require.ErrorIs(t, err, mosquitto.ErrInCallback, "%s inside %s", what, kind)
+		}
+	}
+}
+
+// Publishing, subscribing and unsubscribing inside callbacks only queue.
+func TestProducersInsideCallbacks(t *testing.T) {
+	b := plain(t)
+	for qos := mosquitto.QoS(0); qos <= 2; qos++ {
+		c, e := newClient(t, "", true)
+		failed := make(chan error, 100)
+		try := func(_ int, err error) {
+			if err != nil {
+				failed <- err
+			}
+		}
+		c.OnConnect(func(c *mosquitto.Client, _ mosquitto.Connack) { try(c.Subscribe("chain/#", qos)) })
+		c.OnSubscribe(func(c *mosquitto.Client, _ int, _ []mosquitto.ReasonCode, _ mosquitto.Properties) {
+			try(c.Publish("chain/0", nil, qos, false))
+		})
+		c.OnMessage(func(c *mosquitto.Client, m mosquitto.Message) {
+			e.message <- m
+			if m.Topic != "chain/0000000000" {
+				try(c.Publish(m.Topic+"0", nil, qos, false))
+			} else {
+				try(c.Unsubscribe("chain/#"))
+			}
+		})
+		published := 0
+		c.OnPublish(func(c *mosquitto.Client, mid int, _ mosquitto.ReasonCode, _ mosquitto.Properties) {
+			if published++; published <= 5 {
+				try(c.Publish("other", nil, qos, false)) // on_publish in on_publish deadlocks in the library's default mode
+			}
+		})
+		c.OnUnsubscribe(func(c *mosquitto.Client, _ int, _ []mosquitto.ReasonCode, _ mosquitto.Properties) {
+			if err := c.Disconnect(); err != nil {
+				failed <- err
+			}
+		})
+		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+		require.NoError(t, await(t, loop(t, c), "the end of the loop"))
+		none(t, failed, "failure")
+		require.Len(t, e.message, 10)
+	}
+}
+
+// Decision 5: after a loss OnDisconnect may reconnect, as C programs do.
+func TestReconnectInsideOnDisconnect(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "same", true)
+	reconnected := make(chan error, 10)
+	c.OnDisconnect(func(c *mosquitto.Client, d mosquitto.Disconnection) { reconnected <- c.Reconnect() })
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	turnUntil(t, c, e.connect)
+	rival, re := newClient(t, "same", true)
+	require.NoError(t, rival.Connect("127.0.0.1", b.Port, keepalive))
+	turnUntil(t, rival, re.connect) // and the broker drops the other one
+	require.NoError(t, turnOn(t, c, reconnected))
+	require.NoError(t, turnUntil(t, c, e.connect).Err())
+
+	require.NoError(t, c.Disconnect())
+	err := turnOn(t, c, reconnected)
+	require.ErrorIs(t, err, mosquitto.ErrInCallback, "2.0 deadlocks after one's own Disconnect")
+	require.Equal(t, -1, c.Socket())
+	require.NoError(t, c.Reconnect(), "outside")
+	require.NoError(t, turnUntil(t, c, e.connect).Err())
+}
+
+// turnOn is turnUntil for a loop that may fail meanwhile.
+func turnOn[T any](t *testing.T, c *mosquitto.Client, ch <-chan T) (v T) {
+	t.Helper()
+	eventually(t, "the callback", func() bool {
+		_ = c.Loop(time.Millisecond)
+		return len(ch) > 0
+	})
+	return <-ch
+}
+
+// The order of callbacks and that they come one at a time.
+func TestOneCallbackAtATime(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	busy, overlapped := make(chan struct{}, 1), make(chan struct{}, 10000)
+	done := make(chan struct{}, 10000)
+	alone := func() {
+		select {
+		case busy <- struct{}{}:
+			<-busy
+		default:
+			overlapped <- struct{}{}
+		}
+		done <- struct{}{}
+	}
+	ended := connect(t, c, e, b.Port)
+	subscribe(t, c, e, "a", 1)
+	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) { alone() })
+	c.OnPublish(func(*mosquitto.Client, int, mosquitto.ReasonCode, mosquitto.Properties) { alone() })
+	atOnce(20, func(int) {
+		for range 20 {
+			_, _ = c.Publish("a", nil, 1, false)
+		}
+	})
+	for range 2 * 400 {
+		await(t, done, "OnMessage and OnPublish")
+	}
+	none(t, overlapped, "callback beside another")
+	leave(t, c, e, ended)
+}
