@@ -1,0 +1,94 @@
+package test
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/stretchr/testify/require"
+)
+
+// OnPreConnect sets what the connection that is being made will use.
+func TestPreConnectRotatesPassword(t *testing.T) {
+	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "first"}})
+	var password atomic.Value
+	password.Store("first")
+	c, e := newClient(t, "", true)
+	asked := make(chan error, 100)
+	err := c.OnPreConnect(func(c *mosquitto.Client) {
+		asked <- c.UsernamePwSet("user", password.Load().(string))
+	})
+	if !has21() {
+		require.ErrorIs(t, err, mosquitto.ErrNotSupported)
+		return
+	}
+	require.NoError(t, err)
+	require.NoError(t, c.UsernamePwSet("user", "outdated"))
+	connect(t, c, e, b.Port)
+	require.NoError(t, await(t, asked, "OnPreConnect"))
+	none(t, asked, "second OnPreConnect")
+	echo(t, c, e)
+
+	b.Stop()
+	require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
+	password.Store("second")
+	b.SetUsers(map[string]string{"user": "second"})
+	b.Restart()
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, await(t, asked, "OnPreConnect of the reconnect"))
+	echo(t, c, e)
+}
+
+// It runs for every attempt, in every way to connect, and can be taken back.
+func TestPreConnectAttempts(t *testing.T) {
+	if !has21() {
+		c, _ := newClient(t, "", true)
+		require.ErrorIs(t, c.OnPreConnect(nil), mosquitto.ErrNotSupported)
+		return
+	}
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	asked := make(chan *mosquitto.Client, 100)
+	require.NoError(t, c.OnPreConnect(func(c *mosquitto.Client) { asked <- c }))
+	for name, connect := range map[string]func() error{
+		"Connect":        func() error { return c.Connect("127.0.0.1", b.Port, keepalive) },
+		"ConnectAsync":   func() error { return c.ConnectAsync("127.0.0.1", b.Port, keepalive) },
+		"Reconnect":      c.Reconnect,
+		"ReconnectAsync": c.ReconnectAsync,
+	} {
+		if name == "Reconnect" || name == "ReconnectAsync" {
+			require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+			await(t, asked, "OnPreConnect")
+		}
+		require.NoError(t, connect(), name)
+		require.Same(t, c, await(t, asked, "OnPreConnect of "+name))
+		none(t, asked, "second OnPreConnect of "+name)
+	}
+	require.Error(t, c.Connect("127.0.0.1", broker.FreePort(t), keepalive))
+	require.Same(t, c, await(t, asked, "OnPreConnect of a refused attempt"))
+
+	require.NoError(t, c.OnPreConnect(nil))
+	connect(t, c, e, b.Port)
+	none(t, asked, "OnPreConnect that was taken back")
+}
+
+// What must not happen inside is refused.
+func TestPreConnectRefusals(t *testing.T) {
+	if !has21() {
+		return // no OnPreConnect: asserted above
+	}
+	b := plain(t)
+	c, _ := newClient(t, "", true)
+	inside := make(chan error, 10)
+	require.NoError(t, c.OnPreConnect(func(c *mosquitto.Client) {
+		inside <- c.Connect("127.0.0.1", b.Port, keepalive)
+		inside <- c.Reconnect()
+		inside <- c.Loop(0)
+		inside <- c.Reinitialise("", true, nil)
+	}))
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	for range 4 {
+		require.ErrorIs(t, await(t, inside, "an answer"), mosquitto.ErrInCallback)
+	}
+}
