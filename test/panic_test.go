@@ -1,0 +1,286 @@
+package test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/stretchr/testify/require"
+)
+
+// panicOf runs f and returns the panic that it raised.
+func panicOf(t *testing.T, f func()) *mosquitto.PanicError {
+	t.Helper()
+	var raised any
+	func() {
+		defer func() { raised = recover() }()
+		f()
+	}()
+	require.IsType(t, &mosquitto.PanicError{}, raised)
+	return raised.(*mosquitto.PanicError)
+}
+
+// requirePanic checks that a panic kept its value and the place it came from.
+func requirePanic(t *testing.T, e *mosquitto.PanicError, want error) {
+	t.Helper()
+	require.ErrorIs(t, e, want)
+	require.Equal(t, want, errors.Unwrap(e))
+	require.Equal(t, want, e.Value)
+	require.Contains(t, string(e.Stack), "explode")
+	require.Contains(t, e.Error(), want.Error())
+	require.Contains(t, e.Error(), "explode")
+}
+
+// explode is looked for in the stacks.
+//
+//go:noinline
+func explode(err error) { panic(err) }
+
+// until is a panic that another goroutine waits for.
+func until(t *testing.T, f func() error) *mosquitto.PanicError {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	return panicOf(t, func() {
+		for time.Now().Before(deadline) {
+			if f() != nil {
+				return
+			}
+		}
+	})
+}
+
+// The ways to run a loop, each until the panic.
+var loops = map[string]func(*testing.T, *mosquitto.Client) *mosquitto.PanicError{
+	"Loop": func(t *testing.T, c *mosquitto.Client) *mosquitto.PanicError {
+		return until(t, func() error { return c.Loop(10 * time.Millisecond) })
+	},
+	"LoopForever": func(t *testing.T, c *mosquitto.Client) *mosquitto.PanicError {
+		return panicOf(t, func() { _ = c.LoopForever(-1) })
+	},
+	"LoopRead": func(t *testing.T, c *mosquitto.Client) *mosquitto.PanicError {
+		return until(t, func() error { return errors.Join(c.LoopWrite(), c.LoopRead(), c.LoopMisc()) })
+	},
+}
+
+// Decision 7: in each callback, with each loop; and the client goes on.
+func TestPanicInEveryCallback(t *testing.T) {
+	b := plain(t)
+	for name, run := range loops {
+		for _, kind := range callbackKinds() {
+			t.Run(name+" "+kind, func(t *testing.T) {
+				if kind == "OnPreConnect" {
+					return // inside Connect: see below
+				}
+				c, err := mosquitto.New("", true, nil)
+				require.NoError(t, err)
+				t.Cleanup(func() { c.Close() })
+				installEvery(c, func(c *mosquitto.Client, now string) {
+					if now == kind {
+						explode(io.ErrNoProgress)
+					}
+					drive(c, now, kind)
+				})
+				require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+				requirePanic(t, run(t, c), io.ErrNoProgress)
+				worksAgain(t, c, b)
+			})
+		}
+	}
+}
+
+// drive makes the wanted callback come from inside the one that runs.
+func drive(c *mosquitto.Client, now, wanted string) {
+	switch {
+	case now == "OnConnect" && wanted == "OnDisconnect":
+		_ = c.Disconnect()
+	case now == "OnConnect":
+		_, _ = c.Subscribe("step", 1)
+	case now == "OnSubscribe" && wanted == "OnUnsubscribe":
+		_, _ = c.Unsubscribe("step")
+	case now == "OnSubscribe":
+		_, _ = c.Publish("step", nil, 1, false)
+	}
+}
+
+// worksAgain connects a client that has seen a panic once more. 2.1 may take
+// bytes of the old connection for the first of the new one: it fails once.
+func worksAgain(t *testing.T, c *mosquitto.Client, b *broker.Broker) {
+	t.Helper()
+	e := listen(c)
+	_ = c.OnPreConnect(nil)
+	for range 2 {
+		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+		eventually(t, "an answer", func() bool {
+			err := c.Loop(10 * time.Millisecond)
+			return err != nil || len(e.connect) > 0
+		})
+		if len(e.connect) > 0 {
+			break
+		}
+		require.True(t, has21(), "only 2.1 fails once")
+	}
+	require.NoError(t, (<-e.connect).Err())
+	_, err := c.Publish("again", []byte("x"), 1, false)
+	require.NoError(t, err)
+	turnUntil(t, c, e.publish)
+}
+
+// OnLog, the password callback and OnPreConnect run inside calls.
+func TestPanicInsideCalls(t *testing.T) {
+	b := plain(t)
+	c, _ := newClient(t, "", true)
+	c.OnLog(func(*mosquitto.Client, mosquitto.LogLevel, string) { explode(io.EOF) })
+	requirePanic(t, panicOf(t, func() { _ = c.Connect("127.0.0.1", b.Port, keepalive) }), io.EOF)
+	c.OnLog(nil)
+	worksAgain(t, c, b)
+
+	c.OnLog(func(*mosquitto.Client, mosquitto.LogLevel, string) { explode(io.EOF) })
+	requirePanic(t, panicOf(t, func() { _, _ = c.Publish("a", nil, 1, false) }), io.EOF)
+	requirePanic(t, panicOf(t, func() { _, _ = c.Subscribe("a", 1) }), io.EOF)
+	requirePanic(t, loops["Loop"](t, c), io.EOF)
+	c.OnLog(nil)
+	worksAgain(t, c, b)
+
+	if has21() {
+		require.NoError(t, c.OnPreConnect(func(*mosquitto.Client) { explode(io.EOF) }))
+		requirePanic(t, panicOf(t, func() { _ = c.Connect("127.0.0.1", b.Port, keepalive) }), io.EOF)
+		worksAgain(t, c, b)
+	}
+}
+
+func TestPanicInPasswordCallback(t *testing.T) {
+	ca := broker.NewCA(t, "authority")
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("server", "localhost"), ClientCA: ca.File})
+	own := ca.Issue("client")
+	c, e := newClient(t, "", true)
+	key := ca.Encrypt(own.KeyFile, "secret")
+	require.NoError(t, c.TLSSet(ca.File, "", own.CertFile, key, func(*mosquitto.Client) (string, error) {
+		explode(io.EOF)
+		return "", nil
+	}))
+	requirePanic(t, panicOf(t, func() { _ = c.Connect("localhost", b.Port, keepalive) }), io.EOF)
+	require.NoError(t, c.TLSSet(ca.File, "", own.CertFile, key, func(*mosquitto.Client) (string, error) { return "secret", nil }))
+	require.NoError(t, c.Connect("localhost", b.Port, keepalive))
+	require.NoError(t, turnUntil(t, c, e.connect).Err())
+}
+
+// Values that are no errors, and panics of the runtime.
+func TestPanicValues(t *testing.T) {
+	b := plain(t)
+	for _, value := range []any{"text", 42, struct{ x int }{1}} {
+		c, _ := newClient(t, "", true)
+		c.OnConnect(func(*mosquitto.Client, mosquitto.Connack) { panic(value) })
+		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+		e := panicOf(t, func() { _ = c.LoopForever(-1) })
+		require.Equal(t, value, e.Value)
+		require.NoError(t, errors.Unwrap(e))
+	}
+	c, _ := newClient(t, "", true)
+	c.OnConnect(func(*mosquitto.Client, mosquitto.Connack) {
+		var none []int
+		_ = none[len(c.UserData().(string))]
+	})
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	var wanted interface{ RuntimeError() }
+	require.ErrorAs(t, panicOf(t, func() { _ = c.LoopForever(-1) }), &wanted)
+}
+
+// A QoS 1 message whose handler panicked is the broker's still.
+func TestPanicKeepsTheMessage(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "keeps", false)
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	turnUntil(t, c, e.connect)
+	_, err := c.Subscribe("kept", 1)
+	require.NoError(t, err)
+	turnUntil(t, c, e.subscribe)
+	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) { explode(io.EOF) })
+	_, err = c.Publish("kept", []byte("once"), 1, false)
+	require.NoError(t, err)
+	requirePanic(t, panicOf(t, func() { _ = c.LoopForever(-1) }), io.EOF)
+
+	again, ae := newClient(t, "keeps", false)
+	require.NoError(t, again.Connect("127.0.0.1", b.Port, keepalive))
+	require.True(t, turnUntil(t, again, ae.connect).SessionPresent)
+	require.Equal(t, "once", string(turnUntil(t, again, ae.message).Payload))
+}
+
+// A panic inside a call that a callback makes goes through both.
+func TestPanicNested(t *testing.T) {
+	b := plain(t)
+	inner, _ := newClient(t, "", true)
+	inner.OnConnect(func(*mosquitto.Client, mosquitto.Connack) { explode(io.EOF) })
+	require.NoError(t, inner.Connect("127.0.0.1", b.Port, keepalive))
+	outer, _ := newClient(t, "", true)
+	outer.OnConnect(func(*mosquitto.Client, mosquitto.Connack) { _ = inner.LoopForever(-1) })
+	require.NoError(t, outer.Connect("127.0.0.1", b.Port, keepalive))
+	requirePanic(t, panicOf(t, func() { _ = outer.LoopForever(-1) }), io.EOF)
+	worksAgain(t, inner, b)
+	worksAgain(t, outer, b)
+}
+
+// A callback may recover from what its own call raised.
+func TestPanicRecoveredInCallback(t *testing.T) {
+	b := plain(t)
+	inner, _ := newClient(t, "", true)
+	inner.OnConnect(func(*mosquitto.Client, mosquitto.Connack) { explode(io.EOF) })
+	require.NoError(t, inner.Connect("127.0.0.1", b.Port, keepalive))
+	outer, e := newClient(t, "", true)
+	recovered := make(chan any, 1)
+	outer.OnConnect(func(c *mosquitto.Client, _ mosquitto.Connack) {
+		defer func() { recovered <- recover() }()
+		_ = inner.LoopForever(-1)
+	})
+	require.NoError(t, outer.Connect("127.0.0.1", b.Port, keepalive))
+	loop(t, outer)
+	require.IsType(t, &mosquitto.PanicError{}, await(t, recovered, "the panic"))
+	subscribe(t, outer, e, "a", 1)
+}
+
+// crash runs this test again in a child that is to die, and returns what it
+// said. In the child it returns false.
+func crash(t *testing.T) (output string, parent bool) {
+	t.Helper()
+	const variable = "MOSQUITTO_TEST_CRASH"
+	if os.Getenv(variable) == t.Name() {
+		return "", false
+	}
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self, "-test.count=1", "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), variable+"="+t.Name())
+	cmd.WaitDelay = patience
+	text, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, 2, exit.ExitCode(), "a panic's exit code: %s", text)
+	return string(text), true
+}
+
+// Decision 7: on the library's own thread a panic ends the program, and says why.
+func TestPanicOnThread(t *testing.T) {
+	output, parent := crash(t)
+	if parent {
+		require.Contains(t, output, "panic: ")
+		require.Contains(t, output, "the reason of it all")
+		require.Contains(t, output, "test.explode")
+		require.Less(t, strings.Index(output, "the reason of it all"), strings.Index(output, "test.explode"))
+		return
+	}
+	b := plain(t)
+	c, err := mosquitto.New("", true, nil)
+	require.NoError(t, err)
+	c.OnConnect(func(*mosquitto.Client, mosquitto.Connack) {
+		defer func() { b.Kill() }()
+		explode(errors.New("the reason of it all"))
+	})
+	require.NoError(t, c.LoopStart())
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	select {} // the program ends
+}
