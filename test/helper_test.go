@@ -2,6 +2,7 @@ package test
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,7 +121,17 @@ func connect(t testing.TB, c *mosquitto.Client, e *events, port int) (ended <-ch
 	require.NoError(t, c.Connect("127.0.0.1", port, keepalive))
 	ended = loop(t, c)
 	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	settle(t, c, e)
 	return ended
+}
+
+// settle makes sure that the loop has left OnConnect: on 2.1 a Disconnect at
+// that moment is reported as a lost connection.
+func settle(t testing.TB, c *mosquitto.Client, e *events) {
+	t.Helper()
+	mid, err := c.Unsubscribe("settle")
+	require.NoError(t, err)
+	require.Equal(t, mid, await(t, e.unsubscribe, "OnUnsubscribe").mid)
 }
 
 // subscribe subscribes and waits until the broker has granted this QoS.
@@ -185,8 +196,15 @@ func meet(t testing.TB, c *mosquitto.Client, e *events, p *peer.Peer) (conn *pee
 	t.Helper()
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	ended = loop(t, c)
-	conn = p.AcceptConnect()
+	conn = p.Accept()
+	accept, settle := []byte{0, 0}, []byte{0, 1}
+	if readConnect(t, conn).level == mosquitto.ProtocolV5 {
+		accept, settle = append(accept, 0), append(settle, 0, 0)
+	}
+	conn.Send(peer.Bytes(peer.CONNACK, accept...))
 	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	conn.Send(peer.Bytes(peer.UNSUBACK, settle...)) // as settle does
+	await(t, e.unsubscribe, "OnUnsubscribe")
 	return conn, ended
 }
 
@@ -207,4 +225,10 @@ func silent(t testing.TB, conn *peer.Conn) {
 	n, err := conn.Read(make([]byte, 100))
 	require.Zero(t, n, "bytes from the client")
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+}
+
+// startExtra starts a broker with further lines of mosquitto.conf.
+func startExtra(t testing.TB, lines ...string) *broker.Broker {
+	t.Helper()
+	return broker.Start(t, broker.Config{Extra: strings.Join(lines, "\n")})
 }

@@ -1,9 +1,13 @@
 package test
 
 import (
+	"flag"
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto/test/leak"
 )
 
-func TestMain(m *testing.M) { leak.Main(m) }
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "16") // parallel tests wait most of the time; -parallel overrides
+	leak.Main(m)
+}

@@ -52,6 +52,7 @@ func seedCleanSession(t *testing.T) {
 		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 		ended = loop(t, c)
 		require.Equal(t, !clean, await(t, e.connect, "OnConnect").SessionPresent)
+		settle(t, c, e)
 		leave(t, c, e, ended)
 	}
 }

@@ -103,7 +103,7 @@ func TestVersionsConnectBytes(t *testing.T) {
 
 func TestVersionsDefaultIs311(t *testing.T) {
 	p := peer.Listen(t)
-	c, _ := newClient(t, "id", false)
+	c, e := newClient(t, "id", false)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	ended := loop(t, c)
 	conn := p.Accept()
@@ -111,6 +111,7 @@ func TestVersionsDefaultIs311(t *testing.T) {
 	require.Equal(t, byte(mosquitto.ProtocolV311), got.level)
 	require.Zero(t, got.flags, "clean session, will, username or password")
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	await(t, e.connect, "OnConnect")
 	part(t, c, conn, ended)
 }
 

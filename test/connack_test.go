@@ -1,0 +1,222 @@
+package test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// What a disconnection is reported as after a refusal: a library code.
+func refusal(t testing.TB, d mosquitto.Disconnection, want mosquitto.Error) {
+	t.Helper()
+	require.Equal(t, int(want), d.Code)
+	require.ErrorIs(t, d.Err, want)
+}
+
+// LoopForever retries what an MQTT 3 broker refuses, for ever, until Disconnect.
+func TestConnackRefusedV3(t *testing.T) {
+	for code := 1; code <= 5; code++ {
+		for _, version := range []int{mosquitto.ProtocolV31, mosquitto.ProtocolV311} {
+			t.Run(fmt.Sprintf("code %d of version %d", code, version), func(t *testing.T) {
+				t.Parallel()
+				p := peer.Listen(t)
+				c, e := newVersion(t, "id", true, version)
+				require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+				ended := loop(t, c)
+				refuse := func() {
+					conn := p.Accept()
+					conn.Expect(peer.CONNECT)
+					conn.Send(peer.Bytes(peer.CONNACK, 0, byte(code)))
+					conn.ExpectClosed()
+				}
+				refuse()
+				ack := await(t, e.connect, "OnConnect")
+				require.Equal(t, mosquitto.Connack{Code: mosquitto.ConnackCode(code)}, ack)
+				require.ErrorIs(t, ack.Err(), mosquitto.ConnackError{Code: mosquitto.ConnackCode(code)})
+				require.Contains(t, ack.Err().Error(), ack.Code.String())
+				refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrConnRefused)
+
+				c.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
+					e.connect <- ack
+					c.Disconnect()
+				})
+				refuse()
+				require.Equal(t, mosquitto.ConnackCode(code), await(t, e.connect, "OnConnect of the retry").Code)
+				require.NoError(t, await(t, ended, "the end of the loop"))
+				require.Zero(t, await(t, e.disconnect, "OnDisconnect").Code, "asked for")
+			})
+		}
+	}
+}
+
+// Codes that MQTT 3 does not know are a protocol error, which is fatal.
+func TestConnackUnknownV3(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "id", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	ended := loop(t, c)
+	conn := p.Accept()
+	conn.Expect(peer.CONNECT)
+	conn.Send(peer.Bytes(peer.CONNACK, 0, 6))
+	ack := await(t, e.connect, "OnConnect")
+	require.Equal(t, mosquitto.ConnackCode(6), ack.Code)
+	require.Error(t, ack.Err())
+	refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
+	require.ErrorIs(t, await(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
+}
+
+// LoopForever gives up on what an MQTT 5 broker refuses.
+func TestConnackRefusedV5(t *testing.T) {
+	for code, text := range map[byte]string{
+		0x80: "Unspecified error",
+		0x81: "Malformed Packet",
+		0x84: "Unsupported Protocol Version",
+		0x85: "Client Identifier not valid",
+		0x86: "Bad User Name or Password",
+		0x87: "Not authorized",
+		0x88: "Server unavailable",
+		0x89: "Server busy",
+		0x8A: "Banned",
+		0x8C: "Bad authentication method",
+		0x95: "Packet too large",
+		0x97: "Quota exceeded",
+		0x9C: "Use another server",
+		0x9D: "Server moved",
+		0x9F: "Connection rate exceeded",
+	} {
+		t.Run(fmt.Sprintf("%#x", code), func(t *testing.T) {
+			p := peer.Listen(t)
+			c, e := newV5(t, "id", true)
+			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+			ended := loop(t, c)
+			conn := p.Accept()
+			conn.Expect(peer.CONNECT)
+			props := mosquitto.Properties{
+				{ID: mosquitto.PropReasonString, Text: "come back later"},
+				{ID: mosquitto.PropServerReference, Text: "other:1883"},
+			}
+			conn.Send(peer.Bytes(peer.CONNACK, append([]byte{0, code}, wire(props)...)...))
+			ack := await(t, e.connect, "OnConnect")
+			want := mosquitto.ConnackCode(code)
+			require.Equal(t, mosquitto.Connack{Code: want, Properties: props}, ack)
+			require.Equal(t, mosquitto.ConnackError{Code: want}, ack.Err())
+			require.Equal(t, text, ack.Code.String())
+			require.Equal(t, text, mosquitto.ReasonCode(code).String())
+			refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
+			require.ErrorIs(t, await(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
+		})
+	}
+}
+
+// A broker of MQTT 3 answers an MQTT 5 client in its own way, without
+// properties. Later libraries take that for a malformed packet and try again.
+func TestConnackVersionRefused(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	ended := loop(t, c)
+	conn := p.Accept()
+	conn.Expect(peer.CONNECT)
+	conn.Send(peer.Bytes(peer.CONNACK, 0, 1))
+	if atLeast(2, 0, 21) {
+		refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrMalformedPacket)
+		none(t, e.connect, "OnConnect")
+		return
+	}
+	require.Equal(t, mosquitto.ConnackCode(mosquitto.RCUnsupportedProtocolVersion), await(t, e.connect, "OnConnect").Code)
+	refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
+	require.ErrorIs(t, await(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
+}
+
+// The real broker refuses credentials.
+func TestConnackBadCredentials(t *testing.T) {
+	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "secret"}})
+	want := map[int]mosquitto.ConnackCode{
+		mosquitto.ProtocolV31:  mosquitto.ConnackRefusedNotAuthorized,
+		mosquitto.ProtocolV311: mosquitto.ConnackRefusedNotAuthorized,
+		mosquitto.ProtocolV5:   mosquitto.ConnackCode(mosquitto.RCNotAuthorized),
+	}
+	for _, v := range protocols {
+		for _, user := range []struct{ name, password string }{{"", ""}, {"user", "wrong"}, {"other", "secret"}} {
+			t.Run(v.name+" "+user.name, func(t *testing.T) {
+				c, e := newVersion(t, "id", true, v.version)
+				require.NoError(t, c.UsernamePwSet(user.name, user.password))
+				c.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
+					e.connect <- ack
+					c.Disconnect()
+				})
+				require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+				ended := loop(t, c)
+				require.Equal(t, want[v.version], await(t, e.connect, "OnConnect").Code)
+				await(t, ended, "the end of the loop")
+			})
+		}
+		t.Run(v.name+" right", func(t *testing.T) {
+			c, e := newVersion(t, "id", true, v.version)
+			require.NoError(t, c.UsernamePwSet("user", "secret"))
+			leave(t, c, e, connect(t, c, e, b.Port))
+		})
+	}
+}
+
+// Disconnect inside OnConnect: 2.1 forgets that it was asked for, and reports a
+// lost connection, but does not reconnect.
+func TestConnackDisconnectInside(t *testing.T) {
+	b := plain(t)
+	for _, v := range protocols {
+		t.Run(v.name, func(t *testing.T) {
+			c, e := newVersion(t, "id", true, v.version)
+			c.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
+				e.connect <- ack
+				c.Disconnect()
+			})
+			require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+			ended := loop(t, c)
+			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			d := await(t, e.disconnect, "OnDisconnect")
+			if has21() {
+				refusal(t, d, mosquitto.ErrConnLost)
+			} else {
+				require.Equal(t, mosquitto.Disconnection{}, d)
+			}
+			require.NoError(t, await(t, ended, "the end of the loop"))
+			none(t, e.connect, "second connection")
+		})
+	}
+}
+
+// A connection that ends before any CONNACK is told to OnDisconnect only.
+func TestConnackNeverCame(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "id", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	conn := p.Accept()
+	loop(t, c)
+	conn.Expect(peer.CONNECT)
+	conn.Close()
+	refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrConnLost)
+	none(t, e.connect, "OnConnect")
+}
+
+// A session that the client asked to forget: 2.1 takes it for an error.
+func TestConnackSessionPresentAfterCleanStart(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "id", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	ended := loop(t, c)
+	conn := p.Accept()
+	conn.Expect(peer.CONNECT)
+	conn.Send(peer.Bytes(peer.CONNACK, 1, 0))
+	if has21() {
+		refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
+		require.ErrorIs(t, await(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
+		none(t, e.connect, "OnConnect")
+		return
+	}
+	require.Equal(t, mosquitto.Connack{SessionPresent: true}, await(t, e.connect, "OnConnect"))
+	part(t, c, conn, ended)
+}

@@ -1,0 +1,451 @@
+package test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// record makes the client write each callback as a line.
+func record(c *mosquitto.Client) <-chan string {
+	lines := make(chan string, 10000)
+	line := func(format string, args ...any) { lines <- fmt.Sprintf(format, args...) }
+	c.OnConnect(func(_ *mosquitto.Client, a mosquitto.Connack) { line("OnConnect %d", a.Code) })
+	c.OnDisconnect(func(_ *mosquitto.Client, d mosquitto.Disconnection) { line("OnDisconnect %d", d.Code) })
+	c.OnPublish(func(_ *mosquitto.Client, mid int, _ mosquitto.ReasonCode, _ mosquitto.Properties) {
+		line("OnPublish %d", mid)
+	})
+	c.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) { line("OnMessage %s %s", m.Topic, m.Payload) })
+	c.OnSubscribe(func(_ *mosquitto.Client, mid int, granted []mosquitto.ReasonCode, _ mosquitto.Properties) {
+		line("OnSubscribe %d %d", mid, granted)
+	})
+	c.OnUnsubscribe(func(_ *mosquitto.Client, mid int, _ []mosquitto.ReasonCode, _ mosquitto.Properties) {
+		line("OnUnsubscribe %d", mid)
+	})
+	return lines
+}
+
+// lines asserts what comes next.
+func lines(t testing.TB, recorded <-chan string, want ...string) {
+	t.Helper()
+	for _, line := range want {
+		require.Equal(t, line, await(t, recorded, line))
+	}
+}
+
+// One client that receives what it sends: the broker decides which of the two
+// callbacks is first, by the QoS.
+func TestQoSOrderOnOneClient(t *testing.T) {
+	b := plain(t)
+	for _, v := range protocols {
+		for _, qos := range []mosquitto.QoS{0, 1, 2} {
+			t.Run(fmt.Sprintf("%s QoS %d", v.name, qos), func(t *testing.T) {
+				c, _ := newVersion(t, "id", true, v.version)
+				recorded := record(c)
+				require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+				ended := loop(t, c)
+				lines(t, recorded, "OnConnect 0")
+				mid, err := c.Subscribe("a/b", qos)
+				require.NoError(t, err)
+				lines(t, recorded, fmt.Sprintf("OnSubscribe %d [%d]", mid, qos))
+				mid, err = c.Publish("a/b", []byte("hello"), qos, false)
+				require.NoError(t, err)
+				published := fmt.Sprintf("OnPublish %d", mid)
+				if qos == 1 {
+					lines(t, recorded, "OnMessage a/b hello", published)
+				} else {
+					lines(t, recorded, published, "OnMessage a/b hello")
+				}
+				mid, err = c.Unsubscribe("a/b")
+				require.NoError(t, err)
+				lines(t, recorded, fmt.Sprintf("OnUnsubscribe %d", mid))
+				require.NoError(t, c.Disconnect())
+				lines(t, recorded, "OnDisconnect 0")
+				require.NoError(t, await(t, ended, "the end of the loop"))
+				none(t, recorded, "callback after the last")
+			})
+		}
+	}
+}
+
+// Two clients: each sees its own callbacks in order, once per message.
+func TestQoSOrderOnTwoClients(t *testing.T) {
+	const messages = 100
+	b := plain(t)
+	for _, v := range protocols {
+		for _, qos := range []mosquitto.QoS{0, 1, 2} {
+			t.Run(fmt.Sprintf("%s QoS %d", v.name, qos), func(t *testing.T) {
+				sender, se := newVersion(t, "sender", true, v.version)
+				receiver, re := newVersion(t, "receiver", true, v.version)
+				// The broker of 2.0.11 exceeds a receiver's maximum at QoS 2.
+				require.NoError(t, receiver.IntOption(mosquitto.OptReceiveMaximum, 0))
+				received := connect(t, receiver, re, b.Port)
+				subscribe(t, receiver, re, "a/b", qos)
+				sent := connect(t, sender, se, b.Port)
+				var mids []int
+				for i := range messages {
+					mid, err := sender.Publish("a/b", fmt.Append(nil, i), qos, false)
+					require.NoError(t, err)
+					mids = append(mids, mid)
+				}
+				for i, mid := range mids {
+					require.Equal(t, mid, await(t, se.publish, "OnPublish").mid)
+					m := await(t, re.message, "OnMessage")
+					require.Equal(t, fmt.Sprint(i), string(m.Payload))
+					require.Equal(t, qos, m.QoS)
+					require.Equal(t, qos == 0, m.MID == 0)
+				}
+				leave(t, sender, se, sent)
+				leave(t, receiver, re, received)
+				none(t, se.publish, "OnPublish")
+				none(t, re.message, "OnMessage")
+				none(t, se.message, "OnMessage at the sender")
+				none(t, re.publish, "OnPublish at the receiver")
+			})
+		}
+	}
+}
+
+// The lower QoS of publisher and subscription counts.
+func TestQoSIsTheLowerOfBoth(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "id", true)
+	ended := connect(t, c, e, b.Port)
+	for _, asked := range []mosquitto.QoS{0, 1, 2} {
+		subscribe(t, c, e, "a/b", asked)
+		for _, sent := range []mosquitto.QoS{0, 1, 2} {
+			_, err := c.Publish("a/b", nil, sent, false)
+			require.NoError(t, err)
+			require.Equal(t, min(asked, sent), await(t, e.message, "the message").QoS)
+		}
+	}
+	leave(t, c, e, ended)
+}
+
+// ackBody is the body of an acknowledgement without properties.
+func ackBody(mid uint16) []byte { return binary.BigEndian.AppendUint16(nil, mid) }
+
+func TestQoSOutgoingHandshake(t *testing.T) {
+	for _, v := range protocols {
+		t.Run(v.name, func(t *testing.T) {
+			p := peer.Listen(t)
+			c, e := newVersion(t, "id", true, v.version)
+			conn, ended := meet(t, c, e, p)
+
+			mid1, err := c.Publish("a", nil, 1, false)
+			require.NoError(t, err)
+			require.Equal(t, byte(peer.PUBLISH|2), conn.Expect(peer.PUBLISH).First)
+			none(t, e.publish, "OnPublish before PUBACK")
+			conn.Send(peer.Ack(peer.PUBACK, uint16(mid1)))
+			require.Equal(t, published{mid: mid1}, await(t, e.publish, "OnPublish after PUBACK"))
+
+			mid2, err := c.Publish("a", nil, 2, false)
+			require.NoError(t, err)
+			require.Equal(t, byte(peer.PUBLISH|4), conn.Expect(peer.PUBLISH).First)
+			conn.Send(peer.Ack(peer.PUBREC, uint16(mid2)))
+			rel := conn.Expect(peer.PUBREL)
+			require.Equal(t, peer.Packet{First: peer.PUBREL | 2, Body: ackBody(uint16(mid2))}, rel)
+			none(t, e.publish, "OnPublish before PUBCOMP")
+			conn.Send(peer.Ack(peer.PUBCOMP, uint16(mid2)))
+			require.Equal(t, published{mid: mid2}, await(t, e.publish, "OnPublish after PUBCOMP"))
+
+			part(t, c, conn, ended)
+			none(t, e.publish, "more OnPublish than messages")
+		})
+	}
+}
+
+func TestQoSIncomingHandshake(t *testing.T) {
+	for _, v := range protocols {
+		t.Run(v.name, func(t *testing.T) {
+			p := peer.Listen(t)
+			c, e := newVersion(t, "id", true, v.version)
+			conn, ended := meet(t, c, e, p)
+			send := func(flags byte, mid uint16, payload string) {
+				if v.version == mosquitto.ProtocolV5 {
+					conn.Send(peer.PublishV5(flags, "a", mid, nil, payload))
+				} else {
+					conn.Send(peer.Publish(flags, "a", mid, payload))
+				}
+			}
+			send(0, 0, "zero")
+			require.Equal(t, "zero", string(await(t, e.message, "QoS 0").Payload))
+
+			send(2, 7, "one")
+			require.Equal(t, peer.Packet{First: peer.PUBACK, Body: ackBody(7)}, conn.Expect(peer.PUBACK))
+			require.Equal(t, "one", string(await(t, e.message, "QoS 1").Payload))
+
+			send(4, 8, "two")
+			require.Equal(t, peer.Packet{First: peer.PUBREC, Body: ackBody(8)}, conn.Expect(peer.PUBREC))
+			none(t, e.message, "QoS 2 before PUBREL")
+			conn.Send(peer.Ack(peer.PUBREL, 8))
+			require.Equal(t, peer.Packet{First: peer.PUBCOMP, Body: ackBody(8)}, conn.Expect(peer.PUBCOMP))
+			require.Equal(t, "two", string(await(t, e.message, "QoS 2").Payload))
+
+			part(t, c, conn, ended)
+			none(t, e.message, "second delivery")
+		})
+	}
+}
+
+// The acknowledgement leaves after the handler has returned: a crash inside it
+// does not lose the message.
+func TestQoSAcknowledgedAfterTheHandler(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	inside, finish := make(chan struct{}), make(chan struct{})
+	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) {
+		inside <- struct{}{}
+		<-finish
+	})
+	conn.Send(peer.Publish(2, "a", 7, ""))
+	await(t, inside, "the handler")
+	silent(t, conn)
+	close(finish)
+	require.Equal(t, uint16(7), conn.Expect(peer.PUBACK).MID())
+	part(t, c, conn, ended)
+}
+
+// No more than the set number of messages waits for acknowledgement.
+func TestQoSInflightWindow(t *testing.T) {
+	const window, messages = 3, 10
+	for _, v := range protocols {
+		for _, qos := range []mosquitto.QoS{1, 2} {
+			t.Run(fmt.Sprintf("%s QoS %d", v.name, qos), func(t *testing.T) {
+				p := peer.Listen(t)
+				c, e := newVersion(t, "id", true, v.version)
+				require.NoError(t, c.MaxInflightMessagesSet(window))
+				conn, ended := meet(t, c, e, p)
+				for range messages {
+					_, err := c.Publish("a", nil, qos, false)
+					require.NoError(t, err)
+				}
+				var waiting []uint16
+				for done := 0; done < messages; done++ {
+					for len(waiting) < min(window, messages-done) {
+						waiting = append(waiting, binary.BigEndian.Uint16(conn.Expect(peer.PUBLISH).Body[3:]))
+					}
+					require.Empty(t, extra(conn, v.version), "beyond the window")
+					acknowledge(conn, qos, waiting[0])
+					require.Equal(t, int(waiting[0]), await(t, e.publish, "OnPublish").mid)
+					waiting = waiting[1:]
+				}
+				part(t, c, conn, ended)
+			})
+		}
+	}
+}
+
+// acknowledge completes an outgoing message.
+func acknowledge(conn *peer.Conn, qos mosquitto.QoS, mid uint16) {
+	if qos == 1 {
+		conn.Send(peer.Ack(peer.PUBACK, mid))
+		return
+	}
+	conn.Send(peer.Ack(peer.PUBREC, mid))
+	conn.Expect(peer.PUBREL)
+	conn.Send(peer.Ack(peer.PUBCOMP, mid))
+}
+
+// extra is what the client sends before it answers a message: what it had
+// queued, since it sends in order.
+func extra(conn *peer.Conn, version int) (packets []peer.Packet) {
+	if version == mosquitto.ProtocolV5 {
+		conn.Send(peer.PublishV5(2, "probe", 999, nil, ""))
+	} else {
+		conn.Send(peer.Publish(2, "probe", 999, ""))
+	}
+	for {
+		p, err := conn.Next()
+		if err != nil || p.Type() == peer.PUBACK {
+			return packets
+		}
+		packets = append(packets, p)
+	}
+}
+
+// Without a limit all messages are on their way at once; the default is 20.
+func TestQoSInflightWindowDefaultAndUnlimited(t *testing.T) {
+	for _, limit := range []int{-1, 0, 1000} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			p := peer.Listen(t)
+			c, e := newClient(t, "id", true)
+			want := 100
+			if limit < 0 {
+				want = 20
+			} else {
+				require.NoError(t, c.MaxInflightMessagesSet(limit))
+			}
+			conn, ended := meet(t, c, e, p)
+			for range 100 {
+				_, err := c.Publish("a", nil, 1, false)
+				require.NoError(t, err)
+			}
+			for range want {
+				conn.Expect(peer.PUBLISH)
+			}
+			require.Empty(t, extra(conn, mosquitto.ProtocolV311))
+			part(t, c, conn, ended)
+		})
+	}
+}
+
+// What was not acknowledged is sent again at a reconnect, with the same message
+// id and DUP set, in the stage it was in.
+func TestQoSSentAgainAfterALoss(t *testing.T) {
+	for _, v := range protocols {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			p := peer.Listen(t)
+			c, e := newVersion(t, "id", false, v.version)
+			conn, ended := meet(t, c, e, p)
+			var mids []int
+			for _, qos := range []mosquitto.QoS{1, 2, 2} {
+				mid, err := c.Publish("a", []byte("hello"), qos, false)
+				require.NoError(t, err)
+				mids = append(mids, mid)
+				require.Zero(t, conn.Expect(peer.PUBLISH).First&8, "DUP at the first time")
+			}
+			conn.Send(peer.Ack(peer.PUBREC, uint16(mids[2])))
+			conn.Expect(peer.PUBREL)
+			conn.Close()
+			require.Equal(t, int(mosquitto.ErrConnLost), await(t, e.disconnect, "OnDisconnect").Code)
+
+			conn = p.AcceptConnect()
+			var again []string
+			for range 3 {
+				packet, err := conn.Next()
+				require.NoError(t, err)
+				mid := packet.Body[:2]
+				if packet.Type() == peer.PUBLISH {
+					mid = packet.Body[3:5]
+				}
+				again = append(again, fmt.Sprintf("%#x %d", packet.First, binary.BigEndian.Uint16(mid)))
+			}
+			require.Equal(t, []string{
+				fmt.Sprintf("%#x %d", peer.PUBLISH|8|2, mids[0]),
+				fmt.Sprintf("%#x %d", peer.PUBLISH|8|4, mids[1]),
+				fmt.Sprintf("%#x %d", peer.PUBREL|2, mids[2]),
+			}, again)
+			conn.Send(peer.Ack(peer.PUBACK, uint16(mids[0])))
+			acknowledge(conn, 2, uint16(mids[1]))
+			conn.Send(peer.Ack(peer.PUBCOMP, uint16(mids[2])))
+			for _, mid := range mids {
+				require.Equal(t, mid, await(t, e.publish, "OnPublish").mid)
+			}
+			part(t, c, conn, ended)
+			none(t, e.publish, "second OnPublish")
+		})
+	}
+}
+
+// Offline, QoS 1 and 2 are queued although ErrNoConn is returned; QoS 0 is lost.
+func TestQoSOffline(t *testing.T) {
+	b := plain(t)
+	receiver, re := newClient(t, "receiver", true)
+	received := connect(t, receiver, re, b.Port)
+	subscribe(t, receiver, re, "#", 2)
+
+	c, e := newClient(t, "sender", true)
+	mid, err := c.Publish("zero", nil, 0, false)
+	require.ErrorIs(t, err, mosquitto.ErrNoConn)
+	require.Zero(t, mid)
+	one, err := c.Publish("one", nil, 1, false)
+	require.ErrorIs(t, err, mosquitto.ErrNoConn)
+	require.NotZero(t, one)
+	two, err := c.Publish("two", nil, 2, false)
+	require.ErrorIs(t, err, mosquitto.ErrNoConn)
+	require.NotZero(t, two)
+	none(t, e.publish, "OnPublish while offline")
+
+	sent := connect(t, c, e, b.Port)
+	require.ElementsMatch(t, []int{one, two}, []int{await(t, e.publish, "OnPublish").mid, await(t, e.publish, "OnPublish").mid})
+	_, err = c.Publish("mark", nil, 2, false)
+	require.NoError(t, err)
+	await(t, e.publish, "OnPublish of the mark")
+	topics := map[string]int{}
+	for range 3 {
+		topics[await(t, re.message, "the message").Topic]++
+	}
+	require.Equal(t, map[string]int{"one": 1, "two": 1, "mark": 1}, topics)
+	leave(t, c, e, sent)
+	leave(t, receiver, re, received)
+	none(t, e.publish, "second OnPublish")
+	none(t, re.message, "QoS 0 message of a client that was offline")
+}
+
+// The library sets DUP on what it has queued offline, and drops the retain flag
+// of what it queued before the first connect.
+func TestQoSOfflineIsSentAsDuplicate(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, e := newClient(t, "id", true)
+	queue := func() int {
+		mid, err := c.Publish("a", []byte("hello"), 1, true)
+		require.ErrorIs(t, err, mosquitto.ErrNoConn)
+		return mid
+	}
+	expect := func(conn *peer.Conn, flags byte, mid int) {
+		got := conn.Expect(peer.PUBLISH)
+		require.Equal(t, peer.Publish(flags, "a", uint16(mid), "hello"), peer.Bytes(got.First, got.Body...))
+		conn.Send(peer.Ack(peer.PUBACK, uint16(mid)))
+		require.Equal(t, mid, await(t, e.publish, "OnPublish").mid)
+	}
+	mid := queue()
+	conn, ended := meet(t, c, e, p)
+	expect(conn, 8|2, mid)
+	conn.Close()
+	await(t, e.disconnect, "OnDisconnect")
+	mid = queue()
+	conn = p.AcceptConnect()
+	expect(conn, 8|2|1, mid)
+	part(t, c, conn, ended)
+}
+
+func TestQoSManyMessagesInOrder(t *testing.T) {
+	const messages = 3000
+	b := plain(t)
+	c, e := newClient(t, "id", true)
+	ended := connect(t, c, e, b.Port)
+	subscribe(t, c, e, "a/#", 2)
+	mids := map[mosquitto.QoS][]int{}
+	for i := range messages {
+		qos := mosquitto.QoS(i % 3)
+		mid, err := c.Publish(fmt.Sprintf("a/%d", qos), fmt.Append(nil, i), qos, false)
+		require.NoError(t, err)
+		mids[qos] = append(mids[qos], mid)
+	}
+	var next [3]int
+	for range messages {
+		m := await(t, e.message, "the message")
+		require.Equal(t, fmt.Sprint(3*next[m.QoS]+int(m.QoS)), string(m.Payload))
+		next[m.QoS]++
+	}
+	var acknowledged []int
+	for range messages {
+		acknowledged = append(acknowledged, await(t, e.publish, "OnPublish").mid)
+	}
+	require.ElementsMatch(t, append(append(mids[0], mids[1]...), mids[2]...), acknowledged)
+	leave(t, c, e, ended)
+	none(t, e.publish, "second OnPublish")
+}
+
+// Message ids rise, wrap after 65,535 and are never 0. A QoS 0 message offline
+// uses one up too.
+func TestQoSMessageIDsWrap(t *testing.T) {
+	c, _ := newClient(t, "id", true)
+	for range 65534 {
+		_, err := c.Publish("a", nil, 0, false)
+		require.ErrorIs(t, err, mosquitto.ErrNoConn)
+	}
+	for _, want := range []int{65535, 1, 2} {
+		mid, err := c.Publish("a", nil, 1, false)
+		require.ErrorIs(t, err, mosquitto.ErrNoConn)
+		require.Equal(t, want, mid)
+	}
+}
