@@ -1,0 +1,226 @@
+package test
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// bounded fails the test when f does not return; what it waits for is cut
+// after five seconds.
+func bounded(t *testing.T, what string, f func() error) error {
+	t.Helper()
+	returned := make(chan error, 1)
+	go func() { returned <- f() }()
+	return await(t, returned, what)
+}
+
+func stop(t *testing.T, c *mosquitto.Client) {
+	t.Helper()
+	require.NoError(t, bounded(t, "LoopStop", func() error { return c.LoopStop(false) }))
+}
+
+// Decision 5: LoopStop returns, where the library's own waits for ever.
+func TestHangStopWithoutConnect(t *testing.T) {
+	c, _ := newClient(t, "", true)
+	require.NoError(t, c.LoopStart())
+	require.Equal(t, 1, leak.LibraryThreads())
+	stop(t, c)
+	require.Zero(t, leak.LibraryThreads())
+}
+
+func TestHangStopWithoutDisconnect(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	startThread(t, c, e, b.Port)
+	stop(t, c)
+	require.Zero(t, leak.LibraryThreads())
+	require.Zero(t, await(t, e.disconnect, "OnDisconnect").Code)
+	none(t, e.connect, "second connection") // 2.1 would make one and leave it unserved
+}
+
+func TestHangStopAfterDisconnect(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	startThread(t, c, e, b.Port)
+	_ = c.Disconnect() // ErrNoConn if the thread was faster
+	await(t, e.disconnect, "OnDisconnect")
+	eventually(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 })
+	stop(t, c)
+	err := c.LoopStop(false)
+	require.ErrorIs(t, err, mosquitto.ErrInval, "twice")
+	require.ErrorContains(t, err, "LoopStart was not called")
+}
+
+func TestHangStopTwiceAtOnce(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	startThread(t, c, e, b.Port)
+	errs := make(chan error, 4)
+	atOnce(4, func(int) { errs <- c.LoopStop(false) })
+	well := 0
+	for range 4 {
+		if err := <-errs; err == nil {
+			well++
+		} else {
+			require.True(t, isBusyOrInval(err), err)
+		}
+	}
+	require.Equal(t, 1, well)
+}
+
+func isBusyOrInval(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, mosquitto.ErrBusy.Error()) || strings.Contains(text, "LoopStart was not called")
+}
+
+func TestHangStopForceIsRefused(t *testing.T) {
+	c, _ := newClient(t, "", true)
+	require.NoError(t, c.LoopStart())
+	require.ErrorIs(t, c.LoopStop(true), mosquitto.ErrNotSupported)
+	require.Equal(t, 1, leak.LibraryThreads())
+	stop(t, c)
+}
+
+// A broker that is silent: the connection is cut.
+func TestHangStopBesideSilentBroker(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	startThread(t, c, e, b.Port)
+	b.Pause()
+	stop(t, c)
+	require.Zero(t, leak.LibraryThreads())
+	b.Resume()
+}
+
+// LoopStart once more after LoopStop, with a connect before or after it.
+func TestHangStartAgain(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	for range 3 {
+		startThread(t, c, e, b.Port)
+		subscribe(t, c, e, "a", 1)
+		stop(t, c)
+		await(t, e.disconnect, "OnDisconnect")
+	}
+	require.NoError(t, c.Reconnect())
+	require.NoError(t, c.LoopStart())
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	stop(t, c)
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	require.NoError(t, await(t, afterLoop(t, c, e), "OnConnect").Err(), "LoopForever after LoopStop")
+}
+
+func afterLoop(t *testing.T, c *mosquitto.Client, e *events) <-chan mosquitto.Connack {
+	t.Helper()
+	for len(e.connect) > 0 {
+		<-e.connect
+	}
+	loop(t, c)
+	return e.connect
+}
+
+// The library alone leaks a thread's stack per cycle when the thread ends by
+// itself (2.0.12 and later).
+func TestThreadsLeaveNoStacks(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	cycle := func() {
+		startThread(t, c, e, b.Port)
+		_ = c.Disconnect()
+		await(t, e.disconnect, "OnDisconnect")
+		eventually(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 })
+		stop(t, c)
+	}
+	for range 5 {
+		cycle()
+	}
+	before := virtualSize(t)
+	for range 40 {
+		cycle()
+	}
+	const stack = 8 << 20
+	require.Less(t, virtualSize(t)-before, 20*stack, "40 stacks would be more")
+}
+
+// virtualSize is this process's VmSize in bytes.
+func virtualSize(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/status")
+	require.NoError(t, err)
+	_, after, _ := strings.Cut(string(text), "VmSize:")
+	kilobytes, err := strconv.Atoi(strings.Fields(after)[0])
+	require.NoError(t, err)
+	return kilobytes << 10
+}
+
+// Close beside a loop whose broker is silent: everything is freed.
+func TestCloseBesideSilentBroker(t *testing.T) {
+	for name, start := range map[string]func(*testing.T, *mosquitto.Client, *events, int){
+		"LoopStart": startThread,
+		"LoopForever": func(t *testing.T, c *mosquitto.Client, e *events, port int) {
+			connect(t, c, e, port)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := plain(t)
+			open := mosquitto.OpenClients()
+			c, e := newClient(t, "", true)
+			start(t, c, e, b.Port)
+			b.Pause()
+			require.NoError(t, bounded(t, "Close", c.Close))
+			eventually(t, "the client's memory", func() bool { return mosquitto.OpenClients() == open })
+			require.Zero(t, leak.LibraryThreads())
+			b.Resume()
+		})
+	}
+}
+
+// A peer that takes nothing: the socket's buffer is full and much is queued.
+func TestCloseBesidePeerThatNeverReads(t *testing.T) {
+	p := peer.Listen(t)
+	open := mosquitto.OpenClients()
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	require.NoError(t, c.LoopStart())
+	p.AcceptConnect()
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	payload := make([]byte, 1<<20)
+	for range 20 {
+		_, err := c.Publish("a", payload, 0, false)
+		require.NoError(t, err)
+	}
+	require.NoError(t, bounded(t, "Close", c.Close))
+	eventually(t, "the client's memory", func() bool { return mosquitto.OpenClients() == open })
+	require.Zero(t, leak.LibraryThreads())
+}
+
+// A peer that accepts and never answers CONNECT.
+func TestHangStopBesidePeerWithoutAnswer(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.LoopStart())
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	p.Accept().Expect(peer.CONNECT)
+	stop(t, c)
+	none(t, e.connect, "OnConnect")
+}
+
+// A client that cannot connect sits in a pause between two attempts.
+func TestHangStopBetweenAttempts(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.ReconnectDelaySet(time.Second, time.Second, false))
+	startThread(t, c, e, b.Port)
+	b.Kill()
+	await(t, e.disconnect, "OnDisconnect")
+	stop(t, c)
+	require.Zero(t, leak.LibraryThreads())
+}
