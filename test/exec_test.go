@@ -1,0 +1,106 @@
+package test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/stretchr/testify/require"
+)
+
+// inherited are the sockets that a child of this process gets.
+func inherited() (sockets []string, err error) {
+	output, err := exec.Command("ls", "-l", "/proc/self/fd").Output()
+	for _, line := range strings.Split(string(output), "\n") {
+		if strings.Contains(line, "socket:") {
+			sockets = append(sockets, line)
+		}
+	}
+	return sockets, err
+}
+
+func requireNoneInherited(t *testing.T) {
+	t.Helper()
+	sockets, err := inherited()
+	require.NoError(t, err)
+	require.Empty(t, sockets)
+}
+
+// Decision 6: a child must not keep the connection alive.
+func TestChildrenInheritNothing(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	requireNoneInherited(t)
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	requireNoneInherited(t)
+	turnUntil(t, c, e.connect)
+	requireNoneInherited(t)
+	require.NoError(t, c.Reconnect())
+	requireNoneInherited(t)
+	require.NoError(t, c.ConnectAsync("127.0.0.1", b.Port, keepalive))
+	requireNoneInherited(t)
+	require.NoError(t, c.Reinitialise("", true, nil))
+	requireNoneInherited(t)
+}
+
+// A reconnect by the library's own loop.
+func TestChildrenInheritNothingAfterReconnect(t *testing.T) {
+	b := plain(t)
+	for name, start := range map[string]func(*testing.T, *mosquitto.Client, *events, int){
+		"LoopForever": func(t *testing.T, c *mosquitto.Client, e *events, port int) { connect(t, c, e, port) },
+		"LoopStart":   startThread,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, e := newClient(t, "", true)
+			start(t, c, e, b.Port)
+			b.Restart()
+			require.NotZero(t, await(t, e.disconnect, "OnDisconnect").Code)
+			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			requireNoneInherited(t)
+		})
+	}
+}
+
+// The same without a listener for OnConnect.
+func TestChildrenInheritNothingUnheard(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	connect(t, c, e, b.Port)
+	c.OnConnect(nil)
+	b.Restart()
+	require.NotZero(t, await(t, e.disconnect, "OnDisconnect").Code)
+	eventually(t, "the reconnect", func() bool {
+		_, err := c.Subscribe("a", 1)
+		return err == nil
+	})
+	await(t, e.subscribe, "OnSubscribe")
+	requireNoneInherited(t)
+}
+
+// Children are born while clients are made and freed.
+func TestChildrenBesideNewClients(t *testing.T) {
+	wrong := make(chan any, 1000)
+	atOnce(6, func(i int) {
+		if i < 2 {
+			for range 20 {
+				if sockets, err := inherited(); err != nil || len(sockets) > 0 {
+					wrong <- append(sockets, "")
+				}
+			}
+			return
+		}
+		for range 200 {
+			c, err := mosquitto.New("", true, nil)
+			if err != nil {
+				wrong <- err
+				return
+			}
+			if err := c.Reinitialise("", true, nil); err != nil {
+				wrong <- err
+			}
+			c.Close()
+		}
+	})
+	none(t, wrong, "inherited socket or error")
+}

@@ -1,0 +1,201 @@
+package test
+
+import (
+	"crypto/tls"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// rudeTLS accepts clients over TLS, answers CONNECT, and resets the connection.
+func rudeTLS(t *testing.T, cert *broker.Cert) (port int) {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(cert.CertFile, cert.KeyFile)
+	require.NoError(t, err)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			beRude(conn.(*net.TCPConn), pair)
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		await(t, ended, "the end of the listener")
+	})
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func beRude(conn *net.TCPConn, pair tls.Certificate) {
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	secure := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
+	if _, err := secure.Read(make([]byte, 1000)); err != nil { // the CONNECT
+		return
+	}
+	_, _ = secure.Write(peer.Bytes(peer.CONNACK, 0, 0))
+	_, _ = secure.Read(make([]byte, 1000)) // the PUBLISH
+	_ = conn.SetLinger(0)
+}
+
+// Decision 6: with 2.0.15 and later OpenSSL writes to a connection that was
+// reset, and the SIGPIPE of that, on a thread that is not Go's, would end the
+// program.
+func TestTLSResetOnThread(t *testing.T) {
+	if !inChild(t, "") {
+		return
+	}
+	ca := broker.NewCA(t, "authority")
+	port := rudeTLS(t, ca.Issue("server", "localhost"))
+	for range 5 {
+		c, e := newClient(t, "", true)
+		require.NoError(t, c.TLSSet(ca.File, "", "", "", nil))
+		require.NoError(t, c.LoopStart())
+		require.NoError(t, c.Connect("localhost", port, keepalive))
+		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		_, err := c.Publish("a", nil, 0, false)
+		require.NoError(t, err)
+		require.NotZero(t, await(t, e.disconnect, "OnDisconnect").Code)
+		stop(t, c)
+	}
+}
+
+// The same with the loop in a goroutine, whose signals are Go's.
+func TestTLSResetInGoroutine(t *testing.T) {
+	if !inChild(t, "") {
+		return
+	}
+	ca := broker.NewCA(t, "authority")
+	port := rudeTLS(t, ca.Issue("server", "localhost"))
+	for range 5 {
+		c, e := newClient(t, "", true)
+		require.NoError(t, c.TLSSet(ca.File, "", "", "", nil))
+		require.NoError(t, c.Connect("localhost", port, keepalive))
+		turnUntil(t, c, e.connect)
+		_, err := c.Publish("a", nil, 0, false)
+		require.NoError(t, err)
+		require.NotZero(t, turnOn(t, c, e.disconnect).Code)
+	}
+}
+
+// Decision 6: the library's thread is born with all signals blocked, and the
+// thread that made it has its own mask back.
+func TestSignalsOfThread(t *testing.T) {
+	before := blockedSignals(t)
+	c, err := mosquitto.New("", true, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	require.NoError(t, c.LoopStart())
+	all := ^uint64(0)
+	eventually(t, "the thread", func() bool { return libraryMask(t) != all })
+	mask := libraryMask(t)
+	for signal := 1; signal < 32; signal++ {
+		if signal != 9 && signal != 19 { // nobody can block these
+			require.NotZero(t, mask&(1<<(signal-1)), "signal %d of %x", signal, mask)
+		}
+	}
+	for thread, was := range before {
+		if mask, there := blockedSignals(t)[thread]; there {
+			require.Equal(t, was, mask, "thread %s", thread.id)
+		}
+	}
+	stop(t, c)
+}
+
+// Once a callback has run there, Go takes the signals that its runtime needs,
+// SIGSEGV for one. SIGPIPE is none of them.
+func TestSignalsOfThreadAfterCallback(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	startThread(t, c, e, b.Port)
+	require.NotZero(t, libraryMask(t)&(1<<(uint(syscall.SIGPIPE)-1)))
+	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) {
+		defer func() { e.publish <- published{code: mosquitto.ReasonCode(len(recover().(error).Error()))} }()
+		var nowhere *int
+		*nowhere = 1
+	})
+	c.OnPublish(nil)
+	subscribe(t, c, e, "a", 0)
+	_, err := c.Publish("a", nil, 0, false)
+	require.NoError(t, err)
+	require.NotZero(t, await(t, e.publish, "the panic of a nil pointer").code)
+	stop(t, c)
+}
+
+// libraryMask is the signal mask of the one thread of the library's; all ones
+// when there is none.
+func libraryMask(t *testing.T) uint64 {
+	t.Helper()
+	for thread, mask := range blockedSignals(t) {
+		if thread.name == "mosquitto loop" {
+			return mask
+		}
+	}
+	return ^uint64(0)
+}
+
+type thread struct{ id, name string }
+
+// blockedSignals are the signal masks of this process's threads.
+func blockedSignals(t *testing.T) map[thread]uint64 {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	require.NoError(t, err)
+	masks := make(map[thread]uint64)
+	for _, task := range tasks {
+		text, err := os.ReadFile("/proc/self/task/" + task.Name() + "/status")
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		_, name, _ := strings.Cut(string(text), "Name:\t")
+		name, _, _ = strings.Cut(name, "\n")
+		_, blocked, _ := strings.Cut(string(text), "SigBlk:\t")
+		mask, err := strconv.ParseUint(strings.Fields(blocked)[0], 16, 64)
+		require.NoError(t, err)
+		masks[thread{task.Name(), name}] = mask
+	}
+	return masks
+}
+
+// A client leaves descriptor 0 alone, also one that could not be made.
+func TestFailedClientsKeepDescriptors(t *testing.T) {
+	before := openFiles(t)
+	for _, id := range []string{"a\x00", "\xff", "\x01", "\ufffe", "a\x7fb"} {
+		_, err := mosquitto.New(id, true, nil)
+		require.Error(t, err)
+		require.ErrorContains(t, err, "new: clientID: ")
+		c, err := mosquitto.New("", true, nil)
+		require.NoError(t, err)
+		require.Error(t, c.Reinitialise(id, true, nil))
+		require.NoError(t, c.Close())
+	}
+	_, err := mosquitto.New("", false, nil)
+	require.ErrorIs(t, err, mosquitto.ErrInval)
+	require.Equal(t, before, openFiles(t))
+}
+
+// openFiles says what the standard descriptors are.
+func openFiles(t *testing.T) (files [3]string) {
+	t.Helper()
+	for fd := range files {
+		what, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+		require.NoError(t, err)
+		files[fd] = what
+	}
+	return files
+}
