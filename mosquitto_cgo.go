@@ -41,7 +41,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: 7da49c03d91ad73f
+// include-stamp: 2301c244717de450
 
 type (
 	cClient   = C.struct_gomosq_client
