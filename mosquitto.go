@@ -570,7 +570,11 @@ func (c *Client) connect(op string, call func() result) error {
 	if strings.HasSuffix(op, "async") {
 		again = cReconnectAsync
 	}
-	return c.finish(op, c.cleanly(call, func() result { return again(c.c) }))
+	err = c.finish(op, c.cleanly(call, func() result { return again(c.c) }))
+	if err == nil && back == ownerThread {
+		err = c.watchable(op) // or LoopStart's thread has ended without a word
+	}
+	return err
 }
 
 // cleanly connects, and again as long as the library still holds input of the
@@ -966,10 +970,20 @@ func (c *Client) loop(op string, turn func() result) error {
 	defer c.disown(back)
 	r := turn()
 	c.leftInput(r)
-	if fd := cSocket(c.c); Error(r.rc) == ErrInval && r.panicked == 0 && fd > 1023 {
-		return badArgument(op, ErrInval, "descriptor %d: the library's select ends at 1023", fd)
+	if err := c.watchable(op); err != nil && Error(r.rc) == ErrInval && r.panicked == 0 {
+		return err
 	}
 	return c.finish(op, r)
+}
+
+const maxSelect = 1023 // the last descriptor of the library's select(2)
+
+// watchable is an error when the library's own loops cannot watch the connection.
+func (c *Client) watchable(op string) error {
+	if fd := cSocket(c.c); fd > maxSelect {
+		return badArgument(op, ErrInval, "descriptor %d: the library's select ends at %d", fd, maxSelect)
+	}
+	return nil
 }
 
 func milliseconds(timeout time.Duration) int {
@@ -1003,8 +1017,8 @@ func (c *Client) WantWrite() bool {
 // LoopStart is mosquitto_loop_start: [Client.LoopForever] on a thread of the
 // library's, until Disconnect or LoopStop. Call it before or after connecting,
 // and LoopStop in the end. Signals are kept off that thread. It needs
-// descriptors below 1024. What makes LoopForever give up ends the thread
-// without a word.
+// descriptors below 1024, or it, or the first connect after it, wraps
+// [ErrInval]. What makes LoopForever give up ends the thread without a word.
 func (c *Client) LoopStart() error {
 	const op = "loop_start"
 	if err := c.begin(op); err != nil {
@@ -1012,6 +1026,11 @@ func (c *Client) LoopStart() error {
 	}
 	back, err := c.own(op, 0)
 	if err != nil {
+		c.end()
+		return err
+	}
+	if err := c.watchable(op); err != nil {
+		c.disown(back)
 		c.end()
 		return err
 	}
@@ -1071,7 +1090,7 @@ func (c *Client) joinThread() result {
 // DISCONNECT is sent, and the broker would publish the will.
 func (c *Client) awaitGoodbye() {
 	deadline := time.Now().Add(stopGrace + stopGrace/10)
-	for has21 && cSocket(c.c) >= 0 && time.Now().Before(deadline) {
+	for has21 && cSocket(c.c) >= 0 && c.watchable("") == nil && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
 }
