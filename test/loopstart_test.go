@@ -132,6 +132,34 @@ func TestLoopStartAgain(t *testing.T) {
 	require.NoError(t, await(t, ended, "the end of LoopForever"))
 }
 
+// The thread waits with select(2): above descriptor 1023 it would end without a
+// word.
+func TestLoopStartWithManyDescriptors(t *testing.T) {
+	openMany(t)
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	err := c.LoopStart()
+	require.ErrorIs(t, err, mosquitto.ErrInval)
+	require.Regexp(t, `descriptor \d{4}`, err.Error())
+	require.Zero(t, leak.LibraryThreads())
+	runOwn(t, c) // which takes any
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+
+	for name, connect := range map[string]func(*mosquitto.Client) error{
+		"Connect":      func(c *mosquitto.Client) error { return c.Connect("127.0.0.1", b.Port, keepalive) },
+		"ConnectAsync": func(c *mosquitto.Client) error { return c.ConnectAsync("127.0.0.1", b.Port, keepalive) },
+	} {
+		c, e := newClient(t, "", true)
+		require.NoError(t, c.LoopStart(), name)
+		err := connect(c)
+		require.ErrorIs(t, err, mosquitto.ErrInval, name)
+		require.Regexp(t, `descriptor \d{4}`, err.Error(), name)
+		stopped(t, c)
+		none(t, e.connect, "OnConnect")
+	}
+}
+
 func TestLoopStopWithoutConnection(t *testing.T) {
 	b := plain(t)
 	t.Run("never connected", func(t *testing.T) {
