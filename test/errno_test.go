@@ -1,0 +1,135 @@
+package test
+
+import (
+	"errors"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/stretchr/testify/require"
+)
+
+// Decision 8: errno of the call, and only when the library says so.
+func TestErrnoOfConnect(t *testing.T) {
+	c, _ := newClient(t, "", true)
+	err := c.Connect("127.0.0.1", broker.FreePort(t), keepalive)
+	require.ErrorIs(t, err, mosquitto.ErrErrno)
+	var e *mosquitto.OpError
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, "connect", e.Op)
+	require.Equal(t, mosquitto.ErrErrno, e.Code())
+	if has21() { // which overwrites it
+		require.Zero(t, e.Errno)
+	} else {
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		require.ErrorContains(t, err, "connection refused")
+	}
+}
+
+// A name that nobody can know.
+func TestErrorOfResolver(t *testing.T) {
+	c, _ := newClient(t, "", true)
+	err := bounded(t, "the resolver", func() error { return c.Connect("does-not-exist.invalid", 1883, keepalive) })
+	require.ErrorIs(t, err, mosquitto.ErrEAI)
+	var e *mosquitto.OpError
+	require.ErrorAs(t, err, &e)
+	require.Zero(t, e.Errno, "the resolver's codes are no errno")
+	if !has21() {
+		require.NotEmpty(t, e.Detail, "the resolver's own words")
+	}
+}
+
+// A message of QoS 1 or 2 is queued although there is no connection.
+func TestPublishOffline(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "", true)
+	mids := make(map[int]bool)
+	for qos := mosquitto.QoS(0); qos <= 2; qos++ {
+		mid, err := c.Publish("offline", []byte{byte(qos)}, qos, false)
+		require.ErrorIs(t, err, mosquitto.ErrNoConn)
+		if qos == 0 {
+			require.Zero(t, mid, "it is lost")
+			continue
+		}
+		require.NotZero(t, mid)
+		mids[mid] = true
+	}
+	receiver, re := newClient(t, "", true)
+	connect(t, receiver, re, b.Port)
+	subscribe(t, receiver, re, "offline", 2)
+	connect(t, c, e, b.Port)
+	for range 2 {
+		mid := await(t, e.publish, "OnPublish").mid
+		require.True(t, mids[mid])
+		delete(mids, mid)
+		require.NotEqual(t, []byte{0}, await(t, re.message, "OnMessage").Payload)
+	}
+	_, err := c.Publish("offline", []byte("last"), 1, false)
+	require.NoError(t, err)
+	require.Equal(t, "last", string(await(t, re.message, "OnMessage").Payload))
+}
+
+// spoil leaves another errno on this thread: EPROTO, by which loop_forever
+// would give up, or ECONNREFUSED, by which it would go on.
+func spoil(proto bool, port int) error {
+	c, err := mosquitto.New("", true, nil)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if !proto {
+		return c.Connect("127.0.0.1", port, keepalive)
+	}
+	if err := c.TLSPSKSet("00ff", "spoiler", ""); err != nil {
+		return err
+	}
+	if err := c.Connect("127.0.0.1", port, keepalive); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		if err := c.Loop(10 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Decision 8: what a callback does with errno does not steer the loop. A loss
+// is followed by a reconnect, whatever TLS failure the callback saw.
+func TestErrnoOfCallbackDoesNotEndTheLoop(t *testing.T) {
+	b, other := plain(t), plain(t)
+	c, e := newClient(t, "", true)
+	spoiled := make(chan error, 10)
+	c.OnDisconnect(func(_ *mosquitto.Client, d mosquitto.Disconnection) {
+		spoiled <- spoil(true, other.Port)
+		e.disconnect <- d
+	})
+	ended := connect(t, c, e, b.Port)
+	b.Kill()
+	require.ErrorIs(t, await(t, e.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
+	require.Error(t, await(t, spoiled, "the TLS failure"))
+	b.Restart()
+	require.NoError(t, await(t, e.connect, "the reconnect").Err())
+	none(t, ended, "end of the loop")
+}
+
+// And the other way round: a TLS peer that vanished ends the loop, as it does
+// in C, although the callback saw something harmless.
+func TestErrnoOfCallbackDoesNotKeepTheLoop(t *testing.T) {
+	ca := broker.NewCA(t, "authority")
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("server", "localhost")})
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.TLSSet(ca.File, "", "", "", nil))
+	nobody := broker.FreePort(t)
+	spoiled := make(chan error, 10)
+	c.OnDisconnect(func(*mosquitto.Client, mosquitto.Disconnection) { spoiled <- spoil(false, nobody) })
+	require.NoError(t, c.Connect("localhost", b.Port, keepalive))
+	ended := loop(t, c)
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	b.Kill()
+	require.Error(t, await(t, spoiled, "the refusal"))
+	err := await(t, ended, "the end of the loop")
+	require.True(t, errors.Is(err, mosquitto.ErrConnLost) || errors.Is(err, mosquitto.ErrErrno), err)
+}
