@@ -1,0 +1,40 @@
+/* A publisher and a subscriber in one process, the real broker between them. */
+#include "bench.h"
+
+#include <semaphore.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static sem_t room;
+
+static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto_message *message)
+{
+	(void)mosq;
+	(void)obj;
+	(void)message;
+	sem_post(&room);
+}
+
+void work_both_ends(const struct job *job)
+{
+	struct mosquitto *subscriber = make_client(job, NULL, NULL, false);
+	struct mosquitto *publisher = make_client(job, NULL, NULL, false);
+	char *text = payload(job);
+	char topic[64];
+	double started;
+	long i;
+
+	sem_init(&room, 0, (unsigned)job->window);
+	snprintf(topic, sizeof topic, "bench/%d", (int)getpid());
+	mosquitto_message_callback_set(subscriber, on_message);
+	start_and_wait(subscriber, job);
+	start_and_wait(publisher, job);
+	subscribe_and_wait(subscriber, topic, job->qos);
+	started = now();
+	for(i = 0; i < job->count; i++){
+		sem_wait(&room);
+		must(mosquitto_publish(publisher, NULL, topic, job->size, text, job->qos, false), "mosquitto_publish");
+	}
+	for(i = 0; i < job->window; i++) sem_wait(&room);
+	print_rate(job->count, now() - started);
+}

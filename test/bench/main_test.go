@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestMain lets the test's program be the workers and the peer too.
+func TestMain(m *testing.M) {
+	if otherLife(os.Args) {
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestQuick does all the work with all contenders, a little of it: nothing is
+// lost, and everything stands on the page.
+func TestQuick(t *testing.T) {
+	dir := t.TempDir()
+	o := options{quick: true, out: dir, name: "bench"}
+	if err := o.run(); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "bench.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range throughputs {
+		wantRows(t, string(page), w.title, len(w.contenders))
+	}
+	for _, w := range latencies {
+		wantRows(t, string(page), w.title, len(w.contenders))
+	}
+	wantRows(t, string(page), manyWork.title+", clients of one process through mosquitto", len(crowds)*len(quick.crowd))
+	wantRows(t, string(page), "Idle clients, keepalive 60 s", len(quick.idlers))
+	wantRows(t, string(page), "Targets with libmosquitto "+thisHost().library, len(targets))
+	chart, err := os.ReadFile(filepath.Join(dir, "bench.svg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantXML(t, chart)
+}
+
+// wantRows counts the rows of the table under a heading, and finds figures in them.
+func wantRows(t *testing.T, page, title string, want int) {
+	t.Helper()
+	_, rest, found := strings.Cut(page, "\n## "+title+"\n")
+	if !found {
+		t.Errorf("no table %q", title)
+		return
+	}
+	section, _, _ := strings.Cut(rest, "\n## ")
+	rows := -2 // the head and the line below it
+	for line := range strings.Lines(section) {
+		if strings.HasPrefix(line, "|") {
+			rows++
+		}
+		for _, bad := range []string{"NaN", "Inf"} {
+			if strings.Contains(line, bad) {
+				t.Errorf("%s: %s", title, line)
+			}
+		}
+	}
+	if rows != want {
+		t.Errorf("%s: %d rows, want %d", title, rows, want)
+	}
+}
+
+func wantXML(t *testing.T, b []byte) {
+	t.Helper()
+	for d := xml.NewDecoder(bytes.NewReader(b)); ; {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What a worker cannot do is an error of the benchmark, with its reason.
+func TestWorkerFails(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{self: self}
+	_, err = b.measure(Job{Contender: oursRun, Kind: "receive", Host: "127.0.0.1", Port: 1, Count: 1, Size: 1})
+	if err == nil || !strings.Contains(err.Error(), "mosquitto_connect") && !strings.Contains(err.Error(), "connect") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTargets(t *testing.T) {
+	r := results{throughput: map[string]byContender{"receive64": {
+		oursRun:  {rate: 120, cpu: 1, allocs: 1.004},
+		cForever: {rate: 100, cpu: 1},
+		pahoV3:   {rate: 10, cpu: 1},
+	}}}
+	for _, version := range []struct {
+		has21 bool
+		want  string
+	}{{false, "MISSED MISSED ok ok"}, {true, "ok ok ok ok"}} {
+		var got []string
+		for _, row := range targetTable(r, version.has21).rows {
+			got = append(got, row[len(row)-1])
+		}
+		if strings.Join(got, " ") != version.want {
+			t.Errorf("2.1 %v: got %v, want %s", version.has21, got, version.want)
+		}
+	}
+}
+
+func TestThousands(t *testing.T) {
+	for x, want := range map[float64]string{0: "0", 999: "999", 1000: "1,000", 1234567.8: "1,234,568"} {
+		if got := thousands(x); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

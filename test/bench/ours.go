@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+)
+
+// ours is this module, with Run or with LoopStart.
+type ours struct {
+	thread bool // LoopStart instead of Run
+	o      Options
+	c      *mosquitto.Client
+	reply  chan error // of a CONNECT or SUBSCRIBE
+}
+
+func (b *ours) Connect(o Options) (err error) {
+	b.o, b.reply = o, make(chan error, 1)
+	if b.c, err = mosquitto.New(o.ID, true, nil); err != nil {
+		return err
+	}
+	if o.Window > 0 { // the library's own is 20
+		if err := b.c.MaxInflightMessagesSet(o.Window); err != nil {
+			return err
+		}
+	}
+	if o.NoDelay {
+		if err := b.c.IntOption(mosquitto.OptTCPNodelay, 1); err != nil {
+			return err
+		}
+	}
+	b.c.OnConnect(func(_ *mosquitto.Client, ack mosquitto.Connack) { b.reply <- ack.Err() })
+	if o.OnMessage != nil {
+		b.c.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) { b.o.OnMessage(m.Payload) })
+	}
+	if err := b.c.Connect(o.Host, o.Port, keepalive*time.Second); err != nil {
+		return err
+	}
+	if b.thread {
+		if err := b.c.LoopStart(); err != nil {
+			return err
+		}
+	} else {
+		go b.run()
+	}
+	return <-b.reply
+}
+
+// run fails the worker when the loop ends: the process ends before it should.
+func (b *ours) run() { fail(b.c.Run(context.Background())) }
+
+func (b *ours) Subscribe(filter string, qos byte) error {
+	b.c.OnSubscribe(func(*mosquitto.Client, int, []mosquitto.ReasonCode, mosquitto.Properties) { b.reply <- nil })
+	if _, err := b.c.Subscribe(filter, mosquitto.QoS(qos)); err != nil {
+		return err
+	}
+	return <-b.reply
+}
+
+func (b *ours) Send(topic string, payload []byte, qos byte) error {
+	_, err := b.c.Publish(topic, payload, mosquitto.QoS(qos), false)
+	return err
+}
+
+func (b *ours) SendAll(topic string, payload []byte, count int) error {
+	room := make(chan struct{}, b.o.Window)
+	b.c.OnPublish(func(*mosquitto.Client, int, mosquitto.ReasonCode, mosquitto.Properties) { <-room })
+	for range count {
+		room <- struct{}{}
+		if _, err := b.c.Publish(topic, payload, 1, false); err != nil {
+			return err
+		}
+	}
+	for range b.o.Window { // full again without ours: all are acknowledged
+		room <- struct{}{}
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	five "github.com/eclipse/paho.golang/paho"
+)
+
+// pahoFive is Eclipse's paho.golang, MQTT 5, as its example stdoutsub uses it: a
+// TCP connection of the caller's. (It reads a packet's first bytes one by one
+// from it; wrapping it for buffered reads would take the one gathered write per
+// packet away, and nothing in its documentation says to.) Its channel of
+// messages is as deep as the receive maximum, 65,535 if nothing is set, as here.
+// PublishMethod_AsyncSend is its way to have many QoS 1 messages under way: the
+// window is then the broker's receive maximum.
+type pahoFive struct {
+	o Options
+	c *five.Client
+}
+
+func (p *pahoFive) Connect(o Options) error {
+	p.o = o
+	conn, err := net.Dial("tcp4", o.addr())
+	if err != nil {
+		return err
+	}
+	p.c = five.NewClient(five.ClientConfig{
+		Conn:          conn,
+		OnClientError: fail,
+		OnPublishReceived: []func(five.PublishReceived) (bool, error){func(r five.PublishReceived) (bool, error) {
+			if o.OnMessage != nil {
+				o.OnMessage(r.Packet.Payload)
+			}
+			return true, nil
+		}},
+	})
+	connect := &five.Connect{ClientID: o.ID, CleanStart: true, KeepAlive: keepalive}
+	if o.Many { // 512 KiB of channel for each, otherwise
+		few := uint16(20)
+		connect.Properties = &five.ConnectProperties{ReceiveMaximum: &few}
+	}
+	ack, err := p.c.Connect(context.Background(), connect)
+	if err == nil && ack.ReasonCode != 0 {
+		err = fmt.Errorf("refused: %#x", ack.ReasonCode)
+	}
+	return err
+}
+
+func (p *pahoFive) Subscribe(filter string, qos byte) error {
+	_, err := p.c.Subscribe(context.Background(), &five.Subscribe{
+		Subscriptions: []five.SubscribeOptions{{Topic: filter, QoS: qos}},
+	})
+	return err
+}
+
+func (p *pahoFive) Send(topic string, payload []byte, qos byte) error {
+	return p.send(topic, payload, qos, five.PublishMethod_AsyncSend)
+}
+
+func (p *pahoFive) send(topic string, payload []byte, qos byte, method five.PublishMethod) error {
+	message := &five.Publish{Topic: topic, QoS: qos, Payload: payload}
+	_, err := p.c.PublishWithOptions(context.Background(), message, five.PublishOptions{Method: method})
+	return err
+}
+
+// SendAll waits for the last acknowledgement: they come in order.
+func (p *pahoFive) SendAll(topic string, payload []byte, count int) error {
+	for range count - 1 {
+		if err := p.Send(topic, payload, 1); err != nil {
+			return err
+		}
+	}
+	return p.send(topic, payload, 1, five.PublishMethod_Blocking)
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// What Linux tells about processes.
+
+type status struct {
+	rss     int64 // bytes
+	threads int
+}
+
+func statusOf(pid int) (s status) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) < 2:
+		case fields[0] == "VmRSS:":
+			kib, _ := strconv.ParseInt(fields[1], 10, 64)
+			s.rss = kib << 10
+		case fields[0] == "Threads:":
+			s.threads, _ = strconv.Atoi(fields[1])
+		}
+	}
+	return s
+}
+
+func descriptorsOf(pid int) int {
+	entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	return len(entries)
+}
+
+// tick is the unit of CPU times in /proc, the same on every Linux that Go runs on.
+const tick = 10 * time.Millisecond
+
+// cpuOf is the CPU time that a process has used, user and system.
+func cpuOf(pid int) time.Duration {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold anything
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * tick
+}

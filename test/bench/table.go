@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// table is printed on a terminal and in Markdown. Its first column is text, the
+// others are numbers.
+type table struct {
+	title string
+	notes []string // below it
+	head  []string
+	rows  [][]string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+func (t *table) widths() []int {
+	widths := make([]int, len(t.head))
+	for _, row := range append([][]string{t.head}, t.rows...) {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	return widths
+}
+
+// print writes it for a terminal.
+func (t *table) print(w io.Writer) {
+	widths := t.widths()
+	fmt.Fprintf(w, "\n%s\n", t.title)
+	t.line(w, widths, t.head)
+	for _, row := range t.rows {
+		t.line(w, widths, row)
+	}
+	for _, note := range t.notes {
+		fmt.Fprintf(w, "  %s\n", note)
+	}
+}
+
+func (t *table) line(w io.Writer, widths []int, cells []string) {
+	var line strings.Builder
+	for i, cell := range cells {
+		padding := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+		if i == 0 {
+			line.WriteString("  " + cell + padding)
+		} else {
+			line.WriteString("  " + padding + cell)
+		}
+	}
+	fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+}
+
+// markdown writes it with a heading.
+func (t *table) markdown(w io.Writer) {
+	fmt.Fprintf(w, "\n## %s\n\n| %s |\n|---%s|\n", t.title, strings.Join(t.head, " | "), strings.Repeat("|--:", len(t.head)-1))
+	for _, row := range t.rows {
+		fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
+	}
+	for _, note := range t.notes {
+		fmt.Fprintf(w, "\n%s\n", note)
+	}
+}
+
+// Numbers as they stand in tables.
+
+func thousands(x float64) string {
+	s := fmt.Sprintf("%.0f", x)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// ratio is of x to base, "" if there is none.
+func ratio(x, base float64) string {
+	if base == 0 || x == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", x/base)
+}
+
+func kib(bytes float64) string { return fmt.Sprintf("%.1f KiB", bytes/1024) }

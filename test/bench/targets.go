@@ -1,0 +1,113 @@
+package main
+
+import "fmt"
+
+// target is what a figure should be.
+type target struct {
+	what   string
+	value  func(r results) (float64, bool) // false: not measured
+	atMost bool                            // else at least
+	on20   float64
+	on21   float64
+	format string
+}
+
+var targets = []target{
+	{"receive 64 B: throughput ÷ C, loop_forever", rateRatio("receive64", cForever), false, 1.30, 0.80, "%.2f"},
+	{"receive 64 B: CPU per message ÷ C, loop_forever", cpuRatio("receive64", cForever), true, 0.80, 1.35, "%.2f"},
+	{"receive 64 B: throughput ÷ paho.mqtt.golang", rateRatio("receive64", pahoV3), false, 2.5, 9, "%.2f"},
+	{"allocations per received message", allocations("receive64"), true, 1, 1, "%.2f"},
+	{"publish QoS 0: throughput ÷ C, loop_start", rateRatio("publish0", cStart), false, 1, 1, "%.2f"},
+	{"publish QoS 0: throughput ÷ paho.mqtt.golang", rateRatio("publish0", pahoV3), false, 6, 6, "%.2f"},
+	{"publish QoS 1, 1,000 under way: throughput ÷ C, loop_start", rateRatio("publish1", cStart), false, 1, 1.2, "%.2f"},
+	{"publish QoS 1, 1,000 under way: throughput ÷ paho.mqtt.golang", rateRatio("publish1", pahoV3), false, 1.3, 1.8, "%.2f"},
+	{"Go allocations per publish, QoS 0", allocations("publish0"), true, 0, 0, "%.2f"},
+	{"Go allocations per publish, QoS 1", allocations("publish1"), true, 0, 0, "%.2f"},
+	{"most clients: threads", mostThreads, true, 40, 40, "%.0f"},
+	{"KiB of memory per idle client", idleMemory, true, 8, 8, "%.1f"},
+	{"most idle clients, keepalive 60 s: % of a core", idleCPU, true, 1, 1, "%.2f"},
+}
+
+func rateRatio(work, contender string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		f := r.throughput[work]
+		if f == nil {
+			return 0, false
+		}
+		return f[oursRun].rate / f[contender].rate, true
+	}
+}
+
+func cpuRatio(work, contender string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		f := r.throughput[work]
+		if f == nil {
+			return 0, false
+		}
+		return f[oursRun].cpu / f[contender].cpu, true
+	}
+}
+
+func allocations(work string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		f, ok := r.throughput[work][oursRun]
+		return f.allocs, ok
+	}
+}
+
+func mostThreads(r results) (threads float64, ok bool) {
+	for _, row := range r.many {
+		if row.contender == oursRun {
+			threads, ok = float64(row.threads), true // the last has the most clients
+		}
+	}
+	return threads, ok
+}
+
+// mostIdle is our row with the most clients.
+func mostIdle(r results) (most idleFigures, ok bool) {
+	for _, row := range r.idle {
+		if row.contender == oursRun && row.clients > most.clients {
+			most, ok = row, true
+		}
+	}
+	return most, ok
+}
+
+func idleMemory(r results) (float64, bool) {
+	row, ok := mostIdle(r)
+	return row.rss / 1024, ok
+}
+
+func idleCPU(r results) (float64, bool) {
+	row, ok := mostIdle(r)
+	return row.cpu, ok
+}
+
+// hair is what a figure may miss its target by: half a unit of the last digit
+// that is shown, such as the few allocations before the first message.
+const hair = 0.005
+
+func targetTable(r results, has21 bool) *table {
+	t := &table{head: []string{"Run", "measured", "target", ""}}
+	for _, goal := range targets {
+		value, measured := goal.value(r)
+		if !measured {
+			continue
+		}
+		bound, sign := goal.on20, "≥"
+		if has21 {
+			bound = goal.on21
+		}
+		ok := value >= bound-hair
+		if goal.atMost {
+			ok, sign = value <= bound+hair, "≤"
+		}
+		verdict := "ok"
+		if !ok {
+			verdict = "MISSED"
+		}
+		t.add(goal.what, fmt.Sprintf(goal.format, value), fmt.Sprintf("%s %v", sign, bound), verdict)
+	}
+	return t
+}
