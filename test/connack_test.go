@@ -19,6 +19,7 @@ func refusal(t testing.TB, d mosquitto.Disconnection, want mosquitto.Error) {
 
 // LoopForever retries what an MQTT 3 broker refuses, for ever, until Disconnect.
 func TestConnackRefusedV3(t *testing.T) {
+	t.Parallel()
 	for code := 1; code <= 5; code++ {
 		for _, version := range []int{mosquitto.ProtocolV31, mosquitto.ProtocolV311} {
 			t.Run(fmt.Sprintf("code %d of version %d", code, version), func(t *testing.T) {

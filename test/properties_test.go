@@ -2,8 +2,12 @@ package test
 
 import (
 	"encoding/binary"
+	"fmt"
+	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
 )
 
 // wire encodes properties with their length, by the text of MQTT 5.
@@ -36,4 +40,519 @@ func wireBody(props mosquitto.Properties) (b []byte) {
 		}
 	}
 	return b
+}
+
+// userPair is a user property.
+func userPair(name, value string) mosquitto.Property {
+	return mosquitto.Property{ID: mosquitto.PropUserProperty, Name: name, Text: value}
+}
+
+// around puts user properties, some of them twice, between others, so that a
+// change of order shows.
+func around(props ...mosquitto.Property) (all mosquitto.Properties) {
+	for i, p := range props {
+		all = append(all, userPair("name", "same"), p, userPair("name", "same"), userPair("π", fmt.Sprint(i)))
+	}
+	return append(all, userPair("last", "ütf"))
+}
+
+func number(id mosquitto.PropertyID, n uint32) mosquitto.Property {
+	return mosquitto.Property{ID: id, Number: n}
+}
+
+func text(id mosquitto.PropertyID, s string) mosquitto.Property {
+	return mosquitto.Property{ID: id, Text: s}
+}
+
+func data(id mosquitto.PropertyID, b []byte) mosquitto.Property {
+	return mosquitto.Property{ID: id, Data: b}
+}
+
+// allOfConnect are all that a CONNECT may have.
+func allOfConnect() mosquitto.Properties {
+	return around(
+		number(mosquitto.PropSessionExpiryInterval, 1<<32-1),
+		number(mosquitto.PropReceiveMaximum, 65535),
+		number(mosquitto.PropMaximumPacketSize, 268435455),
+		number(mosquitto.PropTopicAliasMaximum, 1),
+		number(mosquitto.PropRequestResponseInformation, 1),
+		number(mosquitto.PropRequestProblemInformation, 0),
+		text(mosquitto.PropAuthenticationMethod, "method"),
+		data(mosquitto.PropAuthenticationData, []byte{0, 255}),
+	)
+}
+
+// allOfPublish are all that a PUBLISH of a client may have.
+func allOfPublish() mosquitto.Properties {
+	return around(
+		number(mosquitto.PropPayloadFormatIndicator, 1),
+		number(mosquitto.PropMessageExpiryInterval, 3600),
+		text(mosquitto.PropContentType, "text/plain"),
+		text(mosquitto.PropResponseTopic, "answers/here"),
+		data(mosquitto.PropCorrelationData, []byte{0, 1, 255}),
+	)
+}
+
+// CONNECT properties stay for the reconnects of the loop.
+func TestPropertiesOfConnect(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	props := allOfConnect()
+	require.NoError(t, c.ConnectBindV5("127.0.0.1", p.Port, keepalive, "", props))
+	props[0].Text = "changed" // the library has a copy
+	ended := loop(t, c)
+	var conn *peer.Conn
+	for range 2 {
+		if conn != nil {
+			conn.Close()
+		}
+		conn = p.Accept()
+		require.Equal(t, wireBody(allOfConnect()), readConnect(t, conn).props)
+		conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
+		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	}
+	part(t, c, conn, ended)
+}
+
+// The library tells the broker its receive maximum unless the caller did.
+func TestPropertiesOfConnectReceiveMaximum(t *testing.T) {
+	for _, test := range []struct {
+		set  func(*mosquitto.Client) error
+		want uint32
+	}{
+		{func(*mosquitto.Client) error { return nil }, 20},
+		{func(c *mosquitto.Client) error { return c.IntOption(mosquitto.OptReceiveMaximum, 7) }, 7},
+		{func(c *mosquitto.Client) error { return c.IntOption(mosquitto.OptReceiveMaximum, 0) }, 65535},
+	} {
+		p := peer.Listen(t)
+		c, e := newV5(t, "id", true)
+		require.NoError(t, test.set(c))
+		require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+		ended := loop(t, c)
+		conn := p.Accept()
+		require.Equal(t, wireBody(mosquitto.Properties{number(mosquitto.PropReceiveMaximum, test.want)}), readConnect(t, conn).props)
+		conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
+		await(t, e.connect, "OnConnect")
+		part(t, c, conn, ended)
+	}
+}
+
+func TestPropertiesOfPublish(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	for _, qos := range []mosquitto.QoS{0, 1, 2} {
+		props := allOfPublish()
+		mid, err := c.PublishV5("a", []byte("hello"), qos, true, props)
+		require.NoError(t, err)
+		props[0].Text = "changed"
+		want := append([]byte{0, 1, 'a'}, wire(allOfPublish())...)
+		if qos > 0 {
+			want = append(append([]byte{0, 1, 'a'}, ackBody(uint16(mid))...), wire(allOfPublish())...)
+		}
+		got := conn.Expect(peer.PUBLISH)
+		require.Equal(t, byte(peer.PUBLISH|byte(qos)<<1|1), got.First)
+		require.Equal(t, append(want, "hello"...), got.Body)
+	}
+	part(t, c, conn, ended)
+}
+
+// An alias says the topic; the first message has both.
+func TestPropertiesOfPublishTopicAlias(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	props := mosquitto.Properties{number(mosquitto.PropTopicAlias, 3)}
+	for _, topic := range []string{"a/b", ""} {
+		_, err := c.PublishV5(topic, nil, 0, false, props)
+		require.NoError(t, err)
+		want := append(append([]byte{0, byte(len(topic))}, topic...), wire(props)...)
+		require.Equal(t, want, conn.Expect(peer.PUBLISH).Body)
+	}
+	part(t, c, conn, ended)
+}
+
+func TestPropertiesOfSubscribe(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	props := around(number(mosquitto.PropSubscriptionIdentifier, 268435455))
+	options := mosquitto.SubNoLocal | mosquitto.SubRetainAsPublished | mosquitto.SubSendRetainNever
+	mid, err := c.SubscribeV5("a/+", 2, options, props)
+	require.NoError(t, err)
+	got := conn.Expect(peer.SUBSCRIBE)
+	want := append(ackBody(uint16(mid)), wire(props)...)
+	want = append(want, 0, 3, 'a', '/', '+', 2|0x04|0x08|0x20)
+	require.Equal(t, peer.Packet{First: peer.SUBSCRIBE | 2, Body: want}, got)
+
+	mid, err = c.SubscribeMultiple([]string{"b", "ç"}, 1, mosquitto.SubSendRetainNew, props)
+	require.NoError(t, err)
+	want = append(ackBody(uint16(mid)), wire(props)...)
+	want = append(want, 0, 1, 'b', 1|0x10, 0, 2, 0xc3, 0xa7, 1|0x10)
+	require.Equal(t, want, conn.Expect(peer.SUBSCRIBE).Body)
+	part(t, c, conn, ended)
+}
+
+func TestPropertiesOfUnsubscribe(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	mid, err := c.UnsubscribeV5("a/+", around())
+	require.NoError(t, err)
+	want := append(append(ackBody(uint16(mid)), wire(around())...), 0, 3, 'a', '/', '+')
+	require.Equal(t, peer.Packet{First: peer.UNSUBSCRIBE | 2, Body: want}, conn.Expect(peer.UNSUBSCRIBE))
+
+	mid, err = c.UnsubscribeMultiple([]string{"b", "ç"}, around())
+	require.NoError(t, err)
+	want = append(append(ackBody(uint16(mid)), wire(around())...), 0, 1, 'b', 0, 2, 0xc3, 0xa7)
+	require.Equal(t, want, conn.Expect(peer.UNSUBSCRIBE).Body)
+	part(t, c, conn, ended)
+}
+
+func TestPropertiesOfDisconnect(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	props := around(
+		number(mosquitto.PropSessionExpiryInterval, 7),
+		text(mosquitto.PropReasonString, "tired"),
+	)
+	require.NoError(t, c.DisconnectV5(mosquitto.RCDisconnectWithWillMsg, props))
+	require.Equal(t, append([]byte{4}, wire(props)...), conn.Expect(peer.DISCONNECT).Body)
+	conn.Close()
+	require.NoError(t, await(t, ended, "the end of the loop"))
+}
+
+func TestPropertiesOfConnack(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	ended := loop(t, c)
+	conn := p.Accept()
+	require.Empty(t, readConnect(t, conn).id)
+	props := around(
+		number(mosquitto.PropSessionExpiryInterval, 60),
+		number(mosquitto.PropReceiveMaximum, 10),
+		number(mosquitto.PropMaximumQoS, 1),
+		number(mosquitto.PropRetainAvailable, 1),
+		number(mosquitto.PropMaximumPacketSize, 1000),
+		text(mosquitto.PropAssignedClientIdentifier, "you"),
+		number(mosquitto.PropTopicAliasMaximum, 10),
+		text(mosquitto.PropReasonString, "welcome"),
+		number(mosquitto.PropWildcardSubAvailable, 1),
+		number(mosquitto.PropSubscriptionIDAvailable, 0),
+		number(mosquitto.PropSharedSubAvailable, 1),
+		number(mosquitto.PropServerKeepAlive, 77),
+		text(mosquitto.PropResponseInformation, "answers/"),
+		text(mosquitto.PropServerReference, "other:1883"),
+		text(mosquitto.PropAuthenticationMethod, "method"),
+		data(mosquitto.PropAuthenticationData, []byte{0, 255}),
+	)
+	conn.Send(peer.Bytes(peer.CONNACK, append([]byte{0, 0}, wire(props)...)...))
+	require.Equal(t, mosquitto.Connack{Properties: props}, await(t, e.connect, "OnConnect"))
+
+	// What the broker said counts from now on.
+	_, err := c.Publish("a", nil, 2, false)
+	require.ErrorIs(t, err, mosquitto.ErrQoSNotSupported)
+	_, err = c.Publish("a", make([]byte, 2000), 1, false)
+	require.ErrorIs(t, err, mosquitto.ErrOversizePacket)
+	part(t, c, conn, ended)
+}
+
+func TestPropertiesOfAReceivedPublish(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	props := append(allOfPublish(), number(mosquitto.PropSubscriptionIdentifier, 268435455))
+	for _, qos := range []byte{0, 1, 2} {
+		body := []byte{0, 1, 'a'}
+		if qos > 0 {
+			body = append(body, 0, 9)
+		}
+		conn.Send(peer.Bytes(peer.PUBLISH|qos<<1, append(append(body, wire(props)...), "hello"...)...))
+		if qos == 1 {
+			conn.Expect(peer.PUBACK)
+		}
+		if qos == 2 {
+			conn.Expect(peer.PUBREC)
+			conn.Send(peer.Ack(peer.PUBREL, 9))
+			conn.Expect(peer.PUBCOMP)
+		}
+		m := await(t, e.message, "the message")
+		require.Equal(t, props, m.Properties)
+		require.Equal(t, "hello", string(m.Payload))
+	}
+	part(t, c, conn, ended)
+}
+
+// Empty texts and data arrive as what they are.
+func TestPropertiesReceivedEmpty(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	sent := mosquitto.Properties{text(mosquitto.PropContentType, ""), data(mosquitto.PropCorrelationData, nil), userPair("", "")}
+	conn.Send(peer.PublishV5(0, "a", 0, wireBody(sent), ""))
+	got := await(t, e.message, "the message").Properties
+	require.Len(t, got, len(sent))
+	contentType, ok := got.Text(mosquitto.PropContentType)
+	require.True(t, ok)
+	require.Empty(t, contentType)
+	correlation, ok := got.Binary(mosquitto.PropCorrelationData)
+	require.True(t, ok)
+	require.Empty(t, correlation)
+	value, ok := got.UserProperty("")
+	require.True(t, ok)
+	require.Empty(t, value)
+	part(t, c, conn, ended)
+}
+
+// Two subscription identifiers on one message are legal; the library takes them
+// for a duplicate and drops the connection.
+func TestPropertiesReceivedTwoSubscriptionIdentifiers(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, _ := meet(t, c, e, p)
+	props := mosquitto.Properties{number(mosquitto.PropSubscriptionIdentifier, 1), number(mosquitto.PropSubscriptionIdentifier, 2)}
+	conn.Send(peer.PublishV5(0, "a", 0, wireBody(props), ""))
+	refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrDuplicateProperty)
+	none(t, e.message, "message")
+}
+
+// Topic aliases of the broker need 2.1.
+func TestPropertiesReceivedTopicAlias(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	ended := loop(t, c)
+	conn := p.Accept()
+	conn.Expect(peer.CONNECT)
+	conn.Send(peer.Bytes(peer.CONNACK, append([]byte{0, 0}, wire(mosquitto.Properties{number(mosquitto.PropTopicAliasMaximum, 5)})...)...))
+	await(t, e.connect, "OnConnect")
+	alias := mosquitto.Properties{number(mosquitto.PropTopicAlias, 5)}
+	conn.Send(peer.PublishV5(0, "a/b", 0, wireBody(alias), "first"))
+	m := await(t, e.message, "the message with a topic")
+	require.Equal(t, "a/b", m.Topic)
+	require.Equal(t, "first", string(m.Payload))
+	conn.Send(peer.PublishV5(0, "", 0, wireBody(alias), "second"))
+	if !has21() {
+		refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
+		require.ErrorIs(t, await(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
+		return
+	}
+	m = await(t, e.message, "the message without a topic")
+	require.Equal(t, "a/b", m.Topic)
+	require.Equal(t, "second", string(m.Payload))
+	part(t, c, conn, ended)
+}
+
+// answerBody is the body of an acknowledgement with a reason and properties.
+func answerBody(mid int, code mosquitto.ReasonCode, props mosquitto.Properties) []byte {
+	return append(append(ackBody(uint16(mid)), byte(code)), wire(props)...)
+}
+
+func TestPropertiesOfPuback(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	props := around(text(mosquitto.PropReasonString, "because"))
+	for _, code := range []mosquitto.ReasonCode{
+		mosquitto.RCSuccess, mosquitto.RCNoMatchingSubscribers, mosquitto.RCUnspecified, mosquitto.RCImplementationSpecific,
+		mosquitto.RCNotAuthorized, mosquitto.RCTopicNameInvalid, mosquitto.RCQuotaExceeded, mosquitto.RCPayloadFormatInvalid,
+	} {
+		mid, err := c.Publish("a", nil, 1, false)
+		require.NoError(t, err)
+		conn.Expect(peer.PUBLISH)
+		conn.Send(peer.Bytes(peer.PUBACK, answerBody(mid, code, props)...))
+		require.Equal(t, published{mid, code, props}, await(t, e.publish, "OnPublish"), code.String())
+	}
+	part(t, c, conn, ended)
+}
+
+// The library drops the properties of a PUBREC, and reports its refusal.
+func TestPropertiesOfPubrecAndPubcomp(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	props := around(text(mosquitto.PropReasonString, "because"))
+	mid, err := c.Publish("a", nil, 2, false)
+	require.NoError(t, err)
+	conn.Expect(peer.PUBLISH)
+	conn.Send(peer.Bytes(peer.PUBREC, answerBody(mid, mosquitto.RCNoMatchingSubscribers, props)...))
+	conn.Expect(peer.PUBREL)
+	conn.Send(peer.Bytes(peer.PUBCOMP, answerBody(mid, mosquitto.RCSuccess, props)...))
+	require.Equal(t, published{mid, mosquitto.RCSuccess, props}, await(t, e.publish, "OnPublish"))
+
+	mid, err = c.Publish("a", nil, 2, false)
+	require.NoError(t, err)
+	conn.Expect(peer.PUBLISH)
+	conn.Send(peer.Bytes(peer.PUBREC, answerBody(mid, mosquitto.RCQuotaExceeded, props)...))
+	require.Equal(t, published{mid: mid, code: mosquitto.RCQuotaExceeded}, await(t, e.publish, "OnPublish"))
+	part(t, c, conn, ended)
+}
+
+func TestPropertiesOfSubackAndUnsuback(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	props := around(text(mosquitto.PropReasonString, "because"))
+	mid, err := c.SubscribeMultiple([]string{"a", "b", "c"}, 2, 0, nil)
+	require.NoError(t, err)
+	conn.Expect(peer.SUBSCRIBE)
+	conn.Send(peer.Bytes(peer.SUBACK, append(append(ackBody(uint16(mid)), wire(props)...), 2, 0x87, 0)...))
+	require.Equal(t, granted{mid, []mosquitto.ReasonCode{2, mosquitto.RCNotAuthorized, 0}, props}, await(t, e.subscribe, "OnSubscribe"))
+
+	mid, err = c.UnsubscribeMultiple([]string{"a", "b"}, nil)
+	require.NoError(t, err)
+	conn.Expect(peer.UNSUBSCRIBE)
+	conn.Send(peer.Bytes(peer.UNSUBACK, append(append(ackBody(uint16(mid)), wire(props)...), 0, 0x11)...))
+	want := granted{mid: mid, props: props}
+	if has21() { // before, the library keeps the codes to itself
+		want.codes = []mosquitto.ReasonCode{mosquitto.RCSuccess, mosquitto.RCNoSubscriptionExisted}
+	}
+	require.Equal(t, want, await(t, e.unsubscribe, "OnUnsubscribe"))
+	part(t, c, conn, ended)
+}
+
+// The real broker passes on what a publisher sent, in order.
+func TestPropertiesThroughTheBroker(t *testing.T) {
+	b := plain(t)
+	c, e := newV5(t, "id", true)
+	ended := connect(t, c, e, b.Port)
+	_, err := c.SubscribeV5("a/b", 2, 0, mosquitto.Properties{number(mosquitto.PropSubscriptionIdentifier, 1000)})
+	require.NoError(t, err)
+	await(t, e.subscribe, "OnSubscribe")
+	for _, qos := range []mosquitto.QoS{0, 1, 2} {
+		_, err = c.PublishV5("a/b", []byte("hello"), qos, false, allOfPublish())
+		require.NoError(t, err)
+		got := await(t, e.message, "the message").Properties
+		identifier, _ := got.Varint(mosquitto.PropSubscriptionIdentifier)
+		require.Equal(t, uint32(1000), identifier)
+		require.Len(t, got, len(allOfPublish())+1)
+		var users mosquitto.Properties
+		for _, p := range allOfPublish() {
+			if p.ID == mosquitto.PropUserProperty {
+				users = append(users, p)
+				continue
+			}
+			for q := range got.All(p.ID) {
+				require.Equal(t, p, q)
+			}
+		}
+		var gotUsers mosquitto.Properties
+		for q := range got.All(mosquitto.PropUserProperty) {
+			gotUsers = append(gotUsers, q)
+		}
+		require.Equal(t, users, gotUsers)
+	}
+	leave(t, c, e, ended)
+}
+
+// Many properties, and the longest texts.
+func TestPropertiesManyAndLong(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	long := make([]byte, 65535)
+	for i := range long {
+		long[i] = 'a' + byte(i%26)
+	}
+	props := mosquitto.Properties{data(mosquitto.PropCorrelationData, long), text(mosquitto.PropContentType, string(long)), userPair(string(long), string(long))}
+	for i := range 1000 {
+		props = append(props, userPair("n", fmt.Sprint(i)))
+	}
+	_, err := c.PublishV5("a", nil, 0, false, props)
+	require.NoError(t, err)
+	want := append([]byte{0, 1, 'a'}, wire(props)...)
+	require.Equal(t, want, conn.Expect(peer.PUBLISH).Body)
+	conn.Send(peer.Bytes(peer.PUBLISH, want...))
+	require.Equal(t, props, await(t, e.message, "the message").Properties)
+	part(t, c, conn, ended)
+}
+
+// Empty texts go out, except where a library before 2.0.16 would crash.
+func TestPropertiesSentEmpty(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	props := mosquitto.Properties{text(mosquitto.PropContentType, ""), data(mosquitto.PropCorrelationData, nil), userPair("", "")}
+	_, err := c.PublishV5("a", nil, 0, false, props)
+	require.NoError(t, err)
+	require.Equal(t, append([]byte{0, 1, 'a'}, wire(props)...), conn.Expect(peer.PUBLISH).Body)
+	mid, err := c.PublishV5("a", nil, 1, false, props)
+	if atLeast(2, 0, 16) {
+		require.NoError(t, err)
+		require.Equal(t, append(append([]byte{0, 1, 'a'}, ackBody(uint16(mid))...), wire(props)...), conn.Expect(peer.PUBLISH).Body)
+	} else {
+		require.ErrorIs(t, err, mosquitto.ErrInval)
+	}
+	part(t, c, conn, ended)
+}
+
+// propertyCalls are the calls that take properties.
+func propertyCalls(c *mosquitto.Client, port int) map[string]func(mosquitto.Properties) error {
+	return map[string]func(mosquitto.Properties) error{
+		"publish": func(p mosquitto.Properties) error {
+			_, err := c.PublishV5("a", nil, 0, false, p)
+			return err
+		},
+		"subscribe": func(p mosquitto.Properties) error {
+			_, err := c.SubscribeV5("a", 0, 0, p)
+			return err
+		},
+		"subscribe multiple": func(p mosquitto.Properties) error {
+			_, err := c.SubscribeMultiple([]string{"a"}, 0, 0, p)
+			return err
+		},
+		"unsubscribe": func(p mosquitto.Properties) error {
+			_, err := c.UnsubscribeV5("a", p)
+			return err
+		},
+		"unsubscribe multiple": func(p mosquitto.Properties) error {
+			_, err := c.UnsubscribeMultiple([]string{"a"}, p)
+			return err
+		},
+		"disconnect": func(p mosquitto.Properties) error { return c.DisconnectV5(0, p) },
+		"will":       func(p mosquitto.Properties) error { return c.WillSetV5("a", nil, 0, false, p) },
+		"connect": func(p mosquitto.Properties) error {
+			return c.ConnectBindV5("127.0.0.1", port, keepalive, "", p)
+		},
+	}
+}
+
+func TestPropertiesOnMQTT3(t *testing.T) {
+	b := plain(t)
+	for _, version := range []int{mosquitto.ProtocolV31, mosquitto.ProtocolV311} {
+		c, e := newVersion(t, "id", true, version)
+		for name, call := range propertyCalls(c, b.Port) {
+			require.ErrorIs(t, call(mosquitto.Properties{userPair("a", "b")}), mosquitto.ErrNotSupported, name)
+		}
+		leave(t, c, e, connect(t, c, e, b.Port)) // the refusals have left nothing behind
+	}
+}
+
+// The library says which properties may not stand where, and which not twice.
+func TestPropertiesMisplaced(t *testing.T) {
+	p := peer.Listen(t)
+	connected, e := newV5(t, "connected", true)
+	conn, ended := meet(t, connected, e, p)
+	calls := propertyCalls(connected, 1)
+	idle, _ := newV5(t, "idle", true)
+	for _, name := range []string{"will", "connect"} { // not beside a loop
+		calls[name] = propertyCalls(idle, 1)[name]
+	}
+	misplaced := mosquitto.Properties{text(mosquitto.PropAssignedClientIdentifier, "you")}
+	for name, call := range calls {
+		require.ErrorIs(t, call(misplaced), mosquitto.ErrProtocol, name)
+	}
+	for name, p := range map[string]mosquitto.Property{
+		"publish":    text(mosquitto.PropContentType, "text"),
+		"subscribe":  number(mosquitto.PropSubscriptionIdentifier, 1),
+		"will":       number(mosquitto.PropWillDelayInterval, 1),
+		"connect":    number(mosquitto.PropSessionExpiryInterval, 1),
+		"disconnect": text(mosquitto.PropReasonString, "tired"),
+	} {
+		require.ErrorIs(t, calls[name](mosquitto.Properties{p, p}), mosquitto.ErrDuplicateProperty, name)
+	}
+	part(t, connected, conn, ended) // nothing of it was sent
 }

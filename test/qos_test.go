@@ -298,6 +298,7 @@ func TestQoSInflightWindowDefaultAndUnlimited(t *testing.T) {
 // What was not acknowledged is sent again at a reconnect, with the same message
 // id and DUP set, in the stage it was in.
 func TestQoSSentAgainAfterALoss(t *testing.T) {
+	t.Parallel()
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()

@@ -110,6 +110,7 @@ func TestSessionExpiry(t *testing.T) {
 // LoopForever and LoopStart reconnect by themselves when the broker comes back,
 // and the session is what it was.
 func TestSessionSurvivesABrokerRestart(t *testing.T) {
+	t.Parallel()
 	for _, v := range protocols {
 		for _, kill := range []bool{false, true} {
 			name := v.name + " stopped"
@@ -236,4 +237,81 @@ func TestSessionTakenOver(t *testing.T) {
 			leave(t, second, se, secondEnded)
 		})
 	}
+}
+
+// serverDisconnect is a broker's DISCONNECT with a reason and a property.
+func serverDisconnect(code mosquitto.ReasonCode) []byte {
+	props := mosquitto.Properties{{ID: mosquitto.PropReasonString, Text: "because"}}
+	return peer.Bytes(peer.DISCONNECT, append([]byte{byte(code)}, wire(props)...)...)
+}
+
+// A broker of MQTT 5 says why it ends the connection. The library keeps the
+// properties to itself; 2.0.11 takes it for the client's own wish to leave.
+func TestSessionServerDisconnect(t *testing.T) {
+	t.Parallel()
+	for _, code := range []mosquitto.ReasonCode{
+		mosquitto.RCUnspecified, mosquitto.RCServerBusy, mosquitto.RCServerShuttingDown, mosquitto.RCKeepAliveTimeout,
+		mosquitto.RCSessionTakenOver, mosquitto.RCQuotaExceeded, mosquitto.RCAdministrativeAction, mosquitto.RCServerMoved,
+	} {
+		t.Run(code.String(), func(t *testing.T) {
+			t.Parallel()
+			p := peer.Listen(t)
+			c, e := newV5(t, "id", true)
+			conn, ended := meet(t, c, e, p)
+			conn.Send(serverDisconnect(code))
+			d := await(t, e.disconnect, "OnDisconnect")
+			require.Equal(t, int(code), d.Code)
+			require.ErrorIs(t, d.Err, mosquitto.ReasonError{Code: code})
+			require.Nil(t, d.Properties)
+			if !atLeast(2, 0, 15) {
+				require.NoError(t, await(t, ended, "the end of the loop"))
+				return
+			}
+			conn = p.AcceptConnect()
+			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			part(t, c, conn, ended)
+		})
+	}
+}
+
+// Reason 0 looks like the client's own DISCONNECT, in OnDisconnect at least.
+func TestSessionServerDisconnectNormally(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	conn.Send(serverDisconnect(mosquitto.RCNormalDisconnection))
+	require.Equal(t, mosquitto.Disconnection{}, await(t, e.disconnect, "OnDisconnect"))
+	if !atLeast(2, 0, 15) {
+		require.NoError(t, await(t, ended, "the end of the loop"))
+		return
+	}
+	conn = p.AcceptConnect()
+	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	part(t, c, conn, ended)
+}
+
+// A DISCONNECT without a reason is legal; the library takes it for an error.
+func TestSessionServerDisconnectWithoutReason(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	conn.Send(peer.Bytes(peer.DISCONNECT))
+	d := await(t, e.disconnect, "OnDisconnect")
+	if atLeast(2, 0, 21) {
+		refusal(t, d, mosquitto.ErrMalformedPacket)
+		return
+	}
+	refusal(t, d, mosquitto.ErrProtocol)
+	require.ErrorIs(t, await(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
+}
+
+// A broker of MQTT 3 sends no DISCONNECT: that is a protocol error.
+func TestSessionServerDisconnectV3(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	conn.Send(peer.Bytes(peer.DISCONNECT))
+	refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
+	require.ErrorIs(t, await(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
 }

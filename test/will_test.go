@@ -184,8 +184,8 @@ func TestWillReplaced(t *testing.T) {
 	nothing(t, h, he)
 }
 
-// willProperties are all that a will may have.
-func willProperties() mosquitto.Properties {
+// allOfWill are all that a will may have.
+func allOfWill() mosquitto.Properties {
 	return mosquitto.Properties{
 		{ID: mosquitto.PropPayloadFormatIndicator, Number: 1},
 		{ID: mosquitto.PropMessageExpiryInterval, Number: 3600},
@@ -202,13 +202,13 @@ func TestWillProperties(t *testing.T) {
 	b := plain(t)
 	_, he := heir(t, b)
 	c, e := newV5(t, "id", true)
-	props := willProperties()
+	props := allOfWill()
 	require.NoError(t, c.WillSetV5("will/topic", []byte("gone"), 1, false, props))
 	props[2].Text = "changed" // the library has a copy
 	alive(t, c, e, b.Port)
 	require.NoError(t, c.Close())
 	m := await(t, he.message, "the will")
-	want := willProperties()
+	want := allOfWill()
 	want = want[:len(want)-1] // the delay is for the broker
 	expiry, ok := m.Properties.Int32(mosquitto.PropMessageExpiryInterval)
 	require.True(t, ok)
@@ -232,12 +232,12 @@ func userProperties(props mosquitto.Properties) (values []string) {
 func TestWillPropertiesOnTheWire(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
-	require.NoError(t, c.WillSetV5("will/topic", []byte("gone"), 2, true, willProperties()))
+	require.NoError(t, c.WillSetV5("will/topic", []byte("gone"), 2, true, allOfWill()))
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	ended := loop(t, c)
 	conn := p.Accept()
 	got := readConnect(t, conn)
-	require.Equal(t, wireBody(willProperties()), got.willProps)
+	require.Equal(t, wireBody(allOfWill()), got.willProps)
 	require.Equal(t, "gone", got.will)
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
 	await(t, e.connect, "OnConnect")

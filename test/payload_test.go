@@ -1,0 +1,150 @@
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// pattern is a payload that shows when bytes move.
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i) ^ byte(i>>8) ^ byte(i>>16)
+	}
+	return b
+}
+
+func TestPayloadSizes(t *testing.T) {
+	b := plain(t)
+	largest := pattern(10 << 20)
+	for _, v := range protocols {
+		c, e := newVersion(t, "id", true, v.version)
+		ended := connect(t, c, e, b.Port)
+		subscribe(t, c, e, "a/b", 2)
+		for _, size := range []int{0, 1, 127, 128, 16383, 16384, 2097151, 2097152, 10 << 20} {
+			for _, qos := range []mosquitto.QoS{0, 1, 2} {
+				sent := bytes.Clone(largest[:size])
+				mid, err := c.Publish("a/b", sent, qos, false)
+				require.NoError(t, err)
+				clear(sent) // the library has a copy
+				m := await(t, e.message, "the message")
+				require.Len(t, m.Payload, size)
+				require.True(t, bytes.Equal(largest[:size], m.Payload), "%s: %d bytes", v.name, size)
+				require.Equal(t, size == 0, m.Payload == nil)
+				require.Equal(t, mid, await(t, e.publish, "OnPublish").mid)
+			}
+		}
+		leave(t, c, e, ended)
+	}
+}
+
+func TestPayloadBinary(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "id", true)
+	ended := connect(t, c, e, b.Port)
+	subscribe(t, c, e, "a/b", 0)
+	all := make([]byte, 256)
+	for i := range all {
+		all[i] = byte(i)
+	}
+	for _, sent := range [][]byte{all, {0}, {0, 0, 0}, []byte("\xff\xfe not UTF-8 \x80"), {}} {
+		_, err := c.Publish("a/b", sent, 0, false)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(sent, await(t, e.message, "the message").Payload))
+	}
+	leave(t, c, e, ended)
+}
+
+// A message may be kept: later ones do not write over it.
+func TestPayloadIsTheReceivers(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	var kept []mosquitto.Message
+	for i := range 100 {
+		conn.Send(peer.Publish(0, fmt.Sprintf("topic/%d", i), 0, fmt.Sprintf("payload %d", i)))
+		m := await(t, e.message, "the message")
+		m.Payload = append(m.Payload, '!') // beyond its end is nobody's
+		kept = append(kept, m)
+	}
+	for i, m := range kept {
+		require.Equal(t, fmt.Sprintf("topic/%d", i), m.Topic)
+		require.Equal(t, fmt.Sprintf("payload %d!", i), string(m.Payload))
+	}
+	part(t, c, conn, ended)
+}
+
+func TestPayloadTopics(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "id", true)
+	ended := connect(t, c, e, b.Port)
+	subscribe(t, c, e, "#", 1)
+	for _, topic := range []string{
+		"a", "/", "//", "a//b", " ", "a b/c d", "τόπος/話題/🌳", "\U0010fffd", strings.Repeat("x", 255), strings.Repeat("x", 256),
+		strings.Repeat("é", 32767), strings.Repeat("x", 65535),
+	} {
+		_, err := c.Publish(topic, []byte("hello"), 1, false)
+		require.NoError(t, err)
+		m := await(t, e.message, "the message")
+		require.Equal(t, topic, m.Topic)
+		require.Equal(t, "hello", string(m.Payload))
+	}
+	leave(t, c, e, ended)
+}
+
+func TestPayloadLongestFilter(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "id", true)
+	ended := connect(t, c, e, b.Port)
+	filter := strings.Repeat("f", 65533) + "/+"
+	subscribe(t, c, e, filter, 1)
+	topic := strings.Repeat("f", 65533) + "/x"
+	mark(t, c, e, topic)
+	require.Equal(t, topic, await(t, e.message, "the message").Topic)
+	_, err := c.Unsubscribe(filter)
+	require.NoError(t, err)
+	await(t, e.unsubscribe, "OnUnsubscribe")
+	leave(t, c, e, ended)
+}
+
+// Topics with characters that MQTT advises against are refused on both sides.
+func TestPayloadTopicsRefused(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "id", true)
+	conn, _ := meet(t, c, e, p)
+	for _, topic := range []string{"a/+", "#", "a/#"} {
+		_, err := c.Publish(topic, nil, 0, false)
+		require.ErrorIs(t, err, mosquitto.ErrInval, topic)
+	}
+	for _, topic := range []string{"\x01", "a\x7f", "\u0085", "\uffff"} {
+		_, err := c.Publish(topic, nil, 0, false)
+		require.ErrorIs(t, err, mosquitto.ErrMalformedUTF8, "%q", topic)
+	}
+	conn.Send(peer.Publish(0, "a\x01", 0, ""))
+	refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrMalformedUTF8)
+	none(t, e.message, "message")
+}
+
+// A packet arrives in pieces of any size, and several in one.
+func TestPayloadInPieces(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "id", true)
+	conn, ended := meet(t, c, e, p)
+	packet := peer.Publish(0, "a/b", 0, strings.Repeat("x", 200))
+	for i := range packet {
+		conn.Send(packet[i : i+1])
+	}
+	require.Len(t, await(t, e.message, "the message").Payload, 200)
+	conn.Send(bytes.Repeat(packet, 500))
+	for range 500 {
+		require.Len(t, await(t, e.message, "the message").Payload, 200)
+	}
+	part(t, c, conn, ended)
+	none(t, e.message, "message")
+}

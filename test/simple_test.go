@@ -1,0 +1,293 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// patient bounds a call that a test expects to end by itself.
+func patient(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func simple(port int) mosquitto.SimpleOptions {
+	return mosquitto.SimpleOptions{Host: "127.0.0.1", Port: port, Keepalive: keepalive, CleanSession: true}
+}
+
+// simpleResult is what SubscribeSimple returned.
+type simpleResult struct {
+	messages []mosquitto.Message
+	err      error
+}
+
+// inBackground runs SubscribeSimple beside the test.
+func inBackground(ctx context.Context, o mosquitto.SimpleOptions, topic string, count int, wantRetained bool) <-chan simpleResult {
+	done := make(chan simpleResult, 1)
+	go func() {
+		messages, err := mosquitto.SubscribeSimple(ctx, o, topic, 1, count, wantRetained)
+		done <- simpleResult{messages, err}
+	}()
+	return done
+}
+
+// feed publishes numbered messages until the helper has returned: nobody tells
+// when it has subscribed.
+func feed(t testing.TB, c *mosquitto.Client, e *events, topic string, done <-chan simpleResult) (r simpleResult) {
+	t.Helper()
+	n := 0
+	eventually(t, "the helper's end", func() bool {
+		select {
+		case r = <-done:
+			return true
+		default:
+			n++
+			_, err := c.Publish(topic, fmt.Append(nil, n), 1, false)
+			require.NoError(t, err)
+			await(t, e.publish, "OnPublish")
+			return false
+		}
+	})
+	return r
+}
+
+func TestSimpleMessages(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "feeder", true)
+	ended := connect(t, c, e, b.Port)
+	for _, count := range []int{1, 5} {
+		r := feed(t, c, e, "a/b", inBackground(patient(t), simple(b.Port), "a/+", count, true))
+		require.NoError(t, r.err)
+		require.Len(t, r.messages, count)
+		var first int
+		_, err := fmt.Sscan(string(r.messages[0].Payload), &first)
+		require.NoError(t, err)
+		for i, m := range r.messages {
+			require.Equal(t, "a/b", m.Topic)
+			require.Equal(t, mosquitto.QoS(1), m.QoS)
+			require.Equal(t, fmt.Sprint(first+i), string(m.Payload))
+		}
+	}
+	leave(t, c, e, ended)
+}
+
+func TestSimpleRetained(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "feeder", true)
+	ended := connect(t, c, e, b.Port)
+	retain(t, c, e, "a/b", "kept")
+	messages, err := mosquitto.SubscribeSimple(patient(t), simple(b.Port), "a/b", 1, 1, true)
+	require.NoError(t, err)
+	require.Len(t, messages, 1)
+	require.True(t, messages[0].Retain)
+	require.Equal(t, "kept", string(messages[0].Payload))
+
+	r := feed(t, c, e, "a/b", inBackground(patient(t), simple(b.Port), "a/b", 2, false))
+	require.NoError(t, r.err)
+	require.Len(t, r.messages, 2)
+	for _, m := range r.messages {
+		require.False(t, m.Retain)
+	}
+	leave(t, c, e, ended)
+}
+
+func TestSimpleContext(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "feeder", true)
+	ended := connect(t, c, e, b.Port)
+	retain(t, c, e, "a/b", "kept")
+	ctx, cancel := context.WithCancel(context.Background())
+	got := make(chan struct{}, 1)
+	over := make(chan error, 1)
+	go func() {
+		over <- mosquitto.SubscribeCallback(ctx, simple(b.Port), "a/b", 1, func(*mosquitto.Client, mosquitto.Message) bool {
+			got <- struct{}{}
+			return true
+		})
+	}()
+	await(t, got, "the message")
+	cancel()
+	require.ErrorIs(t, await(t, over, "the end"), context.Canceled)
+	leave(t, c, e, ended)
+}
+
+// What came until the context's end is returned beside its error.
+func TestSimpleContextKeepsMessages(t *testing.T) {
+	p := peer.Listen(t)
+	ctx, cancel := context.WithCancel(patient(t))
+	done := inBackground(ctx, simple(p.Port), "a/b", 2, true)
+	conn := p.AcceptConnect()
+	conn.Expect(peer.SUBSCRIBE)
+	conn.Send(peer.Publish(2, "a/b", 7, "hello"))
+	conn.Expect(peer.PUBACK)
+	cancel()
+	conn.Expect(peer.DISCONNECT)
+	conn.Close()
+	r := await(t, done, "the end")
+	require.ErrorIs(t, r.err, context.Canceled)
+	require.Len(t, r.messages, 1)
+	require.Equal(t, "hello", string(r.messages[0].Payload))
+}
+
+func TestSimpleContextOverBeforehand(t *testing.T) {
+	b := plain(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	messages, err := mosquitto.SubscribeSimple(ctx, simple(b.Port), "a/b", 1, 1, true)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Empty(t, messages)
+}
+
+func TestSimpleRefusedCredentials(t *testing.T) {
+	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "secret"}})
+	o := simple(b.Port)
+	o.Username, o.Password = "user", "wrong"
+	_, err := mosquitto.SubscribeSimple(patient(t), o, "a/b", 1, 1, true)
+	require.ErrorIs(t, err, mosquitto.ConnackError{Code: mosquitto.ConnackRefusedNotAuthorized})
+
+	o.Password = "secret"
+	c, e := newClient(t, "feeder", true)
+	require.NoError(t, c.UsernamePwSet("user", "secret"))
+	ended := connect(t, c, e, b.Port)
+	retain(t, c, e, "a/b", "kept")
+	messages, err := mosquitto.SubscribeSimple(patient(t), o, "a/b", 1, 1, true)
+	require.NoError(t, err)
+	require.Len(t, messages, 1)
+	leave(t, c, e, ended)
+}
+
+func TestSimpleRefusedSubscription(t *testing.T) {
+	b := guarded(t)
+	_, err := mosquitto.SubscribeSimple(patient(t), simple(b.Port), "denied/a", 1, 1, true)
+	require.ErrorIs(t, err, mosquitto.ReasonError{Code: mosquitto.RCUnspecified})
+}
+
+func TestSimpleUnreachable(t *testing.T) {
+	_, err := mosquitto.SubscribeSimple(patient(t), simple(broker.FreePort(t)), "a/b", 1, 1, true)
+	require.ErrorIs(t, err, mosquitto.ErrErrno)
+}
+
+// The options reach the CONNECT, and the helper says goodbye: no will.
+func TestSimpleOptions(t *testing.T) {
+	p := peer.Listen(t)
+	o := mosquitto.SimpleOptions{
+		Host: "127.0.0.1", Port: p.Port, ClientID: "simple", Keepalive: 2 * keepalive,
+		Username: "user", Password: "secret",
+		Will: &mosquitto.Will{Topic: "will/topic", Payload: []byte("gone"), QoS: 2, Retain: true},
+	}
+	done := inBackground(patient(t), o, "a/b", 1, true)
+	conn := p.Accept()
+	got := readConnect(t, conn)
+	require.Equal(t, connectPacket{
+		name: "MQTT", level: 4, flags: connectUsername | connectPassword | connectRetain | 2<<3 | connectWill,
+		keepalive: 120, id: "simple", willTopic: "will/topic", will: "gone", username: "user", password: "secret",
+	}, got)
+	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	request := conn.Expect(peer.SUBSCRIBE)
+	require.Equal(t, []byte{0, 3, 'a', '/', 'b', 1}, request.Body[2:])
+	conn.Send(peer.Bytes(peer.SUBACK, request.Body[0], request.Body[1], 1))
+	conn.Send(peer.Publish(0, "a/b", 0, "hello"))
+	conn.Expect(peer.DISCONNECT)
+	conn.Close()
+	r := await(t, done, "the end")
+	require.NoError(t, r.err)
+	require.Len(t, r.messages, 1)
+	require.Equal(t, "hello", string(r.messages[0].Payload))
+}
+
+func TestSimpleBadOptions(t *testing.T) {
+	for _, o := range []mosquitto.SimpleOptions{
+		{Port: 1883, CleanSession: true},
+		{Host: "127.0.0.1", Port: 1883},
+		{Host: "127.0.0.1", Port: -1, CleanSession: true},
+		{Host: "127.0.0.1", Port: 1883, CleanSession: true, Password: "without a username"},
+		{Host: "127.0.0.1", Port: 1883, CleanSession: true, Will: &mosquitto.Will{}},
+	} {
+		_, err := mosquitto.SubscribeSimple(patient(t), o, "a/b", 1, 1, true)
+		require.ErrorIs(t, err, mosquitto.ErrInval, "%+v", o)
+	}
+	for _, count := range []int{0, -1} {
+		_, err := mosquitto.SubscribeSimple(patient(t), simple(1), "a/b", 1, count, true)
+		require.ErrorIs(t, err, mosquitto.ErrInval)
+	}
+}
+
+func TestSimpleBadFilter(t *testing.T) {
+	b := plain(t)
+	_, err := mosquitto.SubscribeSimple(patient(t), simple(b.Port), "a#", 1, 1, true)
+	require.ErrorIs(t, err, mosquitto.ErrInval)
+}
+
+// The callback is given the client, and ends the call by returning false; no
+// message comes after that.
+func TestSimpleCallback(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "feeder", true)
+	ended := connect(t, c, e, b.Port)
+	for _, topic := range []string{"a/1", "a/2", "a/3"} {
+		retain(t, c, e, topic, topic)
+	}
+	var topics []string
+	var publishing error
+	err := mosquitto.SubscribeCallback(patient(t), simple(b.Port), "a/+", 1, func(c *mosquitto.Client, m mosquitto.Message) bool {
+		topics = append(topics, m.Topic)
+		_, publishing = c.Publish("seen", []byte(m.Topic), 1, false)
+		return len(topics) < 2
+	})
+	require.NoError(t, err)
+	require.NoError(t, publishing)
+	require.Len(t, topics, 2)
+	leave(t, c, e, ended)
+}
+
+func TestSimpleCallbackPanics(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "feeder", true)
+	ended := connect(t, c, e, b.Port)
+	retain(t, c, e, "a/b", "kept")
+	failure := errors.New("of the callback")
+	defer func() {
+		err, ok := recover().(error)
+		require.True(t, ok, "no panic")
+		var relayed *mosquitto.PanicError
+		require.ErrorAs(t, err, &relayed)
+		require.ErrorIs(t, err, failure)
+		require.Contains(t, string(relayed.Stack), "TestSimpleCallbackPanics")
+		leave(t, c, e, ended)
+	}()
+	_ = mosquitto.SubscribeCallback(patient(t), simple(b.Port), "a/b", 1, func(*mosquitto.Client, mosquitto.Message) bool {
+		panic(failure)
+	})
+	require.Fail(t, "SubscribeCallback returned")
+}
+
+// A connection that is lost is made again, and the subscription with it.
+func TestSimpleReconnects(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	done := inBackground(patient(t), simple(p.Port), "a/b", 2, true)
+	for _, payload := range []string{"first", "second"} {
+		conn := p.AcceptConnect()
+		request := conn.Expect(peer.SUBSCRIBE)
+		conn.Send(peer.Bytes(peer.SUBACK, request.Body[0], request.Body[1], 1))
+		conn.Send(peer.Publish(2, "a/b", 7, payload))
+		conn.Expect(peer.PUBACK)
+		if payload == "second" {
+			conn.Expect(peer.DISCONNECT)
+		}
+		conn.Close()
+	}
+	r := await(t, done, "the end")
+	require.NoError(t, r.err)
+	require.Len(t, r.messages, 2)
+	require.Equal(t, "second", string(r.messages[1].Payload))
+}
