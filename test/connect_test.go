@@ -139,9 +139,9 @@ func TestConnectBindV5Properties(t *testing.T) {
 	loop(t, c)
 	want := []byte{byte(mosquitto.PropReceiveMaximum), 0, 9, byte(mosquitto.PropSessionExpiryInterval), 0, 0, 0, 7}
 	conn := p.Accept()
-	require.ElementsMatch(t, want, connectProperties(conn.Expect(peer.CONNECT)))
+	require.ElementsMatch(t, want, rawConnectProperties(conn.Expect(peer.CONNECT)))
 	conn.Close()
-	require.ElementsMatch(t, want, connectProperties(p.Accept().Expect(peer.CONNECT)))
+	require.ElementsMatch(t, want, rawConnectProperties(p.Accept().Expect(peer.CONNECT)))
 
 	old, _ := newClient(t, "", true)
 	require.ErrorIs(t, old.ConnectBindV5("127.0.0.1", p.Port, keepalive, "", props), mosquitto.ErrNotSupported)

@@ -28,7 +28,7 @@ func authenticating(t testing.TB, c *mosquitto.Client) (conn *peer.Conn, ended <
 	require.NoError(t, c.ConnectBindV5("127.0.0.1", p.Port, keepalive, "", props))
 	ended = loop(t, c)
 	conn = p.Accept()
-	require.Contains(t, string(connectProperties(conn.Expect(peer.CONNECT))), "METHOD")
+	require.Contains(t, string(rawConnectProperties(conn.Expect(peer.CONNECT))), "METHOD")
 	return conn, ended
 }
 

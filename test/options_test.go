@@ -108,8 +108,8 @@ func TestProtocolVersionOption(t *testing.T) {
 	}
 }
 
-// connectProperties are the properties of a v5 CONNECT, encoded.
-func connectProperties(connect peer.Packet) []byte {
+// rawConnectProperties are the properties of a v5 CONNECT, encoded.
+func rawConnectProperties(connect peer.Packet) []byte {
 	const fixed = 10 // name, version, flags, keepalive
 	return connect.Body[fixed+1:][:connect.Body[fixed]]
 }
@@ -121,7 +121,7 @@ func TestReceiveMaximum(t *testing.T) {
 		require.NoError(t, c.IntOption(mosquitto.OptReceiveMaximum, value))
 		require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 		loop(t, c)
-		props := connectProperties(p.Accept().Expect(peer.CONNECT))
+		props := rawConnectProperties(p.Accept().Expect(peer.CONNECT))
 		if want == 65535 && len(props) == 0 {
 			continue // what MQTT takes a missing one for
 		}
