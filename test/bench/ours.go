@@ -64,16 +64,14 @@ func (b *ours) Send(topic string, payload []byte, qos byte) error {
 }
 
 func (b *ours) SendAll(topic string, payload []byte, count int) error {
-	room := make(chan struct{}, b.o.Window)
-	b.c.OnPublish(func(*mosquitto.Client, int, mosquitto.ReasonCode, mosquitto.Properties) { <-room })
+	r := newRoom(b.o.Window)
+	b.c.OnPublish(func(*mosquitto.Client, int, mosquitto.ReasonCode, mosquitto.Properties) { r.leave() })
 	for range count {
-		room <- struct{}{}
+		r.enter()
 		if _, err := b.c.Publish(topic, payload, 1, false); err != nil {
 			return err
 		}
 	}
-	for range b.o.Window { // full again without ours: all are acknowledged
-		room <- struct{}{}
-	}
+	r.until(0)
 	return nil
 }

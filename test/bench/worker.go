@@ -196,11 +196,11 @@ func publish(job Job) (Outcome, error) {
 // bothEnds publishes through the broker to itself, with so many under way.
 func bothEnds(job Job) (Outcome, error) {
 	topic := fmt.Sprintf("bench/%d", os.Getpid())
-	room := make(chan struct{}, job.Window)
+	r := newRoom(job.Window)
 	a := expect(job.Count)
 	subscriber, err := connect(job, Options{ID: topic + "s", Window: job.Window, OnMessage: func(b []byte) {
 		a.add(b)
-		<-room
+		r.leave()
 	}})
 	if err != nil {
 		return Outcome{}, err
@@ -217,7 +217,7 @@ func bothEnds(job Job) (Outcome, error) {
 	sent := make(chan error, 1)
 	go func() {
 		for range job.Count {
-			room <- struct{}{}
+			r.enter()
 			if err := publisher.Send(topic, payload, job.QoS); err != nil {
 				fail(err)
 			}

@@ -5,6 +5,8 @@
 #define BENCH_H
 
 #include <mosquitto.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 struct job {
@@ -39,6 +41,19 @@ void start_and_wait(struct mosquitto *mosq, const struct job *job);
 
 /* Subscribes and waits for the SUBACK. The loop is on. */
 void subscribe_and_wait(struct mosquitto *mosq, const char *filter, int qos);
+
+/* Bounds what is under way. A publisher that finds it full waits until half of it
+ * is free, so that it is not woken for every acknowledgement. */
+struct room {
+	long size;
+	atomic_long taken;
+	sem_t wake;
+};
+
+void room_init(struct room *room, long size);
+void room_enter(struct room *room); /* by one thread */
+void room_leave(struct room *room);
+void room_empty(struct room *room); /* waits for that */
 
 void print_rate(long count, double seconds);
 

@@ -1,18 +1,17 @@
 /* A publisher and a subscriber in one process, the real broker between them. */
 #include "bench.h"
 
-#include <semaphore.h>
 #include <stdio.h>
 #include <unistd.h>
 
-static sem_t room;
+static struct room room;
 
 static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto_message *message)
 {
 	(void)mosq;
 	(void)obj;
 	(void)message;
-	sem_post(&room);
+	room_leave(&room);
 }
 
 void work_both_ends(const struct job *job)
@@ -24,7 +23,7 @@ void work_both_ends(const struct job *job)
 	double started;
 	long i;
 
-	sem_init(&room, 0, (unsigned)job->window);
+	room_init(&room, job->window);
 	snprintf(topic, sizeof topic, "bench/%d", (int)getpid());
 	mosquitto_message_callback_set(subscriber, on_message);
 	start_and_wait(subscriber, job);
@@ -32,9 +31,9 @@ void work_both_ends(const struct job *job)
 	subscribe_and_wait(subscriber, topic, job->qos);
 	started = now();
 	for(i = 0; i < job->count; i++){
-		sem_wait(&room);
+		room_enter(&room);
 		must(mosquitto_publish(publisher, NULL, topic, job->size, text, job->qos, false), "mosquitto_publish");
 	}
-	for(i = 0; i < job->window; i++) sem_wait(&room);
+	room_empty(&room);
 	print_rate(job->count, now() - started);
 }

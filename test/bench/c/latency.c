@@ -3,7 +3,6 @@
  * is no other thread: the fastest that C can be. */
 #include "bench.h"
 
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "bench.h"
 
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* Messages into a peer that counts them, or acknowledges them. */
 #include "bench.h"
 
-#include <semaphore.h>
 #include <stdio.h>
 
-static sem_t done, room;
+static sem_t done;
+static struct room room;
 
 /* QoS 0: the peer says that it has them all. */
 static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto_message *message)
@@ -20,7 +20,7 @@ static void on_publish(struct mosquitto *mosq, void *obj, int mid)
 	(void)mosq;
 	(void)obj;
 	(void)mid;
-	sem_post(&room);
+	room_leave(&room);
 }
 
 static void unacknowledged(struct mosquitto *mosq, const struct job *job, const char *text)
@@ -38,10 +38,10 @@ static void acknowledged(struct mosquitto *mosq, const struct job *job, const ch
 	long i;
 
 	for(i = 0; i < job->count; i++){
-		sem_wait(&room);
+		room_enter(&room);
 		must(mosquitto_publish(mosq, NULL, "bench/topic", job->size, text, 1, false), "mosquitto_publish");
 	}
-	for(i = 0; i < job->window; i++) sem_wait(&room);
+	room_empty(&room);
 }
 
 void work_publish(const struct job *job)
@@ -52,7 +52,7 @@ void work_publish(const struct job *job)
 	double started;
 
 	sem_init(&done, 0, 0);
-	sem_init(&room, 0, (unsigned)job->window);
+	room_init(&room, job->window);
 	mosquitto_message_callback_set(mosq, on_message);
 	if(job->qos) mosquitto_publish_callback_set(mosq, on_publish);
 	start_and_wait(mosq, job);

@@ -1,7 +1,6 @@
 /* Messages from a peer that floods as soon as it is asked for them. */
 #include "bench.h"
 
-#include <semaphore.h>
 #include <stdio.h>
 
 static const struct job *the_job;
