@@ -1,7 +1,7 @@
-// Tls connects with TLS, says how it went, and leaves. Whom it trusts is said by
-// -cafile, or else by the system's certificates; -cert and -key are its own
-// certificate, if the broker wants one. The password of an encrypted key comes
-// from the environment, in KEY_PASSWORD.
+// Tls publishes a message over TLS. Whom it trusts is said by -cafile, or else
+// by the system's certificates; -cert and -key are its own certificate, if the
+// broker wants one. The password of an encrypted key comes from the environment,
+// in KEY_PASSWORD.
 package main
 
 import (
@@ -44,8 +44,15 @@ func main() {
 	}, mosquitto.LogErr, mosquitto.LogWarning)
 	var refused error
 	client.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
-		fmt.Printf("OnConnect: %v, over TLS: %t\n", ack.Code, c.SSLGet() != nil)
-		refused = ack.Err()
+		if refused = ack.Err(); refused != nil {
+			_ = c.Disconnect()
+			return
+		}
+		fmt.Println("OnConnect: accepted, over TLS:", c.SSLGet() != nil)
+		_, refused = c.Publish("example/tls", []byte("for the broker's eyes only"), 1, false)
+	})
+	client.OnPublish(func(c *mosquitto.Client, _ int, _ mosquitto.ReasonCode, _ mosquitto.Properties) {
+		fmt.Println("OnPublish: acknowledged")
 		_ = c.Disconnect()
 	})
 	client.OnDisconnect(func(_ *mosquitto.Client, d mosquitto.Disconnection) {
