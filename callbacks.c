@@ -71,11 +71,15 @@ static void end_loop(struct gomosq_frame *f)
 	if(f->event != GOMOSQ_LOG) mosquitto_disconnect(mosq);
 }
 
+/* The events that must not overtake messages. */
+#define GOMOSQ_IN_ORDER (GOMOSQ_CONNECT | GOMOSQ_DISCONNECT | GOMOSQ_PUBLISH | GOMOSQ_SUBSCRIBE | GOMOSQ_UNSUBSCRIBE | GOMOSQ_EXT_AUTH)
+
 /* Returns whether Go wants to hear of the event. */
 static bool enter(struct gomosq_frame *f, void *obj, int event)
 {
 	struct gomosq_client *client = obj;
 
+	if(event & GOMOSQ_IN_ORDER) gomosq_flush(client);
 	f->client = client;
 	f->event = event;
 	f->saved_errno = errno;
@@ -180,15 +184,58 @@ static void on_publish(struct mosquitto *mosq, void *obj, int mid, int reason, c
 	leave(&f);
 }
 
+/* Delivers the messages that a pass of Run has gathered. */
+void gomosq_flush(struct gomosq_client *client)
+{
+	struct gomosq_batch *batch = client->batch;
+	struct gomosq_frame f;
+
+	if(batch == NULL || batch->count == 0) return;
+	client->batch = NULL; /* a callback of the callback must not come here again */
+	if(enter(&f, client, GOMOSQ_MESSAGE)) relay(&f, gomosqGoMessages(client->id, batch));
+	leave(&f);
+	batch->count = 0;
+	batch->used = 0;
+	client->batch = batch;
+}
+
+/* Puts a short message without properties into the batch, if there is one. */
+static bool gather(struct gomosq_client *client, const struct mosquitto_message *message, size_t topic_len, const mosquitto_property *props)
+{
+	struct gomosq_batch *batch = client->batch;
+	struct gomosq_batched *item;
+	size_t payload_len = (size_t)message->payloadlen;
+
+	if(batch == NULL || !(__atomic_load_n(&client->interest, __ATOMIC_RELAXED) & GOMOSQ_MESSAGE)) return false;
+	if(props || topic_len == 0 || topic_len + payload_len > GOMOSQ_BATCH_LONGEST){
+		gomosq_flush(client);
+		return false;
+	}
+	if(batch->count == GOMOSQ_BATCH_MESSAGES || batch->used + topic_len + payload_len > GOMOSQ_BATCH_BYTES) gomosq_flush(client);
+	item = &batch->items[batch->count++];
+	item->mid = message->mid;
+	item->qos = message->qos;
+	item->retain = message->retain;
+	item->offset = batch->used;
+	item->topic_len = (uint32_t)topic_len;
+	item->payload_len = (uint32_t)payload_len;
+	memcpy(batch->data + batch->used, message->topic, topic_len);
+	if(payload_len) memcpy(batch->data + batch->used + topic_len, message->payload, payload_len);
+	batch->used += (uint32_t)(topic_len + payload_len);
+	return true;
+}
+
 static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto_message *message, const mosquitto_property *props)
 {
+	size_t topic_len = message->topic ? strlen(message->topic) : 0;
 	struct gomosq_frame f;
 	struct gomosq_flat flat;
 
 	(void)mosq;
+	if(gather(obj, message, topic_len, props)) return;
 	if(enter(&f, obj, GOMOSQ_MESSAGE)){
 		gomosq_flatten(&flat, props);
-		relay(&f, gomosqGoMessage(f.client->id, (struct mosquitto_message *)message, message->topic ? strlen(message->topic) : 0, flat.items, flat.count));
+		relay(&f, gomosqGoMessage(f.client->id, (struct mosquitto_message *)message, topic_len, flat.items, flat.count));
 		gomosq_flat_release(&flat);
 	}
 	leave(&f);

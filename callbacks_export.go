@@ -100,6 +100,27 @@ func deliver(c *Client, f func(*Client, Message), message *C.struct_mosquitto_me
 	return 0
 }
 
+//export gomosqGoMessages
+func gomosqGoMessages(id C.uintptr_t, batch *C.struct_gomosq_batch) (ticket C.int) {
+	c := lookupHandle(uintptr(id))
+	if c == nil {
+		return 0
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			ticket = C.int(keepPanic(r))
+		}
+	}()
+	for i := range int(batch.count) {
+		f, ok := c.listeners.message.get() // a handler may have changed it
+		if !ok || c.gate.closed() {
+			break
+		}
+		f(c, goBatched(batch, i))
+	}
+	return 0
+}
+
 //export gomosqGoSubscribe
 func gomosqGoSubscribe(id C.uintptr_t, mid, n C.int, granted *C.int, props *C.struct_gomosq_property, count C.int) C.int {
 	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, int, []ReasonCode, Properties)] { return &l.subscribe })

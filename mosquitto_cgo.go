@@ -41,7 +41,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: 2301c244717de450
+// include-stamp: 5db1083fc021ef4e
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -438,19 +438,33 @@ func goReasonCodes(codes *C.int, n C.int) []ReasonCode {
 // goMessage copies a message out of the library: topic and payload together in
 // one allocation.
 func goMessage(m *cMessage, topicLen C.size_t) Message {
-	t, p := int(topicLen), int(m.payloadlen)
+	topic := unsafe.Slice((*byte)(unsafe.Pointer(m.topic)), int(topicLen))
+	payload := unsafe.Slice((*byte)(m.payload), int(m.payloadlen))
 	msg := Message{MID: int(m.mid), QoS: QoS(m.qos), Retain: bool(m.retain)}
-	if t+p == 0 {
-		return msg
-	}
-	b := make([]byte, t+p)
-	copy(b, unsafe.Slice((*byte)(unsafe.Pointer(m.topic)), t))
-	msg.Topic = unsafe.String(&b[0], t)
-	if p > 0 {
-		copy(b[t:], unsafe.Slice((*byte)(m.payload), p))
-		msg.Payload = b[t:]
-	}
+	b := make([]byte, len(topic)+len(payload))
+	copy(b[copy(b, topic):], payload)
+	msg.setBytes(b, len(topic))
 	return msg
+}
+
+// goBatched is goMessage for the i-th message of a batch.
+func goBatched(batch *C.struct_gomosq_batch, i int) Message {
+	item := &batch.items[i]
+	data := unsafe.Slice((*byte)(unsafe.Pointer(&batch.data[item.offset])), int(item.topic_len+item.payload_len))
+	msg := Message{MID: int(item.mid), QoS: QoS(item.qos), Retain: bool(item.retain)}
+	msg.setBytes(append([]byte(nil), data...), int(item.topic_len)) // append does not clear first
+	return msg
+}
+
+// setBytes gives the message its topic, the first n of b, and its payload.
+func (m *Message) setBytes(b []byte, n int) {
+	if len(b) == 0 {
+		return
+	}
+	m.Topic = unsafe.String(&b[0], n)
+	if len(b) > n {
+		m.Payload = b[n:len(b):len(b)]
+	}
 }
 
 // Topics and UTF-8.

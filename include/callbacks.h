@@ -22,6 +22,27 @@ enum {
 	GOMOSQ_PASSWORD = 1 << 9
 };
 
+/* Messages that Run delivers together: one crossing for many. */
+#define GOMOSQ_BATCH_MESSAGES 64
+#define GOMOSQ_BATCH_BYTES 8192
+#define GOMOSQ_BATCH_LONGEST 1024 /* longer ones cross by themselves: one copy less */
+
+struct gomosq_batched {
+	int mid;
+	int qos;
+	bool retain;
+	uint32_t offset; /* of the topic in data; the payload follows */
+	uint32_t topic_len;
+	uint32_t payload_len;
+};
+
+struct gomosq_batch {
+	int count;
+	uint32_t used;
+	struct gomosq_batched items[GOMOSQ_BATCH_MESSAGES];
+	char data[GOMOSQ_BATCH_BYTES];
+};
+
 /* The library's user data. Go sees the id, never this address as a handle. */
 struct gomosq_client {
 	struct mosquitto *mosq;
@@ -35,6 +56,7 @@ struct gomosq_client {
 	int pause_reading;   /* ends a burst of reads after the packet in hand (atomic) */
 
 	/* What Run looks at between two calls. */
+	struct gomosq_batch *batch; /* on the stack of a pass that is on, NULL otherwise */
 	int watched;         /* the poller's descriptor of the connection, -1 without one */
 	int connack;         /* the broker's last answer to a CONNECT, -1 before the first */
 	unsigned accepted;   /* how many of them were acceptances */
@@ -79,6 +101,7 @@ void gomosq_log_install(struct gomosq_client *client, bool on);
 unsigned gomosq_inside(struct gomosq_client *client);
 void gomosq_cloexec(int fd);
 void gomosq_cut(struct mosquitto *mosq);
+void gomosq_flush(struct gomosq_client *client);
 int gomosq_password(char *buf, int size, int rwflag, void *userdata);
 
 /* The Go ends. Each returns 0, or the ticket of the panic that ended it. */
@@ -86,6 +109,7 @@ int gomosqGoConnect(uintptr_t id, int rc, int flags, struct gomosq_property *pro
 int gomosqGoDisconnect(uintptr_t id, int rc, int err, struct gomosq_property *props, int count);
 int gomosqGoPublish(uintptr_t id, int mid, int reason, struct gomosq_property *props, int count);
 int gomosqGoMessage(uintptr_t id, struct mosquitto_message *message, size_t topic_len, struct gomosq_property *props, int count);
+int gomosqGoMessages(uintptr_t id, struct gomosq_batch *batch);
 int gomosqGoSubscribe(uintptr_t id, int mid, int n, int *granted, struct gomosq_property *props, int count);
 int gomosqGoUnsubscribe(uintptr_t id, int mid, int n, int *codes, struct gomosq_property *props, int count);
 int gomosqGoLog(uintptr_t id, int level, char *text);

@@ -43,13 +43,19 @@ static inline bool gomosq_going(struct gomosq_client *c, int rc)
 	return rc == MOSQ_ERR_SUCCESS && c->watched >= 0 && !gomosq_thread.panicked;
 }
 
-/* Reads until the socket is empty, without asking it between packets. errno
+/* Reads until the socket is empty, without asking it between packets, and
+ * delivers messages in batches, before anything is written: acknowledgements
+ * leave after the handler has returned. errno
  * says EAGAIN for an empty socket, but also when the library's own pair of
  * sockets is full: so the socket is asked before the end. */
 static inline int gomosq_read_burst(struct gomosq_client *c, int budget, bool *more)
 {
+	struct gomosq_batch batch;
 	int rc = MOSQ_ERR_SUCCESS;
 
+	batch.count = 0;
+	batch.used = 0;
+	c->batch = &batch;
 	__atomic_store_n(&c->pause_reading, 0, __ATOMIC_RELAXED);
 	*more = true;
 	while(budget-- > 0){
@@ -61,6 +67,8 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, bool *m
 			break;
 		}
 	}
+	gomosq_flush(c);
+	c->batch = NULL;
 	return rc;
 }
 
