@@ -2,6 +2,7 @@ package test
 
 import (
 	"crypto/tls"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -134,6 +135,32 @@ func TestSignalsOfThreadAfterCallback(t *testing.T) {
 	_, err := c.Publish("a", nil, 0, false)
 	require.NoError(t, err)
 	require.NotZero(t, await(t, e.publish, "the panic of a nil pointer").code)
+	stop(t, c)
+}
+
+// Decision 2: what nobody listens to does not cross into Go, which would show
+// in the thread's signals.
+func TestUnheardEventsStayInC(t *testing.T) {
+	p := peer.Listen(t)
+	c, err := mosquitto.New("", true, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	require.NoError(t, c.LoopStart())
+	conn := p.AcceptConnect()
+	born := libraryMask(t)
+	exchange := func() {
+		for range 2 { // with the second PUBACK the first message is through
+			conn.Send(peer.Publish(2, "a", 1, "payload"))
+			conn.Expect(peer.PUBACK)
+		}
+	}
+	exchange()
+	require.Equal(t, born, libraryMask(t))
+	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) {})
+	exchange()
+	require.NotEqual(t, born, libraryMask(t), "the proof is none")
+	go func() { _, _ = io.Copy(io.Discard, conn); conn.Close() }() // the broker's part in LoopStop
 	stop(t, c)
 }
 
