@@ -717,7 +717,8 @@ func (c *Client) ExtAuthContinue(method string, data []byte, props Properties) e
 //
 // Without a connection it wraps [ErrNoConn]. A QoS 0 message is then lost. A
 // QoS 1 or 2 message is not: it is queued, will be sent after the next connect,
-// and has the mid returned beside the error, so do not publish it again.
+// and has the mid returned beside the error, so do not publish it again. Before
+// the first connect of a client the library drops the retain flag of both.
 //
 // Message ids wrap after 65,535 and are used again even if the old one is still
 // in flight.
