@@ -90,8 +90,9 @@ func (c *Client) TLSOptsSet(verify int, version, ciphers string) (err error) {
 const maxPSK = 1024
 
 // TLSPSKSet is mosquitto_tls_psk_set: TLS with a key that both sides know.
-// psk is the key in hex digits, without 0x. Before 2.0.12 the library also
-// accepts, unchecked, a broker that shows a certificate instead of the key.
+// psk is the key in hex digits, without 0x, 1024 at most. Before 2.0.12 the
+// library also accepts, unchecked, a broker that shows a certificate instead of
+// the key.
 func (c *Client) TLSPSKSet(psk, identity, ciphers string) error {
 	const op = "tls_psk_set"
 	if err := checkName(op, "psk", psk); err != nil {
