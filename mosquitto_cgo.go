@@ -41,7 +41,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: 5db1083fc021ef4e
+// include-stamp: bd47af9177ff2c6c
 
 type (
 	cClient   = C.struct_gomosq_client

@@ -396,8 +396,8 @@ static inline struct gomosq_result gomosq_loop_forever(struct gomosq_client *c, 
 }
 
 /* The library's thread inherits the signal mask of its birth. With everything
- * blocked a SIGPIPE from a TLS reset cannot kill the process, and no signal
- * cuts its pauses short. */
+ * blocked a SIGPIPE from a TLS reset cannot kill the process. (Go unblocks some
+ * others once a callback has run there; SIGPIPE stays blocked.) */
 static inline struct gomosq_result gomosq_loop_start(struct gomosq_client *c)
 {
 	sigset_t all, before;
