@@ -1,9 +1,9 @@
 # Targets with one line of help each: make, or make help.
-.PHONY: help run test build vet format unit versions docker clean
+.PHONY: help run test build vet format unit versions docker clean bench bench-forky
 export CGO_ENABLED = 1
 
 help: ## This list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 run: ## Install what is missing, and do the tour on a private broker
 	@.ci/need compiler pkg-config library mosquitto
@@ -33,3 +33,10 @@ docker: ## Build the Dockerfile's images, test in one, tour in the other
 
 clean: ## Remove the roots and images that versions and docker keep
 	.ci/clean
+
+bench: ## Measure beside C and the clients in Go; writes docs/bench.md, takes minutes
+	@.ci/need compiler pkg-config library mosquitto
+	cd test/bench && go run . -out ../../docs
+
+bench-forky: ## The same with forky's libmosquitto 2.1; writes docs/bench-forky.md
+	.ci/bench-forky

@@ -1,4 +1,5 @@
-# Debian root directories, for .ci/versions and .ci/docker. Sourced, by bash.
+# Debian root directories, for .ci/versions, .ci/bench-forky and .ci/docker. Sourced,
+# by bash.
 
 work=${WORK:-${XDG_CACHE_HOME:-$HOME/.cache}/mosquitto-go}
 
@@ -43,3 +44,35 @@ delete_root() { # DIR
 }
 
 apt_proxy() { local proxy=${http_proxy:-}; eval "$(apt-config shell proxy Acquire::http::Proxy 2>/dev/null)"; echo "$proxy"; }
+
+# What the tests and the benchmark need there.
+test_packages=ca-certificates,gcc,libc6-dev,libmosquitto-dev,libssl-dev,mosquitto,mosquitto-clients,openssl,pkg-config
+
+# in_root DIR COMMAND...: runs a command there, in this source tree, with this
+# machine's Go and its downloaded modules; all of them cannot be written to, and
+# nothing stays mounted or running.
+in_root() {
+	local go share dir=$1
+	shift
+	go=$(go env GOROOT)
+	share=$(dirname "$(realpath "$go/src")") # Debian's Go is links to another directory
+	as_root unshare --mount --propagation private --pid --fork --kill-child bash -euc '
+		root=$1 go=$2 share=$3 modules=$4 source=$5
+		shift 5
+		see() { # DIR [PLACE]: bind it, read-only
+			mkdir -p "$root${2:-$1}"
+			mount --bind "$1" "$root${2:-$1}"
+			mount -o remount,bind,ro "$root${2:-$1}"
+		}
+		see "$go"
+		[ "$share" = "$go" ] || see "$share"
+		see "$modules" /modules
+		see "$source" /source
+		mount -t proc proc "$root/proc"
+		mount --rbind /dev "$root/dev"
+		echo "127.0.0.1 localhost" >"$root/etc/hosts"
+		chroot "$root" env -i HOME=/root LANG=C.UTF-8 PATH="$go/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
+			GOMODCACHE=/modules GOPROXY=off GOTOOLCHAIN=local GOFLAGS=-buildvcs=false \
+			sh -ec "cd /source; \"\$@\"" sh "$@"
+	' in_root "$dir" "$go" "$share" "$(go env GOMODCACHE)" "$PWD" "$@" </dev/null
+}
