@@ -629,12 +629,16 @@ func (c *Client) inOpensslTurn(call func() result) result {
 	return r
 }
 
-// Disconnect is mosquitto_disconnect: it queues a DISCONNECT, and ends
+// Disconnect is mosquitto_disconnect: it queues a DISCONNECT, and ends Run,
 // LoopForever and LoopStart's loop, which send it. OnDisconnect comes when it
 // is sent, on 2.1 when the broker has closed. It wraps [ErrNoConn] without a
 // connection, also when LoopStart's thread was faster (2.0.21 and later); the
-// loop ends all the same. On 2.1, inside a message callback with more messages
-// waiting, the library loses the DISCONNECT and the will is published.
+// loop ends all the same.
+//
+// In the library's own loops a packet that arrives before the DISCONNECT has
+// left ends the connection without it, and the broker publishes the will; on
+// 2.1 that is every Disconnect inside a message callback with more messages
+// waiting. Run sends it before it reads on.
 func (c *Client) Disconnect() error {
 	const op = "disconnect"
 	if err := c.begin(op); err != nil {
