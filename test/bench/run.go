@@ -48,7 +48,7 @@ type figures struct {
 type byContender map[string]figures
 
 // limit bounds a worker, which itself gives up earlier.
-const limit = 3 * time.Minute
+const limit = 90 * time.Second
 
 // command is what does the job.
 func (b *bench) command(ctx context.Context, job Job) *exec.Cmd {
