@@ -41,7 +41,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: bd47af9177ff2c6c
+// include-stamp: 2a8ea0bce23f7288
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -254,12 +254,14 @@ type pass struct {
 	more      bool // there may be more input
 	wantWrite bool // the library has more to write
 	writable  bool // and the kernel would take it
+	read      bool // there was input
+	wrote     bool // there was output
 	accepted  uint // acceptances by a broker so far
 }
 
 func cPass(c *cClient, budget int, misc, leaving bool) pass {
 	p := C.gomosq_pass(c, C.int(budget), C.bool(misc), C.bool(leaving))
-	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.want_write), bool(p.writable), uint(p.accepted)}
+	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.want_write), bool(p.writable), bool(p.read), bool(p.wrote), uint(p.accepted)}
 }
 
 func cReady(c *cClient, blocked bool) bool { return bool(C.gomosq_ready(c, C.bool(blocked))) }

@@ -95,8 +95,12 @@ type runner struct {
 	blocked   bool               // the last pass left output behind
 	retry     time.Duration      // pause before output that is blocked by no descriptor
 	writeWait atomic.Bool        // a goroutine waits until the socket is writable
-	nextMisc  time.Time
-	deadline  time.Time // of a goodbye
+	deadline  time.Time          // of a goodbye
+
+	keepalive time.Duration
+	lastRead  time.Time // when there was input
+	lastWrite time.Time // when there was output
+	nextMisc  time.Time // when to look at the keepalive
 
 	accepted  uint // the client's acceptances, as last seen
 	ever      bool // the broker has accepted in this Run
@@ -252,7 +256,8 @@ func (r *runner) serve() (lost result, again bool) {
 	}
 	for {
 		r.goodbye()
-		misc := !time.Now().Before(r.nextMisc)
+		now := time.Now()
+		misc := !now.Before(r.nextMisc)
 		p := cPass(r.c.c, burst, misc, !r.deadline.IsZero())
 		r.note(p.accepted)
 		switch {
@@ -263,9 +268,9 @@ func (r *runner) serve() (lost result, again bool) {
 			return p.result, false
 		case p.rc != cSuccess || !p.watching:
 			return p.result, !p.closed
-		case misc:
-			r.setMisc()
-		case !p.more:
+		}
+		r.planMisc(now, misc, p)
+		if !p.more {
 			r.park(p)
 		}
 	}
@@ -275,7 +280,7 @@ func (r *runner) serve() (lost result, again bool) {
 func (r *runner) note(accepted uint) {
 	if accepted != r.accepted {
 		r.accepted, r.ever, r.failures = accepted, true, 0
-		r.setMisc() // the broker may demand another keepalive
+		r.setKeepalive() // the broker may demand another one
 	}
 }
 
@@ -297,7 +302,7 @@ func (r *runner) watch() bool {
 	}
 	r.raw, r.fd, r.blocked, r.deadline = raw, fd, false, time.Time{}
 	r.file.Store(f)
-	r.setMisc()
+	r.setKeepalive()
 	return true
 }
 
@@ -306,18 +311,41 @@ func (r *runner) unwatch() {
 	r.file.Swap(nil).Close()
 }
 
-// setMisc plans the next look at the keepalive, the client's or the one the
-// broker demanded, after an eighth of it: a PINGREQ may be late by as much, and
-// brokers wait for four.
-func (r *runner) setMisc() {
-	keepalive := r.c.server.keepalive
+// setKeepalive takes the keepalive of the client, or the one the broker demanded.
+func (r *runner) setKeepalive() {
+	r.keepalive = r.c.server.keepalive
 	if _, _, seconds := cConnack(r.c.c); seconds >= 0 {
-		keepalive = time.Duration(seconds) * time.Second
+		r.keepalive = time.Duration(seconds) * time.Second
 	}
-	if keepalive == 0 {
-		keepalive = 24 * time.Hour // nothing to keep alive
+	if r.keepalive == 0 {
+		r.keepalive = 24 * time.Hour // nothing to keep alive
 	}
-	r.nextMisc = time.Now().Add(max(keepalive/8, time.Second))
+	r.lastRead, r.lastWrite = time.Now(), time.Now()
+	r.nextMisc = r.lastWrite.Add(r.keepalive)
+}
+
+// planMisc sets the time for the next look at the keepalive: when one passed
+// since the last input or the last output. A look that came too early for the
+// library, which counts whole seconds, is repeated after one.
+func (r *runner) planMisc(now time.Time, misc bool, p pass) {
+	if p.read {
+		r.lastRead = now
+	}
+	if p.wrote {
+		r.lastWrite = now
+	}
+	switch {
+	case misc && p.wrote: // a PINGREQ; the answer has as long
+		r.lastRead = now
+	case misc:
+		r.nextMisc = now.Add(time.Second)
+		return
+	}
+	last := r.lastRead
+	if r.lastWrite.Before(last) {
+		last = r.lastWrite
+	}
+	r.nextMisc = last.Add(r.keepalive)
 }
 
 // establish waits until an asynchronous connect has come to its end.

@@ -16,6 +16,8 @@ struct gomosq_pass {
 	bool more;       /* the budget ended before the input did */
 	bool want_write; /* the library still has something to write */
 	bool writable;   /* the kernel would take it: it waits for input, in a TLS handshake */
+	bool read;       /* there was input */
+	bool wrote;      /* there was output */
 	unsigned accepted; /* acceptances by a broker so far */
 };
 
@@ -48,7 +50,7 @@ static inline bool gomosq_going(struct gomosq_client *c, int rc)
  * leave after the handler has returned. errno
  * says EAGAIN for an empty socket, but also when the library's own pair of
  * sockets is full: so the socket is asked before the end. */
-static inline int gomosq_read_burst(struct gomosq_client *c, int budget, bool *more)
+static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct gomosq_pass *p)
 {
 	struct gomosq_batch batch;
 	int rc = MOSQ_ERR_SUCCESS;
@@ -57,25 +59,28 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, bool *m
 	batch.used = 0;
 	c->batch = &batch;
 	__atomic_store_n(&c->pause_reading, 0, __ATOMIC_RELAXED);
-	*more = true;
+	p->more = true;
 	while(budget-- > 0){
 		errno = 0;
 		rc = mosquitto_loop_read(c->mosq, 1);
 		if(!gomosq_going(c, rc) || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
 		if(errno == EAGAIN && !gomosq_poll(c->watched, POLLIN) && !gomosq_tls_pending(c->mosq)){
-			*more = false;
+			p->more = false;
 			break;
 		}
+		p->read = true;
 	}
 	gomosq_flush(c);
 	c->batch = NULL;
 	return rc;
 }
 
-static inline int gomosq_write_all(struct gomosq_client *c)
+static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *p)
 {
+	if(!mosquitto_want_write(c->mosq)) return MOSQ_ERR_SUCCESS;
+	p->wrote = true;
 	errno = 0;
-	return mosquitto_want_write(c->mosq) ? mosquitto_loop_write(c->mosq, 1) : MOSQ_ERR_SUCCESS;
+	return mosquitto_loop_write(c->mosq, 1);
 }
 
 /* One turn of Run: reads, looks after the keepalive when that is due, writes.
@@ -83,18 +88,18 @@ static inline int gomosq_write_all(struct gomosq_client *c)
  * read, since the library ends the connection at the next packet. */
 static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving)
 {
-	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, 0};
+	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, 0};
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc = MOSQ_ERR_SUCCESS;
 	bool blocked = false;
 
 	if(leaving){
-		rc = gomosq_write_all(c);
+		rc = gomosq_write_all(c, &p);
 		blocked = gomosq_going(c, rc) && mosquitto_want_write(c->mosq) && !(gomosq_poll(c->watched, POLLOUT) & POLLOUT);
 	}
-	if(!blocked && gomosq_going(c, rc)) rc = gomosq_read_burst(c, budget, &p.more);
+	if(!blocked && gomosq_going(c, rc)) rc = gomosq_read_burst(c, budget, &p);
 	if(misc && gomosq_going(c, rc)) rc = mosquitto_loop_misc(c->mosq);
-	if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c);
+	if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
 	p.result = gomosq_leave(outer, rc, 0);
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
