@@ -19,22 +19,29 @@ mirror() {
 
 # make_root DIR SUITE PACKAGE,...: a Debian in DIR, kept until SUITE or the
 # packages change. One that was not finished has no stamp, and is made again.
+# Nobody else makes it meanwhile: a debootstrap holds the lock until it ends.
 make_root() {
-	local dir=$1 suite=$2 packages=$3 script started=$SECONDS
-	[ "$(cat "$dir/.made" 2>/dev/null)" = "$suite $packages" ] && return
-	.ci/need debootstrap keyring
+	local dir=$1 suite=$2 packages=$3 script lock started=$SECONDS
+	mkdir -p "$work"
+	exec {lock}>"$dir.lock"
+	flock "$lock"
+	if [ "$(cat "$dir/.made" 2>/dev/null)" = "$suite $packages" ]; then
+		exec {lock}>&-
+		return
+	fi
+	.ci/need debootstrap keyring unshare
 	script=/usr/share/debootstrap/scripts/$suite
 	[ -e "$script" ] || script=${script%/*}/sid # a debootstrap older than the suite
 	echo "Making $dir ($suite, from $(mirror))"
-	mkdir -p "$work"
 	delete_root "$dir"
-	as_root env http_proxy="$(apt_proxy)" DEBIAN_FRONTEND=noninteractive \
-		PATH="$PATH:/usr/sbin:/sbin" \
+	as_root unshare --mount --propagation private --pid --fork --kill-child \
+		env http_proxy="$(apt_proxy)" DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/sbin:/sbin" \
 		debootstrap --variant=minbase --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
 		--include="$packages" "$suite" "$dir" "$(mirror)" "$script" >"$dir.log" 2>&1 </dev/null ||
 		{ tail -n 20 "$dir.log" >&2; die "debootstrap of $suite failed: $dir.log"; }
 	as_root chroot "$dir" apt-get clean
 	echo "$suite $packages" | as_root tee "$dir/.made" >/dev/null
+	exec {lock}>&-
 	echo "Made it in $((SECONDS - started)) s"
 }
 
@@ -43,6 +50,7 @@ delete_root() { # DIR
 	as_root rm -rf --one-file-system "$1"
 }
 
+# apt_proxy is the proxy that apt uses, for the program that debootstrap uses.
 apt_proxy() { local proxy=${http_proxy:-}; eval "$(apt-config shell proxy Acquire::http::Proxy 2>/dev/null)"; echo "$proxy"; }
 
 # What the tests and the benchmark need there.
