@@ -7,21 +7,23 @@ die() { echo "$*" >&2; exit 1; }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-# The mirror that apt uses on this machine, if that is a Debian with one.
+# The mirror that apt uses on this machine, if that is a Debian with one;
+# elsewhere it has to be named: MIRROR=... make versions.
 mirror() {
-	local uri=
-	if grep -qx 'ID=debian' /etc/os-release 2>/dev/null; then
+	local uri=${MIRROR:-}
+	if [ -z "$uri" ] && grep -qx 'ID=debian' /etc/os-release 2>/dev/null; then
 		uri=$(sed -nE 's/^(URIs:|deb (\[.*\] )?) *(https?:[^ ]*\/debian\/?)( .*)?$/\3/p' \
 			/etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null | head -n 1)
 	fi
-	echo "${uri:-http://deb.debian.org/debian}"
+	[ -n "$uri" ] || die "No Debian mirror is known here: set MIRROR to the address of one"
+	echo "$uri"
 }
 
 # make_root DIR SUITE PACKAGE,...: a Debian in DIR, kept until SUITE or the
 # packages change. One that was not finished has no stamp, and is made again.
 # Nobody else makes it meanwhile: a debootstrap holds the lock until it ends.
 make_root() {
-	local dir=$1 suite=$2 packages=$3 script lock started=$SECONDS
+	local dir=$1 suite=$2 packages=$3 script lock from started=$SECONDS
 	mkdir -p "$work"
 	exec {lock}>"$dir.lock"
 	flock "$lock"
@@ -32,12 +34,13 @@ make_root() {
 	.ci/need debootstrap keyring unshare
 	script=/usr/share/debootstrap/scripts/$suite
 	[ -e "$script" ] || script=${script%/*}/sid # a debootstrap older than the suite
-	echo "Making $dir ($suite, from $(mirror))"
+	from=$(mirror)
+	echo "Making $dir ($suite, from $from)"
 	delete_root "$dir"
 	as_root unshare --mount --propagation private --pid --fork --kill-child \
 		env http_proxy="$(apt_proxy)" DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/sbin:/sbin" \
 		debootstrap --variant=minbase --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
-		--include="$packages" "$suite" "$dir" "$(mirror)" "$script" >"$dir.log" 2>&1 </dev/null ||
+		--include="$packages" "$suite" "$dir" "$from" "$script" >"$dir.log" 2>&1 </dev/null ||
 		{ tail -n 20 "$dir.log" >&2; die "debootstrap of $suite failed: $dir.log"; }
 	as_root chroot "$dir" apt-get clean
 	echo "$suite $packages" | as_root tee "$dir/.made" >/dev/null
