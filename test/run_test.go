@@ -226,13 +226,15 @@ func TestRunReconnects(t *testing.T) {
 		v5  bool
 		how func(*peer.Conn)
 	}{
-		"EOF":                  {false, func(conn *peer.Conn) { conn.Close() }},
-		"reset":                {false, func(conn *peer.Conn) { conn.Reset() }},
-		"malformed packet":     {false, func(conn *peer.Conn) { conn.Send([]byte{0x00, 0x00}) }},
-		"second CONNACK, cut":  {false, func(conn *peer.Conn) { conn.Send(peer.Bytes(peer.CONNACK, 0)); conn.Close() }},
-		"server's DISCONNECT":  {true, func(conn *peer.Conn) { conn.Send(v5Disconnect) }},
-		"EOF inside a packet":  {false, func(conn *peer.Conn) { conn.Send([]byte{0x30, 10, 0}); conn.Close() }},
-		"malformed, then more": {false, func(conn *peer.Conn) { conn.Send(bytes.Repeat(append(peer.Bytes(0), peer.Publish(0, "a", 0, "stale")...), 5)) }},
+		"EOF":                 {false, func(conn *peer.Conn) { conn.Close() }},
+		"reset":               {false, func(conn *peer.Conn) { conn.Reset() }},
+		"malformed packet":    {false, func(conn *peer.Conn) { conn.Send([]byte{0x00, 0x00}) }},
+		"second CONNACK, cut": {false, func(conn *peer.Conn) { conn.Send(peer.Bytes(peer.CONNACK, 0)); conn.Close() }},
+		"server's DISCONNECT": {true, func(conn *peer.Conn) { conn.Send(v5Disconnect) }},
+		"EOF inside a packet": {false, func(conn *peer.Conn) { conn.Send([]byte{0x30, 10, 0}); conn.Close() }},
+		"malformed, then more": {false, func(conn *peer.Conn) {
+			conn.Send(bytes.Repeat(append(peer.Bytes(0), peer.Publish(0, "a", 0, "stale")...), 5))
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := peer.Listen(t)
