@@ -246,7 +246,7 @@ func tourOnAnotherBroker(t *testing.T, bin examples) {
 	lines, stderr, code := bin.run(t, "tour", "-host", "127.0.0.1", "-port", strconv.Itoa(b.Port))
 	require.Zero(t, code, stderr)
 	isTour(t, lines)
-	require.Contains(t, b.Log(), "Received DISCONNECT from tour-")
+	logged(t, b, "Received DISCONNECT from tour-")
 }
 
 func tourFails(t *testing.T, bin examples) {
@@ -511,7 +511,7 @@ func ownloopExample(t *testing.T, bin examples) {
 	b := plain(t)
 	p := startProgram(t, "one\ntwo\n", filepath.Join(string(bin), "ownloop"), "-port", strconv.Itoa(b.Port))
 	p.succeeds("one", "two")
-	require.Contains(t, b.Log(), "Received DISCONNECT from")
+	logged(t, b, "Received DISCONNECT from")
 
 	typed, typing := io.Pipe()
 	p = startPiped(t, typed, filepath.Join(string(bin), "ownloop"), "-port", strconv.Itoa(b.Port))

@@ -34,7 +34,8 @@ func main() {
 
 	fds := [2]pollFD{{events: readable}, {fd: -1, events: readable}}
 	network, input := &fds[0], &fds[1]
-	ended, leaving, underWay := false, false, 0 // the input, we, messages that have not come back
+	ended, leaving := false, false // the input, we
+	underWay := 0                  // acknowledgements and messages that have not come
 	client.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
 		check(ack.Err())
 		queued(c.Subscribe(topic, 1))
@@ -42,6 +43,10 @@ func main() {
 	client.OnSubscribe(func(_ *mosquitto.Client, _ int, granted []mosquitto.ReasonCode, _ mosquitto.Properties) {
 		check(granted[0].Err())
 		input.fd = int32(os.Stdin.Fd())
+	})
+	client.OnPublish(func(_ *mosquitto.Client, _ int, code mosquitto.ReasonCode, _ mosquitto.Properties) {
+		check(code.Err())
+		underWay--
 	})
 	client.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) {
 		os.Stdout.Write(m.Payload)
@@ -72,7 +77,7 @@ func main() {
 				input.fd = -1
 			} else {
 				queued(client.Publish(topic, text[:n], 1, false))
-				underWay++
+				underWay += 2
 			}
 		}
 		if ended && underWay == 0 && !leaving {
