@@ -41,7 +41,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: 2a8ea0bce23f7288
+// include-stamp: f1b1448544e9f73e
 
 type (
 	cClient   = C.struct_gomosq_client

@@ -39,6 +39,11 @@ static inline bool gomosq_tls_pending(struct mosquitto *mosq)
 	return pending && pending(ssl) > 0;
 }
 
+/* After so many packets output that waits is let out: a window of messages in
+ * flight that is kept short is walked faster by the library. */
+#define GOMOSQ_TURN 16
+#define GOMOSQ_LINGER 1000 /* looks at the queue: a few microseconds */
+
 /* Whether a pass may go on after a call of the library's. */
 static inline bool gomosq_going(struct gomosq_client *c, int rc)
 {
@@ -69,6 +74,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 			break;
 		}
 		p->read = true;
+		if(budget % GOMOSQ_TURN == 0 && mosquitto_want_write(c->mosq)) break;
 	}
 	gomosq_flush(c);
 	c->batch = NULL;
@@ -83,6 +89,18 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	return mosquitto_loop_write(c->mosq, 1);
 }
 
+/* Waits a moment, about as long as a publish takes, for more to write: cheaper
+ * than to go to sleep and be woken for each message. */
+static inline bool gomosq_linger(struct gomosq_client *c)
+{
+	int i;
+
+	for(i = 0; i < GOMOSQ_LINGER; i++){
+		if(mosquitto_want_write(c->mosq)) return true;
+	}
+	return false;
+}
+
 /* One turn of Run: reads, looks after the keepalive when that is due, writes.
  * leaving says that a DISCONNECT is queued: it must be out before anything is
  * read, since the library ends the connection at the next packet. */
@@ -91,6 +109,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, 0};
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc = MOSQ_ERR_SUCCESS;
+	int round;
 	bool blocked = false;
 
 	if(leaving){
@@ -100,6 +119,10 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 	if(!blocked && gomosq_going(c, rc)) rc = gomosq_read_burst(c, budget, &p);
 	if(misc && gomosq_going(c, rc)) rc = mosquitto_loop_misc(c->mosq);
 	if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
+	for(round = 0; round < GOMOSQ_TURN && p.wrote && !p.more && gomosq_going(c, rc); round++){
+		if(mosquitto_want_write(c->mosq) || !gomosq_linger(c)) break; /* blocked; nothing more */
+		rc = gomosq_write_all(c, &p);
+	}
 	p.result = gomosq_leave(outer, rc, 0);
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
