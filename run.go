@@ -160,10 +160,11 @@ func (c *Client) wakeRun() {
 
 // disconnect is Disconnect while Run is on: the owner carries it out.
 func (r *runner) disconnect(op string, f farewell) error {
+	connected := cSocket(r.c.c) >= 0 // before the owner carries it out
 	r.farewell.Store(&f)
 	cPauseReading(r.c.c)
 	r.wake()
-	if cSocket(r.c.c) < 0 {
+	if !connected {
 		return &OpError{Op: op, Err: ErrNoConn}
 	}
 	return nil
