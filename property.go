@@ -64,11 +64,12 @@ const (
 const maxVarint = 268435455
 
 // propertyTypes holds the library's type of each identifier there can be.
-var propertyTypes = sync.OnceValue(func() (types [256]PropertyType) {
+var propertyTypes = sync.OnceValue(func() *[256]PropertyType {
+	var types [256]PropertyType
 	for id := range types {
 		types[id] = cPropertyType(id)
 	}
-	return types
+	return &types // by value it would be copied to the stack of every callback
 })
 
 // Type is mosquitto_property_type: the type of the values of id, 0 when there
