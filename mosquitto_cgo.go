@@ -34,6 +34,7 @@ import "C"
 
 import (
 	"encoding/binary"
+	"strings"
 	"unsafe"
 
 	_ "github.com/mosquitto-go/mosquitto/include" // kept by go mod vendor
@@ -443,9 +444,7 @@ func goMessage(m *cMessage, topicLen C.size_t) Message {
 	topic := unsafe.Slice((*byte)(unsafe.Pointer(m.topic)), int(topicLen))
 	payload := unsafe.Slice((*byte)(m.payload), int(m.payloadlen))
 	msg := Message{MID: int(m.mid), QoS: QoS(m.qos), Retain: bool(m.retain)}
-	b := make([]byte, len(topic)+len(payload))
-	copy(b[copy(b, topic):], payload)
-	msg.setBytes(b, len(topic))
+	msg.setBytes(topic, payload)
 	return msg
 }
 
@@ -453,19 +452,23 @@ func goMessage(m *cMessage, topicLen C.size_t) Message {
 func goBatched(batch *C.struct_gomosq_batch, i int) Message {
 	item := &batch.items[i]
 	data := unsafe.Slice((*byte)(unsafe.Pointer(&batch.data[item.offset])), int(item.topic_len+item.payload_len))
+	topic, payload := data[:item.topic_len], data[item.topic_len:]
 	msg := Message{MID: int(item.mid), QoS: QoS(item.qos), Retain: bool(item.retain)}
-	msg.setBytes(append([]byte(nil), data...), int(item.topic_len)) // append does not clear first
+	msg.setBytes(topic, payload)
 	return msg
 }
 
-// setBytes gives the message its topic, the first n of b, and its payload.
-func (m *Message) setBytes(b []byte, n int) {
-	if len(b) == 0 {
-		return
-	}
-	m.Topic = unsafe.String(&b[0], n)
-	if len(b) > n {
-		m.Payload = b[n:len(b):len(b)]
+// setBytes gives the message copies of its topic and payload, in one allocation.
+// A Builder does not clear it first; nobody else has the string, so its bytes
+// may be the payload's.
+func (m *Message) setBytes(topic, payload []byte) {
+	var b strings.Builder
+	b.Grow(len(topic) + len(payload))
+	b.Write(topic)
+	b.Write(payload)
+	m.Topic = b.String()[:len(topic)]
+	if len(payload) > 0 {
+		m.Payload = unsafe.Slice(unsafe.StringData(b.String()[len(topic):]), len(payload))
 	}
 }
 
