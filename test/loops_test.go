@@ -104,6 +104,7 @@ func TestLoopForeverEndsWhileOffline(t *testing.T) {
 	ended := connect(t, c, e, b.Port)
 	b.Stop()
 	await(t, e.disconnect, "OnDisconnect")
+	offline(t, c)
 	require.ErrorIs(t, c.Disconnect(), mosquitto.ErrNoConn)
 	require.NoError(t, await(t, ended, "the end of LoopForever"))
 	none(t, e.connect, "OnConnect")

@@ -126,6 +126,7 @@ func TestSessionSurvivesABrokerRestart(t *testing.T) {
 				// Persistence is written when the broker stops.
 				b.Stop()
 				require.Equal(t, int(mosquitto.ErrConnLost), await(t, e.disconnect, "OnDisconnect").Code)
+				offline(t, c)
 				mid, err := c.Publish("a/b", []byte("meanwhile"), 1, false)
 				require.ErrorIs(t, err, mosquitto.ErrNoConn)
 				b.Restart()
@@ -166,7 +167,9 @@ func TestSessionLoopStartReconnects(t *testing.T) {
 	mark(t, c, e, "a/b")
 	received(t, e, "mark")
 	require.NoError(t, c.LoopStop(false))
-	require.Zero(t, await(t, e.disconnect, "OnDisconnect").Code)
+	for await(t, e.disconnect, "OnDisconnect for our goodbye").Code != 0 {
+		// a connection to the broker that was about to end
+	}
 }
 
 // LoopStop says goodbye even while the loop is busy in a callback: the peer sees
