@@ -13,7 +13,7 @@ import (
 func stopped(t testing.TB, c *mosquitto.Client) {
 	t.Helper()
 	require.NoError(t, c.LoopStop(false))
-	require.Zero(t, leak.LibraryThreads())
+	pollUntil(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 }) // a thread is seen a moment longer than it is joined
 }
 
 func TestLoopStart(t *testing.T) {
@@ -142,7 +142,7 @@ func TestLoopStartWithManyDescriptors(t *testing.T) {
 	err := c.LoopStart()
 	require.ErrorIs(t, err, mosquitto.ErrInval)
 	require.Regexp(t, `descriptor \d{4}`, err.Error())
-	require.Zero(t, leak.LibraryThreads())
+	pollUntil(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 }) // a thread is seen a moment longer than it is joined
 	runOwn(t, c) // which takes any
 	require.NoError(t, await(t, e.connect, "OnConnect").Err())
 
