@@ -143,7 +143,7 @@ func TestLoopStartWithManyDescriptors(t *testing.T) {
 	require.ErrorIs(t, err, mosquitto.ErrInval)
 	require.Regexp(t, `descriptor \d{4}`, err.Error())
 	pollUntil(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 }) // a thread is seen a moment longer than it is joined
-	runOwn(t, c) // which takes any
+	runOwn(t, c)                                                                             // which takes any
 	require.NoError(t, await(t, e.connect, "OnConnect").Err())
 
 	for name, connect := range map[string]func(*mosquitto.Client) error{
