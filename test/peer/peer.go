@@ -168,30 +168,47 @@ func (c *Conn) Send(b []byte) {
 	}
 }
 
+// NextBytes reads the next packet as it came; an error means that the client has
+// gone.
+func (c *Conn) NextBytes() ([]byte, error) {
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	packet, n, err := c.header()
+	if err != nil {
+		return packet, err
+	}
+	body := make([]byte, n)
+	read, err := io.ReadFull(c.r, body)
+	return append(packet, body[:read]...), err
+}
+
+// header reads a packet's first byte and length, and decodes the length.
+func (c *Conn) header() (header []byte, n int, err error) {
+	for shift := -7; ; shift += 7 {
+		b, err := c.r.ReadByte()
+		if err != nil {
+			return header, 0, err
+		}
+		header = append(header, b)
+		if shift < 0 { // the first byte
+			continue
+		}
+		if n |= int(b&0x7F) << shift; b&0x80 == 0 {
+			return header, n, nil
+		}
+		if shift >= 21 {
+			return header, 0, errors.New("peer: length of more than four bytes")
+		}
+	}
+}
+
 // Next reads the next packet; an error means that the client has gone.
 func (c *Conn) Next() (Packet, error) {
-	_ = c.SetReadDeadline(time.Now().Add(patience))
-	first, err := c.r.ReadByte()
+	packet, err := c.NextBytes()
 	if err != nil {
 		return Packet{}, err
 	}
-	n, shift := 0, 0
-	for {
-		digit, err := c.r.ReadByte()
-		if err != nil {
-			return Packet{}, err
-		}
-		n |= int(digit&0x7F) << shift
-		if shift += 7; digit&0x80 == 0 {
-			break
-		}
-		if shift > 21 {
-			return Packet{}, errors.New("peer: length of more than four bytes")
-		}
-	}
-	body := make([]byte, n)
-	_, err = io.ReadFull(c.r, body)
-	return Packet{first, body}, err
+	_, length := binary.Uvarint(packet[1:]) // MQTT's variable byte integer is the same
+	return Packet{packet[0], packet[1+length:]}, nil
 }
 
 // Expect reads the next packet, which must be of this type.
