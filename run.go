@@ -46,7 +46,9 @@ import (
 //
 // Inside a callback it returns [ErrInCallback], beside another loop [ErrBusy],
 // before any connect [ErrNoConn].
-func (c *Client) Run(ctx context.Context) error {
+func (c *Client) Run(ctx context.Context) error { return c.runFor(ctx, false) }
+
+func (c *Client) runFor(ctx context.Context, once bool) error {
 	const op = "run"
 	if err := c.begin(op); err != nil {
 		return err
@@ -57,6 +59,7 @@ func (c *Client) Run(ctx context.Context) error {
 		return err
 	}
 	r := newRunner(ctx, c)
+	r.once = once
 	defer func() {
 		if !r.abandoned {
 			c.disown(back)
@@ -81,8 +84,9 @@ const (
 // runner is the state of one Run. Its goroutine is the owner of the network
 // side; others reach it through wake and farewell.
 type runner struct {
-	c   *Client
-	ctx context.Context
+	c    *Client
+	ctx  context.Context
+	once bool // for one connection
 
 	state    atomic.Int32             // where the owner waits
 	signal   chan struct{}            // wakes it from a pause
@@ -184,6 +188,9 @@ func (r *runner) run() error {
 		if connected { // OnDisconnect has reconnected
 			continue
 		}
+		if r.once {
+			return libError("run", result{rc: cErrConnLost})
+		}
 		r.pause()
 		if !r.over() {
 			lost = r.reconnect()
@@ -208,10 +215,13 @@ func (r *runner) verdict(lost result) (end bool, err error) {
 		return true, r.ctx.Err()
 	case r.c.leaving.Load(), r.farewell.Load() != nil:
 		return true, nil
-	case code > ConnackAccepted && !worthRetrying(code):
+	case code > ConnackAccepted && (r.once || !worthRetrying(code)):
 		return true, code.Err()
 	}
 	r.c.leftInput(lost)
+	if r.once {
+		return lost.rc != cSuccess, libError(op, lost)
+	}
 	switch Error(lost.rc) {
 	case ErrNoMem, ErrNotSupported, ErrAuth:
 		return true, libError(op, lost)
@@ -527,7 +537,8 @@ func (r *runner) blockingAttempt() result {
 				r.state.Store(awake)
 				return result{rc: cErrNoConn}
 			}
-			go r.c.reconnectFor(done, &taken)
+			again := func() result { return cReconnect(r.c.c) }
+			go r.c.connectFor(func() result { return r.c.cleanly(again, again) }, done, &taken)
 		case attempt := <-done:
 			r.state.Store(awake)
 			return attempt
@@ -536,12 +547,11 @@ func (r *runner) blockingAttempt() result {
 	}
 }
 
-// reconnectFor makes a blocking attempt. If Run has gone meanwhile it ends the
-// connection, and gives the network side back.
-func (c *Client) reconnectFor(done chan<- result, taken *atomic.Bool) {
+// connectFor makes a blocking attempt. If nobody waits for it any more it ends
+// the connection, and gives the network side back.
+func (c *Client) connectFor(connect func() result, done chan<- result, taken *atomic.Bool) {
 	defer c.end()
-	again := func() result { return cReconnect(c.c) }
-	attempt := c.cleanly(again, again)
+	attempt := connect()
 	<-connectSlots
 	if taken.CompareAndSwap(false, true) {
 		done <- attempt

@@ -1,0 +1,143 @@
+package test
+
+import (
+	"context"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// runOnce is run for one connection.
+func runOnce(t testing.TB, ctx context.Context, c *mosquitto.Client) <-chan error {
+	t.Helper()
+	ended := make(chan error, 1)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		ended <- c.RunOnce(ctx)
+	}()
+	t.Cleanup(func() {
+		c.Close()
+		await(t, gone, "the end of RunOnce")
+	})
+	return ended
+}
+
+func TestRunOnceReturnsWhyTheConnectionWasLost(t *testing.T) {
+	c, e := newClient(t, "once", true)
+	for range 2 { // the client goes from one server to the next
+		p := peer.Listen(t)
+		require.NoError(t, c.ConnectContext(t.Context(), "127.0.0.1", p.Port, keepalive, "", nil))
+		ended := runOnce(t, context.Background(), c)
+		conn := p.AcceptConnect()
+		await(t, e.connect, "OnConnect")
+		conn.Reset()
+		var fault *mosquitto.OpError
+		require.ErrorAs(t, await(t, ended, "the end of RunOnce"), &fault)
+		require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
+	}
+}
+
+func TestRunOnceReturnsAnyRefusal(t *testing.T) {
+	for _, code := range []mosquitto.ConnackCode{mosquitto.ConnackRefusedServerUnavailable, mosquitto.ConnackRefusedNotAuthorized} {
+		p := peer.Listen(t)
+		c, _ := newClient(t, "once", true)
+		require.NoError(t, c.ConnectContext(t.Context(), "127.0.0.1", p.Port, keepalive, "", nil))
+		ended := runOnce(t, context.Background(), c)
+		conn := p.Accept()
+		conn.Expect(peer.CONNECT)
+		conn.Send(peer.Bytes(peer.CONNACK, 0, byte(code)))
+		require.ErrorIs(t, await(t, ended, "the end of RunOnce"), mosquitto.ConnackError{Code: code})
+	}
+}
+
+func TestRunOnceReturnsWhyThereIsNoConnection(t *testing.T) {
+	c, _ := newClient(t, "once", true)
+	connect := func() error {
+		err := c.ConnectContext(t.Context(), "127.0.0.1", broker.FreePort(t), keepalive, "", nil)
+		if err != nil { // the kernel may refuse at once
+			return err
+		}
+		return c.RunOnce(context.Background())
+	}
+	require.ErrorIs(t, connect(), syscall.ECONNREFUSED)
+	require.ErrorIs(t, connect(), syscall.ECONNREFUSED)
+}
+
+func TestRunOnceEndsWithDisconnectAndContext(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "once", true)
+	require.NoError(t, c.ConnectContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", nil))
+	ended := runOnce(t, context.Background(), c)
+	await(t, e.connect, "OnConnect")
+	require.NoError(t, c.Disconnect())
+	require.NoError(t, await(t, ended, "the end of RunOnce"))
+
+	ctx, cancel := context.WithCancel(context.Background())
+	require.NoError(t, c.ConnectContext(ctx, "127.0.0.1", b.Port, keepalive, "", nil))
+	ended = runOnce(t, ctx, c)
+	await(t, e.connect, "OnConnect")
+	cancel()
+	require.ErrorIs(t, await(t, ended, "the end of RunOnce"), context.Canceled)
+}
+
+func TestConnectContextSendsProperties(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newV5(t, "once", true)
+	for _, host := range []string{"127.0.0.1", "localhost"} {
+		for _, sent := range []struct {
+			props mosquitto.Properties
+			bytes []byte
+		}{
+			{mosquitto.Properties{{ID: mosquitto.PropSessionExpiryInterval, Number: 7}}, []byte{0x11, 0, 0, 0, 7}},
+			{mosquitto.Properties{{ID: mosquitto.PropRequestProblemInformation, Number: 0}}, []byte{0x17, 0}},
+			{nil, nil},
+		} {
+			ctx, cancel := context.WithCancel(context.Background())
+			require.NoError(t, c.ConnectContext(ctx, host, p.Port, keepalive, "", sent.props))
+			ended := runOnce(t, ctx, c)
+			conn := p.Accept()
+			receiveMaximum := []byte{0x21, 0, 20} // is the library's own
+			require.Equal(t, append(sent.bytes, receiveMaximum...), readConnect(t, conn).props)
+			conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
+			await(t, e.connect, "OnConnect")
+			cancel()
+			await(t, ended, "the end of RunOnce")
+		}
+	}
+}
+
+func TestConnectContextRefusals(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "once", true)
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.ErrorIs(t, c.ConnectContext(gone, "127.0.0.1", b.Port, keepalive, "", nil), context.Canceled)
+	require.ErrorIs(t, c.ConnectContext(t.Context(), "", b.Port, keepalive, "", nil), mosquitto.ErrInval)
+	require.ErrorIs(t, c.ConnectContext(t.Context(), "127.0.0.1", b.Port, time.Second, "", nil), mosquitto.ErrInval)
+	props := mosquitto.Properties{{ID: mosquitto.PropSessionExpiryInterval, Number: 7}}
+	require.ErrorIs(t, c.ConnectContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", props), mosquitto.ErrNotSupported)
+
+	inside := make(chan error, 2)
+	within := make(chan bool, 1)
+	c.OnSubscribe(func(c *mosquitto.Client, _ int, _ []mosquitto.ReasonCode, _ mosquitto.Properties) {
+		within <- c.InCallback()
+		inside <- c.RunOnce(context.Background())
+		inside <- c.ConnectContext(context.Background(), "127.0.0.1", b.Port, keepalive, "", nil)
+	})
+	require.NoError(t, c.ConnectContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", nil))
+	runOnce(t, context.Background(), c)
+	await(t, e.connect, "OnConnect")
+	require.ErrorIs(t, c.ConnectContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", nil), mosquitto.ErrBusy)
+	require.False(t, c.InCallback())
+	_, err := c.Subscribe("a", 0)
+	require.NoError(t, err)
+	require.True(t, await(t, within, "InCallback"))
+	require.ErrorIs(t, await(t, inside, "RunOnce inside a callback"), mosquitto.ErrInCallback)
+	require.ErrorIs(t, await(t, inside, "ConnectContext inside a callback"), mosquitto.ErrInCallback)
+}
