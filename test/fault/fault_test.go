@@ -1,0 +1,479 @@
+package fault_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
+
+const patience = 10 * time.Second
+
+// server is what the proxy forwards to: it hands over the connections it gets.
+type server struct {
+	t *testing.T
+	l net.Listener
+}
+
+func newServer(t *testing.T) *server {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	return &server{t, l}
+}
+
+func (s *server) addr() string { return s.l.Addr().String() }
+
+func (s *server) accept() *net.TCPConn {
+	s.t.Helper()
+	require.NoError(s.t, s.l.(*net.TCPListener).SetDeadline(time.Now().Add(patience)))
+	conn, err := s.l.Accept()
+	require.NoError(s.t, err)
+	return adopt(s.t, conn)
+}
+
+// adopt bounds every wait on a connection, and closes it with the test.
+func adopt(t *testing.T, conn net.Conn) *net.TCPConn {
+	t.Helper()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	t.Cleanup(func() { conn.Close() })
+	return conn.(*net.TCPConn)
+}
+
+func dial(t *testing.T, p *fault.Proxy) *net.TCPConn {
+	t.Helper()
+	conn, err := net.Dial("tcp4", p.Addr())
+	require.NoError(t, err)
+	return adopt(t, conn)
+}
+
+// start is a proxy, its server, and a connection as both ends see it.
+func start(t *testing.T) (p *fault.Proxy, s *server, client, far *net.TCPConn) {
+	t.Helper()
+	s = newServer(t)
+	p = fault.Start(t, s.addr())
+	client = dial(t, p)
+	return p, s, client, s.accept()
+}
+
+func send(t *testing.T, conn net.Conn, text string) {
+	t.Helper()
+	_, err := io.WriteString(conn, text)
+	require.NoError(t, err)
+}
+
+func receive(t *testing.T, conn net.Conn, want string) {
+	t.Helper()
+	got := make([]byte, len(want))
+	_, err := io.ReadFull(conn, got)
+	require.NoError(t, err)
+	require.Equal(t, want, string(got))
+}
+
+// pass asserts that a connection forwards.
+func pass(t *testing.T, from, to net.Conn) {
+	t.Helper()
+	send(t, from, "hello")
+	receive(t, to, "hello")
+}
+
+// ended asserts that nothing but an end of file, or the error, comes.
+func ended(t *testing.T, conn net.Conn, want error) {
+	t.Helper()
+	n, err := conn.Read(make([]byte, 100))
+	require.ErrorIs(t, err, want)
+	require.Zero(t, n)
+}
+
+// silent asserts that nothing has come. What it can miss is a byte that is late.
+func silent(t *testing.T, conn net.Conn) {
+	t.Helper()
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
+	n, err := conn.Read(make([]byte, 100))
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.Zero(t, n)
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+}
+
+// ends are the two directions, each with its sender and receiver.
+func ends(client, far *net.TCPConn) map[fault.Direction][2]*net.TCPConn {
+	return map[fault.Direction][2]*net.TCPConn{fault.Up: {client, far}, fault.Down: {far, client}}
+}
+
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
+		require.True(t, time.Now().Before(deadline), "waited in vain for "+what)
+	}
+}
+
+func TestForwardsAndCounts(t *testing.T) {
+	p, s, client, far := start(t)
+	pass(t, client, far)
+	pass(t, far, client)
+	pass(t, far, client)
+	other := dial(t, p)
+	pass(t, other, s.accept())
+	assert.Equal(t, 2, p.Accepted())
+	assert.Equal(t, 2, p.Open())
+	assert.Equal(t, p.Addr(), client.RemoteAddr().String())
+	assert.EqualValues(t, 10, p.Bytes(fault.Up))
+	assert.EqualValues(t, 10, p.Bytes(fault.Down))
+	assert.EqualValues(t, 20, p.Bytes(fault.Both))
+}
+
+func TestMuchGoesThroughUnchanged(t *testing.T) {
+	_, _, client, far := start(t)
+	sent := bytes.Repeat([]byte("0123456789abcdefg"), 100_000)
+	go func() {
+		_, _ = client.Write(sent)
+		_ = client.CloseWrite()
+	}()
+	got, err := io.ReadAll(far)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(sent, got))
+	pass(t, far, client) // an end of file ends one direction alone
+}
+
+func TestBothEndsOfFileEndTheConnection(t *testing.T) {
+	p, _, client, far := start(t)
+	require.NoError(t, client.CloseWrite())
+	ended(t, far, io.EOF)
+	require.NoError(t, far.Close())
+	ended(t, client, io.EOF)
+	eventually(t, "the end of the connection", func() bool { return p.Open() == 0 })
+}
+
+func TestServersResetPassesThrough(t *testing.T) {
+	_, _, client, far := start(t)
+	require.NoError(t, far.SetLinger(0))
+	require.NoError(t, far.Close())
+	ended(t, client, syscall.ECONNRESET)
+}
+
+func TestCut(t *testing.T) {
+	p, s, client, far := start(t)
+	pass(t, client, far)
+	p.Cut()
+	ended(t, client, io.EOF)
+	ended(t, far, io.EOF)
+	assert.Zero(t, p.Open())
+	again := dial(t, p)
+	pass(t, again, s.accept())
+}
+
+// A close with input that nobody has read would be a RST.
+func TestCutIsNoResetEvenWithInputHeld(t *testing.T) {
+	p, _, client, far := start(t)
+	pass(t, client, far)
+	p.Stall(fault.Both)
+	for range 100 {
+		send(t, client, "held back")
+	}
+	p.Cut()
+	ended(t, far, io.EOF)
+	ended(t, client, io.EOF)
+}
+
+func TestReset(t *testing.T) {
+	p, s, client, far := start(t)
+	pass(t, client, far)
+	p.Reset()
+	ended(t, client, syscall.ECONNRESET)
+	ended(t, far, syscall.ECONNRESET)
+	again := dial(t, p)
+	pass(t, again, s.accept())
+}
+
+func TestStallAndResume(t *testing.T) {
+	p, s, client, far := start(t)
+	for d, way := range ends(client, far) {
+		from, to := way[0], way[1]
+		p.Stall(d)
+		send(t, from, "late")
+		silent(t, to)
+		pass(t, to, from) // the other direction goes on
+		p.Resume(d)
+		receive(t, to, "late")
+	}
+	p.Stall(fault.Both)
+	later := dial(t, p) // a new connection stalls too
+	laterFar := s.accept()
+	send(t, later, "late")
+	silent(t, laterFar)
+	require.NoError(t, client.CloseWrite()) // so does an end of file
+	silent(t, far)
+	p.Resume(fault.Both)
+	receive(t, laterFar, "late")
+	ended(t, far, io.EOF)
+}
+
+func TestHalfClose(t *testing.T) {
+	p, s, client, far := start(t)
+	p.HalfClose(fault.Down)
+	ended(t, client, io.EOF)
+	send(t, far, "into the void") // the sender cannot tell
+	pass(t, client, far)
+	again := dial(t, p)
+	againFar := s.accept()
+	pass(t, againFar, again)
+	p.HalfClose(fault.Up)
+	ended(t, againFar, io.EOF)
+	send(t, again, "into the void")
+	pass(t, againFar, again)
+	assert.EqualValues(t, 5, p.Bytes(fault.Up)) // what is thrown away does not count
+}
+
+func TestDelay(t *testing.T) {
+	const delay = 50 * time.Millisecond
+	p, _, client, far := start(t)
+	p.Delay(fault.Up, delay)
+	start := time.Now()
+	pass(t, client, far)
+	assert.GreaterOrEqual(t, time.Since(start), delay) // never earlier; how late is the machine's affair
+	p.Delay(fault.Up, 0)
+	pass(t, client, far)
+}
+
+func TestRate(t *testing.T) {
+	p, _, client, far := start(t)
+	p.Rate(fault.Up, 1000)
+	start := time.Now()
+	text := string(bytes.Repeat([]byte("x"), 100))
+	send(t, client, text)
+	receive(t, far, text)
+	assert.GreaterOrEqual(t, time.Since(start), 90*time.Millisecond) // the last 10 bytes do not wait
+}
+
+func TestSplit(t *testing.T) {
+	p, _, client, far := start(t)
+	p.Split(fault.Up, true)
+	const n = 1000
+	sent := string(bytes.Repeat([]byte("0123456789"), n/10))
+	send(t, client, sent)
+	var got []byte
+	reads := 0
+	for buf := make([]byte, n); len(got) < n; reads++ {
+		k, err := far.Read(buf)
+		require.NoError(t, err)
+		got = append(got, buf[:k]...)
+	}
+	assert.Equal(t, sent, string(got))
+	assert.Greater(t, reads, 10) // a busy machine joins some
+	p.Split(fault.Up, false)
+	pass(t, client, far)
+}
+
+func TestCorrupt(t *testing.T) {
+	p, s, client, far := start(t)
+	p.Corrupt(fault.Down, 4)
+	send(t, far, "abcd")
+	send(t, far, "efghi")
+	receive(t, client, "abc\x9befg\x97i")
+	pass(t, client, far)
+	other := dial(t, p)
+	send(t, s.accept(), "abcd")
+	receive(t, other, "abc\x9b")
+	p.Corrupt(fault.Down, 0)
+	pass(t, far, client)
+}
+
+func TestCutAfter(t *testing.T) {
+	for _, d := range []fault.Direction{fault.Up, fault.Down} {
+		p, s, client, far := start(t)
+		from, to := ends(client, far)[d][0], ends(client, far)[d][1]
+		pass(t, from, to) // counted from the call on
+		p.CutAfter(d, 7)
+		send(t, from, "1234")
+		receive(t, to, "1234")
+		send(t, from, "56789")
+		receive(t, to, "567")
+		ended(t, to, io.EOF)
+		ended(t, from, io.EOF)
+		again := dial(t, p) // it was for one connection
+		againFar := s.accept()
+		for range 3 {
+			pass(t, again, againFar)
+			pass(t, againFar, again)
+		}
+	}
+}
+
+func TestCutAfterOnANewConnection(t *testing.T) {
+	s := newServer(t)
+	p := fault.Start(t, s.addr())
+	p.CutAfter(fault.Up, 3)
+	client := dial(t, p)
+	far := s.accept()
+	send(t, client, "12345")
+	receive(t, far, "123")
+	ended(t, far, io.EOF)
+}
+
+func TestCutAfterTakenBack(t *testing.T) {
+	p, _, client, far := start(t)
+	p.CutAfter(fault.Both, 3)
+	p.CutAfter(fault.Both, -1)
+	pass(t, client, far)
+	pass(t, far, client)
+}
+
+func TestResetAfter(t *testing.T) {
+	p, _, client, far := start(t)
+	p.ResetAfter(fault.Up, 0)
+	send(t, client, "x")
+	ended(t, client, syscall.ECONNRESET)
+	ended(t, far, syscall.ECONNRESET)
+}
+
+func TestNewConnections(t *testing.T) {
+	p, s, client, far := start(t)
+
+	p.RefuseNew()
+	_, err := net.Dial("tcp4", p.Addr())
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	assert.Equal(t, 1, p.Accepted())
+
+	p.CloseNew()
+	ended(t, dial(t, p), io.EOF)
+	assert.Equal(t, 2, p.Accepted())
+
+	p.BlackholeNew()
+	lost := dial(t, p)
+	send(t, lost, "is anybody there")
+	silent(t, lost)
+
+	pass(t, client, far) // the old connection has noticed nothing
+	p.AcceptNew()
+	again := dial(t, p)
+	pass(t, again, s.accept())
+	silent(t, lost)
+	p.Cut()
+	ended(t, lost, io.EOF)
+}
+
+func TestSetTarget(t *testing.T) {
+	p, _, client, far := start(t)
+	other := newServer(t)
+	p.SetTarget(other.addr())
+	moved := dial(t, p)
+	pass(t, moved, other.accept())
+	pass(t, client, far)
+}
+
+func TestTargetThatIsGone(t *testing.T) {
+	s := newServer(t)
+	p := fault.Start(t, s.addr())
+	require.NoError(t, s.l.Close())
+	conn, err := net.Dial("tcp4", p.Addr())
+	if err == nil { // else the reset was faster
+		_, err = adopt(t, conn).Read(make([]byte, 100))
+	}
+	require.ErrorIs(t, err, syscall.ECONNRESET)
+}
+
+func TestHeal(t *testing.T) {
+	p, s, client, far := start(t)
+	p.Stall(fault.Both)
+	p.Corrupt(fault.Both, 1)
+	p.CutAfter(fault.Both, 1)
+	p.RefuseNew()
+	p.Heal()
+	pass(t, client, far)
+	again := dial(t, p)
+	pass(t, again, s.accept())
+}
+
+func TestClose(t *testing.T) {
+	p, _, client, far := start(t)
+	pass(t, client, far)
+	p.Stall(fault.Both)
+	send(t, client, "never to arrive")
+	p.Close()
+	ended(t, far, syscall.ECONNRESET)
+	ended(t, client, syscall.ECONNRESET)
+	p.Close()
+	p.AcceptNew()
+	_, err := net.Dial("tcp4", p.Addr())
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+}
+
+// All switches from many goroutines beside traffic: for the race detector.
+func TestFromManyGoroutines(t *testing.T) {
+	s := newServer(t)
+	p := fault.Start(t, s.addr())
+	var echoes, rest sync.WaitGroup
+	echoes.Add(1)
+	go func() {
+		defer echoes.Done()
+		for {
+			conn, err := s.l.Accept()
+			if err != nil {
+				return
+			}
+			echoes.Add(1)
+			go func() {
+				defer echoes.Done()
+				defer conn.Close()
+				_, _ = io.Copy(conn, conn)
+			}()
+		}
+	}()
+	switches := []func(){
+		p.Cut, p.Reset, p.RefuseNew, p.CloseNew, p.AcceptNew, p.Heal,
+		func() { p.Stall(fault.Both) }, func() { p.Resume(fault.Both) }, func() { p.HalfClose(fault.Up) },
+		func() { p.Split(fault.Both, true) }, func() { p.Corrupt(fault.Down, 3) }, func() { p.CutAfter(fault.Up, 5) },
+		func() { p.SetTarget(s.addr()) }, func() { _, _ = p.Bytes(fault.Both), p.Open() },
+	}
+	for _, change := range switches {
+		rest.Add(1)
+		go func() {
+			defer rest.Done()
+			for range 50 {
+				change()
+			}
+		}()
+	}
+	for range 8 {
+		rest.Add(1)
+		go func() {
+			defer rest.Done()
+			for range 20 {
+				exchange(p)
+			}
+		}()
+	}
+	rest.Wait()
+	p.Heal()
+	client := dial(t, p)
+	pass(t, client, client) // the server echoes
+	p.Close()
+	s.l.Close()
+	echoes.Wait()
+}
+
+// exchange uses a connection for as long as it lasts.
+func exchange(p *fault.Proxy) {
+	conn, err := net.Dial("tcp4", p.Addr())
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Millisecond))
+	for err == nil {
+		if _, err = conn.Write([]byte("hello")); err == nil {
+			_, err = conn.Read(make([]byte, 100))
+		}
+	}
+}

@@ -1,0 +1,302 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// link is one connection through the proxy.
+type link struct {
+	proxy  *Proxy
+	client *net.TCPConn
+	ctx    context.Context // ends when the link is to end
+	cancel context.CancelFunc
+	gone   chan struct{} // closed when nothing of it is left
+
+	mu     sync.Mutex
+	server *net.TCPConn // nil until the target has accepted
+	how    ending
+	ended  bool
+
+	silenced [2]atomic.Bool  // by HalfClose
+	sent     [2]atomic.Int64 // bytes forwarded
+	origin   [2]int64        // of the counts for CutAfter, guarded by the proxy's mutex
+}
+
+func newLink(p *Proxy, client *net.TCPConn) *link {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &link{proxy: p, client: client, ctx: ctx, cancel: cancel, gone: make(chan struct{})}
+}
+
+// run lives as long as the link.
+func (l *link) run(target string, blackhole bool) {
+	defer l.proxy.forget(l)
+	defer l.finish()
+	if blackhole {
+		<-l.ctx.Done()
+		return
+	}
+	if !l.dial(target) {
+		l.end(withReset)
+		return
+	}
+	var down sync.WaitGroup
+	down.Add(1)
+	go func() {
+		defer down.Done()
+		l.pump(Down, l.server, l.client)
+	}()
+	l.pump(Up, l.client, l.server)
+	down.Wait()
+}
+
+// dial connects to the target.
+func (l *link) dial(target string) bool {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(l.ctx, "tcp", target)
+	if err != nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.server = conn.(*net.TCPConn)
+	if l.silenced[Up].Load() {
+		_ = l.server.CloseWrite()
+	}
+	return !l.ended
+}
+
+var past = time.Unix(1, 0)
+
+// end makes the pumps leave. The first call decides how the link ends.
+func (l *link) end(how ending) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	l.ended, l.how = true, how
+	l.cancel()
+	_ = l.client.SetDeadline(past)
+	if l.server != nil {
+		_ = l.server.SetDeadline(past)
+	}
+}
+
+// finish closes both sides.
+func (l *link) finish() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cancel()
+	l.how.apply(l.client)
+	if l.server != nil {
+		l.how.apply(l.server)
+	}
+}
+
+// halfClose ends one direction.
+func (l *link) halfClose(d Direction) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.silenced[d].Store(true)
+	switch {
+	case d == Down:
+		_ = l.client.CloseWrite()
+	case l.server != nil: // else dial does it
+		_ = l.server.CloseWrite()
+	}
+}
+
+// pump forwards one direction until its sender has ended it.
+func (l *link) pump(d Direction, from, to *net.TCPConn) {
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := from.Read(buf)
+		if sent := l.forward(d, to, buf[:n]); sent != nil {
+			l.lost(sent)
+			return
+		}
+		if err != nil {
+			l.over(d, to, err)
+			return
+		}
+	}
+}
+
+// over passes the sender's end on, unless the direction is stalled.
+func (l *link) over(d Direction, to *net.TCPConn, err error) {
+	if _, ok := l.await(d); !ok {
+		return
+	}
+	if errors.Is(err, io.EOF) {
+		_ = to.CloseWrite()
+		return
+	}
+	l.lost(err)
+}
+
+// lost ends the link after an error, as a network passes on a RST.
+func (l *link) lost(err error) {
+	if !errors.Is(err, errEnded) {
+		l.end(withReset)
+	}
+}
+
+var errEnded = errors.New("the link has ended")
+
+// forward sends a chunk through the faults.
+func (l *link) forward(d Direction, to *net.TCPConn, chunk []byte) error {
+	if len(chunk) == 0 {
+		return nil
+	}
+	f, ok := l.await(d)
+	if !ok || !l.pause(f.delay) {
+		return errEnded
+	}
+	for len(chunk) > 0 {
+		f, ok = l.await(d)
+		if !ok {
+			return errEnded
+		}
+		piece := chunk[:l.size(d, f, len(chunk))]
+		if err := l.send(d, f, to, piece); err != nil {
+			return err
+		}
+		chunk = chunk[len(piece):]
+		if l.atEnd(d) {
+			return errEnded
+		}
+		if !l.pause(f.after(len(piece))) {
+			return errEnded
+		}
+	}
+	return nil
+}
+
+// await waits until the direction is not stalled. It is false when the link ends.
+func (l *link) await(d Direction) (f faults, ok bool) {
+	for {
+		f, changed := l.faults(d)
+		if l.ctx.Err() != nil {
+			return f, false
+		}
+		if !f.stalled {
+			return f, true
+		}
+		select {
+		case <-changed:
+		case <-l.ctx.Done():
+		}
+	}
+}
+
+// faults are those of the direction, with endAt counted from the first byte.
+func (l *link) faults(d Direction) (f faults, changed <-chan struct{}) {
+	p := l.proxy
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f = p.faults[d]
+	if f.endAt != never {
+		f.endAt += l.origin[d]
+	}
+	return f, p.changed
+}
+
+// size is how much of n bytes to send at once.
+func (l *link) size(d Direction, f faults, n int) int {
+	if f.split {
+		n = 1
+	}
+	if f.rate > 0 {
+		n = min(n, max(1, f.rate/100))
+	}
+	if f.endAt != never {
+		n = int(min(int64(n), f.endAt-l.sent[d].Load()))
+	}
+	return max(n, 0)
+}
+
+// splitPause lets the receiver take a single byte before the next one comes.
+const splitPause = 20 * time.Microsecond
+
+// after is the pause after a piece of n bytes.
+func (f faults) after(n int) (pause time.Duration) {
+	if f.split {
+		pause = splitPause
+	}
+	if f.rate > 0 {
+		pause = max(pause, time.Duration(n)*time.Second/time.Duration(f.rate))
+	}
+	return pause
+}
+
+// send counts a piece and writes it, spoilt if that is the fault. It counts
+// first: who has received the piece finds it counted.
+func (l *link) send(d Direction, f faults, to *net.TCPConn, piece []byte) error {
+	if l.silenced[d].Load() {
+		return nil
+	}
+	first := l.sent[d].Load() + 1
+	for i := range piece {
+		if f.corrupt > 0 && (first+int64(i))%f.corrupt == 0 {
+			piece[i] ^= 0xFF
+		}
+	}
+	l.sent[d].Add(int64(len(piece)))
+	l.proxy.bytes[d].Add(int64(len(piece)))
+	_, err := to.Write(piece)
+	if l.silenced[d].Load() {
+		return nil
+	}
+	return err
+}
+
+// atEnd ends the link at the byte of CutAfter, which holds for one connection.
+func (l *link) atEnd(d Direction) bool {
+	f, _ := l.faults(d)
+	if f.endAt == never || l.sent[d].Load() < f.endAt {
+		return false
+	}
+	l.proxy.set(d, func(f *faults) { f.endAt = never })
+	l.end(f.how)
+	return true
+}
+
+// pause waits. It is false when the link ends.
+func (l *link) pause(d time.Duration) bool {
+	if d <= 0 {
+		return l.ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.ctx.Done():
+		return false
+	}
+}
+
+// drain throws away what has arrived.
+func drain(conn *net.TCPConn) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	_ = raw.Read(func(fd uintptr) bool {
+		buf := make([]byte, 64<<10)
+		for range 64 { // enough for the buffers; a sender that goes on is not waited for
+			if n, err := syscall.Read(int(fd), buf); n <= 0 || err != nil {
+				break
+			}
+		}
+		return true
+	})
+}
