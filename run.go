@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -79,6 +80,7 @@ const (
 	goodbye      = 50 * time.Millisecond // for a DISCONNECT to leave when ctx has ended
 	firstRetry   = time.Millisecond      // for output that waits for no descriptor
 	longestRetry = time.Second
+	slice        = 4 * time.Millisecond // of a goroutine that does not wait: past 10 ms the scheduler takes it for a slow call, at each look
 )
 
 // runner is the state of one Run. Its goroutine is the owner of the network
@@ -106,10 +108,11 @@ type runner struct {
 	lastWrite time.Time // when there was output
 	nextMisc  time.Time // when to look at the keepalive
 
-	accepted  uint // the client's acceptances, as last seen
-	ever      bool // the broker has accepted in this Run
-	failures  int  // attempts since it did
-	abandoned bool // a connect was left behind, and gives the network side back
+	accepted  uint      // the client's acceptances, as last seen
+	ever      bool      // the broker has accepted in this Run
+	failures  int       // attempts since it did
+	yielded   time.Time // when the scheduler was last let in while input did not end
+	abandoned bool      // a connect was left behind, and gives the network side back
 }
 
 func newRunner(ctx context.Context, c *Client) *runner {
@@ -283,6 +286,9 @@ func (r *runner) serve() (lost result, again bool) {
 		r.planMisc(now, misc, p)
 		if !p.more {
 			r.park(p)
+		} else if now.Sub(r.yielded) > slice {
+			runtime.Gosched()
+			r.yielded = now
 		}
 	}
 }
