@@ -1,5 +1,5 @@
 # Targets with one line of help each: make, or make help.
-.PHONY: help run test build vet format unit versions docker clean bench bench-forky
+.PHONY: help run test build vet format unit cluster versions docker clean bench bench-forky
 export CGO_ENABLED = 1
 
 help: ## This list
@@ -24,6 +24,9 @@ vet: ## go vet
 
 unit: ## All tests, with the race detector, against the real broker
 	go test -race -count=1 -timeout 20m ./...
+
+cluster: ## Install what is missing, and test with clusters of NATS and RabbitMQ
+	@.ci/cluster
 
 versions: ## All tests with the libraries and brokers of Debian 13 and forky
 	.ci/versions

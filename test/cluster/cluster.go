@@ -1,0 +1,183 @@
+// Package cluster starts real clusters of three MQTT brokers for tests, on free
+// loopback ports, kills and restarts their nodes, and ends them with the test:
+// NATS with JetStream (Debian's nats-server) and RabbitMQ with its MQTT plugin
+// (Debian's rabbitmq-server).
+package cluster
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	size     = 3
+	patience = 3 * time.Minute // for what a loaded machine takes a quarter of a minute for
+)
+
+// Cluster is three brokers that are one to their clients.
+type Cluster struct {
+	Name    string // NATS or RabbitMQ
+	Version string // as the program says, 2.9.10
+	Nodes   []*Node
+
+	tb   testing.TB
+	kind kind
+}
+
+// Node is one broker of a cluster.
+type Node struct {
+	Name string // unique in the cluster
+	Port int    // for MQTT, on 127.0.0.1
+
+	cluster *Cluster
+	number  int // from 0
+	dir     string
+	process *process
+}
+
+// kind is what the two products differ in.
+type kind interface {
+	// start starts the program of a node that does not run.
+	start(n *Node) (*process, error)
+	// check tells why a node is no full member of its cluster yet, by the
+	// product's own account.
+	check(n *Node) error
+}
+
+// start makes the nodes, starts them all and waits until they are a cluster.
+// Everything ends with the test.
+func start(tb testing.TB, c *Cluster, k kind) *Cluster {
+	tb.Helper()
+	c.tb, c.kind = tb, k
+	dir := tb.TempDir()
+	for i := range size {
+		n := &Node{Name: fmt.Sprintf("n%d", i+1), Port: freePort(tb), cluster: c, number: i}
+		n.dir = filepath.Join(dir, n.Name)
+		if err := os.Mkdir(n.dir, 0o700); err != nil {
+			tb.Fatal(err)
+		}
+		c.Nodes = append(c.Nodes, n)
+	}
+	tb.Cleanup(func() { c.each((*Node).Kill) })
+	c.each(func(n *Node) { n.run() })
+	c.WaitReady()
+	return c
+}
+
+func (c *Cluster) each(do func(*Node)) {
+	var all sync.WaitGroup
+	for _, n := range c.Nodes {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			do(n)
+		}()
+	}
+	all.Wait()
+}
+
+// Servers are the addresses of the nodes, as URLs.
+func (c *Cluster) Servers() (urls []string) {
+	for _, n := range c.Nodes {
+		urls = append(urls, "mqtt://"+n.Addr())
+	}
+	return urls
+}
+
+// WaitReady waits until every node is a full member by the product's account,
+// and a QoS 1 message published on any node arrives at each node.
+func (c *Cluster) WaitReady() {
+	c.tb.Helper()
+	deadline := time.Now().Add(patience)
+	for _, n := range c.Nodes {
+		for err := c.kind.check(n); err != nil; err = c.kind.check(n) {
+			if !n.Running() || time.Now().After(deadline) {
+				c.tb.Fatalf("%s: %s is no member of the cluster: %v\n%s", c.Name, n.Name, err, n.Log())
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	if err := c.probe(deadline); err != nil {
+		c.tb.Fatalf("%s: the nodes pass no messages: %v", c.Name, err)
+	}
+}
+
+// Addr is the node's TCP address for MQTT.
+func (n *Node) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.Port)) }
+
+// Running tells whether the node's process is alive, be it paused.
+func (n *Node) Running() bool { return n.process != nil && n.process.alive() }
+
+// Kill ends the node with SIGKILL, if it runs: no goodbye to anybody.
+func (n *Node) Kill() {
+	if n.process != nil {
+		n.process.end(syscall.SIGKILL)
+	}
+}
+
+// Stop ends the node with SIGTERM, if it runs: it closes its connections and
+// leaves its cluster in order.
+func (n *Node) Stop() {
+	if n.process != nil {
+		n.process.end(syscall.SIGTERM)
+	}
+}
+
+// Restart starts the node again after Kill or Stop, on the same port, and waits
+// until it accepts TCP connections. WaitReady waits for the rest.
+func (n *Node) Restart() {
+	n.cluster.tb.Helper()
+	n.Stop()
+	n.run()
+	deadline := time.Now().Add(patience)
+	for {
+		conn, err := net.Dial("tcp4", n.Addr())
+		if err == nil {
+			conn.Close()
+			return
+		}
+		if !n.Running() || time.Now().After(deadline) {
+			n.cluster.tb.Fatalf("%s: %s does not come back: %v\n%s", n.cluster.Name, n.Name, err, n.Log())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Pause stops the node's process: it keeps its connections and is silent.
+func (n *Node) Pause() { n.process.signal(syscall.SIGSTOP) }
+
+// Resume lets a paused node go on.
+func (n *Node) Resume() { n.process.signal(syscall.SIGCONT) }
+
+// Log is what the node has printed so far.
+func (n *Node) Log() string {
+	text, _ := os.ReadFile(n.output())
+	return string(text)
+}
+
+func (n *Node) output() string { return filepath.Join(n.dir, "output") }
+
+func (n *Node) run() {
+	p, err := n.cluster.kind.start(n)
+	if err != nil {
+		n.cluster.tb.Errorf("%s: %s: %v", n.cluster.Name, n.Name, err)
+		return
+	}
+	n.process = p
+}
+
+// write writes a file into the node's directory.
+func (n *Node) write(name, text string) (path string) {
+	path = filepath.Join(n.dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		n.cluster.tb.Error(err)
+	}
+	return path
+}

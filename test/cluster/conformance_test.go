@@ -1,0 +1,109 @@
+//go:build cluster
+
+package cluster_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/cluster"
+	"github.com/stretchr/testify/require"
+)
+
+// What both clusters do as MQTT has it, seen by a client of each node.
+func conformance(t *testing.T, c *cluster.Cluster) {
+	t.Run("from every node to every node", func(t *testing.T) { everyWay(t, c) })
+	t.Run("retained", func(t *testing.T) { retained(t, c.Nodes[0]) })
+	t.Run("session", func(t *testing.T) { session(t, c) })
+	t.Run("will", func(t *testing.T) { will(t, c) })
+	t.Run("MQTT 5", func(t *testing.T) { mqtt5(t, c.Nodes[0]) })
+	t.Run("a paused node", func(t *testing.T) { paused(t, c) })
+}
+
+func everyWay(t *testing.T, c *cluster.Cluster) {
+	for i, from := range c.Nodes {
+		for j, to := range c.Nodes {
+			for qos := range mosquitto.QoS(2) {
+				topic := fmt.Sprintf("way/%d/%d/%d", i, j, qos)
+				s := connected(t, to, "", true)
+				s.sub(t, topic, qos)
+				p := connected(t, from, "", true)
+				for n := range 10 {
+					p.pub(t, topic, fmt.Sprint(n), qos, false)
+				}
+				for n := range 10 {
+					m := await(t, s.message, "OnMessage")
+					require.Equal(t, topic, m.Topic)
+					require.Equal(t, fmt.Sprint(n), string(m.Payload))
+					require.Equal(t, qos, m.QoS)
+				}
+				p.leave(t)
+				s.leave(t)
+			}
+		}
+	}
+}
+
+// On the node where it was published, a retained message is there at once.
+func retained(t *testing.T, n *cluster.Node) {
+	p := connected(t, n, "", true)
+	p.pub(t, "retained/one", "kept", 1, true)
+	s := connected(t, n, "", true)
+	s.sub(t, "retained/one", 1)
+	m := await(t, s.message, "the retained message")
+	require.Equal(t, "kept", string(m.Payload))
+	require.True(t, m.Retain)
+}
+
+// A session that was made on one node is found on another, with what came
+// meanwhile.
+func session(t *testing.T, c *cluster.Cluster) {
+	s := connected(t, c.Nodes[2], "session", false)
+	s.sub(t, "session", 1)
+	s.leave(t)
+	p := connected(t, c.Nodes[0], "", true)
+	p.pub(t, "session", "while you were out", 1, false)
+
+	s = newClient(t, "session", false)
+	s.run(t, c.Nodes[1])
+	ack := await(t, s.connect, "OnConnect")
+	require.NoError(t, ack.Err())
+	require.True(t, ack.SessionPresent)
+	require.Equal(t, "while you were out", string(await(t, s.message, "what came meanwhile").Payload))
+	s.leave(t)
+	connected(t, c.Nodes[1], "session", true).leave(t) // no session is left
+}
+
+func will(t *testing.T, c *cluster.Cluster) {
+	s := connected(t, c.Nodes[2], "", true)
+	s.sub(t, "will", 1)
+	w := newClient(t, "", true)
+	require.NoError(t, w.WillSet("will", []byte("gone"), 1, false))
+	w.run(t, c.Nodes[0])
+	require.NoError(t, await(t, w.connect, "OnConnect").Err())
+	w.cut(t)
+	require.Equal(t, "gone", string(await(t, s.message, "the will").Payload))
+	require.NoError(t, await(t, w.connect, "OnConnect after the cut").Err())
+}
+
+// A node that hangs is noticed by the keepalive; when it goes on, so does the
+// client, and the message that it had for the node arrives.
+func paused(t *testing.T, c *cluster.Cluster) {
+	s := connected(t, c.Nodes[1], "", true)
+	s.sub(t, "paused", 1)
+	p := newClient(t, "paused", false)
+	p.keepalive = 5 * time.Second
+	p.run(t, c.Nodes[0])
+	require.NoError(t, await(t, p.connect, "OnConnect").Err())
+	c.Nodes[0].Pause()
+	defer c.Nodes[0].Resume()
+	mid, err := p.Publish("paused", []byte("patience"), 1, false)
+	require.NoError(t, err)
+	require.ErrorIs(t, await(t, p.disconnect, "OnDisconnect").Err, mosquitto.ErrKeepalive)
+	c.Nodes[0].Resume()
+	require.NoError(t, await(t, p.connect, "OnConnect after the pause").Err())
+	require.Equal(t, mid, await(t, p.publish, "OnPublish"))
+	require.Equal(t, "patience", string(await(t, s.message, "the message").Payload))
+}

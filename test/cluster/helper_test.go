@@ -1,0 +1,121 @@
+//go:build cluster
+
+package cluster_test
+
+import (
+	"context"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/cluster"
+	"github.com/stretchr/testify/require"
+)
+
+const patience = time.Minute // bounds every wait; nothing takes that long
+
+// await receives from a channel that a callback sends on.
+func await[T any](t testing.TB, ch <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(patience):
+		require.FailNow(t, "waited in vain for "+what)
+	}
+	return v
+}
+
+// client is a client of the library in Run, with its callbacks as channels.
+type client struct {
+	*mosquitto.Client
+	keepalive  time.Duration
+	connect    chan mosquitto.Connack
+	disconnect chan mosquitto.Disconnection
+	publish    chan int
+	message    chan mosquitto.Message
+	granted    chan []mosquitto.ReasonCode
+	ended      chan error // what Run returned
+}
+
+// newClient makes a client that is closed when the test ends.
+func newClient(t testing.TB, id string, cleanSession bool) *client {
+	t.Helper()
+	m, err := mosquitto.New(id, cleanSession, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { m.Close() })
+	const room = 10000
+	c := &client{
+		m, time.Minute, make(chan mosquitto.Connack, room), make(chan mosquitto.Disconnection, room), make(chan int, room),
+		make(chan mosquitto.Message, room), make(chan []mosquitto.ReasonCode, room), make(chan error, 1),
+	}
+	m.OnConnect(func(_ *mosquitto.Client, a mosquitto.Connack) { c.connect <- a })
+	m.OnDisconnect(func(_ *mosquitto.Client, d mosquitto.Disconnection) { c.disconnect <- d })
+	m.OnPublish(func(_ *mosquitto.Client, mid int, _ mosquitto.ReasonCode, _ mosquitto.Properties) { c.publish <- mid })
+	m.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) { c.message <- m })
+	m.OnSubscribe(func(_ *mosquitto.Client, _ int, granted []mosquitto.ReasonCode, _ mosquitto.Properties) {
+		c.granted <- granted
+	})
+	return c
+}
+
+// run connects to a node and runs the client until the test ends.
+func (c *client) run(t testing.TB, n *cluster.Node) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	gone := make(chan struct{})
+	require.NoError(t, c.Connect("127.0.0.1", n.Port, c.keepalive))
+	go func() {
+		defer close(gone)
+		c.ended <- c.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		await(t, gone, "the end of Run")
+	})
+}
+
+// connected is a client that a node has accepted.
+func connected(t testing.TB, n *cluster.Node, id string, cleanSession bool) *client {
+	t.Helper()
+	c := newClient(t, id, cleanSession)
+	c.run(t, n)
+	require.NoError(t, await(t, c.connect, "OnConnect").Err())
+	return c
+}
+
+// sub subscribes and waits until the broker has granted this QoS.
+func (c *client) sub(t testing.TB, filter string, qos mosquitto.QoS) {
+	t.Helper()
+	_, err := c.Subscribe(filter, qos)
+	require.NoError(t, err)
+	require.Equal(t, []mosquitto.ReasonCode{mosquitto.ReasonCode(qos)}, await(t, c.granted, "OnSubscribe"))
+}
+
+// pub publishes and waits for OnPublish.
+func (c *client) pub(t testing.TB, topic, payload string, qos mosquitto.QoS, retain bool) {
+	t.Helper()
+	mid, err := c.Publish(topic, []byte(payload), qos, retain)
+	require.NoError(t, err)
+	require.Equal(t, mid, await(t, c.publish, "OnPublish"))
+}
+
+// leave disconnects and waits for the end of Run.
+func (c *client) leave(t testing.TB) {
+	t.Helper()
+	require.NoError(t, c.Disconnect())
+	require.NoError(t, await(t, c.ended, "the end of Run"))
+	require.Zero(t, await(t, c.disconnect, "OnDisconnect").Code)
+}
+
+// cut ends the connection as the kernel does it for a killed process.
+func (c *client) cut(t testing.TB) {
+	t.Helper()
+	require.NoError(t, syscall.Shutdown(c.Socket(), syscall.SHUT_RDWR))
+}
+
+// atLeast tells whether the library is this version or later. 2.1.x all say 2.1.0.
+func atLeast(major, minor, revision int) bool {
+	a, b, c := mosquitto.LibVersion()
+	return a*1000000+b*1000+c >= major*1000000+minor*1000+revision
+}

@@ -1,0 +1,27 @@
+//go:build cluster
+
+package cluster_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/test/cluster"
+	"github.com/mosquitto-go/mosquitto/test/leak"
+)
+
+func TestMain(m *testing.M) {
+	before := leak.Take()
+	code := m.Run()
+	left := before.Left(5 * time.Second)
+	if n := cluster.Running(); n > 0 {
+		left += fmt.Sprintf("%d processes of clusters\n", n)
+	}
+	if left != "" {
+		fmt.Fprintln(os.Stderr, "left over after the tests:\n"+left)
+		code = 1
+	}
+	os.Exit(code)
+}

@@ -1,0 +1,138 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// nats is a NATS cluster: streams and sessions have a replica on every node.
+type nats struct {
+	program string
+	routes  [size]int // ports between the nodes
+	monitor [size]int // ports of the monitoring
+}
+
+// StartNATS starts three nodes of nats-server with JetStream. Two settings differ
+// from the defaults: three replicas (NATS 2.9 makes as many as a node lists
+// routes, and two of two nodes are no majority when one has gone), and what a
+// session has not acknowledged is delivered again after one second, not thirty.
+func StartNATS(tb testing.TB) *Cluster {
+	tb.Helper()
+	k := &nats{program: find(tb, "nats-server", "nats-server")}
+	for i := range size {
+		k.routes[i], k.monitor[i] = freePort(tb), freePort(tb)
+	}
+	return start(tb, &Cluster{Name: "NATS", Version: version(tb, k.program, "--version")}, k)
+}
+
+// version is the first version number that a program prints.
+func version(tb testing.TB, program string, args ...string) string {
+	tb.Helper()
+	text, err := exec.Command(program, args...).CombinedOutput()
+	found := regexp.MustCompile(`\d+\.\d+\.\d+`).FindString(string(text))
+	if err != nil || found == "" {
+		tb.Fatalf("%s tells no version: %v\n%s", program, err, text)
+	}
+	return found
+}
+
+func (k *nats) start(n *Node) (*process, error) {
+	var conf strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&conf, format+"\n", args...) }
+	line("server_name: %s", n.Name)
+	line("listen: 127.0.0.1:-1")
+	line("http: 127.0.0.1:%d", k.monitor[n.number])
+	line("jetstream { store_dir: %q, max_mem: 64M, max_file: 256M }", n.dir)
+	line("mqtt { host: 127.0.0.1, port: %d, ack_wait: \"1s\", stream_replicas: %d, consumer_replicas: %d }", n.Port, size, size)
+	line("cluster { name: test, listen: 127.0.0.1:%d, routes: [", k.routes[n.number])
+	for i, port := range k.routes {
+		if i != n.number {
+			line("nats-route://127.0.0.1:%d", port)
+		}
+	}
+	line("] }")
+	return launch(exec.Command(k.program, "-c", n.write("nats.conf", conf.String())), n.output())
+}
+
+var monitoring = http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// group is what NATS tells of nodes that agree with each other.
+type group struct {
+	Leader   string
+	Replicas []struct { // as the leader sees them
+		Name    string
+		Current bool
+	}
+}
+
+// complete tells why a group lacks a member.
+func (g group) complete(n *Node, what string) error {
+	if g.Leader == "" {
+		return errors.New(what + " has no leader")
+	}
+	for _, r := range g.Replicas {
+		if g.Leader == n.Name && !r.Current {
+			return fmt.Errorf("%s: %s is not up to date", what, r.Name)
+		}
+	}
+	return nil
+}
+
+// status is a part of what the monitoring tells of JetStream.
+type status struct {
+	Meta struct {
+		group
+		Size int `json:"cluster_size"`
+	} `json:"meta_cluster"`
+	Accounts []struct {
+		Streams []struct {
+			Name      string
+			Cluster   group
+			Consumers []struct {
+				Name    string
+				Cluster group
+			} `json:"consumer_detail"`
+		} `json:"stream_detail"`
+	} `json:"account_details"`
+}
+
+// check asks whether all that this node leads, and its cluster, is complete.
+func (k *nats) check(n *Node) error {
+	s, err := k.status(n)
+	if err != nil {
+		return err
+	}
+	if s.Meta.Size != size {
+		return fmt.Errorf("it has %d members", s.Meta.Size)
+	}
+	wrong := []error{s.Meta.complete(n, "JetStream")}
+	for _, account := range s.Accounts {
+		for _, stream := range account.Streams {
+			wrong = append(wrong, stream.Cluster.complete(n, stream.Name))
+			for _, consumer := range stream.Consumers {
+				if stream.Name == "$MQTT_msgs" { // other streams have some that nodes left behind
+					wrong = append(wrong, consumer.Cluster.complete(n, consumer.Name))
+				}
+			}
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// status asks the monitoring; the connection must not outlive the answer.
+func (k *nats) status(n *Node) (s status, err error) {
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/jsz?consumers=true", k.monitor[n.number]))
+	if err != nil {
+		return s, err
+	}
+	defer answer.Body.Close()
+	return s, json.NewDecoder(answer.Body).Decode(&s)
+}

@@ -1,0 +1,148 @@
+package cluster
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// rabbitMQ is a RabbitMQ cluster with an epmd of its own, by which Erlang's
+// nodes find each other.
+type rabbitMQ struct {
+	tb      testing.TB
+	dir     string // HOME: has the cookie that the nodes share
+	bin     string // folder of RabbitMQ's programs
+	conf    []string
+	epmd    int
+	amqp    [size]int
+	erlang  [size]int
+	plugins string
+}
+
+// StartRabbitMQ starts three nodes of rabbitmq-server, with further lines of
+// rabbitmq.conf. Clients without a user name are let in, and so is guest with
+// the password guest.
+func StartRabbitMQ(tb testing.TB, conf ...string) *Cluster {
+	tb.Helper()
+	server := find(tb, "rabbitmq-server", "rabbitmq-server")
+	k := &rabbitMQ{tb: tb, dir: tb.TempDir(), conf: conf, epmd: freePort(tb)}
+	k.bin = "/usr/lib/rabbitmq/bin" // what is in PATH changes the user first
+	if _, err := os.Stat(k.bin); err != nil {
+		k.bin = filepath.Dir(server)
+	}
+	for i := range size {
+		k.amqp[i], k.erlang[i] = freePort(tb), freePort(tb)
+	}
+	k.files()
+	k.startEpmd()
+	c := &Cluster{Name: "RabbitMQ", Version: k.version()}
+	return start(tb, c, k)
+}
+
+func (k *rabbitMQ) files() {
+	k.tb.Helper()
+	k.plugins = filepath.Join(k.dir, "enabled_plugins")
+	err := errors.Join(
+		os.WriteFile(k.plugins, []byte("[rabbitmq_mqtt].\n"), 0o600),
+		os.WriteFile(filepath.Join(k.dir, ".erlang.cookie"), []byte(rand.Text()), 0o400))
+	if err != nil {
+		k.tb.Fatal(err)
+	}
+}
+
+func (k *rabbitMQ) startEpmd() {
+	k.tb.Helper()
+	port := strconv.Itoa(k.epmd)
+	cmd := exec.Command(find(k.tb, "epmd", "erlang-base"), "-port", port, "-address", "127.0.0.1")
+	p, err := launch(cmd, filepath.Join(k.dir, "epmd"))
+	if err != nil {
+		k.tb.Fatal(err)
+	}
+	k.tb.Cleanup(func() { p.end(syscall.SIGKILL) })
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("tcp4", net.JoinHostPort("127.0.0.1", port))
+		if err == nil {
+			conn.Close()
+			return
+		}
+		if !p.alive() || time.Now().After(deadline) {
+			k.tb.Fatalf("epmd: %v", err)
+		}
+	}
+}
+
+// version is the one that the folder of the installed program is named after:
+// asking it takes seconds.
+func (k *rabbitMQ) version() string {
+	k.tb.Helper()
+	found, _ := filepath.Glob(filepath.Join(k.bin, "../lib/rabbitmq_server-*"))
+	if len(found) != 1 {
+		k.tb.Fatalf("which RabbitMQ is it? %q", found)
+	}
+	_, version, _ := strings.Cut(filepath.Base(found[0]), "-")
+	return version
+}
+
+func name(number int) string { return fmt.Sprintf("n%d@localhost", number+1) }
+
+// command is one of RabbitMQ's programs, set up for a node.
+func (k *rabbitMQ) command(n *Node, program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(k.bin, program), args...)
+	cmd.Dir = n.dir
+	cmd.Env = append(os.Environ(),
+		"HOME="+k.dir,
+		"ERL_EPMD_PORT="+strconv.Itoa(k.epmd),
+		"ERL_EPMD_ADDRESS=127.0.0.1",
+		"ERL_CRASH_DUMP_SECONDS=0",
+		"RABBITMQ_ALLOW_INPUT=1", // the script becomes the server, instead of waiting for it
+		"RABBITMQ_CONF_ENV_FILE=/dev/null",
+		"RABBITMQ_CONFIG_FILE="+filepath.Join(n.dir, "rabbitmq.conf"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE="+k.plugins,
+		"RABBITMQ_NODENAME="+name(n.number),
+		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
+		"RABBITMQ_NODE_PORT="+strconv.Itoa(k.amqp[n.number]),
+		"RABBITMQ_DIST_PORT="+strconv.Itoa(k.erlang[n.number]),
+		"RABBITMQ_MNESIA_BASE="+n.dir,
+		"RABBITMQ_LOG_BASE="+n.dir,
+		"RABBITMQ_PID_FILE="+filepath.Join(n.dir, "pid"),
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -start_epmd false +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"+
+			" -kernel inet_dist_use_interface {127,0,0,1}",
+	)
+	return cmd
+}
+
+func (k *rabbitMQ) start(n *Node) (*process, error) {
+	conf := []string{
+		fmt.Sprintf("listeners.tcp.1 = 127.0.0.1:%d", k.amqp[n.number]),
+		fmt.Sprintf("mqtt.listeners.tcp.1 = 127.0.0.1:%d", n.Port),
+		"cluster_formation.peer_discovery_backend = classic_config",
+	}
+	for i := range size {
+		conf = append(conf, fmt.Sprintf("cluster_formation.classic_config.nodes.%d = %s", i+1, name(i)))
+	}
+	n.write("rabbitmq.conf", strings.Join(append(conf, k.conf...), "\n")+"\n")
+	return launch(k.command(n, "rabbitmq-server"), n.output())
+}
+
+// check asks whether the cluster is complete, and whether it would do without
+// this node: every replicated queue has a majority on the others.
+func (k *rabbitMQ) check(n *Node) error {
+	for _, command := range [][]string{
+		{"rabbitmqctl", "await_online_nodes", strconv.Itoa(size), "--timeout", "10"},
+		{"rabbitmq-queues", "check_if_node_is_quorum_critical"},
+	} {
+		if text, err := k.command(n, command[0], command[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%q: %w: %s", command, err, text)
+		}
+	}
+	return nil
+}
