@@ -26,6 +26,7 @@ type Config struct {
 	PSK         map[string]string // identity to key in hex digits: the listener speaks TLS with these
 	Unix        bool              // a unix socket beside the port
 	Persistence bool              // sessions and retained messages survive a restart
+	Quiet       bool              // logs errors and warnings alone, for what runs long
 	Extra       string            // further lines of mosquitto.conf
 }
 
@@ -95,7 +96,11 @@ func (b *Broker) configure(config Config) {
 	line := func(format string, args ...any) { fmt.Fprintf(&conf, format+"\n", args...) }
 	line("user root")
 	line("log_dest file %s", b.log)
-	line("log_type all")
+	if config.Quiet {
+		line("log_type error\nlog_type warning")
+	} else {
+		line("log_type all")
+	}
 	line("per_listener_settings false")
 	line("max_packet_size 268435455") // 2.1 has a limit of 2 MB
 	line("max_queued_messages 0")
