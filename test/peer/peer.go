@@ -50,16 +50,25 @@ func (p *Peer) Close() { p.l.Close() }
 // Accept waits for a client. The connection ends with the test.
 func (p *Peer) Accept() *Conn {
 	p.tb.Helper()
+	c, err := p.TryAccept()
+	if err != nil {
+		p.tb.Fatalf("peer: no client came: %v", err)
+	}
+	return c
+}
+
+// TryAccept is Accept for a client that may not come.
+func (p *Peer) TryAccept() (*Conn, error) {
 	if l, ok := p.l.(interface{ SetDeadline(time.Time) error }); ok {
 		_ = l.SetDeadline(time.Now().Add(patience))
 	}
 	conn, err := p.l.Accept()
 	if err != nil {
-		p.tb.Fatalf("peer: no client came: %v", err)
+		return nil, err
 	}
 	c := &Conn{Conn: conn, tb: p.tb, r: bufio.NewReader(conn)}
 	p.tb.Cleanup(func() { conn.Close() })
-	return c
+	return c, nil
 }
 
 // AcceptConnect waits for a client, reads its CONNECT and accepts it, with the

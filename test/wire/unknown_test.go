@@ -1,0 +1,81 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// A property that MQTT 5 does not know: 2.0.11, as Debian builds it, stops the
+// process with an assertion of its own.
+var unknownProperty = []row{
+	{"2.2.2.2", "PUBLISH with an unknown property", "30 < 'a' < 7F 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "PUBACK with an unknown property", "40 < 00 63 00 < 7F 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "PUBREC with an unknown property", "50 < 00 63 00 < 7F 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "PUBREL with an unknown property", "62 < 00 63 00 < 7F 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "PUBCOMP with an unknown property", "70 < 00 63 00 < 7F 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "SUBACK with an unknown property", "90 < 00 63 < 7F 00 > 00 >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "UNSUBACK with an unknown property", "B0 < 00 63 < 7F 00 > 00 >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "DISCONNECT with an unknown property", "E0 < 8B < 7F 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "AUTH with an unknown property", "F0 < 18 < 7F 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "PUBLISH with an unknown property of two bytes", "30 < 'a' < 80 01 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
+}
+
+// inChild names the row that this process is to play.
+const inChild = "MOSQUITTO_WIRE_CHILD"
+
+const aborts = "the process aborts"
+
+// Each row has a process of its own.
+func TestUnknownProperty(t *testing.T) {
+	for _, r := range unknownProperty {
+		t.Run(r.clause+" "+r.name, func(t *testing.T) {
+			if child := os.Getenv(inChild); child != "" {
+				if child != r.name {
+					return
+				}
+				x := meet(t, peer.V5, setup{})
+				fmt.Printf("outcome: %s\n", x.outcome(r.send))
+				x.end()
+				return
+			}
+			if os.Getenv(inChild) != "" { // a child plays one row and has no children
+				return
+			}
+			t.Parallel()
+			outcome := outcomeInChild(t, r.name)
+			require.Equal(t, r.does.here(), outcome)
+		})
+	}
+}
+
+func outcomeInChild(t *testing.T, name string) string {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, self, "-test.count=1", "-test.run=^TestUnknownProperty$")
+	cmd.Env = append(os.Environ(), inChild+"="+name, "GOTRACEBACK=none")
+	output, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		status, _ := exit.Sys().(syscall.WaitStatus)
+		require.True(t, status.Signaled() && status.Signal() == syscall.SIGABRT || strings.Contains(string(output), "SIGABRT"), "%s", output)
+		require.Contains(t, string(output), "log__printf")
+		return aborts
+	}
+	require.NoError(t, err, "%s", output)
+	_, rest, found := strings.Cut(string(output), "outcome: ")
+	require.True(t, found, "%s", output)
+	outcome, _, _ := strings.Cut(rest, "\n")
+	return outcome
+}
