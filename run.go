@@ -211,6 +211,7 @@ func (r *runner) over() bool {
 func (r *runner) verdict(lost result) (end bool, err error) {
 	const op = "run"
 	code, _, _ := cConnack(r.c.c)
+	r.c.leftInput(lost) // also where Run ends: the next Connect may be this client's
 	switch {
 	case r.c.gate.closed():
 		return true, &OpError{Op: op, Err: ErrClosed}
