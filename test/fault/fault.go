@@ -162,10 +162,10 @@ func (p *Proxy) admit(client *net.TCPConn) {
 		client.Close()
 		return
 	}
-	l := newLink(p, client)
+	l := newLink(p, client, p.mode == blackhole)
 	p.links[l] = struct{}{}
 	p.running.Add(1)
-	go l.run(p.target, p.mode == blackhole)
+	go l.run(p.target)
 }
 
 // forget is the last act of a link.

@@ -359,8 +359,9 @@ func TestNewConnections(t *testing.T) {
 	again := dial(t, p)
 	pass(t, again, s.accept())
 	silent(t, lost)
-	p.Cut()
+	p.CutUnanswered()
 	ended(t, lost, io.EOF)
+	pass(t, client, far)
 }
 
 func TestSetTarget(t *testing.T) {

@@ -13,11 +13,12 @@ import (
 
 // link is one connection through the proxy.
 type link struct {
-	proxy  *Proxy
-	client *net.TCPConn
-	ctx    context.Context // ends when the link is to end
-	cancel context.CancelFunc
-	gone   chan struct{} // closed when nothing of it is left
+	proxy     *Proxy
+	client    *net.TCPConn
+	blackhole bool            // nothing is read or sent
+	ctx       context.Context // ends when the link is to end
+	cancel    context.CancelFunc
+	gone      chan struct{} // closed when nothing of it is left
 
 	mu     sync.Mutex
 	server *net.TCPConn // nil until the target has accepted
@@ -29,16 +30,16 @@ type link struct {
 	origin   [2]int64        // of the counts for CutAfter, guarded by the proxy's mutex
 }
 
-func newLink(p *Proxy, client *net.TCPConn) *link {
+func newLink(p *Proxy, client *net.TCPConn, blackhole bool) *link {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &link{proxy: p, client: client, ctx: ctx, cancel: cancel, gone: make(chan struct{})}
+	return &link{proxy: p, client: client, blackhole: blackhole, ctx: ctx, cancel: cancel, gone: make(chan struct{})}
 }
 
 // run lives as long as the link.
-func (l *link) run(target string, blackhole bool) {
+func (l *link) run(target string) {
 	defer l.proxy.forget(l)
 	defer l.finish()
-	if blackhole {
+	if l.blackhole {
 		<-l.ctx.Done()
 		return
 	}

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"net"
+	"slices"
 	"time"
 )
 
@@ -35,9 +36,15 @@ func (p *Proxy) Cut() { p.endAll(withFIN) }
 // Reset ends all connections on both sides with a RST.
 func (p *Proxy) Reset() { p.endAll(withReset) }
 
-// endAll ends the connections of this moment, and waits until they have ended.
-func (p *Proxy) endAll(how ending) {
-	links := p.current()
+// CutUnanswered is Cut for the connections of BlackholeNew alone.
+func (p *Proxy) CutUnanswered() {
+	end(withFIN, slices.DeleteFunc(p.current(), func(l *link) bool { return !l.blackhole }))
+}
+
+func (p *Proxy) endAll(how ending) { end(how, p.current()) }
+
+// end ends connections, and waits until they have ended.
+func end(how ending, links []*link) {
 	for _, l := range links {
 		l.end(how)
 	}
