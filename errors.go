@@ -220,6 +220,24 @@ func (c ConnackCode) String() string {
 	return strings.TrimSuffix(cConnackString(int(c)), ".")
 }
 
+// Temporary tells refusals that may pass from those that the next attempt would
+// meet again: credentials, client id, version, a will that the broker does not take.
+func (c ConnackCode) Temporary() bool {
+	switch c {
+	case ConnackRefusedProtocolVersion, ConnackRefusedIdentifierRejected,
+		ConnackRefusedBadUsernamePasswd, ConnackRefusedNotAuthorized:
+		return false
+	}
+	switch ReasonCode(c) {
+	case RCMalformedPacket, RCProtocolError, RCUnsupportedProtocolVersion, RCClientIDNotValid,
+		RCBadUsernameOrPassword, RCNotAuthorized, RCBanned, RCBadAuthenticationMethod,
+		RCTopicNameInvalid, RCPacketTooLarge, RCPayloadFormatInvalid, RCRetainNotSupported,
+		RCQoSNotSupported, RCServerMoved:
+		return false
+	}
+	return true
+}
+
 // Err is nil when the connection was accepted, and a [ConnackError] otherwise.
 func (c ConnackCode) Err() error {
 	if c == ConnackAccepted {

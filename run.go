@@ -219,7 +219,7 @@ func (r *runner) verdict(lost result) (end bool, err error) {
 		return true, r.ctx.Err()
 	case r.c.leaving.Load(), r.farewell.Load() != nil:
 		return true, nil
-	case code > ConnackAccepted && (r.once || !worthRetrying(code)):
+	case code > ConnackAccepted && (r.once || !code.Temporary()):
 		return true, code.Err()
 	}
 	r.c.leftInput(lost)
@@ -237,24 +237,6 @@ func (r *runner) verdict(lost result) (end bool, err error) {
 		return !r.ever, libError(op, lost)
 	}
 	return false, nil
-}
-
-// worthRetrying tells refusals that pass from those that the next attempt would
-// meet again.
-func worthRetrying(code ConnackCode) bool {
-	switch code {
-	case ConnackRefusedProtocolVersion, ConnackRefusedIdentifierRejected,
-		ConnackRefusedBadUsernamePasswd, ConnackRefusedNotAuthorized:
-		return false
-	}
-	switch ReasonCode(code) {
-	case RCMalformedPacket, RCProtocolError, RCUnsupportedProtocolVersion, RCClientIDNotValid,
-		RCBadUsernameOrPassword, RCNotAuthorized, RCBanned, RCBadAuthenticationMethod,
-		RCTopicNameInvalid, RCPacketTooLarge, RCPayloadFormatInvalid, RCRetainNotSupported,
-		RCQoSNotSupported, RCServerMoved:
-		return false
-	}
-	return true
 }
 
 // serve looks after one connection until it has ended. again says that a

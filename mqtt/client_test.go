@@ -1,0 +1,135 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/stretchr/testify/require"
+)
+
+// versions are the versions of MQTT.
+var versions = []mqtt.Protocol{mqtt.V31, mqtt.V311, mqtt.V5}
+
+func TestPublishAndSubscribe(t *testing.T) {
+	b := plain(t)
+	for _, version := range versions {
+		t.Run(version.String(), func(t *testing.T) {
+			c := dial(t, b.Port, mqtt.WithProtocol(version))
+			h, got := collect()
+			require.NoError(t, c.Subscribe(soon(t), "a/+", 2, h))
+			for i := range 30 {
+				require.NoError(t, c.Publish(soon(t), fmt.Sprintf("a/%d", i), []byte("x"), mqtt.QoS(mqtt.QoSLevel(i%3))))
+			}
+			for range 30 {
+				await(t, got, "a message")
+			}
+			require.NoError(t, c.Unsubscribe(soon(t), "a/+"))
+			require.NoError(t, c.Publish(soon(t), "a/1", nil))
+			require.NoError(t, c.Publish(soon(t), "a/1", nil, mqtt.QoS(2)))
+			none(t, got, "message after Unsubscribe")
+			require.NoError(t, c.Close(soon(t)))
+			require.ErrorIs(t, c.Publish(soon(t), "a", nil), mqtt.ErrClosed)
+			require.ErrorIs(t, c.Err(), mqtt.ErrClosed)
+			require.Equal(t, mqtt.StateClosed, c.State())
+		})
+	}
+}
+
+func TestSubscriptionsAreRestored(t *testing.T) {
+	b := plain(t)
+	for _, version := range versions {
+		t.Run(version.String(), func(t *testing.T) {
+			c := dial(t, b.Port, mqtt.WithProtocol(version))
+			h, got := collect()
+			for i := range 250 {
+				require.NoError(t, c.Subscribe(soon(t), fmt.Sprintf("%d/#", i), mqtt.QoSLevel(i%3), h))
+			}
+			b.Kill()
+			eventually(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
+			b.Restart()
+			require.NoError(t, c.AwaitConnected(soon(t)))
+			for i := range 250 {
+				require.NoError(t, c.Publish(soon(t), fmt.Sprintf("%d/x", i), nil))
+				require.Equal(t, fmt.Sprintf("%d/x", i), await(t, got, "a message").Topic)
+			}
+		})
+	}
+}
+
+func TestMessagesIterator(t *testing.T) {
+	b := plain(t)
+	c := dial(t, b.Port)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	n := 0
+	go func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			_ = c.Publish(ctx, "a", fmt.Append(nil, i))
+		}
+	}()
+	for m, err := range c.Messages(ctx, "a", 1) {
+		require.NoError(t, err)
+		require.NoError(t, c.Publish(soon(t), "b", m.Payload))
+		if n++; n == 50 {
+			break
+		}
+	}
+	require.Equal(t, 50, n)
+}
+
+func TestRequest(t *testing.T) {
+	b := plain(t)
+	server, client := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5)), dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
+	require.NoError(t, server.Respond(soon(t), "double", 1, func(_ context.Context, m mqtt.Message) ([]byte, error) {
+		if len(m.Payload) == 0 {
+			return nil, fmt.Errorf("nothing to double")
+		}
+		return append(m.Payload, m.Payload...), nil
+	}))
+	for range 10 {
+		m, err := client.Request(soon(t), "double", []byte("ab"))
+		require.NoError(t, err)
+		require.Equal(t, "abab", string(m.Payload))
+	}
+	_, err := client.Request(soon(t), "double", nil)
+	var refused *mqtt.RequestError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, "nothing to double", refused.Text)
+}
+
+func TestWorkerMayWait(t *testing.T) {
+	b := plain(t)
+	c := dial(t, b.Port, mqtt.WithHandlerMode(mqtt.Worker(4, mqtt.Block)))
+	ended := make(chan error, 1000)
+	require.NoError(t, c.Subscribe(soon(t), "a", 1, func(ctx context.Context, m mqtt.Message) {
+		ended <- c.Publish(ctx, "b", m.Payload)
+	}))
+	for i := range 300 {
+		require.NoError(t, c.Publish(soon(t), "a", fmt.Append(nil, i)))
+	}
+	for range 300 {
+		require.NoError(t, await(t, ended, "Publish in a handler"))
+	}
+}
+
+func TestInlineHandlerMustNotWait(t *testing.T) {
+	b := plain(t)
+	c := dial(t, b.Port)
+	errs := make(chan error, 10)
+	require.NoError(t, c.Subscribe(soon(t), "a", 1, func(ctx context.Context, m mqtt.Message) {
+		errs <- c.Publish(ctx, "b", nil)
+		errs <- c.Subscribe(ctx, "b", 0, func(context.Context, mqtt.Message) {})
+		errs <- c.Unsubscribe(ctx, "b")
+		errs <- c.Close(ctx)
+		errs <- c.AwaitConnected(ctx)
+		errs <- c.PublishAsync(ctx, "b", nil).Wait(ctx)
+	}))
+	require.NoError(t, c.Publish(soon(t), "a", nil))
+	for range 6 {
+		require.ErrorIs(t, await(t, errs, "the handler"), mqtt.ErrInCallback)
+	}
+}

@@ -1,0 +1,157 @@
+//go:build cgo
+
+package mqtt
+
+import (
+	"context"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+)
+
+// onMessage is called by the loop with each message: to the handlers at once, or
+// to the queues of those who have one.
+func (c *Client) onMessage(_ *mosquitto.Client, m Message) {
+	c.count.received.Add(1)
+	c.count.bytesIn.Add(uint64(len(m.Payload)))
+	c.found = c.router.match(&m, c.found[:0])
+	c.delivering.Store(true)
+	defer c.delivering.Store(false)
+	if len(c.opts.hooks) == 0 {
+		c.dispatch(c.life, m)
+		return
+	}
+	received(c.opts.hooks, c.life, &m, func(ctx context.Context) { c.dispatch(ctx, m) })
+}
+
+// dispatch hands a message to those whom the router found.
+func (c *Client) dispatch(ctx context.Context, m Message) {
+	if len(c.found) == 0 {
+		c.unhandled(ctx, m)
+		return
+	}
+	for _, t := range c.found {
+		switch {
+		case t.inbox != nil:
+			t.inbox.push(delivery{ctx: ctx, message: m}, c.life.Done())
+		case t.direct != nil:
+			t.direct(m)
+		default:
+			c.handle(ctx, t.handler, m)
+		}
+	}
+}
+
+// handle runs a handler here or lets the worker run it.
+func (c *Client) handle(ctx context.Context, h Handler, m Message) {
+	if c.worker != nil {
+		c.worker.push(delivery{ctx, m, h}, c.life.Done())
+		return
+	}
+	h(ctx, m)
+}
+
+func (c *Client) unhandled(ctx context.Context, m Message) {
+	c.count.unhandled.Add(1)
+	if h := c.opts.unhandled; h != nil {
+		c.handle(ctx, h, m)
+		return
+	}
+	c.log.unhandled(m.Topic)
+}
+
+// newInbox makes the queue of a consumer.
+func (c *Client) newInbox(bound int, overflow Overflow) *inbox {
+	b := newInbox(bound, overflow)
+	b.patience = max(c.opts.keepalive/2, time.Second)
+	b.dropped = c.dropped
+	b.blocked = func() { c.log.blocked(b.patience) }
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		b.closed = true
+		return b
+	}
+	c.inboxes[b] = true
+	c.consumers.Add(1)
+	return b
+}
+
+func (c *Client) dropInbox(b *inbox) {
+	b.close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inboxes[b] {
+		delete(c.inboxes, b)
+		c.consumers.Add(-1)
+	}
+}
+
+// dropped is called for a message that found no room.
+func (c *Client) dropped(m *Message) {
+	c.count.dropped.Add(1)
+	c.callHooks(func(h *Hooks) {
+		if h.Dropped != nil {
+			h.Dropped(m)
+		}
+	})
+}
+
+func (c *Client) callHooks(f func(*Hooks)) {
+	for i := range c.opts.hooks {
+		f(&c.opts.hooks[i])
+	}
+}
+
+// work runs handlers until the client has ended, and what has come in by then.
+func (c *Client) work() {
+	defer c.working.Done()
+	for {
+		d, ok := c.worker.pop(c.life.Done())
+		if !ok {
+			return
+		}
+		c.worker.consume(func() {
+			for ok {
+				d.handler(d.ctx, d.message)
+				d, ok = c.worker.tryPop()
+			}
+		})
+	}
+}
+
+// inInlineHandler tells whether the calling goroutine is the loop, in a handler
+// or a hook.
+func (c *Client) inInlineHandler() bool { return c.delivering.Load() && c.m.InCallback() }
+
+// inHandler tells whether the calling goroutine runs a handler.
+func (c *Client) inHandler() bool {
+	return c.inInlineHandler() || c.worker != nil && c.worker.isConsumer(threadID())
+}
+
+// mayWait is asked before a call waits for the broker: the loop must not, and
+// for a consumer the bound of its queue is lifted until restore is called.
+func (c *Client) mayWait() (restore func(), err error) {
+	if c.inInlineHandler() {
+		return nil, ErrInCallback
+	}
+	return c.lift(), nil
+}
+
+func nothing() {}
+
+// lift takes the bound of a queue away, if the calling goroutine is its consumer.
+func (c *Client) lift() (restore func()) {
+	if c.consumers.Load() == 0 {
+		return nothing
+	}
+	thread := threadID()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for b := range c.inboxes {
+		if restore := b.lift(thread); restore != nil {
+			return restore
+		}
+	}
+	return nothing
+}

@@ -1,0 +1,328 @@
+//go:build cgo
+
+package mqtt
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/mosquitto-go/mosquitto"
+)
+
+// The library gets a few QoS 0 messages at a time, so that those which wait can
+// still be dropped.
+const (
+	mostQoS0      = 1000
+	mostQoS0Bytes = 1 << 20
+)
+
+// outgoing are the messages that were accepted and have not ended. Those that
+// wait are in our queue; those that were handed over are in the library's, which
+// sends, repeats and forgets them. Guarded by the client's mu.
+type outgoing struct {
+	room        room
+	inflight    int    // how many of QoS 1 and 2 the library gets at a time
+	first, last *Token // waiting
+
+	pumping bool           // a goroutine hands the waiting over
+	handing int            // calls into the library that have not returned
+	early   []ack          // answers that came before such a call returned
+	byMID   map[int]*Token // handed over; ids may be used again too early: a list
+
+	reliable  int // handed over, of QoS 1 and 2
+	qos0      int // handed over, of QoS 0
+	qos0Bytes int
+}
+
+// ack is an answer of the broker's.
+type ack struct {
+	mid   int
+	code  mosquitto.ReasonCode
+	props Properties
+}
+
+// add puts a message behind those that wait.
+func (o *outgoing) add(t *Token) {
+	t.phase, t.next = waiting, nil
+	if o.last == nil {
+		o.first = t
+	} else {
+		o.last.next = t
+	}
+	o.last = t
+}
+
+// addFirst puts a message back that the library did not take.
+func (o *outgoing) addFirst(t *Token) {
+	t.phase, t.next = waiting, o.first
+	o.first = t
+	if o.last == nil {
+		o.last = t
+	}
+}
+
+// remove takes a message out of those that wait.
+func (o *outgoing) remove(t *Token) {
+	var before *Token
+	for at := o.first; at != t; at = at.next {
+		before = at
+	}
+	if before == nil {
+		o.first = t.next
+	} else {
+		before.next = t.next
+	}
+	if o.last == t {
+		o.last = before
+	}
+	t.next = nil
+}
+
+// takes tells whether the library is to get a message now.
+func (o *outgoing) takes(t *Token) bool {
+	if t.pub.QoS > 0 {
+		return o.reliable < o.inflight
+	}
+	return o.qos0 == 0 || o.qos0 < mostQoS0 && o.qos0Bytes+t.size <= mostQoS0Bytes
+}
+
+// count notes that a message was handed over (1), or is so no longer (-1).
+func (o *outgoing) count(t *Token, n int) {
+	if t.pub.QoS > 0 {
+		o.reliable += n
+		return
+	}
+	o.qos0 += n
+	o.qos0Bytes += n * t.size
+}
+
+// bind notes the id of a message that was handed over.
+func (o *outgoing) bind(t *Token, mid int) {
+	t.phase, t.mid, t.next = handed, mid, nil
+	t.pub.Payload = nil // the library has its own
+	at := o.byMID[mid]
+	if at == nil {
+		o.byMID[mid] = t
+		return
+	}
+	for at.next != nil {
+		at = at.next
+	}
+	at.next = t
+}
+
+// answered removes the message that an answer is for. If an id is in use twice
+// nothing says which is meant: a QoS 0 message has no acknowledgement to be
+// mistaken about, and among the others the library takes the oldest.
+func (o *outgoing) answered(mid int) *Token {
+	found := o.byMID[mid]
+	for t := found; t != nil; t = t.next {
+		if t.pub.QoS == 0 {
+			found = t
+			break
+		}
+	}
+	if found != nil {
+		o.unbind(found)
+	}
+	return found
+}
+
+// unbind removes a message that was handed over.
+func (o *outgoing) unbind(t *Token) {
+	o.count(t, -1)
+	first := o.byMID[t.mid]
+	switch {
+	case first != t:
+		for first.next != t {
+			first = first.next
+		}
+		first.next = t.next
+	case t.next != nil:
+		o.byMID[t.mid] = t.next
+	default:
+		delete(o.byMID, t.mid)
+	}
+	t.next = nil
+}
+
+// earlyAnswer removes the answer that overtook the end of a handing over.
+func (o *outgoing) earlyAnswer(mid int) (a ack, ok bool) {
+	i := slices.IndexFunc(o.early, func(a ack) bool { return a.mid == mid })
+	if i < 0 {
+		return a, false
+	}
+	a = o.early[i]
+	o.early = slices.Delete(o.early, i, i+1)
+	return a, true
+}
+
+// send hands a message over, for which there is room, or lets it wait. Its
+// payload is still the caller's. mu is held, but not throughout.
+func (c *Client) send(t *Token) {
+	o := &c.out
+	if c.online && o.first == nil && !o.pumping && o.takes(t) {
+		c.hand(t)
+	} else {
+		c.mu.Unlock()
+		t.pub.Payload = slices.Clone(t.pub.Payload)
+		c.mu.Lock()
+		o.add(t)
+	}
+	c.pump()
+}
+
+// pump hands over what waits, in order, as long as the library is to get more.
+// One goroutine does at a time. mu is held, but not throughout.
+func (c *Client) pump() {
+	o := &c.out
+	if o.pumping {
+		return
+	}
+	o.pumping = true
+	for t := o.first; t != nil && c.online && o.takes(t); t = o.first {
+		o.remove(t)
+		c.hand(t)
+	}
+	o.pumping = false
+}
+
+// hand gives a message to the library. Not under mu: the library has locks of
+// its own, which callbacks hold.
+func (c *Client) hand(t *Token) {
+	o := &c.out
+	t.phase = handing
+	o.count(t, 1)
+	o.handing++
+	epoch := c.epoch
+	c.mu.Unlock()
+	mid, err := c.libraryPublish(&t.pub)
+	c.mu.Lock()
+	o.handing--
+	c.handedOver(t, mid, err, epoch)
+	if o.handing == 0 {
+		o.early = o.early[:0]
+	}
+}
+
+func (c *Client) libraryPublish(p *Publication) (mid int, err error) {
+	if len(p.Properties) == 0 {
+		return c.m.Publish(p.Topic, p.Payload, p.QoS, p.Retain)
+	}
+	return c.m.PublishV5(p.Topic, p.Payload, p.QoS, p.Retain, p.Properties)
+}
+
+// handedOver is what follows from the library's answer to a publish. A message of
+// QoS 1 or 2 with an id is the library's, whatever the error says.
+func (c *Client) handedOver(t *Token, mid int, err error, epoch uint64) {
+	o := &c.out
+	offline := errors.Is(err, mosquitto.ErrNoConn)
+	if offline && epoch == c.epoch {
+		c.online = false // the loop is about to say so
+	}
+	switch {
+	case err != nil && offline && mid == 0:
+		o.count(t, -1)
+		t.pub.Payload = slices.Clone(t.pub.Payload) // the caller goes on
+		o.addFirst(t)
+	case err != nil && mid == 0:
+		o.count(t, -1)
+		c.finish(t, ack{}, err)
+	default:
+		o.bind(t, mid)
+		if a, ok := o.earlyAnswer(mid); ok {
+			c.acknowledged(o.answered(mid), a)
+		} else if t.pub.QoS == 0 && (epoch != c.epoch || !c.online) {
+			o.unbind(t) // it may be among what a reconnect throws away
+			c.finish(t, ack{}, ErrConnectionLost)
+		}
+	}
+}
+
+// onPublish is called by the loop when a message was sent or acknowledged.
+func (c *Client) onPublish(_ *mosquitto.Client, mid int, code mosquitto.ReasonCode, props Properties) {
+	a := ack{mid, code, props}
+	c.mu.Lock()
+	if t := c.out.answered(mid); t != nil {
+		c.acknowledged(t, a)
+		c.pump()
+	} else if c.out.handing > 0 {
+		c.out.early = append(c.out.early, a)
+	}
+	c.unlock()
+}
+
+// acknowledged ends a message that the broker has answered.
+func (c *Client) acknowledged(t *Token, a ack) {
+	var err error
+	if a.code.Err() != nil {
+		text, _ := a.props.Text(mosquitto.PropReasonString)
+		err = &PublishError{t.pub.Topic, a.code, text}
+	}
+	c.finish(t, a, err)
+}
+
+// finish ends a message: its room is free, its waiters go on. mu is held.
+func (c *Client) finish(t *Token, a ack, err error) {
+	t.phase, t.code, t.props, t.err = over, a.code, a.props, err
+	t.pub.Payload = nil
+	if err == nil {
+		c.count.published.Add(1)
+		c.count.bytesOut.Add(uint64(t.size - len(t.pub.Topic)))
+	} else {
+		c.count.failed.Add(1)
+	}
+	if t.stored && (err == nil || !errors.Is(err, ErrClosed)) {
+		c.opts.outbox.Delete(t.key)
+	}
+	if t.tell != nil {
+		c.toTell = append(c.toTell, t)
+	}
+	close(t.ended)
+	c.release(t.size)
+}
+
+// unlock releases mu and runs the hooks of the messages that have ended.
+func (c *Client) unlock() {
+	ended := c.toTell
+	c.toTell = nil
+	c.mu.Unlock()
+	for _, t := range ended {
+		t.tell(t.err)
+	}
+}
+
+// loseQoS0 fails the QoS 0 messages that a connection has taken with it. Those of
+// QoS 1 and 2 stay: the library sends them again. mu is held.
+func (c *Client) loseQoS0() {
+	for _, first := range c.out.byMID {
+		for t := first; t != nil; {
+			next := t.next
+			if t.pub.QoS == 0 {
+				c.out.unbind(t)
+				c.finish(t, ack{}, ErrConnectionLost)
+			}
+			t = next
+		}
+	}
+}
+
+// failAll ends everything that is left. mu is held.
+func (c *Client) failAll(err error) (unsent []Unsent) {
+	o := &c.out
+	for _, first := range o.byMID {
+		for t := first; t != nil; {
+			next := t.next
+			o.unbind(t)
+			unsent = append(unsent, Unsent{t.pub.Topic, t.pub.QoS, true})
+			c.finish(t, ack{}, err)
+			t = next
+		}
+	}
+	for t := o.first; t != nil; t = o.first {
+		o.remove(t)
+		unsent = append(unsent, Unsent{t.pub.Topic, t.pub.QoS, false})
+		c.finish(t, ack{}, err)
+	}
+	return unsent
+}

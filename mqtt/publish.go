@@ -1,0 +1,216 @@
+//go:build cgo
+
+package mqtt
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+)
+
+// PublishOption says how a message is published.
+type PublishOption func(*Publication)
+
+var (
+	qosOptions = [3]PublishOption{
+		func(p *Publication) { p.QoS = 0 }, func(p *Publication) { p.QoS = 1 }, func(p *Publication) { p.QoS = 2 },
+	}
+	badQoS = func(p *Publication) { p.QoS = math.MaxUint8 }
+)
+
+// QoS sets the quality of service: 0, 1 (default) or 2.
+func QoS(qos QoSLevel) PublishOption {
+	if qos > 2 {
+		return badQoS
+	}
+	return qosOptions[qos]
+}
+
+// Retain makes the broker keep the message for later subscribers of its topic.
+func Retain() PublishOption { return retain }
+
+func retain(p *Publication) { p.Retain = true }
+
+func with(q mosquitto.Property) PublishOption {
+	return func(p *Publication) { p.Properties = append(p.Properties, q) }
+}
+
+// The properties of a message, for MQTT 5.
+
+// ContentType says what the payload is, for example "application/json".
+func ContentType(value string) PublishOption {
+	return with(mosquitto.Property{ID: mosquitto.PropContentType, Text: value})
+}
+
+// PayloadIsUTF8 says that the payload is text.
+func PayloadIsUTF8() PublishOption {
+	return with(mosquitto.Property{ID: mosquitto.PropPayloadFormatIndicator, Number: 1})
+}
+
+// MessageExpiry makes the broker drop the message when it could not deliver it
+// for so long: whole seconds, rounded up.
+func MessageExpiry(after time.Duration) PublishOption {
+	return with(mosquitto.Property{ID: mosquitto.PropMessageExpiryInterval, Number: seconds(after)})
+}
+
+// ResponseTopic says where an answer is awaited.
+func ResponseTopic(topic string) PublishOption {
+	return with(mosquitto.Property{ID: mosquitto.PropResponseTopic, Text: topic})
+}
+
+// CorrelationData comes back with the answer.
+func CorrelationData(data []byte) PublishOption {
+	return with(mosquitto.Property{ID: mosquitto.PropCorrelationData, Data: slices.Clone(data)})
+}
+
+// UserProperty adds a name and a value; it may be repeated.
+func UserProperty(name, value string) PublishOption {
+	return with(mosquitto.Property{ID: mosquitto.PropUserProperty, Name: name, Text: value})
+}
+
+// TopicAlias sends a number with the topic, which may be empty when the alias is
+// known on this connection. It does not survive a reconnect: for QoS 0 only.
+func TopicAlias(alias uint16) PublishOption {
+	return with(mosquitto.Property{ID: mosquitto.PropTopicAlias, Number: uint32(alias)})
+}
+
+// WithProperties adds properties as they are.
+func WithProperties(props Properties) PublishOption {
+	return func(p *Publication) { p.Properties = append(p.Properties, props...) }
+}
+
+// seconds is a duration for an MQTT packet: rounded up, within four bytes.
+func seconds(d time.Duration) uint32 {
+	return uint32(min(max((d+time.Second-1)/time.Second, 0), math.MaxUint32))
+}
+
+// Publish publishes a message and waits until the broker has acknowledged it as
+// its QoS demands (1 unless an option says otherwise), or ctx ends: see the
+// package documentation for what an error means. Topic and payload are copied
+// before it returns. Without a connection the message waits for one. Inside an
+// inline handler it publishes nothing and returns [ErrInCallback].
+func (c *Client) Publish(ctx context.Context, topic string, payload []byte, options ...PublishOption) error {
+	restore, err := c.mayWait()
+	if err != nil {
+		return err
+	}
+	defer restore()
+	t := c.newToken(topic, payload, options)
+	if err := c.accept(ctx, t); err != nil {
+		return err
+	}
+	return t.wait(ctx)
+}
+
+// PublishAsync is [Client.Publish] without the wait, which is the token's: it
+// returns when the message is queued, or has failed. ctx bounds the wait for
+// room in the queue. Any handler may call it.
+func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte, options ...PublishOption) *Token {
+	t := c.newToken(topic, payload, options)
+	if err := c.accept(ctx, t); err != nil {
+		t.phase, t.err = over, err
+		close(t.ended)
+	}
+	return t
+}
+
+func (c *Client) newToken(topic string, payload []byte, options []PublishOption) *Token {
+	t := &Token{client: c, ended: make(chan struct{})}
+	t.pub = Publication{Topic: topic, Payload: payload, QoS: 1}
+	for _, option := range options {
+		option(&t.pub)
+	}
+	return t
+}
+
+// accept takes a message into the queue. An error says that it did not, and the
+// hooks have been told.
+func (c *Client) accept(ctx context.Context, t *Token) error {
+	t.tell = c.opts.publishing(ctx, &t.pub)
+	err := c.queue(ctx, t)
+	if err != nil && t.tell != nil {
+		t.tell(err)
+	}
+	return err
+}
+
+func (c *Client) queue(ctx context.Context, t *Token) error {
+	if err := c.checkPublication(&t.pub); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	t.size = len(t.pub.Topic) + len(t.pub.Payload)
+	c.mu.Lock()
+	defer c.unlock()
+	if c.isClosing() {
+		return c.closedErr()
+	}
+	if err := c.reserve(ctx, t.size); err != nil {
+		return err
+	}
+	if err := c.store(t); err != nil {
+		c.release(t.size)
+		return err
+	}
+	if c.ended { // meanwhile
+		c.release(t.size)
+		return c.closedErr()
+	}
+	c.send(t)
+	return nil
+}
+
+// store puts a message into the outbox, if there is one. mu is held, but not
+// while it is written.
+func (c *Client) store(t *Token) error {
+	if c.opts.outbox == nil || t.pub.QoS == 0 {
+		return nil
+	}
+	c.mu.Unlock()
+	key, err := c.opts.outbox.Put(&t.pub)
+	c.mu.Lock()
+	t.key, t.stored = key, err == nil
+	return err
+}
+
+// checkPublication refuses what the library or the broker would not take, before
+// anything waits for a connection.
+func (c *Client) checkPublication(p *Publication) error {
+	if p.QoS > 2 {
+		return badArgument("QoS", "not 0, 1 or 2")
+	}
+	if len(p.Payload) > mosquitto.MaxPayload {
+		return badArgument("payload", "%d bytes, more than %d", len(p.Payload), mosquitto.MaxPayload)
+	}
+	_, alias := p.Properties.Int16(mosquitto.PropTopicAlias)
+	if p.Topic != "" || !alias {
+		if err := checkTopic(p.Topic); err != nil {
+			return err
+		}
+	}
+	if len(p.Properties) == 0 {
+		return nil
+	}
+	if c.protocolNow() != V5 {
+		return badArgument("properties", "they need MQTT 5")
+	}
+	return mosquitto.PropertyCheckAll(mosquitto.CmdPublish, p.Properties)
+}
+
+// checkTopic refuses what is no topic. Plain ones are looked at in Go.
+func checkTopic(topic string) error {
+	plain := topic != "" && len(topic) <= math.MaxUint16
+	for i := 0; plain && i < len(topic); i++ {
+		b := topic[i]
+		plain = b >= ' ' && b < 0x7f && b != '+' && b != '#'
+	}
+	if plain || mosquitto.PubTopicCheck(topic) == nil && mosquitto.ValidateUTF8([]byte(topic)) == nil {
+		return nil
+	}
+	return badArgument("topic", "%.100q is not one to publish on", topic)
+}

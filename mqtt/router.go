@@ -1,0 +1,195 @@
+//go:build cgo
+
+package mqtt
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/mosquitto-go/mosquitto"
+)
+
+// target is one receiver of a subscription's messages: a handler, an iterator's
+// queue, or the client itself.
+type target struct {
+	handler Handler
+	inbox   *inbox
+	direct  func(Message) // on the loop
+}
+
+// router finds the targets of a message: a trie of topic levels.
+type router struct {
+	mu   sync.RWMutex
+	root node
+	byID map[uint32]*route
+}
+
+// node is a level of the trie.
+type node struct {
+	children map[string]*node // by level; "+" and "#" among them
+	routes   []*route
+}
+
+// route is a filter with its targets.
+type route struct {
+	filter  string // as subscribed
+	id      uint32 // its subscription identifier
+	targets []*target
+}
+
+func newRouter() *router { return &router{byID: map[uint32]*route{}} }
+
+// levelsOf is the filter that topics are compared with: a shared subscription is
+// $share/group/filter.
+func levelsOf(filter string) string {
+	if rest, ok := strings.CutPrefix(filter, "$share/"); ok {
+		_, rest, _ = strings.Cut(rest, "/")
+		return rest
+	}
+	return filter
+}
+
+// set makes targets the receivers of a filter; none removes it.
+func (r *router) set(filter string, id uint32, targets []*target) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(targets) == 0 {
+		r.root.remove(levelsOf(filter), filter)
+		if old := r.byID[id]; old != nil && old.filter == filter {
+			delete(r.byID, id)
+		}
+		return
+	}
+	n := r.root.find(levelsOf(filter))
+	i := slices.IndexFunc(n.routes, func(o *route) bool { return o.filter == filter })
+	if i < 0 {
+		i = len(n.routes)
+		n.routes = append(n.routes, &route{filter: filter, id: id})
+	}
+	n.routes[i].targets = slices.Clone(targets) // a match may be using the old slice
+	r.byID[id] = n.routes[i]
+}
+
+// find returns the node of a filter, which it makes if need be.
+func (n *node) find(filter string) *node {
+	for more := true; more; {
+		var level string
+		level, filter, more = strings.Cut(filter, "/")
+		child := n.children[level]
+		if child == nil {
+			child = &node{}
+			if n.children == nil {
+				n.children = map[string]*node{}
+			}
+			n.children[strings.Clone(level)] = child
+		}
+		n = child
+	}
+	return n
+}
+
+// remove takes a filter away and says whether the node is empty now.
+func (n *node) remove(rest, filter string) (empty bool) {
+	level, rest, more := strings.Cut(rest, "/")
+	child := n.children[level]
+	if child == nil {
+		return false
+	}
+	if more {
+		if child.remove(rest, filter) {
+			delete(n.children, level)
+		}
+	} else {
+		child.routes = slices.DeleteFunc(child.routes, func(o *route) bool { return o.filter == filter })
+		if len(child.routes) == 0 && len(child.children) == 0 {
+			delete(n.children, level)
+		}
+	}
+	return len(n.children) == 0 && len(n.routes) == 0
+}
+
+// match appends the targets of a message to found. Where the broker names the
+// subscriptions that a message is for, these are taken: it sends a copy for each
+// of those that overlap. They are checked, since a session may remember those of
+// an earlier process.
+func (r *router) match(m *Message, found []*target) []*target {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if m.Properties != nil && r.byIdentifier(m, &found) {
+		return found
+	}
+	return r.root.match(m.Topic, true, found)
+}
+
+// byIdentifier says whether all subscriptions that the message names are known.
+func (r *router) byIdentifier(m *Message, found *[]*target) bool {
+	start, named := len(*found), false
+	for p := range m.Properties.All(mosquitto.PropSubscriptionIdentifier) {
+		named = true
+		known := r.byID[p.Number]
+		if known == nil || !matches(levelsOf(known.filter), m.Topic) {
+			*found = (*found)[:start]
+			return false
+		}
+		*found = append(*found, known.targets...)
+	}
+	return named
+}
+
+func (n *node) match(topic string, first bool, found []*target) []*target {
+	level, rest, more := strings.Cut(topic, "/")
+	wild := !first || !strings.HasPrefix(level, "$") // wildcards do not match the broker's own topics
+	if all := n.children["#"]; all != nil && wild {
+		found = all.collect(found)
+	}
+	if child := n.children[level]; child != nil && level != "+" && level != "#" {
+		found = child.next(rest, more, found)
+	}
+	if child := n.children["+"]; child != nil && wild {
+		found = child.next(rest, more, found)
+	}
+	return found
+}
+
+// next goes on below a level that matched.
+func (n *node) next(rest string, more bool, found []*target) []*target {
+	if more {
+		return n.match(rest, false, found)
+	}
+	if all := n.children["#"]; all != nil { // "a/#" is for "a" too
+		found = all.collect(found)
+	}
+	return n.collect(found)
+}
+
+func (n *node) collect(found []*target) []*target {
+	for _, r := range n.routes {
+		found = append(found, r.targets...)
+	}
+	return found
+}
+
+// matches tells whether a topic is one for a filter without $share.
+func matches(filter, topic string) bool {
+	if strings.HasPrefix(topic, "$") && !strings.HasPrefix(filter, "$") {
+		return false
+	}
+	for {
+		want, restOfFilter, moreFilter := strings.Cut(filter, "/")
+		if want == "#" {
+			return true
+		}
+		level, restOfTopic, moreTopic := strings.Cut(topic, "/")
+		if want != "+" && want != level {
+			return false
+		}
+		if !moreTopic {
+			return !moreFilter || restOfFilter == "#"
+		}
+		if !moreFilter {
+			return false
+		}
+		filter, topic = restOfFilter, restOfTopic
+	}
+}

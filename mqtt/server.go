@@ -1,0 +1,112 @@
+//go:build cgo
+
+package mqtt
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/mosquitto-go/mosquitto"
+)
+
+// server is one address that a client connects to.
+type server struct {
+	name     string // as it is logged: without credentials
+	host     string // or the path of a unix socket
+	port     int    // 0 for a unix socket
+	tls      bool
+	path     string // of a websocket, "" without
+	ws       bool
+	user     string
+	password string
+}
+
+// scheme is what the first part of a server's URL stands for.
+type scheme struct {
+	port    int
+	tls, ws bool
+}
+
+var schemes = map[string]scheme{
+	"mqtt": {port: 1883}, "tcp": {port: 1883},
+	"mqtts": {port: 8883, tls: true}, "ssl": {port: 8883, tls: true}, "tls": {port: 8883, tls: true},
+	"ws": {port: 80, ws: true}, "wss": {port: 443, tls: true, ws: true},
+}
+
+// parseServers reads the addresses that Dial was given.
+func parseServers(texts []string) ([]server, error) {
+	if len(texts) == 0 {
+		return nil, badArgument("servers", "none")
+	}
+	var all []server
+	for i, text := range texts {
+		s, err := parseServer(text)
+		if err != nil {
+			return nil, fmt.Errorf("mqtt: servers[%d]: %w", i, err)
+		}
+		if i > 0 && s.tls != all[0].tls {
+			return nil, badArgument(fmt.Sprintf("servers[%d]", i), "TLS is for all servers or for none")
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func parseServer(text string) (server, error) {
+	if path, ok := strings.CutPrefix(text, "unix:"); ok {
+		path = strings.TrimPrefix(path, "//")
+		if path == "" || strings.IndexByte(path, 0) >= 0 {
+			return server{}, fmt.Errorf("not the path of a unix socket: %w", mosquitto.ErrInval)
+		}
+		return server{name: "unix:" + path, host: path}, nil
+	}
+	if !strings.Contains(text, "://") {
+		text = "mqtt://" + text
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return server{}, fmt.Errorf("not a URL: %w", mosquitto.ErrInval) // err holds the text, and it a password
+	}
+	kind, ok := schemes[strings.ToLower(u.Scheme)]
+	switch {
+	case !ok:
+		return server{}, fmt.Errorf("scheme %q is none of mqtt, mqtts, unix, ws, wss: %w", u.Scheme, mosquitto.ErrInval)
+	case u.Hostname() == "":
+		return server{}, fmt.Errorf("no host: %w", mosquitto.ErrInval)
+	case u.RawQuery != "" || u.Fragment != "":
+		return server{}, fmt.Errorf("a query or fragment means nothing here: %w", mosquitto.ErrInval)
+	case !kind.ws && strings.Trim(u.Path, "/") != "":
+		return server{}, fmt.Errorf("a path is for websockets: %w", mosquitto.ErrInval)
+	case kind.ws && !websockets():
+		return server{}, fmt.Errorf("websockets need libmosquitto 2.1: %w", mosquitto.ErrNotSupported)
+	}
+	s := server{host: u.Hostname(), port: kind.port, tls: kind.tls, ws: kind.ws, path: u.Path}
+	if p := u.Port(); p != "" {
+		if s.port, err = strconv.Atoi(p); err != nil || s.port < 1 || s.port > 65535 {
+			return server{}, fmt.Errorf("port %s is not between 1 and 65535: %w", p, mosquitto.ErrInval)
+		}
+	}
+	s.user = u.User.Username()
+	s.password, _ = u.User.Password()
+	s.name = strings.ToLower(u.Scheme) + "://" + net.JoinHostPort(s.host, strconv.Itoa(s.port)) + s.path
+	return s, nil
+}
+
+// websockets tells whether the installed library has them.
+func websockets() bool {
+	major, minor, _ := mosquitto.LibVersion()
+	return major > 2 || major == 2 && minor >= 1
+}
+
+// literal tells whether there is no name to look up.
+func (s server) literal() bool {
+	if s.port == 0 {
+		return true
+	}
+	_, err := netip.ParseAddr(s.host)
+	return err == nil
+}

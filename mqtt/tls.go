@@ -1,0 +1,160 @@
+//go:build cgo
+
+package mqtt
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/mosquitto-go/mosquitto"
+)
+
+// TLS says how the broker is known, and how the client makes itself known. The
+// zero value trusts what the system trusts. Servers with mqtts:// or wss:// use
+// it; without [WithTLS] they use the zero value.
+type TLS struct {
+	CAFile, CAPath    string // whom to trust: a PEM file, or a directory made by "openssl rehash"
+	CertFile, KeyFile string // the client's own, PEM
+
+	// The same from memory, PEM. Nothing of it is written to a disk.
+	CA, Cert, Key []byte
+
+	// KeyPassword is asked for the password of an encrypted key, at every connect.
+	KeyPassword func() (string, error)
+
+	// PSK is a key that both sides know, in hex digits, instead of certificates.
+	PSK, PSKIdentity string
+
+	ALPN       []string // one protocol: the library offers no more
+	MinVersion string   // "tlsv1.2" or "tlsv1.3": this version alone with libmosquitto before 2.1
+	Ciphers    string   // an OpenSSL list, for TLS 1.2
+
+	// InsecureSkipHostname accepts a certificate of any host: for tests.
+	InsecureSkipHostname bool
+	// InsecureSkipVerify accepts anybody as the broker: for tests.
+	InsecureSkipVerify bool
+}
+
+// WithTLS sets TLS up.
+func WithTLS(t TLS) Option {
+	return func(s *settings) error {
+		s.tls = &t
+		return t.check()
+	}
+}
+
+func (t *TLS) check() error {
+	psk := t.PSK != "" || t.PSKIdentity != ""
+	certificates := t.CAFile != "" || t.CAPath != "" || t.CertFile != "" || len(t.CA) > 0 || len(t.Cert) > 0
+	switch {
+	case psk && (t.PSK == "" || t.PSKIdentity == ""):
+		return badArgument("WithTLS", "PSK and PSKIdentity go together")
+	case psk && certificates:
+		return badArgument("WithTLS", "PSK or certificates, not both")
+	case t.CAFile != "" && len(t.CA) > 0, t.CertFile != "" && len(t.Cert) > 0, t.KeyFile != "" && len(t.Key) > 0:
+		return badArgument("WithTLS", "a file or memory, not both")
+	case (t.CertFile != "" || len(t.Cert) > 0) != (t.KeyFile != "" || len(t.Key) > 0):
+		return badArgument("WithTLS", "a certificate and its key go together")
+	case len(t.ALPN) > 1:
+		return badArgument("WithTLS", "ALPN: %d protocols, the library offers one", len(t.ALPN))
+	}
+	return nil
+}
+
+// apply tells the client underneath. The files are to be kept open as long as it
+// connects: it reads them at every connect.
+func (t *TLS) apply(m *mosquitto.Client) (files []*os.File, err error) {
+	defer func() {
+		if err != nil {
+			closeAll(files)
+			files = nil
+		}
+	}()
+	if t.PSK != "" {
+		err = m.TLSPSKSet(t.PSK, t.PSKIdentity, t.Ciphers)
+	} else {
+		files, err = t.applyCertificates(m)
+	}
+	if err != nil {
+		return files, err
+	}
+	verify := mosquitto.SSLVerifyPeer
+	if t.InsecureSkipVerify {
+		verify = mosquitto.SSLVerifyNone
+	}
+	ciphers := t.Ciphers
+	if t.PSK != "" {
+		ciphers = ""
+	}
+	if err := m.TLSOptsSet(verify, t.MinVersion, ciphers); err != nil {
+		return files, err
+	}
+	if t.InsecureSkipHostname || t.InsecureSkipVerify {
+		if err := m.TLSInsecureSet(true); err != nil {
+			return files, err
+		}
+	}
+	if len(t.ALPN) == 1 {
+		return files, m.StringOption(mosquitto.OptTLSALPN, t.ALPN[0])
+	}
+	return files, nil
+}
+
+func (t *TLS) applyCertificates(m *mosquitto.Client) (files []*os.File, err error) {
+	ca, cert, key := t.CAFile, t.CertFile, t.KeyFile
+	for _, pem := range []struct {
+		name string
+		text []byte
+		file *string
+	}{{"CA", t.CA, &ca}, {"Cert", t.Cert, &cert}, {"Key", t.Key, &key}} {
+		if len(pem.text) == 0 {
+			continue
+		}
+		f, err := memoryFile(pem.name, pem.text)
+		if err != nil {
+			return files, fmt.Errorf("mqtt: WithTLS: %s: %w", pem.name, err)
+		}
+		files = append(files, f)
+		*pem.file = fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+	}
+	path := t.CAPath
+	if ca == "" && path == "" {
+		if ca, path = systemStore(); ca == "" && path == "" {
+			return files, errors.New("mqtt: WithTLS: no CA given, and no store of the system's found")
+		}
+	}
+	var password func(*mosquitto.Client) (string, error)
+	if t.KeyPassword != nil {
+		password = func(*mosquitto.Client) (string, error) { return t.KeyPassword() }
+	}
+	return files, m.TLSSet(ca, path, cert, key, password)
+}
+
+// systemStore is where this system keeps whom it trusts. The library's own option
+// for it fails at reconnects (2.0.11).
+func systemStore() (file, path string) {
+	if file = os.Getenv("SSL_CERT_FILE"); file != "" {
+		return file, ""
+	}
+	if path = os.Getenv("SSL_CERT_DIR"); path != "" {
+		return "", path
+	}
+	for _, file := range []string{
+		"/etc/ssl/certs/ca-certificates.crt",                // Debian, Alpine, Arch
+		"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Fedora, RHEL
+		"/etc/ssl/ca-bundle.pem",                            // SUSE
+		"/etc/ssl/cert.pem",                                 // BSD, macOS
+	} {
+		if _, err := os.Stat(file); err == nil {
+			return file, ""
+		}
+	}
+	return "", ""
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
