@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// progress is one line that is rewritten on a terminal, and a line for each
+// round elsewhere. A nil one is silent.
+type progress struct {
+	out      *os.File
+	terminal bool
+	length   time.Duration
+	said     time.Time
+	round    int
+}
+
+func newProgress(out *os.File, length time.Duration) *progress {
+	info, err := out.Stat()
+	return &progress{out: out, length: length, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0, round: -1}
+}
+
+// say tells how far the soak is.
+func (p *progress) say(s *soak) {
+	switch {
+	case p == nil, p.terminal && time.Since(p.said) < 500*time.Millisecond, !p.terminal && p.round == s.rounds:
+		return
+	}
+	p.said, p.round = time.Now(), s.rounds
+	before, after := "", "\n"
+	if p.terminal {
+		before, after = "\r\033[K", ""
+	}
+	s.ledger.mu.Lock()
+	f := &s.report.figures
+	acked, received := f.acked[1]+f.acked[2], f.received[0]+f.received[1]+f.received[2]
+	s.ledger.mu.Unlock()
+	fmt.Fprintf(p.out, "%s%v of %v, round %d: %d acked, %d received, %d connections lost, RSS %d MB, promises broken: %d%s",
+		before, time.Since(s.begun).Round(time.Second), p.length, s.rounds+1, acked, received, f.losses.Load(),
+		status("VmRSS:")>>10, s.report.count(), after)
+}
+
+// clear takes the line away.
+func (p *progress) clear() {
+	if p.terminal {
+		fmt.Fprint(p.out, "\r\033[K")
+	}
+}

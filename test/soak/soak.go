@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/fault"
+)
+
+type config struct {
+	length   time.Duration // of the whole
+	trouble  time.Duration // of the faults in each round
+	seed     int64
+	progress *progress
+}
+
+// soak is everything that takes part.
+type soak struct {
+	tb     testing.TB
+	config config
+	random *rand.Rand
+	report *report
+	ledger *ledger
+	begun  time.Time
+
+	ca         string
+	broker     *broker.Broker
+	proxies    []*fault.Proxy // by line
+	clients    []*client
+	publishers []*publisher
+	readers    []*reader
+	witness    *witness
+
+	cancel  context.CancelFunc // ends every Run
+	rounds  int
+	samples []sample
+}
+
+// start starts the broker and the proxies, connects the clients and waits until
+// all are subscribed.
+func start(tb testing.TB, c config) *soak {
+	s := &soak{tb: tb, config: c, random: rand.New(rand.NewSource(c.seed)), report: newReport(), begun: time.Now()}
+	s.ledger = newLedger(s.report)
+	s.startBroker()
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	tb.Cleanup(cancel)
+	for i, l := range lines {
+		first := len(s.clients)
+		s.publishers = append(s.publishers, s.publisher(i, l))
+		s.subscriber(l, 0, 1)
+		s.subscriber(l, 2)
+		for _, c := range s.clients[first:] {
+			s.check(c.run(ctx, s.proxies[i].Port))
+		}
+	}
+	s.startWitness()
+	if !s.await(s.allConnected) {
+		tb.Fatal("the clients do not connect")
+	}
+	return s
+}
+
+// startBroker starts a broker with two listeners, and a proxy for each line.
+// The broker saves its state after every change: else a SIGKILL would undo half
+// an hour.
+func (s *soak) startBroker() {
+	ca := broker.NewCA(s.tb, "soak")
+	s.ca = ca.File
+	now := time.Now()
+	cert := ca.IssueFor("broker", now.Add(-time.Hour), now.Add(30*24*time.Hour), "127.0.0.1")
+	tlsPort := broker.FreePort(s.tb)
+	s.broker = broker.Start(s.tb, broker.Config{
+		Persistence: true, Quiet: true,
+		Extra: fmt.Sprintf("autosave_on_changes true\nautosave_interval 1\nset_tcp_nodelay true\n"+
+			"listener %d 127.0.0.1\ncertfile %s\nkeyfile %s", tlsPort, cert.CertFile, cert.KeyFile),
+	})
+	for _, l := range lines {
+		target := s.broker.Addr()
+		if l.tls {
+			target = fmt.Sprintf("127.0.0.1:%d", tlsPort)
+		}
+		s.proxies = append(s.proxies, fault.Start(s.tb, target))
+	}
+}
+
+func (s *soak) startWitness() {
+	me := &reader{name: "the witness", qos: []int{2}, exact: true}
+	s.readers = append(s.readers, me)
+	s.witness = newWitness(s.broker.Addr(), "soak/+/2", func(topic string, payload []byte) { s.received(me, topic, payload) })
+	go s.witness.run()
+	s.tb.Cleanup(s.witness.close)
+}
+
+func (s *soak) check(err error) {
+	s.tb.Helper()
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
+func (s *soak) allConnected() bool {
+	for _, c := range s.clients {
+		if !c.connected.Load() {
+			return false
+		}
+	}
+	return s.witness.subscribed.Load()
+}
+
+// soak runs rounds until the time has come, or until one cannot be completed.
+func (s *soak) soak(ctx context.Context) {
+	for ctx.Err() == nil && time.Since(s.begun) < s.config.length {
+		s.ledger.open(s.rounds)
+		s.storm(ctx)
+		if !s.complete() {
+			return
+		}
+		s.rounds++
+		s.samples = append(s.samples, s.rest())
+	}
+}
+
+// storm publishes under faults, and restarts the broker.
+func (s *soak) storm(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.trouble)
+	defer cancel()
+	var work sync.WaitGroup
+	background := func(f func()) {
+		work.Add(1)
+		go func() {
+			defer work.Done()
+			f()
+		}()
+	}
+	for _, p := range s.publishers {
+		background(func() { p.work(ctx, 20*time.Millisecond) })
+	}
+	for i, p := range s.proxies {
+		random := rand.New(rand.NewSource(s.config.seed + int64(1000*s.rounds+i)))
+		background(func() { s.plague(ctx, p, lines[i].tls, random) })
+	}
+	if wait(ctx, time.Duration((0.1+0.4*s.random.Float64())*float64(s.config.trouble))) {
+		s.restart(ctx)
+	}
+	for wait(ctx, 500*time.Millisecond) {
+		s.config.progress.say(s)
+	}
+	work.Wait()
+}
+
+// patience bounds what must come to an end when there are no faults.
+const patience = time.Minute
+
+// complete waits until every message is acknowledged and has arrived.
+func (s *soak) complete() bool {
+	done := s.await(func() bool {
+		b := s.ledger.balance(s.readers)
+		return b.unacked == 0 && b.lost == 0 && s.allConnected() && s.ledger.quiet(300*time.Millisecond)
+	})
+	b := s.ledger.balance(s.readers)
+	s.report.figures.killedLost += b.forgotten
+	s.report.figures.bugMissing += b.bug
+	if done {
+		return true
+	}
+	s.report.broken("%v after the faults %d messages are not acknowledged and %d have not arrived: %q",
+		patience, b.unacked, b.lost, b.names)
+	for _, c := range s.clients {
+		if !c.connected.Load() {
+			s.report.broken("%s is not connected", c.name)
+		}
+	}
+	return false
+}
+
+// await polls a condition.
+func (s *soak) await(condition func() bool) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for !condition() {
+		if !wait(ctx, 20*time.Millisecond) {
+			return false
+		}
+		s.config.progress.say(s)
+	}
+	return true
+}
+
+// rest waits until connections that were lost are gone, and looks at the process.
+func (s *soak) rest() sample {
+	for _, p := range s.proxies {
+		p.CutUnanswered() // the clients have given them up
+	}
+	ok := s.await(func() bool {
+		open := 0
+		for _, p := range s.proxies {
+			open += p.Open()
+		}
+		return open == len(s.clients)
+	})
+	if !ok {
+		s.report.broken("connections that were lost do not end")
+	}
+	runtime.GC()
+	return take()
+}
+
+// stop ends the clients.
+func (s *soak) stop() {
+	begun := time.Now()
+	s.cancel()
+	for _, c := range s.clients {
+		select {
+		case err := <-c.ended:
+			if !errors.Is(err, context.Canceled) {
+				s.report.broken("Run of %s returned %v", c.name, err)
+			}
+		case <-time.After(patience):
+			s.report.broken("Run of %s does not end", c.name)
+		}
+	}
+	s.report.figures.goodbye = time.Since(begun)
+	for _, c := range s.clients {
+		c.Close()
+	}
+	if n := mosquitto.OpenClients(); n != 0 {
+		s.report.broken("%d clients are left", n)
+	}
+	s.flat()
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"math/rand"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/test/fault"
+)
+
+// trouble is a fault of the network.
+type trouble struct {
+	name  string
+	lasts bool // until it is healed
+	do    func(p *fault.Proxy, d fault.Direction, random *rand.Rand)
+}
+
+var troubles = []trouble{
+	{"cut", false, func(p *fault.Proxy, _ fault.Direction, _ *rand.Rand) { p.Cut() }},
+	{"reset", false, func(p *fault.Proxy, _ fault.Direction, _ *rand.Rand) { p.Reset() }},
+	{"half-closed", false, func(p *fault.Proxy, d fault.Direction, _ *rand.Rand) { p.HalfClose(d) }},
+	{"cut in a packet", true, func(p *fault.Proxy, d fault.Direction, r *rand.Rand) { p.CutAfter(d, r.Intn(3000)) }},
+	{"reset in a packet", true, func(p *fault.Proxy, d fault.Direction, r *rand.Rand) { p.ResetAfter(d, r.Intn(3000)) }},
+	{"stalled", true, func(p *fault.Proxy, d fault.Direction, _ *rand.Rand) { p.Stall(d) }},
+	{"delayed", true, func(p *fault.Proxy, d fault.Direction, r *rand.Rand) { p.Delay(d, milliseconds(r, 1, 100)) }},
+	{"slow", true, func(p *fault.Proxy, d fault.Direction, r *rand.Rand) { p.Rate(d, 1000+r.Intn(20_000)) }},
+	{"split into bytes", true, func(p *fault.Proxy, d fault.Direction, _ *rand.Rand) { p.Split(d, true) }},
+	{"refused", true, func(p *fault.Proxy, _ fault.Direction, _ *rand.Rand) { p.RefuseNew(); p.Cut() }},
+	{"closed at once", true, func(p *fault.Proxy, _ fault.Direction, _ *rand.Rand) { p.CloseNew(); p.Reset() }},
+	{"unanswered", true, func(p *fault.Proxy, _ fault.Direction, _ *rand.Rand) { p.BlackholeNew(); p.Cut() }},
+}
+
+// corrupted is for TLS alone, which notices it. Without, MQTT cannot tell a
+// changed message, or the acknowledgement of another one.
+var corrupted = trouble{"corrupted", true, func(p *fault.Proxy, d fault.Direction, r *rand.Rand) { p.Corrupt(d, 100+r.Intn(5000)) }}
+
+// plague plays faults on a proxy until the context ends. Then it heals them, and
+// now and then cuts.
+func (s *soak) plague(ctx context.Context, p *fault.Proxy, tls bool, random *rand.Rand) {
+	choice := troubles
+	if tls {
+		choice = append(choice[:len(choice):len(choice)], corrupted, corrupted)
+	}
+	for wait(ctx, milliseconds(random, 100, 800)) {
+		t := choice[random.Intn(len(choice))]
+		t.do(p, fault.Direction(random.Intn(3)), random)
+		s.report.fault(t.name)
+		if t.lasts {
+			wait(ctx, milliseconds(random, 100, 1500))
+			p.Heal()
+		}
+	}
+	p.Heal()
+	if random.Intn(2) == 0 {
+		p.Cut()
+	}
+}
+
+// milliseconds is a random time.
+func milliseconds(random *rand.Rand, from, to int) time.Duration {
+	return time.Duration(from+random.Intn(to-from)) * time.Millisecond
+}
+
+// wait is false when the context ended first.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Of so many rounds one ends the broker with SIGKILL.
+const killEvery = 4
+
+// restart ends the broker and starts it again.
+func (s *soak) restart(ctx context.Context) {
+	down := milliseconds(s.random, 1, 1000)
+	if s.rounds%killEvery == killEvery-1 {
+		s.kill(ctx, down)
+	} else {
+		s.broker.Stop()
+		wait(ctx, down)
+		s.broker.Restart()
+		s.report.figures.restarts++
+	}
+	if s.rounds%2 == 1 {
+		s.broker.Pause()
+		wait(ctx, milliseconds(s.random, 100, 500))
+		s.broker.Resume()
+		s.report.fault("broker stands still")
+	}
+}
+
+// kill is a restart by SIGKILL.
+func (s *soak) kill(ctx context.Context, down time.Duration) {
+	s.ledger.kill()
+	s.broker.Kill()
+	for _, p := range s.proxies {
+		p.Cut() // no acknowledgement of the dead broker comes later
+	}
+	s.witness.forget()
+	wait(ctx, down)
+	s.broker.Restart()
+	s.ledger.restart()
+	s.report.figures.kills++
+}
