@@ -48,7 +48,15 @@ func (c *Client) handle(ctx context.Context, h Handler, m Message) {
 		c.worker.push(delivery{ctx, m, h}, c.life.Done())
 		return
 	}
+	if !c.log.watching() {
+		h(ctx, m)
+		return
+	}
+	start := time.Now()
 	h(ctx, m)
+	if took := time.Since(start); c.opts.keepalive > 0 && took > c.opts.keepalive/2 {
+		c.log.slowHandler(m.Topic, took)
+	}
 }
 
 func (c *Client) unhandled(ctx context.Context, m Message) {

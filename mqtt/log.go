@@ -59,6 +59,13 @@ func (j journal) blocked(patience time.Duration) {
 	j.log(slog.LevelWarn, "a handler has not returned, reading on", "after", patience)
 }
 
+// watching tells whether anybody would read of a slow handler.
+func (j journal) watching() bool { return j.logger != nil }
+
+func (j journal) slowHandler(topic string, took time.Duration) {
+	j.log(slog.LevelWarn, "a handler took longer than half the keepalive: the connection stood still", "topic", topic, "took", took)
+}
+
 // debug tells whether the library's lines are wanted, one for each packet.
 func (j journal) debug() bool {
 	return j.logger != nil && j.logger.Enabled(context.Background(), slog.LevelDebug)

@@ -100,6 +100,9 @@ func (c *Client) giveUp(t *Token, cause error) error {
 // MID is the message id, 0 before the library has given one. Ids are used again
 // after 65,535 messages.
 func (t *Token) MID() int {
+	if t.isOver() {
+		return t.mid
+	}
 	t.client.mu.Lock()
 	defer t.client.mu.Unlock()
 	return t.mid
