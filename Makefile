@@ -1,5 +1,5 @@
 # Targets with one line of help each: make, or make help.
-.PHONY: help run test build vet format unit cluster versions docker clean bench bench-forky
+.PHONY: help run test build vet format unit cluster versions docker clean bench bench-forky soak
 export CGO_ENABLED = 1
 
 help: ## This list
@@ -43,3 +43,7 @@ bench: ## Measure beside C and the clients in Go; writes docs/bench.md, takes mi
 
 bench-forky: ## The same with forky's libmosquitto 2.1; writes docs/bench-forky.md
 	.ci/bench-forky
+
+soak: ## Ten minutes of faults and restarts (ARGS='-for 2m -seed 1'): nothing is lost, leaks or hangs
+	@.ci/need compiler pkg-config library mosquitto
+	go run ./test/soak $(ARGS)

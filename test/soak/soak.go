@@ -16,7 +16,8 @@ import (
 )
 
 type config struct {
-	length   time.Duration // of the whole
+	length   time.Duration // of the whole, in whole rounds
+	rounds   int           // if it is not 0, instead of a length
 	trouble  time.Duration // of the faults in each round
 	seed     int64
 	progress *progress
@@ -118,7 +119,7 @@ func (s *soak) allConnected() bool {
 
 // soak runs rounds until the time has come, or until one cannot be completed.
 func (s *soak) soak(ctx context.Context) {
-	for ctx.Err() == nil && time.Since(s.begun) < s.config.length {
+	for ctx.Err() == nil && !s.enough() {
 		s.ledger.open(s.rounds)
 		s.storm(ctx)
 		if !s.complete() {
@@ -127,6 +128,13 @@ func (s *soak) soak(ctx context.Context) {
 		s.rounds++
 		s.samples = append(s.samples, s.rest())
 	}
+}
+
+func (s *soak) enough() bool {
+	if s.config.rounds > 0 {
+		return s.rounds == s.config.rounds
+	}
+	return time.Since(s.begun) >= s.config.length
 }
 
 // storm publishes under faults, and restarts the broker.
@@ -148,7 +156,7 @@ func (s *soak) storm(ctx context.Context) {
 		random := rand.New(rand.NewSource(s.config.seed + int64(1000*s.rounds+i)))
 		background(func() { s.plague(ctx, p, lines[i].tls, random) })
 	}
-	if wait(ctx, time.Duration((0.1+0.4*s.random.Float64())*float64(s.config.trouble))) {
+	if wait(ctx, time.Duration((0.4+0.3*s.random.Float64())*float64(s.config.trouble))) {
 		s.restart(ctx)
 	}
 	for wait(ctx, 500*time.Millisecond) {
@@ -158,7 +166,7 @@ func (s *soak) storm(ctx context.Context) {
 }
 
 // patience bounds what must come to an end when there are no faults.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // complete waits until every message is acknowledged and has arrived.
 func (s *soak) complete() bool {

@@ -73,13 +73,13 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Of so many rounds one ends the broker with SIGKILL.
+// Of so many rounds the last but one ends the broker with SIGKILL.
 const killEvery = 4
 
 // restart ends the broker and starts it again.
 func (s *soak) restart(ctx context.Context) {
 	down := milliseconds(s.random, 1, 1000)
-	if s.rounds%killEvery == killEvery-1 {
+	if s.rounds%killEvery == killEvery-2 {
 		s.kill(ctx, down)
 	} else {
 		s.broker.Stop()
