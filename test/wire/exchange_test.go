@@ -200,7 +200,7 @@ func (x *exchange) quiet() {
 	x.Expect(x.v.Puback(probeID))
 }
 
-// end disconnects: nothing but a DISCONNECT may come before.
+// end disconnects, when the loop has left whatever callback it was in: nothing but a DISCONNECT may come before.
 func (x *exchange) end() {
 	x.t.Helper()
 	require.NoError(x.t, x.c.Disconnect())
@@ -285,6 +285,8 @@ func failure(code mosquitto.ReasonCode) string {
 	}
 	return fmt.Sprintf(" 0x%02X", int(code))
 }
+
+func hexText(b []byte) string { return fmt.Sprintf("% X", b) }
 
 func hexCodes(codes []mosquitto.ReasonCode) string {
 	var all []string
