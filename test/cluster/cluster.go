@@ -46,6 +46,8 @@ type Node struct {
 type kind interface {
 	// start starts the program of a node that does not run.
 	start(n *Node) (*process, error)
+	// form starts all nodes so that they become a cluster.
+	form(c *Cluster)
 	// check tells why a node is no full member of its cluster yet, by the
 	// product's own account.
 	check(n *Node) error
@@ -66,7 +68,7 @@ func start(tb testing.TB, c *Cluster, k kind) *Cluster {
 		c.Nodes = append(c.Nodes, n)
 	}
 	tb.Cleanup(func() { c.each((*Node).Kill) })
-	c.each(func(n *Node) { n.run() })
+	k.form(c)
 	c.WaitReady()
 	return c
 }
@@ -105,6 +107,9 @@ func (c *Cluster) WaitReady() {
 		}
 	}
 	if err := c.probe(deadline); err != nil {
+		for _, n := range c.Nodes {
+			c.tb.Logf("%s: %s", n.Name, n.Log())
+		}
 		c.tb.Fatalf("%s: the nodes pass no messages: %v", c.Name, err)
 	}
 }
@@ -136,6 +141,12 @@ func (n *Node) Restart() {
 	n.cluster.tb.Helper()
 	n.Stop()
 	n.run()
+	n.listening()
+}
+
+// listening waits until the node accepts TCP connections.
+func (n *Node) listening() {
+	n.cluster.tb.Helper()
 	deadline := time.Now().Add(patience)
 	for {
 		conn, err := net.Dial("tcp4", n.Addr())
@@ -144,7 +155,7 @@ func (n *Node) Restart() {
 			return
 		}
 		if !n.Running() || time.Now().After(deadline) {
-			n.cluster.tb.Fatalf("%s: %s does not come back: %v\n%s", n.cluster.Name, n.Name, err, n.Log())
+			n.cluster.tb.Fatalf("%s: %s does not listen: %v\n%s", n.cluster.Name, n.Name, err, n.Log())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -156,10 +167,11 @@ func (n *Node) Pause() { n.process.signal(syscall.SIGSTOP) }
 // Resume lets a paused node go on.
 func (n *Node) Resume() { n.process.signal(syscall.SIGCONT) }
 
-// Log is what the node has printed so far.
+// Log is the last of what the node has printed so far.
 func (n *Node) Log() string {
+	const enough = 5000
 	text, _ := os.ReadFile(n.output())
-	return string(text)
+	return string(text[max(0, len(text)-enough):])
 }
 
 func (n *Node) output() string { return filepath.Join(n.dir, "output") }

@@ -43,6 +43,8 @@ func version(tb testing.TB, program string, args ...string) string {
 	return found
 }
 
+func (k *nats) form(c *Cluster) { c.each((*Node).run) }
+
 func (k *nats) start(n *Node) (*process, error) {
 	var conf strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&conf, format+"\n", args...) }

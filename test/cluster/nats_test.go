@@ -4,7 +4,9 @@ package cluster_test
 
 import (
 	"testing"
+	"time"
 
+	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/cluster"
 	"github.com/stretchr/testify/require"
 )
@@ -12,5 +14,46 @@ import (
 func TestNATS(t *testing.T) {
 	c := cluster.StartNATS(t)
 	require.Regexp(t, `^2\.9\.`, c.Version, "the limits below are those of NATS 2.9")
+	n := c.Nodes[0]
 	conformance(t, c)
+	t.Run("MQTT 3.1", func(t *testing.T) { natsMQTT31(t, n) })
+	t.Run("MQTT 5", func(t *testing.T) { mqtt5Refused(t, n) })
+	t.Run("QoS 2", func(t *testing.T) { natsQoS2(t, n) })
+	t.Run("shared subscription", func(t *testing.T) { share(t, n) })
+	t.Run("dot in a topic", func(t *testing.T) { natsDots(t, n) })
+	t.Run("retained everywhere", func(t *testing.T) { natsRetained(t, c) })
+}
+
+// It closes without an answer.
+func natsMQTT31(t *testing.T, n *cluster.Node) {
+	c := newClient(t, "", true)
+	require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, mosquitto.ProtocolV31))
+	neverAccepted(t, c, n, mosquitto.ErrConnLost)
+}
+
+// It closes when it gets the message, which reaches nobody.
+func natsQoS2(t *testing.T, n *cluster.Node) {
+	s := qos2(t, n, mosquitto.ErrConnLost)
+	s.pub(t, "qos2", "the only one", 1, false)
+	require.Equal(t, "the only one", string(await(t, s.message, "OnMessage").Payload))
+}
+
+// A dot divides the names of NATS. It refuses such a filter and closes when it
+// gets such a message.
+func natsDots(t *testing.T, n *cluster.Node) {
+	c := dots(t, n)
+	require.Equal(t, []mosquitto.ReasonCode{0x80}, await(t, c.granted, "OnSubscribe"))
+	_, err := c.Publish("version/1.2", nil, 0, false)
+	require.NoError(t, err)
+	require.ErrorIs(t, await(t, c.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
+}
+
+// A retained message comes to every node, a moment after its acknowledgement.
+func natsRetained(t *testing.T, c *cluster.Cluster) {
+	connected(t, c.Nodes[0], "", true).pub(t, "retained/all", "kept", 1, true)
+	for _, n := range c.Nodes {
+		for deadline := time.Now().Add(patience); !hasRetained(t, n, "retained/all"); {
+			require.True(t, time.Now().Before(deadline), "no retained message on %s", n.Name)
+		}
+	}
 }

@@ -5,6 +5,7 @@ package cluster_test
 import (
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/cluster"
 	"github.com/stretchr/testify/require"
 )
@@ -12,5 +13,61 @@ import (
 func TestRabbitMQ(t *testing.T) {
 	c := cluster.StartRabbitMQ(t)
 	require.Regexp(t, `^3\.10\.`, c.Version, "the limits below are those of RabbitMQ 3.10")
+	n := c.Nodes[0]
 	conformance(t, c)
+	t.Run("MQTT 3.1", func(t *testing.T) { rabbitMQTT31(t, n) })
+	t.Run("MQTT 5", func(t *testing.T) { mqtt5Lost(t, n, mosquitto.ErrConnLost) })
+	t.Run("QoS 2", func(t *testing.T) { rabbitQoS2(t, n) })
+	t.Run("shared subscription", func(t *testing.T) { share(t, n) })
+	t.Run("dot in a topic", func(t *testing.T) { rabbitDots(t, n) })
+	t.Run("retained on one node", func(t *testing.T) { rabbitRetained(t, c) })
+	t.Run("user name and password", func(t *testing.T) { rabbitPassword(t, n) })
+}
+
+func rabbitMQTT31(t *testing.T, n *cluster.Node) {
+	c := newClient(t, "", true)
+	require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, mosquitto.ProtocolV31))
+	c.run(t, n)
+	require.NoError(t, await(t, c.connect, "OnConnect").Err())
+}
+
+// It delivers the message and answers with the PUBACK of QoS 1, which breaks the
+// protocol: the message arrives each time that the library sends it anew.
+func rabbitQoS2(t *testing.T, n *cluster.Node) {
+	s := qos2(t, n, mosquitto.ErrProtocol)
+	for range 3 {
+		require.Equal(t, "exactly once", string(await(t, s.message, "OnMessage").Payload))
+	}
+}
+
+// A dot divides the names of AMQP: it becomes a slash.
+func rabbitDots(t *testing.T, n *cluster.Node) {
+	c := dots(t, n)
+	require.Equal(t, []mosquitto.ReasonCode{1}, await(t, c.granted, "OnSubscribe"))
+	c.pub(t, "version/1.2", "", 1, false)
+	require.Equal(t, "version/1/2", await(t, c.message, "OnMessage").Topic)
+}
+
+// Each node keeps the retained messages that were published on it.
+func rabbitRetained(t *testing.T, c *cluster.Cluster) {
+	connected(t, c.Nodes[0], "", true).pub(t, "retained/all", "kept", 1, true)
+	require.True(t, hasRetained(t, c.Nodes[0], "retained/all"))
+	for _, n := range c.Nodes[1:] {
+		require.False(t, hasRetained(t, n, "retained/all"), n.Name)
+	}
+}
+
+func rabbitPassword(t *testing.T, n *cluster.Node) {
+	right := newClient(t, "", true)
+	require.NoError(t, right.UsernamePwSet("guest", "guest"))
+	right.run(t, n)
+	require.NoError(t, await(t, right.connect, "OnConnect").Err())
+
+	wrong := newClient(t, "", true)
+	require.NoError(t, wrong.UsernamePwSet("guest", "wrong"))
+	wrong.run(t, n)
+	refused := mosquitto.ConnackRefusedBadUsernamePasswd
+	require.Equal(t, refused, await(t, wrong.connect, "OnConnect").Code)
+	require.ErrorIs(t, await(t, wrong.disconnect, "OnDisconnect").Err, mosquitto.ErrConnRefused)
+	require.Equal(t, mosquitto.ConnackError{Code: refused}, await(t, wrong.ended, "the end of Run"))
 }

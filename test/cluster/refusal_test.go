@@ -12,22 +12,73 @@ import (
 
 // What the clusters do not take, and what a client sees of that.
 
-// A broker without MQTT 5 answers in the manner of MQTT 3.1.1, with code 1.
-// Before 2.0.21 the library reports that as a refusal, which ends Run; later it
-// takes the answer for malformed, and Run tries again.
-func mqtt5(t *testing.T, n *cluster.Node) {
+// A broker that refuses MQTT 5 in the manner of MQTT 3.1.1, with code 1. Before
+// 2.0.21 the library reports that as a refusal, which ends Run; later it takes
+// the answer for malformed, and Run tries again.
+func mqtt5Refused(t *testing.T, n *cluster.Node) {
+	if atLeast(2, 0, 21) {
+		mqtt5Lost(t, n, mosquitto.ErrMalformedPacket)
+		return
+	}
 	c := newClient(t, "", true)
 	require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, mosquitto.ProtocolV5))
 	c.run(t, n)
-	d := await(t, c.disconnect, "OnDisconnect")
-	if atLeast(2, 0, 21) {
-		require.ErrorIs(t, d.Err, mosquitto.ErrMalformedPacket)
-		require.ErrorIs(t, await(t, c.disconnect, "OnDisconnect of the retry").Err, mosquitto.ErrMalformedPacket)
-		require.Empty(t, c.connect, "OnConnect")
-		return
-	}
 	refused := mosquitto.ConnackCode(mosquitto.RCUnsupportedProtocolVersion)
-	require.ErrorIs(t, d.Err, mosquitto.ErrProtocol)
 	require.Equal(t, refused, await(t, c.connect, "OnConnect").Code)
+	require.ErrorIs(t, await(t, c.disconnect, "OnDisconnect").Err, mosquitto.ErrProtocol)
 	require.Equal(t, mosquitto.ConnackError{Code: refused}, await(t, c.ended, "the end of Run"))
+}
+
+// A broker that closes, or answers what the library does not understand: Run
+// tries again and again.
+func mqtt5Lost(t *testing.T, n *cluster.Node, lost mosquitto.Error) {
+	c := newClient(t, "", true)
+	require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, mosquitto.ProtocolV5))
+	neverAccepted(t, c, n, lost)
+}
+
+func neverAccepted(t *testing.T, c *client, n *cluster.Node, lost mosquitto.Error) {
+	c.run(t, n)
+	for range 2 {
+		require.ErrorIs(t, await(t, c.disconnect, "OnDisconnect").Err, lost)
+	}
+	require.Empty(t, c.connect, "OnConnect")
+}
+
+// A QoS 2 subscription is granted QoS 1. A QoS 2 message costs the connection,
+// and again whenever the library sends it anew.
+func qos2(t *testing.T, n *cluster.Node, lost mosquitto.Error) (subscriber *client) {
+	s := connected(t, n, "", true)
+	_, err := s.Subscribe("qos2", 2)
+	require.NoError(t, err)
+	require.Equal(t, []mosquitto.ReasonCode{1}, await(t, s.granted, "OnSubscribe"))
+	p := connected(t, n, "", true)
+	_, err = p.Publish("qos2", []byte("exactly once"), 2, false)
+	require.NoError(t, err)
+	for range 3 {
+		require.ErrorIs(t, await(t, p.disconnect, "OnDisconnect").Err, lost)
+		require.NoError(t, await(t, p.connect, "OnConnect").Err())
+	}
+	require.Empty(t, p.publish, "OnPublish: it was not acknowledged")
+	require.NoError(t, p.Close())
+	return s
+}
+
+// A shared subscription is granted, but nothing is shared: it is a filter like
+// any other.
+func share(t *testing.T, n *cluster.Node) {
+	s := connected(t, n, "", true)
+	s.sub(t, "$share/group/share", 1)
+	s.sub(t, "end", 1)
+	s.pub(t, "share", "for one of the group", 1, false)
+	s.pub(t, "end", "", 1, false)
+	require.Equal(t, "end", await(t, s.message, "OnMessage").Topic)
+}
+
+// topics that one of the brokers has difficulties with.
+func dots(t *testing.T, n *cluster.Node) *client {
+	s := connected(t, n, "", true)
+	_, err := s.Subscribe("version/1.2", 1)
+	require.NoError(t, err)
+	return s
 }
