@@ -46,6 +46,20 @@ func await(t *testing.T, messages <-chan string) string {
 	}
 }
 
+// acceptV5 accepts an MQTT 5 client. After a protocol error the client drops an
+// attempt with the library 2.1, whose rest of input would spoil it.
+func acceptV5(t *testing.T, p *peer.Peer) *peer.Conn {
+	t.Helper()
+	for {
+		conn := p.Accept()
+		if _, err := conn.Next(); err == nil {
+			conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
+			return conn
+		}
+		conn.Close()
+	}
+}
+
 const dup = 8 // and QoS 2 is 4: flags of PUBLISH
 
 func TestRepeatedQoS2MessageIsReceivedTwice(t *testing.T) {
@@ -111,7 +125,7 @@ func TestRepeatedQoS2MessagesEndEveryConnection(t *testing.T) {
 	}
 	conn.Reset()
 	for range 3 {
-		conn = p.AcceptConnect()
+		conn = acceptV5(t, p)
 		conn.Send(peer.PublishV5(4|dup, "a", 1, nil, "once"))
 		conn.ExpectClosed()
 		conn.Close()
