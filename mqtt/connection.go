@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -104,9 +105,9 @@ func (c *Client) visit(s server) (lasted time.Duration, err error) {
 	if err != nil {
 		return 0, &ConnectError{Server: s.name, Err: err}
 	}
-	for _, address := range addresses {
+	for _, at := range addresses {
 		for version := 0; version < len(c.opts.protocols); version++ {
-			lasted, err = c.attempt(s, address, c.opts.protocols[version])
+			lasted, err = c.attempt(s, at, c.opts.protocols[version])
 			if lasted > 0 || c.quitting() || !refusesVersion(err) {
 				break
 			}
@@ -132,19 +133,40 @@ func refusesVersion(err error) bool {
 	return errors.Is(err, mosquitto.ErrConnLost) || errors.Is(err, mosquitto.ErrMalformedPacket) || errors.Is(err, mosquitto.ErrProtocol)
 }
 
-// addresses are what a server's name stands for. With TLS the library needs the
-// name, for the certificate.
-func (c *Client) addresses(s server) ([]string, error) {
-	if s.literal() || s.tls || s.ws {
-		return []string{s.host}, nil
+// address is one of those that a server's name stands for.
+type address struct {
+	host string
+	bind string // the local address to connect from
+}
+
+// addresses are what a server's name stands for. With TLS, and in the request of
+// a websocket, the library needs the name, of which it tries one address alone:
+// then the local address chooses between IPv6 and IPv4.
+func (c *Client) addresses(s server) (all []address, err error) {
+	if s.literal() {
+		return []address{{s.host, c.opts.bind}}, nil
 	}
 	ctx, cancel := context.WithTimeout(c.link, c.opts.connectTimeout)
 	defer cancel()
-	return net.DefaultResolver.LookupHost(ctx, s.host)
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", s.host)
+	if err != nil {
+		return nil, err
+	}
+	if !s.tls && !s.ws {
+		for _, ip := range found {
+			all = append(all, address{ip.Unmap().String(), c.opts.bind})
+		}
+		return all, nil
+	}
+	is4 := func(ip netip.Addr) bool { return ip.Unmap().Is4() }
+	if c.opts.bind != "" || !slices.ContainsFunc(found, is4) || slices.IndexFunc(found, func(ip netip.Addr) bool { return !is4(ip) }) < 0 {
+		return []address{{s.host, c.opts.bind}}, nil
+	}
+	return []address{{s.host, "::"}, {s.host, "0.0.0.0"}}, nil
 }
 
 // attempt makes one connection and serves it until it ends.
-func (c *Client) attempt(s server, address string, version Protocol) (lasted time.Duration, err error) {
+func (c *Client) attempt(s server, at address, version Protocol) (lasted time.Duration, err error) {
 	ctx, cancel := context.WithCancelCause(c.link)
 	defer cancel(nil)
 	timer := time.AfterFunc(c.opts.connectTimeout, func() { cancel(ErrTimeout) })
@@ -157,7 +179,7 @@ func (c *Client) attempt(s server, address string, version Protocol) (lasted tim
 	c.trying, c.server = a, s.name
 	c.mu.Unlock()
 	c.listenToLibrary(a, s.tls)
-	err = c.m.ConnectContext(ctx, address, s.port, c.opts.keepalive, c.opts.bind, c.connectProperties(version))
+	err = c.m.ConnectContext(ctx, at.host, s.port, c.opts.keepalive, at.bind, c.connectProperties(version))
 	if err == nil {
 		err = c.m.RunOnce(ctx)
 	}

@@ -84,7 +84,10 @@ func parseServer(text string) (server, error) {
 	case kind.ws && !websockets():
 		return server{}, fmt.Errorf("websockets need libmosquitto 2.1: %w", mosquitto.ErrNotSupported)
 	}
-	s := server{host: u.Hostname(), port: kind.port, tls: kind.tls, ws: kind.ws, path: u.Path}
+	s := server{host: u.Hostname(), port: kind.port, tls: kind.tls, ws: kind.ws}
+	if s.ws {
+		s.path = u.Path
+	}
 	if p := u.Port(); p != "" {
 		if s.port, err = strconv.Atoi(p); err != nil || s.port < 1 || s.port > 65535 {
 			return server{}, fmt.Errorf("port %s is not between 1 and 65535: %w", p, mosquitto.ErrInval)
