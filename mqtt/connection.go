@@ -143,7 +143,7 @@ type address struct {
 // a websocket, the library needs the name, of which it tries one address alone:
 // then the local address chooses between IPv6 and IPv4.
 func (c *Client) addresses(s server) (all []address, err error) {
-	if s.literal() {
+	if s.literal() || c.opts.proxied { // a proxy looks names up itself
 		return []address{{s.host, c.opts.bind}}, nil
 	}
 	ctx, cancel := context.WithTimeout(c.link, c.opts.connectTimeout)
@@ -162,7 +162,11 @@ func (c *Client) addresses(s server) (all []address, err error) {
 	if c.opts.bind != "" || !slices.ContainsFunc(found, is4) || slices.IndexFunc(found, func(ip netip.Addr) bool { return !is4(ip) }) < 0 {
 		return []address{{s.host, c.opts.bind}}, nil
 	}
-	return []address{{s.host, "::"}, {s.host, "0.0.0.0"}}, nil
+	all = []address{{s.host, "::"}, {s.host, "0.0.0.0"}}
+	if is4(found[0]) { // the better one by the system's rules
+		slices.Reverse(all)
+	}
+	return all, nil
 }
 
 // attempt makes one connection and serves it until it ends.

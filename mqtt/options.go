@@ -31,6 +31,7 @@ type settings struct {
 	will        *Will
 	connect     Properties
 	bind        string
+	proxied     bool
 	setup       []func(*mosquitto.Client) error
 
 	backoff        backoff
@@ -210,7 +211,10 @@ func WithBindAddress(address string) Option {
 // WithProxy connects through a SOCKS5 proxy, which resolves the broker's name.
 // The library does not send CONNECT properties through it.
 func WithProxy(host string, port int, username, password string) Option {
-	return WithSetup(func(m *mosquitto.Client) error { return m.Socks5Set(host, port, username, password) })
+	return func(s *settings) error {
+		s.proxied = true
+		return WithSetup(func(m *mosquitto.Client) error { return m.Socks5Set(host, port, username, password) })(s)
+	}
 }
 
 // WithSetup calls f with the client underneath, before it connects: for what has
