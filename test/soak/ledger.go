@@ -197,10 +197,10 @@ func (l *ledger) balance(readers []*reader) (b balance) {
 // lacks counts a delivery that has not been made.
 func (b *balance) lacks(r *reader, m id, suspect bool) {
 	switch {
-	case m.qos == 2 && !r.exact:
-		b.bug++
 	case suspect:
 		b.forgotten++
+	case m.qos == 2 && !r.exact:
+		b.bug++
 	default:
 		if b.lost++; len(b.names) < 5 {
 			b.names = append(b.names, r.name+": "+m.String())

@@ -27,15 +27,16 @@ type publisher struct {
 	open    [3]int       // messages pending, by QoS
 }
 
-func (s *soak) publisher(number int, l line) *publisher {
+func (s *soak) publisher(number int, l line, port int) *publisher {
 	p := &publisher{
-		client: s.newClient("pub "+l.name, l), number: number, ledger: s.ledger,
-		random:  rand.New(rand.NewSource(s.config.seed + int64(number))),
+		number: number, ledger: s.ledger, random: rand.New(rand.NewSource(s.config.seed + int64(number))),
 		pending: make(map[int]id), early: make(map[int]bool),
 	}
-	p.OnConnect(func(_ *mosquitto.Client, ack mosquitto.Connack) { p.connected.Store(ack.Err() == nil) })
-	p.OnPublish(func(_ *mosquitto.Client, mid int, code mosquitto.ReasonCode, _ mosquitto.Properties) {
-		p.done(mid, code)
+	p.client = s.newClient("pub "+l.name, l, port, func(c *client) {
+		c.OnConnect(func(_ *mosquitto.Client, ack mosquitto.Connack) { c.connected.Store(ack.Err() == nil) })
+		c.OnPublish(func(_ *mosquitto.Client, mid int, code mosquitto.ReasonCode, _ mosquitto.Properties) {
+			p.done(mid, code)
+		})
 	})
 	return p
 }

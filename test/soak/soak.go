@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand"
 	"runtime"
@@ -37,10 +36,10 @@ type soak struct {
 	proxies    []*fault.Proxy // by line
 	clients    []*client
 	publishers []*publisher
+	hoarders   []*client // receive QoS 2
 	readers    []*reader
 	witness    *witness
 
-	cancel  context.CancelFunc // ends every Run
 	rounds  int
 	samples []sample
 }
@@ -51,20 +50,14 @@ func start(tb testing.TB, c config) *soak {
 	s := &soak{tb: tb, config: c, random: rand.New(rand.NewSource(c.seed)), report: newReport(), begun: time.Now()}
 	s.ledger = newLedger(s.report)
 	s.startBroker()
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	tb.Cleanup(cancel)
 	for i, l := range lines {
-		first := len(s.clients)
-		s.publishers = append(s.publishers, s.publisher(i, l))
-		s.subscriber(l, 0, 1)
-		s.subscriber(l, 2)
-		for _, c := range s.clients[first:] {
-			s.check(c.run(ctx, s.proxies[i].Port))
-		}
+		port := s.proxies[i].Port
+		s.publishers = append(s.publishers, s.publisher(i, l, port))
+		s.subscriber(l, port, 0, 1)
+		s.subscriber(l, port, 2)
 	}
 	s.startWitness()
-	if !s.await(s.allConnected) {
+	if !s.await(patience, s.allConnected) {
 		tb.Fatal("the clients do not connect")
 	}
 	return s
@@ -170,28 +163,36 @@ const patience = 2 * time.Minute
 
 // complete waits until every message is acknowledged and has arrived.
 func (s *soak) complete() bool {
-	done := s.await(func() bool {
-		b := s.ledger.balance(s.readers)
+	var b balance
+	done := s.await(patience, func() bool {
+		b = s.ledger.balance(s.readers)
 		return b.unacked == 0 && b.lost == 0 && s.allConnected() && s.ledger.quiet(300*time.Millisecond)
 	})
-	b := s.ledger.balance(s.readers)
+	if !done {
+		s.report.broken("%v after the faults %d messages are not acknowledged and %d have not arrived: %q",
+			patience, b.unacked, b.lost, b.names)
+		s.nameMissing()
+		return false
+	}
+	s.await(3*keepalive, func() bool { // by then a connection that is dead has been replaced
+		b = s.ledger.balance(s.readers)
+		return b.bug == 0
+	})
 	s.report.figures.killedLost += b.forgotten
 	s.report.figures.bugMissing += b.bug
-	if done {
-		return true
-	}
-	s.report.broken("%v after the faults %d messages are not acknowledged and %d have not arrived: %q",
-		patience, b.unacked, b.lost, b.names)
+	return true
+}
+
+func (s *soak) nameMissing() {
 	for _, c := range s.clients {
 		if !c.connected.Load() {
 			s.report.broken("%s is not connected", c.name)
 		}
 	}
-	return false
 }
 
 // await polls a condition.
-func (s *soak) await(condition func() bool) bool {
+func (s *soak) await(patience time.Duration, condition func() bool) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for !condition() {
@@ -203,20 +204,23 @@ func (s *soak) await(condition func() bool) bool {
 	return true
 }
 
-// rest waits until connections that were lost are gone, and looks at the process.
+// rest waits until all are connected and connections that were lost are gone,
+// and looks at the process.
 func (s *soak) rest() sample {
+	s.renew()
 	for _, p := range s.proxies {
 		p.CutUnanswered() // the clients have given them up
 	}
-	ok := s.await(func() bool {
+	ok := s.await(patience, func() bool {
 		open := 0
 		for _, p := range s.proxies {
 			open += p.Open()
 		}
-		return open == len(s.clients)
+		return open == len(s.clients) && s.allConnected()
 	})
 	if !ok {
 		s.report.broken("connections that were lost do not end")
+		s.nameMissing()
 	}
 	runtime.GC()
 	return take()
@@ -224,21 +228,8 @@ func (s *soak) rest() sample {
 
 // stop ends the clients.
 func (s *soak) stop() {
-	begun := time.Now()
-	s.cancel()
 	for _, c := range s.clients {
-		select {
-		case err := <-c.ended:
-			if !errors.Is(err, context.Canceled) {
-				s.report.broken("Run of %s returned %v", c.name, err)
-			}
-		case <-time.After(patience):
-			s.report.broken("Run of %s does not end", c.name)
-		}
-	}
-	s.report.figures.goodbye = time.Since(begun)
-	for _, c := range s.clients {
-		c.Close()
+		s.goodbye(c)
 	}
 	if n := mosquitto.OpenClients(); n != 0 {
 		s.report.broken("%d clients are left", n)

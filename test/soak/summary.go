@@ -54,7 +54,7 @@ func (s *soak) sayMessages(say sayer) {
 	say("acknowledged by a broker that SIGKILL ended within %v, and forgotten by it: %d deliveries; QoS 2 sent again by it: %d",
 		unsaved, f.killedLost, f.killedTwice)
 	say("library's bug with repeated QoS 2 messages: %d received twice, %d held back", f.bugTwice, f.bugMissing)
-	say("all Runs ended %v after their context", f.goodbye.Round(time.Millisecond))
+	say("a Run ended at the latest %v after its context", f.goodbye.Round(time.Millisecond))
 }
 
 // sayGrowth is the table of what the process held.
