@@ -14,13 +14,18 @@ import (
 func (c *Client) onMessage(_ *mosquitto.Client, m Message) {
 	c.count.received.Add(1)
 	c.count.bytesIn.Add(uint64(len(m.Payload)))
-	c.found = c.router.match(&m, c.found[:0])
+	c.found = c.router.match(m.Topic, m.Properties, c.found[:0])
 	c.delivering.Store(true)
 	defer c.delivering.Store(false)
 	if len(c.opts.hooks) == 0 {
 		c.dispatch(c.life, m)
 		return
 	}
+	c.dispatchHooked(m)
+}
+
+// dispatchHooked is apart since its message is allocated.
+func (c *Client) dispatchHooked(m Message) {
 	received(c.opts.hooks, c.life, &m, func(ctx context.Context) { c.dispatch(ctx, m) })
 }
 

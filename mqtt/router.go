@@ -113,28 +113,29 @@ func (n *node) remove(rest, filter string) (empty bool) {
 // subscriptions that a message is for, these are taken: it sends a copy for each
 // of those that overlap. They are checked, since a session may remember those of
 // an earlier process.
-func (r *router) match(m *Message, found []*target) []*target {
+func (r *router) match(topic string, props Properties, found []*target) []*target {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if m.Properties != nil && r.byIdentifier(m, &found) {
-		return found
+	if named, ok := r.named(topic, props, found); ok {
+		return named
 	}
-	return r.root.match(m.Topic, true, found)
+	return r.root.match(topic, true, found)
 }
 
-// byIdentifier says whether all subscriptions that the message names are known.
-func (r *router) byIdentifier(m *Message, found *[]*target) bool {
-	start, named := len(*found), false
-	for p := range m.Properties.All(mosquitto.PropSubscriptionIdentifier) {
-		named = true
-		known := r.byID[p.Number]
-		if known == nil || !matches(levelsOf(known.filter), m.Topic) {
-			*found = (*found)[:start]
-			return false
+// named appends the targets of the subscriptions that the message names. ok says
+// that it names some, and that all are known.
+func (r *router) named(topic string, props Properties, found []*target) (all []*target, ok bool) {
+	for _, p := range props {
+		if p.ID != mosquitto.PropSubscriptionIdentifier {
+			continue
 		}
-		*found = append(*found, known.targets...)
+		known := r.byID[p.Number]
+		if known == nil || !matches(levelsOf(known.filter), topic) {
+			return nil, false
+		}
+		found, ok = append(found, known.targets...), true
 	}
-	return named
+	return found, ok
 }
 
 func (n *node) match(topic string, first bool, found []*target) []*target {

@@ -16,7 +16,7 @@ import (
 // filtersFor are the filters whose targets the router finds for a topic.
 func filtersFor(r *router, all map[*target]string, m *Message) []string {
 	var filters []string
-	for _, t := range r.match(m, nil) {
+	for _, t := range r.match(m.Topic, m.Properties, nil) {
 		filters = append(filters, all[t])
 	}
 	slices.Sort(filters)
@@ -129,7 +129,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 	}
 	m := &Message{Topic: "a/500/x"}
 	found := make([]*target, 0, 8)
-	require.Zero(t, testing.AllocsPerRun(100, func() { found = r.match(m, found[:0]) }))
+	require.Zero(t, testing.AllocsPerRun(100, func() { found = r.match(m.Topic, nil, found[:0]) }))
 	require.Len(t, found, 1)
 }
 
@@ -147,7 +147,7 @@ func FuzzRouter(f *testing.F) {
 		}
 		r := newRouter()
 		r.set(filter, 1, []*target{{}})
-		if got := len(r.match(&Message{Topic: topic}, nil)) == 1; got != want {
+		if got := len(r.match(topic, nil, nil)) == 1; got != want {
 			t.Fatalf("filter %q, topic %q: %v, the library says %v", filter, topic, got, want)
 		}
 		r.set(filter, 1, nil)
