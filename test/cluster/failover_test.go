@@ -1,0 +1,173 @@
+//go:build cluster
+
+package cluster_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/cluster"
+	"github.com/stretchr/testify/require"
+)
+
+// rounds is how often each node of a cluster is killed and restarted.
+const rounds = 2
+
+// A client of three nodes keeps working while they are killed and restarted in
+// turn, and no message that was acknowledged is lost.
+func failover(t *testing.T, c *cluster.Cluster) {
+	s := startStream(t, c)
+	s.flows(t, "before the first kill")
+	for round := range rounds {
+		for _, n := range c.Nodes {
+			n.Kill()
+			s.flows(t, fmt.Sprintf("without %s in round %d", n.Name, round+1))
+			n.Restart()
+			c.WaitReady()
+			s.flows(t, fmt.Sprintf("with %s back in round %d", n.Name, round+1))
+		}
+	}
+	s.complete(t)
+}
+
+// stream is a publisher that awaits each acknowledgement, and a subscriber with
+// a session.
+type stream struct {
+	publisher, subscriber *mqtt.Client
+	acknowledged          chan int // numbers from 0, in order
+	received              chan int
+	failed                chan error // what Publish returned
+	end                   func()     // ends the publishing
+
+	answers int         // taken from acknowledged
+	arrived map[int]int // taken from received: how often each came
+}
+
+// startStream starts both on all nodes: the publisher begins with the first,
+// the subscriber with the second.
+func startStream(t *testing.T, c *cluster.Cluster) *stream {
+	t.Helper()
+	const room = 1000000
+	s := &stream{
+		acknowledged: make(chan int, room), received: make(chan int, room), failed: make(chan error, 1),
+		arrived: make(map[int]int),
+	}
+	servers := c.Servers()
+	s.subscriber = dial(t, []string{servers[1], servers[2], servers[0]}, mqtt.WithClientID("subscriber"),
+		mqtt.WithSubscription("stream", 1, func(_ context.Context, m mqtt.Message) {
+			n, _ := strconv.Atoi(string(m.Payload))
+			s.received <- n
+		}))
+	s.publisher = dial(t, servers, mqtt.WithClientID("publisher"))
+	ctx, cancel := context.WithCancel(context.Background())
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		s.publish(ctx)
+	}()
+	s.end = func() {
+		cancel()
+		await(t, gone, "the end of the publisher")
+	}
+	t.Cleanup(s.end)
+	return s
+}
+
+// dial makes a client with a session, of several nodes.
+func dial(t *testing.T, servers []string, options ...mqtt.Option) *mqtt.Client {
+	t.Helper()
+	options = append(options, mqtt.WithSession(time.Hour), mqtt.WithBackoff(100*time.Millisecond, time.Second, 0.5))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := mqtt.Dial(ctx, servers, options...)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		require.NoError(t, c.Close(ctx))
+	})
+	return c
+}
+
+// publish publishes numbers until ctx ends, at most 500 a second. No wait for
+// an acknowledgement may take as long as patience.
+func (s *stream) publish(ctx context.Context) {
+	pace := time.NewTicker(2 * time.Millisecond)
+	defer pace.Stop()
+	for n := 0; ctx.Err() == nil; n++ {
+		bounded, cancel := context.WithTimeout(context.Background(), patience)
+		err := s.publisher.Publish(bounded, "stream", fmt.Append(nil, n))
+		cancel()
+		if err != nil {
+			s.failed <- fmt.Errorf("message %d: %w", n, err)
+			return
+		}
+		s.acknowledged <- n
+		<-pace.C
+	}
+}
+
+// flows waits until messages that are published from now on were acknowledged,
+// and have arrived.
+func (s *stream) flows(t *testing.T, when string) {
+	t.Helper()
+	const enough = 50
+	last := s.answers + len(s.acknowledged) + enough
+	s.take(t, func() bool { return s.answers > last && s.arrived[last] > 0 }, "messages "+when)
+}
+
+// complete ends the publishing and waits for what was acknowledged.
+func (s *stream) complete(t *testing.T) {
+	t.Helper()
+	s.end()
+	missing := 0
+	s.take(t, func() bool {
+		for missing < s.answers && s.arrived[missing] > 0 {
+			missing++
+		}
+		return missing == s.answers && len(s.acknowledged) == 0
+	}, "what was acknowledged")
+	duplicates := 0
+	for _, times := range s.arrived {
+		duplicates += times - 1
+	}
+	p, r := s.publisher.Stats().Connects, s.subscriber.Stats().Connects
+	t.Logf("%d messages were acknowledged and received, %d times again; %d and %d connections", s.answers, duplicates, p, r)
+	require.Greater(t, p, uint64(1), "the publisher never lost its node")
+	require.Greater(t, r, uint64(1), "the subscriber never lost its node")
+}
+
+// take takes notice of what happens until a condition holds.
+func (s *stream) take(t *testing.T, until func() bool, what string) {
+	t.Helper()
+	deadline := time.After(patience)
+	for !until() {
+		select {
+		case <-s.acknowledged:
+			s.answers++
+		case n := <-s.received:
+			s.arrived[n]++
+		case err := <-s.failed:
+			require.NoError(t, err)
+		case <-deadline:
+			var missing []int
+			for n := range s.answers {
+				if s.arrived[n] == 0 {
+					missing = append(missing, n)
+				}
+			}
+			require.FailNow(t, "waited in vain for "+what, "%d messages were acknowledged, of which did not arrive: %v; publisher %v, subscriber %v",
+				s.answers, missing, s.publisher.State(), s.subscriber.State())
+		}
+	}
+}
+
+func TestNATSFailover(t *testing.T) { failover(t, cluster.StartNATS(t)) }
+
+func TestRabbitMQFailover(t *testing.T) {
+	failover(t, cluster.StartRabbitMQ(t, "mqtt.durable_queue_type = quorum"))
+}
