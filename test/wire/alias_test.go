@@ -1,0 +1,107 @@
+package wire
+
+import (
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// What we send under an alias, when the broker has some.
+func TestTopicAliasOfOurs(t *testing.T) {
+	t.Parallel()
+	t.Run("5 3.3.2.3.4 set, use and change", func(t *testing.T) {
+		t.Parallel()
+		x := dial(t, peer.V5, setup{})
+		x.Expect("10 **")
+		x.accept(false, peer.TopicAliasMaximum(2))
+		for _, topic := range []string{"a", "", "b", ""} {
+			mid, err := x.c.PublishV5(topic, nil, 0, false, mosquitto.Properties{{ID: mosquitto.PropTopicAlias, Number: 2}})
+			require.NoError(t, err)
+			x.Expect(x.v.Publish(0, topic, 0, "", peer.TopicAlias(2)))
+			x.hears(published(uint16(mid)))
+		}
+		x.end()
+	})
+}
+
+var aliasAfterLoss = row{"MQTT-3.3.2-7", "a QoS 1 message under an alias, sent again on a new connection", nil,
+	"with its topic", all("without a topic")}
+
+// Aliases end with the connection, so a message that is sent again needs its
+// topic.
+func TestTopicAliasAfterLoss(t *testing.T) {
+	t.Parallel()
+	t.Run("5 "+aliasAfterLoss.clause, func(t *testing.T) {
+		t.Parallel()
+		x := dial(t, peer.V5, setup{kept: true})
+		x.Expect("10 **")
+		x.accept(false, peer.TopicAliasMaximum(2))
+		props := mosquitto.Properties{{ID: mosquitto.PropTopicAlias, Number: 1}}
+		_, err := x.c.PublishV5("a", nil, 0, false, props)
+		require.NoError(t, err)
+		x.Expect(x.v.Publish(0, "a", 0, "", peer.TopicAlias(1)))
+		x.hears("published 1")
+		_, err = x.c.PublishV5("", nil, 1, false, props)
+		require.NoError(t, err)
+		x.Expect(x.v.Publish(2, "", 2, "", peer.TopicAlias(1)))
+		x.lose(true)
+		x.Expect(x.v.Publish(8|2, "", 2, "", peer.TopicAlias(1)))
+		require.Equal(t, aliasAfterLoss.does.here(), "without a topic")
+		x.Send(x.v.Puback(2))
+		x.hears("published 2")
+		x.end()
+	})
+}
+
+var (
+	aliasOfTheirs = row{"3.3.2.3.4", "an alias within our maximum, used without a topic", nil,
+		`message a "2" qos 0 {topic-alias:1}`, does{"closed: protocol", "closed: protocol", "closed: 0x94"}}
+	aliasOfTheirsBoth = row{"3.3.2.3.4", "an alias within our maximum and the broker's, used without a topic", nil,
+		`message a "2" qos 0 {topic-alias:1}`, does{"closed: protocol", "closed: protocol", `message a "2" qos 0 {topic-alias:1}`}}
+)
+
+// The broker's aliases. 2.1 measures them by the broker's maximum, not by ours.
+func TestTopicAliasOfTheirs(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		row
+		connack []peer.Property
+	}{{aliasOfTheirs, nil}, {aliasOfTheirsBoth, []peer.Property{peer.TopicAliasMaximum(5)}}} {
+		t.Run("5 "+test.clause+" "+test.name, func(t *testing.T) {
+			t.Parallel()
+			x := dial(t, peer.V5, setup{props: mosquitto.Properties{{ID: mosquitto.PropTopicAliasMaximum, Number: 5}}})
+			x.Expect("10 < 'MQTT' 05 02 00 3C < 22 00 05 21 00 14 > 'id' >")
+			x.accept(false, test.connack...)
+			if !has21() || test.connack != nil {
+				x.Send(x.v.Publish(0, "a", 0, "1", peer.TopicAlias(1)))
+				x.hears(`message a "1" qos 0 {topic-alias:1}`)
+			}
+			require.Equal(t, test.does.here(), x.outcome(x.v.Publish(0, "", 0, "2", peer.TopicAlias(1))))
+			x.end()
+		})
+	}
+}
+
+var aliasKept = row{"MQTT-3.3.2-7", "the broker's alias of the connection before", nil,
+	closed, does{"closed: protocol", "closed: protocol", `message a "2" qos 0 {topic-alias:1}`}}
+
+// An alias does not outlive its connection.
+func TestTopicAliasOfTheirsAfterLoss(t *testing.T) {
+	t.Parallel()
+	t.Run("5 "+aliasKept.clause, func(t *testing.T) {
+		t.Parallel()
+		x := dial(t, peer.V5, setup{props: mosquitto.Properties{{ID: mosquitto.PropTopicAliasMaximum, Number: 5}}})
+		x.Expect("10 **")
+		x.accept(false, peer.TopicAliasMaximum(5))
+		x.Send(x.v.Publish(0, "a", 0, "1", peer.TopicAlias(1)))
+		x.hears(`message a "1" qos 0 {topic-alias:1}`)
+		x.Close()
+		x.hears("disconnected: lost")
+		x.again()
+		x.accept(false, peer.TopicAliasMaximum(5))
+		require.Equal(t, aliasKept.does.here(), x.outcome(x.v.Publish(0, "", 0, "2", peer.TopicAlias(1))))
+		x.end()
+	})
+}

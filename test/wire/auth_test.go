@@ -1,0 +1,82 @@
+package wire
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// authenticate answers each challenge; before 2.1 there is nothing to set.
+func authenticate(c *mosquitto.Client) {
+	_ = c.OnExtAuth(func(c *mosquitto.Client, method string, data []byte, _ mosquitto.Properties) error {
+		if string(data) == "no" {
+			return errors.New("no")
+		}
+		return c.ExtAuthContinue(method, append([]byte("re:"), data...), nil)
+	})
+}
+
+var methodProps = mosquitto.Properties{
+	{ID: mosquitto.PropAuthenticationMethod, Text: "M"}, {ID: mosquitto.PropAuthenticationData, Data: []byte("hi")},
+}
+
+// challenge is an AUTH of either side.
+func challenge(code byte, data string, more ...peer.Property) []byte {
+	return peer.Auth(code, append([]peer.Property{peer.AuthMethod("M"), peer.AuthData(data)}, more...)...)
+}
+
+var (
+	authInConnect = row{"4.12", "a challenge during the connect, answered", nil,
+		"> F0 0E 18 0C 15 00 01 4D 16 00 05 72 65 3A 79 6F", does{"", "", "> F0 0E 18 0C 15 00 01 4D 16 00 05 72 65 3A 79 6F"}}
+	authAfter = row{"4.12.1", "a challenge on an open connection, answered", nil,
+		"> F0 0E 18 0C 15 00 01 4D 16 00 05 72 65 3A 79 6F", does{"", "", "> F0 0E 18 0C 15 00 01 4D 16 00 05 72 65 3A 79 6F"}}
+	authRefused = row{"4.12", "a challenge that OnExtAuth refuses", nil,
+		closed, does{"", "", "closed: auth, the loop ends"}}
+)
+
+// The challenges of an extended authentication, which needs 2.1: before, the
+// library takes no notice of AUTH.
+func TestExtendedAuthentication(t *testing.T) {
+	t.Parallel()
+	connectWith := setup{props: methodProps, prepare: authenticate}
+	const connect = "10 < 'MQTT' 05 02 00 3C < 15 'M' 16 'hi' 21 00 14 > 'id' >"
+	t.Run("5 "+authInConnect.clause+" "+authInConnect.name, func(t *testing.T) {
+		t.Parallel()
+		x := dial(t, peer.V5, connectWith)
+		x.Expect(connect)
+		for range 2 {
+			x.Send(challenge(0x18, "yo"))
+			if has21() {
+				x.Expect(challenge(0x18, "re:yo"))
+			}
+		}
+		x.Send(x.v.Connack(false, 0, peer.AuthMethod("M"), peer.AuthData("ok")))
+		x.hears("connected {authentication-method:M authentication-data:ok}")
+		x.quiet()
+		x.end()
+	})
+	for _, test := range []struct {
+		row
+		data string
+	}{{authAfter, "yo"}, {authRefused, "no"}} {
+		t.Run("5 "+test.clause+" "+test.name, func(t *testing.T) {
+			t.Parallel()
+			x := dial(t, peer.V5, connectWith)
+			x.Expect(connect)
+			x.accept(false)
+			require.Equal(t, test.does.here(), x.outcome(challenge(0x18, test.data)))
+			x.end()
+		})
+	}
+	t.Run("5 4.12 refused in CONNACK", func(t *testing.T) {
+		t.Parallel()
+		x := dial(t, peer.V5, connectWith)
+		x.Expect(connect)
+		x.Send(x.v.Connack(false, 0x8C))
+		x.hears("refused 0x8C", "disconnected: protocol")
+		require.ErrorIs(t, <-x.ended, mosquitto.ConnackError{Code: 0x8C}) // the next attempt would fare no better
+	})
+}
