@@ -278,8 +278,12 @@ func (c *Client) finish(t *Token, a ack, err error) {
 	if t.tell != nil {
 		c.toTell = append(c.toTell, t)
 	}
-	close(t.ended)
 	c.release(t.size)
+	if t.ended != nil {
+		close(t.ended)
+	} else { // from here on it may be another message's
+		t.wake <- struct{}{}
+	}
 }
 
 // unlock releases mu and runs the hooks of the messages that have ended.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
@@ -98,18 +99,34 @@ func (c *Client) Publish(ctx context.Context, topic string, payload []byte, opti
 		return err
 	}
 	defer restore()
-	t := c.newToken(topic, payload, options)
-	if err := c.accept(ctx, t); err != nil {
-		return err
+	t := tokens.Get().(*Token)
+	t.prepare(c, topic, payload, options)
+	if err = c.accept(ctx, t); err == nil {
+		err = t.wait(ctx)
 	}
-	return t.wait(ctx)
+	t.recycle(err)
+	return err
+}
+
+// tokens are those of Publish, which nobody else sees: they are used again.
+var tokens = sync.Pool{New: func() any { return &Token{wake: make(chan struct{}, 1)} }}
+
+// recycle keeps a token for the next Publish, unless the library or a hook may
+// still come back to it.
+func (t *Token) recycle(err error) {
+	if err != nil || t.tell != nil {
+		return
+	}
+	*t = Token{wake: t.wake}
+	tokens.Put(t)
 }
 
 // PublishAsync is [Client.Publish] without the wait, which is the token's: it
 // returns when the message is queued, or has failed. ctx bounds the wait for
 // room in the queue. Any handler may call it.
 func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte, options ...PublishOption) *Token {
-	t := c.newToken(topic, payload, options)
+	t := &Token{ended: make(chan struct{})}
+	t.prepare(c, topic, payload, options)
 	if err := c.accept(ctx, t); err != nil {
 		t.phase, t.err = over, err
 		close(t.ended)
@@ -117,13 +134,12 @@ func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte,
 	return t
 }
 
-func (c *Client) newToken(topic string, payload []byte, options []PublishOption) *Token {
-	t := &Token{client: c, ended: make(chan struct{})}
+func (t *Token) prepare(c *Client, topic string, payload []byte, options []PublishOption) {
+	t.client = c
 	t.pub = Publication{Topic: topic, Payload: payload, QoS: 1}
 	for _, option := range options {
 		option(&t.pub)
 	}
-	return t
 }
 
 // accept takes a message into the queue. An error says that it did not, and the

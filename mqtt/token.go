@@ -14,7 +14,8 @@ type Token struct {
 	client *Client
 	pub    Publication // its payload until the library has it
 	size   int         // bytes of topic and payload
-	ended  chan struct{}
+	ended  chan struct{} // closed at the end; nil for a token of Publish
+	wake   chan struct{} // told at the end instead
 	tell   func(error) // of the Publish hooks
 	key    uint64      // in the outbox, if stored
 	stored bool        // the outbox has it
@@ -78,6 +79,8 @@ func (t *Token) wait(ctx context.Context) error {
 	select {
 	case <-t.ended:
 		return t.err
+	case <-t.wake:
+		return t.err
 	case <-ctx.Done():
 		return t.client.giveUp(t, ctx.Err())
 	}
@@ -90,9 +93,10 @@ func (c *Client) giveUp(t *Token, cause error) error {
 		c.out.remove(t)
 		c.finish(t, ack{}, cause)
 	}
+	ended, err := t.phase == over, t.err // meanwhile, or just now
 	c.unlock()
-	if t.isOver() { // meanwhile, or just now
-		return t.err
+	if ended {
+		return err
 	}
 	return errors.Join(cause, ErrAbandoned)
 }
