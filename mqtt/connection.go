@@ -307,12 +307,13 @@ func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
 	available, said := answer.Properties.Byte(mosquitto.PropSubscriptionIDAvailable)
 	c.identifiers = c.protocolNow() == V5 && (!said || available == 1)
 	c.settled = false
-	c.log.connected(c.server, answer.SessionPresent, c.protocolNow())
+	server := c.server
 	c.subs.accepted(c, kept)
 	c.reconcile()
 	c.settle()
 	c.pump()
 	c.unlock()
+	c.log.connected(server, answer.SessionPresent, c.protocolNow())
 	c.tellLost()
 }
 

@@ -133,9 +133,11 @@ func (c *Client) work() {
 	}
 }
 
-// inInlineHandler tells whether the calling goroutine is the loop, in a handler
-// or a hook.
-func (c *Client) inInlineHandler() bool { return c.delivering.Load() && c.m.InCallback() }
+// inInlineHandler tells whether the calling goroutine is the loop, in a handler,
+// a hook or the logger.
+func (c *Client) inInlineHandler() bool {
+	return (c.delivering.Load() || len(c.opts.hooks) > 0 || c.log.watching()) && c.m.InCallback()
+}
 
 // inHandler tells whether the calling goroutine runs a handler.
 func (c *Client) inHandler() bool {

@@ -72,27 +72,34 @@ func (b *inbox) len() int {
 	return len(b.items) - b.head
 }
 
-// push queues a message, as the policy says. Only the loop calls it.
+// push queues a message, as the policy says. Only the loop calls it. Hooks are
+// told of what was dropped, and may ask the client for anything.
 func (b *inbox) push(d delivery, ended <-chan struct{}) {
+	for _, lost := range b.admit(d, ended) {
+		b.dropped(&lost.message)
+	}
+}
+
+// admit queues a message and returns those that were dropped.
+func (b *inbox) admit(d delivery, ended <-chan struct{}) (lost []delivery) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for !b.closed && b.full() {
 		switch b.overflow {
 		case DropNewest:
-			b.drop(d)
-			return
+			return append(lost, d)
 		case DropOldest:
-			b.drop(b.take())
+			lost = append(lost, b.take())
 			continue
 		}
 		b.awaitRoom(ended)
 	}
 	if b.closed {
-		b.drop(d)
-		return
+		return append(lost, d)
 	}
 	b.items = append(b.items, d)
 	notify(b.filled)
+	return lost
 }
 
 // full tells whether the next message has to wait. The bound that is lifted for a
@@ -107,10 +114,6 @@ func (b *inbox) full() bool {
 
 // liftedBound is how many times the bound may be exceeded.
 const liftedBound = 64
-
-func (b *inbox) drop(d delivery) {
-	b.dropped(&d.message)
-}
 
 // awaitRoom waits, unlocked, until something has changed. What a consumer that
 // takes nothing waits for, in whatever goroutine, may be behind this message: the

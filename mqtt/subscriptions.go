@@ -22,6 +22,8 @@ type subscriptions struct {
 	early     []answer
 	byMID     map[int]*request
 	restoring int // subscriptions of the last acceptance that are not back yet
+
+	downgraded []func() // the logger is to be told, when mu is free
 }
 
 // subscription is a filter that the program has, or the broker knows.
@@ -380,7 +382,8 @@ func (c *Client) subscribed(sub *subscription, granted QoSLevel, err error) {
 		}
 	}
 	if err == nil && granted < sub.qos {
-		c.log.downgraded(sub.filter, sub.qos, granted)
+		filter, wanted := sub.filter, sub.qos
+		c.subs.downgraded = append(c.subs.downgraded, func() { c.log.downgraded(filter, wanted, granted) })
 	}
 	waited := sub.answer(true, err)
 	switch {
@@ -422,12 +425,16 @@ type lostSubscription struct {
 	err error
 }
 
-// tellLost tells of subscriptions that were refused after a reconnect. Not under mu.
+// tellLost tells of subscriptions that were refused after a reconnect, or granted
+// with a lower QoS. Not under mu.
 func (c *Client) tellLost() {
 	c.mu.Lock()
-	lost := c.lostSubs
-	c.lostSubs = nil
+	lost, downgraded := c.lostSubs, c.subs.downgraded
+	c.lostSubs, c.subs.downgraded = nil, nil
 	c.mu.Unlock()
+	for _, tell := range downgraded {
+		tell()
+	}
 	for _, l := range lost {
 		c.log.lostSubscription(l.sub.filter, l.err)
 		var refusal *SubscribeError
