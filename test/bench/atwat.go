@@ -63,6 +63,10 @@ func (a *atWatClient) sendQueued(queue <-chan *atwat.Message) {
 	}
 }
 
+func (a *atWatClient) SendAwaited(topic string, payload []byte) error {
+	return a.c.Publish(context.Background(), &atwat.Message{Topic: topic, Payload: payload, QoS: atwat.QoS1})
+}
+
 func (a *atWatClient) SendAll(topic string, payload []byte, count int) error {
 	queue := make(chan *atwat.Message)
 	var group sync.WaitGroup

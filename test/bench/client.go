@@ -36,6 +36,7 @@ func (o Options) addr() string { return fmt.Sprintf("%s:%d", o.Host, o.Port) }
 const (
 	oursRun   = "ours, Run"
 	oursStart = "ours, LoopStart"
+	oursMqtt  = "ours, mqtt"
 	cForever  = "C, loop_forever"
 	cStart    = "C, loop_start"
 	pahoV3    = "paho.mqtt.golang"
@@ -50,6 +51,8 @@ func newClient(contender string) (Client, error) {
 		return &ours{}, nil
 	case oursStart:
 		return &ours{thread: true}, nil
+	case oursMqtt:
+		return &mqttClient{}, nil
 	case pahoV3:
 		return &paho{}, nil
 	case pahoV5:

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
@@ -13,6 +15,9 @@ type ours struct {
 	o      Options
 	c      *mosquitto.Client
 	reply  chan error // of a CONNECT or SUBSCRIBE
+
+	awaiting sync.Once
+	signals  [1 << 16]atomic.Pointer[chan struct{}] // by message id
 }
 
 func (b *ours) Connect(o Options) (err error) {
@@ -61,6 +66,35 @@ func (b *ours) Subscribe(filter string, qos byte) error {
 func (b *ours) Send(topic string, payload []byte, qos byte) error {
 	_, err := b.c.Publish(topic, payload, mosquitto.QoS(qos), false)
 	return err
+}
+
+// SendAwaited is what a program needs that waits for its own messages: the
+// acknowledgement may come before Publish has returned the id.
+func (b *ours) SendAwaited(topic string, payload []byte) error {
+	b.awaiting.Do(func() {
+		b.c.OnPublish(func(_ *mosquitto.Client, mid int, _ mosquitto.ReasonCode, _ mosquitto.Properties) {
+			b.signal(mid) <- struct{}{}
+		})
+	})
+	mid, err := b.c.Publish(topic, payload, 1, false)
+	if err != nil {
+		return err
+	}
+	<-b.signal(mid)
+	return nil
+}
+
+// signal is what tells of a message; ids come again, when theirs are done.
+func (b *ours) signal(mid int) chan struct{} {
+	ch := b.signals[mid].Load()
+	if ch == nil {
+		fresh := make(chan struct{}, 1)
+		if !b.signals[mid].CompareAndSwap(nil, &fresh) {
+			return *b.signals[mid].Load()
+		}
+		return fresh
+	}
+	return *ch
 }
 
 func (b *ours) SendAll(topic string, payload []byte, count int) error {

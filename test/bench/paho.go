@@ -45,6 +45,10 @@ func (p *paho) Send(topic string, payload []byte, qos byte) error {
 	return nil
 }
 
+func (p *paho) SendAwaited(topic string, payload []byte) error {
+	return finished(p.c.Publish(topic, 1, false, payload))
+}
+
 func (p *paho) SendAll(topic string, payload []byte, count int) error {
 	tokens := make(chan mqtt.Token, p.o.Window-1) // and one that is being waited for
 	done := make(chan error, 1)

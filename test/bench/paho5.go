@@ -65,6 +65,10 @@ func (p *pahoFive) send(topic string, payload []byte, qos byte, method five.Publ
 	return err
 }
 
+func (p *pahoFive) SendAwaited(topic string, payload []byte) error {
+	return p.send(topic, payload, 1, five.PublishMethod_Blocking)
+}
+
 // SendAll waits for the last acknowledgement: they come in order.
 func (p *pahoFive) SendAll(topic string, payload []byte, count int) error {
 	for range count - 1 {

@@ -23,6 +23,8 @@ var targets = []target{
 	{"publish QoS 1, 1,000 under way: throughput ÷ paho.mqtt.golang", rateRatio("publish1", pahoV3), false, 1.3, 1.8, "%.2f"},
 	{"Go allocations per publish, QoS 0", allocations("publish0"), true, 0, 0, "%.2f"},
 	{"Go allocations per publish, QoS 1", allocations("publish1"), true, 0, 0, "%.2f"},
+	{"package mqtt, receive 64 B through its router: CPU ÷ Run's", mqttRatio("receive64"), true, 1.25, 1.25, "%.2f"},
+	{"package mqtt, publish QoS 1 awaited: CPU ÷ Run's", mqttRatio("awaited1"), true, 1.25, 1.25, "%.2f"},
 	{"most clients: threads", mostThreads, true, 40, 40, "%.0f"},
 	{"KiB of memory per idle client", idleMemory, true, 8, 8, "%.1f"},
 	{"most idle clients, keepalive 60 s: % of a core", idleCPU, true, 1, 1, "%.2f"},
@@ -45,6 +47,17 @@ func cpuRatio(work, contender string) func(results) (float64, bool) {
 			return 0, false
 		}
 		return f[oursRun].cpu / f[contender].cpu, true
+	}
+}
+
+// mqttRatio is what package mqtt costs beside the Run that it stands on.
+func mqttRatio(work string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		f := r.throughput[work]
+		if f == nil {
+			return 0, false
+		}
+		return f[oursMqtt].cpu / f[oursRun].cpu, true
 	}
 }
 

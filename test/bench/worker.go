@@ -71,7 +71,7 @@ func runWorker(encoded string) {
 		}
 	}
 	kinds := map[string]func(Job) (Outcome, error){
-		"receive": receive, "publish": publish, "both-ends": bothEnds,
+		"receive": receive, "publish": publish, "both-ends": bothEnds, "awaited": awaited,
 		"latency": latency, "idle": idle, "many": many,
 	}
 	outcome, err := kinds[job.Kind](job)

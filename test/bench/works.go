@@ -14,11 +14,14 @@ type work struct {
 	most       int
 }
 
-var everyone = []string{oursRun, oursStart, cForever, cStart, pahoV3, pahoV5, atWat}
+var everyone = []string{oursRun, oursStart, oursMqtt, cForever, cStart, pahoV3, pahoV5, atWat}
 
 // publishers: publishing beside mosquitto_loop_forever needs a second thread,
 // and is mosquitto_loop_start then.
-var publishers = []string{oursRun, oursStart, cStart, pahoV3, pahoV5, atWat}
+var publishers = []string{oursRun, oursStart, oursMqtt, cStart, pahoV3, pahoV5, atWat}
+
+// awaiters: a C program has no goroutines to wait in.
+var awaiters = []string{oursRun, oursMqtt, pahoV3, pahoV5, atWat}
 
 // throughputs are the works with messages per second. Whatever libmosquitto has
 // not sent yet of QoS 0 it keeps in memory, so their number has a low bound.
@@ -27,6 +30,7 @@ var throughputs = []work{
 	{name: "receive4k", title: "Receive 4 KiB, QoS 0", kind: "receive", size: 4096, contenders: everyone, least: 10_000, most: 500_000},
 	{name: "publish0", title: "Publish 64 B, QoS 0", kind: "publish", size: 64, contenders: publishers, least: 10_000, most: 500_000},
 	{name: "publish1", title: "Publish 64 B, QoS 1, 1,000 under way", kind: "publish", size: 64, qos: 1, window: window, contenders: publishers, least: 10_000, most: 500_000},
+	{name: "awaited1", title: "Publish 64 B, QoS 1, awaited by 1,000 goroutines", kind: "awaited", size: 64, qos: 1, window: window, contenders: awaiters, least: 10_000, most: 500_000},
 	{name: "broker0", title: "Both ends through mosquitto, 64 B, QoS 0", kind: "both-ends", size: 64, window: window, broker: true, contenders: publishers, least: 5_000, most: 200_000},
 	{name: "broker1", title: "Both ends through mosquitto, 64 B, QoS 1", kind: "both-ends", size: 64, qos: 1, window: window, broker: true, contenders: publishers, least: 5_000, most: 200_000},
 }

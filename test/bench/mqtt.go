@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+)
+
+// mqttClient is package mqtt of this module: messages go through its router.
+type mqttClient struct {
+	o Options
+	c *mqtt.Client
+}
+
+func (b *mqttClient) Connect(o Options) (err error) {
+	b.o = o
+	options := []mqtt.Option{mqtt.WithClientID(o.ID)}
+	if o.Window > 0 {
+		options = append(options, mqtt.WithInflight(o.Window))
+	}
+	b.c, err = mqtt.Dial(context.Background(), []string{"mqtt://" + o.addr()}, options...)
+	if err != nil {
+		return err
+	}
+	go func() {
+		<-b.c.Done()
+		fail(b.c.Err())
+	}()
+	return nil
+}
+
+func (b *mqttClient) Subscribe(filter string, qos byte) error {
+	return b.c.Subscribe(context.Background(), filter, mqtt.QoSLevel(qos), func(_ context.Context, m mqtt.Message) { b.o.OnMessage(m.Payload) })
+}
+
+func (b *mqttClient) Send(topic string, payload []byte, qos byte) error {
+	return b.c.PublishAsync(context.Background(), topic, payload, mqtt.QoS(mqtt.QoSLevel(qos))).Err()
+}
+
+func (b *mqttClient) SendAll(topic string, payload []byte, count int) error {
+	r := newRoom(b.o.Window)
+	tokens := make(chan *mqtt.Token, b.o.Window)
+	done := make(chan error, 1)
+	go func() {
+		for t := range tokens {
+			<-t.Done()
+			if err := t.Err(); err != nil {
+				fail(err)
+			}
+			r.leave()
+		}
+		done <- nil
+	}()
+	for range count {
+		r.enter()
+		tokens <- b.c.PublishAsync(context.Background(), topic, payload)
+	}
+	close(tokens)
+	return <-done
+}
+
+func (b *mqttClient) SendAwaited(topic string, payload []byte) error {
+	return b.c.Publish(context.Background(), topic, payload)
+}
