@@ -77,10 +77,9 @@ func (w *wish) check() error {
 	case w.options&both == both:
 		return badArgument("options", "RetainedIfNew and NoRetained exclude each other")
 	}
-	if group, shared := strings.CutPrefix(w.filter, "$share/"); shared {
-		group, rest, _ := strings.Cut(group, "/")
+	if levels := strings.SplitN(w.filter, "/", 3); levels[0] == "$share" {
 		switch {
-		case group == "" || rest == "" || strings.ContainsAny(group, "+#"):
+		case len(levels) < 3 || levels[1] == "" || levels[2] == "" || strings.ContainsAny(levels[1], "+#"):
 			return badArgument("filter", "%.100q is not $share/GROUP/FILTER", w.filter)
 		case w.options&mosquitto.SubNoLocal != 0:
 			return badArgument("options", "NoLocal is not for shared subscriptions")
