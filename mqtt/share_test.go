@@ -1,0 +1,322 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// work is a message that a worker of a group has handled.
+type work struct {
+	worker  int
+	payload string
+}
+
+// workers share the messages of "jobs". The first may be taken from its broker,
+// and it may be held in a handler.
+type workers struct {
+	done    chan work
+	tally   [4]int         // messages of each worker
+	handled map[string]int // how often each message was
+	twice   []work         // the second time
+	network *fault.Proxy   // of the first worker
+	first   *mqtt.Client
+	hold    chan struct{} // the first worker waits for it at its fifth message
+}
+
+func startWorkers(t *testing.T, b *broker.Broker, options ...mqtt.Option) *workers {
+	t.Helper()
+	w := &workers{
+		done: make(chan work, 100_000), handled: map[string]int{},
+		network: fault.Start(t, b.Addr()), hold: make(chan struct{}),
+	}
+	for i := range w.tally {
+		port, n := b.Port, 0
+		if i == 0 {
+			port = w.network.Port
+		}
+		c := dial(t, port, append([]mqtt.Option{mqtt.WithClientID(fmt.Sprint("worker-", i))}, options...)...)
+		if i == 0 {
+			w.first = c
+		}
+		require.NoError(t, c.Subscribe(soon(t), "$share/workers/jobs", 1, func(ctx context.Context, m mqtt.Message) {
+			if n++; i == 0 && n == 5 {
+				select {
+				case <-w.hold:
+				case <-ctx.Done():
+				}
+			}
+			w.done <- work{i, string(m.Payload)}
+		}))
+	}
+	return w
+}
+
+// collect takes stock of what was handled meanwhile.
+func (w *workers) collect() {
+	for {
+		select {
+		case d := <-w.done:
+			w.tally[d.worker]++
+			if w.handled[d.payload]++; w.handled[d.payload] > 1 {
+				w.twice = append(w.twice, d)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// others is how many messages the workers but the first have handled.
+func (w *workers) others() (n int) {
+	w.collect()
+	for _, tally := range w.tally[1:] {
+		n += tally
+	}
+	return n
+}
+
+// publish publishes messages from to to-1 on "jobs", and waits for the broker.
+func publish(t *testing.T, c *mqtt.Client, from, to int) {
+	t.Helper()
+	tokens := make([]*mqtt.Token, 0, to-from)
+	for i := from; i < to; i++ {
+		tokens = append(tokens, c.PublishAsync(soon(t), "jobs", fmt.Append(nil, i)))
+	}
+	for _, token := range tokens {
+		require.NoError(t, token.Wait(soon(t)))
+	}
+}
+
+// Each message goes to one worker of the group, and each worker gets some.
+func TestShareSplits(t *testing.T) {
+	const messages = 2000
+	b := plain(t)
+	for _, version := range versions {
+		t.Run(version.String(), func(t *testing.T) {
+			w := startWorkers(t, b, mqtt.WithProtocol(version))
+			close(w.hold)
+			publish(t, dial(t, b.Port), 0, messages)
+			eventually(t, "all messages", func() bool { w.collect(); return len(w.handled) == messages })
+			assert.Empty(t, w.twice)
+			assert.Equal(t, [4]int{messages / 4, messages / 4, messages / 4, messages / 4}, w.tally, "mosquitto goes round")
+		})
+	}
+}
+
+// loseFirst publishes 1000 messages and takes the first worker from the broker
+// after half of them, while it holds its fifth.
+func (w *workers) loseFirst(t *testing.T, b *broker.Broker) {
+	t.Helper()
+	publisher := dial(t, b.Port)
+	publish(t, publisher, 0, 500)
+	w.network.RefuseNew()
+	w.network.Reset()
+	gone := regexp.MustCompile(`(?im)client worker-0\b.*(closed|disconnect)`)
+	eventually(t, "the broker to notice", func() bool { return gone.MatchString(b.Log()) })
+	close(w.hold)
+	publish(t, publisher, 500, 1000)
+}
+
+// With a kept session nothing is lost: the broker holds the share of a worker
+// that is gone, also what is published meanwhile, and does not give it to
+// another. When the worker is back it gets that, and once more what it had not
+// acknowledged.
+func TestShareWorkerReturns(t *testing.T) {
+	for _, version := range versions {
+		t.Run(version.String(), func(t *testing.T) {
+			b := plain(t)
+			w := startWorkers(t, b, mqtt.WithProtocol(version), mqtt.WithSession(time.Hour))
+			w.loseFirst(t, b)
+			eventually(t, "the share of the others", func() bool { return w.others() == 750 })
+			assert.Less(t, len(w.handled), 1000)
+
+			w.network.AcceptNew()
+			eventually(t, "the share of the first", func() bool { w.collect(); return len(w.handled) == 1000 })
+			assert.Equal(t, 750, w.others(), "nobody else got of its share")
+			for _, d := range w.twice {
+				assert.Zero(t, d.worker, "%s was given to another worker", d.payload)
+			}
+		})
+	}
+}
+
+// Without one the others get everything that is published from then on. What the
+// worker was given and had not acknowledged is lost.
+func TestShareWorkerWithoutASession(t *testing.T) {
+	for _, version := range versions {
+		t.Run(version.String(), func(t *testing.T) {
+			b := plain(t)
+			w := startWorkers(t, b, mqtt.WithProtocol(version))
+			w.loseFirst(t, b)
+			eventually(t, "the others' share", func() bool { return w.others() == 375+500 })
+
+			w.network.AcceptNew()
+			eventually(t, "the first", func() bool { return w.first.Stats().Connects == 2 && w.first.State() == mqtt.StateConnected })
+			publish(t, dial(t, b.Port), 1000, 1004)
+			eventually(t, "a message for each", func() bool {
+				return w.others() == 375+500+3 && w.handled["1000"]+w.handled["1001"]+w.handled["1002"]+w.handled["1003"] == 4
+			})
+			assert.Empty(t, w.twice)
+			lost := 0
+			for i := range 1004 {
+				if w.handled[fmt.Sprint(i)] == 0 {
+					lost++
+					assert.Less(t, i, 500, "published after the worker had gone")
+				}
+			}
+			assert.Positive(t, lost)
+		})
+	}
+}
+
+// brokerVersion is what the broker says of itself.
+func brokerVersion(t *testing.T, c *mqtt.Client) string {
+	t.Helper()
+	for m, err := range c.Messages(soon(t), "$SYS/broker/version", 0) {
+		require.NoError(t, err)
+		return strings.TrimPrefix(string(m.Payload), "mosquitto version ")
+	}
+	require.FailNow(t, "the broker does not say its version")
+	return ""
+}
+
+// With MQTT 5 a client may have a shared subscription and others that overlap:
+// identifiers tell them apart. With MQTT 3 nothing does, and a handler gets each
+// copy that the broker sends: one before 2.1, and since then one for each
+// subscription.
+func TestShareBesideOthers(t *testing.T) {
+	b := plain(t)
+	for _, version := range versions {
+		t.Run(version.String(), func(t *testing.T) {
+			c := dial(t, b.Port, mqtt.WithProtocol(version))
+			filters := []string{"$share/one/jobs", "$share/two/jobs", "$share/two/+", "jobs", "#"}
+			got := make([]<-chan mqtt.Message, len(filters))
+			for i, filter := range filters {
+				var h mqtt.Handler
+				h, got[i] = collect()
+				require.NoError(t, c.Subscribe(soon(t), filter, 1, h))
+			}
+			copies := 1
+			if version != mqtt.V5 && strings.HasPrefix(brokerVersion(t, c), "2.1") {
+				copies = len(filters)
+			}
+			publish(t, c, 0, 10)
+			for i, filter := range filters {
+				for n := range 10 * copies {
+					assert.Equal(t, fmt.Sprint(n/copies), string(await(t, got[i], filter).Payload))
+				}
+			}
+			require.NoError(t, c.Unsubscribe(soon(t), "$share/one/jobs", "$share/two/jobs", "$share/two/+", "#"))
+			publish(t, c, 10, 11)
+			assert.Equal(t, "10", string(await(t, got[3], "the plain subscription").Payload))
+			for i, filter := range filters {
+				none(t, got[i], "message for "+filter)
+			}
+		})
+	}
+}
+
+// The group is no part of the topic, the rest of the filter is as any other.
+func TestShareRoutes(t *testing.T) {
+	b := plain(t)
+	for _, version := range versions {
+		t.Run(version.String(), func(t *testing.T) {
+			c := dial(t, b.Port, mqtt.WithProtocol(version))
+			filters := map[string]string{ // and a topic that no other matches
+				"$share/g/a/+/c": "a/b/c", "$share/$g/d/#": "d", "$share/ä b/e": "e", "$share/g//f": "/f", "$share/share/share": "share",
+				"$SHARE/g/h": "$SHARE/g/h",
+			}
+			got := map[string]<-chan mqtt.Message{}
+			for filter := range filters {
+				var h mqtt.Handler
+				h, got[filter] = collect()
+				require.NoError(t, c.Subscribe(soon(t), filter, 1, h))
+			}
+			for filter, topic := range filters {
+				require.NoError(t, c.Publish(soon(t), topic, []byte(filter)))
+				assert.Equal(t, filter, string(await(t, got[filter], filter).Payload))
+			}
+			for filter := range filters {
+				none(t, got[filter], "message for "+filter)
+			}
+		})
+	}
+}
+
+// A broker that was restarted is told again.
+func TestShareIsRestored(t *testing.T) {
+	b := plain(t)
+	for _, version := range versions {
+		t.Run(version.String(), func(t *testing.T) {
+			c := dial(t, b.Port, mqtt.WithProtocol(version))
+			h, got := collect()
+			require.NoError(t, c.Subscribe(soon(t), "$share/g/jobs", 1, h))
+			b.Kill()
+			eventually(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
+			b.Restart()
+			require.NoError(t, c.AwaitConnected(soon(t)))
+			publish(t, c, 0, 1)
+			await(t, got, "a message")
+		})
+	}
+}
+
+// What is no shared subscription is refused before the broker sees it, which
+// would end the connection, and with it all others.
+func TestShareMalformed(t *testing.T) {
+	c := dial(t, plain(t).Port, mqtt.WithProtocol(mqtt.V5))
+	h, _ := collect()
+	for _, filter := range []string{"$share", "$share/", "$share/#", "$share/+/a", "$share/g", "$share/g/", "$share//a"} {
+		err := c.Subscribe(soon(t), filter, 1, h)
+		require.ErrorIs(t, err, mosquitto.ErrInval, filter)
+		require.ErrorContains(t, err, fmt.Sprintf("mqtt: filter: %q is not $share/GROUP/FILTER: ", filter))
+		require.ErrorContains(t, c.Unsubscribe(soon(t), filter), "is not $share/GROUP/FILTER")
+		for _, err := range c.Messages(soon(t), filter, 1) {
+			require.ErrorContains(t, err, "is not $share/GROUP/FILTER")
+		}
+	}
+	for _, filter := range []string{"$share/g+/a", "$share/g/a#", "$share/g/#/a"} {
+		require.ErrorContains(t, c.Subscribe(soon(t), filter, 1, h), fmt.Sprintf("mqtt: filter: %q is not one to subscribe to: ", filter))
+	}
+	require.ErrorContains(t, c.Subscribe(soon(t), "$share/g/a", 1, h, mqtt.NoLocal()), "mqtt: options: NoLocal is not for shared subscriptions: ")
+	require.EqualValues(t, 1, c.Stats().Connects)
+	require.Equal(t, mqtt.StateConnected, c.State())
+}
+
+// A broker without shared subscriptions says so.
+func TestShareRefused(t *testing.T) {
+	l := peer.Listen(t)
+	dialled := make(chan *mqtt.Client, 1)
+	go func() {
+		c, err := mqtt.Dial(soon(t), []string{url(l.Port)}, fast(), mqtt.WithProtocol(mqtt.V5))
+		assert.NoError(t, err)
+		dialled <- c
+	}()
+	conn := l.AcceptConnect()
+	c := await(t, dialled, "the client")
+	t.Cleanup(func() { shut(t, c) })
+	h, _ := collect()
+	answer := make(chan error, 1)
+	go func() { answer <- c.Subscribe(soon(t), "$share/g/a", 1, h) }()
+	mid := conn.Expect(peer.SUBSCRIBE).Body[:2]
+	conn.Send(peer.Bytes(peer.SUBACK, mid[0], mid[1], 0, byte(mosquitto.RCSharedSubsNotSupported)))
+	err := await(t, answer, "the refusal")
+	var refused *mqtt.SubscribeError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, mqtt.SubscribeError{Filter: "$share/g/a", Code: mosquitto.RCSharedSubsNotSupported}, *refused)
+	require.EqualError(t, err, `mqtt: subscription "$share/g/a" refused: `+mosquitto.RCSharedSubsNotSupported.String())
+}
