@@ -49,8 +49,10 @@ type Client struct {
 	err         error  // why it ended, nil after Close
 	lastErr     error  // why the last connection, or attempt, ended
 	unsent      []Unsent
+	unread      bool          // the outbox has more
 	changed     chan struct{} // closed at the next change of state
 	out         outgoing
+	backlog     backlog
 	subs        subscriptions
 	trying      *attempt           // the connection, or the attempt at one
 	settled     bool               // StateConnected was announced for this connection
@@ -199,21 +201,6 @@ func (c *Client) setProtocol(p Protocol) error {
 	}
 	c.protocol.Store(int32(p))
 	return nil
-}
-
-// loadOutbox queues what an earlier process has left.
-func (c *Client) loadOutbox() error {
-	if c.opts.outbox == nil {
-		return nil
-	}
-	return c.opts.outbox.Load(func(key uint64, p *Publication) bool {
-		t := &Token{client: c, pub: *p, ended: make(chan struct{}), key: key, stored: true}
-		t.size = len(p.Topic) + len(p.Payload)
-		c.out.room.messages++ // beyond the bounds, if need be: they were accepted once
-		c.out.room.bytes += t.size
-		c.out.add(t)
-		return true
-	})
 }
 
 // firstUp waits for the first connection and its subscriptions.
@@ -370,12 +357,12 @@ func closeContext(ctx context.Context) (context.Context, context.CancelFunc) {
 func (c *Client) takeUnsent() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	unsent := c.unsent
-	c.unsent = nil
-	if len(unsent) == 0 {
+	unsent, more := c.unsent, c.unread
+	c.unsent, c.unread = nil, false
+	if len(unsent) == 0 && !more {
 		return nil
 	}
-	return &CloseError{unsent}
+	return &CloseError{unsent, more}
 }
 
 // beginClosing makes all calls that accept something fail. Only one caller gets
@@ -404,9 +391,9 @@ func (c *Client) isClosing() bool {
 func (c *Client) flush(ctx context.Context) {
 	for {
 		c.mu.Lock()
-		left := c.out.room.messages
+		left := c.out.room.messages > 0 || c.out.room.unread
 		c.mu.Unlock()
-		if left == 0 {
+		if !left {
 			return
 		}
 		select {

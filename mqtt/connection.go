@@ -355,13 +355,17 @@ func (c *Client) lost() {
 
 // finishUp ends the client: every wait ends, everything is given back.
 func (c *Client) finishUp(why error) {
+	c.cut() // ends the reader of the outbox
 	c.mu.Lock()
+	if why == nil {
+		why = c.backlog.err
+	}
 	c.online, c.ended, c.err = false, true, why
 	c.epoch++
 	if !c.isClosing() {
 		close(c.closing)
 	}
-	c.unsent = c.failAll(c.closedErr())
+	c.unsent, c.unread = c.failAll(c.closedErr()), c.out.room.unread
 	c.subs.endAll(c.closedErr())
 	inboxes := c.inboxes
 	c.inboxes = nil

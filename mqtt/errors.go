@@ -23,7 +23,8 @@ var (
 	// connection which then ended: it may or may not have been sent.
 	ErrConnectionLost = errors.New("connection lost before the message was sent")
 	// ErrAbandoned stands beside the error of a context that ended when the
-	// message had been handed over: it may still be delivered.
+	// message had been handed over, and beside the end of any wait for a message
+	// that stays in the outbox: it may still be delivered.
 	ErrAbandoned = errors.New("the message may still be delivered")
 	// ErrQueueFull is the refusal of a message for which the queue has no room.
 	ErrQueueFull = errors.New("queue is full")
@@ -89,11 +90,15 @@ type Unsent struct {
 	Topic string
 	QoS   mosquitto.QoS
 	Sent  bool // it was handed to a connection: it may have been delivered
+	Kept  bool // the outbox keeps it
 }
 
 // CloseError lists what [Client.Close] could not flush. A message of the outbox
 // is in it too, though it is kept there.
-type CloseError struct{ Unsent []Unsent }
+type CloseError struct {
+	Unsent []Unsent
+	Unread bool // the outbox has more, from an earlier process
+}
 
 func (e *CloseError) Error() string {
 	const most = 5
@@ -105,7 +110,11 @@ func (e *CloseError) Error() string {
 		}
 		topics = append(topics, fmt.Sprintf("%q", u.Topic))
 	}
-	return fmt.Sprintf("mqtt: closed with %d messages not acknowledged: %s", len(e.Unsent), strings.Join(topics, ", "))
+	text := fmt.Sprintf("mqtt: closed with %d messages not acknowledged: %s", len(e.Unsent), strings.Join(topics, ", "))
+	if e.Unread {
+		text += "; the outbox has more"
+	}
+	return text
 }
 
 // badArgument is the refusal of an argument, before anything was done.

@@ -45,6 +45,10 @@ func (j journal) lostSubscription(filter string, err error) {
 	j.log(slog.LevelError, "subscription not restored", "filter", filter, "error", err)
 }
 
+func (j journal) lostLeft(topic string, err error) {
+	j.log(slog.LevelError, "message of an earlier process not delivered", "topic", topic, "error", err)
+}
+
 func (j journal) downgraded(filter string, wanted, granted QoSLevel) {
 	j.log(slog.LevelInfo, "subscription granted with a lower QoS", "filter", filter, "wanted", int(wanted), "granted", int(granted))
 }

@@ -299,9 +299,14 @@ func WithInflight(n int) Option {
 	}
 }
 
-// WithOutbox keeps messages of QoS 1 and 2 in o until they are acknowledged. Those
-// that an earlier process has left there are sent first, in their order; what was
-// on its way then may be delivered twice. The client does not close o.
+// WithOutbox keeps messages of QoS 1 and 2 in o until they are acknowledged, or
+// refused. Those that an earlier process has left there are sent first, in their
+// order; what was on its way then may be delivered twice. They count in the queue,
+// and are read as it has room for them: until all are, it is full for new ones.
+//
+// Publish and PublishAsync store the message first, for which they wait whatever
+// ctx says. From then on it is sent even if ctx or the client ends: their error
+// says ErrAbandoned then. The client does not close o.
 func WithOutbox(o Outbox) Option {
 	return func(s *settings) error {
 		if o == nil {

@@ -318,15 +318,15 @@ func (c *Client) failAll(err error) (unsent []Unsent) {
 		for t := first; t != nil; {
 			next := t.next
 			o.unbind(t)
-			unsent = append(unsent, Unsent{t.pub.Topic, t.pub.QoS, true})
-			c.finish(t, ack{}, err)
+			unsent = append(unsent, Unsent{t.pub.Topic, t.pub.QoS, true, t.stored})
+			c.finish(t, ack{}, t.leftErr(err))
 			t = next
 		}
 	}
 	for t := o.first; t != nil; t = o.first {
 		o.remove(t)
-		unsent = append(unsent, Unsent{t.pub.Topic, t.pub.QoS, false})
-		c.finish(t, ack{}, err)
+		unsent = append(unsent, Unsent{t.pub.Topic, t.pub.QoS, false, t.stored})
+		c.finish(t, ack{}, t.leftErr(err))
 	}
 	return unsent
 }

@@ -175,7 +175,7 @@ func (c *Client) queue(ctx context.Context, t *Token) error {
 	}
 	if c.ended { // meanwhile
 		c.release(t.size)
-		return c.closedErr()
+		return t.leftErr(c.closedErr())
 	}
 	c.send(t)
 	return nil

@@ -29,6 +29,7 @@ type room struct {
 	maxMessages, maxBytes int
 	policy                QueueFull
 	messages, bytes       int       // taken
+	unread                bool      // the outbox has messages that come first: there is no room for others
 	producers             []*permit // that wait, first come first served
 }
 
@@ -40,15 +41,24 @@ type permit struct {
 
 // take takes room for a message of this size, if there is.
 func (r *room) take(size int) bool {
-	if r.messages >= r.maxMessages || r.bytes+size > r.maxBytes {
+	if r.unread || !r.fits(size) {
 		return false
 	}
-	r.messages++
-	r.bytes += size
+	r.add(size)
 	return true
 }
 
+func (r *room) fits(size int) bool { return r.messages < r.maxMessages && r.bytes+size <= r.maxBytes }
+
+func (r *room) add(size int) {
+	r.messages++
+	r.bytes += size
+}
+
 func (r *room) fullErr(why string) error {
+	if r.unread {
+		why += "; the outbox has more, which come first"
+	}
 	return fmt.Errorf("mqtt: %w: %d of %d messages, %d of %d bytes%s", ErrQueueFull, r.messages, r.maxMessages, r.bytes, r.maxBytes, why)
 }
 
@@ -114,6 +124,9 @@ func (c *Client) release(size int) {
 	c.grant()
 	if r.messages == 0 {
 		notify(c.flushed)
+	}
+	if r.unread && r.halfEmpty() {
+		notify(c.backlog.room)
 	}
 }
 

@@ -12,13 +12,13 @@ import (
 // Token is a message on its way to the broker.
 type Token struct {
 	client *Client
-	pub    Publication // its payload until the library has it
-	size   int         // bytes of topic and payload
+	pub    Publication   // its payload until the library has it
+	size   int           // bytes of topic and payload
 	ended  chan struct{} // closed at the end; nil for a token of Publish
 	wake   chan struct{} // told at the end instead
-	tell   func(error) // of the Publish hooks
-	key    uint64      // in the outbox, if stored
-	stored bool        // the outbox has it
+	tell   func(error)   // of the Publish hooks
+	key    uint64        // in the outbox, if stored
+	stored bool          // the outbox has it
 
 	// Guarded by the client's mu until ended is closed.
 	phase phase

@@ -1,0 +1,279 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// memory is an outbox without a disk.
+type memory struct {
+	mu       sync.Mutex
+	last     uint64
+	stored   map[uint64]mqtt.Publication
+	damaged  uint64        // key of a message that cannot be read
+	pause    chan struct{} // unless nil, Put waits until it is closed
+	storing  chan struct{} // told when Put begins to wait
+	mostRead int           // messages that one Load has given
+}
+
+var errDamaged = errors.New("damaged")
+
+// filled is an outbox with messages on the topic "left", numbered from 0.
+func filled(n int) *memory {
+	o := &memory{stored: map[uint64]mqtt.Publication{}, storing: make(chan struct{}, 10)}
+	for i := range n {
+		_, _ = o.Put(&mqtt.Publication{Topic: "left", Payload: fmt.Append(nil, i), QoS: 1})
+	}
+	return o
+}
+
+func (o *memory) Put(p *mqtt.Publication) (uint64, error) {
+	if o.pause != nil {
+		o.storing <- struct{}{}
+		<-o.pause
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.last++
+	stored := *p
+	stored.Payload = slices.Clone(p.Payload)
+	o.stored[o.last] = stored
+	return o.last, nil
+}
+
+func (o *memory) Delete(key uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.stored, key)
+}
+
+func (o *memory) Load(after uint64, f func(uint64, *mqtt.Publication) bool) error {
+	for n, key := range o.keys(after) {
+		o.mu.Lock()
+		p := o.stored[key]
+		o.mostRead = max(o.mostRead, n)
+		o.mu.Unlock()
+		if key == o.damaged {
+			return errDamaged
+		}
+		if !f(key, &p) {
+			break
+		}
+	}
+	return nil
+}
+
+func (o *memory) keys(after uint64) (keys []uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for key := range o.stored {
+		if key > after {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func (o *memory) len() int { return len(o.keys(0)) }
+
+// offline makes a client of a broker that is not there yet.
+func offline(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *broker.Broker) {
+	t.Helper()
+	b := broker.Start(t, broker.Config{Extra: "set_tcp_nodelay true"})
+	b.Stop()
+	return dial(t, b.Port, append(options, mqtt.WithBackground())...), b
+}
+
+// numbered awaits messages with the payloads 0 to n-1, in order.
+func numbered(t *testing.T, got <-chan mqtt.Message, topic string, n int) {
+	t.Helper()
+	for i := range n {
+		m := await(t, got, fmt.Sprintf("message %d on %s", i, topic))
+		require.Equal(t, fmt.Sprintf("%s %d", topic, i), fmt.Sprintf("%s %s", m.Topic, m.Payload))
+	}
+}
+
+func TestOutboxIsReadAsTheQueueHasRoom(t *testing.T) {
+	for _, bounds := range []struct{ messages, bytes int }{{10, 1 << 20}, {1, 1 << 20}, {10_000, 60}} {
+		t.Run(fmt.Sprint(bounds), func(t *testing.T) {
+			o := filled(300)
+			h, got := collect()
+			c, b := offline(t, mqtt.WithOutbox(o), mqtt.WithQueue(bounds.messages, bounds.bytes, mqtt.WaitForRoom),
+				mqtt.WithSubscription("#", 2, h))
+			now := c.Stats()
+			require.Positive(t, now.Queued)
+			require.LessOrEqual(t, now.Queued, bounds.messages)
+			require.LessOrEqual(t, now.QueuedBytes, bounds.bytes)
+
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			require.ErrorIs(t, c.Publish(ctx, "new", nil), context.Canceled)
+			after := make(chan error, 1)
+			go func() { after <- c.Publish(soon(t), "new", []byte("0")) }()
+			b.Restart()
+			numbered(t, got, "left", 300)
+			numbered(t, got, "new", 1)
+			require.NoError(t, await(t, after, "Publish"))
+			require.NoError(t, c.Close(soon(t)))
+			require.Zero(t, o.len())
+			require.LessOrEqual(t, o.mostRead, bounds.messages)
+		})
+	}
+}
+
+func TestOutboxThatIsNotReadFillsTheQueue(t *testing.T) {
+	for _, policy := range []mqtt.QueueFull{mqtt.Refuse, mqtt.DropOldestQoS0} {
+		o := filled(100)
+		c, b := offline(t, mqtt.WithOutbox(o), mqtt.WithQueue(10, 1<<20, policy))
+		for _, qos := range []mqtt.QoSLevel{0, 1, 2} {
+			err := c.PublishAsync(soon(t), "new", nil, mqtt.QoS(qos)).Err()
+			require.ErrorIs(t, err, mqtt.ErrQueueFull)
+			require.ErrorContains(t, err, "the outbox has more")
+		}
+		b.Restart()
+		eventually(t, "the end of the outbox", func() bool { return o.len() == 0 })
+		require.NoError(t, c.Publish(soon(t), "new", nil))
+	}
+}
+
+// A message that is larger than the queue was accepted once, by a larger queue.
+func TestOutboxHasALargeMessage(t *testing.T) {
+	o := filled(0)
+	for _, size := range []int{1, 5000, 5000, 1} {
+		_, err := o.Put(&mqtt.Publication{Topic: "a", Payload: make([]byte, size), QoS: 1})
+		require.NoError(t, err)
+	}
+	h, got := collect()
+	_, b := offline(t, mqtt.WithOutbox(o), mqtt.WithQueue(10, 1000, mqtt.Refuse), mqtt.WithSubscription("#", 1, h))
+	b.Restart()
+	for _, size := range []int{1, 5000, 5000, 1} {
+		require.Len(t, await(t, got, "a message").Payload, size)
+	}
+	eventually(t, "the end of the outbox", func() bool { return o.len() == 0 })
+}
+
+func TestCloseBeforeTheOutboxIsRead(t *testing.T) {
+	o := filled(100)
+	c, b := offline(t, mqtt.WithOutbox(o), mqtt.WithQueue(10, 1<<20, mqtt.Refuse))
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	var unsent *mqtt.CloseError
+	require.ErrorAs(t, c.Close(ctx), &unsent)
+	require.Len(t, unsent.Unsent, 10)
+	require.Equal(t, mqtt.Unsent{Topic: "left", QoS: 1, Kept: true}, unsent.Unsent[0])
+	require.True(t, unsent.Unread)
+	require.ErrorContains(t, unsent, "the outbox has more")
+	require.Equal(t, 100, o.len())
+
+	b.Restart()
+	h, got := collect()
+	next := dial(t, b.Port, mqtt.WithOutbox(o), mqtt.WithQueue(10, 1<<20, mqtt.Refuse), mqtt.WithSubscription("#", 2, h))
+	require.NoError(t, next.Close(soon(t)), "Close waits for the whole outbox")
+	require.Zero(t, o.len())
+	numbered(t, got, "left", 100)
+}
+
+func TestOutboxThatCannotBeRead(t *testing.T) {
+	o := filled(100)
+	o.damaged = 1
+	_, err := mqtt.Dial(soon(t), []string{url(1)}, mqtt.WithOutbox(o))
+	require.ErrorIs(t, err, errDamaged)
+
+	o.damaged = 50
+	c, b := offline(t, mqtt.WithOutbox(o), mqtt.WithQueue(10, 1<<20, mqtt.WaitForRoom))
+	waits := make(chan error, 1)
+	go func() { waits <- c.Publish(soon(t), "new", nil) }()
+	b.Restart()
+	await(t, c.Done(), "the end of the client")
+	require.ErrorIs(t, c.Err(), errDamaged)
+	require.ErrorIs(t, await(t, waits, "Publish"), mqtt.ErrClosed)
+	require.Contains(t, o.keys(0), uint64(50), "nothing is lost")
+	require.Contains(t, o.keys(0), uint64(100))
+}
+
+func TestOutboxWithPropertiesNeedsMQTT5(t *testing.T) {
+	b := plain(t)
+	o := filled(0)
+	_, err := o.Put(&mqtt.Publication{Topic: "a", QoS: 1, Properties: mqtt.Properties{{ID: 3, Text: "text/plain"}}})
+	require.NoError(t, err)
+	_, err = mqtt.Dial(soon(t), []string{url(b.Port)}, mqtt.WithOutbox(o))
+	require.ErrorContains(t, err, `a message on "a" is left, whose properties need MQTT 5`)
+	require.Equal(t, 1, o.len())
+
+	h, got := collect()
+	dial(t, b.Port, mqtt.WithOutbox(o), mqtt.WithProtocol(mqtt.V5), mqtt.WithSubscription("a", 1, h))
+	kind, _ := await(t, got, "the message").Properties.Text(3)
+	require.Equal(t, "text/plain", kind)
+}
+
+// What is in the outbox is sent some time, whatever ended the wait for it.
+func TestStoredMessagesSayThatTheyAreKept(t *testing.T) {
+	o := filled(0)
+	c, b := offline(t, mqtt.WithOutbox(o))
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	err := c.Publish(ctx, "left", []byte("0"))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorIs(t, err, mqtt.ErrAbandoned)
+	kept, gone := c.PublishAsync(soon(t), "left", []byte("1")), c.PublishAsync(soon(t), "left", nil, mqtt.QoS(0))
+	o.pause = make(chan struct{})
+	late := make(chan error, 1)
+	go func() { late <- c.Publish(soon(t), "left", []byte("2")) }()
+	await(t, o.storing, "Put")
+	shut(t, c)
+	close(o.pause)
+
+	for _, err := range []error{kept.Err(), await(t, late, "Publish")} {
+		require.ErrorIs(t, err, mqtt.ErrClosed)
+		require.ErrorIs(t, err, mqtt.ErrAbandoned)
+	}
+	require.ErrorIs(t, gone.Err(), mqtt.ErrClosed)
+	require.NotErrorIs(t, gone.Err(), mqtt.ErrAbandoned)
+	require.Equal(t, 3, o.len())
+
+	b.Restart()
+	h, got := collect()
+	dial(t, b.Port, mqtt.WithOutbox(o), mqtt.WithSubscription("left", 1, h))
+	numbered(t, got, "left", 3)
+}
+
+// A broker's refusal is an answer: the message is not offered for ever.
+func TestRefusedMessagesLeaveTheOutbox(t *testing.T) {
+	p := peer.Listen(t)
+	o := filled(1)
+	lines := make(lines, 100)
+	dial(t, p.Port, mqtt.WithBackground(), mqtt.WithProtocol(mqtt.V5), mqtt.WithOutbox(o), mqtt.WithLogger(slog.New(slog.NewTextHandler(lines, nil))))
+	conn := p.AcceptConnect()
+	sent := conn.Expect(peer.PUBLISH)
+	mid := binary.BigEndian.Uint16(sent.Body[2+len("left"):])
+	conn.Send(peer.V5.Answer(peer.PUBACK, mid, byte(mosquitto.RCNotAuthorized)))
+	eventually(t, "the end of the outbox", func() bool { return o.len() == 0 })
+	for line := ""; !strings.Contains(line, "message of an earlier process not delivered"); {
+		line = await(t, lines, "a line about it")
+	}
+}
+
+// lines is a writer that sends what it gets on a channel.
+type lines chan string
+
+func (l lines) Write(b []byte) (int, error) {
+	l <- string(b)
+	return len(b), nil
+}
