@@ -65,8 +65,9 @@ func start(tb testing.TB, c config) *soak {
 
 // startBroker starts a broker with two listeners, and a proxy for each line.
 // The broker saves its state after every change: else a SIGKILL would undo half
-// an hour. And it may have any number in flight: QoS 2 messages beyond that number
-// it sends again when a client comes back, also those it had released (2.0.11).
+// an hour. And it may have more in flight than it ever has here: what is beyond
+// that number it publishes anew when a client comes back, QoS 2 messages that it
+// had released too (0, which is to mean no limit, makes it do so with all).
 func (s *soak) startBroker() {
 	ca := broker.NewCA(s.tb, "soak")
 	s.ca = ca.File
@@ -75,7 +76,7 @@ func (s *soak) startBroker() {
 	tlsPort := broker.FreePort(s.tb)
 	s.broker = broker.Start(s.tb, broker.Config{
 		Persistence: true, Quiet: true,
-		Extra: fmt.Sprintf("autosave_on_changes true\nautosave_interval 1\nmax_inflight_messages 0\nset_tcp_nodelay true\n"+
+		Extra: fmt.Sprintf("autosave_on_changes true\nautosave_interval 1\nmax_inflight_messages 5000\nset_tcp_nodelay true\n"+
 			"listener %d 127.0.0.1\ncertfile %s\nkeyfile %s", tlsPort, cert.CertFile, cert.KeyFile),
 	})
 	for _, l := range lines {
