@@ -29,6 +29,7 @@ package mosquitto
 
 #include "shims.h"
 #include "run.h"
+#include "tlsctx.h"
 */
 import "C"
 
@@ -42,7 +43,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: f1b1448544e9f73e
+// include-stamp: ec14f39c03c3dfb2
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -306,6 +307,15 @@ func cStringOption(c *cClient, option Option, value *string) result {
 func cVoidOption(c *cClient, option Option, value unsafe.Pointer) result {
 	return goResult(C.gomosq_void_option(c, C.int(option), value))
 }
+
+// cTLSContext makes an SSL_CTX; fault says why it could not.
+func cTLSContext(t TLSContext, minVersion int) (ctx unsafe.Pointer, fault string) {
+	made := C.gomosq_tls_make(cTextOrNull(t.ServerName), cTextOrNull(t.CAFile), cTextOrNull(t.CAPath), cTextOrNull(t.CertFile),
+		cTextOrNull(t.KeyFile), cTextOrNull(t.KeyPassword), cTextOrNull(t.Ciphers), cTextOrNull(t.ALPN), C.long(minVersion))
+	return made.ctx, C.GoString(&made.text[0])
+}
+
+func cTLSContextFree(ctx unsafe.Pointer) { C.gomosq_tls_free(ctx) }
 
 func cReconnectDelaySet(c *cClient, delay, limit int, exponential bool) result {
 	return goResult(C.gomosq_reconnect_delay_set(c, C.uint(delay), C.uint(limit), C.bool(exponential)))
