@@ -11,11 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// exchanges are the rows that have a test of their own.
+// The rows that have a test of their own.
 var exchanges5 = []row{
 	forgottenSession, wildcards, identifiers, shared, aliasUnasked, aliasBeyond, packetFits, packetOneOver, packetTwoOver,
 	receiveMaximumStuck, ourPacketSize, aliasAfterLoss, aliasOfTheirs, aliasOfTheirsBoth, aliasKept,
-	keepaliveAgain, keepaliveOneWay, authInConnect, authAfter, authRefused, behindDisconnect, eofInPacket,
+	keepaliveAgain, keepaliveOneWay, authInConnect, authAfter, authRefused, behindDisconnect, eofInPacket, queuedTooLong,
 }
 
 var exchangesBoth = []row{pubcompEarly, pubackForTwo, pubrecForOne, qos2Twice, qos2CleanLoss}

@@ -24,6 +24,7 @@ type exchange struct {
 	p      *peer.Peer
 	c      *mosquitto.Client
 	setup  setup
+	alone  bool        // outcome sends no probe
 	events chan string // callbacks, as lines
 	ended  chan error  // the loop's end
 }
@@ -200,9 +201,13 @@ func (x *exchange) quiet() {
 	x.Expect(x.v.Puback(probeID))
 }
 
-// end disconnects, when the loop has left whatever callback it was in: nothing but a DISCONNECT may come before.
+// leaving is the client's user data when it has been told to disconnect.
+const leaving = "leaving"
+
+// end disconnects: nothing but a DISCONNECT may come before.
 func (x *exchange) end() {
 	x.t.Helper()
+	x.c.SetUserData(leaving)
 	require.NoError(x.t, x.c.Disconnect())
 	x.Expect("E0 00")
 	x.Close()

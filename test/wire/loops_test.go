@@ -15,15 +15,11 @@ import (
 func forever(c *mosquitto.Client) error { return c.LoopForever(-1) }
 
 // byHand is a loop of LoopRead, LoopWrite and LoopMisc that connects again when
-// the connection is lost.
+// the connection is lost, until the client is to leave.
 func byHand(c *mosquitto.Client) error {
-	leaving := false
-	c.OnLog(func(_ *mosquitto.Client, _ mosquitto.LogLevel, text string) {
-		leaving = leaving || strings.Contains(text, "sending DISCONNECT")
-	})
 	for {
 		err := turn(c)
-		if errors.Is(err, mosquitto.ErrClosed) || c.Socket() < 0 && leaving {
+		if errors.Is(err, mosquitto.ErrClosed) || c.Socket() < 0 && c.UserData() == leaving {
 			return nil
 		}
 		if c.Socket() < 0 {
@@ -78,6 +74,8 @@ func TestMalformedInOtherLoops(t *testing.T) {
 					if name == "LoopForever" && gone && fatal[reason] {
 						want += ", " + loopEnds
 					}
+					// 2.1 would take the probe behind a mistake for input of the next connection
+					x.alone = gone && name == "LoopForever" && has21()
 					require.Equal(t, want, x.outcome(r.send))
 					x.end()
 				})
@@ -132,9 +130,7 @@ func TestBytesBehindDisconnect(t *testing.T) {
 		if line := x.next(); line != "connected" {
 			require.Contains(t, line, "disconnected")
 			got = "the next connection is closed at once"
-			x.Close()
-			x.again()
-			x.accept(false)
+			x.hears("connected")
 		}
 		require.Equal(t, behindDisconnect.does.here(), got)
 		x.quiet()

@@ -55,7 +55,7 @@ func (x *exchange) outcome(send any) string {
 
 // behind is the probe, except behind a DISCONNECT, which is the last there is.
 func (x *exchange) behind(send any) []byte {
-	if text, ok := send.(string); ok && strings.HasPrefix(text, "E0") && x.v == peer.V5 {
+	if text, ok := send.(string); x.alone || ok && strings.HasPrefix(text, "E0") && x.v == peer.V5 {
 		return nil
 	}
 	return x.probe()

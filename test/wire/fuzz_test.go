@@ -1,0 +1,142 @@
+package wire
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+)
+
+// Whatever a broker sends behind its CONNACK, the client neither crashes nor
+// hangs, and leaves nothing behind.
+func FuzzPeer311(f *testing.F) { fuzzPeer(f, peer.V311, malformed311, connack311) }
+
+func FuzzPeer5(f *testing.F) { fuzzPeer(f, peer.V5, malformed5, connack5, unknownProperty) }
+
+func fuzzPeer(f *testing.F, v peer.Version, tables ...[]row) {
+	for _, rows := range tables {
+		for _, r := range rows {
+			f.Add(peer.Hex(r.send.(string)))
+		}
+	}
+	for _, packet := range valid(v) {
+		f.Add(packet)
+	}
+	for _, dialog := range dialogs(v) {
+		f.Add(dialog)
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { l.Close() })
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if v == peer.V5 && unknownProperty[0].does.here() == aborts {
+			data = beforeTrap(data)
+		}
+		feed(t, l.(*net.TCPListener), v, data)
+	})
+}
+
+// dialogs are what a broker says to the client of feed, which has sent a message
+// of QoS 1, id 1, and one of QoS 2, id 2.
+func dialogs(v peer.Version) (all [][]byte) {
+	for _, packets := range [][][]byte{
+		{v.Puback(1), v.Pubrec(2), v.Pubcomp(2)},
+		{v.Pubrec(2), v.Pubrec(2), v.Puback(1), v.Puback(1), v.Pubcomp(2), v.Pubcomp(2)},
+		{v.Puback(2), v.Pubrec(1)},
+		{v.Publish(4, "a", 7, "x"), v.Publish(8|4, "a", 7, "x"), v.Pubrel(7), v.Pubrel(7)},
+		{v.Publish(2, "a", 7, "x"), v.Suback(3, []byte{0, 1, 2}), v.Unsuback(3, []byte{0}), peer.Bytes(peer.PINGRESP)},
+		{v.Connack(false, 0, peer.TopicAliasMaximum(5)), v.Publish(0, "a", 0, "1", peer.TopicAlias(1)), v.Publish(0, "", 0, "2", peer.TopicAlias(1))},
+		{v.Connack(true, 0, peer.MaximumPacketSize(1), peer.ReceiveMaximum(1)), v.Connack(false, 0, peer.ServerKeepalive(1))},
+		{challenge(0x18, "yo"), challenge(0x19, "no", peer.ReasonString("r"))},
+	} {
+		var dialog []byte
+		for _, packet := range packets {
+			dialog = append(dialog, packet...)
+		}
+		all = append(all, dialog)
+	}
+	return all
+}
+
+// feed sends a client these bytes behind a CONNACK, and then the end of the
+// connection, which the client must notice.
+func feed(t *testing.T, l *net.TCPListener, v peer.Version, data []byte) {
+	c, err := mosquitto.New("id", true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	over := make(chan struct{}, 1)
+	prepare(c, v, over)
+	if err := c.Connect("127.0.0.1", l.Addr().(*net.TCPAddr).Port, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = c.Run(ctx)
+	}()
+	conn := say(t, l, append(v.Connack(false, 0), data...))
+	defer conn.Close()
+	select {
+	case <-over:
+	case <-ended: // some answers end Run
+	case <-time.After(patience):
+		t.Error("the client does not notice the end of the connection")
+	}
+	cancel()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Fatal("Run does not end")
+	}
+}
+
+// prepare gives the client something of each kind to do; over is told the end
+// of its connection.
+func prepare(c *mosquitto.Client, v peer.Version, over chan<- struct{}) {
+	_ = c.IntOption(mosquitto.OptProtocolVersion, int(v))
+	c.OnConnect(func(*mosquitto.Client, mosquitto.Connack) {})
+	c.OnPublish(func(*mosquitto.Client, int, mosquitto.ReasonCode, mosquitto.Properties) {})
+	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) {})
+	c.OnSubscribe(func(*mosquitto.Client, int, []mosquitto.ReasonCode, mosquitto.Properties) {})
+	c.OnUnsubscribe(func(*mosquitto.Client, int, []mosquitto.ReasonCode, mosquitto.Properties) {})
+	c.OnLog(func(*mosquitto.Client, mosquitto.LogLevel, string) {})
+	authenticate(c)
+	c.OnDisconnect(func(*mosquitto.Client, mosquitto.Disconnection) {
+		select {
+		case over <- struct{}{}:
+		default:
+		}
+	})
+	for qos := range mosquitto.QoS(2) { // queued, although there is no connection
+		_, _ = c.Publish("a", []byte("x"), qos+1, false)
+	}
+}
+
+// say accepts a client, reads its CONNECT, sends the bytes and half closes; what
+// the client says meanwhile is read and dropped.
+func say(t *testing.T, l *net.TCPListener, data []byte) *net.TCPConn {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	_ = l.SetDeadline(deadline)
+	conn, err := l.AcceptTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetDeadline(deadline)
+	if _, err := conn.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, conn) }()
+	_, _ = conn.Write(data) // the client may close before the end
+	_ = conn.CloseWrite()
+	return conn
+}
