@@ -26,6 +26,10 @@ type TLS struct {
 	// PSK is a key that both sides know, in hex digits, instead of certificates.
 	PSK, PSKIdentity string
 
+	// ServerName is the name that the broker's certificate must have, if not the
+	// host of its address. The files are then read by Dial, once.
+	ServerName string
+
 	ALPN       []string // one protocol: the library offers no more
 	MinVersion string   // "tlsv1.2" or "tlsv1.3": this version alone with libmosquitto before 2.1
 	Ciphers    string   // an OpenSSL list, for TLS 1.2
@@ -56,6 +60,8 @@ func (t *TLS) check() error {
 		return badArgument("WithTLS", "a file or memory, not both")
 	case (t.CertFile != "" || len(t.Cert) > 0) != (t.KeyFile != "" || len(t.Key) > 0):
 		return badArgument("WithTLS", "a certificate and its key go together")
+	case t.ServerName != "" && (psk || t.InsecureSkipHostname || t.InsecureSkipVerify):
+		return badArgument("WithTLS", "ServerName is for certificates that are checked")
 	case len(t.ALPN) > 1:
 		return badArgument("WithTLS", "ALPN: %d protocols, the library offers one", len(t.ALPN))
 	}
@@ -71,6 +77,9 @@ func (t *TLS) apply(m *mosquitto.Client) (files []*os.File, err error) {
 			files = nil
 		}
 	}()
+	if t.ServerName != "" {
+		return nil, t.applyContext(m)
+	}
 	if t.PSK != "" {
 		err = m.TLSPSKSet(t.PSK, t.PSKIdentity, t.Ciphers)
 	} else {
@@ -101,34 +110,75 @@ func (t *TLS) apply(m *mosquitto.Client) (files []*os.File, err error) {
 	return files, nil
 }
 
-func (t *TLS) applyCertificates(m *mosquitto.Client) (files []*os.File, err error) {
-	ca, cert, key := t.CAFile, t.CertFile, t.KeyFile
+// pemFiles are files that the library can read, and which of them are to be closed
+// when it has.
+type pemFiles struct {
+	ca, caPath, cert, key string
+	files                 []*os.File
+}
+
+// readable puts what is in memory into files, and looks for the system's store if
+// there is no CA.
+func (t *TLS) readable() (p pemFiles, err error) {
+	p = pemFiles{ca: t.CAFile, caPath: t.CAPath, cert: t.CertFile, key: t.KeyFile}
 	for _, pem := range []struct {
 		name string
 		text []byte
 		file *string
-	}{{"CA", t.CA, &ca}, {"Cert", t.Cert, &cert}, {"Key", t.Key, &key}} {
+	}{{"CA", t.CA, &p.ca}, {"Cert", t.Cert, &p.cert}, {"Key", t.Key, &p.key}} {
 		if len(pem.text) == 0 {
 			continue
 		}
 		f, err := memoryFile(pem.name, pem.text)
 		if err != nil {
-			return files, fmt.Errorf("mqtt: WithTLS: %s: %w", pem.name, err)
+			closeAll(p.files)
+			return pemFiles{}, fmt.Errorf("mqtt: WithTLS: %s: %w", pem.name, err)
 		}
-		files = append(files, f)
+		p.files = append(p.files, f)
 		*pem.file = fmt.Sprintf("/proc/self/fd/%d", f.Fd())
 	}
-	path := t.CAPath
-	if ca == "" && path == "" {
-		if ca, path = systemStore(); ca == "" && path == "" {
-			return files, errors.New("mqtt: WithTLS: no CA given, and no store of the system's found")
+	if p.ca == "" && p.caPath == "" {
+		if p.ca, p.caPath = systemStore(); p.ca == "" && p.caPath == "" {
+			closeAll(p.files)
+			return pemFiles{}, errors.New("mqtt: WithTLS: no CA given, and no store of the system's found")
 		}
+	}
+	return p, nil
+}
+
+func (t *TLS) applyCertificates(m *mosquitto.Client) (files []*os.File, err error) {
+	p, err := t.readable()
+	if err != nil {
+		return nil, err
 	}
 	var password func(*mosquitto.Client) (string, error)
 	if t.KeyPassword != nil {
 		password = func(*mosquitto.Client) (string, error) { return t.KeyPassword() }
 	}
-	return files, m.TLSSet(ca, path, cert, key, password)
+	return p.files, m.TLSSet(p.ca, p.caPath, p.cert, p.key, password)
+}
+
+// applyContext is for a server name: the library itself knows the host only.
+func (t *TLS) applyContext(m *mosquitto.Client) error {
+	p, err := t.readable()
+	if err != nil {
+		return err
+	}
+	defer closeAll(p.files)
+	var password string
+	if t.KeyPassword != nil {
+		if password, err = t.KeyPassword(); err != nil {
+			return err
+		}
+	}
+	settings := mosquitto.TLSContext{
+		ServerName: t.ServerName, CAFile: p.ca, CAPath: p.caPath, CertFile: p.cert, KeyFile: p.key,
+		KeyPassword: password, MinVersion: t.MinVersion, Ciphers: t.Ciphers,
+	}
+	if len(t.ALPN) == 1 {
+		settings.ALPN = t.ALPN[0]
+	}
+	return m.TLSContextSet(settings)
 }
 
 // systemStore is where this system keeps whom it trusts. The library's own option
