@@ -43,7 +43,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: ec14f39c03c3dfb2
+// include-stamp: a504442160e04b92
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -194,8 +194,11 @@ func cCut(c *cClient) { C.gomosq_cut(c.mosq) }
 
 // Publish, subscribe, unsubscribe.
 
+// The client goes as a number and the payload as text: pointers that cgo would
+// look through at run time.
 func cPublish(c *cClient, topic string, payload []byte, qos QoS, retain bool) result {
-	return goResult(C.gomosq_publish(c, (*C.char)(unsafe.Pointer(unsafe.StringData(topic))), C.size_t(len(topic)), cBytes(payload), C.int(len(payload)), C.int(qos), C.bool(retain)))
+	client := C.uintptr_t(uintptr(unsafe.Pointer(c))) // of C's memory
+	return goResult(C.gomosq_publish(client, (*C.char)(unsafe.Pointer(unsafe.StringData(topic))), C.size_t(len(topic)), (*C.char)(cBytes(payload)), C.int(len(payload)), C.int(qos), C.bool(retain)))
 }
 
 func cPublishV5(c *cClient, topic string, payload []byte, qos QoS, retain bool, props []byte) result {
@@ -469,11 +472,20 @@ func goBatched(batch *C.struct_gomosq_batch, i int) Message {
 }
 
 // setBytes gives the message copies of its topic and payload, in one allocation.
-// A Builder does not clear it first; nobody else has the string, so its bytes
-// may be the payload's.
+// A Builder does not clear it first, which pays for long ones; nobody else has
+// the string, so its bytes may be the payload's.
 func (m *Message) setBytes(topic, payload []byte) {
+	size := len(topic) + len(payload)
+	if size <= short {
+		b := append(append(make([]byte, 0, size), topic...), payload...)
+		m.Topic = unsafe.String(unsafe.SliceData(b), len(topic))
+		if len(payload) > 0 {
+			m.Payload = b[len(topic):]
+		}
+		return
+	}
 	var b strings.Builder
-	b.Grow(len(topic) + len(payload))
+	b.Grow(size)
 	b.Write(topic)
 	b.Write(payload)
 	m.Topic = b.String()[:len(topic)]
@@ -481,6 +493,9 @@ func (m *Message) setBytes(topic, payload []byte) {
 		m.Payload = unsafe.Slice(unsafe.StringData(b.String()[len(topic):]), len(payload))
 	}
 }
+
+// short messages are cleared faster than a Builder is gone round.
+const short = 512
 
 // Topics and UTF-8.
 

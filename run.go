@@ -80,8 +80,11 @@ const (
 	goodbye      = 50 * time.Millisecond // for a DISCONNECT to leave when ctx has ended
 	firstRetry   = time.Millisecond      // for output that waits for no descriptor
 	longestRetry = time.Second
-	slice        = 4 * time.Millisecond // of a goroutine that does not wait: past 10 ms the scheduler takes it for a slow call, at each look
 )
+
+// slice is how long the owner goes on without a word to the scheduler, which
+// after 10 ms takes it for a slow call and wakes up at each batch of messages.
+const slice = 4 * time.Millisecond
 
 // runner is the state of one Run. Its goroutine is the owner of the network
 // side; others reach it through wake and farewell.
@@ -142,6 +145,7 @@ var past = time.Unix(1, 0)
 // wake makes the owner look around, if it waits.
 func (r *runner) wake() {
 	switch {
+	case r.state.Load() == awake: // most often: without taking the owner's memory away
 	case r.state.CompareAndSwap(parkedOnRead, awake):
 		if f := r.file.Load(); f != nil {
 			_ = f.SetReadDeadline(past)

@@ -53,6 +53,7 @@ struct gomosq_client {
 	int thread_known;    /* (atomic) */
 	int leaving;         /* Disconnect was called since the last connect (atomic) */
 	int muted;           /* no callback crosses into Go (atomic) */
+	int reading;         /* a burst of reads is on (atomic) */
 	int pause_reading;   /* ends a burst of reads after the packet in hand (atomic) */
 
 	/* What Run looks at between two calls. */

@@ -4,6 +4,8 @@
 #define GOMOSQ_RUN_H
 
 #include <dlfcn.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 
 #include "shims.h"
@@ -18,6 +20,8 @@ struct gomosq_pass {
 	bool writable;   /* the kernel would take it: it waits for input, in a TLS handshake */
 	bool read;       /* there was input */
 	bool wrote;      /* there was output */
+	int packets;     /* that were read */
+	bool corked;     /* the kernel gathers what is written */
 	unsigned accepted; /* acceptances by a broker so far */
 };
 
@@ -42,7 +46,7 @@ static inline bool gomosq_tls_pending(struct mosquitto *mosq)
 /* After so many packets output that waits is let out: a window of messages in
  * flight that is kept short is walked faster by the library. */
 #define GOMOSQ_TURN 16
-#define GOMOSQ_LINGER 1000 /* looks at the queue: a few microseconds */
+#define GOMOSQ_LINGER 16 /* looks at the queue: a few microseconds */
 
 /* Whether a pass may go on after a call of the library's. */
 static inline bool gomosq_going(struct gomosq_client *c, int rc)
@@ -65,6 +69,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 	c->batch = &batch;
 	__atomic_store_n(&c->pause_reading, 0, __ATOMIC_RELAXED);
 	p->more = true;
+	__atomic_store_n(&c->reading, 1, __ATOMIC_RELAXED);
 	while(budget-- > 0){
 		errno = 0;
 		rc = mosquitto_loop_read(c->mosq, 1);
@@ -74,28 +79,51 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 			break;
 		}
 		p->read = true;
+		p->packets++;
 		if(budget % GOMOSQ_TURN == 0 && mosquitto_want_write(c->mosq)) break;
 	}
+	__atomic_store_n(&c->reading, 0, __ATOMIC_RELAXED);
 	gomosq_flush(c);
 	c->batch = NULL;
 	return rc;
 }
 
+/* The library writes each packet by itself. Where many are likely the kernel is
+ * told to gather them, until the end of the pass. */
+static inline void gomosq_cork(struct gomosq_client *c, struct gomosq_pass *p, bool on)
+{
+#ifdef TCP_CORK
+	int value = on;
+	int saved = errno;
+
+	if(p->corked != on && c->watched >= 0) setsockopt(c->watched, IPPROTO_TCP, TCP_CORK, &value, sizeof(value));
+	p->corked = on;
+	errno = saved;
+#else
+	(void)c;
+	(void)p;
+	(void)on;
+#endif
+}
+
 static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *p)
 {
 	if(!mosquitto_want_write(c->mosq)) return MOSQ_ERR_SUCCESS;
+	if(p->wrote || p->packets > 1) gomosq_cork(c, p, true);
 	p->wrote = true;
 	errno = 0;
 	return mosquitto_loop_write(c->mosq, 1);
 }
 
 /* Waits a moment, about as long as a publish takes, for more to write: cheaper
- * than to go to sleep and be woken for each message. */
+ * than to go to sleep and be woken for each message. Whoever is to write it, or to
+ * read what was written, gets the core. */
 static inline bool gomosq_linger(struct gomosq_client *c)
 {
 	int i;
 
 	for(i = 0; i < GOMOSQ_LINGER; i++){
+		sched_yield();
 		if(mosquitto_want_write(c->mosq)) return true;
 	}
 	return false;
@@ -106,7 +134,7 @@ static inline bool gomosq_linger(struct gomosq_client *c)
  * read, since the library ends the connection at the next packet. */
 static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving)
 {
-	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, 0};
+	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, 0, false, 0};
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc = MOSQ_ERR_SUCCESS;
 	int round;
@@ -123,6 +151,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 		if(mosquitto_want_write(c->mosq) || !gomosq_linger(c)) break; /* blocked; nothing more */
 		rc = gomosq_write_all(c, &p);
 	}
+	gomosq_cork(c, &p, false);
 	p.result = gomosq_leave(outer, rc, 0);
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
@@ -136,6 +165,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
  * last pass did not leave behind. */
 static inline bool gomosq_ready(struct gomosq_client *c, bool blocked)
 {
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the counterpart of gomosq_leave's */
 	if(c->watched < 0 || gomosq_poll(c->watched, POLLIN)) return true;
 	return !blocked && mosquitto_want_write(c->mosq);
 }
