@@ -52,6 +52,9 @@ func TestExamples(t *testing.T) {
 		{"TLSExample", tlsExample},
 		{"V5Example", v5Example},
 		{"OwnloopExample", ownloopExample},
+		{"ClientExample", clientExample},
+		{"ShareExample", shareExample},
+		{"ShareExampleWorkerKilled", shareExampleWorkerKilled},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, bin) })
 	}
@@ -66,6 +69,9 @@ func buildExamples(t *testing.T) examples {
 	entries, err := os.ReadDir("../examples")
 	require.NoError(t, err)
 	for _, entry := range entries {
+		if _, err := os.Stat(filepath.Join("../examples", entry.Name(), "go.mod")); err == nil {
+			continue // a module of its own, with its own test
+		}
 		args := []string{"build", "-o", filepath.Join(dir, entry.Name()), "../examples/" + entry.Name()}
 		if underRaceDetector() {
 			args = slices.Insert(args, 1, "-race")
@@ -523,4 +529,61 @@ func ownloopExample(t *testing.T, bin examples) {
 	}
 	require.NoError(t, typing.Close())
 	p.succeeds()
+}
+
+// clientExample goes to the second broker when the first does not answer, and
+// ends in peace.
+func clientExample(t *testing.T, bin examples) {
+	b := plain(t)
+	nobody := fmt.Sprintf("mqtt://127.0.0.1:%d", broker.FreePort(t))
+	p := bin.start(t, "client", "-t", "a/b", "-m", "is there anybody", nobody, fmt.Sprintf("mqtt://127.0.0.1:%d", b.Port))
+	require.Equal(t, "a/b: is there anybody", p.next())
+	bin.pub(t, b, "-t", "a/b", "-m", "yes")
+	require.Equal(t, "a/b: yes", p.next())
+	b.Kill()
+	b.Restart()
+	eventually(t, "the second subscription", func() bool { return strings.Count(b.Log(), "Sending SUBACK") == 2 })
+	bin.pub(t, b, "-t", "a/b", "-m", "again")
+	require.Equal(t, "a/b: again", p.next())
+	p.signal(syscall.SIGTERM)
+	lines, stderr, code := p.finish()
+	require.Zero(t, code, stderr)
+	require.Empty(t, lines)
+	require.Contains(t, stderr, nobody+" disconnected")
+
+	bin.start(t, "client", "-t", "a/#", fmt.Sprintf("mqtt://127.0.0.1:%d", b.Port)).fails(1, "client: mqtt: topic: ")
+	bin.start(t, "client", "nonsense://").fails(1, "client: mqtt: servers[0]: ")
+	locked := broker.Start(t, broker.Config{Users: map[string]string{"somebody": "else"}})
+	bin.start(t, "client", fmt.Sprintf("mqtt://127.0.0.1:%d", locked.Port)).fails(1, mosquitto.ConnackRefusedNotAuthorized.String())
+}
+
+func shareExample(t *testing.T, bin examples) {
+	b := plain(t)
+	lines, stderr, code := bin.run(t, "share", "-server", fmt.Sprintf("mqtt://127.0.0.1:%d", b.Port), "-workers", "3", "-messages", "300")
+	require.Zero(t, code, stderr)
+	require.Len(t, lines, 4)
+	require.Equal(t, "300 messages, of which the workers got [100 100 100]", lines[3])
+}
+
+// shareExampleWorkerKilled kills a worker before the last message: nothing is
+// lost, and nothing is given to another.
+func shareExampleWorkerKilled(t *testing.T, bin examples) {
+	const messages = 4000
+	b := plain(t)
+	p := bin.start(t, "share", "-server", fmt.Sprintf("mqtt://127.0.0.1:%d", b.Port), "-workers", "2", "-messages", strconv.Itoa(messages))
+	pid, err := strconv.Atoi(regexp.MustCompile(`^worker 1 is process (\d+)$`).FindStringSubmatch(p.next())[1])
+	require.NoError(t, err)
+	require.Contains(t, p.next(), "worker 2 is process ")
+	logged(t, b, `Received PUBACK from share-\d+-1`)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	lines, stderr, code := p.finish()
+	require.Zero(t, code, stderr)
+	require.Contains(t, stderr, "worker 1: signal: killed")
+	require.Len(t, lines, 2)
+	require.Contains(t, lines[0], "worker 1 is process ")
+	tally := regexp.MustCompile(`^4000 messages, of which the workers got \[(\d+) 2000\]$`).FindStringSubmatch(lines[1])
+	require.NotNil(t, tally, lines[1])
+	got, err := strconv.Atoi(tally[1])
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, got, messages/2)
 }
