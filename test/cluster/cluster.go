@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -48,9 +49,8 @@ type kind interface {
 	start(n *Node) (*process, error)
 	// form starts all nodes so that they become a cluster.
 	form(c *Cluster)
-	// check tells why a node is no full member of its cluster yet, by the
-	// product's own account.
-	check(n *Node) error
+	// check tells why the cluster is not complete yet, by the product's account.
+	check(c *Cluster) error
 }
 
 // start makes the nodes, starts them all and waits until they are a cluster.
@@ -93,25 +93,34 @@ func (c *Cluster) Servers() (urls []string) {
 	return urls
 }
 
-// WaitReady waits until every node is a full member by the product's account,
-// and a QoS 1 message published on any node arrives at each node.
+// WaitReady waits until the cluster is complete by the product's own account, and
+// a QoS 1 message published on any node arrives at each node.
 func (c *Cluster) WaitReady() {
 	c.tb.Helper()
 	deadline := time.Now().Add(patience)
-	for _, n := range c.Nodes {
-		for err := c.kind.check(n); err != nil; err = c.kind.check(n) {
-			if !n.Running() || time.Now().After(deadline) {
-				c.tb.Fatalf("%s: %s is no member of the cluster: %v\n%s", c.Name, n.Name, err, n.Log())
-			}
-			time.Sleep(100 * time.Millisecond)
+	for err := c.kind.check(c); err != nil; err = c.kind.check(c) {
+		if c.dead() || time.Now().After(deadline) {
+			c.fail("incomplete: %v", err)
 		}
+		time.Sleep(100 * time.Millisecond)
 	}
 	if err := c.probe(deadline); err != nil {
-		for _, n := range c.Nodes {
-			c.tb.Logf("%s: %s", n.Name, n.Log())
-		}
-		c.tb.Fatalf("%s: the nodes pass no messages: %v", c.Name, err)
+		c.fail("the nodes pass no messages: %v", err)
 	}
+}
+
+// dead tells whether a node does not run.
+func (c *Cluster) dead() bool {
+	return slices.ContainsFunc(c.Nodes, func(n *Node) bool { return !n.Running() })
+}
+
+// fail ends the test with what the nodes have said.
+func (c *Cluster) fail(format string, args ...any) {
+	c.tb.Helper()
+	for _, n := range c.Nodes {
+		c.tb.Logf("%s, running: %v\n%s", n.Name, n.Running(), n.Log())
+	}
+	c.tb.Fatalf(c.Name+": "+format, args...)
 }
 
 // Addr is the node's TCP address for MQTT.
@@ -155,7 +164,7 @@ func (n *Node) listening() {
 			return
 		}
 		if !n.Running() || time.Now().After(deadline) {
-			n.cluster.tb.Fatalf("%s: %s does not listen: %v\n%s", n.cluster.Name, n.Name, err, n.Log())
+			n.cluster.fail("%s does not listen: %v", n.Name, err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

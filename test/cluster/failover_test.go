@@ -57,12 +57,12 @@ func startStream(t *testing.T, c *cluster.Cluster) *stream {
 		arrived: make(map[int]int),
 	}
 	servers := c.Servers()
-	s.subscriber = dial(t, []string{servers[1], servers[2], servers[0]}, mqtt.WithClientID("subscriber"),
+	s.subscriber = dial(t, "subscriber", []string{servers[1], servers[2], servers[0]},
 		mqtt.WithSubscription("stream", 1, func(_ context.Context, m mqtt.Message) {
 			n, _ := strconv.Atoi(string(m.Payload))
 			s.received <- n
 		}))
-	s.publisher = dial(t, servers, mqtt.WithClientID("publisher"))
+	s.publisher = dial(t, "publisher", servers)
 	ctx, cancel := context.WithCancel(context.Background())
 	gone := make(chan struct{})
 	go func() {
@@ -77,10 +77,10 @@ func startStream(t *testing.T, c *cluster.Cluster) *stream {
 	return s
 }
 
-// dial makes a client with a session, of several nodes.
-func dial(t *testing.T, servers []string, options ...mqtt.Option) *mqtt.Client {
+// dial makes a client of several nodes, with a session.
+func dial(t *testing.T, id string, servers []string, options ...mqtt.Option) *mqtt.Client {
 	t.Helper()
-	options = append(options, mqtt.WithSession(time.Hour), mqtt.WithBackoff(100*time.Millisecond, time.Second, 0.5))
+	options = append(options, mqtt.WithClientID(id), mqtt.WithSession(time.Hour), mqtt.WithBackoff(100*time.Millisecond, time.Second, 0.5))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c, err := mqtt.Dial(ctx, servers, options...)

@@ -105,8 +105,17 @@ type status struct {
 	} `json:"account_details"`
 }
 
-// check asks whether all that this node leads, and its cluster, is complete.
-func (k *nats) check(n *Node) error {
+func (k *nats) check(c *Cluster) error {
+	for _, n := range c.Nodes {
+		if err := k.led(n); err != nil {
+			return fmt.Errorf("%s: %w", n.Name, err)
+		}
+	}
+	return nil
+}
+
+// led asks a node whether all that it leads is complete.
+func (k *nats) led(n *Node) error {
 	s, err := k.status(n)
 	if err != nil {
 		return err

@@ -22,6 +22,17 @@ func TestNATS(t *testing.T) {
 	t.Run("shared subscription", func(t *testing.T) { share(t, n) })
 	t.Run("dot in a topic", func(t *testing.T) { natsDots(t, n) })
 	t.Run("retained everywhere", func(t *testing.T) { natsRetained(t, c) })
+	t.Run("package mqtt, MQTT 5", func(t *testing.T) { dialMQTT5(t, c, natsOfMQTT5()) })
+	t.Run("package mqtt, QoS 2", func(t *testing.T) { grantedQoS(t, c); publishQoS2(t, c, mosquitto.ErrConnLost) })
+	t.Run("package mqtt, refused filter", func(t *testing.T) { refusedFilter(t, c) })
+}
+
+// natsOfMQTT5 is what the library makes of its answer to MQTT 5.
+func natsOfMQTT5() error {
+	if atLeast(2, 0, 21) {
+		return mosquitto.ErrMalformedPacket
+	}
+	return mosquitto.ConnackError{Code: mosquitto.ConnackCode(mosquitto.RCUnsupportedProtocolVersion)}
 }
 
 // It closes without an answer.

@@ -11,7 +11,9 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// probe sends a message from every node to every node.
+// probe sends a QoS 1 message from every node to every node. It subscribes with
+// QoS 0: NATS makes a queue for anything more, and when that goes with its client
+// may take seconds before it makes another.
 func (c *Cluster) probe(deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	var all sync.WaitGroup
@@ -25,7 +27,7 @@ func (c *Cluster) probe(deadline time.Time) error {
 			return err
 		}
 		clients = append(clients, client)
-		client.OnConnect(func(client *mosquitto.Client, _ mosquitto.Connack) { _, _ = client.Subscribe("probe", 1) })
+		client.OnConnect(func(client *mosquitto.Client, _ mosquitto.Connack) { _, _ = client.Subscribe("probe", 0) })
 		client.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) { got <- string(m.Payload) + " to " + n.Name })
 		all.Add(1)
 		go func() {

@@ -144,14 +144,14 @@ func (k *rabbitMQ) start(n *Node) (*process, error) {
 	return launch(k.command(n, "rabbitmq-server"), n.output())
 }
 
-// check asks whether the cluster is complete, and whether it would do without
-// this node: every replicated queue has a majority on the others.
-func (k *rabbitMQ) check(n *Node) error {
+// check asks whether all nodes are up, and whether every replicated queue would
+// have a majority without the asked one, which has a replica of each.
+func (k *rabbitMQ) check(c *Cluster) error {
 	for _, command := range [][]string{
 		{"rabbitmqctl", "await_online_nodes", strconv.Itoa(size), "--timeout", "10"},
 		{"rabbitmq-queues", "check_if_node_is_quorum_critical"},
 	} {
-		if text, err := k.command(n, command[0], command[1:]...).CombinedOutput(); err != nil {
+		if text, err := k.command(c.Nodes[0], command[0], command[1:]...).CombinedOutput(); err != nil {
 			return fmt.Errorf("%q: %w: %s", command, err, text)
 		}
 	}

@@ -22,6 +22,10 @@ func TestRabbitMQ(t *testing.T) {
 	t.Run("dot in a topic", func(t *testing.T) { rabbitDots(t, n) })
 	t.Run("retained on one node", func(t *testing.T) { rabbitRetained(t, c) })
 	t.Run("user name and password", func(t *testing.T) { rabbitPassword(t, n) })
+	t.Run("package mqtt, MQTT 5", func(t *testing.T) { dialMQTT5(t, c, mosquitto.ErrConnLost) })
+	t.Run("package mqtt, QoS 2", func(t *testing.T) { grantedQoS(t, c); publishQoS2(t, c, mosquitto.ErrProtocol) })
+	t.Run("package mqtt, password", func(t *testing.T) { wrongPassword(t, c) })
+	t.Run("a session on a dead node", func(t *testing.T) { rabbitClassicSession(t, c) })
 }
 
 func rabbitMQTT31(t *testing.T, n *cluster.Node) {
@@ -70,4 +74,35 @@ func rabbitPassword(t *testing.T, n *cluster.Node) {
 	require.Equal(t, refused, await(t, wrong.connect, "OnConnect").Code)
 	require.ErrorIs(t, await(t, wrong.disconnect, "OnDisconnect").Err, mosquitto.ErrConnRefused)
 	require.Equal(t, mosquitto.ConnackError{Code: refused}, await(t, wrong.ended, "the end of Run"))
+}
+
+// A session is one queue. Unless it is of the type quorum it is on the node
+// where it was made alone: while that is down, messages for it are acknowledged
+// and lost, and its client is not served by the others. This is why the tests of
+// failover set mqtt.durable_queue_type.
+func rabbitClassicSession(t *testing.T, c *cluster.Cluster) {
+	s := connected(t, c.Nodes[0], "classic", false)
+	s.sub(t, "classic", 1)
+	s.leave(t)
+	c.Nodes[0].Kill()
+
+	p := connected(t, c.Nodes[1], "", true)
+	p.pub(t, "classic", "acknowledged, and lost", 1, false)
+	s = newClient(t, "classic", false)
+	s.run(t, c.Nodes[1])
+	require.NoError(t, await(t, s.connect, "OnConnect").Err())
+	_, err := s.Subscribe("classic", 1)
+	require.NoError(t, err)
+	require.ErrorIs(t, await(t, s.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
+	require.NoError(t, s.Close())
+
+	c.Nodes[0].Restart()
+	c.WaitReady()
+	s = newClient(t, "classic", false)
+	s.run(t, c.Nodes[0])
+	ack := await(t, s.connect, "OnConnect")
+	require.NoError(t, ack.Err())
+	require.True(t, ack.SessionPresent)
+	p.pub(t, "classic", "later", 1, false)
+	require.Equal(t, "later", string(await(t, s.message, "OnMessage").Payload))
 }
