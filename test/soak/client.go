@@ -67,20 +67,16 @@ func (s *soak) open(c *client) {
 		s.report.figures.losses.Add(1)
 	})
 	c.setup(c)
-	s.check(c.run())
-}
-
-// run connects, and drives the client until it is stopped.
-func (c *client) run() error {
 	var props mosquitto.Properties
 	if c.line.version == mosquitto.ProtocolV5 {
-		if err := props.AddInt32(mosquitto.PropSessionExpiryInterval, 3600); err != nil {
-			return err
-		}
+		s.check(props.AddInt32(mosquitto.PropSessionExpiryInterval, 3600))
 	}
-	if err := c.ConnectBindV5("127.0.0.1", c.port, keepalive, "", props); err != nil {
-		return err
-	}
+	c.run(props)
+}
+
+// run drives the client until it is stopped.
+func (c *client) run(props mosquitto.Properties) {
+	_ = c.ConnectBindV5("127.0.0.1", c.port, keepalive, "", props) // Run tries again
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel, c.ended = cancel, make(chan error, 1)
 	go func() {
@@ -90,7 +86,6 @@ func (c *client) run() error {
 		}
 		c.ended <- err
 	}()
-	return nil
 }
 
 // stop ends Run and the client, and tells how long Run took for it.

@@ -89,7 +89,7 @@ func (q quantity) median(samples []sample) int {
 func (q quantity) grown(first, last int) bool { return last > first+first*q.percent/100+q.margin }
 
 // fewest is how many samples tell growth from the noise of a start.
-const fewest = 9
+const fewest = 6
 
 // flat checks that nothing has grown.
 func (s *soak) flat() {

@@ -40,8 +40,9 @@ type soak struct {
 	readers    []*reader
 	witness    *witness
 
-	rounds  int
-	samples []sample
+	rounds      int
+	interrupted bool // in a round
+	samples     []sample
 }
 
 // start starts the broker and the proxies, connects the clients and waits until
@@ -57,7 +58,7 @@ func start(tb testing.TB, c config) *soak {
 		s.subscriber(l, port, 2)
 	}
 	s.startWitness()
-	if !s.await(patience, s.allConnected) {
+	if !s.await(context.Background(), patience, s.allConnected) {
 		tb.Fatal("the clients do not connect")
 	}
 	return s
@@ -117,11 +118,11 @@ func (s *soak) soak(ctx context.Context) {
 	for ctx.Err() == nil && !s.enough() {
 		s.ledger.open(s.rounds)
 		s.storm(ctx)
-		if !s.complete() {
+		if !s.complete(ctx) {
 			return
 		}
 		s.rounds++
-		s.samples = append(s.samples, s.rest())
+		s.rest(ctx)
 	}
 }
 
@@ -163,20 +164,25 @@ func (s *soak) storm(ctx context.Context) {
 // patience bounds what must come to an end when there are no faults.
 const patience = 2 * time.Minute
 
-// complete waits until every message is acknowledged and has arrived.
-func (s *soak) complete() bool {
+// complete waits until every message is acknowledged and has arrived. A round
+// that is interrupted is not judged.
+func (s *soak) complete(ctx context.Context) bool {
 	var b balance
-	done := s.await(patience, func() bool {
+	done := s.await(ctx, patience, func() bool {
 		b = s.ledger.balance(s.readers)
 		return b.unacked == 0 && b.lost == 0 && s.allConnected() && s.ledger.quiet(300*time.Millisecond)
 	})
-	if !done {
+	switch {
+	case ctx.Err() != nil:
+		s.interrupted = true
+		return false
+	case !done:
 		s.report.broken("%v after the faults %d messages are not acknowledged and %d have not arrived: %q",
 			patience, b.unacked, b.lost, b.names)
 		s.nameMissing()
 		return false
 	}
-	s.await(3*keepalive, func() bool { // by then a connection that is dead has been replaced
+	s.await(ctx, 3*keepalive, func() bool { // by then a connection that is dead has been replaced
 		b = s.ledger.balance(s.readers)
 		return b.bug == 0
 	})
@@ -194,8 +200,8 @@ func (s *soak) nameMissing() {
 }
 
 // await polls a condition.
-func (s *soak) await(patience time.Duration, condition func() bool) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func (s *soak) await(ctx context.Context, patience time.Duration, condition func() bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for !condition() {
 		if !wait(ctx, 20*time.Millisecond) {
@@ -208,24 +214,27 @@ func (s *soak) await(patience time.Duration, condition func() bool) bool {
 
 // rest waits until all are connected and connections that were lost are gone,
 // and looks at the process.
-func (s *soak) rest() sample {
+func (s *soak) rest(ctx context.Context) {
 	s.renew()
 	for _, p := range s.proxies {
 		p.CutUnanswered() // the clients have given them up
 	}
-	ok := s.await(patience, func() bool {
+	ok := s.await(ctx, patience, func() bool {
 		open := 0
 		for _, p := range s.proxies {
 			open += p.Open()
 		}
 		return open == len(s.clients) && s.allConnected()
 	})
-	if !ok {
+	switch {
+	case ctx.Err() != nil:
+		return
+	case !ok:
 		s.report.broken("connections that were lost do not end")
 		s.nameMissing()
 	}
 	runtime.GC()
-	return take()
+	s.samples = append(s.samples, take())
 }
 
 // stop ends the clients.

@@ -77,6 +77,9 @@ func (s *soak) sayGrowth(say sayer) {
 func megabytes(n int) float64 { return float64(n) / (1 << 20) }
 
 func (s *soak) sayVerdict(say sayer) {
+	if s.interrupted {
+		say("\ninterrupted in a round, whose messages are not judged")
+	}
 	if s.report.number == 0 {
 		say("\nEvery promise was kept.")
 		return
