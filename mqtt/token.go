@@ -95,10 +95,13 @@ func (c *Client) giveUp(t *Token, cause error) error {
 	}
 	ended, err := t.phase == over, t.err // meanwhile, or just now
 	c.unlock()
-	if ended {
-		return err
+	if !ended {
+		return errors.Join(cause, ErrAbandoned)
 	}
-	return errors.Join(cause, ErrAbandoned)
+	if t.wake != nil {
+		<-t.wake // or the next message of this token would end with it
+	}
+	return err
 }
 
 // MID is the message id, 0 before the library has given one. Ids are used again
