@@ -146,7 +146,11 @@ func (c *Client) await(ctx context.Context, waits []*waiter) error {
 		case err := <-w.done:
 			refused = append(refused, err)
 		case <-ctx.Done():
-			ended = c.withdraw(w, ctx.Err())
+			if answered, err := c.withdraw(w); answered {
+				refused = append(refused, err)
+			} else {
+				ended = ctx.Err()
+			}
 		}
 	}
 	if refused = slices.DeleteFunc(refused, func(err error) bool { return err == nil }); len(refused) == 1 && ended == nil {
@@ -158,13 +162,13 @@ func (c *Client) await(ctx context.Context, waits []*waiter) error {
 	return errors.Join(append(refused, ended)...)
 }
 
-// withdraw ends a wait whose context has ended.
-func (c *Client) withdraw(w *waiter, cause error) error {
+// withdraw ends a wait whose context has ended, unless it was answered meanwhile.
+func (c *Client) withdraw(w *waiter) (answered bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	select {
-	case err := <-w.done: // meanwhile
-		return err
+	case err := <-w.done:
+		return true, err
 	default:
 	}
 	sub := w.subscription
@@ -177,7 +181,7 @@ func (c *Client) withdraw(w *waiter, cause error) error {
 		c.reconcile()
 	}
 	c.subs.forget(sub)
-	return cause
+	return false, nil
 }
 
 // accepted notes what a broker that has accepted us knows. mu is held.
