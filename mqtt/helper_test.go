@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMain(m *testing.M) { leak.Main(m) }
+func TestMain(m *testing.M) { leak.Main(m, endStage) }
 
 // patience bounds every wait of these tests; nothing takes that long.
 const patience = 10 * time.Second

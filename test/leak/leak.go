@@ -15,10 +15,14 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/broker"
 )
 
-// Main is for TestMain: it runs the tests and fails the run for what is left.
-func Main(m *testing.M) {
+// Main is for TestMain: it runs the tests, ends what they have shared, and fails
+// the run for what is left.
+func Main(m *testing.M, end ...func()) {
 	before := Take()
 	code := m.Run()
+	for _, f := range end {
+		f()
+	}
 	if left := before.Left(5 * time.Second); left != "" {
 		fmt.Fprintln(os.Stderr, "left over after the tests:\n"+left)
 		code = 1
