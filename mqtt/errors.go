@@ -30,6 +30,9 @@ var (
 	ErrQueueFull = errors.New("queue is full")
 	// ErrDropped ends the wait for a QoS 0 message that made room for another.
 	ErrDropped = errors.New("dropped to make room in the queue")
+	// ErrOvertaken ends Subscribe, Unsubscribe or Messages when another call for
+	// the same filter wants the contrary.
+	ErrOvertaken = errors.New("overtaken by another call for the same filter")
 	// ErrTimeout is the end of an attempt to connect that took longer than
 	// [WithConnectTimeout] allows.
 	ErrTimeout = errors.New("no answer in time")

@@ -100,7 +100,8 @@ type Subscription struct {
 // then it is taken back. h is called with the messages that match from then on,
 // and after every reconnect; a message that matches several filters is handed to
 // each handler once. Subscribing to a filter again replaces its handler. A
-// refusal is a [*SubscribeError]. Without a connection it waits for one. Inside
+// refusal is a [*SubscribeError]. Without a connection it waits for one. It ends
+// with [ErrOvertaken] when Unsubscribe is called for the filter meanwhile. Inside
 // an inline handler it returns [ErrInCallback].
 //
 // A shared subscription, "$share/GROUP/FILTER", spreads the messages over the
@@ -156,8 +157,10 @@ func (c *Client) subscribeAll(ctx context.Context, wishes []wish) error {
 
 // Unsubscribe takes subscriptions back and waits for the broker's answer, or
 // for the end of ctx. Their handlers are not called any more from the moment of
-// the call, and they are not restored, whatever the error. Filters that were not
-// subscribed to are unsubscribed all the same: a kept session may know them.
+// the call, and they are not restored, whatever the error; iterators end. Filters
+// that were not subscribed to are unsubscribed all the same: a kept session may
+// know them. It ends with [ErrOvertaken] when one of them is subscribed to
+// meanwhile.
 func (c *Client) Unsubscribe(ctx context.Context, filters ...string) error {
 	for _, filter := range filters {
 		w := wish{filter: filter}

@@ -5,6 +5,7 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/mosquitto-go/mosquitto"
@@ -67,6 +68,7 @@ type waiter struct {
 // want notes a subscription. mu is held.
 func (s *subscriptions) want(c *Client, w wish) *waiter {
 	sub := s.get(w.filter)
+	sub.overtake(true)
 	wait := &waiter{subscription: sub, subscribe: true, target: w.target, granted: w.granted, done: make(chan error, 1)}
 	if w.target.inbox == nil { // the handler of a filter is replaced, iterators add up
 		if i := slices.IndexFunc(sub.targets, func(t *target) bool { return t.inbox == nil }); i >= 0 {
@@ -101,15 +103,36 @@ func (sub *subscription) setTargets(c *Client, targets []*target) {
 func (s *subscriptions) unwant(c *Client, filter string) *waiter {
 	sub := s.get(filter)
 	sub.known = true // or the broker is to say so
-	sub.drop(c)
+	sub.overtake(false)
+	sub.drop(c, sub.overtaken())
 	wait := &waiter{subscription: sub, done: make(chan error, 1)}
 	sub.waiters = append(sub.waiters, wait)
 	return wait
 }
 
-// drop leaves nobody who wants the subscription.
-func (sub *subscription) drop(c *Client) {
+// overtake ends the waits of calls that want the contrary of the latest: what they
+// wait for may never be sent.
+func (sub *subscription) overtake(subscribe bool) {
+	sub.waiters = slices.DeleteFunc(sub.waiters, func(w *waiter) bool {
+		if w.subscribe != subscribe {
+			w.done <- sub.overtaken()
+		}
+		return w.subscribe != subscribe
+	})
+}
+
+func (sub *subscription) overtaken() error {
+	return fmt.Errorf("mqtt: %q: %w", sub.filter, ErrOvertaken)
+}
+
+// drop leaves nobody who wants the subscription. Its iterators end with why.
+func (sub *subscription) drop(c *Client, why error) {
 	sub.wanted, sub.changed = false, false
+	for _, t := range sub.targets {
+		if t.inbox != nil {
+			t.inbox.fail(why)
+		}
+	}
 	sub.setTargets(c, nil)
 	c.restoredOne(sub)
 }
@@ -122,7 +145,7 @@ func (s *subscriptions) detach(c *Client, sub *subscription, t *target) {
 	}
 	sub.setTargets(c, slices.Delete(slices.Clone(sub.targets), i, i+1))
 	if len(sub.targets) == 0 {
-		sub.drop(c)
+		sub.drop(c, nil)
 		s.forget(sub)
 	}
 }
@@ -393,7 +416,7 @@ func (c *Client) subscribed(sub *subscription, granted QoSLevel, err error) {
 	switch {
 	case err == nil, sub.changed: // or wanted anew meanwhile
 	case waited:
-		sub.drop(c)
+		sub.drop(c, err)
 	default:
 		c.lostSubs = append(c.lostSubs, lostSubscription{sub, err})
 	}
