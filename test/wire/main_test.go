@@ -7,12 +7,18 @@ package wire
 
 import (
 	"flag"
+	"os"
+	"os/signal"
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto/test/leak"
 )
 
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "32") // exchanges wait most of the time; -parallel overrides
+	_ = flag.Set("test.parallel", "64") // exchanges wait most of the time; -parallel overrides
+	// go test -fuzz listens for signals; the goroutine of that never ends.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt)
+	signal.Stop(signals)
 	leak.Main(m)
 }
