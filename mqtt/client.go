@@ -293,8 +293,8 @@ func (c *Client) AwaitConnected(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
-		case <-c.done:
-			return c.Err()
+		case <-c.link.Done(): // done comes after the worker, which may be waiting here
+			return c.endErr()
 		case <-ctx.Done():
 			return ctx.Err()
 		}

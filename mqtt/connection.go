@@ -355,12 +355,12 @@ func (c *Client) lost() {
 
 // finishUp ends the client: every wait ends, everything is given back.
 func (c *Client) finishUp(why error) {
-	c.cut() // ends the reader of the outbox
 	c.mu.Lock()
 	if why == nil {
 		why = c.backlog.err
 	}
 	c.online, c.ended, c.err = false, true, why
+	c.cut() // ends the reader of the outbox, and waits for the broker
 	c.epoch++
 	if !c.isClosing() {
 		close(c.closing)

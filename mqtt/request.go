@@ -59,8 +59,8 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 		return m, nil
 	case <-ctx.Done():
 		return Message{}, ctx.Err()
-	case <-c.done:
-		return Message{}, c.Err()
+	case <-c.link.Done(): // done comes after the worker, which may be waiting here
+		return Message{}, c.endErr()
 	}
 }
 
