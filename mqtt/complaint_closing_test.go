@@ -1,0 +1,187 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// Close ends when its context does, whatever the client is at, and nothing is
+// left of it (TestMain looks).
+func TestComplaint10CloseIsBounded(t *testing.T) {
+	t.Parallel()
+	hour := mqtt.WithBackoff(time.Hour, time.Hour, 0)
+	for name, prepare := range map[string]func(*testing.T) *mqtt.Client{
+		"never connected": func(t *testing.T) *mqtt.Client {
+			return dial(t, broker.FreePort(t), mqtt.WithBackground())
+		},
+		"in a long pause": func(t *testing.T) *mqtt.Client {
+			option, told := states()
+			c := dial(t, broker.FreePort(t), mqtt.WithBackground(), hour, option)
+			awaitState(t, told, mqtt.StateDisconnected)
+			return c
+		},
+		"in a connect": func(t *testing.T) *mqtt.Client { return dial(t, deaf(t), mqtt.WithBackground()) },
+		"no CONNACK": func(t *testing.T) *mqtt.Client {
+			p := peer.Listen(t)
+			c := dial(t, p.Port, mqtt.WithBackground())
+			p.Accept().Expect(peer.CONNECT)
+			return c
+		},
+		"silent broker": func(t *testing.T) *mqtt.Client {
+			b := plain(t)
+			c := dial(t, b.Port)
+			b.Pause()
+			t.Cleanup(b.Resume)
+			return c
+		},
+		"peer that does not read": func(t *testing.T) *mqtt.Client {
+			c, _ := meet(t, peer.Listen(t))
+			for range 100 {
+				c.PublishAsync(soon(t), "a", make([]byte, 100_000))
+			}
+			return c
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := prepare(t)
+			token := c.PublishAsync(soon(t), "last", nil)
+			closed := outcome(func() error { return c.Close(soonest(t)) })
+			var unsent *mqtt.CloseError
+			require.ErrorAs(t, await(t, closed, "Close"), &unsent)
+			require.Equal(t, "last", unsent.Unsent[len(unsent.Unsent)-1].Topic)
+			require.ErrorIs(t, token.Wait(soon(t)), mqtt.ErrClosed)
+			await(t, c.Done(), "the end")
+			require.NoError(t, c.Close(soon(t)), "again")
+		})
+	}
+}
+
+// A Close that has time flushes what was accepted, and says goodbye.
+func TestComplaint10CloseFlushes(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, conn := meet(t, p)
+	for range 3 {
+		c.PublishAsync(soon(t), "a", nil)
+	}
+	closed := outcome(func() error { return c.Close(soon(t)) })
+	for range 3 {
+		body := conn.Expect(peer.PUBLISH).Body
+		none(t, closed, "end of Close")
+		conn.Send(peer.Ack(peer.PUBACK, uint16(body[3])<<8|uint16(body[4])))
+	}
+	conn.Expect(peer.DISCONNECT)
+	conn.Close()
+	require.NoError(t, await(t, closed, "Close"))
+}
+
+// A handler that does not return is the one thing that Close cannot end: it
+// says so, and the client ends with the handler.
+func TestComplaint10CloseBesideAStuckHandler(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]mqtt.HandlerMode{"inline": mqtt.Inline(), "worker": mqtt.Worker(1, mqtt.Block)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, out := make(chan context.Context, 1), make(chan struct{})
+			c := dial(t, prompt(t).Port, mqtt.WithHandlerMode(mode))
+			require.NoError(t, c.Subscribe(soon(t), "a", 0, func(ctx context.Context, _ mqtt.Message) { in <- ctx; <-out }))
+			require.NoError(t, c.Publish(soon(t), "a", nil, mqtt.QoS(0)))
+			handler := await(t, in, "the handler")
+			require.ErrorContains(t, c.Close(soonest(t)), "handler does not return")
+			await(t, handler.Done(), "the end of the handler's context")
+			close(out)
+			await(t, c.Done(), "the end")
+		})
+	}
+}
+
+// Calls beside Close and after it return ErrClosed, and no handler runs any more.
+func TestComplaint11CallsBesideClose(t *testing.T) {
+	t.Parallel()
+	b := prompt(t)
+	for range 5 {
+		c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
+		var mu sync.Mutex
+		closed := false
+		late := make(chan struct{}, 10_000)
+		require.NoError(t, c.Subscribe(soon(t), "a", 1, func(context.Context, mqtt.Message) {
+			mu.Lock()
+			defer mu.Unlock()
+			if closed {
+				late <- struct{}{}
+			}
+		}))
+		var running sync.WaitGroup
+		errs := make(chan map[string]error, 100)
+		for range 4 {
+			running.Add(1)
+			go func() {
+				defer running.Done()
+				for c.Publish(soon(t), "a", nil) == nil {
+					c.Stats()
+				}
+				<-c.Done()
+				c.Stats()
+				errs <- waits(soon(t), c)
+			}()
+		}
+		for range 3 {
+			running.Add(1)
+			go func() {
+				defer running.Done()
+				_ = c.Close(soon(t))
+				mu.Lock()
+				defer mu.Unlock()
+				closed = true
+			}()
+		}
+		running.Wait()
+		for range 4 {
+			for call, err := range await(t, errs, "calls after Close") {
+				if call == "Close" {
+					require.NoError(t, err)
+					continue
+				}
+				require.ErrorIs(t, err, mqtt.ErrClosed, call)
+			}
+		}
+		none(t, late, "handler after Close")
+	}
+}
+
+// Closing in a handler is for a new goroutine.
+func TestComplaint11CloseFromAHandler(t *testing.T) {
+	t.Parallel()
+	b := prompt(t)
+	c := dial(t, b.Port)
+	ended := make(chan error, 1)
+	require.NoError(t, c.Subscribe(soon(t), "a", 1, func(context.Context, mqtt.Message) {
+		go func() { ended <- c.Close(soon(t)) }()
+	}))
+	require.NoError(t, c.Publish(soon(t), "a", nil))
+	require.NoError(t, await(t, ended, "Close"))
+	await(t, c.Done(), "the end")
+}
+
+// Close is for good; a new client takes the old one's place, with its name.
+func TestRunnerUp02CloseIsFinal(t *testing.T) {
+	t.Parallel()
+	b := prompt(t)
+	for range 20 {
+		c := dial(t, b.Port, mqtt.WithClientID("same"), mqtt.WithSession(-1))
+		require.NoError(t, c.Publish(soon(t), "a", nil))
+		require.NoError(t, c.Close(soon(t)))
+		require.ErrorIs(t, c.Publish(soon(t), "a", nil), mqtt.ErrClosed)
+		require.ErrorIs(t, c.Err(), mqtt.ErrClosed)
+	}
+}

@@ -1,0 +1,283 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// A broker that has lost the session is told of the subscriptions before
+// anything else, and the client is not connected before it has granted them.
+func TestComplaint05RestoredBeforeConnected(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	option, told := states()
+	c, conn := meet(t, p, option)
+	for _, filter := range []string{"a", "b/#"} {
+		ended := outcome(func() error { return c.Subscribe(soon(t), filter, 1, drop) })
+		subscribed(conn, 1)
+		require.NoError(t, await(t, ended, "Subscribe"))
+	}
+	awaitState(t, told, mqtt.StateConnected)
+	conn.Close()
+	awaitState(t, told, mqtt.StateDisconnected)
+	c.PublishAsync(soon(t), "p", nil)
+	conn = p.AcceptConnect()
+	packet := conn.Expect(peer.SUBSCRIBE)
+	require.Equal(t, peer.Hex("'a' 01 'b/#' 01"), packet.Body[2:])
+	require.Equal(t, "p", string(conn.Expect(peer.PUBLISH).Body[2:3]))
+	require.NotEqual(t, mqtt.StateConnected, c.State())
+	none(t, told, "change of state")
+	conn.Send(peer.V311.Suback(packet.MID(), []byte{1, 1}))
+	awaitState(t, told, mqtt.StateConnected)
+	require.Equal(t, mqtt.StateConnected, c.State())
+
+	conn.Close()
+	conn = p.Accept()
+	conn.Expect(peer.CONNECT)
+	conn.Send(peer.V311.Connack(true, 0)) // it has kept the session
+	conn.Expect(peer.PUBLISH)             // and the first thing that it gets is what it has not acknowledged
+	awaitState(t, told, mqtt.StateConnected)
+}
+
+// Another server of the list may hold an older session of the same client.
+func TestComplaint05AnotherServersSession(t *testing.T) {
+	t.Parallel()
+	first, second := peer.Listen(t), peer.Listen(t)
+	c := dialAll(t, []string{url(first.Port), url(second.Port)}, mqtt.WithBackground(), mqtt.WithClientID("x"), mqtt.WithSession(-1))
+	conn := first.AcceptConnect()
+	ended := outcome(func() error { return c.Subscribe(soon(t), "a", 1, drop) })
+	subscribed(conn, 1)
+	require.NoError(t, await(t, ended, "Subscribe"))
+	first.Close()
+	conn.Close()
+	conn = second.Accept()
+	conn.Expect(peer.CONNECT)
+	conn.Send(peer.V311.Connack(true, 0))
+	subscribed(conn, 1)
+	require.NoError(t, c.AwaitConnected(soon(t)))
+}
+
+// A broker that refuses to restore a subscription does not make it vanish in
+// silence: a hook is told, and the next connection tries again.
+func TestComplaint05RefusedAtReconnect(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	lost := make(chan *mqtt.SubscribeError, 10)
+	c, conn := meet(t, p, mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- err }}))
+	ended := outcome(func() error { return c.Subscribe(soon(t), "a", 1, drop) })
+	subscribed(conn, 1)
+	require.NoError(t, await(t, ended, "Subscribe"))
+	for range 2 {
+		conn.Close()
+		conn = p.AcceptConnect()
+		subscribed(conn, 0x80)
+		require.Equal(t, &mqtt.SubscribeError{Filter: "a", Code: 0x80}, await(t, lost, "the hook"))
+		require.NoError(t, c.AwaitConnected(soon(t)))
+	}
+	conn.Close()
+	conn = p.AcceptConnect()
+	subscribed(conn, 1)
+	require.NoError(t, c.AwaitConnected(soon(t)))
+	none(t, lost, "hook")
+}
+
+// Whatever ends a connection, and whatever fails meanwhile, there is another one.
+// Every failure is told.
+func TestComplaint09ReconnectsAfterEverything(t *testing.T) {
+	t.Parallel()
+	_, proxy := proxied(t)
+	option, told := states()
+	c := dial(t, proxy.Port, option, mqtt.WithConnectTimeout(200*time.Millisecond))
+	awaitState(t, told, mqtt.StateConnected)
+	failsWith := func(want error) {
+		t.Helper()
+		for {
+			s := awaitState(t, told, mqtt.StateDisconnected)
+			if s.Attempt == 0 { // the loss itself
+				continue
+			}
+			require.Error(t, s.Err)
+			require.Equal(t, url(proxy.Port), s.Server)
+			if want == nil || errors.Is(s.Err, want) {
+				return
+			}
+		}
+	}
+	for name, fault := range map[string]func(){
+		"cut":    proxy.Cut,
+		"reset":  proxy.Reset,
+		"half":   func() { proxy.HalfClose(fault.Down) },
+		"refuse": func() { proxy.RefuseNew(); proxy.Cut(); failsWith(syscall.ECONNREFUSED) },
+		"close":  func() { proxy.CloseNew(); proxy.Cut(); failsWith(mosquitto.ErrConnLost) },
+		"silent": func() { proxy.BlackholeNew(); proxy.Cut(); failsWith(mqtt.ErrTimeout); proxy.CutUnanswered() },
+		"noise":  func() { proxy.Corrupt(fault.Down, 1); proxy.Cut(); failsWith(nil) },
+	} {
+		before := c.Stats().Connects
+		fault()
+		proxy.Heal()
+		eventually(t, "the next connection after "+name, func() bool { return c.Stats().Connects > before })
+		require.NoError(t, c.AwaitConnected(soon(t)), name)
+		require.NoError(t, c.Publish(soon(t), "a", nil), name)
+	}
+}
+
+// A TLS peer that vanishes without a word ends the library's own loop.
+func TestComplaint09TLSPeerVanishes(t *testing.T) {
+	t.Parallel()
+	ca := broker.NewCA(t, "authority")
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
+	c := dialAll(t, []string{secure(b.Port)}, mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
+	for range 2 {
+		b.Kill()
+		b.Restart()
+		require.NoError(t, c.Publish(soon(t), "a", nil))
+	}
+}
+
+func secure(port int) string { return "mqtts" + url(port)[len("mqtt"):] }
+
+// A server's DISCONNECT, and a refusal of a client that was accepted before, are
+// losses like others, and told with their reason.
+func TestComplaint09ServerSaysNo(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	option, told := states()
+	c, conn := meet(t, p, option, mqtt.WithProtocol(mqtt.V5))
+	awaitState(t, told, mqtt.StateConnected)
+	conn.Send(peer.V5.Disconnect(byte(mosquitto.RCServerShuttingDown)))
+	var reason mosquitto.ReasonError
+	require.ErrorAs(t, awaitState(t, told, mqtt.StateDisconnected).Err, &reason)
+	require.Equal(t, mosquitto.RCServerShuttingDown, reason.Code)
+	for range 3 {
+		conn = p.Accept()
+		conn.Expect(peer.CONNECT)
+		conn.Send(peer.V5.Connack(false, byte(mosquitto.RCNotAuthorized)))
+		var refusal mosquitto.ConnackError
+		require.ErrorAs(t, awaitState(t, told, mqtt.StateDisconnected).Err, &refusal)
+		conn.Close()
+	}
+	p.AcceptConnect()
+	require.NoError(t, c.AwaitConnected(soon(t)))
+}
+
+// deaf is a port that never answers a connect: its backlog is full.
+func deaf(t *testing.T) (port int) {
+	socket := func(flags int) int {
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|flags, 0)
+		require.NoError(t, err)
+		t.Cleanup(func() { syscall.Close(fd) })
+		return fd
+	}
+	l := socket(0)
+	require.NoError(t, syscall.Bind(l, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	require.NoError(t, syscall.Listen(l, 0))
+	address, err := syscall.Getsockname(l)
+	require.NoError(t, err)
+	port = address.(*syscall.SockaddrInet4).Port
+	for range 3 {
+		_ = syscall.Connect(socket(syscall.SOCK_NONBLOCK), &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port})
+	}
+	return port
+}
+
+// A server that does not answer, at whatever step, costs the connect timeout;
+// the next of the list follows. Dial ends with its context.
+func TestComplaint17ServerThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	b := prompt(t)
+	silent, deaf := peer.Listen(t).Port, deaf(t) // accepts a connection, and does not
+	for name, port := range map[string]int{"no CONNACK": silent, "no TCP": deaf} {
+		quick := mqtt.WithConnectTimeout(100 * time.Millisecond)
+		_, err := mqtt.Dial(soon(t), []string{url(port)}, quick, mqtt.WithOneRound())
+		require.ErrorIs(t, err, mqtt.ErrTimeout, name)
+		var failure *mqtt.ConnectError
+		require.ErrorAs(t, err, &failure, name)
+		require.Equal(t, url(port), failure.Server)
+
+		_, err = mqtt.Dial(soonest(t), []string{url(port)})
+		require.ErrorIs(t, err, context.DeadlineExceeded, name)
+
+		c := dialAll(t, []string{url(port), url(b.Port)}, quick)
+		require.NoError(t, c.Publish(soon(t), "a", nil), name)
+	}
+}
+
+// A resolver that does not answer either. Not parallel: the resolver is Go's own.
+func TestComplaint17ResolverThatDoesNotAnswer(t *testing.T) {
+	silent, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer silent.Close()
+	old := net.DefaultResolver
+	defer func() { net.DefaultResolver = old }()
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp4", silent.LocalAddr().String())
+	}}
+	_, err = mqtt.Dial(soon(t), []string{"mqtt://broker.test"}, mqtt.WithConnectTimeout(100*time.Millisecond), mqtt.WithOneRound())
+	var failure *net.DNSError
+	require.ErrorAs(t, err, &failure)
+	require.True(t, failure.IsTimeout)
+	_, err = mqtt.Dial(soonest(t), []string{"mqtt://broker.test"})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+// The state is what there is, not what was once.
+func TestRunnerUp03StateTellsTheTruth(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	option, told := states()
+	c := dial(t, p.Port, mqtt.WithBackground(), option)
+	require.Equal(t, mqtt.StateConnecting, c.State())
+	conn := p.Accept()
+	conn.Expect(peer.CONNECT)
+	require.Equal(t, mqtt.StateConnecting, c.State(), "without a CONNACK")
+	conn.Send(peer.V311.Connack(false, 0))
+	awaitState(t, told, mqtt.StateConnected)
+	conn.Close()
+	require.Zero(t, awaitState(t, told, mqtt.StateDisconnected).Attempt)
+	conn = p.Accept()
+	conn.Expect(peer.CONNECT)
+	require.Equal(t, mqtt.StateDisconnected, c.State(), "while it reconnects")
+	conn.Close()
+	require.Equal(t, 1, awaitState(t, told, mqtt.StateDisconnected).Attempt)
+	p.AcceptConnect()
+	require.Zero(t, awaitState(t, told, mqtt.StateConnected).Attempt)
+	shut(t, c)
+	awaitState(t, told, mqtt.StateClosed)
+	require.Equal(t, mqtt.StateClosed, c.State())
+}
+
+// What is published before the broker has accepted waits for that.
+func TestRunnerUp09PublishBeforeAcceptance(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c := dial(t, p.Port, mqtt.WithBackground())
+	tokens := make([]*mqtt.Token, 3)
+	conn := p.Accept()
+	conn.Expect(peer.CONNECT)
+	for qos := range tokens {
+		tokens[qos] = c.PublishAsync(soon(t), "a", nil, mqtt.QoS(mqtt.QoSLevel(qos)))
+	}
+	for _, token := range tokens {
+		pending(t, token)
+	}
+	conn.Send(peer.V311.Connack(false, 0))
+	conn.Dialog().Expect(peer.V311.Publish(0, "a", 0, ""))
+	require.NoError(t, tokens[0].Wait(soon(t)))
+	conn.Expect(peer.PUBLISH)
+	conn.Expect(peer.PUBLISH)
+	pending(t, tokens[1])
+	pending(t, tokens[2])
+}

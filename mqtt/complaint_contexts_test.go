@@ -1,0 +1,130 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// "What a nil error means" in the package's documentation, line by line. Those
+// on losses are TestComplaint03*, on the queue TestComplaint06*.
+
+// Publish returns nil with PUBACK, PUBCOMP, or the last byte.
+func TestComplaint16NilIsTheBrokersAnswer(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, conn := meet(t, p)
+	ended := outcome(func() error { return c.Publish(soon(t), "a", nil) })
+	conn.Dialog().Expect(peer.V311.Publish(2, "a", 1, ""))
+	none(t, ended, "end before PUBACK")
+	conn.Send(peer.V311.Puback(1))
+	require.NoError(t, await(t, ended, "PUBACK"))
+
+	ended = outcome(func() error { return c.Publish(soon(t), "a", nil, mqtt.QoS(2)) })
+	conn.Dialog().Expect(peer.V311.Publish(4, "a", 2, ""))
+	conn.Send(peer.V311.Pubrec(2))
+	conn.Dialog().Expect(peer.V311.Pubrel(2))
+	none(t, ended, "end before PUBCOMP")
+	conn.Send(peer.V311.Pubcomp(2))
+	require.NoError(t, await(t, ended, "PUBCOMP"))
+
+	require.NoError(t, c.Publish(soon(t), "a", nil, mqtt.QoS(0)))
+	conn.Dialog().Expect(peer.V311.Publish(0, "a", 0, ""))
+
+	ended = outcome(func() error { return c.Subscribe(soon(t), "a", 1, drop) })
+	packet := conn.Expect(peer.SUBSCRIBE)
+	none(t, ended, "end before SUBACK")
+	conn.Send(peer.V311.Suback(packet.MID(), []byte{1}))
+	require.NoError(t, await(t, ended, "SUBACK"))
+}
+
+// A context that ends before the message was sent takes it back.
+func TestComplaint16ContextEndsBefore(t *testing.T) {
+	t.Parallel()
+	c, proxy, got := unreachable(t)
+	for qos := mqtt.QoSLevel(0); qos <= 2; qos++ {
+		err := c.Publish(soonest(t), "a", []byte("never"), mqtt.QoS(qos))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NotErrorIs(t, err, mqtt.ErrAbandoned)
+	}
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.ErrorIs(t, c.Publish(over, "a", []byte("never")), context.Canceled)
+	require.ErrorIs(t, c.PublishAsync(over, "a", []byte("never")).Err(), context.Canceled)
+	require.ErrorIs(t, c.Subscribe(soonest(t), "b", 1, drop), context.DeadlineExceeded)
+	require.Zero(t, c.Stats().Queued)
+	proxy.AcceptNew()
+	require.NoError(t, c.Publish(soon(t), "a", []byte("1")))
+	awaitNumbers(t, got, 1)
+	none(t, got, "message")
+}
+
+// Afterwards the message is abandoned: it may be delivered, and here it is. Its
+// token goes on.
+func TestComplaint16ContextEndsAfterwards(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, conn := meet(t, p)
+	ctx, cancel := context.WithCancel(context.Background())
+	token := c.PublishAsync(ctx, "a", nil)
+	conn.Dialog().Expect(peer.V311.Publish(2, "a", 1, ""))
+	cancel()
+	err := token.Wait(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, err, mqtt.ErrAbandoned)
+	pending(t, token)
+	conn.Send(peer.V311.Puback(1))
+	require.NoError(t, token.Wait(soon(t)))
+}
+
+// A subscription whose wait ends is taken back, also from the broker.
+func TestComplaint16ContextOfSubscribe(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, conn := meet(t, p)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := outcome(func() error { return c.Subscribe(ctx, "a", 1, drop) })
+	mid := conn.Expect(peer.SUBSCRIBE).MID()
+	cancel()
+	require.ErrorIs(t, await(t, ended, "Subscribe"), context.Canceled)
+	conn.Send(peer.V311.Suback(mid, []byte{1}))
+	conn.Send(peer.V311.Unsuback(conn.Expect(peer.UNSUBSCRIBE).MID(), nil))
+	conn.Close()
+	conn = p.AcceptConnect()
+	require.NoError(t, c.AwaitConnected(soon(t)))
+	c.PublishAsync(soon(t), "p", nil)
+	conn.Expect(peer.PUBLISH) // and no SUBSCRIBE
+}
+
+// Close, and a refusal that ends the client, end every wait: the second with the
+// cause.
+func TestComplaint16EndOfTheClient(t *testing.T) {
+	t.Parallel()
+	c, _, _ := unreachable(t)
+	ended := outcome(func() error { return c.Publish(soon(t), "a", nil) })
+	subscribing := outcome(func() error { return c.Subscribe(soon(t), "a", 1, drop) })
+	eventually(t, "the message", func() bool { return c.Stats().Queued == 1 })
+	shut(t, c)
+	require.ErrorIs(t, await(t, ended, "Publish"), mqtt.ErrClosed)
+	require.ErrorIs(t, await(t, subscribing, "Subscribe"), mqtt.ErrClosed)
+
+	p := peer.Listen(t)
+	c = dial(t, p.Port, mqtt.WithBackground())
+	ended = outcome(func() error { return c.Publish(soon(t), "a", nil) })
+	eventually(t, "the message", func() bool { return c.Stats().Queued == 1 })
+	conn := p.Accept()
+	conn.Expect(peer.CONNECT)
+	conn.Send(peer.V311.Connack(false, 5))
+	for _, err := range []error{await(t, ended, "Publish"), c.Publish(soon(t), "a", nil), c.Err()} {
+		require.ErrorIs(t, err, mqtt.ErrClosed)
+		var refusal mosquitto.ConnackError
+		require.ErrorAs(t, err, &refusal)
+		require.Equal(t, mosquitto.ConnackRefusedNotAuthorized, refusal.Code)
+	}
+}

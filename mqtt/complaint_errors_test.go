@@ -1,0 +1,169 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// refused is the error of a Dial that fails.
+func refused(t *testing.T, server string, options ...mqtt.Option) *mqtt.ConnectError {
+	t.Helper()
+	_, err := mqtt.Dial(soon(t), []string{server}, append(options, mqtt.WithOneRound())...)
+	var failure *mqtt.ConnectError
+	require.ErrorAs(t, err, &failure)
+	return failure
+}
+
+// The network: the system's error number.
+func TestComplaint18ErrorOfTheNetwork(t *testing.T) {
+	t.Parallel()
+	port := broker.FreePort(t)
+	require.ErrorIs(t, refused(t, url(port)), syscall.ECONNREFUSED)
+	_, err := mqtt.Dial(soonest(t), []string{url(port)}, fast())
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorIs(t, err, syscall.ECONNREFUSED, "what it was at when the time was over")
+	require.ErrorIs(t, refused(t, "unix:"+filepath.Join(t.TempDir(), "none")), syscall.ENOENT)
+	p := peer.Listen(t)
+	hungUp := outcome(func() error {
+		conn, err := p.TryAccept()
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
+	require.ErrorIs(t, refused(t, url(p.Port)), mosquitto.ErrConnLost)
+	require.NoError(t, await(t, hungUp, "the peer"))
+}
+
+// The broker: its code, whatever the version of MQTT.
+func TestComplaint18ErrorOfTheBroker(t *testing.T) {
+	t.Parallel()
+	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "secret"}})
+	for version, want := range map[mqtt.Protocol]mosquitto.ConnackCode{
+		mqtt.V31: mosquitto.ConnackRefusedNotAuthorized, mqtt.V311: mosquitto.ConnackRefusedNotAuthorized,
+		mqtt.V5: mosquitto.ConnackCode(mosquitto.RCNotAuthorized),
+	} {
+		// It ends Dial, though there is time to try again.
+		_, err := mqtt.Dial(soon(t), []string{url(b.Port)}, mqtt.WithProtocol(version), mqtt.WithCredentials("user", "wrong"))
+		var refusal mosquitto.ConnackError
+		require.ErrorAs(t, err, &refusal)
+		require.Equal(t, want, refusal.Code)
+		require.NotContains(t, err.Error(), "wrong")
+	}
+	_, err := mqtt.Dial(soon(t), []string{"mqtt://user:wrong@127.0.0.1:" + url(b.Port)[len("mqtt://127.0.0.1:"):]})
+	require.ErrorContains(t, err, url(b.Port))
+	require.NotContains(t, err.Error(), "wrong@")
+	dial(t, b.Port, mqtt.WithCredentials("user", "secret"))
+}
+
+// TLS: OpenSSL's text.
+func TestComplaint18ErrorOfTLS(t *testing.T) {
+	t.Parallel()
+	ca, other := broker.NewCA(t, "authority"), broker.NewCA(t, "another")
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
+	elsewhere := broker.Start(t, broker.Config{TLS: ca.Issue("elsewhere", "broker.test")})
+	wrongCA := refused(t, secure(b.Port), mqtt.WithTLS(mqtt.TLS{CAFile: other.File}))
+	require.Contains(t, wrongCA.Detail, "certificate verify failed")
+	require.ErrorContains(t, wrongCA, "certificate verify failed")
+	wrongName := refused(t, secure(elsewhere.Port), mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
+	require.Contains(t, wrongName.Detail, "certificate")
+	_, err := mqtt.Dial(soon(t), []string{secure(b.Port)}, mqtt.WithTLS(mqtt.TLS{CAFile: other.File}))
+	require.ErrorContains(t, err, "certificate verify failed", "no retry mends it")
+	noTLS := refused(t, secure(prompt(t).Port), mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
+	require.Error(t, noTLS)
+	dialAll(t, []string{secure(b.Port)}, mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
+}
+
+// The access list: MQTT 5 has a code for it.
+func TestComplaint18ErrorOfTheAccessList(t *testing.T) {
+	t.Parallel()
+	list := filepath.Join(t.TempDir(), "acl")
+	require.NoError(t, os.WriteFile(list, []byte("topic readwrite ours/#\n"), 0o600))
+	b := broker.Start(t, broker.Config{Extra: "acl_file " + list})
+	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
+	require.NoError(t, c.Publish(soon(t), "ours/a", nil))
+	for _, qos := range []mqtt.QoSLevel{1, 2} {
+		var refusal *mqtt.PublishError
+		require.ErrorAs(t, c.Publish(soon(t), "theirs/a", nil, mqtt.QoS(qos)), &refusal)
+		require.Equal(t, "theirs/a", refusal.Topic)
+		require.Equal(t, mosquitto.RCNotAuthorized, refusal.Code)
+	}
+}
+
+// A refused subscription is an error that names the filter and the code, and its
+// handler is gone.
+func TestComplaint19RefusedSubscription(t *testing.T) {
+	t.Parallel()
+	for version, codes := range map[mqtt.Protocol][]byte{mqtt.V311: {0x80}, mqtt.V5: {0x80, 0x87, 0x97, 0x9E, 0xA1}} {
+		p := peer.Listen(t)
+		c, conn := meet(t, p, mqtt.WithProtocol(version))
+		wire := peer.V311
+		if version == mqtt.V5 {
+			wire = peer.V5
+		}
+		for _, code := range codes {
+			ended := outcome(func() error { return c.Subscribe(soon(t), "a", 1, drop) })
+			conn.Send(wire.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{code}))
+			err := await(t, ended, "Subscribe")
+			var refusal *mqtt.SubscribeError
+			require.ErrorAs(t, err, &refusal)
+			require.Equal(t, &mqtt.SubscribeError{Filter: "a", Code: mosquitto.ReasonCode(code)}, refusal)
+			require.ErrorIs(t, err, mosquitto.ReasonError{Code: mosquitto.ReasonCode(code)})
+		}
+		conn.Send(wire.Publish(0, "a", 0, ""))
+		eventually(t, "the message", func() bool { return c.Stats().Unhandled == 1 })
+	}
+}
+
+// Of several filters those that were granted stand.
+func TestComplaint19SomeAreRefused(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, conn := meet(t, p)
+	h, got := collect()
+	ended := outcome(func() error {
+		return c.SubscribeMultiple(soon(t), mqtt.Subscription{Filter: "a", QoS: 1, Handler: h},
+			mqtt.Subscription{Filter: "b", QoS: 1, Handler: h}, mqtt.Subscription{Filter: "c", QoS: 1, Handler: h})
+	})
+	conn.Send(peer.V311.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{1, 0x80, 1}))
+	err := await(t, ended, "SubscribeMultiple")
+	var refusal *mqtt.SubscribeError
+	require.ErrorAs(t, err, &refusal)
+	require.Equal(t, "b", refusal.Filter)
+	for _, topic := range []string{"a", "b", "c"} {
+		conn.Send(peer.V311.Publish(0, topic, 0, ""))
+	}
+	require.Equal(t, "a", await(t, got, "a message").Topic)
+	require.Equal(t, "c", await(t, got, "a message").Topic)
+	conn.Close()
+	conn = p.AcceptConnect()
+	require.Equal(t, peer.Hex("'a' 01 'c' 01"), conn.Expect(peer.SUBSCRIBE).Body[2:], "the refused one is not wanted any more")
+}
+
+// A lower QoS than was asked for is seen.
+func TestComplaint19LowerQoS(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	var log record
+	c, conn := meet(t, p, mqtt.WithLogger(log.logger(slog.LevelInfo)))
+	granted := mqtt.QoSLevel(9)
+	ended := outcome(func() error { return c.Subscribe(soon(t), "a", 2, drop, mqtt.GrantedQoS(&granted)) })
+	subscribed(conn, 1)
+	require.NoError(t, await(t, ended, "Subscribe"))
+	require.EqualValues(t, 1, granted)
+	eventually(t, "the log", func() bool {
+		return containsAll(log.String(), "granted with a lower QoS", "filter=a", "wanted=2", "granted=1")
+	})
+}

@@ -1,0 +1,327 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// Everything at once, from many goroutines, with losses: for the race detector.
+func TestComplaint12ManyGoroutines(t *testing.T) {
+	t.Parallel()
+	_, proxy := proxied(t)
+	c := dial(t, proxy.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHandlerMode(mqtt.Worker(10, mqtt.Block)))
+	var running sync.WaitGroup
+	failed := make(chan error, 1000)
+	for i := range 8 {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			own := fmt.Sprint("own/", i)
+			for range 20 {
+				h := func(ctx context.Context, _ mqtt.Message) { c.PublishAsync(ctx, "handled", nil, mqtt.QoS(0)) }
+				failed <- errors.Join(
+					c.Subscribe(soon(t), own, 1, h), c.Publish(soon(t), own, nil), c.PublishAsync(soon(t), own, nil, mqtt.QoS(2)).Wait(soon(t)),
+					c.AwaitConnected(soon(t)), c.Unsubscribe(soon(t), own))
+				c.Stats()
+				c.State()
+			}
+		}()
+	}
+	for range 3 {
+		for range 40 {
+			require.NoError(t, await(t, failed, "the goroutines"))
+		}
+		proxy.Reset()
+	}
+	for range 40 {
+		require.NoError(t, await(t, failed, "the goroutines"))
+	}
+	running.Wait()
+}
+
+// A process that is killed inside an inline handler has not acknowledged the
+// message: the next one gets it.
+func TestComplaint13KilledInsideAHandler(t *testing.T) {
+	if isChild(t) {
+		port, err := strconv.Atoi(os.Getenv("PORT"))
+		require.NoError(t, err)
+		version, err := strconv.Atoi(os.Getenv("VERSION"))
+		require.NoError(t, err)
+		dial(t, port, mqtt.WithProtocol(mqtt.Protocol(version)), mqtt.WithClientID("worker"), mqtt.WithSession(time.Hour),
+			mqtt.WithSubscription("jobs", 1, func(context.Context, mqtt.Message) {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				select {}
+			}))
+		select {}
+	}
+	t.Parallel()
+	for _, version := range []mqtt.Protocol{mqtt.V311, mqtt.V5} {
+		b := prompt(t)
+		h, got := collect()
+		session := []mqtt.Option{mqtt.WithProtocol(version), mqtt.WithClientID("worker"), mqtt.WithSession(time.Hour), mqtt.WithSubscription("jobs", 1, h)}
+		require.NoError(t, dial(t, b.Port, session...).Close(soon(t)))
+		require.NoError(t, dial(t, b.Port).Publish(soon(t), "jobs", []byte("job")))
+		for range 2 {
+			_, err := child(t, fmt.Sprint("PORT=", b.Port), fmt.Sprint("VERSION=", int(version)))
+			var exit *exec.ExitError
+			require.ErrorAs(t, err, &exit)
+			require.Equal(t, syscall.SIGKILL, exit.Sys().(syscall.WaitStatus).Signal())
+		}
+		c := dial(t, b.Port, session...)
+		require.Equal(t, "job", string(await(t, got, "the message").Payload))
+		require.NoError(t, c.Close(soon(t)))
+		c = dial(t, b.Port, session...) // now it is acknowledged
+		require.NoError(t, c.Publish(soon(t), "jobs", []byte("next")))
+		require.Equal(t, "next", string(await(t, got, "the next message").Payload))
+	}
+}
+
+// A handler that hangs on a worker costs no connection: pings go on.
+func TestComplaint14SlowHandlerOnWorker(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	block := make(chan struct{})
+	c, conn := meet(t, p, mqtt.WithKeepAlive(5*time.Second), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)),
+		mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { <-block }))
+	defer close(block)
+	for range 10 { // more than it has room for
+		conn.Send(peer.Publish(0, "a", 0, ""))
+	}
+	conn.Expect(peer.PINGREQ)
+	conn.Send(peer.Bytes(peer.PINGRESP))
+	require.EqualValues(t, 1, c.Stats().Connects)
+	require.NoError(t, c.Publish(soon(t), "b", nil, mqtt.QoS(0)))
+}
+
+// An inline handler that takes longer than half the keepalive is told of.
+func TestComplaint14SlowHandlerIsLogged(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	var log record
+	handled := make(chan struct{})
+	_, conn := meet(t, p, mqtt.WithKeepAlive(5*time.Second), mqtt.WithLogger(log.logger(slog.LevelInfo)),
+		mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) {
+			<-time.After(2600 * time.Millisecond)
+			close(handled)
+		}))
+	conn.Send(peer.Publish(0, "slow/topic", 0, ""))
+	await(t, handled, "the handler")
+	eventually(t, "the log", func() bool {
+		return containsAll(log.String(), "level=WARN", "longer than half the keepalive", "topic=slow/topic")
+	})
+}
+
+// An inline handler is backpressure: the broker's bytes stay in the network.
+func TestComplaint14SlowHandlerHoldsTheBrokerBack(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	block, got := make(chan struct{}), make(chan struct{}, 100_000)
+	_, conn := meet(t, p, mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { <-block; got <- struct{}{} }))
+	message := peer.Publish(0, "a", 0, string(make([]byte, 100_000)))
+	sent, left := 0, message
+	for {
+		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(200*time.Millisecond)))
+		n, err := conn.Write(left)
+		left = left[n:]
+		if err != nil {
+			var late net.Error
+			require.ErrorAs(t, err, &late)
+			require.True(t, late.Timeout())
+			break
+		}
+		sent, left = sent+1, message
+		require.Less(t, sent, 1000, "100 MB")
+	}
+	close(block)
+	conn.Send(left)
+	for range sent + 1 {
+		await(t, got, "a message")
+	}
+}
+
+// The bounded queue of a worker: what is dropped is counted and told, and what
+// is kept stays in order.
+func TestComplaint14WorkersQueue(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		overflow      mqtt.Overflow
+		kept, dropped []int
+	}{
+		"oldest": {mqtt.DropOldest, append([]int{0}, upTo(7, 9)...), upTo(1, 6)},
+		"newest": {mqtt.DropNewest, upTo(0, 3), upTo(4, 9)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := peer.Listen(t)
+			begun, block := make(chan struct{}, 100), make(chan struct{})
+			got, dropped := make(chan mqtt.Message, 100), make(chan mqtt.Message, 100)
+			c, conn := meet(t, p, mqtt.WithHandlerMode(mqtt.Worker(3, test.overflow)),
+				mqtt.WithHooks(mqtt.Hooks{Dropped: func(m *mqtt.Message) { dropped <- *m }}),
+				mqtt.WithDefaultHandler(func(_ context.Context, m mqtt.Message) { begun <- struct{}{}; <-block; got <- m }))
+			conn.Send(peer.Publish(0, "a", 0, "0"))
+			await(t, begun, "the handler")
+			for n := 1; n < 10; n++ {
+				conn.Send(peer.Publish(0, "a", 0, fmt.Sprint(n)))
+			}
+			awaitNumbers(t, dropped, test.dropped...)
+			require.EqualValues(t, 6, c.Stats().Dropped)
+			require.Equal(t, 3, c.Stats().Handling)
+			close(block)
+			awaitNumbers(t, got, test.kept...)
+			none(t, got, "message")
+		})
+	}
+}
+
+// Handlers run in the order of arrival, across filters and QoS, inline, on a
+// worker, and in an iterator.
+func TestComplaint15ArrivalOrder(t *testing.T) {
+	t.Parallel()
+	const n = 600
+	for name, mode := range map[string]mqtt.HandlerMode{"inline": mqtt.Inline(), "worker": mqtt.Worker(5, mqtt.Block)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := peer.Listen(t)
+			c, conn := meet(t, p, mqtt.WithHandlerMode(mode))
+			h, got := collect()
+			for _, filter := range []string{"0", "1", "#"} {
+				ended := outcome(func() error { return c.Subscribe(soon(t), filter, 1, h) })
+				subscribed(conn, 1)
+				require.NoError(t, await(t, ended, "Subscribe"))
+			}
+			for i := range n {
+				conn.Send(peer.Publish(byte(i%2)<<1, fmt.Sprint(i%3), uint16(i+1), fmt.Sprint(i)))
+			}
+			for i := range n {
+				awaitNumbers(t, got, i)
+				if i%3 < 2 {
+					awaitNumbers(t, got, i) // its own handler and that of "#", next to each other
+				}
+			}
+			none(t, got, "message")
+		})
+	}
+	t.Run("iterator", func(t *testing.T) {
+		t.Parallel()
+		p := peer.Listen(t)
+		c, conn := meet(t, p)
+		sent := outcome(func() error {
+			packet, err := conn.Next()
+			if err != nil {
+				return err
+			}
+			_, err = conn.Write(peer.V311.Suback(packet.MID(), []byte{1}))
+			for i := 0; i < n && err == nil; i++ {
+				_, err = conn.Write(peer.Publish(0, "a", 0, fmt.Sprint(i)))
+			}
+			return err
+		})
+		next := 0
+		for m, err := range c.Messages(soon(t), "a", 1) {
+			require.NoError(t, err)
+			require.Equal(t, fmt.Sprint(next), string(m.Payload))
+			if next++; next == n {
+				break
+			}
+		}
+		require.Equal(t, n, next)
+		require.NoError(t, await(t, sent, "the peer"))
+	})
+}
+
+// Retained messages, and those of a kept session, meet a handler that is there
+// before them.
+func TestRunnerUp04HandlersBeforeMessages(t *testing.T) {
+	t.Parallel()
+	b := prompt(t)
+	h, got := collect()
+	other := dial(t, b.Port)
+	session := []mqtt.Option{mqtt.WithClientID("x"), mqtt.WithSession(time.Hour)}
+	c := dial(t, b.Port, session...)
+	require.NoError(t, c.Subscribe(soon(t), "kept", 1, h))
+	require.NoError(t, c.Close(soon(t)))
+	for i := range 20 {
+		require.NoError(t, other.Publish(soon(t), fmt.Sprint("retained/", i), nil, mqtt.QoS(1)))
+		require.NoError(t, other.Publish(soon(t), fmt.Sprint("retained/", i), []byte("x"), mqtt.Retain()))
+		require.NoError(t, other.Publish(soon(t), "kept", fmt.Append(nil, i)))
+	}
+	c = dial(t, b.Port, append(session, mqtt.WithSubscription("kept", 1, h))...)
+	awaitNumbers(t, got, upTo(0, 19)...)
+	require.NoError(t, c.Subscribe(soon(t), "retained/+", 1, h))
+	for range 20 {
+		require.True(t, await(t, got, "a retained message").Retain)
+	}
+	require.Zero(t, c.Stats().Unhandled)
+}
+
+// A panic in a handler is neither swallowed nor the end of reading: it ends the
+// program, with its own stack.
+func TestRunnerUp05PanicInHandler(t *testing.T) {
+	if isChild(t) {
+		mode := mqtt.Inline()
+		if os.Getenv("MODE") == "worker" {
+			mode = mqtt.Worker(1, mqtt.Block)
+		}
+		c := dial(t, prompt(t).Port, mqtt.WithHandlerMode(mode), mqtt.WithDefaultHandler(thePanic))
+		require.NoError(t, c.Subscribe(soon(t), "a", 1, thePanic))
+		_ = c.Publish(soon(t), "a", nil)
+		select {}
+	}
+	t.Parallel()
+	for _, mode := range []string{"inline", "worker"} {
+		said, err := child(t, "MODE="+mode)
+		var exit *exec.ExitError
+		require.ErrorAs(t, err, &exit)
+		require.Equal(t, 2, exit.ExitCode(), said)
+		require.Contains(t, said, "panic:")
+		require.Contains(t, said, "the handler's own words")
+		require.Contains(t, said, "mqtt_test.thePanic")
+	}
+}
+
+func thePanic(context.Context, mqtt.Message) { panic("the handler's own words") }
+
+// An iterator goes on across reconnects.
+func TestRunnerUp06IteratorAcrossReconnects(t *testing.T) {
+	t.Parallel()
+	_, proxy := proxied(t)
+	c := dial(t, proxy.Port)
+	ended := make(chan error, 1)
+	ctx := soon(t)
+	go func() {
+		for ctx.Err() == nil && c.State() != mqtt.StateClosed {
+			_ = c.Publish(ctx, "a", nil)
+		}
+		ended <- nil
+	}()
+	n := 0
+	for _, err := range c.Messages(ctx, "a", 1) {
+		require.NoError(t, err)
+		if n++; n == 40 {
+			break
+		}
+		if n%10 == 0 {
+			proxy.Reset()
+		}
+	}
+	require.Equal(t, 40, n)
+	require.EqualValues(t, 4, c.Stats().Connects)
+	shut(t, c)
+	await(t, ended, "the publisher")
+}

@@ -1,0 +1,202 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// publishing is a logger that publishes its lines with the client that logs.
+type publishing struct {
+	slog.Handler
+	client *atomic.Pointer[mqtt.Client]
+	lines  chan string
+}
+
+func (p publishing) Handle(ctx context.Context, r slog.Record) error {
+	if c := p.client.Load(); c != nil {
+		c.Stats()
+		c.State()
+		c.PublishAsync(ctx, "log", []byte(r.Message), mqtt.QoS(0))
+	}
+	p.lines <- r.Message
+	return nil
+}
+
+func awaitLine(t testing.TB, lines <-chan string, want string) {
+	t.Helper()
+	for await(t, lines, want) != want {
+	}
+}
+
+// A program's logger may use the client: no lock is held while it runs.
+func TestComplaint24LoggerMayUseTheClient(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	var client atomic.Pointer[mqtt.Client]
+	lines := make(chan string, 10_000)
+	l := slog.New(publishing{slog.NewTextHandler(&record{}, nil), &client, lines})
+	c := dial(t, p.Port, mqtt.WithLogger(l), mqtt.WithBackground())
+	client.Store(c)
+	conn := p.AcceptConnect()
+	awaitLine(t, lines, "mqtt: connected")
+	require.NoError(t, c.AwaitConnected(soon(t)))
+	conn.Dialog().Expect(peer.V311.Publish(0, "log", 0, "mqtt: connected"))
+	ended := outcome(func() error { return c.Subscribe(soon(t), "a", 2, drop) })
+	subscribed(conn, 1)
+	require.NoError(t, await(t, ended, "Subscribe"))
+	awaitLine(t, lines, "mqtt: subscription granted with a lower QoS")
+	conn.Close()
+	awaitLine(t, lines, "mqtt: connection lost")
+	conn = p.AcceptConnect()
+	subscribed(conn, 0x80)
+	awaitLine(t, lines, "mqtt: subscription not restored")
+}
+
+// A hook may ask the client for its numbers, and publish.
+func TestComplaint24HooksMayUseTheClient(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	told, block := make(chan mqtt.Stats, 10), make(chan struct{})
+	var client atomic.Pointer[mqtt.Client]
+	hooks := mqtt.Hooks{Dropped: func(*mqtt.Message) {
+		c := client.Load()
+		c.PublishAsync(context.Background(), "dropped", nil, mqtt.QoS(0))
+		told <- c.Stats()
+	}}
+	c := dial(t, p.Port, mqtt.WithBackground(), mqtt.WithHooks(hooks), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.DropNewest)),
+		mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { <-block }))
+	defer close(block)
+	client.Store(c)
+	conn := p.AcceptConnect()
+	for range 3 { // one is handled, one waits
+		conn.Send(peer.Publish(0, "a", 0, ""))
+	}
+	require.EqualValues(t, 1, await(t, told, "the hook").Dropped)
+	conn.Dialog().Expect(peer.V311.Publish(0, "dropped", 0, ""))
+}
+
+// The log says what happened and where. Secrets and payloads are not in it, also
+// at Debug, where the library's own lines are; without Debug they are not even
+// made.
+func TestComplaint24LogWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "password-1"}})
+	proxy := fault.Start(t, b.Addr())
+	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo} {
+		var log record
+		server := fmt.Sprintf("mqtt://user:password-1@127.0.0.1:%d", proxy.Port)
+		c := dialAll(t, []string{server}, mqtt.WithLogger(log.logger(level)),
+			mqtt.WithWill(mqtt.Will{Topic: "will", Payload: []byte("payload-1")}))
+		require.NoError(t, c.Subscribe(soon(t), "b", 1, drop))
+		require.NoError(t, c.Publish(soon(t), "a", []byte("payload-2")))
+		require.NoError(t, c.Publish(soon(t), "b", []byte("payload-3")))
+		proxy.Cut()
+		require.NoError(t, c.Publish(soon(t), "a", nil))
+		require.NoError(t, c.Close(soon(t)))
+		text := log.String()
+		require.True(t, containsAll(text, `level=INFO msg="mqtt: connected" server=`+url(proxy.Port), `level=WARN msg="mqtt: connection lost"`, `msg="mqtt: closed"`), text)
+		require.Equal(t, level == slog.LevelDebug, strings.Contains(text, "sending CONNECT"), text)
+		require.NotContains(t, text, "password-")
+		require.NotContains(t, text, "payload-")
+	}
+}
+
+// Each client has a logger of its own.
+func TestComplaint24LoggerOfEachClient(t *testing.T) {
+	t.Parallel()
+	b := prompt(t)
+	var first, second record
+	dial(t, b.Port, mqtt.WithLogger(first.logger(slog.LevelInfo)), mqtt.WithClientID("first"))
+	require.Contains(t, first.String(), "connected")
+	require.Empty(t, second.String())
+	before := first.String()
+	dial(t, b.Port, mqtt.WithLogger(second.logger(slog.LevelInfo)))
+	require.Contains(t, second.String(), "connected")
+	require.Equal(t, before, first.String())
+}
+
+// traceKey is what a tracer puts into contexts.
+type traceKey struct{}
+
+// Hooks see every message with its context: a trace goes through the broker and
+// into the handler; outcomes are told once, the first hook is the outermost.
+func TestComplaint24Hooks(t *testing.T) {
+	t.Parallel()
+	b := prompt(t)
+	events := make(chan string, 100)
+	tracer := func(name string) mqtt.Hooks {
+		return mqtt.Hooks{
+			Publish: func(ctx context.Context, p *mqtt.Publication) func(error) {
+				trace, _ := ctx.Value(traceKey{}).(string)
+				p.Properties = append(p.Properties, mosquitto.Property{ID: mosquitto.PropUserProperty, Name: name, Text: trace})
+				events <- name + " publish " + p.Topic
+				return func(err error) { events <- fmt.Sprint(name, " ended ", err) }
+			},
+			Receive: func(ctx context.Context, m *mqtt.Message) (context.Context, func()) {
+				trace, _ := m.Properties.UserProperty(name)
+				events <- name + " receive " + m.Topic
+				return context.WithValue(ctx, traceKey{}, trace), func() { events <- name + " returned" }
+			},
+		}
+	}
+	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(tracer("outer")), mqtt.WithHooks(tracer("inner")))
+	require.NoError(t, c.Subscribe(soon(t), "a", 1, func(ctx context.Context, _ mqtt.Message) {
+		events <- fmt.Sprint("handler ", ctx.Value(traceKey{}))
+	}))
+	require.NoError(t, c.Publish(context.WithValue(soon(t), traceKey{}, "trace 7"), "a", nil))
+	var out, in []string
+	for range 9 {
+		e := await(t, events, "the hooks")
+		if strings.Contains(e, "publish") || strings.Contains(e, "ended") {
+			out = append(out, e)
+		} else {
+			in = append(in, e)
+		}
+	}
+	require.Equal(t, []string{"outer publish a", "inner publish a", "inner ended <nil>", "outer ended <nil>"}, out)
+	require.Equal(t, []string{"outer receive a", "inner receive a", "handler trace 7", "inner returned", "outer returned"}, in)
+
+	require.NoError(t, c.Close(soon(t)))
+	require.ErrorIs(t, c.Publish(soon(t), "late", nil), mqtt.ErrClosed)
+	for _, want := range []string{"outer publish late", "inner publish late", "inner ended " + mqtt.ErrClosed.Error(), "outer ended " + mqtt.ErrClosed.Error()} {
+		require.Equal(t, want, await(t, events, "the hooks"))
+	}
+	none(t, events, "hook")
+}
+
+// The numbers that a metrics adapter reads.
+func TestComplaint24Stats(t *testing.T) {
+	t.Parallel()
+	b := prompt(t)
+	c := dial(t, b.Port)
+	h, got := collect()
+	require.NoError(t, c.Subscribe(soon(t), "a", 1, h))
+	for range 3 {
+		require.NoError(t, c.Publish(soon(t), "a", []byte("12345")))
+		await(t, got, "a message")
+	}
+	require.Error(t, c.Publish(soonest(t), "#", nil))
+	require.Equal(t, mqtt.Stats{Connects: 1, Published: 3, Received: 3, BytesOut: 15, BytesIn: 15}, c.Stats())
+	b.Kill()
+	eventually(t, "the loss", func() bool { return c.State() == mqtt.StateDisconnected })
+	token := c.PublishAsync(soon(t), "a", []byte("12345"))
+	s := c.Stats()
+	require.Equal(t, []int{1, 6, 0}, []int{s.Queued, s.QueuedBytes, s.InFlight})
+	b.Restart()
+	require.NoError(t, token.Wait(soon(t)))
+	require.EqualValues(t, 2, c.Stats().Connects)
+	require.Zero(t, c.Stats().Queued)
+}

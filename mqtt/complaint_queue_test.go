@@ -1,0 +1,147 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// unreachable is a client whose broker cannot be reached yet, and a subscriber that
+// hears of what it publishes on "a".
+func unreachable(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fault.Proxy, <-chan mqtt.Message) {
+	t.Helper()
+	b := prompt(t)
+	proxy := fault.Start(t, b.Addr())
+	proxy.RefuseNew()
+	h, got := collect()
+	require.NoError(t, dial(t, b.Port).Subscribe(soon(t), "a", 1, h))
+	return dial(t, proxy.Port, append(options, mqtt.WithBackground())...), proxy, got
+}
+
+// number publishes a number on "a", of one byte as long as it is below 10.
+func number(t *testing.T, c *mqtt.Client, n int, options ...mqtt.PublishOption) *mqtt.Token {
+	return c.PublishAsync(soon(t), "a", fmt.Append(nil, n), options...)
+}
+
+// Refuse: the bound in messages, and the order of what was accepted.
+func TestComplaint06QueueRefuses(t *testing.T) {
+	t.Parallel()
+	c, proxy, got := unreachable(t, mqtt.WithQueue(5, 1000, mqtt.Refuse))
+	for n := range 5 {
+		pending(t, number(t, c, n, mqtt.QoS(mqtt.QoSLevel(n%2))))
+	}
+	for range 3 {
+		require.ErrorIs(t, c.Publish(soon(t), "a", []byte("more")), mqtt.ErrQueueFull)
+	}
+	s := c.Stats()
+	require.Equal(t, 5, s.Queued)
+	require.Equal(t, 5*len("a0"), s.QueuedBytes)
+	require.Zero(t, s.InFlight)
+	proxy.AcceptNew()
+	awaitNumbers(t, got, upTo(0, 4)...)
+	eventually(t, "room", func() bool { return c.Stats().Queued == 0 })
+	require.NoError(t, c.Publish(soon(t), "a", []byte("5")))
+	awaitNumbers(t, got, 5)
+}
+
+// The bound in bytes, of topic and payload.
+func TestComplaint06QueueBoundInBytes(t *testing.T) {
+	t.Parallel()
+	c, _, _ := unreachable(t, mqtt.WithQueue(1000, 100, mqtt.Refuse))
+	pending(t, c.PublishAsync(soon(t), "a", make([]byte, 60)))
+	require.ErrorIs(t, c.Publish(soon(t), "a", make([]byte, 60)), mqtt.ErrQueueFull)
+	pending(t, c.PublishAsync(soon(t), "a", make([]byte, 30)))
+	require.Equal(t, 92, c.Stats().QueuedBytes)
+	for _, policy := range []mqtt.QueueFull{mqtt.WaitForRoom, mqtt.Refuse, mqtt.DropOldestQoS0} {
+		c, _, _ := unreachable(t, mqtt.WithQueue(1000, 100, policy))
+		require.ErrorIs(t, c.Publish(soon(t), "a", make([]byte, 100)), mqtt.ErrQueueFull, "would never fit")
+	}
+}
+
+// WaitForRoom: who waits is not accepted before there is room, goes on in turn
+// when there is, and stops with its context.
+func TestComplaint06QueueWaits(t *testing.T) {
+	t.Parallel()
+	c, proxy, got := unreachable(t, mqtt.WithQueue(3, 1000, mqtt.WaitForRoom))
+	for n := range 3 {
+		pending(t, number(t, c, n))
+	}
+	err := c.Publish(soonest(t), "a", []byte("never"))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NotErrorIs(t, err, mqtt.ErrAbandoned)
+	require.ErrorIs(t, c.PublishAsync(soonest(t), "a", []byte("never")).Err(), context.DeadlineExceeded)
+	require.Equal(t, 3, c.Stats().Queued)
+	accepted := make(chan *mqtt.Token, 10)
+	go func() {
+		for n := 3; n < 10; n++ {
+			accepted <- number(t, c, n)
+		}
+	}()
+	none(t, accepted, "acceptance")
+	proxy.AcceptNew()
+	awaitNumbers(t, got, upTo(0, 9)...)
+	for range 7 {
+		require.NoError(t, await(t, accepted, "acceptance").Wait(soon(t)))
+	}
+}
+
+// DropOldestQoS0: QoS 1 is never dropped, the oldest of QoS 0 are and say so.
+func TestComplaint06QueueDropsOldest(t *testing.T) {
+	t.Parallel()
+	c, proxy, got := unreachable(t, mqtt.WithQueue(4, 1000, mqtt.DropOldestQoS0))
+	var tokens []*mqtt.Token
+	for n, qos := range []mqtt.QoSLevel{0, 1, 0, 1, 0, 1} { // 0 makes room for 4, 2 for 5
+		tokens = append(tokens, number(t, c, n, mqtt.QoS(qos)))
+	}
+	require.ErrorIs(t, tokens[0].Wait(soon(t)), mqtt.ErrDropped)
+	require.ErrorIs(t, tokens[2].Wait(soon(t)), mqtt.ErrDropped)
+	tokens = append(tokens, number(t, c, 6)) // 4
+	require.ErrorIs(t, tokens[4].Wait(soon(t)), mqtt.ErrDropped)
+	require.ErrorIs(t, c.Publish(soon(t), "a", nil, mqtt.QoS(0)), mqtt.ErrQueueFull)
+	require.EqualValues(t, 4, c.Stats().Queued)
+	require.EqualValues(t, 3, c.Stats().Failed)
+	proxy.AcceptNew()
+	awaitNumbers(t, got, 1, 3, 5, 6)
+	for _, n := range []int{1, 3, 5, 6} {
+		require.NoError(t, tokens[n].Wait(soon(t)))
+	}
+}
+
+// The bound holds for a broker that does not read as well.
+func TestComplaint06QueueOnASlowLink(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, _ := meet(t, p, mqtt.WithQueue(500, 1<<30, mqtt.Refuse))
+	for range 500 {
+		c.PublishAsync(soon(t), "a", make([]byte, 50_000))
+	}
+	require.ErrorIs(t, c.PublishAsync(soon(t), "a", nil).Err(), mqtt.ErrQueueFull)
+	require.Equal(t, 500, c.Stats().Queued)
+}
+
+// The memory of a client that is offline is bounded. Not parallel: it measures
+// the heap of the process.
+func TestComplaint06MemoryOffline(t *testing.T) {
+	c, _, _ := unreachable(t, mqtt.WithQueue(1000, 4<<20, mqtt.DropOldestQoS0))
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	payload := make([]byte, 10_000)
+	for range 8000 { // 80 MB
+		c.PublishAsync(context.Background(), "a", payload, mqtt.QoS(0))
+	}
+	require.Less(t, heap(), before+8<<20)
+	require.LessOrEqual(t, c.Stats().QueuedBytes, 4<<20)
+}

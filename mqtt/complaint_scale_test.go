@@ -1,0 +1,277 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// underneath gives the library's client of a client.
+func underneath(m **mosquitto.Client) mqtt.Option {
+	return mqtt.WithSetup(func(c *mosquitto.Client) error {
+		*m = c
+		return nil
+	})
+}
+
+// Past descriptor 1023, where select() ends, a client works. Not parallel: it
+// takes the descriptors below.
+func TestComplaint07HighDescriptors(t *testing.T) {
+	for range 1100 {
+		fd, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		require.NoError(t, err)
+		defer syscall.Close(fd)
+	}
+	b := prompt(t)
+	var m *mosquitto.Client
+	c := dial(t, b.Port, underneath(&m))
+	require.Greater(t, m.Socket(), 1023)
+	h, got := collect()
+	require.NoError(t, c.Subscribe(soon(t), "a", 2, h))
+	for qos := mqtt.QoSLevel(0); qos <= 2; qos++ {
+		require.NoError(t, c.Publish(soon(t), "a", nil, mqtt.QoS(qos)))
+		await(t, got, "a message")
+	}
+	b.Kill()
+	b.Restart()
+	require.NoError(t, c.Publish(soon(t), "a", nil))
+	await(t, got, "a message after a reconnect")
+	require.Greater(t, m.Socket(), 1023)
+}
+
+// count is the number of entries of a folder of /proc/self.
+func count(t *testing.T, folder string) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/" + folder)
+	require.NoError(t, err)
+	return len(entries)
+}
+
+// A thousand clients in one process: a goroutine and four descriptors each, and
+// no thread.
+func TestComplaint08ThousandClients(t *testing.T) {
+	if isChild(t) {
+		port, err := strconv.Atoi(os.Getenv("PORT"))
+		require.NoError(t, err)
+		thousandClients(t, port)
+		return
+	}
+	t.Parallel()
+	said, err := child(t, fmt.Sprint("PORT=", prompt(t).Port))
+	require.NoError(t, err, said)
+	require.Contains(t, said, "--- PASS")
+}
+
+func thousandClients(t *testing.T, port int) {
+	const n, atOnce = 1000, 10
+	left := leak.Take()
+	goroutines, descriptors := runtime.NumGoroutine(), count(t, "fd")
+	clients, failed := make([]*mqtt.Client, n), make(chan error, n)
+	got := make(chan string, n)
+	inParallel := func(f func(i int)) {
+		var running sync.WaitGroup
+		for first := range atOnce {
+			running.Add(1)
+			go func() {
+				defer running.Done()
+				for i := first; i < n; i += atOnce {
+					f(i)
+				}
+			}()
+		}
+		running.Wait()
+	}
+	inParallel(func(i int) {
+		own := fmt.Sprint("client/", i)
+		c, err := mqtt.Dial(soon(t), []string{url(port)}, mqtt.WithSubscription(own, 1, func(_ context.Context, m mqtt.Message) { got <- m.Topic }))
+		clients[i] = c
+		failed <- err
+	})
+	for range n {
+		require.NoError(t, <-failed)
+	}
+	require.LessOrEqual(t, runtime.NumGoroutine(), goroutines+n+10, "goroutines")
+	require.LessOrEqual(t, count(t, "fd"), descriptors+4*n+10, "descriptors")
+	require.LessOrEqual(t, count(t, "task"), 10*runtime.NumCPU()+3*atOnce, "threads")
+	require.Zero(t, leak.LibraryThreads())
+	inParallel(func(i int) { failed <- clients[i].Publish(soon(t), fmt.Sprint("client/", (i+1)%n), nil) })
+	topics := map[string]bool{}
+	for range n {
+		require.NoError(t, <-failed)
+		topics[await(t, got, "a message")] = true
+	}
+	require.Len(t, topics, n, "each has its own")
+	inParallel(func(i int) { failed <- clients[i].Close(soon(t)) })
+	for range n {
+		require.NoError(t, <-failed)
+	}
+	require.Empty(t, left.Left(patience))
+}
+
+// mallocs counts what Go allocates per message, over all goroutines, beside
+// nothing else. The tests that use it are not parallel.
+func mallocs(n int, f func()) float64 {
+	var before, after runtime.MemStats
+	f() // pools and buffers fill
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / float64(n)
+}
+
+// What a message costs in allocations is bounded.
+func TestComplaint22Allocations(t *testing.T) {
+	const n = 2000
+	p := peer.Listen(t)
+	got := make(chan struct{}, n)
+	c, conn := meet(t, p, mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { got <- struct{}{} }))
+	h := func(context.Context, mqtt.Message) { got <- struct{}{} }
+	ended := outcome(func() error { return c.Subscribe(soon(t), "some/+", 1, h) })
+	subscribed(conn, 1)
+	require.NoError(t, await(t, ended, "Subscribe"))
+	message := []byte(strings.Repeat(string(peer.Publish(0, "some/topic", 0, "payload")), n))
+	receive := mallocs(n, func() {
+		conn.Send(message)
+		for range n {
+			<-got
+		}
+	})
+	t.Log("received, through the router:", receive)
+	require.Less(t, receive, 1.5)
+
+	go func() { // answers each PUBLISH, of 14 bytes, with its PUBACK
+		packet, answer := make([]byte, 14), peer.Ack(peer.PUBACK, 0)
+		for at := 0; ; {
+			k, err := conn.Read(packet[at:])
+			if err != nil {
+				return
+			}
+			if at += k; at < len(packet) {
+				continue
+			}
+			at = 0
+			if packet[0]&6 != 0 {
+				answer[2], answer[3] = packet[len(packet)-2], packet[len(packet)-1]
+				_, _ = conn.Write(answer)
+			}
+		}
+	}()
+	ctx := context.Background()
+	require.NoError(t, conn.SetDeadline(time.Time{}))
+	var failed error
+	publish := mallocs(n, func() {
+		for range n {
+			if err := c.Publish(ctx, "topic/12", nil); err != nil {
+				failed = err
+			}
+		}
+	})
+	require.NoError(t, failed)
+	t.Log("published with QoS 1, awaited:", publish)
+	require.Less(t, publish, 2.5)
+}
+
+// resident is the memory of this process, C's included.
+func resident(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/statm")
+	require.NoError(t, err)
+	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
+	require.NoError(t, err)
+	return pages * os.Getpagesize()
+}
+
+// Neither heap grows with the number of messages and connections. Not parallel:
+// it measures the process.
+func TestComplaint22MemoryStays(t *testing.T) {
+	b := prompt(t)
+	h, got := collect()
+	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
+	require.NoError(t, c.Subscribe(soon(t), "a", 1, h))
+	payload := make([]byte, 100_000)
+	round := func(n int) {
+		for range n {
+			token := c.PublishAsync(soon(t), "a", payload, mqtt.UserProperty("name", "value"))
+			await(t, got, "a message")
+			require.NoError(t, token.Wait(soon(t)))
+		}
+		for range n / 50 {
+			require.NoError(t, dial(t, b.Port).Close(soon(t)))
+		}
+	}
+	round(300)
+	before := resident(t)
+	round(1000) // 100 MB each way
+	require.Less(t, resident(t), before+50<<20)
+}
+
+// Small packets are not held back, and many are on their way at a time.
+func TestComplaint23Defaults(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	var m *mosquitto.Client
+	c, conn := meet(t, p, underneath(&m))
+	value, err := syscall.GetsockoptInt(m.Socket(), syscall.IPPROTO_TCP, syscall.TCP_NODELAY)
+	require.NoError(t, err)
+	require.NotZero(t, value)
+	tokens := make([]*mqtt.Token, 150)
+	for i := range tokens {
+		tokens[i] = c.PublishAsync(soon(t), "a", nil)
+	}
+	for range 100 { // without an answer; the library's own default is 20
+		conn.Expect(peer.PUBLISH)
+	}
+	for mid := range 150 {
+		conn.Send(peer.Ack(peer.PUBACK, uint16(mid+1)))
+		if mid < 50 {
+			conn.Expect(peer.PUBLISH)
+		}
+	}
+	for _, token := range tokens {
+		require.NoError(t, token.Wait(soon(t)))
+	}
+}
+
+// Message ids come round again after 65,535 messages, whether or not the first
+// is still on its way: its token is not ended by another's answer.
+func TestRunnerUp08MessageIDsComeRound(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, conn := meet(t, p)
+	first := c.PublishAsync(soon(t), "first", nil)
+	conn.Expect(peer.PUBLISH)
+	const n = 70_000
+	read := outcome(func() error {
+		for range n {
+			if _, err := conn.Next(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	ctx := context.Background()
+	for range n {
+		c.PublishAsync(ctx, "a", nil, mqtt.QoS(0))
+	}
+	require.NoError(t, await(t, read, "the peer"))
+	require.Equal(t, 1, first.MID())
+	pending(t, first)
+	conn.Send(peer.Ack(peer.PUBACK, 1))
+	require.NoError(t, first.Wait(soon(t)))
+}

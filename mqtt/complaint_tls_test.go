@@ -1,0 +1,65 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/stretchr/testify/require"
+)
+
+// pem reads a file.
+func pem(t *testing.T, file string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	return text
+}
+
+// memoryFiles counts the descriptors of files that exist in memory alone.
+func memoryFiles(t *testing.T) (n int) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	for _, entry := range entries {
+		if what, _ := os.Readlink("/proc/self/fd/" + entry.Name()); strings.HasPrefix(what, "/memfd:") {
+			n++
+		}
+	}
+	return n
+}
+
+// Certificates and keys from memory, also an encrypted one, at every connect.
+// Nothing of them is written to a disk. Not parallel: it looks at the process.
+func TestComplaint20CertificatesFromMemory(t *testing.T) {
+	ca := broker.NewCA(t, "authority")
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1"), ClientCA: ca.File})
+	own := ca.Issue("client")
+	encrypted := ca.Encrypt(own.KeyFile, "password")
+	material := []mqtt.TLS{
+		{CA: pem(t, ca.File), Cert: pem(t, own.CertFile), Key: pem(t, own.KeyFile)},
+		{CA: pem(t, ca.File), Cert: pem(t, own.CertFile), Key: pem(t, encrypted), KeyPassword: func() (string, error) { return "password", nil }},
+	}
+	require.NoError(t, os.RemoveAll(own.CertFile), "the files are gone, the texts are not")
+	require.NoError(t, os.RemoveAll(own.KeyFile))
+	require.NoError(t, os.RemoveAll(encrypted))
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	for _, m := range material {
+		c := dialAll(t, []string{secure(b.Port)}, mqtt.WithTLS(m))
+		require.NoError(t, c.Publish(soon(t), "a", nil))
+		require.Equal(t, 3, memoryFiles(t))
+		b.Kill()
+		b.Restart()
+		require.NoError(t, c.Publish(soon(t), "a", nil), "after a reconnect")
+		require.NoError(t, c.Close(soon(t)))
+		require.Zero(t, memoryFiles(t))
+	}
+	entries, err := os.ReadDir(temporary)
+	require.NoError(t, err)
+	require.Empty(t, entries)
+}

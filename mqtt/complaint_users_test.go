@@ -1,0 +1,132 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// report is code of a user's that publishes.
+func report(ctx context.Context, p mqtt.Publisher) error {
+	return errors.Join(p.Publish(ctx, "report", nil, mqtt.QoS(2), mqtt.Retain()), p.PublishAsync(ctx, "more", nil).Wait(ctx))
+}
+
+// fake is a Publisher without a broker.
+type fake struct {
+	published []mqtt.Publication
+	err       error
+}
+
+func (f *fake) Publish(_ context.Context, topic string, payload []byte, options ...mqtt.PublishOption) error {
+	p := mqtt.Publication{Topic: topic, Payload: payload, QoS: 1}
+	for _, option := range options {
+		option(&p)
+	}
+	f.published = append(f.published, p)
+	return f.err
+}
+
+func (f *fake) PublishAsync(ctx context.Context, topic string, payload []byte, options ...mqtt.PublishOption) *mqtt.Token {
+	return mqtt.EndedToken(f.Publish(ctx, topic, payload, options...))
+}
+
+// Code that publishes is tested without a broker: interfaces, tokens and
+// messages are for everybody to make.
+func TestComplaint25WithoutABroker(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	require.NoError(t, report(soon(t), f))
+	require.Equal(t, []mqtt.Publication{{Topic: "report", QoS: 2, Retain: true}, {Topic: "more", QoS: 1}}, f.published)
+	f.err = mqtt.ErrQueueFull
+	require.ErrorIs(t, report(soon(t), f), mqtt.ErrQueueFull)
+	token := mqtt.EndedToken(mqtt.ErrDropped)
+	<-token.Done()
+	require.ErrorIs(t, token.Err(), mqtt.ErrDropped)
+	require.ErrorIs(t, token.Wait(soon(t)), mqtt.ErrDropped)
+	require.Zero(t, token.MID())
+	require.Zero(t, token.ReasonCode())
+	require.Empty(t, token.Properties())
+	h, got := collect()
+	h(context.Background(), mqtt.Message{Topic: "made", Payload: []byte("by hand")})
+	require.Equal(t, "made", await(t, got, "the message").Topic)
+}
+
+// usersTest is a test in a module of somebody else's.
+const usersTest = `package user
+
+import (
+	"context"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+)
+
+func TestWithBroker(t *testing.T) {
+	b := broker.Start(t, broker.Config{})
+	c, err := mqtt.Dial(context.Background(), []string{b.Addr()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	if err := c.Publish(context.Background(), "a", nil); err != nil {
+		t.Fatal(err)
+	}
+}
+`
+
+// And with the real one, by the package that these tests use.
+func TestComplaint25BrokerForUsers(t *testing.T) {
+	t.Parallel()
+	here, err := filepath.Abs("..")
+	require.NoError(t, err)
+	sums, err := os.ReadFile("../go.sum")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"user_test.go": usersTest, "go.sum": string(sums),
+		"go.mod": "module user\n\ngo 1.24\n\nrequire github.com/mosquitto-go/mosquitto v0.0.0\n\nreplace github.com/mosquitto-go/mosquitto => " + here + "\n",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	cmd := exec.Command("go", "test", "-count=1", "-mod=mod", "./...")
+	cmd.Dir = dir
+	said, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(said))
+}
+
+// One client for all versions: the same code, MQTT 5 where the broker has it, and
+// what needs it is refused by name where it does not.
+func TestRunnerUp01OneClientForAllVersions(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5, mqtt.V311), mqtt.WithBackground())
+	conn := p.Accept()
+	require.Equal(t, byte(5), conn.Expect(peer.CONNECT).Body[6])
+	conn.Send(peer.V5.Connack(false, 0x84))
+	conn = p.Accept()
+	require.Equal(t, byte(4), conn.Expect(peer.CONNECT).Body[6])
+	conn.Send(peer.V311.Connack(false, 0))
+	require.NoError(t, c.AwaitConnected(soon(t)))
+	_, err := c.Request(soon(t), "a", nil)
+	require.ErrorIs(t, err, mqtt.ErrNotSupported)
+	require.ErrorContains(t, c.Publish(soon(t), "a", nil, mqtt.ContentType("text/plain")), "MQTT 5")
+
+	b := prompt(t)
+	for _, version := range versions {
+		sender, receiver := dial(t, b.Port, mqtt.WithProtocol(version)), dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
+		h, got := collect()
+		require.NoError(t, receiver.Subscribe(soon(t), "a", 2, h))
+		require.NoError(t, sender.Publish(soon(t), "a", []byte("x"), mqtt.QoS(2)))
+		require.Equal(t, "x", string(await(t, got, "a message").Payload))
+	}
+}

@@ -1,0 +1,330 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// waits makes every call that waits, and returns what each has returned.
+func waits(ctx context.Context, c *mqtt.Client) map[string]error {
+	_, request := c.Request(ctx, "w", nil)
+	var iterator error
+	for _, iterator = range c.Messages(ctx, "w", 1) {
+		break
+	}
+	return map[string]error{
+		"Publish":           c.Publish(ctx, "w", nil),
+		"Wait":              c.PublishAsync(ctx, "w", nil).Wait(ctx),
+		"Subscribe":         c.Subscribe(ctx, "w", 1, drop),
+		"SubscribeMultiple": c.SubscribeMultiple(ctx, mqtt.Subscription{Filter: "w", Handler: drop}),
+		"Unsubscribe":       c.Unsubscribe(ctx, "w"),
+		"Request":           request,
+		"Messages":          iterator,
+		"AwaitConnected":    c.AwaitConnected(ctx),
+		"Respond":           c.Respond(ctx, "w", 1, func(context.Context, mqtt.Message) ([]byte, error) { return nil, nil }),
+		"Close":             c.Close(ctx),
+	}
+}
+
+// Every call that would wait for the handler that makes it says so at once.
+func TestComplaint01WaitInsideHandler(t *testing.T) {
+	t.Parallel()
+	b := prompt(t)
+	results := make(chan map[string]error, 10)
+	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
+	h := func(ctx context.Context, _ mqtt.Message) { results <- waits(context.WithoutCancel(ctx), c) }
+	require.NoError(t, c.Subscribe(soon(t), "a", 1, h))
+	require.NoError(t, c.Publish(soon(t), "a", nil))
+	for call, err := range await(t, results, "the handler") {
+		require.ErrorIs(t, err, mqtt.ErrInCallback, call)
+	}
+	require.NoError(t, c.Publish(soon(t), "b", nil), "the client goes on")
+}
+
+// The same in the hooks that the loop runs, where the library's answers come in.
+func TestComplaint01WaitInsideHook(t *testing.T) {
+	t.Parallel()
+	b := prompt(t)
+	results := make(chan map[string]error, 10)
+	var c *mqtt.Client
+	once, ready := sync.Once{}, make(chan struct{})
+	hook := func(ctx context.Context, p *mqtt.Publication) func(error) {
+		if p.Topic != "a" {
+			return nil
+		}
+		return func(error) {
+			once.Do(func() {
+				<-ready
+				results <- waits(context.WithoutCancel(ctx), c)
+			})
+		}
+	}
+	c = dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(mqtt.Hooks{Publish: hook}))
+	close(ready)
+	token := c.PublishAsync(soon(t), "a", nil)
+	for call, err := range await(t, results, "the hook") {
+		require.ErrorIs(t, err, mqtt.ErrInCallback, call)
+	}
+	require.NoError(t, token.Wait(soon(t)))
+}
+
+// On a worker, and in an iterator's loop, everything but Close may wait.
+func TestComplaint01WaitOnWorker(t *testing.T) {
+	t.Parallel()
+	b := prompt(t)
+	other := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
+	require.NoError(t, other.Respond(soon(t), "ask", 1, func(context.Context, mqtt.Message) ([]byte, error) { return []byte("answer"), nil }))
+	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)))
+	ended := make(chan error, 100)
+	ask := func(ctx context.Context) error {
+		m, err := c.Request(ctx, "ask", nil)
+		if err == nil && string(m.Payload) != "answer" {
+			err = errors.New("another answer")
+		}
+		return errors.Join(err, c.Publish(ctx, "w", nil), c.Subscribe(ctx, "w", 1, drop), c.Unsubscribe(ctx, "w"), c.AwaitConnected(ctx))
+	}
+	require.NoError(t, c.Subscribe(soon(t), "a", 1, func(ctx context.Context, _ mqtt.Message) { ended <- ask(ctx) }))
+	const n = 20 // more than the worker's queue holds
+	for range n {
+		require.NoError(t, other.Publish(soon(t), "a", nil))
+	}
+	for range n {
+		require.NoError(t, await(t, ended, "the worker"))
+	}
+	go func() { ended <- other.Publish(soon(t), "i", nil) }()
+	for _, err := range c.Messages(soon(t), "i", 1, mqtt.NoLocal()) {
+		require.NoError(t, err)
+		require.NoError(t, ask(soon(t)))
+		break
+	}
+	require.NoError(t, await(t, ended, "the message for the iterator"))
+	require.NoError(t, c.Subscribe(soon(t), "close", 1, func(ctx context.Context, _ mqtt.Message) { ended <- c.Close(ctx) }))
+	require.NoError(t, other.Publish(soon(t), "close", nil))
+	require.ErrorIs(t, await(t, ended, "Close in a handler"), mqtt.ErrInCallback)
+}
+
+// A program's mutex around its calls, and in its handlers, state handler and
+// logger: the client holds no lock of its own while it runs any of them.
+func TestComplaint02UsersMutex(t *testing.T) {
+	t.Parallel()
+	_, proxy := proxied(t)
+	var mu sync.Mutex
+	var c *mqtt.Client
+	sent := map[*mqtt.Token]bool{}
+	handled := make(chan struct{}, 100_000)
+	use := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if c != nil {
+			c.Stats()
+			c.State()
+			sent[c.PublishAsync(context.Background(), "from/callback", nil, mqtt.QoS(0))] = true
+		}
+	}
+	mu.Lock()
+	c = dial(t, proxy.Port, mqtt.WithBackground(), mqtt.WithStateHandler(func(mqtt.StateChange) { use() }),
+		mqtt.WithSubscription("a", 1, func(context.Context, mqtt.Message) { use(); handled <- struct{}{} }))
+	mu.Unlock()
+	require.NoError(t, c.AwaitConnected(soon(t)))
+	var publishers sync.WaitGroup
+	for range 4 {
+		publishers.Add(1)
+		go func() {
+			defer publishers.Done()
+			for range 100 {
+				mu.Lock()
+				sent[c.PublishAsync(context.Background(), "a", nil)] = true
+				mu.Unlock()
+			}
+		}()
+	}
+	await(t, handled, "a message")
+	proxy.Cut()
+	publishers.Wait()
+	for range 300 {
+		await(t, handled, "the messages")
+	}
+	mu.Lock()
+	tokens := sent
+	sent = map[*mqtt.Token]bool{}
+	mu.Unlock()
+	for token := range tokens {
+		if err := token.Wait(soon(t)); err != nil {
+			require.ErrorIs(t, err, mqtt.ErrConnectionLost)
+		}
+	}
+}
+
+// A message of QoS 1 or 2 whose connection is lost is neither acknowledged nor
+// failed: it is on its way until the broker's answer comes, on the next one.
+func TestComplaint03NotOkAfterALoss(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []mqtt.QoSLevel{1, 2} {
+		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
+			t.Parallel()
+			p := peer.Listen(t)
+			c, conn := meet(t, p)
+			token := c.PublishAsync(soon(t), "a", []byte("x"), mqtt.QoS(qos))
+			waited := outcome(func() error { return token.Wait(soon(t)) })
+			conn.Dialog().Expect(peer.V311.Publish(byte(qos)<<1, "a", 1, "x"))
+			for range 2 {
+				conn.Close()
+				conn = p.AcceptConnect()
+				conn.Dialog().Expect(peer.V311.Publish(8|byte(qos)<<1, "a", 1, "x")) // DUP
+				pending(t, token)
+				none(t, waited, "end of Wait")
+			}
+			if qos == 2 {
+				conn.Send(peer.V311.Pubrec(1))
+				conn.Dialog().Expect(peer.V311.Pubrel(1))
+				pending(t, token)
+				conn.Send(peer.V311.Pubcomp(1))
+			} else {
+				conn.Send(peer.V311.Puback(1))
+			}
+			require.NoError(t, await(t, waited, "Wait"))
+			require.NoError(t, token.Err())
+		})
+	}
+}
+
+// QoS 0 messages that the kernel has not taken are lost with the connection.
+// They say so, and what was ended with nil before had been written.
+func TestComplaint03UnwrittenQoS0(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, conn := meet(t, p)
+	tokens := make([]*mqtt.Token, 200)
+	for i := range tokens {
+		tokens[i] = c.PublishAsync(soon(t), "a", make([]byte, 100_000), mqtt.QoS(0))
+	}
+	stuck := func() bool { return c.Stats().Published > 0 }
+	eventually(t, "the first to be written", stuck)
+	pending(t, tokens[len(tokens)-1]) // more than the kernel takes
+	conn.Reset()
+	conn = p.AcceptConnect()
+	lost, waiting := 0, 0
+	for _, token := range tokens {
+		select {
+		case <-token.Done():
+			if token.Err() != nil {
+				require.ErrorIs(t, token.Err(), mqtt.ErrConnectionLost)
+				lost++
+			}
+		default:
+			waiting++ // was not handed over yet: the next connection has it
+		}
+	}
+	require.Positive(t, lost)
+	require.Positive(t, waiting)
+	go func() {
+		for {
+			if _, err := conn.Next(); err != nil {
+				return
+			}
+		}
+	}()
+	for _, token := range tokens {
+		if err := token.Wait(soon(t)); err != nil {
+			require.ErrorIs(t, err, mqtt.ErrConnectionLost)
+			lost--
+		}
+	}
+	require.Zero(t, lost)
+}
+
+// A broker's refusal is not ok either: MQTT 5 has codes for it.
+func TestComplaint03RefusedIsNotOk(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, conn := meet(t, p, mqtt.WithProtocol(mqtt.V5))
+	ended := outcome(func() error { return c.Publish(soon(t), "a", nil) })
+	conn.Expect(peer.PUBLISH)
+	conn.Send(peer.V5.Answer(peer.PUBACK, 1, 0x97, peer.ReasonString("no more today")))
+	err := await(t, ended, "Publish")
+	var refused *mqtt.PublishError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, &mqtt.PublishError{Topic: "a", Code: mosquitto.RCQuotaExceeded, Text: "no more today"}, refused)
+	require.ErrorIs(t, err, mosquitto.ReasonError{Code: mosquitto.RCQuotaExceeded})
+}
+
+// Whatever the network does, every token ends: with the answer, with the loss of
+// a QoS 0 message, or with Close.
+func TestComplaint04EveryTokenEnds(t *testing.T) {
+	t.Parallel()
+	_, proxy := proxied(t)
+	c := dial(t, proxy.Port)
+	tokens := make(chan *mqtt.Token, 10_000)
+	stop := make(chan struct{})
+	var publishers sync.WaitGroup
+	for qos := mqtt.QoSLevel(0); qos <= 2; qos++ {
+		publishers.Add(1)
+		go func() {
+			defer publishers.Done()
+			for range 2000 {
+				select {
+				case <-stop:
+					return
+				case tokens <- c.PublishAsync(context.Background(), "a", make([]byte, 1000), mqtt.QoS(qos)):
+				}
+			}
+		}()
+	}
+	for _, cut := range []func(){proxy.Cut, proxy.Reset, proxy.Cut, func() { proxy.CutAfter(fault.Down, 300) }, proxy.Reset} {
+		cut()
+		require.NoError(t, c.AwaitConnected(soon(t)))
+	}
+	close(stop)
+	publishers.Wait()
+	proxy.RefuseNew() // the last are never answered
+	proxy.Cut()
+	for range 3 {
+		tokens <- c.PublishAsync(soon(t), "a", nil)
+	}
+	shut(t, c)
+	close(tokens)
+	for token := range tokens {
+		await(t, token.Done(), "the end of a token")
+		if err := token.Err(); !errors.Is(err, mqtt.ErrConnectionLost) && !errors.Is(err, mqtt.ErrClosed) {
+			require.NoError(t, err)
+		}
+	}
+	require.Zero(t, c.Stats().Queued)
+}
+
+// A SUBSCRIBE, or UNSUBSCRIBE, that a connection took with it is sent again: the
+// library forgets it.
+func TestComplaint04SubscribeAcrossALoss(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, conn := meet(t, p)
+	ended := outcome(func() error { return c.Subscribe(soon(t), "a", 1, drop) })
+	for range 2 {
+		conn.Expect(peer.SUBSCRIBE)
+		conn.Close()
+		conn = p.AcceptConnect()
+		none(t, ended, "end of Subscribe")
+	}
+	subscribed(conn, 1)
+	require.NoError(t, await(t, ended, "Subscribe"))
+	ended = outcome(func() error { return c.Unsubscribe(soon(t), "a") })
+	conn.Expect(peer.UNSUBSCRIBE)
+	none(t, ended, "end of Unsubscribe")
+	conn.Close()
+	conn = p.Accept()
+	conn.Expect(peer.CONNECT)
+	conn.Send(peer.V311.Connack(true, 0)) // the session is kept, so it is asked for again
+	conn.Send(peer.V311.Unsuback(conn.Expect(peer.UNSUBSCRIBE).MID(), nil))
+	require.NoError(t, await(t, ended, "Unsubscribe"))
+}
