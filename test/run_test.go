@@ -453,6 +453,38 @@ func TestRunSendsAtOnce(t *testing.T) {
 	conn.Expect(peer.UNSUBSCRIBE)
 }
 
+// A publisher gives way to input that is being read, but not for as long as a
+// handler in it takes.
+func TestRunPublishBesideAHandlerThatWaitsForIt(t *testing.T) {
+	for name, size := range map[string]int{"in a batch": 10, "by itself": 2000} {
+		t.Run(name, func(t *testing.T) {
+			p := peer.Listen(t)
+			c, e := newClient(t, "run", true)
+			handled := make(chan error, 1)
+			c.OnMessage(func(c *mosquitto.Client, _ mosquitto.Message) {
+				published := make(chan error, 1)
+				go func() {
+					_, err := c.Publish("answer", nil, 1, false)
+					published <- err
+				}()
+				select {
+				case err := <-published:
+					handled <- err
+				case <-time.After(5 * time.Second):
+					handled <- context.DeadlineExceeded
+				}
+			})
+			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+			run(t, c)
+			conn := p.AcceptConnect()
+			await(t, e.connect, "OnConnect")
+			conn.Send(peer.Publish(0, "question", 0, string(make([]byte, size))))
+			require.NoError(t, await(t, handled, "the end of the handler"))
+			conn.Expect(peer.PUBLISH)
+		})
+	}
+}
+
 func TestRunAndTLS(t *testing.T) {
 	ca := broker.NewCA(t, "ca")
 	tls := broker.Start(t, broker.Config{TLS: ca.Issue("server", "127.0.0.1", "localhost")})
