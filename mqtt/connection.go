@@ -365,7 +365,8 @@ func (c *Client) finishUp(why error) {
 	if !c.isClosing() {
 		close(c.closing)
 	}
-	c.unsent, c.unread = c.failAll(c.closedErr()), c.out.room.unread
+	c.unread = c.out.room.unread
+	c.failAll()
 	c.subs.endAll(c.closedErr())
 	inboxes := c.inboxes
 	c.inboxes = nil

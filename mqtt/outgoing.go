@@ -167,6 +167,10 @@ func (c *Client) send(t *Token) {
 		c.mu.Unlock()
 		t.pub.Payload = slices.Clone(t.pub.Payload)
 		c.mu.Lock()
+		if c.ended { // meanwhile
+			c.leaveOut(t, false)
+			return
+		}
 		o.add(t)
 	}
 	c.pump()
@@ -221,6 +225,9 @@ func (c *Client) handedOver(t *Token, mid int, err error, epoch uint64) {
 		c.online = false // the loop is about to say so
 	}
 	switch {
+	case c.ended && mid == 0: // nobody else would end it
+		o.count(t, -1)
+		c.leaveOut(t, false)
 	case err != nil && offline && mid == 0:
 		o.count(t, -1)
 		t.pub.Payload = slices.Clone(t.pub.Payload) // the caller goes on
@@ -232,6 +239,9 @@ func (c *Client) handedOver(t *Token, mid int, err error, epoch uint64) {
 		o.bind(t, mid)
 		if a, ok := o.earlyAnswer(mid); ok {
 			c.acknowledged(o.answered(mid), a)
+		} else if c.ended {
+			o.unbind(t)
+			c.leaveOut(t, true)
 		} else if t.pub.QoS == 0 && (epoch != c.epoch || !c.online) {
 			o.unbind(t) // it may be among what a reconnect throws away
 			c.finish(t, ack{}, ErrConnectionLost)
@@ -312,21 +322,24 @@ func (c *Client) loseQoS0() {
 }
 
 // failAll ends everything that is left. mu is held.
-func (c *Client) failAll(err error) (unsent []Unsent) {
+func (c *Client) failAll() {
 	o := &c.out
 	for _, first := range o.byMID {
 		for t := first; t != nil; {
 			next := t.next
 			o.unbind(t)
-			unsent = append(unsent, Unsent{t.pub.Topic, t.pub.QoS, true, t.stored})
-			c.finish(t, ack{}, t.leftErr(err))
+			c.leaveOut(t, true)
 			t = next
 		}
 	}
 	for t := o.first; t != nil; t = o.first {
 		o.remove(t)
-		unsent = append(unsent, Unsent{t.pub.Topic, t.pub.QoS, false, t.stored})
-		c.finish(t, ack{}, t.leftErr(err))
+		c.leaveOut(t, false)
 	}
-	return unsent
+}
+
+// leaveOut ends a message with the client. mu is held.
+func (c *Client) leaveOut(t *Token, sent bool) {
+	c.unsent = append(c.unsent, Unsent{t.pub.Topic, t.pub.QoS, sent, t.stored})
+	c.finish(t, ack{}, t.leftErr(c.closedErr()))
 }
