@@ -1,0 +1,23 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A build without cgo says what to do, for a program that imports this package
+// alone. The other ways to build are tested in test/: TestBuildWithoutLibrary,
+// TestNoWarnings; make versions, make docker.
+func TestComplaint21BuildWithoutCgo(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("go", "build", ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	said, err := cmd.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(said), "set_CGO_ENABLED_1_and_install_gcc_and_libmosquitto_dev")
+}
