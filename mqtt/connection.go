@@ -188,6 +188,9 @@ func (c *Client) attempt(s server, at address, version Protocol) (lasted time.Du
 		err = c.m.RunOnce(ctx)
 	}
 	c.lost()
+	if a.resent != nil {
+		a.resent.Stop()
+	}
 	if cause := context.Cause(ctx); errors.Is(cause, ErrTimeout) {
 		err = ErrTimeout
 	}
@@ -206,6 +209,7 @@ func (c *Client) attempt(s server, at address, version Protocol) (lasted time.Du
 // attempt is what is known of one connection.
 type attempt struct {
 	timer  *time.Timer // of the connect timeout
+	resent *time.Timer // of the library's repetitions, or nil
 	since  time.Time   // when it was accepted
 	reason error       // of the broker's DISCONNECT
 	detail detail
@@ -299,6 +303,10 @@ func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
 	c.count.connects.Add(1)
 	c.online = true
 	c.epoch++
+	if c.out.resending = c.out.reliable > 0; c.out.resending {
+		epoch := c.epoch
+		a.resent = time.AfterFunc(resendPatience, func() { c.goOnAfter(epoch) })
+	}
 	kept := answer.SessionPresent && c.server == c.lastServer // another broker may know an older session
 	if c.lastServer == "" {
 		kept = answer.SessionPresent

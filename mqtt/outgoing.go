@@ -5,6 +5,7 @@ package mqtt
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/mosquitto-go/mosquitto"
 )
@@ -28,6 +29,8 @@ type outgoing struct {
 	handing int            // calls into the library that have not returned
 	early   []ack          // answers that came before such a call returned
 	byMID   map[int]*Token // handed over; ids may be used again too early: a list
+
+	resending bool // the library is to send first what an earlier connection has left
 
 	reliable  int // handed over, of QoS 1 and 2
 	qos0      int // handed over, of QoS 0
@@ -80,6 +83,9 @@ func (o *outgoing) remove(t *Token) {
 
 // takes tells whether the library is to get a message now.
 func (o *outgoing) takes(t *Token) bool {
+	if o.resending {
+		return false
+	}
 	if t.pub.QoS > 0 {
 		return o.reliable < o.inflight
 	}
@@ -253,11 +259,27 @@ func (c *Client) handedOver(t *Token, mid int, err error, epoch uint64) {
 func (c *Client) onPublish(_ *mosquitto.Client, mid int, code mosquitto.ReasonCode, props Properties) {
 	a := ack{mid, code, props}
 	c.mu.Lock()
+	c.out.resending = false // it has gone on
 	if t := c.out.answered(mid); t != nil {
 		c.acknowledged(t, a)
 		c.pump()
 	} else if c.out.handing > 0 {
 		c.out.early = append(c.out.early, a)
+	}
+	c.unlock()
+}
+
+// resendPatience is how long the library's repetitions are waited for if no answer
+// shows that they were sent. It makes them right after onConnect.
+const resendPatience = time.Second
+
+// goOnAfter lets messages go that wait for the library's repetitions, on the
+// connection of this epoch.
+func (c *Client) goOnAfter(epoch uint64) {
+	c.mu.Lock()
+	if c.epoch == epoch {
+		c.out.resending = false
+		c.pump()
 	}
 	c.unlock()
 }
