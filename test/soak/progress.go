@@ -36,9 +36,9 @@ func (p *progress) say(s *soak) {
 	f := &s.report.figures
 	acked, received := f.acked[1]+f.acked[2], f.received[0]+f.received[1]+f.received[2]
 	s.ledger.mu.Unlock()
-	fmt.Fprintf(p.out, "%s%v of %v, round %d: %d acked, %d received, %d connections lost, RSS %d MB, promises broken: %d%s",
+	fmt.Fprintf(p.out, "%s%v of %v, round %d: %d acked, %d received, %d connections lost, RSS %.0f MB, C heap %.1f MB, promises broken: %d%s",
 		before, time.Since(s.begun).Round(time.Second), p.length, s.rounds+1, acked, received, f.losses.Load(),
-		status("VmRSS:")>>10, s.report.count(), after)
+		megabytes(status("VmRSS:")<<10), megabytes(cHeap()), s.report.count(), after)
 }
 
 // clear takes the line away.
