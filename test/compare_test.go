@@ -1,0 +1,61 @@
+package test_test
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// testsOfTheModule are the names of all test functions, with their files.
+func testsOfTheModule(t testing.TB) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	function := regexp.MustCompile(`(?m)^func (Test\w+)\(\w+ \*testing\.T\)`)
+	for _, name := range files(t) {
+		if strings.HasSuffix(name, "_test.go") {
+			for _, m := range function.FindAllStringSubmatch(read(t, name), -1) {
+				found[m[1]] = name
+			}
+		}
+	}
+	return found
+}
+
+// No row of docs/compare.md without a test, none that does not exist, and no
+// test of a complaint that is not in its row.
+func TestComparisonIsTested(t *testing.T) {
+	var wanted []string
+	for n := range 25 {
+		wanted = append(wanted, fmt.Sprint(n+1))
+	}
+	for n := range 10 {
+		wanted = append(wanted, fmt.Sprint("R", n+1))
+	}
+	tests := testsOfTheModule(t)
+	rows := regexp.MustCompile(`(?m)^\| (R?\d+) \|(.*)\|(.*)\|(.*)\|$`).FindAllStringSubmatch(read(t, "docs/compare.md"), -1)
+	require.Len(t, rows, len(wanted))
+	named := map[string]string{}
+	for i, row := range rows {
+		require.Equal(t, wanted[i], row[1])
+		names := strings.Fields(row[4])
+		assert.NotEmpty(t, names, "row %s has no test", row[1])
+		for _, name := range names {
+			assert.Contains(t, tests, name, "row %s", row[1])
+			named[row[1]+" "+name] = name
+		}
+	}
+	numbered := regexp.MustCompile(`^Test(Complaint|RunnerUp)(\d\d)`)
+	for name, file := range tests {
+		if m := numbered.FindStringSubmatch(name); m != nil {
+			row := strings.TrimLeft(m[2], "0")
+			if m[1] == "RunnerUp" {
+				row = "R" + row
+			}
+			assert.Contains(t, named, row+" "+name, "%s is not in its row", file)
+		}
+	}
+}
