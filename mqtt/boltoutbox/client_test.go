@@ -1,0 +1,118 @@
+package boltoutbox_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/mqtt/boltoutbox"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/stretchr/testify/require"
+)
+
+func url(port int) string { return fmt.Sprintf("mqtt://127.0.0.1:%d", port) }
+
+// brisk starts a broker that does not hold small packets back.
+func brisk(t testing.TB) *broker.Broker {
+	return broker.Start(t, broker.Config{Extra: "set_tcp_nodelay true"})
+}
+
+// dial connects a client that is closed when the test ends.
+func dial(t testing.TB, port int, options ...mqtt.Option) *mqtt.Client {
+	t.Helper()
+	options = append([]mqtt.Option{mqtt.WithBackoff(5*time.Millisecond, 20*time.Millisecond, 0)}, options...)
+	c, err := mqtt.Dial(soon(t), []string{url(port)}, options...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = shut(c) })
+	return c
+}
+
+// shut ends a client at once.
+func shut(c *mqtt.Client) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	return c.Close(ctx)
+}
+
+// collect subscribes to everything.
+func collect(t testing.TB, b *broker.Broker, options ...mqtt.Option) <-chan mqtt.Message {
+	t.Helper()
+	ch := make(chan mqtt.Message, 100_000)
+	dial(t, b.Port, append(options, mqtt.WithSubscription("#", 2, func(_ context.Context, m mqtt.Message) { ch <- m }))...)
+	return ch
+}
+
+func TestMessagesOfAnEarlierClientAreDelivered(t *testing.T) {
+	b, file := brisk(t), newFile(t)
+	b.Stop()
+	o := open(t, file)
+	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackground(), mqtt.WithOutbox(o))
+	for i := range 100 {
+		require.NoError(t, c.PublishAsync(soon(t), "a", fmt.Append(nil, i)).Err())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	err := c.Publish(ctx, "b", []byte("x"), mqtt.QoS(2), mqtt.Retain(), mqtt.ContentType("text/plain"))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorIs(t, err, mqtt.ErrAbandoned)
+	require.NoError(t, c.PublishAsync(soon(t), "lost", nil, mqtt.QoS(0)).Err())
+	var unsent *mqtt.CloseError
+	require.ErrorAs(t, shut(c), &unsent)
+	require.Len(t, unsent.Unsent, 102)
+	require.True(t, unsent.Unsent[100].Kept)
+	require.False(t, unsent.Unsent[101].Kept)
+	require.NoError(t, o.Close())
+
+	o = open(t, file)
+	require.Equal(t, 101, length(t, o))
+	b.Restart()
+	got := collect(t, b, mqtt.WithProtocol(mqtt.V5))
+	c = dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithOutbox(o), mqtt.WithQueue(10, 1<<20, mqtt.Refuse))
+	for i := range 100 {
+		require.Equal(t, fmt.Sprint(i), string(await(t, got, "a message").Payload))
+	}
+	require.NoError(t, c.Close(soon(t)))
+	m := await(t, got, "the last message")
+	kind, _ := m.Properties.Text(mosquitto.PropContentType)
+	require.Equal(t, []any{"b", mqtt.QoSLevel(2), "text/plain"}, []any{m.Topic, m.QoS, kind})
+	require.True(t, await(t, collect(t, b), "the retained message").Retain)
+	require.Zero(t, length(t, o))
+}
+
+func TestNothingTwiceAfterAClose(t *testing.T) {
+	b, file := brisk(t), newFile(t)
+	got := collect(t, b)
+	for round := range 3 {
+		o := open(t, file)
+		require.Zero(t, length(t, o))
+		c := dial(t, b.Port, mqtt.WithOutbox(o))
+		for i := range 50 {
+			c.PublishAsync(soon(t), "a", fmt.Append(nil, round, i))
+		}
+		require.NoError(t, c.Close(soon(t)))
+		again := dial(t, b.Port, mqtt.WithOutbox(o)) // deletions are not on the disk yet
+		require.NoError(t, again.Close(soon(t)))
+		require.NoError(t, o.Close())
+		for i := range 50 {
+			require.Equal(t, fmt.Sprint(round, i), string(await(t, got, "a message").Payload))
+		}
+	}
+	require.Empty(t, got)
+}
+
+// What cannot be stored is not accepted, nor sent.
+func TestPublishThatCannotBeStored(t *testing.T) {
+	b := brisk(t)
+	got := collect(t, b)
+	o := open(t, newFile(t))
+	c := dial(t, b.Port, mqtt.WithOutbox(o))
+	require.NoError(t, o.Close()) // too early
+	require.ErrorIs(t, c.Publish(soon(t), "a", nil), boltoutbox.ErrClosed)
+	require.ErrorIs(t, c.PublishAsync(soon(t), "a", nil, mqtt.QoS(2)).Err(), boltoutbox.ErrClosed)
+	require.NoError(t, c.Publish(soon(t), "b", nil, mqtt.QoS(0)))
+	require.Equal(t, "b", await(t, got, "a message").Topic)
+	require.Zero(t, c.Stats().Queued)
+}

@@ -1,0 +1,169 @@
+package boltoutbox
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// The file's buckets and what tells it from others.
+var (
+	metaBucket     = []byte("meta")
+	messagesBucket = []byte("messages")
+	formatKey      = []byte("format")
+	formatName     = []byte("mosquitto-go outbox ") // and its version
+	format         = append(formatName[:len(formatName):len(formatName)], '1')
+)
+
+var (
+	errForeign = errors.New("a bbolt database with something else in it")
+	errShort   = errors.New("the end is missing")
+	errNewer   = errors.New("written by a newer version of this package")
+)
+
+// openFile opens the database, which is empty, or an outbox as far as one can see
+// without reading all of it.
+func openFile(path string, wait time.Duration) (db *bolt.DB, err error) {
+	size := int64(0)
+	if info, err := os.Stat(path); err == nil {
+		size = info.Size()
+	}
+	if size > 0 {
+		if err := checkLength(path, wait); err != nil {
+			return nil, openErr(path, wait, err)
+		}
+	}
+	err = guard(func() (err error) {
+		db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: wait, FreelistType: bolt.FreelistMapType})
+		return err
+	})
+	if err != nil {
+		return nil, openErr(path, wait, err)
+	}
+	if size == 0 {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err == nil {
+		err = guard(func() error { return prepare(db) })
+	}
+	if err != nil {
+		db.Close()
+		return nil, openErr(path, wait, err)
+	}
+	return db, nil
+}
+
+// checkLength refuses a file whose end was cut off: bbolt would read beyond it. A
+// read-only database reads nothing but its first pages.
+func checkLength(path string, wait time.Duration) error {
+	return guard(func() error {
+		db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: wait, ReadOnly: true})
+		if err != nil {
+			return contentErr(err)
+		}
+		defer db.Close()
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		return db.View(func(tx *bolt.Tx) error {
+			if tx.Size() > info.Size() {
+				return damage{errShort}
+			}
+			return nil
+		})
+	})
+}
+
+// prepare makes the buckets of a new file, and refuses files with others.
+func prepare(db *bolt.DB) error {
+	empty := false
+	err := db.View(func(tx *bolt.Tx) error {
+		first, _ := tx.Cursor().First()
+		empty = first == nil
+		if empty {
+			return nil
+		}
+		return checkFormat(tx.Bucket(metaBucket), tx.Bucket(messagesBucket))
+	})
+	if err != nil || !empty {
+		return err
+	}
+	return db.Update(func(tx *bolt.Tx) error {
+		meta, err := tx.CreateBucket(metaBucket)
+		if err != nil {
+			return err
+		}
+		if _, err = tx.CreateBucket(messagesBucket); err != nil {
+			return err
+		}
+		return meta.Put(formatKey, format)
+	})
+}
+
+func checkFormat(meta, messages *bolt.Bucket) error {
+	switch {
+	case meta == nil || messages == nil || !bytes.HasPrefix(meta.Get(formatKey), formatName):
+		return damage{errForeign}
+	case !bytes.Equal(meta.Get(formatKey), format):
+		return errNewer
+	}
+	return nil
+}
+
+// syncDir makes a new file's name durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// damage marks an error as one of what is in the file.
+type damage struct{ error }
+
+func (d damage) Error() string { return ErrDamaged.Error() + ": " + d.error.Error() }
+
+func (d damage) Unwrap() []error { return []error{ErrDamaged, d.error} }
+
+// guard turns bbolt's panics over damaged pages into errors, and so the faults of
+// pages that cannot be read.
+func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = damage{fmt.Errorf("%v", p)}
+		}
+	}()
+	return f()
+}
+
+// contentErr marks the errors of bbolt that are about what is in a file: all but
+// those of the system and of the lock.
+func contentErr(err error) error {
+	var path *fs.PathError
+	var errno syscall.Errno
+	if errors.As(err, &path) || errors.As(err, &errno) || errors.Is(err, berrors.ErrTimeout) {
+		return err
+	}
+	return damage{err}
+}
+
+// openErr says what an error of Open is about.
+func openErr(path string, wait time.Duration, err error) error {
+	if errors.Is(err, berrors.ErrTimeout) {
+		err = fmt.Errorf("%w (waited %v)", ErrLocked, wait)
+	}
+	return fmt.Errorf("boltoutbox: opening %s: %w", path, err)
+}

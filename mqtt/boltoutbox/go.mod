@@ -1,0 +1,16 @@
+module github.com/mosquitto-go/mosquitto/mqtt/boltoutbox
+
+go 1.24.0
+
+require (
+	github.com/mosquitto-go/mosquitto v0.0.0
+	github.com/stretchr/testify v1.12.1
+	go.etcd.io/bbolt v1.4.3
+)
+
+require (
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/sys v0.36.0 // indirect
+)
+
+replace github.com/mosquitto-go/mosquitto => ../..

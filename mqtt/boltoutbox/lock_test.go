@@ -1,0 +1,111 @@
+package boltoutbox_test
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt/boltoutbox"
+	"github.com/stretchr/testify/require"
+)
+
+// child is a process of this program that does a job.
+type child struct {
+	cmd   *exec.Cmd
+	lines chan string // of its standard output; closed at its end
+}
+
+func start(t *testing.T, job string, environment ...string) *child {
+	t.Helper()
+	c := &child{cmd: exec.Command(os.Args[0]), lines: make(chan string, 100_000)}
+	c.cmd.Env = append(append(os.Environ(), childVariable+"="+job, "GORACE=atexit_sleep_ms=0"), environment...)
+	c.cmd.Stderr = os.Stderr
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := c.cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, c.cmd.Start())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for scan := bufio.NewScanner(out); scan.Scan(); {
+			c.lines <- scan.Text()
+		}
+		close(c.lines)
+		_ = c.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		c.kill()
+		<-ended
+	})
+	return c
+}
+
+func (c *child) kill() { _ = c.cmd.Process.Kill() }
+
+// finish awaits the end of a child that nobody kills.
+func (c *child) finish(t *testing.T) (lines []string) {
+	t.Helper()
+	for {
+		line, more := awaitLine(t, c)
+		if !more {
+			return lines
+		}
+		lines = append(lines, line)
+	}
+}
+
+func awaitLine(t *testing.T, c *child) (line string, more bool) {
+	t.Helper()
+	select {
+	case line, more = <-c.lines:
+	case <-time.After(patience):
+		require.FailNow(t, "a child says nothing")
+	}
+	return line, more
+}
+
+const fileVariable = "BOLTOUTBOX_TEST_FILE"
+
+// holdInChild keeps an outbox open until it is killed.
+func holdInChild() {
+	if _, err := boltoutbox.Open(os.Getenv(fileVariable)); err != nil {
+		panic(err)
+	}
+	fmt.Println("open")
+	select {}
+}
+
+func TestLockedFile(t *testing.T) {
+	file := newFile(t)
+	c := start(t, "hold", fileVariable+"="+file)
+	line, _ := awaitLine(t, c)
+	require.Equal(t, "open", line)
+
+	for _, wait := range []time.Duration{0, 100 * time.Millisecond} {
+		_, err := boltoutbox.Open(file, boltoutbox.WithLockTimeout(wait))
+		require.ErrorIs(t, err, boltoutbox.ErrLocked)
+		require.ErrorContains(t, err, file)
+		require.ErrorContains(t, err, "somebody else has it open")
+	}
+
+	opened := make(chan error, 1) // as it is when a service is restarted
+	go func() {
+		o, err := boltoutbox.Open(file, boltoutbox.WithLockTimeout(patience))
+		if err == nil {
+			err = o.Close()
+		}
+		opened <- err
+	}()
+	c.kill()
+	require.NoError(t, await(t, opened, "the lock"))
+
+	o := open(t, file)
+	_, err := boltoutbox.Open(file, boltoutbox.WithLockTimeout(0))
+	require.ErrorIs(t, err, boltoutbox.ErrLocked, "twice in a process")
+	require.NoError(t, o.Close())
+	open(t, file)
+}

@@ -1,0 +1,104 @@
+package boltoutbox_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/mqtt/boltoutbox"
+	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/stretchr/testify/require"
+)
+
+// childVariable says, in a process that a test has started, what it is to do.
+const childVariable = "BOLTOUTBOX_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if job := children[os.Getenv(childVariable)]; job != nil {
+		job()
+		return
+	}
+	leak.Main(m)
+}
+
+// children are what processes do that are killed.
+var children = map[string]func(){"hold": holdInChild, "publish": publishInChild, "drain": drainInChild}
+
+// patience bounds every wait of these tests; nothing takes that long.
+const patience = 20 * time.Second
+
+// soon is a context that bounds a call of a test.
+func soon(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// await receives from a channel.
+func await[T any](t testing.TB, ch <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(patience):
+		require.FailNow(t, "waited in vain for "+what)
+	}
+	return v
+}
+
+// eventually polls a condition that nothing tells of.
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			require.FailNow(t, "waited in vain for "+what)
+		}
+	}
+}
+
+func newFile(t testing.TB) string { return filepath.Join(t.TempDir(), "outbox") }
+
+// open opens an outbox that is closed when the test ends.
+func open(t testing.TB, file string) *boltoutbox.Outbox {
+	t.Helper()
+	o, err := boltoutbox.Open(file, boltoutbox.WithLockTimeout(patience))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = o.Close() })
+	return o
+}
+
+func message(topic string, n int) *mqtt.Publication {
+	return &mqtt.Publication{Topic: topic, Payload: fmt.Append(nil, n), QoS: 1}
+}
+
+// put stores messages with the payloads from 0 to n-1.
+func put(t testing.TB, o *boltoutbox.Outbox, n int) (keys []uint64) {
+	t.Helper()
+	for i := range n {
+		key, err := o.Put(message("a", i))
+		require.NoError(t, err)
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// stored is what an outbox gives.
+func stored(t testing.TB, o *boltoutbox.Outbox, after uint64) (keys []uint64, all []mqtt.Publication) {
+	t.Helper()
+	require.NoError(t, o.Load(after, func(key uint64, p *mqtt.Publication) bool {
+		keys, all = append(keys, key), append(all, *p)
+		return true
+	}))
+	return keys, all
+}
+
+func length(t testing.TB, o *boltoutbox.Outbox) int {
+	t.Helper()
+	n, err := o.Len()
+	require.NoError(t, err)
+	return n
+}
