@@ -43,7 +43,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: a504442160e04b92
+// include-stamp: 127175814808471e
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -264,8 +264,8 @@ type pass struct {
 	accepted  uint // acceptances by a broker so far
 }
 
-func cPass(c *cClient, budget int, misc, leaving bool) pass {
-	p := C.gomosq_pass(c, C.int(budget), C.bool(misc), C.bool(leaving))
+func cPass(c *cClient, budget int, misc, leaving, streaming bool) pass {
+	p := C.gomosq_pass(c, C.int(budget), C.bool(misc), C.bool(leaving), C.bool(streaming))
 	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.want_write), bool(p.writable), bool(p.read), bool(p.wrote), uint(p.accepted)}
 }
 

@@ -86,6 +86,9 @@ const (
 // after 10 ms takes it for a slow call and wakes up at each batch of messages.
 const slice = 4 * time.Millisecond
 
+// stream is the longest pause between writes that are taken for a stream of them.
+const stream = 100 * time.Microsecond
+
 // runner is the state of one Run. Its goroutine is the owner of the network
 // side; others reach it through wake and farewell.
 type runner struct {
@@ -259,7 +262,7 @@ func (r *runner) serve() (lost result, again bool) {
 		r.goodbye()
 		now := time.Now()
 		misc := !now.Before(r.nextMisc)
-		p := cPass(r.c.c, burst, misc, !r.deadline.IsZero())
+		p := cPass(r.c.c, burst, misc, !r.deadline.IsZero(), now.Sub(r.lastWrite) < stream)
 		r.note(p.accepted)
 		switch {
 		case p.panicked != 0:

@@ -54,6 +54,7 @@ struct gomosq_client {
 	int leaving;         /* Disconnect was called since the last connect (atomic) */
 	int muted;           /* no callback crosses into Go (atomic) */
 	int reading;         /* a burst of reads is on (atomic) */
+	int giving_way;      /* a publisher waits for its end (atomic) */
 	int pause_reading;   /* ends a burst of reads after the packet in hand (atomic) */
 
 	/* What Run looks at between two calls. */

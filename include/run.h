@@ -131,8 +131,10 @@ static inline bool gomosq_linger(struct gomosq_client *c)
 
 /* One turn of Run: reads, looks after the keepalive when that is due, writes.
  * leaving says that a DISCONNECT is queued: it must be out before anything is
- * read, since the library ends the connection at the next packet. */
-static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving)
+ * read, since the library ends the connection at the next packet. streaming says
+ * that there was output a moment ago: more of it is worth lingering for, on a thread
+ * that thousands of clients must not all take for it. */
+static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving, bool streaming)
 {
 	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, 0, false, 0};
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
@@ -147,7 +149,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 	if(!blocked && gomosq_going(c, rc)) rc = gomosq_read_burst(c, budget, &p);
 	if(misc && gomosq_going(c, rc)) rc = mosquitto_loop_misc(c->mosq);
 	if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
-	for(round = 0; round < GOMOSQ_TURN && p.wrote && !p.more && gomosq_going(c, rc); round++){
+	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && gomosq_going(c, rc); round++){
 		if(mosquitto_want_write(c->mosq) || !gomosq_linger(c)) break; /* blocked; nothing more */
 		rc = gomosq_write_all(c, &p);
 	}

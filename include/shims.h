@@ -289,7 +289,10 @@ static inline void gomosq_give_way(struct gomosq_client *c, int qos)
 	int i;
 
 	if(qos == 0 || gomosq_thread.frames) return; /* a callback is part of the burst */
+	if(!__atomic_load_n(&c->reading, __ATOMIC_RELAXED)) return;
+	if(__atomic_exchange_n(&c->giving_way, 1, __ATOMIC_ACQUIRE)) return; /* one thread is enough */
 	for(i = 0; i < GOMOSQ_PATIENCE && __atomic_load_n(&c->reading, __ATOMIC_RELAXED); i++) sched_yield();
+	__atomic_store_n(&c->giving_way, 0, __ATOMIC_RELEASE);
 }
 
 /* One crossing for a publish: Go's bytes are read in place, nothing is

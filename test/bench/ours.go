@@ -17,7 +17,7 @@ type ours struct {
 	reply  chan error // of a CONNECT or SUBSCRIBE
 
 	awaiting sync.Once
-	signals  [1 << 16]atomic.Pointer[chan struct{}] // by message id
+	signals  []atomic.Pointer[chan struct{}] // by message id; idle clients have none
 }
 
 func (b *ours) Connect(o Options) (err error) {
@@ -72,6 +72,7 @@ func (b *ours) Send(topic string, payload []byte, qos byte) error {
 // acknowledgement may come before Publish has returned the id.
 func (b *ours) SendAwaited(topic string, payload []byte) error {
 	b.awaiting.Do(func() {
+		b.signals = make([]atomic.Pointer[chan struct{}], 1<<16)
 		b.c.OnPublish(func(_ *mosquitto.Client, mid int, _ mosquitto.ReasonCode, _ mosquitto.Properties) {
 			b.signal(mid) <- struct{}{}
 		})
