@@ -2,6 +2,7 @@ package test_test
 
 import (
 	"fmt"
+	"go/ast"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -29,13 +30,14 @@ func documents(t testing.TB) (names []string) {
 	return names
 }
 
-// TestReadmeCode compiles every block of README.md that is marked as Go, in a
+// TestReadmeCode compiles every block of the documents that is marked as Go, in a
 // module of its own, as a user would. A block that begins with "package" is a
 // program. Any other is the body of
 //
 //	func(ctx context.Context, client *mosquitto.Client) error
 //
-// which imports the packages it names, and returns nil at the end.
+// or, if it names package mqtt, of the same with a client of that. It imports the
+// packages it names, and returns nil at the end.
 func TestReadmeCode(t *testing.T) {
 	dir := t.TempDir()
 	here, err := filepath.Abs(root)
@@ -45,14 +47,19 @@ func TestReadmeCode(t *testing.T) {
 		"replace github.com/mosquitto-go/mosquitto => "+here+"\n")
 
 	blocks := regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
-	readme := read(t, "README.md")
-	found := blocks.FindAllStringSubmatchIndex(readme, -1)
-	require.Greater(t, len(found), 10)
-	for i, at := range found {
-		block, line := readme[at[2]:at[3]], 1+strings.Count(readme[:at[2]], "\n")
-		write(t, filepath.Join(dir, fmt.Sprint("block", i), "main.go"), program(block, line))
-		formatted(t, block, line)
+	n := map[string]int{}
+	for _, name := range documents(t) {
+		text := read(t, name)
+		for _, at := range blocks.FindAllStringSubmatchIndex(text, -1) {
+			n[name]++
+			block, line := text[at[2]:at[3]], 1+strings.Count(text[:at[2]], "\n")
+			folder := fmt.Sprintf("%s%d", strings.TrimSuffix(filepath.Base(name), ".md"), n[name])
+			write(t, filepath.Join(dir, folder, "main.go"), program(block, name, line))
+			formatted(t, block, name, line)
+		}
 	}
+	require.Greater(t, n["README.md"], 10)
+	require.GreaterOrEqual(t, n["docs/migrating.md"], 5)
 
 	build := command("go", "build", "./...")
 	build.Dir = dir
@@ -62,30 +69,49 @@ func TestReadmeCode(t *testing.T) {
 }
 
 var known = []string{
-	"context", "encoding/json", "errors", "fmt", "log", "os", "os/signal", "slices", "strconv", "strings", "sync", "syscall", "time",
+	"encoding/json", "errors", "fmt", "log", "log/slog", "os", "os/signal", "slices", "strconv", "strings", "sync", "syscall", "time",
 }
 
-// program makes a file of a block; the compiler's errors name README.md's lines.
-func program(block string, line int) string {
+const module = "github.com/mosquitto-go/mosquitto"
+
+// program makes a file of a block; the compiler's errors name the document's lines.
+// In a block that declares its own client the parameter has another name.
+func program(block, document string, line int) string {
 	if strings.HasPrefix(block, "package ") {
 		return block
 	}
-	imports := "import (\n\t\"context\"\n\n\t\"github.com/mosquitto-go/mosquitto\"\n"
-	for _, path := range known[1:] {
-		if regexp.MustCompile(`\b` + filepath.Base(path) + `\.[A-Z]`).MatchString(block) {
+	uses := func(path string) bool {
+		return regexp.MustCompile(`\b` + filepath.Base(path) + `\.[A-Z]`).MatchString(block)
+	}
+	imports, client := "import (\n\t\"context\"\n", "*mosquitto.Client"
+	for _, path := range known {
+		if uses(path) {
 			imports += "\t\"" + path + "\"\n"
 		}
 	}
+	if uses("mqtt") {
+		client = "*mqtt.Client"
+		imports += "\t\"" + module + "/mqtt\"\n"
+	}
+	if uses("mosquitto") || !uses("mqtt") {
+		imports += "\t\"" + module + "\"\n"
+	}
+	end := "return nil\n"
+	if parameter := "client, err := "; strings.HasPrefix(block, parameter) && !strings.Contains(strings.TrimPrefix(block, parameter), "client.") {
+		end = "_ = client\nreturn err\n"
+	} else if regexp.MustCompile(`^err := `).MatchString(block) && !strings.Contains(block, "if err") {
+		end = "return err\n"
+	}
 	return "package readme\n\n" + imports + ")\n\n" +
-		"func _(ctx context.Context, client *mosquitto.Client) error {\n" +
-		fmt.Sprintf("//line README.md:%d\n%s", line, block) + "return nil\n}\n"
+		"func _(ctx context.Context, client " + client + ") error {\n" +
+		fmt.Sprintf("{\n//line %s:%d\n%s", document, line, block) + end + "}\n}\n"
 }
 
 // formatted: what people copy is as gofmt has it.
-func formatted(t *testing.T, block string, line int) {
+func formatted(t *testing.T, block, document string, line int) {
 	gofmt := command("gofmt")
 	gofmt.Stdin = strings.NewReader(block)
-	assert.Equal(t, block, output(t, gofmt), "README.md:%d: gofmt", line)
+	assert.Equal(t, block, output(t, gofmt), "%s:%d: gofmt", document, line)
 }
 
 func write(t testing.TB, path, content string) {
@@ -167,6 +193,85 @@ func TestExamplesNamed(t *testing.T) {
 		for _, m := range regexp.MustCompile(`\bexamples/(\w+)`).FindAllStringSubmatch(read(t, name), -1) {
 			_, err := os.Stat(filepath.Join(root, "examples", m[1], "main.go"))
 			assert.NoError(t, err, name)
+		}
+	}
+}
+
+// The names of ours in the tables of docs/migrating.md exist. Those of
+// paho.mqtt.golang are compared in test/bench, which requires it.
+func TestMigratingNames(t *testing.T) {
+	root, mqtt := namesOf(t, "."), namesOf(t, "mqtt")
+	for _, field := range []string{"MID", "Topic", "Payload", "QoS", "Retain"} {
+		mqtt["Message."+field] = root["Message."+field] // an alias
+	}
+	quoted := regexp.MustCompile("`(mqtt\\.|mosquitto\\.)?([A-Z]\\w*(?:\\.[A-Z]\\w*)?)`")
+	var header []string
+	n := 0
+	for _, line := range strings.Split(read(t, "docs/migrating.md"), "\n") {
+		cells := strings.Split(line, "|")
+		if len(cells) < 4 {
+			header = nil
+			continue
+		}
+		if header == nil {
+			header = cells
+		}
+		for i, cell := range cells {
+			column := strings.TrimSpace(header[i])
+			if !strings.HasPrefix(column, "package ") {
+				continue
+			}
+			for _, m := range quoted.FindAllStringSubmatch(cell, -1) {
+				names := mqtt
+				if m[1] == "mosquitto." || m[1] == "" && column == "package mosquitto" {
+					names = root
+				}
+				n++
+				assert.True(t, names[m[2]] || names["Client."+m[2]], "docs/migrating.md: %s", m[0])
+			}
+		}
+	}
+	assert.Greater(t, n, 80)
+}
+
+// namesOf are the names that a package declares, with methods and fields as
+// Type.Name.
+func namesOf(t testing.TB, folder string) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	for _, name := range files(t) {
+		if filepath.Dir(name) != folder || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		for _, decl := range parse(t, name).Decls {
+			switch d := decl.(type) {
+			case *ast.FuncDecl:
+				names[strings.TrimPrefix(receiver(d)+"."+d.Name.Name, ".")] = true
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					addNames(names, spec)
+				}
+			}
+		}
+	}
+	require.NotEmpty(t, names)
+	return names
+}
+
+func addNames(names map[string]bool, spec ast.Spec) {
+	switch s := spec.(type) {
+	case *ast.ValueSpec:
+		for _, id := range s.Names {
+			names[id.Name] = true
+		}
+	case *ast.TypeSpec:
+		names[s.Name.Name] = true
+		if fields, ok := s.Type.(*ast.StructType); ok {
+			for _, field := range fields.Fields.List {
+				for _, id := range field.Names {
+					names[s.Name.Name+"."+id.Name] = true
+				}
+			}
 		}
 	}
 }
