@@ -160,8 +160,8 @@ func (s *stream) take(t *testing.T, until func() bool, what string) {
 					missing = append(missing, n)
 				}
 			}
-			require.FailNow(t, "waited in vain for "+what, "%d messages were acknowledged, of which did not arrive: %v; publisher %v, subscriber %v",
-				s.answers, missing, s.publisher.State(), s.subscriber.State())
+			require.FailNow(t, "waited in vain for "+what, "of %d messages that were acknowledged %d did not arrive, among them %v; publisher %v, subscriber %v",
+				s.answers, len(missing), missing[:min(len(missing), 10)], s.publisher.State(), s.subscriber.State())
 		}
 	}
 }
