@@ -14,7 +14,21 @@ import (
 	"time"
 )
 
-func main() { os.Exit(run()) }
+func main() {
+	countExactly()
+	os.Exit(run())
+}
+
+// countExactly starts the program anew with a malloc whose threads keep nothing
+// for themselves: what they keep, 200 kB each, would count as used.
+func countExactly() {
+	const tunables, value = "GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"
+	if os.Getenv(tunables) != "" {
+		return
+	}
+	err := syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), tunables+"="+value))
+	fmt.Fprintln(os.Stderr, "the C heap cannot be counted exactly:", err)
+}
 
 func run() (code int) {
 	length := flag.Duration("for", 10*time.Minute, "how long to run")

@@ -64,12 +64,10 @@ type quantity struct {
 	bytes   bool
 }
 
-// The C heap counts what the threads keep for their next malloc as used, some
-// 200 kB each.
 var quantities = []quantity{
 	{"RSS", func(s sample) int { return s.rss }, 10, 8 << 20, true},
 	{"Go heap", func(s sample) int { return s.goHeap }, 10, 1 << 20, true},
-	{"C heap", func(s sample) int { return s.cHeap }, 10, 4 << 20, true},
+	{"C heap", func(s sample) int { return s.cHeap }, 10, 1 << 20, true},
 	{"descriptors", func(s sample) int { return s.descriptors }, 0, 2, false},
 	{"threads", func(s sample) int { return s.threads }, 0, 3, false},
 	{"goroutines", func(s sample) int { return s.goroutines }, 0, 2, false},

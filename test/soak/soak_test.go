@@ -90,11 +90,11 @@ func TestGrowthIsNoticed(t *testing.T) {
 	s.flat()
 	require.Zero(t, s.report.count())
 	for i := range 3 {
-		s.samples[fewest-1-i] = sample{30 << 20, 5 << 20, 6 << 20, 53, 14, 43}
+		s.samples[fewest-1-i] = sample{30 << 20, 5 << 20, 3 << 20, 53, 14, 43}
 	}
 	s.flat()
 	require.Equal(t, []string{
-		"RSS grew from 10485760 to 31457280", "Go heap grew from 1048576 to 5242880", "C heap grew from 1048576 to 6291456",
+		"RSS grew from 10485760 to 31457280", "Go heap grew from 1048576 to 5242880", "C heap grew from 1048576 to 3145728",
 		"descriptors grew from 50 to 53", "threads grew from 10 to 14", "goroutines grew from 40 to 43",
 	}, s.report.breach)
 	now := take()
