@@ -281,7 +281,7 @@ func (c *Client) setState(change StateChange) {
 // AwaitConnected waits until the client is connected: nil, or the end of ctx or
 // of the client.
 func (c *Client) AwaitConnected(ctx context.Context) error {
-	restore, err := c.mayWait()
+	ctx, restore, err := c.mayWait(ctx)
 	if err != nil {
 		return err
 	}
@@ -329,6 +329,8 @@ func (c *Client) Close(ctx context.Context) error {
 	}
 	ctx, cancel := closeContext(ctx)
 	defer cancel()
+	ctx, restore := c.lift(ctx) // in an iterator's loop
+	defer restore()
 	if c.beginClosing() {
 		c.flush(ctx)
 		c.leave()

@@ -145,28 +145,30 @@ func (c *Client) inHandler() bool {
 }
 
 // mayWait is asked before a call waits for the broker: the loop must not, and
-// for a consumer the bound of its queue is lifted until restore is called.
-func (c *Client) mayWait() (restore func(), err error) {
+// for a consumer the bound of its queue is lifted until restore is called. The
+// context is the one to wait with.
+func (c *Client) mayWait(ctx context.Context) (waiting context.Context, restore func(), err error) {
 	if c.inInlineHandler() {
-		return nil, ErrInCallback
+		return ctx, nil, ErrInCallback
 	}
-	return c.lift(), nil
+	waiting, restore = c.lift(ctx)
+	return waiting, restore, nil
 }
 
 func nothing() {}
 
 // lift takes the bound of a queue away, if the calling goroutine is its consumer.
-func (c *Client) lift() (restore func()) {
+func (c *Client) lift(ctx context.Context) (waiting context.Context, restore func()) {
 	if c.consumers.Load() == 0 {
-		return nothing
+		return ctx, nothing
 	}
 	thread := threadID()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for b := range c.inboxes {
-		if restore := b.lift(thread); restore != nil {
-			return restore
+		if l := b.lift(ctx, thread); l != nil {
+			return l, func() { b.restore(l) }
 		}
 	}
-	return nothing
+	return ctx, nothing
 }

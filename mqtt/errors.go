@@ -28,6 +28,10 @@ var (
 	ErrAbandoned = errors.New("the message may still be delivered")
 	// ErrQueueFull is the refusal of a message for which the queue has no room.
 	ErrQueueFull = errors.New("queue is full")
+	// ErrHandlerQueueFull ends a wait inside a handler, or an iterator's loop, whose
+	// queue is at 64 times its bound: the answer is behind still more messages.
+	// Publish with a token, or a longer queue, is the remedy.
+	ErrHandlerQueueFull = errors.New("queue of the handler that waits is full")
 	// ErrDropped ends the wait for a QoS 0 message that made room for another.
 	ErrDropped = errors.New("dropped to make room in the queue")
 	// ErrOvertaken ends Subscribe, Unsubscribe or Messages when another call for

@@ -17,7 +17,8 @@ type Overflow int
 const (
 	// Block stops reading from the connection until there is room; the broker
 	// then holds messages back. While a handler waits for the broker the bound
-	// is lifted, since the answer is behind the messages that arrive.
+	// is 64 times as high, since the answer is behind the messages that arrive;
+	// beyond that the wait ends with [ErrHandlerQueueFull].
 	Block Overflow = iota
 	// DropOldest drops the message that has waited longest.
 	DropOldest
@@ -38,12 +39,12 @@ type inbox struct {
 	items   []delivery
 	head    int
 	closed  bool
-	lifted  int           // calls of the consumer's that wait for the broker
-	stalled bool          // the consumer has taken nothing for longer than patience
-	err     error         // why it was closed, nil when the client has ended
-	filled  chan struct{} // told when there is something, or it is closed
-	room    chan struct{} // told when there is room, or the bound is lifted
-	thread  int           // of the consumer while it handles a message, else 0
+	lifted  map[*lift]bool // calls of the consumer's that wait for the broker
+	stalled bool           // the consumer has taken nothing for longer than patience
+	err     error          // why it was closed, nil when the client has ended
+	filled  chan struct{}  // told when there is something, or it is closed
+	room    chan struct{}  // told when there is room, or the bound is lifted
+	thread  int            // of the consumer while it handles a message, else 0
 }
 
 // delivery is a message for a handler.
@@ -54,7 +55,7 @@ type delivery struct {
 }
 
 func newInbox(limit int, overflow Overflow) *inbox {
-	return &inbox{limit: limit, overflow: overflow, filled: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	return &inbox{limit: limit, overflow: overflow, lifted: map[*lift]bool{}, filled: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
 // notify makes one wake-up wait in a channel that has room for one.
@@ -92,6 +93,9 @@ func (b *inbox) admit(d delivery, ended <-chan struct{}) (lost []delivery) {
 			lost = append(lost, b.take())
 			continue
 		}
+		for l := range b.lifted {
+			l.cancel(ErrHandlerQueueFull)
+		}
 		b.awaitRoom(ended)
 	}
 	if b.closed {
@@ -106,7 +110,7 @@ func (b *inbox) admit(d delivery, ended <-chan struct{}) (lost []delivery) {
 // consumer that waits is still one.
 func (b *inbox) full() bool {
 	waiting := len(b.items) - b.head
-	if b.lifted > 0 || b.stalled {
+	if len(b.lifted) > 0 || b.stalled {
 		return waiting >= liftedBound*b.limit
 	}
 	return waiting >= b.limit
@@ -227,19 +231,39 @@ func (b *inbox) isConsumer(thread int) bool {
 	return b.thread != 0 && b.thread == thread
 }
 
+// lift is the context of a call of the consumer's that waits for the broker. It
+// ends also when its answer is behind more messages than the queue may hold.
+type lift struct {
+	context.Context
+	cancel context.CancelCauseFunc
+}
+
+// Err says which end it was.
+func (l *lift) Err() error {
+	if context.Cause(l.Context) == ErrHandlerQueueFull {
+		return ErrHandlerQueueFull
+	}
+	return l.Context.Err()
+}
+
 // lift takes the bound away if the calling goroutine is the consumer, until
 // restore is called.
-func (b *inbox) lift(thread int) (restore func()) {
+func (b *inbox) lift(ctx context.Context, thread int) *lift {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.thread == 0 || b.thread != thread {
 		return nil
 	}
-	b.lifted++
+	l := new(lift)
+	l.Context, l.cancel = context.WithCancelCause(ctx)
+	b.lifted[l] = true
 	notify(b.room)
-	return func() {
-		b.mu.Lock()
-		b.lifted--
-		b.mu.Unlock()
-	}
+	return l
+}
+
+func (b *inbox) restore(l *lift) {
+	l.cancel(nil)
+	b.mu.Lock()
+	delete(b.lifted, l)
+	b.mu.Unlock()
 }

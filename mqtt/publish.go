@@ -94,7 +94,7 @@ func seconds(d time.Duration) uint32 {
 // before it returns. Without a connection the message waits for one. Inside an
 // inline handler it publishes nothing and returns [ErrInCallback].
 func (c *Client) Publish(ctx context.Context, topic string, payload []byte, options ...PublishOption) error {
-	restore, err := c.mayWait()
+	ctx, restore, err := c.mayWait(ctx)
 	if err != nil {
 		return err
 	}

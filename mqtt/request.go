@@ -37,7 +37,7 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 	if c.protocolNow() != V5 {
 		return Message{}, fmt.Errorf("mqtt: requests need MQTT 5: %w", ErrNotSupported)
 	}
-	restore, err := c.mayWait()
+	ctx, restore, err := c.mayWait(ctx)
 	if err != nil {
 		return Message{}, err
 	}

@@ -93,7 +93,7 @@ func (c *Client) awaitRoom(ctx context.Context, size int) error {
 	p := &permit{size, make(chan struct{})}
 	r.producers = append(r.producers, p)
 	c.mu.Unlock()
-	restore := c.lift()
+	ctx, restore := c.lift(ctx)
 	var err error
 	select {
 	case <-p.granted:

@@ -136,7 +136,7 @@ func (c *Client) subscribeAll(ctx context.Context, wishes []wish) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	restore, err := c.mayWait()
+	ctx, restore, err := c.mayWait(ctx)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (c *Client) Unsubscribe(ctx context.Context, filters ...string) error {
 	if len(filters) == 0 {
 		return badArgument("filters", "none")
 	}
-	restore, err := c.mayWait()
+	ctx, restore, err := c.mayWait(ctx)
 	if err != nil {
 		return err
 	}

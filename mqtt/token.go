@@ -67,7 +67,7 @@ func (t *Token) Wait(ctx context.Context) error {
 	if t.isOver() {
 		return t.err
 	}
-	restore, err := t.client.mayWait()
+	ctx, restore, err := t.client.mayWait(ctx)
 	if err != nil {
 		return err
 	}
