@@ -30,7 +30,7 @@ import (
 // root is the module's folder, as the tests see it.
 const root = ".."
 
-var update = flag.Bool("update", false, "write the stamp of include/ into mosquitto_cgo.go")
+var update = flag.Bool("update", false, "renew what a test compares with: the stamp of include/, the listing of the API")
 
 // read returns a file of the module.
 func read(t testing.TB, name string) string {
