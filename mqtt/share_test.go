@@ -110,6 +110,7 @@ func TestShareSplits(t *testing.T) {
 			w := startWorkers(t, b, mqtt.WithProtocol(version))
 			close(w.hold)
 			publish(t, dial(t, b.Port), 0, messages)
+			defer func() { t.Log("of each worker:", w.tally) }()
 			eventually(t, "all messages", func() bool { w.collect(); return len(w.handled) == messages })
 			assert.Empty(t, w.twice)
 			assert.Equal(t, [4]int{messages / 4, messages / 4, messages / 4, messages / 4}, w.tally, "mosquitto goes round")

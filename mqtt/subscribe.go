@@ -99,14 +99,19 @@ type Subscription struct {
 // Subscribe subscribes and waits until the broker has granted it, or ctx ends:
 // then it is taken back. h is called with the messages that match from then on,
 // and after every reconnect; a message that matches several filters is handed to
-// each handler once. Subscribing to a filter again replaces its handler. A
-// refusal is a [*SubscribeError]. Without a connection it waits for one. It ends
-// with [ErrOvertaken] when Unsubscribe is called for the filter meanwhile. Inside
-// an inline handler it returns [ErrInCallback].
+// each handler once. With MQTT 3 some brokers send a copy for each of them,
+// mosquitto since 2.1 among them, which nothing tells apart: the handlers get every
+// copy. Subscribing to a filter again replaces its handler. A refusal is a
+// [*SubscribeError]. Without a connection it waits for one. It ends with
+// [ErrOvertaken] when Unsubscribe is called for the filter meanwhile. Inside an
+// inline handler it returns [ErrInCallback].
 //
 // A shared subscription, "$share/GROUP/FILTER", spreads the messages over the
 // clients of the group, where the broker can do that (MQTT 5, and mosquitto with
-// any version).
+// any version). What a client was given and had not acknowledged when it died is
+// lost, unless its session is kept ([WithSession]): mosquitto then holds its share
+// until it is back. Beside other filters that overlap it needs MQTT 5: with MQTT 3
+// its handler would get their messages too.
 func (c *Client) Subscribe(ctx context.Context, filter string, qos QoSLevel, h Handler, options ...SubscribeOption) error {
 	w, err := newWish(filter, qos, h, options)
 	if err != nil {
