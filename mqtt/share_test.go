@@ -103,7 +103,7 @@ func publish(t *testing.T, c *mqtt.Client, from, to int) {
 
 // Each message goes to one worker of the group, and each worker gets some.
 func TestShareSplits(t *testing.T) {
-	const messages = 2000
+	const messages = 1000
 	b := plain(t)
 	for _, version := range versions {
 		t.Run(version.String(), func(t *testing.T) {
@@ -226,6 +226,40 @@ func TestShareBesideOthers(t *testing.T) {
 			assert.Equal(t, "10", string(await(t, got[3], "the plain subscription").Payload))
 			for i, filter := range filters {
 				none(t, got[i], "message for "+filter)
+			}
+		})
+	}
+}
+
+// What the group gives to another member comes for the plain subscription too. With
+// MQTT 3 the handler of the shared one cannot know.
+func TestShareBesideItsFilter(t *testing.T) {
+	b := plain(t)
+	for _, version := range versions {
+		t.Run(version.String(), func(t *testing.T) {
+			both, other := dial(t, b.Port, mqtt.WithProtocol(version)), dial(t, b.Port, mqtt.WithProtocol(version))
+			shared, ours := collect()
+			alone, all := collect()
+			another, theirs := collect()
+			require.NoError(t, both.Subscribe(soon(t), "$share/g/jobs", 1, shared))
+			require.NoError(t, both.Subscribe(soon(t), "jobs", 1, alone))
+			require.NoError(t, other.Subscribe(soon(t), "$share/g/jobs", 1, another))
+			publish(t, both, 0, 10)
+			for range 10 {
+				await(t, all, "a message of the plain subscription")
+			}
+			for range 5 {
+				await(t, theirs, "a message of the other member")
+			}
+			got := 5 // the group's rest
+			if version != mqtt.V5 {
+				got = 10 // and all else
+			}
+			for range got {
+				await(t, ours, "a message of the shared subscription")
+			}
+			if version == mqtt.V5 {
+				none(t, ours, "message that another member has")
 			}
 		})
 	}
