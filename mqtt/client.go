@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -142,6 +143,9 @@ func (c *Client) makeLibraryClient() (err error) {
 	steps := []func() error{
 		func() error { return c.m.IntOption(mosquitto.OptTCPNodelay, 1) },
 		func() error { return c.m.MaxInflightMessagesSet(s.inflight) },
+		// Copies of QoS 2 messages that the library keeps after losses use the
+		// receive maximum up, and then every connection ends: see docs/reliability.md.
+		func() error { return c.m.IntOption(mosquitto.OptReceiveMaximum, math.MaxUint16) },
 		c.applyTLS,
 		func() error { return c.setProtocol(s.protocols[0]) },
 		c.applyWill,

@@ -103,7 +103,7 @@ func (ca *CA) Encrypt(keyFile, password string) string {
 	text, err := os.ReadFile(keyFile)
 	ca.check(err)
 	block, _ := pem.Decode(text)
-	//nolint:staticcheck // the old format is weak, and still what OpenSSL reads
+	//lint:ignore SA1019 the old format is weak, and still what OpenSSL reads
 	block, err = x509.EncryptPEMBlock(rand.Reader, block.Type, block.Bytes, []byte(password), x509.PEMCipherAES256)
 	ca.check(err)
 	return ca.writePEM(filepath.Base(keyFile)+".encrypted", block)
