@@ -113,6 +113,7 @@ func (k *rabbitMQ) command(n *Node, program string, args ...string) *exec.Cmd {
 		"RABBITMQ_DIST_PORT="+strconv.Itoa(k.erlang[n.number]),
 		"RABBITMQ_MNESIA_BASE="+n.dir,
 		"RABBITMQ_LOGS=-",
+		"RABBITMQ_LOG_BASE="+n.dir, // for what it logs elsewhere
 		"RABBITMQ_PID_FILE="+filepath.Join(n.dir, "pid"),
 		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -start_epmd false +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"+
 			" -kernel inet_dist_use_interface {127,0,0,1}",
