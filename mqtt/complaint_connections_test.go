@@ -24,7 +24,7 @@ func TestComplaint05RestoredBeforeConnected(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	option, told := states()
-	c, conn := meet(t, p, option)
+	c, conn := meet(t, p, option, mqtt.WithClientID("x"), mqtt.WithSession(-1))
 	for _, filter := range []string{"a", "b/#"} {
 		ended := outcome(func() error { return c.Subscribe(soon(t), filter, 1, drop) })
 		subscribed(conn, 1)
@@ -116,14 +116,17 @@ func TestComplaint09ReconnectsAfterEverything(t *testing.T) {
 			}
 		}
 	}
+	noise := func() { proxy.Corrupt(fault.Down, 1); proxy.Cut(); failsWith(nil) }
 	for name, fault := range map[string]func(){
-		"cut":    proxy.Cut,
-		"reset":  proxy.Reset,
-		"half":   func() { proxy.HalfClose(fault.Down) },
-		"refuse": func() { proxy.RefuseNew(); proxy.Cut(); failsWith(syscall.ECONNREFUSED) },
-		"close":  func() { proxy.CloseNew(); proxy.Cut(); failsWith(mosquitto.ErrConnLost) },
-		"silent": func() { proxy.BlackholeNew(); proxy.Cut(); failsWith(mqtt.ErrTimeout); proxy.CutUnanswered() },
-		"noise":  func() { proxy.Corrupt(fault.Down, 1); proxy.Cut(); failsWith(nil) },
+		"cut":              proxy.Cut,
+		"reset":            proxy.Reset,
+		"half":             func() { proxy.HalfClose(fault.Down) },
+		"refuse":           func() { proxy.RefuseNew(); proxy.Cut(); failsWith(syscall.ECONNREFUSED) },
+		"close":            func() { proxy.CloseNew(); proxy.Cut(); failsWith(mosquitto.ErrConnLost) },
+		"silent":           func() { proxy.BlackholeNew(); proxy.Cut(); failsWith(mqtt.ErrTimeout); proxy.CutUnanswered() },
+		"noise":            noise,
+		"noise and close":  func() { noise(); proxy.CloseNew(); failsWith(mosquitto.ErrConnLost) },
+		"noise and refuse": func() { noise(); proxy.RefuseNew(); failsWith(syscall.ECONNREFUSED) },
 	} {
 		before := c.Stats().Connects
 		fault()
@@ -162,14 +165,14 @@ func TestComplaint09ServerSaysNo(t *testing.T) {
 	require.ErrorAs(t, awaitState(t, told, mqtt.StateDisconnected).Err, &reason)
 	require.Equal(t, mosquitto.RCServerShuttingDown, reason.Code)
 	for range 3 {
-		conn = p.Accept()
-		conn.Expect(peer.CONNECT)
+		conn, _ = greeted(t, p)
 		conn.Send(peer.V5.Connack(false, byte(mosquitto.RCNotAuthorized)))
 		var refusal mosquitto.ConnackError
 		require.ErrorAs(t, awaitState(t, told, mqtt.StateDisconnected).Err, &refusal)
 		conn.Close()
 	}
-	p.AcceptConnect()
+	conn, _ = greeted(t, p)
+	conn.Send(peer.V5.Connack(false, 0))
 	require.NoError(t, c.AwaitConnected(soon(t)))
 }
 

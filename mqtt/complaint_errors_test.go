@@ -31,10 +31,16 @@ func TestComplaint18ErrorOfTheNetwork(t *testing.T) {
 	t.Parallel()
 	port := broker.FreePort(t)
 	require.ErrorIs(t, refused(t, url(port)), syscall.ECONNREFUSED)
-	_, err := mqtt.Dial(soonest(t), []string{url(port)}, fast())
-	require.ErrorIs(t, err, context.DeadlineExceeded)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	_, err := mqtt.Dial(ctx, []string{url(port)}, fast(), mqtt.WithStateHandler(func(mqtt.StateChange) { cancel() }))
+	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED, "what it was at when the time was over")
-	require.ErrorIs(t, refused(t, "unix:"+filepath.Join(t.TempDir(), "none")), syscall.ENOENT)
+	noSocket := refused(t, "unix:"+filepath.Join(t.TempDir(), "none"))
+	if major, minor, _ := mosquitto.LibVersion(); major == 2 && minor == 0 { // 2.1 loses the number
+		require.ErrorIs(t, noSocket, syscall.ENOENT)
+	}
+	require.ErrorIs(t, noSocket, mosquitto.ErrErrno)
 	p := peer.Listen(t)
 	hungUp := outcome(func() error {
 		conn, err := p.TryAccept()

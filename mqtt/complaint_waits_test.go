@@ -308,7 +308,7 @@ func TestComplaint04EveryTokenEnds(t *testing.T) {
 func TestComplaint04SubscribeAcrossALoss(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c, conn := meet(t, p)
+	c, conn := meet(t, p, mqtt.WithClientID("x"), mqtt.WithSession(-1))
 	ended := outcome(func() error { return c.Subscribe(soon(t), "a", 1, drop) })
 	for range 2 {
 		conn.Expect(peer.SUBSCRIBE)
