@@ -1,5 +1,5 @@
 # Targets with one line of help each: make, or make help.
-.PHONY: help run test build vet format unit cluster versions docker clean bench bench-forky soak
+.PHONY: help run test build vet format unit cluster versions docker clean bench bench-forky soak lint race asan cgocheck valgrind fuzz vuln
 export CGO_ENABLED = 1
 
 help: ## This list
@@ -11,7 +11,7 @@ run: ## Install what is missing, and do the tour on a private broker
 
 test: ## Install what is missing, and check everything
 	@.ci/need compiler pkg-config library mosquitto mosquitto_pub openssl ssl-headers certificates
-	@$(MAKE) --no-print-directory format build vet unit
+	@$(MAKE) --no-print-directory format build vet lint unit
 
 format: ## Check that gofmt would change nothing
 	@changes=$$(gofmt -l .) && [ -z "$$changes" ] || { echo "gofmt would change:" $$changes; exit 1; }
@@ -47,3 +47,27 @@ bench-forky: ## The same with forky's libmosquitto 2.1; writes docs/bench-forky.
 soak: ## Ten minutes of faults and restarts (ARGS='-for 2m -seed 1'): nothing is lost, leaks or hangs
 	@.ci/need compiler pkg-config library mosquitto
 	go run ./test/soak $(ARGS)
+
+lint: ## staticcheck
+	go tool -modfile=.ci/tools/go.mod staticcheck ./...
+
+race: unit ## All tests with the race detector: what make test runs
+
+asan: ## All tests with the address sanitizer, and a search for leaks in C
+	@.ci/need compiler pkg-config library mosquitto mosquitto_pub openssl ssl-headers certificates
+	LSAN_OPTIONS=suppressions=$(CURDIR)/.ci/lsan.supp:print_suppressions=0 go test -asan -count=1 -timeout 40m ./...
+
+cgocheck: ## All tests with the strictest checks of pointers, and a garbage collector that never rests
+	@.ci/need compiler pkg-config library mosquitto mosquitto_pub openssl ssl-headers certificates
+	GOEXPERIMENT=cgocheck2 GODEBUG=invalidptr=1 GOGC=1 go test -count=1 -timeout 40m ./...
+
+valgrind: ## The tour under valgrind: our C uses no memory that is not its own
+	@.ci/need compiler pkg-config library mosquitto valgrind
+	.ci/valgrind
+
+fuzz: ## Each fuzz target for a minute (ARGS='10s Router': for less, and only some)
+	@.ci/need compiler pkg-config library mosquitto
+	.ci/fuzz $(ARGS)
+
+vuln: ## Known vulnerabilities of the dependencies; needs the network
+	.ci/vuln
