@@ -119,11 +119,13 @@ func (o *outgoing) bind(t *Token, mid int) {
 
 // answered removes the message that an answer is for. If an id is in use twice
 // nothing says which is meant: a QoS 0 message has no acknowledgement to be
-// mistaken about, and among the others the library takes the oldest.
+// mistaken about, and among the others the library takes the oldest, which may
+// get no other answer.
 func (o *outgoing) answered(mid int) *Token {
 	found := o.byMID[mid]
 	for t := found; t != nil; t = t.next {
 		if t.pub.QoS == 0 {
+			found.doubtful = found != t
 			found = t
 			break
 		}
@@ -304,7 +306,7 @@ func (c *Client) finish(t *Token, a ack, err error) {
 	} else {
 		c.count.failed.Add(1)
 	}
-	if t.stored && (err == nil || !errors.Is(err, ErrClosed)) {
+	if t.stored && (err == nil || !errors.Is(err, ErrClosed) && !t.doubtful) {
 		c.opts.outbox.Delete(t.key)
 	}
 	if t.tell != nil {
@@ -334,9 +336,13 @@ func (c *Client) loseQoS0() {
 	for _, first := range c.out.byMID {
 		for t := first; t != nil; {
 			next := t.next
-			if t.pub.QoS == 0 {
+			switch {
+			case t.pub.QoS == 0:
 				c.out.unbind(t)
 				c.finish(t, ack{}, ErrConnectionLost)
+			case t.doubtful: // acknowledged, for all we know: then it is not sent again
+				c.out.unbind(t)
+				c.finish(t, ack{}, errors.Join(ErrConnectionLost, ErrAbandoned))
 			}
 			t = next
 		}

@@ -21,12 +21,13 @@ type Token struct {
 	stored bool          // the outbox has it
 
 	// Guarded by the client's mu until ended is closed.
-	phase phase
-	mid   int
-	code  mosquitto.ReasonCode
-	props Properties
-	err   error
-	next  *Token // in the queue, or with the same mid
+	phase    phase
+	mid      int
+	doubtful bool // an answer to its id was taken for another's
+	code     mosquitto.ReasonCode
+	props    Properties
+	err      error
+	next     *Token // in the queue, or with the same mid
 }
 
 // phase is how far a message has come.

@@ -1,0 +1,170 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// Never: a wait that hangs.
+
+func ignore(context.Context, mqtt.Message) {}
+
+// Tokens that are on their way into the queue, or into the library, when the
+// client ends.
+func TestNeverHangsTokensAtTheEnd(t *testing.T) {
+	t.Parallel()
+	b := prompt(t)
+	for round := range 30 {
+		c := dial(t, b.Port, mqtt.WithInflight(1+round%3*10))
+		var publishers sync.WaitGroup
+		tokens := make(chan *mqtt.Token, 100_000)
+		for i := range 4 {
+			publishers.Add(1)
+			go func() {
+				defer publishers.Done()
+				payload := make([]byte, 1+i*100_000) // copies of large ones take a while
+				for ; ; i++ {
+					token := c.PublishAsync(context.Background(), "a", payload, mqtt.QoS(mqtt.QoSLevel(i%3)))
+					tokens <- token
+					select {
+					case <-token.Done():
+						if errors.Is(token.Err(), mqtt.ErrClosed) {
+							return
+						}
+					default:
+					}
+				}
+			}()
+		}
+		eventually(t, "traffic", func() bool { return c.Stats().Published > 10 })
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = c.Close(ctx)
+		await(t, c.Done(), "the end of the client")
+		publishers.Wait()
+		close(tokens)
+		for token := range tokens {
+			await(t, token.Done(), "the end of a token")
+		}
+		require.Zero(t, c.Stats().Queued)
+		require.Zero(t, c.Stats().InFlight)
+	}
+}
+
+// Of calls for the same filter the last one says what is wanted: those that it
+// overtakes are not answered by the broker any more.
+func TestNeverHangsOvertakenCalls(t *testing.T) {
+	t.Parallel()
+	c := dial(t, prompt(t).Port)
+	const rounds = 50
+	ended := make(chan error, 4*rounds)
+	for range rounds {
+		for _, call := range []func() error{
+			func() error { return c.Subscribe(soon(t), "a", 1, ignore) },
+			func() error { return c.Unsubscribe(soon(t), "a") },
+			func() error { return c.Unsubscribe(soon(t), "a") },
+			func() error { return c.Subscribe(soon(t), "a", 1, ignore) },
+		} {
+			go func() { ended <- call() }()
+		}
+	}
+	for range 4 * rounds {
+		require.NotErrorIs(t, await(t, ended, "the end of a call"), context.DeadlineExceeded)
+	}
+}
+
+// The same, one after the other, where a connection takes the first with it.
+func TestNeverHangsOvertakenAcrossALoss(t *testing.T) {
+	t.Parallel()
+	t.Run("Unsubscribe after Subscribe", func(t *testing.T) {
+		p := peer.Listen(t)
+		c, conn := meet(t, p)
+		overtaken := outcome(func() error { return c.Subscribe(context.Background(), "a", 1, ignore) })
+		conn.Expect(peer.SUBSCRIBE)
+		last := outcome(func() error { return c.Unsubscribe(context.Background(), "a") })
+		require.ErrorIs(t, await(t, overtaken, "Subscribe"), mqtt.ErrOvertaken)
+		conn.Close()
+		p.AcceptConnect()
+		require.NoError(t, await(t, last, "Unsubscribe"))
+	})
+	t.Run("Subscribe after Unsubscribe", func(t *testing.T) {
+		p := peer.Listen(t)
+		c, conn := meet(t, p)
+		overtaken := outcome(func() error { return c.Unsubscribe(context.Background(), "a") })
+		conn.Expect(peer.UNSUBSCRIBE)
+		last := outcome(func() error { return c.Subscribe(context.Background(), "a", 1, ignore) })
+		require.ErrorIs(t, await(t, overtaken, "Unsubscribe"), mqtt.ErrOvertaken)
+		conn.Close()
+		subscribed(p.AcceptConnect(), 1)
+		require.NoError(t, await(t, last, "Subscribe"))
+	})
+}
+
+// An iterator whose subscription somebody else takes back.
+func TestNeverHangsIteratorThatIsUnsubscribed(t *testing.T) {
+	t.Parallel()
+	c := dial(t, prompt(t).Port)
+	require.NoError(t, c.Subscribe(soon(t), "a", 1, ignore)) // so that the test can tell when the iterator is there
+	first, last := make(chan error, 1), make(chan error, 1)
+	go func() {
+		var end error
+		for _, err := range c.Messages(context.Background(), "a", 1) {
+			if end = err; err == nil {
+				select {
+				case first <- nil:
+				default:
+				}
+			}
+		}
+		last <- end
+	}()
+	for len(first) == 0 {
+		require.NoError(t, c.Publish(soon(t), "a", nil))
+	}
+	require.NoError(t, c.Unsubscribe(soon(t), "a"))
+	require.ErrorIs(t, await(t, last, "the end of the iterator"), mqtt.ErrOvertaken)
+}
+
+// A handler that waits, on the worker, when the client ends: the worker is waited
+// for.
+func TestNeverHangsWorkerAtTheEnd(t *testing.T) {
+	t.Parallel()
+	b := prompt(t)
+	for name, wait := range map[string]func(c *mqtt.Client, b interface{ Kill() }) error{
+		"Request": func(c *mqtt.Client, _ interface{ Kill() }) error {
+			_, err := c.Request(context.Background(), "nobody answers", nil)
+			return err
+		},
+		"AwaitConnected": func(c *mqtt.Client, b interface{ Kill() }) error {
+			b.Kill()
+			for c.State() == mqtt.StateConnected {
+				time.Sleep(time.Millisecond)
+			}
+			return c.AwaitConnected(context.Background())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b.Restart()
+			c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHandlerMode(mqtt.Worker(4, mqtt.Block)))
+			begun, ended := make(chan bool, 1), make(chan error, 1)
+			require.NoError(t, c.Subscribe(soon(t), "a", 1, func(context.Context, mqtt.Message) {
+				begun <- true
+				ended <- wait(c, b)
+			}))
+			require.NoError(t, c.Publish(soon(t), "a", nil))
+			await(t, begun, "the handler")
+			_ = c.Close(soon(t))
+			require.ErrorIs(t, await(t, ended, "the handler's wait"), mqtt.ErrClosed)
+			await(t, c.Done(), "the end of the client")
+		})
+	}
+}
