@@ -62,7 +62,9 @@ type Client struct {
 	inboxes     map[*inbox]bool    // of consumers, the worker's among them
 	requests    requests
 
-	found []*target // of the message at hand; the loop's
+	found        []*target // of the message at hand; the loop's, as the next two
+	foundTopic   string    // whose they are
+	foundVersion uint64    // of the router
 
 	protocol   atomic.Int32 // of the connection, or the attempt
 	consumers  atomic.Int32 // inboxes
@@ -111,7 +113,7 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	c.link, c.cut = context.WithCancel(c.life)
 	c.log = journal{c.opts.logger}
 	c.notify.handler = c.opts.state
-	c.out = outgoing{room: c.opts.queue, inflight: c.opts.inflight, byMID: map[int]*Token{}}
+	c.out = outgoing{room: c.opts.queue, inflight: c.opts.inflight, inflight2: c.opts.inflight2, byMID: map[int]*Token{}}
 	c.subs = subscriptions{byFilter: map[string]*subscription{}, byMID: map[int]*request{}}
 	c.server = c.servers[0].name
 	if err := c.makeLibraryClient(); err != nil {

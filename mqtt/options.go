@@ -39,9 +39,10 @@ type settings struct {
 	firstOnce      bool
 	background     bool
 
-	queue    room
-	inflight int
-	outbox   Outbox
+	queue     room
+	inflight  int
+	inflight2 int // of QoS 2
+	outbox    Outbox
 
 	worker        int // bound of its queue, 0 for inline handlers
 	overflow      Overflow
@@ -58,7 +59,7 @@ func defaults() settings {
 	return settings{
 		protocols: []Protocol{V311}, keepalive: time.Minute,
 		backoff: backoff{500 * time.Millisecond, 30 * time.Second, 0.5}, connectTimeout: 10 * time.Second,
-		queue: room{maxMessages: 10_000, maxBytes: 64 << 20}, inflight: 100, iteratorBound: 1000,
+		queue: room{maxMessages: 10_000, maxBytes: 64 << 20}, inflight: 100, inflight2: 19, iteratorBound: 1000,
 	}
 }
 
@@ -287,14 +288,16 @@ func WithQueue(messages, bytes int, policy QueueFull) Option {
 }
 
 // WithInflight sets how many messages of QoS 1 and 2 may be on their way to the
-// broker at a time, 1 to 65,535: 100 unless said otherwise. A broker of MQTT 5
-// may lower it.
+// broker at a time, 1 to 65,535: 100 unless said otherwise, 19 of them of QoS 2.
+// A broker of MQTT 5 may lower it. One of MQTT 3 cannot, and mosquitto closes the
+// connection when a message comes while 20 of QoS 2 (max_inflight_messages) are
+// under way.
 func WithInflight(n int) Option {
 	return func(s *settings) error {
 		if n < 1 || n > math.MaxUint16 {
 			return badArgument("WithInflight", "%d is not between 1 and 65535", n)
 		}
-		s.inflight = n
+		s.inflight, s.inflight2 = n, n
 		return nil
 	}
 }

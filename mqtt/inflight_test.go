@@ -1,0 +1,37 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/stretchr/testify/require"
+)
+
+// Mosquitto closes the connection when a client of MQTT 3 sends while it has 20
+// messages of QoS 2 under way, its max_inflight_messages, and forgets those that
+// it had taken. Nothing tells the client of the limit.
+func TestNotTooManyQoS2Messages(t *testing.T) {
+	b := plain(t)
+	for _, version := range versions {
+		t.Run(version.String(), func(t *testing.T) {
+			h, got := collect()
+			dial(t, b.Port, mqtt.WithSubscription("#", 2, h))
+			c := dial(t, b.Port, mqtt.WithProtocol(version))
+			for i := range 500 {
+				c.PublishAsync(soon(t), "a", fmt.Append(nil, i), mqtt.QoS(2))
+				c.PublishAsync(soon(t), "b", fmt.Append(nil, i))
+			}
+			require.NoError(t, c.Close(soon(t)))
+			next := map[string]int{}
+			for range 1000 {
+				m := await(t, got, "a message")
+				require.Equal(t, fmt.Sprint(next[m.Topic]), string(m.Payload), m.Topic)
+				next[m.Topic]++
+			}
+			require.Equal(t, uint64(1), c.Stats().Connects)
+		})
+	}
+}
