@@ -14,7 +14,7 @@ import (
 func (c *Client) onMessage(_ *mosquitto.Client, m Message) {
 	c.count.received.Add(1)
 	c.count.bytesIn.Add(uint64(len(m.Payload)))
-	c.found = c.router.match(m.Topic, m.Properties, c.found[:0])
+	c.find(m.Topic, m.Properties)
 	c.delivering.Store(true)
 	defer c.delivering.Store(false)
 	if len(c.opts.hooks) == 0 {
@@ -22,6 +22,20 @@ func (c *Client) onMessage(_ *mosquitto.Client, m Message) {
 		return
 	}
 	c.dispatchHooked(m)
+}
+
+// find looks for the targets of a message. A topic often comes several times in a
+// row.
+func (c *Client) find(topic string, props Properties) {
+	version := c.router.version.Load()
+	if len(props) == 0 && topic == c.foundTopic && version == c.foundVersion {
+		return
+	}
+	c.found = c.router.match(topic, props, c.found[:0])
+	c.foundTopic, c.foundVersion = topic, version
+	if len(props) > 0 { // they may name subscriptions
+		c.foundTopic = ""
+	}
 }
 
 // dispatchHooked is apart since its message is allocated.

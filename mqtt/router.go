@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mosquitto-go/mosquitto"
 )
@@ -20,6 +21,8 @@ type target struct {
 
 // router finds the targets of a message: a trie of topic levels.
 type router struct {
+	version atomic.Uint64 // counts the changes
+
 	mu   sync.RWMutex
 	root node
 	byID map[uint32]*route
@@ -27,8 +30,9 @@ type router struct {
 
 // node is a level of the trie.
 type node struct {
-	children map[string]*node // by level; "+" and "#" among them
-	routes   []*route
+	children  map[string]*node // by level, but the wildcards
+	one, rest *node            // of "+" and of "#"
+	routes    []*route
 }
 
 // route is a filter with its targets.
@@ -54,6 +58,7 @@ func levelsOf(filter string) string {
 func (r *router) set(filter string, id uint32, targets []*target) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.version.Add(1)
 	if len(targets) == 0 {
 		r.root.remove(levelsOf(filter), filter)
 		if old := r.byID[id]; old != nil && old.filter == filter {
@@ -71,42 +76,67 @@ func (r *router) set(filter string, id uint32, targets []*target) {
 	r.byID[id] = n.routes[i]
 }
 
+// child is where the node of a level hangs, nil if nowhere yet.
+func (n *node) child(level string) *node {
+	switch level {
+	case "+":
+		return n.one
+	case "#":
+		return n.rest
+	}
+	return n.children[level]
+}
+
+func (n *node) setChild(level string, child *node) {
+	switch {
+	case level == "+":
+		n.one = child
+	case level == "#":
+		n.rest = child
+	case child == nil:
+		delete(n.children, level)
+	default:
+		if n.children == nil {
+			n.children = map[string]*node{}
+		}
+		n.children[strings.Clone(level)] = child
+	}
+}
+
+func (n *node) empty() bool {
+	return len(n.children) == 0 && n.one == nil && n.rest == nil && len(n.routes) == 0
+}
+
 // find returns the node of a filter, which it makes if need be.
 func (n *node) find(filter string) *node {
 	for more := true; more; {
 		var level string
 		level, filter, more = strings.Cut(filter, "/")
-		child := n.children[level]
+		child := n.child(level)
 		if child == nil {
 			child = &node{}
-			if n.children == nil {
-				n.children = map[string]*node{}
-			}
-			n.children[strings.Clone(level)] = child
+			n.setChild(level, child)
 		}
 		n = child
 	}
 	return n
 }
 
-// remove takes a filter away and says whether the node is empty now.
-func (n *node) remove(rest, filter string) (empty bool) {
+// remove takes a filter away, and the nodes that it leaves empty.
+func (n *node) remove(rest, filter string) {
 	level, rest, more := strings.Cut(rest, "/")
-	child := n.children[level]
+	child := n.child(level)
 	if child == nil {
-		return false
+		return
 	}
 	if more {
-		if child.remove(rest, filter) {
-			delete(n.children, level)
-		}
+		child.remove(rest, filter)
 	} else {
 		child.routes = slices.DeleteFunc(child.routes, func(o *route) bool { return o.filter == filter })
-		if len(child.routes) == 0 && len(child.children) == 0 {
-			delete(n.children, level)
-		}
 	}
-	return len(n.children) == 0 && len(n.routes) == 0
+	if child.empty() {
+		n.setChild(level, nil)
+	}
 }
 
 // match appends the targets of a message to found. Where the broker names the
@@ -141,14 +171,14 @@ func (r *router) named(topic string, props Properties, found []*target) (all []*
 func (n *node) match(topic string, first bool, found []*target) []*target {
 	level, rest, more := strings.Cut(topic, "/")
 	wild := !first || !strings.HasPrefix(level, "$") // wildcards do not match the broker's own topics
-	if all := n.children["#"]; all != nil && wild {
-		found = all.collect(found)
+	if n.rest != nil && wild {
+		found = n.rest.collect(found)
 	}
-	if child := n.children[level]; child != nil && level != "+" && level != "#" {
+	if child := n.children[level]; child != nil {
 		found = child.next(rest, more, found)
 	}
-	if child := n.children["+"]; child != nil && wild {
-		found = child.next(rest, more, found)
+	if n.one != nil && wild {
+		found = n.one.next(rest, more, found)
 	}
 	return found
 }
@@ -158,8 +188,8 @@ func (n *node) next(rest string, more bool, found []*target) []*target {
 	if more {
 		return n.match(rest, false, found)
 	}
-	if all := n.children["#"]; all != nil { // "a/#" is for "a" too
-		found = all.collect(found)
+	if n.rest != nil { // "a/#" is for "a" too
+		found = n.rest.collect(found)
 	}
 	return n.collect(found)
 }

@@ -57,7 +57,7 @@ func TestRouterMatchesAsTheLibraryDoes(t *testing.T) {
 	for _, f := range filters {
 		r.set(f, identifier(f), nil)
 	}
-	require.Empty(t, r.root.children, "nodes of filters that are gone")
+	require.True(t, r.root.empty(), "nodes of filters that are gone")
 	require.Empty(t, r.byID)
 }
 
@@ -151,7 +151,7 @@ func FuzzRouter(f *testing.F) {
 			t.Fatalf("filter %q, topic %q: %v, the library says %v", filter, topic, got, want)
 		}
 		r.set(filter, 1, nil)
-		if len(r.root.children) != 0 {
+		if !r.root.empty() {
 			t.Fatal("nodes are left")
 		}
 	})
