@@ -583,7 +583,8 @@ func (c *Client) connect(op string, call func() result) error {
 func (c *Client) cleanly(connect, again func() result) result {
 	r := c.inOpensslTurn(connect)
 	for r.rc <= cSuccess && r.panicked == 0 && c.stale.Load() {
-		c.stale.Store(cReadMuted(c.c) > cSuccess && cSocket(c.c) < 0)
+		rc := cReadMuted(c.c)
+		c.stale.Store(rc > cSuccess && !ofTheSocket(Error(rc)) && cSocket(c.c) < 0)
 		r = c.inOpensslTurn(again)
 	}
 	return r
@@ -595,13 +596,19 @@ func (c *Client) leftInput(r result) {
 	if !has21 {
 		return
 	}
-	switch code := Error(r.rc); code {
-	case cSuccess, ErrConnLost, ErrErrno, ErrNoConn, ErrTLS, ErrEAI, ErrKeepalive: // the socket's
-		if r.panicked == 0 {
-			return
-		}
+	if r.panicked != 0 || r.rc != cSuccess && !ofTheSocket(Error(r.rc)) {
+		c.stale.Store(true)
 	}
-	c.stale.Store(true)
+}
+
+// ofTheSocket tells the errors that the socket gives, after all input, from those
+// that are found in the input.
+func ofTheSocket(code Error) bool {
+	switch code {
+	case ErrConnLost, ErrErrno, ErrNoConn, ErrTLS, ErrEAI, ErrKeepalive:
+		return true
+	}
+	return false
 }
 
 // openssl serialises the connects that may be the process's first with TLS: the

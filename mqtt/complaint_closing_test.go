@@ -43,6 +43,17 @@ func TestComplaint10CloseIsBounded(t *testing.T) {
 			t.Cleanup(b.Resume)
 			return c
 		},
+		"gone after noise": func(t *testing.T) *mqtt.Client { // 2.1 keeps input, and has to get rid of it
+			p := peer.Listen(t)
+			option, told := states()
+			c, conn := meet(t, p, option)
+			p.Close()
+			conn.Send(peer.Hex("DF FD FF FF FF FF 01 02 DF"))
+			conn.Close()
+			for awaitState(t, told, mqtt.StateDisconnected).Attempt < 2 {
+			}
+			return c
+		},
 		"peer that does not read": func(t *testing.T) *mqtt.Client {
 			c, _ := meet(t, peer.Listen(t))
 			for range 100 {
