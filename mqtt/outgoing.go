@@ -23,6 +23,7 @@ const (
 type outgoing struct {
 	room        room
 	inflight    int    // how many of QoS 1 and 2 the library gets at a time
+	inflight2   int    // how many of these of QoS 2
 	first, last *Token // waiting
 
 	pumping bool           // a goroutine hands the waiting over
@@ -33,6 +34,7 @@ type outgoing struct {
 	resending bool // the library is to send first what an earlier connection has left
 
 	reliable  int // handed over, of QoS 1 and 2
+	qos2      int // of these, of QoS 2
 	qos0      int // handed over, of QoS 0
 	qos0Bytes int
 }
@@ -87,7 +89,7 @@ func (o *outgoing) takes(t *Token) bool {
 		return false
 	}
 	if t.pub.QoS > 0 {
-		return o.reliable < o.inflight
+		return o.reliable < o.inflight && (t.pub.QoS == 1 || o.qos2 < o.inflight2)
 	}
 	return o.qos0 == 0 || o.qos0 < mostQoS0 && o.qos0Bytes+t.size <= mostQoS0Bytes
 }
@@ -96,6 +98,9 @@ func (o *outgoing) takes(t *Token) bool {
 func (o *outgoing) count(t *Token, n int) {
 	if t.pub.QoS > 0 {
 		o.reliable += n
+		if t.pub.QoS == 2 {
+			o.qos2 += n
+		}
 		return
 	}
 	o.qos0 += n
