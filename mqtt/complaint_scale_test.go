@@ -8,11 +8,9 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/mqtt"
@@ -121,104 +119,6 @@ func thousandClients(t *testing.T, port int) {
 		require.NoError(t, <-failed)
 	}
 	require.Empty(t, left.Left(patience))
-}
-
-// mallocs counts what Go allocates per message, over all goroutines, beside
-// nothing else. The tests that use it are not parallel.
-func mallocs(n int, f func()) float64 {
-	var before, after runtime.MemStats
-	f() // pools and buffers fill
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / float64(n)
-}
-
-// What a message costs in allocations is bounded.
-func TestComplaint22Allocations(t *testing.T) {
-	const n = 2000
-	p := peer.Listen(t)
-	got := make(chan struct{}, n)
-	c, conn := meet(t, p, mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { got <- struct{}{} }))
-	h := func(context.Context, mqtt.Message) { got <- struct{}{} }
-	ended := outcome(func() error { return c.Subscribe(soon(t), "some/+", 1, h) })
-	subscribed(conn, 1)
-	require.NoError(t, await(t, ended, "Subscribe"))
-	message := []byte(strings.Repeat(string(peer.Publish(0, "some/topic", 0, "payload")), n))
-	receive := mallocs(n, func() {
-		conn.Send(message)
-		for range n {
-			<-got
-		}
-	})
-	t.Log("received, through the router:", receive)
-	require.Less(t, receive, 1.5)
-
-	go func() { // answers each PUBLISH, of 14 bytes, with its PUBACK
-		packet, answer := make([]byte, 14), peer.Ack(peer.PUBACK, 0)
-		for at := 0; ; {
-			k, err := conn.Read(packet[at:])
-			if err != nil {
-				return
-			}
-			if at += k; at < len(packet) {
-				continue
-			}
-			at = 0
-			if packet[0]&6 != 0 {
-				answer[2], answer[3] = packet[len(packet)-2], packet[len(packet)-1]
-				_, _ = conn.Write(answer)
-			}
-		}
-	}()
-	ctx := context.Background()
-	require.NoError(t, conn.SetDeadline(time.Time{}))
-	var failed error
-	publish := mallocs(n, func() {
-		for range n {
-			if err := c.Publish(ctx, "topic/12", nil); err != nil {
-				failed = err
-			}
-		}
-	})
-	require.NoError(t, failed)
-	t.Log("published with QoS 1, awaited:", publish)
-	require.Less(t, publish, 2.5)
-}
-
-// resident is the memory of this process, C's included.
-func resident(t *testing.T) int {
-	t.Helper()
-	text, err := os.ReadFile("/proc/self/statm")
-	require.NoError(t, err)
-	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
-	require.NoError(t, err)
-	return pages * os.Getpagesize()
-}
-
-// Neither heap grows with the number of messages and connections. Not parallel:
-// it measures the process.
-func TestComplaint22MemoryStays(t *testing.T) {
-	b := prompt(t)
-	h, got := collect()
-	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
-	require.NoError(t, c.Subscribe(soon(t), "a", 1, h))
-	payload := make([]byte, 100_000)
-	round := func(n int) {
-		for range n {
-			token := c.PublishAsync(soon(t), "a", payload, mqtt.UserProperty("name", "value"))
-			await(t, got, "a message")
-			require.NoError(t, token.Wait(soon(t)))
-		}
-		for range n / 50 {
-			require.NoError(t, dial(t, b.Port).Close(soon(t)))
-		}
-	}
-	round(300)
-	before := resident(t)
-	round(1000) // 100 MB each way
-	require.Less(t, resident(t), before+50<<20)
 }
 
 // Small packets are not held back, and many are on their way at a time.

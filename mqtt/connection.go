@@ -369,7 +369,7 @@ func (c *Client) finishUp(why error) {
 	}
 	c.online, c.ended, c.err = false, true, why
 	c.state = StateClosed // of which is told when the worker has ended
-	c.cut() // ends the reader of the outbox, and waits for the broker
+	c.cut()               // ends the reader of the outbox, and waits for the broker
 	c.epoch++
 	if !c.isClosing() {
 		close(c.closing)

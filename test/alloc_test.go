@@ -1,4 +1,8 @@
+//go:build !asan
+
 package test
+
+// Not for the address sanitizer, which allocates.
 
 import (
 	"bytes"

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -68,15 +69,28 @@ func Start(tb testing.TB, config Config) *Broker {
 	}
 }
 
-// FreePort is a TCP port of 127.0.0.1 that nobody listens on now.
+// Ports below those that the kernel gives to clients: a broker that is down for a
+// while keeps its own.
+const firstPort, ports = 12_000, 18_000
+
+var nextPort atomic.Uint32
+
+func init() { nextPort.Store(rand.Uint32N(ports)) } // other test programs run beside this one
+
+// FreePort is a TCP port of 127.0.0.1 that nobody listens on now, and that it has
+// not named for a long time.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	for range 1000 {
+		port := int(firstPort + nextPort.Add(1)%ports)
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	tb.Fatal("no free port")
+	return 0
 }
 
 func find(tb testing.TB, program string) string {
