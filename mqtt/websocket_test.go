@@ -1,0 +1,45 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/stretchr/testify/require"
+)
+
+// ws and wss, after a server that is not there, and across a restart; before
+// libmosquitto 2.1 a clear refusal.
+func TestWebsocketServers(t *testing.T) {
+	ca := broker.NewCA(t, "authority")
+	cert := ca.Issue("broker", "localhost")
+	for scheme, tls := range map[string]string{"ws": "", "wss": fmt.Sprintf("\ncertfile %s\nkeyfile %s", cert.CertFile, cert.KeyFile)} {
+		t.Run(scheme, func(t *testing.T) {
+			gone, port := broker.FreePort(t), broker.FreePort(t)
+			servers := []string{fmt.Sprintf("%s://localhost:%d", scheme, gone), fmt.Sprintf("%s://localhost:%d/mqtt", scheme, port)}
+			var options []mqtt.Option
+			if tls != "" {
+				options = append(options, mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
+			}
+			if major, minor, _ := mosquitto.LibVersion(); major*1000+minor < 2001 {
+				_, err := mqtt.Dial(soon(t), servers, options...)
+				require.ErrorIs(t, err, mqtt.ErrNotSupported)
+				require.ErrorContains(t, err, "websockets need libmosquitto 2.1")
+				return
+			}
+			b := broker.Start(t, broker.Config{Extra: fmt.Sprintf("listener %d 127.0.0.1\nprotocol websockets", port) + tls})
+			c := dialAll(t, servers, options...)
+			h, got := collect()
+			require.NoError(t, c.Subscribe(soon(t), "a", 1, h))
+			for range 2 {
+				require.NoError(t, c.Publish(soon(t), "a", []byte("x")))
+				await(t, got, "a message")
+				b.Restart()
+			}
+		})
+	}
+}
