@@ -312,6 +312,9 @@ func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
 		kept = answer.SessionPresent
 	}
 	c.lastServer = c.server
+	if !answer.SessionPresent {
+		c.out.sessionLost()
+	}
 	available, said := answer.Properties.Byte(mosquitto.PropSubscriptionIDAvailable)
 	c.identifiers = c.protocolNow() == V5 && (!said || available == 1)
 	c.settled = false

@@ -149,3 +149,18 @@ func (t *Token) leftErr(err error) error {
 	}
 	return err
 }
+
+// mayGoAgain tells messages of which a payload is kept until they end.
+func (t *Token) mayGoAgain() bool { return t.stored && t.pub.QoS == 2 }
+
+// sessionLost marks the messages whose acknowledgement is worth nothing. The
+// library goes on with the second half of QoS 2, and a broker that has thrown
+// the first half away with the session answers as if it had it. What is in the
+// outbox is published once more then. mu is held.
+func (o *outgoing) sessionLost() {
+	for _, first := range o.byMID {
+		for t := first; t != nil; t = t.next {
+			t.again = t.mayGoAgain()
+		}
+	}
+}

@@ -270,6 +270,47 @@ func TestRefusedMessagesLeaveTheOutbox(t *testing.T) {
 	}
 }
 
+// A broker without a session has thrown away what it had taken of QoS 2, and
+// confirms the rest all the same.
+func TestStoredQoS2SurvivesTheSession(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		t.Run(fmt.Sprintf("kept %t", kept), func(t *testing.T) {
+			p := peer.Listen(t)
+			o := filled(0)
+			c := dial(t, p.Port, mqtt.WithBackground(), mqtt.WithOutbox(o), mqtt.WithClientID("x"), mqtt.WithSession(0))
+			token := c.PublishAsync(soon(t), "a", []byte("once"), mqtt.QoS(2))
+			conn := p.AcceptConnect()
+			mid := publication(t, conn, "once")
+			conn.Send(peer.V311.Pubrec(mid))
+			conn.Expect(peer.PUBREL)
+			conn.Close()
+
+			conn = p.Accept()
+			conn.Expect(peer.CONNECT)
+			conn.Send(peer.V311.Connack(kept, 0))
+			conn.Expect(peer.PUBREL)
+			conn.Send(peer.V311.Pubcomp(mid))
+			if !kept {
+				mid = publication(t, conn, "once")
+				require.Equal(t, 1, o.len())
+				conn.Send(peer.V311.Pubrec(mid))
+				conn.Expect(peer.PUBREL)
+				conn.Send(peer.V311.Pubcomp(mid))
+			}
+			require.NoError(t, token.Wait(soon(t)))
+			require.Zero(t, o.len())
+		})
+	}
+}
+
+// publication reads a message on the topic "a" and returns its id.
+func publication(t *testing.T, conn *peer.Conn, payload string) (mid uint16) {
+	t.Helper()
+	p := conn.Expect(peer.PUBLISH)
+	require.Equal(t, payload, string(p.Body[5:]))
+	return binary.BigEndian.Uint16(p.Body[3:])
+}
+
 // lines is a writer that sends what it gets on a channel.
 type lines chan string
 

@@ -110,7 +110,9 @@ func (o *outgoing) count(t *Token, n int) {
 // bind notes the id of a message that was handed over.
 func (o *outgoing) bind(t *Token, mid int) {
 	t.phase, t.mid, t.next = handed, mid, nil
-	t.pub.Payload = nil // the library has its own
+	if !t.mayGoAgain() {
+		t.pub.Payload = nil // the library has its own
+	}
 	at := o.byMID[mid]
 	if at == nil {
 		o.byMID[mid] = t
@@ -297,6 +299,11 @@ func (c *Client) acknowledged(t *Token, a ack) {
 	if a.code.Err() != nil {
 		text, _ := a.props.Text(mosquitto.PropReasonString)
 		err = &PublishError{t.pub.Topic, a.code, text}
+	}
+	if t.again && err == nil {
+		t.again = false
+		c.out.addFirst(t)
+		return
 	}
 	c.finish(t, a, err)
 }

@@ -191,6 +191,9 @@ func (c *Client) store(t *Token) error {
 	key, err := c.opts.outbox.Put(&t.pub)
 	c.mu.Lock()
 	t.key, t.stored = key, err == nil
+	if t.mayGoAgain() {
+		t.pub.Payload = slices.Clone(t.pub.Payload)
+	}
 	return err
 }
 

@@ -24,6 +24,7 @@ type Token struct {
 	phase    phase
 	mid      int
 	doubtful bool // an answer to its id was taken for another's
+	again    bool // its acknowledgement will be worth nothing
 	code     mosquitto.ReasonCode
 	props    Properties
 	err      error
