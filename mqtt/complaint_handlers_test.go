@@ -322,6 +322,18 @@ func TestRunnerUp06IteratorAcrossReconnects(t *testing.T) {
 	}
 	require.Equal(t, 40, n)
 	require.EqualValues(t, 4, c.Stats().Connects)
+	begun := make(chan struct{}, 1)
+	last := outcome(func() (err error) {
+		for _, err = range c.Messages(ctx, "a", 1) {
+			select {
+			case begun <- struct{}{}:
+			default:
+			}
+		}
+		return err
+	})
+	await(t, begun, "the second iterator")
 	shut(t, c)
+	require.ErrorIs(t, await(t, last, "the end of the iterator"), mqtt.ErrClosed, "the end of the client is an error")
 	await(t, ended, "the publisher")
 }
