@@ -172,14 +172,11 @@ func TestShareWorkerWithoutASession(t *testing.T) {
 				return w.others() == 375+500+3 && w.handled["1000"]+w.handled["1001"]+w.handled["1002"]+w.handled["1003"] == 4
 			})
 			assert.Empty(t, w.twice)
-			lost := 0
-			for i := range 1004 {
+			for i := range 1004 { // what it had been given and had not acknowledged may be lost
 				if w.handled[fmt.Sprint(i)] == 0 {
-					lost++
 					assert.Less(t, i, 500, "published after the worker had gone")
 				}
 			}
-			assert.Positive(t, lost)
 		})
 	}
 }
