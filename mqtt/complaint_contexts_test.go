@@ -121,6 +121,7 @@ func TestComplaint16EndOfTheClient(t *testing.T) {
 	conn := p.Accept()
 	conn.Expect(peer.CONNECT)
 	conn.Send(peer.V311.Connack(false, 5))
+	await(t, c.Done(), "the end of the client")
 	for _, err := range []error{await(t, ended, "Publish"), c.Publish(soon(t), "a", nil), c.Err()} {
 		require.ErrorIs(t, err, mqtt.ErrClosed)
 		var refusal mosquitto.ConnackError
