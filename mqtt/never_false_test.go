@@ -4,10 +4,14 @@ package mqtt_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/stretchr/testify/require"
 )
@@ -19,14 +23,21 @@ import (
 type late struct {
 	context.Context
 	until func() bool
+	known atomic.Bool
 }
 
-func (l late) Err() error { return nil }
+func (l *late) Err() error {
+	if l.known.Load() {
+		return context.Canceled
+	}
+	return nil
+}
 
-func (l late) Done() <-chan struct{} {
+func (l *late) Done() <-chan struct{} {
 	for !l.until() {
 		time.Sleep(100 * time.Microsecond)
 	}
+	l.known.Store(true)
 	ended := make(chan struct{})
 	close(ended)
 	return ended
@@ -39,7 +50,7 @@ func TestNeverFalseAfterContextEndsWithTheAnswer(t *testing.T) {
 	c := dial(t, proxy.Port)
 	for range 50 {
 		before := c.Stats().Published
-		err := c.Publish(late{context.Background(), func() bool { return c.Stats().Published > before }}, "a", nil)
+		err := c.Publish(&late{Context: context.Background(), until: func() bool { return c.Stats().Published > before }}, "a", nil)
 		require.NoError(t, err)
 	}
 	proxy.Stall(2)
@@ -58,7 +69,7 @@ func TestNeverFalseForOneFilterOfTwo(t *testing.T) {
 		c, conn := meet(t, p, mqtt.WithProtocol(mqtt.V5)) // with identifiers each filter has a packet
 		granted := make(chan struct{})
 		ended := outcome(func() error {
-			return c.SubscribeMultiple(late{context.Background(), func() bool {
+			return c.SubscribeMultiple(&late{Context: context.Background(), until: func() bool {
 				select {
 				case <-granted:
 					return c.Stats().Unhandled > 0
@@ -72,6 +83,70 @@ func TestNeverFalseForOneFilterOfTwo(t *testing.T) {
 		conn.Send(peer.V5.Suback(second.MID(), []byte{1}))
 		conn.Send(peer.PublishV5(0, "c", 0, nil, "")) // what tells that the answer was read
 		close(granted)
-		require.Error(t, await(t, ended, "the calls"), "a is not granted")
+		require.ErrorIs(t, await(t, ended, "the calls"), context.Canceled, "a is not granted")
 	}
+}
+
+// What Publish called a success has reached a subscriber that no trouble touches.
+func TestNeverFalse(t *testing.T) {
+	t.Parallel()
+	during(t, nil, func(t *testing.T, x trouble, p *fault.Proxy, c, direct *mqtt.Client) {
+		seen := &witness{came: map[string][]int{}}
+		topics := []string{"", t.Name() + "/1", t.Name() + "/2"}
+		require.NoError(t, direct.Subscribe(soon(t), t.Name()+"/#", 2, seen.handle))
+		acknowledged := make([][]int, 3)
+		publish := func(n int) {
+			var both sync.WaitGroup
+			for qos := 1; qos <= 2; qos++ {
+				both.Add(1)
+				go func() {
+					defer both.Done()
+					if c.Publish(brief(t), topics[qos], fmt.Append(nil, n), mqtt.QoS(mqtt.QoSLevel(qos))) == nil {
+						acknowledged[qos] = append(acknowledged[qos], n)
+					}
+				}()
+			}
+			both.Wait()
+		}
+		for n := range 12 {
+			switch n % 4 {
+			case 1:
+				x.begin(p)
+			case 3:
+				x.end(p)
+			}
+			publish(n)
+		}
+		require.NoError(t, c.AwaitConnected(soon(t)))
+		require.NotEmpty(t, acknowledged[1])
+		for qos := 1; qos <= 2; qos++ {
+			eventually(t, "what was acknowledged", func() bool { return seen.has(topics[qos], acknowledged[qos]) })
+		}
+	})
+}
+
+// The connection ends behind each byte of the answers, and of the messages.
+func TestNeverFalseWhereverItIsCut(t *testing.T) {
+	t.Parallel()
+	b := straight(t)
+	p := fault.Start(t, b.Addr())
+	seen := newWitness(t, b.Port, "cut/#")
+	c := dial(t, p.Port, mqtt.WithClientID("cut"), mqtt.WithSession(time.Hour), mqtt.WithProtocol(mqtt.V5))
+	n := 0
+	for _, d := range []fault.Direction{fault.Up, fault.Down} {
+		for after := range 24 {
+			p.CutAfter(d, after)
+			for qos := mqtt.QoSLevel(1); qos <= 2; qos++ {
+				require.NoError(t, c.Publish(soon(t), fmt.Sprint("cut/", qos), fmt.Append(nil, n), mqtt.QoS(qos)))
+			}
+			n++
+		}
+	}
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	eventually(t, "the messages", func() bool { return seen.has("cut/1", all) && seen.has("cut/2", all) })
+	require.Equal(t, all, seen.numbers("cut/2"), "once each")
+	require.NoError(t, inOrder(seen.numbers("cut/1"), true))
 }

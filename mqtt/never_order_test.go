@@ -5,9 +5,12 @@ package mqtt_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/stretchr/testify/require"
 )
@@ -72,4 +75,74 @@ func TestNeverHangsBehindAMessageThatIsNotAnswered(t *testing.T) {
 	conn.Send(peer.Ack(peer.PUBACK, uint16(conn.Expect(peer.PUBLISH).Body[4])))
 	require.NoError(t, await(t, ended, "Publish"))
 	pending(t, ignored)
+}
+
+// What a publisher in trouble sends comes in order at a subscriber that is in
+// none, and the other way round. With a kept session QoS 2 comes once.
+func TestNeverOutOfOrder(t *testing.T) {
+	t.Parallel()
+	const count = 200
+	name := func(t *testing.T) string { return strings.NewReplacer("/", "-", ",", "").Replace(t.Name()) }
+	b := straight(t)
+	for _, x := range troubles {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			p := fault.Start(t, b.Addr())
+			in, out := &witness{came: map[string][]int{}}, newWitness(t, b.Port, name(t)+"/out/#")
+			c := dial(t, p.Port, hasty(), mqtt.WithClientID(name(t)), mqtt.WithSession(time.Hour),
+				mqtt.WithSubscription(name(t)+"/in/#", 1, in.handle))
+			direct := dial(t, b.Port)
+			last := []*mqtt.Token{}
+			for n := range count {
+				switch n {
+				case count / 4:
+					x.begin(p)
+				case count / 2:
+					x.end(p)
+				}
+				for qos := mqtt.QoSLevel(0); qos <= 2; qos++ {
+					last = append(last, c.PublishAsync(soon(t), fmt.Sprint(name(t), "/out/", qos), fmt.Append(nil, n), mqtt.QoS(qos)))
+				}
+				require.NoError(t, direct.Publish(soon(t), name(t)+"/in/1", fmt.Append(nil, n)))
+			}
+			for _, token := range last {
+				require.True(t, expected(token.Wait(soon(t))))
+			}
+			all := make([]int, count)
+			for i := range all {
+				all[i] = i
+			}
+			eventually(t, "the messages", func() bool {
+				return out.has(name(t)+"/out/1", all) && out.has(name(t)+"/out/2", all) && in.has(name(t)+"/in/1", all)
+			})
+			require.NoError(t, inOrder(out.numbers(name(t)+"/out/0"), false))
+			require.NoError(t, inOrder(out.numbers(name(t)+"/out/1"), true))
+			require.Equal(t, all, out.numbers(name(t)+"/out/2"))
+			require.NoError(t, inOrder(in.numbers(name(t)+"/in/1"), true))
+		})
+	}
+}
+
+// A handler is called once for a message that several filters match, whatever the
+// number of copies that the broker sends.
+func TestNeverTwiceForOneMessage(t *testing.T) {
+	t.Parallel()
+	b := prompt(t)
+	for _, version := range versions {
+		c := dial(t, b.Port, mqtt.WithProtocol(version))
+		called := make(chan string, 100)
+		for _, filter := range []string{"a/#", "a/+", "a/b"} {
+			require.NoError(t, c.Subscribe(soon(t), filter, 1, func(context.Context, mqtt.Message) { called <- filter }))
+		}
+		end, ended := collect()
+		require.NoError(t, c.Subscribe(soon(t), "end", 1, end))
+		require.NoError(t, c.Publish(soon(t), "a/b", nil))
+		require.NoError(t, c.Publish(soon(t), "end", nil))
+		await(t, ended, "what comes behind")
+		got := map[string]int{}
+		for len(called) > 0 {
+			got[<-called]++
+		}
+		require.Equal(t, map[string]int{"a/#": 1, "a/+": 1, "a/b": 1}, got, version.String())
+	}
 }

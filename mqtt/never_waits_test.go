@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/stretchr/testify/require"
 )
@@ -167,4 +168,60 @@ func TestNeverHangsWorkerAtTheEnd(t *testing.T) {
 			await(t, c.Done(), "the end of the client")
 		})
 	}
+}
+
+// Every wait ends with its context in the trouble, and without one when the
+// trouble is over.
+func TestNeverHangs(t *testing.T) {
+	t.Parallel()
+	options := []mqtt.Option{mqtt.WithProtocol(mqtt.V5), mqtt.WithQueue(1000, 1<<20, mqtt.WaitForRoom)}
+	during(t, options, func(t *testing.T, x trouble, p *fault.Proxy, c, direct *mqtt.Client) {
+		require.NoError(t, direct.Subscribe(soon(t), "never", 1, ignore))
+		waits := map[string]func(context.Context) error{
+			"Subscribe":      func(ctx context.Context) error { return c.Subscribe(ctx, "a", 1, ignore) },
+			"Unsubscribe":    func(ctx context.Context) error { return c.Unsubscribe(ctx, "b") },
+			"AwaitConnected": c.AwaitConnected,
+			"Messages": func(ctx context.Context) error {
+				for _, err := range c.Messages(ctx, "c", 1) {
+					return err
+				}
+				return ctx.Err()
+			},
+			"Token.Wait": func(ctx context.Context) error {
+				return c.PublishAsync(ctx, "d", nil, mqtt.QoS(2)).Wait(ctx)
+			},
+		}
+		for qos := mqtt.QoSLevel(0); qos <= 2; qos++ {
+			waits["Publish "+string('0'+rune(qos))] = func(ctx context.Context) error {
+				return c.Publish(ctx, "d", make([]byte, 100), mqtt.QoS(qos))
+			}
+		}
+		begin := func(ctx context.Context) (ended map[string]<-chan error) {
+			ended = map[string]<-chan error{}
+			for name, wait := range waits {
+				ended[name] = outcome(func() error { return wait(ctx) })
+			}
+			return ended
+		}
+		x.begin(p)
+		early := begin(brief(t))
+		early["Request"] = outcome(func() error {
+			_, err := c.Request(brief(t), "never", nil)
+			return err
+		})
+		for name, ended := range early {
+			require.True(t, expected(await(t, ended, name)), name)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		late := begin(ctx)
+		x.end(p)
+		for name, ended := range late {
+			if name != "Messages" {
+				require.True(t, expected(await(t, ended, name)), name)
+			}
+		}
+		cancel()
+		require.ErrorIs(t, await(t, late["Messages"], "the iterator"), context.Canceled)
+	})
 }

@@ -197,6 +197,11 @@ func (c *Client) withdraw(w *waiter) (answered bool, err error) {
 	sub := w.subscription
 	sub.waiters = slices.DeleteFunc(sub.waiters, func(o *waiter) bool { return o == w })
 	if w.subscribe {
+		for _, later := range sub.waiters {
+			if later.replaced == w.target { // what it would bring back is not wanted any more
+				later.replaced = w.replaced
+			}
+		}
 		if w.replaced != nil && slices.Contains(sub.targets, w.target) {
 			sub.setTargets(c, append(slices.Clone(sub.targets), w.replaced))
 		}

@@ -1,0 +1,137 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/stretchr/testify/require"
+)
+
+// Never: a lost subscription.
+
+// reached publishes on a topic until something comes.
+func reached(t *testing.T, direct *mqtt.Client, topic string, got <-chan mqtt.Message) {
+	t.Helper()
+	for len(got) > 0 {
+		<-got
+	}
+	eventually(t, "a message on "+topic, func() bool {
+		require.NoError(t, direct.Publish(soon(t), topic, nil))
+		return len(got) > 0
+	})
+}
+
+// Each subscription that was granted gets messages after each trouble, whether
+// the broker has kept the session or not; those that were taken back get none.
+func TestNeverLost(t *testing.T) {
+	t.Parallel()
+	for _, version := range []mqtt.Protocol{mqtt.V311, mqtt.V5} {
+		t.Run(version.String(), func(t *testing.T) {
+			t.Parallel()
+			during(t, []mqtt.Option{mqtt.WithProtocol(version)}, func(t *testing.T, x trouble, p *fault.Proxy, c, direct *mqtt.Client) {
+				filters := map[string]<-chan mqtt.Message{}
+				subscribe := func(ctx context.Context, filter string) error {
+					h, got := collect()
+					filters[filter] = got
+					return c.Subscribe(ctx, filter, 1, h)
+				}
+				for n := range 20 {
+					require.NoError(t, subscribe(soon(t), fmt.Sprint(t.Name(), n)))
+				}
+				ctx, cancel := context.WithCancel(context.Background())
+				iterated, ended := make(chan mqtt.Message, 100_000), make(chan bool)
+				go func() {
+					defer close(ended)
+					for m, err := range c.Messages(ctx, t.Name()+"iterator", 1) {
+						if err == nil {
+							iterated <- m
+						}
+					}
+				}()
+				filters[t.Name()+"iterator"] = iterated
+				reached(t, direct, t.Name()+"iterator", iterated)
+				x.begin(p)
+				meanwhile := outcome(func() error { return subscribe(context.Background(), t.Name()+"meanwhile") })
+				given, back := collect()
+				if c.Subscribe(brief(t), t.Name()+"given up", 1, given) == nil {
+					require.True(t, expected(c.Unsubscribe(brief(t), t.Name()+"given up")))
+				}
+				x.end(p)
+				require.NoError(t, await(t, meanwhile, "Subscribe"))
+				for filter, got := range filters {
+					reached(t, direct, filter, got)
+				}
+				none(t, back, "message of a subscription that was taken back")
+				cancel()
+				await(t, ended, "the end of the iterator")
+			})
+		})
+	}
+}
+
+// The connection ends behind each byte of the requests, and of their answers.
+func TestNeverLostWhereverItIsCut(t *testing.T) {
+	t.Parallel()
+	b, p := proxied(t)
+	c, direct := dial(t, p.Port), dial(t, b.Port)
+	for _, d := range []fault.Direction{fault.Up, fault.Down} {
+		for after := range 24 {
+			p.CutAfter(d, after)
+			h, got := collect()
+			require.NoError(t, c.Subscribe(soon(t), "a", 1, h))
+			reached(t, direct, "a", got)
+			p.CutAfter(d, after)
+			require.NoError(t, c.Unsubscribe(soon(t), "a"))
+			p.CutAfter(d, -1)
+		}
+	}
+}
+
+// asked is a context that tells when a call begins to wait for its end.
+type asked struct {
+	context.Context
+	once  sync.Once
+	waits chan struct{}
+}
+
+func ask(ctx context.Context) *asked { return &asked{Context: ctx, waits: make(chan struct{})} }
+
+func (a *asked) Done() <-chan struct{} {
+	a.once.Do(func() { close(a.waits) })
+	return a.Context.Done()
+}
+
+// A handler whose call was given up does not come back with the one that had
+// replaced it, when that is given up too.
+func TestNeverBackWhenGivenUp(t *testing.T) {
+	t.Parallel()
+	b, p := proxied(t)
+	c, direct := dial(t, p.Port), dial(t, b.Port)
+	kept, got := collect()
+	require.NoError(t, c.Subscribe(soon(t), "a", 1, kept))
+	p.Stall(fault.Both)
+	subscribe := func() (never <-chan mqtt.Message, cancel func(), ended <-chan error) {
+		h, never := collect()
+		ctx, cancel := context.WithCancel(context.Background())
+		waiting := ask(ctx)
+		ended = outcome(func() error { return c.Subscribe(waiting, "a", 1, h) })
+		await(t, waiting.waits, "Subscribe")
+		return never, cancel, ended
+	}
+	first, cancelFirst, firstEnded := subscribe()
+	second, cancelSecond, secondEnded := subscribe()
+	cancelFirst()
+	require.ErrorIs(t, await(t, firstEnded, "the first call"), context.Canceled)
+	cancelSecond()
+	require.ErrorIs(t, await(t, secondEnded, "the second call"), context.Canceled)
+	p.Resume(fault.Both)
+	reached(t, direct, "a", got)
+	none(t, first, "message for a handler that was given up")
+	none(t, second, "message for a handler that was given up")
+}
