@@ -63,6 +63,7 @@ type Client struct {
 	requests    requests
 
 	found        []*target // of the message at hand; the loop's, as the next two
+	passed       *passing  // of the message at hand, with hooks; the loop's
 	foundTopic   string    // whose they are
 	foundVersion uint64    // of the router
 

@@ -40,7 +40,11 @@ func (c *Client) find(topic string, props Properties) {
 
 // dispatchHooked is apart since its message is allocated.
 func (c *Client) dispatchHooked(m Message) {
-	received(c.opts.hooks, c.life, &m, func(ctx context.Context) { c.dispatch(ctx, m) })
+	ctx, passed := received(c.opts.hooks, c.life, &m)
+	defer passed.done()
+	c.passed = passed
+	c.dispatch(ctx, m)
+	c.passed = nil
 }
 
 // dispatch hands a message to those whom the router found.
@@ -64,7 +68,7 @@ func (c *Client) dispatch(ctx context.Context, m Message) {
 // handle runs a handler here or lets the worker run it.
 func (c *Client) handle(ctx context.Context, h Handler, m Message) {
 	if c.worker != nil {
-		c.worker.push(delivery{ctx, m, h}, c.life.Done())
+		c.worker.push(delivery{ctx, m, h, c.passed.also()}, c.life.Done())
 		return
 	}
 	if !c.log.watching() {
@@ -136,11 +140,13 @@ func (c *Client) work() {
 	for {
 		d, ok := c.worker.pop(c.life.Done())
 		if !ok {
+			c.worker.forget()
 			return
 		}
 		c.worker.consume(func() {
 			for ok {
 				d.handler(d.ctx, d.message)
+				d.passed.done()
 				d, ok = c.worker.tryPop()
 			}
 		})

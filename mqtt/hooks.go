@@ -4,6 +4,7 @@ package mqtt
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/mosquitto-go/mosquitto"
 )
@@ -25,12 +26,13 @@ type Handler func(ctx context.Context, m Message)
 // run where the message does and must not wait. Any of them may be nil.
 type Hooks struct {
 	// Publish is called before a message is queued, with the caller's context,
-	// and may add to its properties. The function that it returns, unless nil,
-	// is told the outcome, once.
+	// and may add to its properties if the protocol is V5. The function that it
+	// returns, unless nil, is told the outcome, once.
 	Publish func(ctx context.Context, p *Publication) func(error)
 	// Receive is called before the handlers of a message. They get its context;
 	// the function that it returns, unless nil, is called when they have
-	// returned. A message that an iterator takes has passed when it is queued.
+	// returned, on a worker's goroutine if that runs them, or when the message was
+	// dropped. A message that an iterator takes has passed when it is queued.
 	Receive func(ctx context.Context, m *Message) (context.Context, func())
 	// SubscriptionLost is told when a broker refuses to restore a subscription
 	// after a reconnect. It is tried again at the next one.
@@ -46,6 +48,18 @@ type Publication struct {
 	QoS        QoSLevel
 	Retain     bool
 	Properties Properties // need MQTT 5
+
+	Protocol Protocol // of the connection, or the attempt: for hooks
+}
+
+// size is how many bytes count in the queue.
+func (p *Publication) size() int {
+	size := len(p.Topic) + len(p.Payload)
+	for i := range p.Properties {
+		q := &p.Properties[i]
+		size += len(q.Name) + len(q.Text) + len(q.Data)
+	}
+	return size
 }
 
 // published runs the Publish hooks; the result, unless nil, is for the outcome.
@@ -68,17 +82,41 @@ func published(hooks []Hooks, ctx context.Context, p *Publication) func(error) {
 	}
 }
 
-// received runs the Receive hooks around handle.
-func received(hooks []Hooks, ctx context.Context, m *Message, handle func(context.Context)) {
-	if len(hooks) == 0 {
-		handle(ctx)
-		return
-	}
-	if f := hooks[0].Receive; f != nil {
-		var end func()
-		if ctx, end = f(ctx, m); end != nil {
-			defer end()
+// received runs the Receive hooks of a message; passed is for its end.
+func received(hooks []Hooks, ctx context.Context, m *Message) (_ context.Context, passed *passing) {
+	passed = &passing{}
+	passed.left.Store(1)
+	for i := range hooks {
+		if f := hooks[i].Receive; f != nil {
+			var end func()
+			if ctx, end = f(ctx, m); end != nil {
+				passed.ends = append(passed.ends, end)
+			}
 		}
 	}
-	received(hooks[1:], ctx, m, handle)
+	return ctx, passed
+}
+
+// passing is a message of which hooks want to know when it has passed. Its methods
+// do nothing without hooks.
+type passing struct {
+	left atomic.Int32 // handlers that it still waits for, and the loop
+	ends []func()
+}
+
+// also lets it wait for one more.
+func (p *passing) also() *passing {
+	if p != nil {
+		p.left.Add(1)
+	}
+	return p
+}
+
+func (p *passing) done() {
+	if p == nil || p.left.Add(-1) > 0 {
+		return
+	}
+	for i := len(p.ends) - 1; i >= 0; i-- {
+		p.ends[i]()
+	}
 }

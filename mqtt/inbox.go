@@ -52,6 +52,7 @@ type delivery struct {
 	ctx     context.Context
 	message Message
 	handler Handler // nil for an iterator
+	passed  *passing
 }
 
 func newInbox(limit int, overflow Overflow) *inbox {
@@ -78,6 +79,14 @@ func (b *inbox) len() int {
 func (b *inbox) push(d delivery, ended <-chan struct{}) {
 	for _, lost := range b.admit(d, ended) {
 		b.dropped(&lost.message)
+		lost.passed.done()
+	}
+}
+
+// forget takes what nobody will handle any more.
+func (b *inbox) forget() {
+	for d, ok := b.tryPop(); ok; d, ok = b.tryPop() {
+		d.passed.done()
 	}
 }
 

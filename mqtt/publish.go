@@ -136,7 +136,7 @@ func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte,
 
 func (t *Token) prepare(c *Client, topic string, payload []byte, options []PublishOption) {
 	t.client = c
-	t.pub = Publication{Topic: topic, Payload: payload, QoS: 1}
+	t.pub = Publication{Topic: topic, Payload: payload, QoS: 1, Protocol: c.protocolNow()}
 	for _, option := range options {
 		option(&t.pub)
 	}

@@ -1,0 +1,91 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/stretchr/testify/require"
+)
+
+// A message has passed when its handlers have returned, wherever they run.
+func TestReceiveHookEndsAfterTheHandlers(t *testing.T) {
+	b := plain(t)
+	for name, mode := range map[string]mqtt.HandlerMode{"inline": mqtt.Inline(), "worker": mqtt.Worker(10, mqtt.Block)} {
+		t.Run(name, func(t *testing.T) {
+			events := make(chan string, 100)
+			hooks := mqtt.Hooks{Receive: func(ctx context.Context, _ *mqtt.Message) (context.Context, func()) {
+				events <- "receive"
+				return ctx, func() { events <- "passed" }
+			}}
+			c := dial(t, b.Port, mqtt.WithHandlerMode(mode), mqtt.WithHooks(hooks))
+			release := make(chan struct{})
+			for _, filter := range []string{"a", "+"} {
+				require.NoError(t, c.Subscribe(soon(t), filter, 1, func(context.Context, mqtt.Message) {
+					events <- "begin"
+					<-release
+					events <- "end"
+				}))
+			}
+			require.NoError(t, c.PublishAsync(soon(t), "a", nil).Err())
+			require.Equal(t, "receive", await(t, events, "the hook"))
+			require.Equal(t, "begin", await(t, events, "a handler"))
+			close(release)
+			for _, want := range []string{"end", "begin", "end", "passed"} {
+				require.Equal(t, want, await(t, events, want))
+			}
+		})
+	}
+}
+
+// A message that is dropped, or left behind at the end, has passed too.
+func TestReceiveHookEndsWithoutAHandler(t *testing.T) {
+	b := plain(t)
+	for name, overflow := range map[string]mqtt.Overflow{"oldest": mqtt.DropOldest, "newest": mqtt.DropNewest} {
+		t.Run(name, func(t *testing.T) {
+			received, passed := make(chan string, 100), make(chan string, 100)
+			hooks := mqtt.Hooks{Receive: func(ctx context.Context, m *mqtt.Message) (context.Context, func()) {
+				payload := string(m.Payload)
+				received <- payload
+				return ctx, func() { passed <- payload }
+			}}
+			c := dial(t, b.Port, mqtt.WithHandlerMode(mqtt.Worker(1, overflow)), mqtt.WithHooks(hooks))
+			begun := make(chan string, 100)
+			require.NoError(t, c.Subscribe(soon(t), "a", 1, func(ctx context.Context, m mqtt.Message) {
+				begun <- string(m.Payload)
+				<-ctx.Done()
+			}))
+			publisher := dial(t, b.Port)
+			require.NoError(t, publisher.Publish(soon(t), "a", []byte("1")))
+			require.Equal(t, "1", await(t, begun, "the handler"))
+			for _, payload := range []string{"2", "3"} {
+				require.NoError(t, publisher.Publish(soon(t), "a", []byte(payload)))
+			}
+			dropped := map[mqtt.Overflow]string{mqtt.DropOldest: "2", mqtt.DropNewest: "3"}[overflow]
+			require.Equal(t, dropped, await(t, passed, "what was dropped"))
+			shut(t, c)
+			require.ElementsMatch(t, []string{"1", "2", "3"}, []string{dropped, await(t, passed, "one"), await(t, passed, "two")})
+		})
+	}
+}
+
+func TestPublishHookKnowsTheProtocol(t *testing.T) {
+	b := plain(t)
+	for _, version := range versions {
+		t.Run(version.String(), func(t *testing.T) {
+			h, got := collect()
+			hooks := mqtt.Hooks{Publish: func(_ context.Context, p *mqtt.Publication) func(error) {
+				if p.Protocol == mqtt.V5 {
+					p.Properties = append(p.Properties, mqtt.Properties{{ID: 38, Name: "hook", Text: "was here"}}...)
+				}
+				return nil
+			}}
+			c := dial(t, b.Port, mqtt.WithProtocol(version), mqtt.WithHooks(hooks), mqtt.WithSubscription("a", 1, h))
+			require.NoError(t, c.Publish(soon(t), "a", nil))
+			_, found := await(t, got, "the message").Properties.UserProperty("hook")
+			require.Equal(t, version == mqtt.V5, found)
+		})
+	}
+}
