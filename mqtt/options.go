@@ -275,7 +275,7 @@ func WithBackground() Option {
 }
 
 // WithQueue bounds the messages that were accepted and not yet acknowledged, in
-// number and in bytes of topic and payload, and says what happens to those for
+// number and in bytes of topic, payload and properties, and says what happens to those for
 // which there is no room: 10,000, 64 MiB and [WaitForRoom] unless said otherwise.
 func WithQueue(messages, bytes int, policy QueueFull) Option {
 	return func(s *settings) error {

@@ -120,7 +120,7 @@ func (c *Client) loadPage(after uint64, r room) (page []*Token, unread bool, err
 // log tells.
 func (c *Client) leftToken(key uint64, p *Publication) *Token {
 	t := &Token{client: c, pub: *p, ended: make(chan struct{}), key: key, stored: true}
-	t.size = len(p.Topic) + len(p.Payload)
+	t.size = p.size()
 	t.tell = func(err error) {
 		if err != nil && !errors.Is(err, ErrClosed) {
 			c.log.lostLeft(t.pub.Topic, err)

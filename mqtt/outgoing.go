@@ -314,7 +314,7 @@ func (c *Client) finish(t *Token, a ack, err error) {
 	t.pub.Payload = nil
 	if err == nil {
 		c.count.published.Add(1)
-		c.count.bytesOut.Add(uint64(t.size - len(t.pub.Topic)))
+		c.count.bytesOut.Add(uint64(t.size - t.pub.size())) // its payload is gone
 	} else {
 		c.count.failed.Add(1)
 	}

@@ -160,7 +160,7 @@ func (c *Client) queue(ctx context.Context, t *Token) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	t.size = len(t.pub.Topic) + len(t.pub.Payload)
+	t.size = t.pub.size()
 	c.mu.Lock()
 	defer c.unlock()
 	if c.isClosing() {

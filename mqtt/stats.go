@@ -15,7 +15,7 @@ type Stats struct {
 	BytesOut    uint64 // payload bytes of Published
 	BytesIn     uint64 // payload bytes of Received
 	Queued      int    // messages accepted and not yet acknowledged
-	QueuedBytes int    // their topics and payloads
+	QueuedBytes int    // their topics, payloads and properties
 	InFlight    int    // of Queued, those handed to the library
 	Handling    int    // received messages that wait for the worker
 }

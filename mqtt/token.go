@@ -13,7 +13,7 @@ import (
 type Token struct {
 	client *Client
 	pub    Publication   // its payload until the library has it
-	size   int           // bytes of topic and payload
+	size   int           // bytes that count in the queue
 	ended  chan struct{} // closed at the end; nil for a token of Publish
 	wake   chan struct{} // told at the end instead
 	tell   func(error)   // of the Publish hooks

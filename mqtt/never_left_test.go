@@ -1,0 +1,95 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/stretchr/testify/require"
+)
+
+// Never: a goroutine, a descriptor or a timer left after Close. A timer that is
+// left shows as the goroutine in which it ends.
+
+// Close in the middle of each trouble, with everything in use.
+func TestNeverLeft(t *testing.T) {
+	for _, x := range troubles {
+		t.Run(x.name, func(t *testing.T) {
+			before := leak.Take()
+			b := broker.Start(t, broker.Config{})
+			p := fault.Start(t, b.Addr())
+			c, err := mqtt.Dial(soon(t), []string{url(p.Port)}, fast(), hasty(), mqtt.WithProtocol(mqtt.V5),
+				mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)), mqtt.WithStateHandler(func(mqtt.StateChange) {}))
+			require.NoError(t, err)
+			calls := map[string]func() error{
+				"Publish":   func() error { return c.Publish(context.Background(), "a", make([]byte, 100_000), mqtt.QoS(2)) },
+				"Subscribe": func() error { return c.Subscribe(context.Background(), "b", 1, ignore) },
+				"Request": func() error {
+					_, err := c.Request(context.Background(), "c", nil)
+					return err
+				},
+				"Messages": func() error {
+					for _, err := range c.Messages(context.Background(), "d", 1) {
+						if err != nil {
+							return err
+						}
+					}
+					return nil
+				},
+			}
+			require.NoError(t, c.Subscribe(soon(t), "a", 1, func(ctx context.Context, _ mqtt.Message) {
+				_ = c.AwaitConnected(ctx)
+				<-ctx.Done()
+			}))
+			require.NoError(t, c.Publish(soon(t), "a", nil))
+			x.begin(p)
+			ended := map[string]<-chan error{}
+			for name, call := range calls {
+				for range 5 {
+					ended[name] = outcome(call)
+				}
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+			defer cancel()
+			_ = c.Close(ctx)
+			await(t, c.Done(), "the end of the client")
+			for name, end := range ended {
+				require.True(t, expected(await(t, end, name)), name)
+			}
+			p.Close()
+			b.Kill()
+			require.Empty(t, before.Left(patience))
+		})
+	}
+}
+
+// Close at odd moments of the first connection, and of those that follow.
+func TestNeverLeftByAnEarlyClose(t *testing.T) {
+	before := leak.Take()
+	b := broker.Start(t, broker.Config{})
+	p := fault.Start(t, b.Addr())
+	for i := range 60 {
+		p.Split(fault.Both, i%2 == 0)
+		c, err := mqtt.Dial(context.Background(), []string{url(p.Port), url(p.Port)}, fast(), mqtt.WithBackground())
+		require.NoError(t, err)
+		for _, step := range []func(){func() {}, func() { p.CutAfter(fault.Down, i%8) }, p.Cut}[:i%4%3+1] {
+			step()
+		}
+		ended := outcome(func() error { return c.Publish(context.Background(), "a", fmt.Append(nil, i)) })
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i)*200*time.Microsecond)
+		_ = c.Close(ctx)
+		cancel()
+		await(t, c.Done(), "the end of the client")
+		require.True(t, expected(await(t, ended, "Publish")))
+	}
+	p.Close()
+	b.Kill()
+	require.Empty(t, before.Left(patience))
+}

@@ -1,0 +1,68 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/stretchr/testify/require"
+)
+
+// Never: unbounded memory while offline.
+
+// held is the memory of this process in bytes: Go's after a collection, and all
+// of it, the library's included.
+func held(t testing.TB) (heap, all int) {
+	t.Helper()
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	text, err := os.ReadFile("/proc/self/statm")
+	require.NoError(t, err)
+	_, err = fmt.Sscan(strings.Fields(string(text))[1], &all)
+	require.NoError(t, err)
+	return int(m.HeapAlloc), all * os.Getpagesize()
+}
+
+// Publishers go on in each trouble; what is held is what the queue may hold, in
+// messages and in bytes, properties included.
+func TestNeverUnbounded(t *testing.T) {
+	b := prompt(t)
+	const messages, bytes, size = 1000, 1 << 20, 8 << 10
+	for _, policy := range []mqtt.QueueFull{mqtt.WaitForRoom, mqtt.Refuse, mqtt.DropOldestQoS0} {
+		for _, x := range troubles {
+			if x.name == "slow" || strings.HasSuffix(x.name, "at once") {
+				continue // they send
+			}
+			t.Run(fmt.Sprint(policy, " ", x.name), func(t *testing.T) {
+				p := fault.Start(t, b.Addr())
+				c := dial(t, p.Port, hasty(), mqtt.WithProtocol(mqtt.V5), mqtt.WithQueue(messages, bytes, policy))
+				x.begin(p)
+				before, allBefore := held(t)
+				ctx, cancel := context.WithCancel(context.Background())
+				cancel() // nobody waits for room
+				for n := range 3000 {
+					one := context.Background()
+					if policy == mqtt.WaitForRoom && n >= bytes/(3*size) {
+						one = ctx
+					}
+					c.PublishAsync(one, "a", make([]byte, size/100), mqtt.QoS(mqtt.QoSLevel(n%3)),
+						mqtt.UserProperty("name", strings.Repeat("x", size)))
+				}
+				require.LessOrEqual(t, c.Stats().Queued, messages)
+				require.LessOrEqual(t, c.Stats().QueuedBytes, bytes)
+				after, allAfter := held(t)
+				require.Less(t, after-before, 3*bytes)
+				require.Less(t, allAfter-allBefore, 64<<20)
+			})
+		}
+	}
+}
