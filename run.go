@@ -108,6 +108,7 @@ type runner struct {
 	retry     time.Duration      // pause before output that is blocked by no descriptor
 	writeWait atomic.Bool        // a goroutine waits until the socket is writable
 	deadline  time.Time          // of a goodbye
+	hurried   bool               // which the end of ctx, or Close, has made a short one
 
 	keepalive time.Duration
 	lastRead  time.Time // when there was input
@@ -307,7 +308,7 @@ func (r *runner) watch() bool {
 	if r.ready == nil {
 		r.ready = func(uintptr) bool { return cReady(r.c.c, r.blocked) }
 	}
-	r.raw, r.fd, r.blocked, r.deadline = raw, fd, false, time.Time{}
+	r.raw, r.fd, r.blocked, r.deadline, r.hurried = raw, fd, false, time.Time{}, false
 	r.file.Store(f)
 	r.setKeepalive()
 	return true
@@ -385,6 +386,7 @@ func (r *runner) goodbye() {
 	}
 	if r.ctx.Err() != nil || r.c.gate.closed() {
 		r.leave(goodbye, &farewell{})
+		r.hurried = true
 	}
 	if r.c.leaving.Load() && r.deadline.IsZero() { // Disconnect came before Run
 		r.deadline = time.Now().Add(stopGrace)
@@ -392,6 +394,12 @@ func (r *runner) goodbye() {
 	if !r.deadline.IsZero() && !time.Now().Before(r.deadline) {
 		cSever(r.c.c)
 	}
+}
+
+// unheard tells whether there is something for goodbye that it has not acted on.
+func (r *runner) unheard() bool {
+	return r.farewell.Load() != nil || !r.hurried && (r.ctx.Err() != nil || r.c.gate.closed()) ||
+		r.c.leaving.Load() && r.deadline.IsZero()
 }
 
 // leave sends the DISCONNECT, if none was sent, and sets the time for the end.
@@ -427,7 +435,7 @@ func (r *runner) park(p pass) {
 	f := r.file.Load()
 	_ = f.SetReadDeadline(until)
 	r.state.Swap(parkedOnRead)
-	if !r.over() || !r.deadline.IsZero() {
+	if !r.unheard() {
 		_ = r.raw.Read(r.ready)
 	}
 	r.state.Store(awake)

@@ -77,6 +77,22 @@ func TestComplaint10CloseIsBounded(t *testing.T) {
 	}
 }
 
+// The same over and over: the end of the context comes beside the DISCONNECT that
+// Close has asked for.
+func TestComplaint10CloseAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	for range 25 {
+		c, conn := meet(t, p)
+		for range 60 {
+			c.PublishAsync(soon(t), "a", make([]byte, 100_000))
+		}
+		var unsent *mqtt.CloseError
+		require.ErrorAs(t, c.Close(soonest(t)), &unsent)
+		conn.Close()
+	}
+}
+
 // A Close that has time flushes what was accepted, and says goodbye.
 func TestComplaint10CloseFlushes(t *testing.T) {
 	t.Parallel()
