@@ -1,5 +1,5 @@
 # Targets with one line of help each: make, or make help.
-.PHONY: help run test build vet format unit cluster versions docker clean bench bench-forky soak lint race asan cgocheck valgrind fuzz vuln
+.PHONY: help run test build vet format unit modules cluster versions docker clean bench bench-forky soak lint race asan cgocheck valgrind fuzz vuln
 export CGO_ENABLED = 1
 
 help: ## This list
@@ -11,7 +11,7 @@ run: ## Install what is missing, and do the tour on a private broker
 
 test: ## Install what is missing, and check everything
 	@.ci/need compiler pkg-config library mosquitto mosquitto_pub openssl ssl-headers certificates
-	@$(MAKE) --no-print-directory format build vet lint unit
+	@$(MAKE) --no-print-directory format build vet lint unit modules
 
 format: ## Check that gofmt would change nothing
 	@changes=$$(gofmt -l .) && [ -z "$$changes" ] || { echo "gofmt would change:" $$changes; exit 1; }
@@ -24,6 +24,10 @@ vet: ## go vet
 
 unit: ## All tests, with the race detector, against the real broker
 	go test -race -count=1 -timeout 20m ./...
+
+modules: ## The tests of the modules nested in this one: an outbox, and an example
+	.ci/modules go vet ./...
+	.ci/modules go test -race -count=1 ./...
 
 cluster: ## Install what is missing, and test with clusters of NATS and RabbitMQ
 	@.ci/cluster

@@ -1,0 +1,163 @@
+package otelmqtt_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto/examples/observe/internal/harness"
+	"github.com/mosquitto-go/mosquitto/examples/observe/otelmqtt"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
+
+// tracing is a provider whose spans the test sees as soon as they have ended.
+func tracing(t *testing.T) (*sdk.TracerProvider, *tracetest.InMemoryExporter) {
+	t.Helper()
+	exporter := tracetest.NewInMemoryExporter()
+	provider := sdk.NewTracerProvider(sdk.WithSyncer(exporter))
+	t.Cleanup(func() { _ = provider.Shutdown(context.Background()) })
+	return provider, exporter
+}
+
+// span awaits a span by its name.
+func span(t *testing.T, exporter *tracetest.InMemoryExporter, name string) (found tracetest.SpanStub) {
+	t.Helper()
+	harness.Eventually(t, "the span "+name, func() bool {
+		for _, s := range exporter.GetSpans() {
+			if s.Name == name {
+				found = s
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+func attributes(s tracetest.SpanStub) map[string]any {
+	all := map[string]any{}
+	for _, a := range s.Attributes {
+		all[string(a.Key)] = a.Value.AsInterface()
+	}
+	return all
+}
+
+// withoutNumbers is a template of topics.
+func withoutNumbers(topic string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return 'N'
+		}
+		return r
+	}, topic)
+}
+
+func TestTraceContinues(t *testing.T) {
+	b := harness.Broker(t)
+	for name, mode := range map[string]mqtt.HandlerMode{"inline": mqtt.Inline(), "worker": mqtt.Worker(10, mqtt.Block)} {
+		t.Run(name, func(t *testing.T) {
+			provider, exporter := tracing(t)
+			hooks := mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider), otelmqtt.WithTemplate(withoutNumbers)))
+			tracer := provider.Tracer("test")
+			subscriber := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V5), hooks, mqtt.WithHandlerMode(mode))
+			seen := make(chan mqtt.Message, 1)
+			require.NoError(t, subscriber.Subscribe(harness.Soon(t), name+"/+", 1, func(ctx context.Context, m mqtt.Message) {
+				_, work := tracer.Start(ctx, "work")
+				work.End()
+				seen <- m
+			}))
+			publisher := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V5), hooks)
+			ctx, root := tracer.Start(harness.Soon(t), "root")
+			require.NoError(t, publisher.Publish(ctx, name+"/7", []byte("42.5"), mqtt.UserProperty("unit", "kWh"), mqtt.Retain()))
+			root.End()
+			m := harness.Await(t, seen, "the message")
+			unit, _ := m.Properties.UserProperty("unit")
+			require.Equal(t, "kWh", unit)
+
+			publish, process, work := span(t, exporter, "publish "+name+"/N"), span(t, exporter, "process "+name+"/N"), span(t, exporter, "work")
+			require.Equal(t, root.SpanContext().SpanID(), publish.Parent.SpanID())
+			require.Equal(t, publish.SpanContext.SpanID(), process.Parent.SpanID())
+			require.True(t, process.Parent.IsRemote())
+			require.Equal(t, process.SpanContext.SpanID(), work.Parent.SpanID())
+			for _, s := range []tracetest.SpanStub{publish, process, work} {
+				require.Equal(t, root.SpanContext().TraceID(), s.SpanContext.TraceID())
+			}
+			require.False(t, process.EndTime.Before(work.EndTime), "it lasts until the handler has returned")
+			require.Equal(t, trace.SpanKindProducer, publish.SpanKind)
+			require.Equal(t, trace.SpanKindConsumer, process.SpanKind)
+			require.Equal(t, map[string]any{
+				"messaging.system": "mqtt", "messaging.operation.name": "publish", "messaging.operation.type": "send",
+				"messaging.destination.name": name + "/7", "messaging.destination.template": name + "/N",
+				"messaging.message.body.size": int64(4), "messaging.mqtt.qos": int64(1), "messaging.mqtt.retained": true,
+			}, attributes(publish))
+			require.Equal(t, map[string]any{
+				"messaging.system": "mqtt", "messaging.operation.name": "process", "messaging.operation.type": "process",
+				"messaging.destination.name": name + "/7", "messaging.destination.template": name + "/N",
+				"messaging.message.body.size": int64(4), "messaging.mqtt.qos": int64(1), "messaging.mqtt.retained": false,
+			}, attributes(process))
+		})
+	}
+}
+
+// A message that is sent on carries the context of the last sender alone.
+func TestMessageThatIsSentOn(t *testing.T) {
+	b := harness.Broker(t)
+	provider, exporter := tracing(t)
+	c := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider), otelmqtt.WithTemplate(withoutNumbers))))
+	last := make(chan mqtt.Message, 1)
+	require.NoError(t, c.Subscribe(harness.Soon(t), "in", 1, func(ctx context.Context, m mqtt.Message) {
+		c.PublishAsync(ctx, "out", m.Payload, mqtt.WithProperties(m.Properties))
+	}))
+	require.NoError(t, c.Subscribe(harness.Soon(t), "out", 1, func(_ context.Context, m mqtt.Message) { last <- m }))
+	require.NoError(t, c.Publish(harness.Soon(t), "in", nil))
+	m := harness.Await(t, last, "the message")
+	var parents []string
+	for _, q := range m.Properties {
+		if q.Name == "traceparent" {
+			parents = append(parents, q.Text)
+		}
+	}
+	on := span(t, exporter, "publish out").SpanContext
+	require.Equal(t, []string{fmt.Sprintf("00-%s-%s-01", on.TraceID(), on.SpanID())}, parents)
+	require.Equal(t, span(t, exporter, "publish in").SpanContext.TraceID(), on.TraceID())
+}
+
+// MQTT 3 has no user properties: there are spans, and nothing fails.
+func TestProtocolWithoutProperties(t *testing.T) {
+	b := harness.Broker(t)
+	provider, exporter := tracing(t)
+	hooks := mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider)))
+	c := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V311), hooks)
+	seen := make(chan mqtt.Message, 1)
+	require.NoError(t, c.Subscribe(harness.Soon(t), "a", 1, func(_ context.Context, m mqtt.Message) { seen <- m }))
+	require.NoError(t, c.Publish(harness.Soon(t), "a", nil))
+	harness.Await(t, seen, "the message")
+	publish, process := span(t, exporter, "publish"), span(t, exporter, "process")
+	require.NotEqual(t, publish.SpanContext.TraceID(), process.SpanContext.TraceID())
+}
+
+func TestErrorsAndTopics(t *testing.T) {
+	b := harness.Broker(t)
+	provider, exporter := tracing(t)
+	hidden := otelmqtt.WithTopic(func(string) string { return "" })
+	c := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider), hidden)))
+	require.NoError(t, c.Close(harness.Soon(t)))
+	require.ErrorIs(t, c.Publish(harness.Soon(t), "secret/7", nil), mqtt.ErrClosed)
+	s := span(t, exporter, "publish")
+	require.Equal(t, codes.Error, s.Status.Code)
+	require.Contains(t, attributes(s), "error.type")
+	require.NotContains(t, fmt.Sprint(s.Attributes, s.Name), "secret")
+	for _, a := range s.Attributes {
+		require.NotEqual(t, attribute.Key("messaging.destination.name"), a.Key)
+	}
+}

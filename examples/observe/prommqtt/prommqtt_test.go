@@ -1,0 +1,111 @@
+package prommqtt_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto/examples/observe/internal/harness"
+	"github.com/mosquitto-go/mosquitto/examples/observe/prommqtt"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
+
+// gathered are the values of all metrics; of histograms, the number of
+// observations.
+func gathered(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	values := map[string]float64{}
+	for _, family := range families {
+		for _, metric := range family.Metric {
+			name := family.GetName()
+			for _, label := range metric.Label {
+				name += fmt.Sprintf(" %s=%s", label.GetName(), label.GetValue())
+			}
+			values[name] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + float64(metric.GetHistogram().GetSampleCount())
+		}
+	}
+	return values
+}
+
+func TestMetrics(t *testing.T) {
+	b := harness.Broker(t)
+	metrics := prommqtt.New()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(metrics)
+	require.Empty(t, gathered(t, registry), "nothing is claimed of a client that is not known")
+
+	c := harness.Dial(t, b, mqtt.WithHooks(metrics.Hooks()))
+	metrics.Watch(c)
+	passed := make(chan struct{}, 10)
+	require.NoError(t, c.Subscribe(harness.Soon(t), "a/+", 2, func(context.Context, mqtt.Message) { passed <- struct{}{} }))
+	for i := range 5 {
+		require.NoError(t, c.Publish(harness.Soon(t), fmt.Sprint("a/", i), []byte("12345")))
+		harness.Await(t, passed, "the message")
+	}
+	require.NoError(t, c.Publish(harness.Soon(t), "b", []byte("1"), mqtt.QoS(2)))
+	require.Error(t, c.Publish(harness.Soon(t), "not/+/a topic", nil))
+	harness.Eventually(t, "the last outcome", func() bool {
+		return gathered(t, registry)["mqtt_publish_duration_seconds outcome=ok qos=2"] == 1
+	})
+	require.Equal(t, map[string]float64{
+		"mqtt_connects_total": 1, "mqtt_published_messages_total": 6, "mqtt_published_bytes_total": 26,
+		"mqtt_failed_messages_total": 0, "mqtt_received_messages_total": 5, "mqtt_received_bytes_total": 25,
+		"mqtt_unhandled_messages_total": 0, "mqtt_dropped_messages_total": 0,
+		"mqtt_queued_messages": 0, "mqtt_queued_bytes": 0, "mqtt_inflight_messages": 0, "mqtt_waiting_messages": 0,
+		"mqtt_publish_duration_seconds outcome=ok qos=1": 5, "mqtt_publish_duration_seconds outcome=ok qos=2": 1,
+		"mqtt_publish_duration_seconds outcome=error qos=1": 1, "mqtt_handle_duration_seconds qos=1": 5,
+	}, gathered(t, registry))
+
+	b.Stop()
+	harness.Eventually(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
+	token := c.PublishAsync(harness.Soon(t), "b", []byte("waits"))
+	values := gathered(t, registry)
+	require.Equal(t, []float64{1, 6}, []float64{values["mqtt_queued_messages"], values["mqtt_queued_bytes"]})
+	b.Restart()
+	require.NoError(t, token.Wait(harness.Soon(t)))
+	values = gathered(t, registry)
+	require.Equal(t, 2.0, values["mqtt_connects_total"])
+	require.Equal(t, 7.0, values["mqtt_published_messages_total"])
+	require.Equal(t, 0.0, values["mqtt_queued_messages"])
+
+	problems, err := testutil.GatherAndLint(registry)
+	require.NoError(t, err)
+	require.Empty(t, problems)
+}
+
+// Topics are no labels unless somebody has said how few there are.
+func TestTopicLabel(t *testing.T) {
+	b := harness.Broker(t)
+	class := func(topic string) string {
+		head, _, _ := strings.Cut(topic, "/")
+		return head
+	}
+	metrics := prommqtt.New(prommqtt.WithName("meter"), prommqtt.WithTopic(class), prommqtt.WithBuckets(1, 2))
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(metrics)
+	passed := make(chan struct{}, 10)
+	c := harness.Dial(t, b, mqtt.WithHooks(metrics.Hooks()), mqtt.WithHandlerMode(mqtt.Worker(10, mqtt.Block)))
+	metrics.Watch(c)
+	require.NoError(t, c.Subscribe(harness.Soon(t), "#", 1, func(context.Context, mqtt.Message) { passed <- struct{}{} }))
+	for i := range 3 {
+		require.NoError(t, c.Publish(harness.Soon(t), fmt.Sprint("sensors/", i), nil))
+		harness.Await(t, passed, "the message")
+	}
+	harness.Eventually(t, "the last message", func() bool {
+		return gathered(t, registry)["mqtt_handle_duration_seconds client=meter qos=1 topic=sensors"] == 3
+	})
+	harness.Eventually(t, "the last outcome", func() bool {
+		return gathered(t, registry)["mqtt_publish_duration_seconds client=meter outcome=ok qos=1 topic=sensors"] == 3
+	})
+	values := gathered(t, registry)
+	require.Equal(t, 3.0, values["mqtt_published_messages_total client=meter"])
+}
