@@ -120,7 +120,7 @@ func TestComplaint10CloseBesideAStuckHandler(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in, out := make(chan context.Context, 1), make(chan struct{})
-			c := dial(t, prompt(t).Port, mqtt.WithHandlerMode(mode))
+			c := dial(t, plain(t).Port, mqtt.WithHandlerMode(mode))
 			require.NoError(t, c.Subscribe(soon(t), "a", 0, func(ctx context.Context, _ mqtt.Message) { in <- ctx; <-out }))
 			require.NoError(t, c.Publish(soon(t), "a", nil, mqtt.QoS(0)))
 			handler := await(t, in, "the handler")
@@ -135,7 +135,7 @@ func TestComplaint10CloseBesideAStuckHandler(t *testing.T) {
 // Calls beside Close and after it return ErrClosed, and no handler runs any more.
 func TestComplaint11CallsBesideClose(t *testing.T) {
 	t.Parallel()
-	b := prompt(t)
+	b := plain(t)
 	for range 5 {
 		c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
 		var mu sync.Mutex
@@ -189,7 +189,7 @@ func TestComplaint11CallsBesideClose(t *testing.T) {
 // Closing in a handler is for a new goroutine.
 func TestComplaint11CloseFromAHandler(t *testing.T) {
 	t.Parallel()
-	b := prompt(t)
+	b := plain(t)
 	c := dial(t, b.Port)
 	ended := make(chan error, 1)
 	require.NoError(t, c.Subscribe(soon(t), "a", 1, func(context.Context, mqtt.Message) {
@@ -203,7 +203,7 @@ func TestComplaint11CloseFromAHandler(t *testing.T) {
 // Close is for good; a new client takes the old one's place, with its name.
 func TestRunnerUp02CloseIsFinal(t *testing.T) {
 	t.Parallel()
-	b := prompt(t)
+	b := plain(t)
 	for range 20 {
 		c := dial(t, b.Port, mqtt.WithClientID("same"), mqtt.WithSession(-1))
 		require.NoError(t, c.Publish(soon(t), "a", nil))

@@ -200,7 +200,7 @@ func deaf(t *testing.T) (port int) {
 // the next of the list follows. Dial ends with its context.
 func TestComplaint17ServerThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
-	b := prompt(t)
+	b := plain(t)
 	silent, deaf := peer.Listen(t).Port, deaf(t) // accepts a connection, and does not
 	for name, port := range map[string]int{"no CONNACK": silent, "no TCP": deaf} {
 		quick := mqtt.WithConnectTimeout(100 * time.Millisecond)

@@ -87,7 +87,7 @@ func TestComplaint18ErrorOfTLS(t *testing.T) {
 	require.Contains(t, wrongName.Detail, "certificate")
 	_, err := mqtt.Dial(soon(t), []string{secure(b.Port)}, mqtt.WithTLS(mqtt.TLS{CAFile: other.File}))
 	require.ErrorContains(t, err, "certificate verify failed", "no retry mends it")
-	noTLS := refused(t, secure(prompt(t).Port), mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
+	noTLS := refused(t, secure(plain(t).Port), mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
 	require.Error(t, noTLS)
 	dialAll(t, []string{secure(b.Port)}, mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
 }

@@ -72,7 +72,7 @@ func TestComplaint13KilledInsideAHandler(t *testing.T) {
 	}
 	t.Parallel()
 	for _, version := range []mqtt.Protocol{mqtt.V311, mqtt.V5} {
-		b := prompt(t)
+		b := plain(t)
 		h, got := collect()
 		session := []mqtt.Option{mqtt.WithProtocol(version), mqtt.WithClientID("worker"), mqtt.WithSession(time.Hour), mqtt.WithSubscription("jobs", 1, h)}
 		require.NoError(t, dial(t, b.Port, session...).Close(soon(t)))
@@ -249,7 +249,7 @@ func TestComplaint15ArrivalOrder(t *testing.T) {
 // before them.
 func TestRunnerUp04HandlersBeforeMessages(t *testing.T) {
 	t.Parallel()
-	b := prompt(t)
+	b := plain(t)
 	h, got := collect()
 	other := dial(t, b.Port)
 	session := []mqtt.Option{mqtt.WithClientID("x"), mqtt.WithSession(time.Hour)}
@@ -278,7 +278,7 @@ func TestRunnerUp05PanicInHandler(t *testing.T) {
 		if os.Getenv("MODE") == "worker" {
 			mode = mqtt.Worker(1, mqtt.Block)
 		}
-		c := dial(t, prompt(t).Port, mqtt.WithHandlerMode(mode), mqtt.WithDefaultHandler(thePanic))
+		c := dial(t, plain(t).Port, mqtt.WithHandlerMode(mode), mqtt.WithDefaultHandler(thePanic))
 		require.NoError(t, c.Subscribe(soon(t), "a", 1, thePanic))
 		_ = c.Publish(soon(t), "a", nil)
 		select {}

@@ -25,11 +25,6 @@ import (
 
 // The tests TestComplaintNN and TestRunnerUpNN are the rows of docs/compare.md.
 
-// prompt starts a broker that does not hold small packets back.
-func prompt(t testing.TB) *broker.Broker {
-	return broker.Start(t, broker.Config{Extra: "set_tcp_nodelay true"})
-}
-
 // meet connects a client to a scripted peer that accepts it.
 func meet(t testing.TB, p *peer.Peer, options ...mqtt.Option) (*mqtt.Client, *peer.Conn) {
 	t.Helper()
@@ -42,7 +37,7 @@ func meet(t testing.TB, p *peer.Peer, options ...mqtt.Option) (*mqtt.Client, *pe
 // proxied is a broker behind a network whose faults the test switches.
 func proxied(t testing.TB) (*broker.Broker, *fault.Proxy) {
 	t.Helper()
-	b := prompt(t)
+	b := plain(t)
 	return b, fault.Start(t, b.Addr())
 }
 

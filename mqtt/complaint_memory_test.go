@@ -95,7 +95,7 @@ func resident(t *testing.T) int {
 // Neither heap grows with the number of messages and connections. Not parallel:
 // it measures the process.
 func TestComplaint22MemoryStays(t *testing.T) {
-	b := prompt(t)
+	b := plain(t)
 	h, got := collect()
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
 	require.NoError(t, c.Subscribe(soon(t), "a", 1, h))

@@ -117,7 +117,7 @@ func TestComplaint24LogWithoutSecrets(t *testing.T) {
 // Each client has a logger of its own.
 func TestComplaint24LoggerOfEachClient(t *testing.T) {
 	t.Parallel()
-	b := prompt(t)
+	b := plain(t)
 	var first, second record
 	connected := func(r *record) func() bool {
 		return func() bool { return strings.Contains(r.String(), "connected") }
@@ -138,7 +138,7 @@ type traceKey struct{}
 // into the handler; outcomes are told once, the first hook is the outermost.
 func TestComplaint24Hooks(t *testing.T) {
 	t.Parallel()
-	b := prompt(t)
+	b := plain(t)
 	events := make(chan string, 100)
 	tracer := func(name string) mqtt.Hooks {
 		return mqtt.Hooks{
@@ -183,7 +183,7 @@ func TestComplaint24Hooks(t *testing.T) {
 // The numbers that a metrics adapter reads.
 func TestComplaint24Stats(t *testing.T) {
 	t.Parallel()
-	b := prompt(t)
+	b := plain(t)
 	c := dial(t, b.Port)
 	h, got := collect()
 	require.NoError(t, c.Subscribe(soon(t), "a", 1, h))

@@ -18,7 +18,7 @@ import (
 // hears of what it publishes on "a".
 func unreachable(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fault.Proxy, <-chan mqtt.Message) {
 	t.Helper()
-	b := prompt(t)
+	b := plain(t)
 	proxy := fault.Start(t, b.Addr())
 	proxy.RefuseNew()
 	h, got := collect()

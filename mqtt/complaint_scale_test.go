@@ -35,7 +35,7 @@ func TestComplaint07HighDescriptors(t *testing.T) {
 		require.NoError(t, err)
 		defer syscall.Close(fd)
 	}
-	b := prompt(t)
+	b := plain(t)
 	var m *mosquitto.Client
 	c := dial(t, b.Port, underneath(&m))
 	require.Greater(t, m.Socket(), 1023)
@@ -70,7 +70,7 @@ func TestComplaint08ThousandClients(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	said, err := child(t, fmt.Sprint("PORT=", prompt(t).Port))
+	said, err := child(t, fmt.Sprint("PORT=", plain(t).Port))
 	require.NoError(t, err, said)
 	require.Contains(t, said, "--- PASS")
 }

@@ -121,7 +121,7 @@ func TestRunnerUp01OneClientForAllVersions(t *testing.T) {
 	require.ErrorIs(t, err, mqtt.ErrNotSupported)
 	require.ErrorContains(t, c.Publish(soon(t), "a", nil, mqtt.ContentType("text/plain")), "MQTT 5")
 
-	b := prompt(t)
+	b := plain(t)
 	for _, version := range versions {
 		sender, receiver := dial(t, b.Port, mqtt.WithProtocol(version)), dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
 		h, got := collect()

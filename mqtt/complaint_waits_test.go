@@ -40,7 +40,7 @@ func waits(ctx context.Context, c *mqtt.Client) map[string]error {
 // Every call that would wait for the handler that makes it says so at once.
 func TestComplaint01WaitInsideHandler(t *testing.T) {
 	t.Parallel()
-	b := prompt(t)
+	b := plain(t)
 	results := make(chan map[string]error, 10)
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
 	h := func(ctx context.Context, _ mqtt.Message) { results <- waits(context.WithoutCancel(ctx), c) }
@@ -55,7 +55,7 @@ func TestComplaint01WaitInsideHandler(t *testing.T) {
 // The same in the hooks that the loop runs, where the library's answers come in.
 func TestComplaint01WaitInsideHook(t *testing.T) {
 	t.Parallel()
-	b := prompt(t)
+	b := plain(t)
 	results := make(chan map[string]error, 10)
 	var c *mqtt.Client
 	once, ready := sync.Once{}, make(chan struct{})
@@ -82,7 +82,7 @@ func TestComplaint01WaitInsideHook(t *testing.T) {
 // On a worker, and in an iterator's loop, everything but Close may wait.
 func TestComplaint01WaitOnWorker(t *testing.T) {
 	t.Parallel()
-	b := prompt(t)
+	b := plain(t)
 	other := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
 	require.NoError(t, other.Respond(soon(t), "ask", 1, func(context.Context, mqtt.Message) ([]byte, error) { return []byte("answer"), nil }))
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)))

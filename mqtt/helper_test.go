@@ -48,8 +48,10 @@ func none[T any](t testing.TB, ch <-chan T, what string) {
 	}
 }
 
-// plain starts a broker that lets everybody in.
-func plain(t testing.TB) *broker.Broker { return broker.Start(t, broker.Config{}) }
+// plain starts a broker that lets everybody in, and holds no small packets back.
+func plain(t testing.TB) *broker.Broker {
+	return broker.Start(t, broker.Config{Extra: "set_tcp_nodelay true"})
+}
 
 // url is the address of a server on this machine.
 func url(port int) string { return fmt.Sprintf("mqtt://127.0.0.1:%d", port) }

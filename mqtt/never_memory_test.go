@@ -35,7 +35,7 @@ func held(t testing.TB) (heap, all int) {
 // Publishers go on in each trouble; what is held is what the queue may hold, in
 // messages and in bytes, properties included.
 func TestNeverUnbounded(t *testing.T) {
-	b := prompt(t)
+	b := plain(t)
 	const messages, bytes, size = 1000, 1 << 20, 8 << 10
 	for _, policy := range []mqtt.QueueFull{mqtt.WaitForRoom, mqtt.Refuse, mqtt.DropOldestQoS0} {
 		for _, x := range troubles {

@@ -127,7 +127,7 @@ func TestNeverOutOfOrder(t *testing.T) {
 // number of copies that the broker sends.
 func TestNeverTwiceForOneMessage(t *testing.T) {
 	t.Parallel()
-	b := prompt(t)
+	b := plain(t)
 	for _, version := range versions {
 		c := dial(t, b.Port, mqtt.WithProtocol(version))
 		called := make(chan string, 100)

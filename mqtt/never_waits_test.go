@@ -23,7 +23,7 @@ func ignore(context.Context, mqtt.Message) {}
 // client ends.
 func TestNeverHangsTokensAtTheEnd(t *testing.T) {
 	t.Parallel()
-	b := prompt(t)
+	b := plain(t)
 	for round := range 30 {
 		c := dial(t, b.Port, mqtt.WithInflight(1+round%3*10))
 		var publishers sync.WaitGroup
@@ -65,7 +65,7 @@ func TestNeverHangsTokensAtTheEnd(t *testing.T) {
 // overtakes are not answered by the broker any more.
 func TestNeverHangsOvertakenCalls(t *testing.T) {
 	t.Parallel()
-	c := dial(t, prompt(t).Port)
+	c := dial(t, plain(t).Port)
 	const rounds = 50
 	ended := make(chan error, 4*rounds)
 	for range rounds {
@@ -113,7 +113,7 @@ func TestNeverHangsOvertakenAcrossALoss(t *testing.T) {
 // An iterator whose subscription somebody else takes back.
 func TestNeverHangsIteratorThatIsUnsubscribed(t *testing.T) {
 	t.Parallel()
-	c := dial(t, prompt(t).Port)
+	c := dial(t, plain(t).Port)
 	require.NoError(t, c.Subscribe(soon(t), "a", 1, ignore)) // so that the test can tell when the iterator is there
 	first, last := make(chan error, 1), make(chan error, 1)
 	go func() {
@@ -139,7 +139,7 @@ func TestNeverHangsIteratorThatIsUnsubscribed(t *testing.T) {
 // for.
 func TestNeverHangsWorkerAtTheEnd(t *testing.T) {
 	t.Parallel()
-	b := prompt(t)
+	b := plain(t)
 	for name, wait := range map[string]func(c *mqtt.Client, b interface{ Kill() }) error{
 		"Request": func(c *mqtt.Client, _ interface{ Kill() }) error {
 			_, err := c.Request(context.Background(), "nobody answers", nil)
