@@ -62,16 +62,6 @@ func (p *Publication) size() int {
 	return size
 }
 
-// size is how many bytes count in the queue.
-func (p *Publication) size() int {
-	size := len(p.Topic) + len(p.Payload)
-	for i := range p.Properties {
-		q := &p.Properties[i]
-		size += len(q.Name) + len(q.Text) + len(q.Data)
-	}
-	return size
-}
-
 // published runs the Publish hooks; the result, unless nil, is for the outcome.
 func published(hooks []Hooks, ctx context.Context, p *Publication) func(error) {
 	var ends []func(error)
