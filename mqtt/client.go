@@ -38,6 +38,8 @@ type Client struct {
 	up      chan struct{} // it was connected once
 	flushed chan struct{} // told when nothing is left to send
 
+	returned *sync.Cond // of mu: told when a call into the library has returned
+
 	mu          sync.Mutex
 	state       State
 	online      bool   // accepted, and not yet lost
@@ -112,6 +114,7 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.link, c.cut = context.WithCancel(c.life)
+	c.returned = sync.NewCond(&c.mu)
 	c.log = journal{c.opts.logger}
 	c.notify.handler = c.opts.state
 	c.out = outgoing{room: c.opts.queue, inflight: c.opts.inflight, inflight2: c.opts.inflight2, byMID: map[int]*Token{}}

@@ -183,6 +183,7 @@ func (c *Client) attempt(s server, at address, version Protocol) (lasted time.Du
 	c.trying, c.server = a, s.name
 	c.mu.Unlock()
 	c.listenToLibrary(a, s.tls)
+	c.awaitCalls()
 	err = c.m.ConnectContext(ctx, at.host, s.port, c.opts.keepalive, at.bind, c.connectProperties(version))
 	if err == nil {
 		err = c.m.RunOnce(ctx)
@@ -204,6 +205,17 @@ func (c *Client) attempt(s server, at address, version Protocol) (lasted time.Du
 		lasted = max(time.Since(a.since), 1)
 	}
 	return lasted, &ConnectError{s.name, err, a.detail.String()}
+}
+
+// awaitCalls waits until the calls into the library have returned that began when
+// there was a connection. What came in between would go before the CONNECT, or
+// before what is sent again, or not at all.
+func (c *Client) awaitCalls() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.out.handing > 0 || c.subs.calling {
+		c.returned.Wait()
+	}
 }
 
 // attempt is what is known of one connection.

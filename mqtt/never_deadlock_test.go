@@ -5,9 +5,12 @@ package mqtt_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/stretchr/testify/require"
 )
@@ -96,4 +99,158 @@ func TestNeverDeadlocksClosingInALoop(t *testing.T) {
 	require.NoError(t, await(t, closed, "Close"))
 	require.NoError(t, await(t, closed, "the token"))
 	require.ErrorIs(t, await(t, consumed, "the end of the loop"), mqtt.ErrClosed)
+}
+
+// methods are all that can be called on a client, with a context that ends soon.
+func methods(c *mqtt.Client, token *mqtt.Token) map[string]func(context.Context) {
+	return map[string]func(context.Context){
+		"AwaitConnected": func(ctx context.Context) { _ = c.AwaitConnected(ctx) },
+		"Close":          func(ctx context.Context) { _ = c.Close(ctx) },
+		"Err":            func(context.Context) { _ = c.Err() },
+		"Messages": func(ctx context.Context) {
+			for range c.Messages(ctx, "x", 1) {
+				return
+			}
+		},
+		"Publish":      func(ctx context.Context) { _ = c.Publish(ctx, "x", nil, mqtt.QoS(2)) },
+		"PublishAsync": func(ctx context.Context) { c.PublishAsync(ctx, "x", nil) },
+		"Reply":        func(ctx context.Context) { c.Reply(ctx, mqtt.Message{}, nil) },
+		"Request":      func(ctx context.Context) { _, _ = c.Request(ctx, "x", nil) },
+		"Respond": func(ctx context.Context) {
+			_ = c.Respond(ctx, "x", 1, func(context.Context, mqtt.Message) ([]byte, error) { return nil, nil })
+		},
+		"State":     func(context.Context) { c.State() },
+		"Stats":     func(context.Context) { c.Stats() },
+		"Subscribe": func(ctx context.Context) { _ = c.Subscribe(ctx, "x", 1, ignore) },
+		"SubscribeMultiple": func(ctx context.Context) {
+			_ = c.SubscribeMultiple(ctx, mqtt.Subscription{Filter: "x", Handler: ignore}, mqtt.Subscription{Filter: "y", Handler: ignore})
+		},
+		"Unsubscribe": func(ctx context.Context) { _ = c.Unsubscribe(ctx, "x", "y") },
+		"Token.Wait":  func(ctx context.Context) { _ = token.Wait(ctx) },
+		"Token":       func(context.Context) { _, _, _, _ = token.Err(), token.MID(), token.ReasonCode(), token.Properties() },
+	}
+}
+
+// place is where a program's functions run. Options make it, use makes it run.
+type place struct {
+	name    string
+	options func(run func()) []mqtt.Option
+	use     func(c *mqtt.Client, p *fault.Proxy, run func())
+}
+
+func hooked(h mqtt.Hooks) []mqtt.Option { return []mqtt.Option{mqtt.WithHooks(h)} }
+
+func without(func()) []mqtt.Option { return nil }
+
+func publishA(c *mqtt.Client, _ *fault.Proxy, _ func()) {
+	c.PublishAsync(context.Background(), "a", nil)
+}
+
+func handleA(c *mqtt.Client, p *fault.Proxy, run func()) {
+	go func() {
+		_ = c.Subscribe(context.Background(), "a", 1, func(context.Context, mqtt.Message) { run() })
+		publishA(c, p, nil)
+	}()
+}
+
+var places = []place{
+	{"inline handler", without, handleA},
+	{"worker's handler", func(func()) []mqtt.Option {
+		return []mqtt.Option{mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block))}
+	}, handleA},
+	{"iterator", without, func(c *mqtt.Client, _ *fault.Proxy, run func()) {
+		go func() {
+			for _, err := range c.Messages(context.Background(), "a", 1) {
+				if err != nil {
+					return
+				}
+				run()
+			}
+		}()
+		go func() {
+			for c.Err() == nil && c.Publish(context.Background(), "a", nil) == nil {
+				time.Sleep(5 * time.Millisecond)
+			}
+		}()
+	}},
+	{"state handler", func(run func()) []mqtt.Option {
+		return []mqtt.Option{mqtt.WithStateHandler(func(s mqtt.StateChange) { run() })}
+	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
+	{"hook Publish", func(run func()) []mqtt.Option {
+		return hooked(mqtt.Hooks{Publish: func(_ context.Context, p *mqtt.Publication) func(error) {
+			if p.Topic == "a" {
+				run()
+			}
+			return nil
+		}})
+	}, func(c *mqtt.Client, p *fault.Proxy, run func()) { go publishA(c, p, run) }},
+	{"hook Publish, outcome", func(run func()) []mqtt.Option {
+		return hooked(mqtt.Hooks{Publish: func(_ context.Context, p *mqtt.Publication) func(error) {
+			if p.Topic != "a" {
+				return nil
+			}
+			return func(error) { run() }
+		}})
+	}, publishA},
+	{"hook Receive", func(run func()) []mqtt.Option {
+		return hooked(mqtt.Hooks{Receive: func(ctx context.Context, _ *mqtt.Message) (context.Context, func()) {
+			run()
+			return ctx, run
+		}})
+	}, func(c *mqtt.Client, p *fault.Proxy, _ func()) { handleA(c, p, func() {}) }},
+	{"hook Dropped", func(run func()) []mqtt.Option {
+		return append(hooked(mqtt.Hooks{Dropped: func(*mqtt.Message) { run() }}), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.DropOldest)))
+	}, func(c *mqtt.Client, p *fault.Proxy, _ func()) {
+		go func() {
+			_ = c.Subscribe(context.Background(), "a", 0, func(ctx context.Context, _ mqtt.Message) { <-ctx.Done() })
+			for range 5 {
+				publishA(c, p, nil)
+			}
+		}()
+	}},
+	{"credentials", func(run func()) []mqtt.Option {
+		var first atomic.Bool
+		return []mqtt.Option{mqtt.WithCredentialsFunc(func(context.Context) (string, string, error) {
+			if first.Swap(true) { // before, Dial has not returned the client
+				run()
+			}
+			return "", "", nil
+		})}
+	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
+}
+
+// Every method, called in every place, returns: at once, or when its context ends.
+func TestNeverDeadlocks(t *testing.T) {
+	t.Parallel()
+	b := plain(t)
+	for _, at := range places {
+		for name := range methods(nil, nil) {
+			for _, trouble := range []bool{false, true} {
+				t.Run(fmt.Sprint(at.name, " ", name, " ", trouble), func(t *testing.T) {
+					t.Parallel()
+					p := fault.Start(t, b.Addr())
+					made, returned := make(chan *mqtt.Client, 1), make(chan bool, 100_000)
+					var calls atomic.Int32
+					run := func() {
+						if calls.Add(1) != 1 { // the call may lead here again
+							return
+						}
+						c := <-made
+						if trouble {
+							p.RefuseNew()
+							go p.Cut()
+						}
+						ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+						defer cancel()
+						methods(c, c.PublishAsync(ctx, "x", nil))[name](ctx)
+						returned <- true
+					}
+					c := dial(t, p.Port, append(at.options(run), hasty(), mqtt.WithProtocol(mqtt.V5))...)
+					made <- c
+					at.use(c, p, run)
+					await(t, returned, "the call")
+				})
+			}
+		}
+	}
 }

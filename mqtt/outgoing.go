@@ -218,6 +218,7 @@ func (c *Client) hand(t *Token) {
 	mid, err := c.libraryPublish(&t.pub)
 	c.mu.Lock()
 	o.handing--
+	c.returned.Broadcast()
 	c.handedOver(t, mid, err, epoch)
 	if o.handing == 0 {
 		o.early = o.early[:0]

@@ -318,6 +318,7 @@ func (c *Client) sendRequest(r *request) {
 	mid, err := c.librarySubscribe(r.subscribe, filters, qos, options, props)
 	c.mu.Lock()
 	s.calling = false
+	c.returned.Broadcast()
 	early := s.early
 	s.early = nil
 	switch {
