@@ -22,8 +22,8 @@ func TestReceiveHookEndsAfterTheHandlers(t *testing.T) {
 			}}
 			c := dial(t, b.Port, mqtt.WithHandlerMode(mode), mqtt.WithHooks(hooks))
 			release := make(chan struct{})
-			for _, filter := range []string{"a", "+"} {
-				require.NoError(t, c.Subscribe(soon(t), filter, 1, func(context.Context, mqtt.Message) {
+			for range 2 {
+				require.NoError(t, c.Subscribe(soon(t), "a", 1, func(context.Context, mqtt.Message) {
 					events <- "begin"
 					<-release
 					events <- "end"
