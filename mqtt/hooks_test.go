@@ -21,21 +21,21 @@ func TestReceiveHookEndsAfterTheHandlers(t *testing.T) {
 				return ctx, func() { events <- "passed" }
 			}}
 			c := dial(t, b.Port, mqtt.WithHandlerMode(mode), mqtt.WithHooks(hooks))
-			release := make(chan struct{})
-			for range 2 {
-				require.NoError(t, c.Subscribe(soon(t), "a", 1, func(context.Context, mqtt.Message) {
+			for _, filter := range []string{"a", "+"} { // 2.1's broker sends the message twice
+				require.NoError(t, c.Subscribe(soon(t), filter, 1, func(context.Context, mqtt.Message) {
 					events <- "begin"
-					<-release
 					events <- "end"
 				}))
 			}
 			require.NoError(t, c.PublishAsync(soon(t), "a", nil).Err())
-			require.Equal(t, "receive", await(t, events, "the hook"))
-			require.Equal(t, "begin", await(t, events, "a handler"))
-			close(release)
-			for _, want := range []string{"end", "begin", "end", "passed"} {
-				require.Equal(t, want, await(t, events, want))
+			seen, last := map[string]int{}, ""
+			for seen["end"] < 2 || seen["passed"] < seen["receive"] {
+				now := await(t, events, "an event")
+				require.False(t, last == "begin" && now == "passed", "the handler is still at work")
+				seen[now]++
+				last = now
 			}
+			require.Equal(t, "passed", last)
 		})
 	}
 }
