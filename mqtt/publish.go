@@ -22,7 +22,9 @@ var (
 	badQoS = func(p *Publication) { p.QoS = math.MaxUint8 }
 )
 
-// QoS sets the quality of service: 0, 1 (default) or 2.
+// QoS sets the quality of service: 0, 1 (default) or 2. With 2 the broker has to keep
+// the session ([WithSession]): one that has forgotten it confirms what it has not
+// delivered.
 func QoS(qos QoSLevel) PublishOption {
 	if qos > 2 {
 		return badQoS
