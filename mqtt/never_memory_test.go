@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,8 +40,8 @@ func TestNeverUnbounded(t *testing.T) {
 	const messages, bytes, size = 1000, 1 << 20, 8 << 10
 	for _, policy := range []mqtt.QueueFull{mqtt.WaitForRoom, mqtt.Refuse, mqtt.DropOldestQoS0} {
 		for _, x := range troubles {
-			if x.name == "slow" || strings.HasSuffix(x.name, "at once") {
-				continue // they send
+			if !slices.Contains([]string{"cut", "half-close up", "stall", "black hole", "thin"}, x.name) {
+				continue // the others are offline in no other way
 			}
 			t.Run(fmt.Sprint(policy, " ", x.name), func(t *testing.T) {
 				p := fault.Start(t, b.Addr())

@@ -161,7 +161,7 @@ func TestNeverHangsWorkerAtTheEnd(t *testing.T) {
 				begun <- true
 				ended <- wait(c, b)
 			}))
-			require.NoError(t, c.Publish(soon(t), "a", nil))
+			c.PublishAsync(soon(t), "a", nil, mqtt.QoS(0))
 			await(t, begun, "the handler")
 			_ = c.Close(soon(t))
 			require.ErrorIs(t, await(t, ended, "the handler's wait"), mqtt.ErrClosed)
