@@ -63,8 +63,6 @@ func (k *nats) start(n *Node) (*process, error) {
 	return launch(exec.Command(k.program, "-c", n.write("nats.conf", conf.String())), n.output())
 }
 
-var monitoring = http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-
 // group is what NATS tells of nodes that agree with each other.
 type group struct {
 	Leader   string
