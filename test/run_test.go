@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"runtime"
 	"syscall"
@@ -205,7 +206,8 @@ func TestRunEndsWithDisconnectInAPause(t *testing.T) {
 	require.NoError(t, c.ReconnectDelaySet(time.Hour, time.Hour, false))
 	require.Error(t, c.Connect("127.0.0.1", broker.FreePort(t), keepalive))
 	r := run(t, c)
-	pollUntil(t, "Run to be on", func() bool { return c.WillClear() != nil })
+	// LoopStop is the one refusal that does not take the network side for a moment
+	pollUntil(t, "Run to be on", func() bool { return errors.Is(c.LoopStop(false), mosquitto.ErrBusy) })
 	require.ErrorIs(t, c.Disconnect(), mosquitto.ErrNoConn)
 	require.NoError(t, await(t, r.ended, "the end of Run"))
 }
