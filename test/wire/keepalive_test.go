@@ -93,8 +93,8 @@ func TestKeepaliveOneWay(t *testing.T) {
 		t.Parallel()
 		x := dial(t, peer.V5, setup{keepalive: time.Hour})
 		x.Expect("10 **")
-		x.accept(false, peer.ServerKeepalive(1))
-		for range 25 { // for longer than one and a half keepalives
+		x.accept(false, peer.ServerKeepalive(2))
+		for range 40 { // for two keepalives; the library counts whole seconds
 			x.Send(x.v.Publish(0, "a", 0, ""))
 			x.hears(`message a "" qos 0`)
 			time.Sleep(100 * time.Millisecond) // the pace of the messages
