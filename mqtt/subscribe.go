@@ -141,6 +141,12 @@ func (c *Client) subscribeAll(ctx context.Context, wishes []wish) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	return c.ask(ctx, len(wishes), func(i int) *waiter { return c.subs.want(c, wishes[i]) })
+}
+
+// ask notes n changes of what the program wants, sends them and waits for the
+// answers.
+func (c *Client) ask(ctx context.Context, n int, note func(i int) *waiter) error {
 	ctx, restore, err := c.mayWait(ctx)
 	if err != nil {
 		return err
@@ -151,9 +157,9 @@ func (c *Client) subscribeAll(ctx context.Context, wishes []wish) error {
 		defer c.mu.Unlock()
 		return c.closedErr()
 	}
-	waits := make([]*waiter, len(wishes))
-	for i, w := range wishes {
-		waits[i] = c.subs.want(c, w)
+	waits := make([]*waiter, n)
+	for i := range waits {
+		waits[i] = note(i)
 	}
 	c.reconcile()
 	c.mu.Unlock()
@@ -176,23 +182,7 @@ func (c *Client) Unsubscribe(ctx context.Context, filters ...string) error {
 	if len(filters) == 0 {
 		return badArgument("filters", "none")
 	}
-	ctx, restore, err := c.mayWait(ctx)
-	if err != nil {
-		return err
-	}
-	defer restore()
-	c.mu.Lock()
-	if c.isClosing() {
-		defer c.mu.Unlock()
-		return c.closedErr()
-	}
-	waits := make([]*waiter, len(filters))
-	for i, filter := range filters {
-		waits[i] = c.subs.unwant(c, filter)
-	}
-	c.reconcile()
-	c.mu.Unlock()
-	return c.await(ctx, waits)
+	return c.ask(ctx, len(filters), func(i int) *waiter { return c.subs.unwant(c, filters[i]) })
 }
 
 // identifier is the subscription identifier of a filter: the same in every
