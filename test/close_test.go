@@ -73,7 +73,7 @@ func TestCloseBesideLoopStart(t *testing.T) {
 	startThread(t, c, e, b.Port)
 	require.Equal(t, 1, leak.LibraryThreads())
 	require.NoError(t, c.Close())
-	pollUntil(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 }) // a thread is seen a moment longer than it is joined
+	awaitThread(t)
 	requireClosed(t, c)
 	b.Kill()
 	leavesNothing(t, before)

@@ -39,7 +39,7 @@ func (d *deaf) fill() {
 	for range 3 {
 		_ = syscall.Connect(d.socket(syscall.SOCK_NONBLOCK), &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: d.port})
 	}
-	pollUntil(d.t, "the backlog to be full", func() bool { return len(d.unanswered()) > 0 })
+	eventually(d.t, "the backlog to be full", func() bool { return len(d.unanswered()) > 0 })
 	d.fillers = d.unanswered()
 }
 

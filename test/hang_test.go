@@ -33,7 +33,7 @@ func TestHangStopWithoutConnect(t *testing.T) {
 	require.NoError(t, c.LoopStart())
 	require.Equal(t, 1, leak.LibraryThreads())
 	stop(t, c)
-	pollUntil(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 }) // a thread is seen a moment longer than it is joined
+	awaitThread(t)
 }
 
 func TestHangStopWithoutDisconnect(t *testing.T) {
@@ -41,7 +41,7 @@ func TestHangStopWithoutDisconnect(t *testing.T) {
 	c, e := newClient(t, "", true)
 	startThread(t, c, e, b.Port)
 	stop(t, c)
-	pollUntil(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 }) // a thread is seen a moment longer than it is joined
+	awaitThread(t)
 	require.Zero(t, await(t, e.disconnect, "OnDisconnect").Code)
 	none(t, e.connect, "second connection") // 2.1 would make one and leave it unserved
 }
@@ -52,7 +52,7 @@ func TestHangStopAfterDisconnect(t *testing.T) {
 	startThread(t, c, e, b.Port)
 	_ = c.Disconnect() // ErrNoConn if the thread was faster
 	await(t, e.disconnect, "OnDisconnect")
-	eventually(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 })
+	awaitThread(t)
 	stop(t, c)
 	err := c.LoopStop(false)
 	require.ErrorIs(t, err, mosquitto.ErrInval, "twice")
@@ -96,7 +96,7 @@ func TestHangStopBesideSilentBroker(t *testing.T) {
 	startThread(t, c, e, b.Port)
 	b.Pause()
 	stop(t, c)
-	pollUntil(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 }) // a thread is seen a moment longer than it is joined
+	awaitThread(t)
 	b.Resume()
 }
 
@@ -136,7 +136,7 @@ func TestThreadsLeaveNoStacks(t *testing.T) {
 		startThread(t, c, e, b.Port)
 		_ = c.Disconnect()
 		await(t, e.disconnect, "OnDisconnect")
-		eventually(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 })
+		awaitThread(t)
 		stop(t, c)
 	}
 	for range 5 {
@@ -177,7 +177,7 @@ func TestCloseBesideSilentBroker(t *testing.T) {
 			b.Pause()
 			require.NoError(t, bounded(t, "Close", c.Close))
 			eventually(t, "the client's memory", func() bool { return mosquitto.OpenClients() == open })
-			pollUntil(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 }) // a thread is seen a moment longer than it is joined
+			awaitThread(t)
 			b.Resume()
 		})
 	}
@@ -199,7 +199,7 @@ func TestCloseBesidePeerThatNeverReads(t *testing.T) {
 	}
 	require.NoError(t, bounded(t, "Close", c.Close))
 	eventually(t, "the client's memory", func() bool { return mosquitto.OpenClients() == open })
-	pollUntil(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 }) // a thread is seen a moment longer than it is joined
+	awaitThread(t)
 }
 
 // A peer that accepts and never answers CONNECT.
@@ -222,5 +222,5 @@ func TestHangStopBetweenAttempts(t *testing.T) {
 	b.Kill()
 	await(t, e.disconnect, "OnDisconnect")
 	stop(t, c)
-	pollUntil(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 }) // a thread is seen a moment longer than it is joined
+	awaitThread(t)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/leak"
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/stretchr/testify/require"
 )
@@ -169,6 +170,13 @@ func eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
+// awaitThread waits for the end of LoopStart's thread, which is seen a moment
+// longer than it is joined.
+func awaitThread(t testing.TB) {
+	t.Helper()
+	eventually(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 })
+}
+
 // protocols are the versions of MQTT.
 var protocols = []struct {
 	name    string
@@ -237,5 +245,5 @@ func startExtra(t testing.TB, lines ...string) *broker.Broker {
 // have connected once more, to one that was about to end.
 func offline(t testing.TB, c *mosquitto.Client) {
 	t.Helper()
-	pollUntil(t, "the end of the connection", func() bool { return c.Socket() < 0 })
+	eventually(t, "the end of the connection", func() bool { return c.Socket() < 0 })
 }

@@ -13,7 +13,7 @@ import (
 func stopped(t testing.TB, c *mosquitto.Client) {
 	t.Helper()
 	require.NoError(t, c.LoopStop(false))
-	pollUntil(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 }) // a thread is seen a moment longer than it is joined
+	awaitThread(t)
 }
 
 func TestLoopStart(t *testing.T) {
@@ -142,8 +142,8 @@ func TestLoopStartWithManyDescriptors(t *testing.T) {
 	err := c.LoopStart()
 	require.ErrorIs(t, err, mosquitto.ErrInval)
 	require.Regexp(t, `descriptor \d{4}`, err.Error())
-	pollUntil(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 }) // a thread is seen a moment longer than it is joined
-	runOwn(t, c)                                                                             // which takes any
+	awaitThread(t)
+	runOwn(t, c) // which takes any
 	require.NoError(t, await(t, e.connect, "OnConnect").Err())
 
 	for name, connect := range map[string]func(*mosquitto.Client) error{

@@ -183,12 +183,12 @@ func TestRunLeavesABlockingConnectBehind(t *testing.T) {
 	d.fill()
 	require.NoError(t, syscall.Shutdown(c.Socket(), syscall.SHUT_RDWR))
 	r := run(t, c)
-	pollUntil(t, "the connect to hang", d.asked)
+	eventually(t, "the connect to hang", d.asked)
 	r.cancel()
 	require.ErrorIs(t, await(t, r.ended, "the end of Run"), context.Canceled)
 	require.ErrorIs(t, c.Connect("127.0.0.1", d.port, keepalive), mosquitto.ErrBusy, "the attempt still has the network side")
 	d.hangUp()
-	pollUntil(t, "the attempt to give the network side back", func() bool { return c.WillClear() == nil })
+	eventually(t, "the attempt to give the network side back", func() bool { return c.WillClear() == nil })
 }
 
 func TestRunEndsWithItsContextInAPause(t *testing.T) {
@@ -207,19 +207,9 @@ func TestRunEndsWithDisconnectInAPause(t *testing.T) {
 	require.Error(t, c.Connect("127.0.0.1", broker.FreePort(t), keepalive))
 	r := run(t, c)
 	// LoopStop is the one refusal that does not take the network side for a moment
-	pollUntil(t, "Run to be on", func() bool { return errors.Is(c.LoopStop(false), mosquitto.ErrBusy) })
+	eventually(t, "Run to be on", func() bool { return errors.Is(c.LoopStop(false), mosquitto.ErrBusy) })
 	require.ErrorIs(t, c.Disconnect(), mosquitto.ErrNoConn)
 	require.NoError(t, await(t, r.ended, "the end of Run"))
-}
-
-// pollUntil waits for a condition that no callback tells of.
-func pollUntil(t testing.TB, what string, met func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !met(); runtime.Gosched() {
-		if time.Now().After(deadline) {
-			require.FailNow(t, "waited in vain for "+what)
-		}
-	}
 }
 
 func TestRunReconnects(t *testing.T) {
