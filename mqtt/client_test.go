@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/stretchr/testify/require"
 )
 
@@ -132,4 +134,38 @@ func TestInlineHandlerMustNotWait(t *testing.T) {
 	for range 6 {
 		require.ErrorIs(t, await(t, errs, "the handler"), mqtt.ErrInCallback)
 	}
+}
+
+// What a message brought may be sent on, but for the identifiers of the
+// subscriptions that it came for: a client must not send them [MQTT-3.3.4-6].
+func TestMessageSentOn(t *testing.T) {
+	p := peer.Listen(t)
+	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackground())
+	conn := p.Accept()
+	conn.Expect(peer.CONNECT)
+	conn.Send(peer.V5.Connack(false, 0))
+	require.NoError(t, c.AwaitConnected(soon(t)))
+	handler := func(ctx context.Context, m mqtt.Message) {
+		c.PublishAsync(ctx, "out", m.Payload, mqtt.QoS(0), mqtt.WithProperties(m.Properties))
+	}
+	asked := outcome(func() error { return c.Subscribe(soon(t), "in", 0, handler) })
+	ask := conn.Expect(peer.SUBSCRIBE)
+	id := ask.Body[4] // its properties have one byte for the length, one for the kind
+	conn.Send(peer.V5.Suback(ask.MID(), []byte{0}))
+	require.NoError(t, await(t, asked, "the answer"))
+	unit := peer.UserProperty("unit", "kWh")
+	conn.Send(peer.V5.Publish(0, "in", 0, "42", peer.SubscriptionID(int(id)), unit))
+	sent := conn.Expect(peer.PUBLISH)
+	require.Equal(t, peer.V5.Publish(0, "out", 0, "42", unit), peer.Bytes(sent.First, sent.Body...))
+}
+
+func TestAliasWithoutTopicIsForQoS0(t *testing.T) {
+	c := dial(t, plain(t).Port, mqtt.WithProtocol(mqtt.V5))
+	for _, qos := range []mqtt.QoSLevel{1, 2} {
+		err := c.Publish(soon(t), "", nil, mqtt.QoS(qos), mqtt.TopicAlias(1))
+		require.ErrorContains(t, err, "topic")
+		require.ErrorIs(t, err, mosquitto.ErrInval)
+	}
+	require.NoError(t, c.Publish(soon(t), "a", nil, mqtt.TopicAlias(1)))
+	require.NoError(t, c.Publish(soon(t), "", nil, mqtt.QoS(0), mqtt.TopicAlias(1)))
 }

@@ -80,9 +80,17 @@ func TopicAlias(alias uint16) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropTopicAlias, Number: uint32(alias)})
 }
 
-// WithProperties adds properties as they are.
+// WithProperties adds properties. It may be given those of a message that came in,
+// to send it on: the subscription identifiers, which are for its receiver alone and
+// which brokers end a connection for, are left out.
 func WithProperties(props Properties) PublishOption {
-	return func(p *Publication) { p.Properties = append(p.Properties, props...) }
+	return func(p *Publication) {
+		for _, q := range props {
+			if q.ID != mosquitto.PropSubscriptionIdentifier {
+				p.Properties = append(p.Properties, q)
+			}
+		}
+	}
 }
 
 // seconds is a duration for an MQTT packet: rounded up, within four bytes.
@@ -209,6 +217,9 @@ func (c *Client) checkPublication(p *Publication) error {
 		return badArgument("payload", "%d bytes, more than %d", len(p.Payload), mosquitto.MaxPayload)
 	}
 	_, alias := p.Properties.Int16(mosquitto.PropTopicAlias)
+	if p.Topic == "" && alias && p.QoS > 0 {
+		return badArgument("topic", "empty with an alias: a message of QoS %d may go to a connection that does not know it", p.QoS)
+	}
 	if p.Topic != "" || !alias {
 		if err := checkTopic(p.Topic); err != nil {
 			return err
