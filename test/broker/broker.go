@@ -161,6 +161,13 @@ func (b *Broker) SetUsers(users map[string]string) {
 	b.passwords(users)
 }
 
+// SetPSK replaces the keys of a broker that has some. It takes them at its next
+// Restart.
+func (b *Broker) SetPSK(keys map[string]string) {
+	b.tb.Helper()
+	b.psk(keys)
+}
+
 func (b *Broker) psk(keys map[string]string) string {
 	var lines strings.Builder
 	for identity, key := range keys {

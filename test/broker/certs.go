@@ -55,8 +55,20 @@ func (ca *CA) Issue(name string, hosts ...string) *Cert {
 // IssueFor makes a certificate that is good between two moments.
 func (ca *CA) IssueFor(name string, from, to time.Time, hosts ...string) *Cert {
 	ca.tb.Helper()
+	return ca.sign(name, leaf(name, from, to, hosts))
+}
+
+// IssueForClient makes a certificate that is good now, but not for a server.
+func (ca *CA) IssueForClient(name string, hosts ...string) *Cert {
+	ca.tb.Helper()
+	template := leaf(name, time.Now().Add(-time.Hour), time.Now().Add(time.Hour), hosts)
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	return ca.sign(name, template)
+}
+
+func (ca *CA) sign(name string, template *x509.Certificate) *Cert {
+	ca.tb.Helper()
 	key := newKey(ca.tb)
-	template := leaf(name, from, to, hosts)
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, &key.PublicKey, ca.key)
 	ca.check(err)
 	return &Cert{
