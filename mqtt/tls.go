@@ -31,7 +31,7 @@ type TLS struct {
 	ServerName string
 
 	ALPN       []string // one protocol: the library offers no more
-	MinVersion string   // "tlsv1.2" or "tlsv1.3": this version alone with libmosquitto before 2.1
+	MinVersion string   // "tlsv1.2" (default) or "tlsv1.3": the lowest version
 	Ciphers    string   // an OpenSSL list, for TLS 1.2
 
 	// InsecureSkipHostname accepts a certificate of any host: for tests.
