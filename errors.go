@@ -192,7 +192,7 @@ func badArgument(op string, code Error, format string, args ...any) error {
 // naming, deferred, says which argument the library's refusal is about.
 func naming(err *error, format string, args ...any) {
 	var e *OpError
-	if errors.As(*err, &e) && e.Detail == "" && (e.Err == ErrInval || e.Err == ErrMalformedUTF8) {
+	if errors.As(*err, &e) && e.Detail == "" && (errors.Is(e.Err, ErrInval) || errors.Is(e.Err, ErrMalformedUTF8)) {
 		e.Detail = fmt.Sprintf(format, args...)
 	}
 }

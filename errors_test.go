@@ -68,7 +68,7 @@ func TestLibraryIsTheHeaders(t *testing.T) {
 	if has21 {
 		require.Equal(t, 2001000, number, "2.1.0 to 2.1.2 say 2.1.0")
 	}
-	require.EqualValues(t, cHeaderVersion, number)
+	require.Equal(t, cHeaderVersion, number)
 }
 
 // Decision 8: the same number means three things in three spaces.
@@ -182,7 +182,7 @@ func TestDisconnectError(t *testing.T) {
 	err := disconnectError(cErrErrno, int(syscall.ECONNRESET))
 	require.ErrorIs(t, err, ErrErrno)
 	require.ErrorIs(t, err, syscall.ECONNRESET)
-	require.False(t, errors.Is(err, ErrConnLost))
+	require.NotErrorIs(t, err, ErrConnLost)
 }
 
 func TestExtAuthCode(t *testing.T) {

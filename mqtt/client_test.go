@@ -65,8 +65,7 @@ func TestSubscriptionsAreRestored(t *testing.T) {
 func TestMessagesIterator(t *testing.T) {
 	b := plain(t)
 	c := dial(t, b.Port)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	ctx := t.Context()
 	n := 0
 	go func() {
 		for i := 0; ctx.Err() == nil; i++ {

@@ -106,7 +106,7 @@ func TestComplaint06QueueDropsOldest(t *testing.T) {
 	tokens = append(tokens, number(t, c, 6)) // 4
 	require.ErrorIs(t, tokens[4].Wait(soon(t)), mqtt.ErrDropped)
 	require.ErrorIs(t, c.Publish(soon(t), "a", nil, mqtt.QoS(0)), mqtt.ErrQueueFull)
-	require.EqualValues(t, 4, c.Stats().Queued)
+	require.Equal(t, 4, c.Stats().Queued)
 	require.EqualValues(t, 3, c.Stats().Failed)
 	proxy.AcceptNew()
 	awaitNumbers(t, got, 1, 3, 5, 6)

@@ -106,8 +106,8 @@ func (c *Client) visit(s server) (lasted time.Duration, err error) {
 		return 0, &ConnectError{Server: s.name, Err: err}
 	}
 	for _, at := range addresses {
-		for version := 0; version < len(c.opts.protocols); version++ {
-			lasted, err = c.attempt(s, at, c.opts.protocols[version])
+		for _, version := range c.opts.protocols {
+			lasted, err = c.attempt(s, at, version)
 			if lasted > 0 || c.quitting() || !refusesVersion(err) {
 				break
 			}
@@ -331,7 +331,7 @@ func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
 	c.identifiers = c.protocolNow() == V5 && (!said || available == 1)
 	c.settled = false
 	server := c.server
-	c.subs.accepted(c, kept)
+	c.subs.accepted(kept)
 	c.reconcile()
 	c.settle()
 	c.pump()

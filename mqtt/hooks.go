@@ -4,6 +4,7 @@ package mqtt
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 
 	"github.com/mosquitto-go/mosquitto"
@@ -76,8 +77,8 @@ func published(hooks []Hooks, ctx context.Context, p *Publication) func(error) {
 		return nil
 	}
 	return func(err error) {
-		for i := len(ends) - 1; i >= 0; i-- {
-			ends[i](err)
+		for _, end := range slices.Backward(ends) {
+			end(err)
 		}
 	}
 }
@@ -116,7 +117,7 @@ func (p *passing) done() {
 	if p == nil || p.left.Add(-1) > 0 {
 		return
 	}
-	for i := len(p.ends) - 1; i >= 0; i-- {
-		p.ends[i]()
+	for _, end := range slices.Backward(p.ends) {
+		end()
 	}
 }

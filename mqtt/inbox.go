@@ -4,6 +4,7 @@ package mqtt
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"time"
@@ -249,7 +250,7 @@ type lift struct {
 
 // Err says which end it was.
 func (l *lift) Err() error {
-	if context.Cause(l.Context) == ErrHandlerQueueFull {
+	if errors.Is(context.Cause(l.Context), ErrHandlerQueueFull) {
 		return ErrHandlerQueueFull
 	}
 	return l.Context.Err()

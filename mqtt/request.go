@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"github.com/mosquitto-go/mosquitto"
 )
@@ -47,7 +48,7 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 	}
 	id, answer := c.expectAnswer()
 	defer c.forgetAnswer(id)
-	options = append(options[:len(options):len(options)], ResponseTopic(c.requests.topic), CorrelationData(binary.BigEndian.AppendUint64(nil, id)))
+	options = append(slices.Clip(options), ResponseTopic(c.requests.topic), CorrelationData(binary.BigEndian.AppendUint64(nil, id)))
 	if err := c.Publish(ctx, topic, payload, options...); err != nil {
 		return Message{}, err
 	}

@@ -213,7 +213,7 @@ func (c *Client) withdraw(w *waiter) (answered bool, err error) {
 }
 
 // accepted notes what a broker that has accepted us knows. mu is held.
-func (s *subscriptions) accepted(c *Client, sessionKept bool) {
+func (s *subscriptions) accepted(sessionKept bool) {
 	s.restoring = 0
 	for _, sub := range slices.Clone(s.order) {
 		sub.restored = false

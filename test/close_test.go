@@ -2,6 +2,7 @@ package test
 
 import (
 	"errors"
+	"maps"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -264,9 +265,7 @@ func TestCallsAfterClose(t *testing.T) {
 	c, _ := newClient(t, "", true)
 	require.NoError(t, c.Close())
 	errs := ownersCalls(c, 1)
-	for what, err := range refusedInside(c, 1) {
-		errs[what] = err
-	}
+	maps.Copy(errs, refusedInside(c, 1))
 	_, errs["SubscribeV5"] = c.SubscribeV5("a", 0, 0, nil)
 	_, errs["SubscribeMultiple"] = c.SubscribeMultiple([]string{"a"}, 0, 0, nil)
 	_, errs["UnsubscribeV5"] = c.UnsubscribeV5("a", nil)

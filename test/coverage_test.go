@@ -37,13 +37,13 @@ func table(t testing.TB) map[string]row {
 		require.False(t, twice, "two rows for %s", m[1])
 		r := row{since: m[3], note: m[4]}
 		if m[2] != "—" {
-			for _, name := range strings.Split(m[2], ", ") {
+			for name := range strings.SplitSeq(m[2], ", ") {
 				r.names = append(r.names, strings.Trim(name, "`"))
 			}
 		}
 		rows[m[1]] = r
 	}
-	require.Equal(t, 126, len(rows), "lines of README.md that begin with \"| `mosquitto_\"")
+	require.Len(t, rows, 126, "lines of README.md that begin with \"| `mosquitto_\"")
 	return rows
 }
 

@@ -56,7 +56,7 @@ func (d *deaf) unanswered() (inodes []string) {
 	table, err := os.ReadFile("/proc/net/tcp")
 	require.NoError(d.t, err)
 	remote := fmt.Sprintf("0100007F:%04X", d.port)
-	for _, line := range strings.Split(string(table), "\n") {
+	for line := range strings.SplitSeq(string(table), "\n") {
 		f := strings.Fields(line)
 		if len(f) > 9 && f[2] == remote && f[3] == "02" && !slices.Contains(d.fillers, f[9]) {
 			inodes = append(inodes, f[9])

@@ -12,7 +12,7 @@ import (
 // inherited are the sockets that a child of this process gets.
 func inherited() (sockets []string, err error) {
 	output, err := exec.Command("ls", "-l", "/proc/self/fd").Output()
-	for _, line := range strings.Split(string(output), "\n") {
+	for line := range strings.SplitSeq(string(output), "\n") {
 		if strings.Contains(line, "socket:") {
 			sockets = append(sockets, line)
 		}

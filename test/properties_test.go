@@ -152,7 +152,7 @@ func TestPropertiesOfPublish(t *testing.T) {
 			want = append(append([]byte{0, 1, 'a'}, ackBody(uint16(mid))...), wire(allOfPublish())...)
 		}
 		got := conn.Expect(peer.PUBLISH)
-		require.Equal(t, byte(peer.PUBLISH|byte(qos)<<1|1), got.First)
+		require.Equal(t, peer.PUBLISH|byte(qos)<<1|1, got.First)
 		require.Equal(t, append(want, "hello"...), got.Body)
 	}
 	part(t, c, conn, ended)

@@ -226,7 +226,7 @@ func TestQoSInflightWindow(t *testing.T) {
 					require.NoError(t, err)
 				}
 				var waiting []uint16
-				for done := 0; done < messages; done++ {
+				for done := range messages {
 					for len(waiting) < min(window, messages-done) {
 						waiting = append(waiting, binary.BigEndian.Uint16(conn.Expect(peer.PUBLISH).Body[3:]))
 					}

@@ -159,7 +159,7 @@ func TestMapOfFiles(t *testing.T) {
 	section, _, _ = strings.Cut(section, "\n### ")
 	var named []string
 	for _, line := range regexp.MustCompile("(?m)^\\| (`[^|]*) \\|").FindAllStringSubmatch(section, -1) {
-		for _, path := range strings.Split(line[1], ", ") {
+		for path := range strings.SplitSeq(line[1], ", ") {
 			path = strings.Trim(path, "`")
 			named = append(named, path)
 			_, err := os.Stat(filepath.Join(root, path))
@@ -207,7 +207,7 @@ func TestMigratingNames(t *testing.T) {
 	quoted := regexp.MustCompile("`(mqtt\\.|mosquitto\\.)?([A-Z]\\w*(?:\\.[A-Z]\\w*)?)`")
 	var header []string
 	n := 0
-	for _, line := range strings.Split(read(t, "docs/migrating.md"), "\n") {
+	for line := range strings.SplitSeq(read(t, "docs/migrating.md"), "\n") {
 		cells := strings.Split(line, "|")
 		if len(cells) < 4 {
 			header = nil

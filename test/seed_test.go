@@ -1,7 +1,6 @@
 package test
 
 import (
-	"errors"
 	"strings"
 	"syscall"
 	"testing"
@@ -424,7 +423,7 @@ func seedDisconnectUnexpected(t *testing.T) {
 	d := await(t, e.disconnect, "OnDisconnect")
 	require.NotZero(t, d.Code)
 	require.Equal(t, int(mosquitto.ErrConnLost), d.Code)
-	require.True(t, errors.Is(d.Err, mosquitto.ErrConnLost))
+	require.ErrorIs(t, d.Err, mosquitto.ErrConnLost)
 	require.NoError(t, c.Close())
 }
 

@@ -46,13 +46,13 @@ func main() {
 }
 
 // observe runs until ctx ends.
-func observe(ctx context.Context, server string, listener net.Listener, spans io.Writer, pause time.Duration) error {
+func observe(ctx context.Context, server string, listener net.Listener, spans io.Writer, pause time.Duration) (err error) {
 	exporter, err := stdouttrace.New(stdouttrace.WithWriter(spans))
 	if err != nil {
 		return err
 	}
 	tracing := sdk.NewTracerProvider(sdk.WithBatcher(exporter, sdk.WithBatchTimeout(time.Second)))
-	defer tracing.Shutdown(context.WithoutCancel(ctx))
+	defer func() { err = errors.Join(err, tracing.Shutdown(context.WithoutCancel(ctx))) }()
 	template := func(string) string { return "observe/{pid}" }
 	metrics := prommqtt.New(prommqtt.WithTopic(template))
 	registry := prometheus.NewRegistry()

@@ -36,7 +36,7 @@ func TestObserve(t *testing.T) {
 		}
 		require.True(t, found, name)
 	}
-	go io.Copy(io.Discard, reader) // ends with the writer
+	go func() { _, _ = io.Copy(io.Discard, reader) }() // ends with the writer
 	answer, err := http.Get("http://" + listener.Addr().String() + "/metrics")
 	require.NoError(t, err)
 	text, err := io.ReadAll(answer.Body)

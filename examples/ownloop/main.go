@@ -49,7 +49,7 @@ func main() {
 		underWay--
 	})
 	client.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) {
-		os.Stdout.Write(m.Payload)
+		_, _ = os.Stdout.Write(m.Payload)
 		underWay--
 	})
 	client.OnDisconnect(func(_ *mosquitto.Client, d mosquitto.Disconnection) { check(d.Err) })

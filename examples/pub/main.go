@@ -27,9 +27,9 @@ func main() {
 	log.SetPrefix("pub: ")
 	topic := flag.String("t", "", "`topic` to publish on")
 	var payloads iter.Seq[[]byte]
-	one := func(payload []byte) error { payloads = slices.Values([][]byte{payload}); return nil }
-	flag.Func("m", "`text` of the message", func(text string) error { return one([]byte(text)) })
-	flag.BoolFunc("n", "a message of no bytes", func(string) error { return one(nil) })
+	one := func(payload []byte) { payloads = slices.Values([][]byte{payload}) }
+	flag.Func("m", "`text` of the message", func(text string) error { one([]byte(text)); return nil })
+	flag.BoolFunc("n", "a message of no bytes", func(string) error { one(nil); return nil })
 	flag.BoolFunc("l", "a message for each line of the input", func(string) error { payloads = lines; return nil })
 	qos := flag.Uint("q", 0, "QoS of the messages")
 	retain := flag.Bool("r", false, "retain the messages")

@@ -108,7 +108,7 @@ func startBroker() (port int) {
 	check(err)
 	port = free.Addr().(*net.TCPAddr).Port
 	free.Close()
-	os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin")
+	check(os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"))
 	broker = exec.Command("mosquitto", "-p", fmt.Sprint(port))
 	if err := broker.Start(); err != nil {
 		check(fmt.Errorf("%w: install mosquitto, or name a broker of yours with -host", err))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -21,7 +22,7 @@ var (
 	messagesBucket = []byte("messages")
 	formatKey      = []byte("format")
 	formatName     = []byte("mosquitto-go outbox ") // and its version
-	format         = append(formatName[:len(formatName):len(formatName)], '1')
+	format         = append(slices.Clip(formatName), '1')
 )
 
 var (
@@ -56,7 +57,7 @@ func openFile(path string, wait time.Duration) (db *bolt.DB, err error) {
 		err = guard(func() error { return prepare(db) })
 	}
 	if err != nil {
-		db.Close()
+		_ = db.Close()
 		return nil, openErr(path, wait, err)
 	}
 	return db, nil
@@ -70,7 +71,7 @@ func checkLength(path string, wait time.Duration) error {
 		if err != nil {
 			return contentErr(err)
 		}
-		defer db.Close()
+		defer func() { _ = db.Close() }() // it was only read
 		info, err := os.Stat(path)
 		if err != nil {
 			return err

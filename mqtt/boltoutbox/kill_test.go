@@ -62,7 +62,7 @@ func publishInChild() {
 				if err := token.Err(); err != nil {
 					panic(err)
 				}
-				os.Stdout.WriteString(text + "\n")
+				fmt.Println(text)
 			}
 		}()
 	}

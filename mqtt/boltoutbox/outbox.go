@@ -67,7 +67,7 @@ func Open(path string, options ...Option) (*Outbox, error) {
 	}
 	o := &Outbox{path: path, db: db, wake: make(chan struct{}, 1), done: make(chan struct{}), gone: map[uint64]bool{}}
 	if err := o.survey(); err != nil {
-		db.Close()
+		_ = db.Close()
 		return nil, err
 	}
 	o.timer = time.AfterFunc(time.Hour, o.wakeWriter)

@@ -47,7 +47,7 @@ func TestRoundTrip(t *testing.T) {
 		require.Equal(t, keys, gotKeys)
 		require.True(t, slices.IsSorted(keys))
 		for i := range want {
-			require.Equal(t, len(want[i].Payload), len(got[i].Payload))
+			require.Len(t, got[i].Payload, len(want[i].Payload))
 			require.True(t, bytes.Equal(want[i].Payload, got[i].Payload))
 			got[i].Payload = want[i].Payload
 			require.Equal(t, want[i], got[i])

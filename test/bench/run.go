@@ -60,7 +60,10 @@ func (b *bench) command(ctx context.Context, job Job) *exec.Cmd {
 			strconv.Itoa(job.Count), strconv.Itoa(job.Size), strconv.Itoa(int(job.QoS)),
 			strconv.Itoa(job.Window), strconv.Itoa(job.Clients))
 	default:
-		encoded, _ := json.Marshal(job)
+		encoded, err := json.Marshal(job)
+		if err != nil {
+			panic(err)
+		}
 		cmd = exec.CommandContext(ctx, b.self, workerArgument, string(encoded))
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -86,7 +86,10 @@ func runWorker(encoded string) {
 }
 
 func report(o Outcome) {
-	line, _ := json.Marshal(o)
+	line, err := json.Marshal(o)
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println(string(line))
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand"
+	"slices"
 	"time"
 
 	"github.com/mosquitto-go/mosquitto/test/fault"
@@ -39,7 +40,7 @@ var corrupted = trouble{"corrupted", true, func(p *fault.Proxy, d fault.Directio
 func (s *soak) plague(ctx context.Context, p *fault.Proxy, tls bool, random *rand.Rand) {
 	choice := troubles
 	if tls {
-		choice = append(choice[:len(choice):len(choice)], corrupted, corrupted)
+		choice = append(slices.Clip(choice), corrupted, corrupted)
 	}
 	for wait(ctx, milliseconds(random, 100, 800)) {
 		t := choice[random.Intn(len(choice))]

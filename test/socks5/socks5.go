@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -154,11 +155,9 @@ func (p *Proxy) greet(client net.Conn) error {
 	if p.config.Username != "" {
 		wanted = withLogin
 	}
-	for _, method := range methods {
-		if method == wanted {
-			_, _ = client.Write([]byte{5, wanted})
-			return p.login(client, wanted)
-		}
+	if slices.Contains(methods, wanted) {
+		_, _ = client.Write([]byte{5, wanted})
+		return p.login(client, wanted)
 	}
 	_, _ = client.Write([]byte{5, noneFits})
 	return errors.New("no common method")

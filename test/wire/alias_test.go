@@ -48,7 +48,7 @@ func TestTopicAliasAfterLoss(t *testing.T) {
 		x.Expect(x.v.Publish(2, "", 2, "", peer.TopicAlias(1)))
 		x.lose(true)
 		x.Expect(x.v.Publish(8|2, "", 2, "", peer.TopicAlias(1)))
-		require.Equal(t, aliasAfterLoss.does.here(), "without a topic")
+		require.Equal(t, "without a topic", aliasAfterLoss.does.here())
 		x.Send(x.v.Puback(2))
 		x.hears("published 2")
 		x.end()

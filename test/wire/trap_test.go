@@ -28,7 +28,7 @@ func beforeTrap(data []byte) []byte {
 }
 
 func deadly(first byte, body []byte) bool {
-	skip := 0
+	var skip int
 	switch first & 0xF0 {
 	case peer.PUBLISH:
 		if len(body) < 2 {

@@ -135,7 +135,8 @@ func (c *carrier) Set(name, value string) {
 			kept = append(kept, q)
 		}
 	}
-	*c = append(kept, mosquitto.Property{ID: mosquitto.PropUserProperty, Name: name, Text: value})
+	kept = append(kept, mosquitto.Property{ID: mosquitto.PropUserProperty, Name: name, Text: value})
+	*c = kept
 }
 
 // Keys are the names that there are.
