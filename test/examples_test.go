@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -28,7 +31,7 @@ import (
 // do.
 func TestExamples(t *testing.T) {
 	bin := buildExamples(t)
-	for _, part := range []struct {
+	parts := []struct {
 		name string
 		run  func(*testing.T, examples)
 	}{
@@ -50,14 +53,89 @@ func TestExamples(t *testing.T) {
 		{"TLS", tlsOfPubAndSub},
 		{"PSK", pskOfPubAndSub},
 		{"TLSExample", tlsExample},
-		{"V5Example", v5Example},
+		{"MQTT5Example", mqtt5Example},
 		{"OwnloopExample", ownloopExample},
 		{"ClientExample", clientExample},
 		{"ShareExample", shareExample},
 		{"ShareExampleWorkerKilled", shareExampleWorkerKilled},
-	} {
-		t.Run(part.name, func(t *testing.T) { part.run(t, bin) })
 	}
+	started, ran := map[string]bool{}, 0
+	onStart = func(program string) { started[program] = true }
+	defer func() { onStart = nil }()
+	for _, part := range parts {
+		t.Run(part.name, func(t *testing.T) {
+			ran++
+			part.run(t, bin)
+		})
+	}
+	if ran < len(parts) {
+		return // -run chose some of them
+	}
+	for _, name := range programs(t) {
+		assert.True(t, started[filepath.Join(string(bin), name)], "no part of this test runs examples/%s", name)
+	}
+}
+
+// onStart, if set, is told of each program that is started.
+var onStart func(program string)
+
+// programs are the examples of this module.
+func programs(t *testing.T) (names []string) {
+	t.Helper()
+	for _, name := range mains(t) {
+		if moduleOf(name) == "" {
+			names = append(names, name)
+		}
+	}
+	require.NotEmpty(t, names)
+	return names
+}
+
+// mains are the folders of all programs below examples/.
+func mains(t *testing.T) (folders []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir("../examples", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.PackageClauseOnly)
+		if err == nil && file.Name.Name == "main" {
+			folder, _ := filepath.Rel("../examples", filepath.Dir(path))
+			folders = append(folders, folder)
+		}
+		return err
+	}))
+	return slices.Compact(folders)
+}
+
+// moduleOf is the folder of the nested module that has a folder of examples/, or "".
+func moduleOf(folder string) string {
+	for ; folder != "."; folder = filepath.Dir(folder) {
+		if _, err := os.Stat(filepath.Join("../examples", folder, "go.mod")); err == nil {
+			return folder
+		}
+	}
+	return ""
+}
+
+// The examples in modules of their own have their tests there, which make test
+// runs.
+func TestExampleModules(t *testing.T) {
+	modules, err := os.ReadFile("../.ci/modules")
+	require.NoError(t, err)
+	n := 0
+	for _, folder := range mains(t) {
+		module := moduleOf(folder)
+		if module == "" {
+			continue
+		}
+		n++
+		assert.Regexp(t, `(?m)^for folder in .*\bexamples/`+module+`\b`, string(modules))
+		tests, err := filepath.Glob(filepath.Join("../examples", folder, "*_test.go"))
+		require.NoError(t, err)
+		assert.NotEmpty(t, tests, "nothing runs examples/%s", folder)
+	}
+	require.NotZero(t, n)
 }
 
 // examples is the directory of the built programs.
@@ -66,13 +144,8 @@ type examples string
 func buildExamples(t *testing.T) examples {
 	t.Helper()
 	dir := t.TempDir()
-	entries, err := os.ReadDir("../examples")
-	require.NoError(t, err)
-	for _, entry := range entries {
-		if _, err := os.Stat(filepath.Join("../examples", entry.Name(), "go.mod")); err == nil {
-			continue // a module of its own, with its own test
-		}
-		args := []string{"build", "-o", filepath.Join(dir, entry.Name()), "../examples/" + entry.Name()}
+	for _, name := range programs(t) {
+		args := []string{"build", "-o", filepath.Join(dir, name), "../examples/" + name}
 		if underRaceDetector() {
 			args = slices.Insert(args, 1, "-race")
 		}
@@ -115,6 +188,9 @@ func startProgram(t *testing.T, stdin string, program string, args ...string) *e
 
 func startPiped(t *testing.T, stdin io.Reader, program string, args ...string) *exampleRun {
 	t.Helper()
+	if onStart != nil {
+		onStart(program)
+	}
 	p := &exampleRun{t: t, cmd: exec.Command(program, args...), lines: make(chan string, 100000), ended: make(chan struct{})}
 	p.cmd.Stdin, p.cmd.Stderr = stdin, &p.stderr
 	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // not a second for each
@@ -507,10 +583,10 @@ func tlsExample(t *testing.T, bin examples) {
 	require.Equal(t, 1, code)
 }
 
-func v5Example(t *testing.T, bin examples) {
+func mqtt5Example(t *testing.T, bin examples) {
 	b := plain(t)
-	bin.start(t, "v5", "-port", strconv.Itoa(b.Port)).succeeds("the answer to question 1, by the example: IS THERE ANYBODY")
-	bin.start(t, "v5", "-port", strconv.Itoa(broker.FreePort(t))).fails(1, "v5: mosquitto: connect: ")
+	bin.start(t, "mqtt5", "-port", strconv.Itoa(b.Port)).succeeds("the answer to question 1, by the example: IS THERE ANYBODY")
+	bin.start(t, "mqtt5", "-port", strconv.Itoa(broker.FreePort(t))).fails(1, "mqtt5: mosquitto: connect: ")
 }
 
 func ownloopExample(t *testing.T, bin examples) {

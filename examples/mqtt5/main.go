@@ -1,4 +1,4 @@
-// V5 asks a question with the properties of MQTT 5 and gets its answer: the
+// Mqtt5 asks a question with the properties of MQTT 5 and gets its answer: the
 // request says where to answer (response topic) and which question it is
 // (correlation data). It plays both parts.
 package main
@@ -56,14 +56,14 @@ func main() {
 		queued(c.PublishV5(to, bytes.ToUpper(m.Payload), 1, false, props))
 	})
 
-	time.AfterFunc(10*time.Second, func() { log.Fatal("v5: no answer within 10 s") })
+	time.AfterFunc(10*time.Second, func() { log.Fatal("mqtt5: no answer within 10 s") })
 	check(client.Connect(*host, *port, time.Minute))
 	check(client.LoopForever(-1))
 }
 
 func check(err error) {
 	if err != nil {
-		log.Fatal("v5: ", err)
+		log.Fatal("mqtt5: ", err)
 	}
 }
 
