@@ -8,6 +8,9 @@ import (
 	"slices"
 )
 
+// wakeRoom is how many messages' room producers wait for, at most.
+const wakeRoom = 64
+
 // QueueFull says what happens to a message for which the queue has no room.
 type QueueFull int
 
@@ -49,6 +52,12 @@ func (r *room) take(size int) bool {
 }
 
 func (r *room) fits(size int) bool { return r.messages < r.maxMessages && r.bytes+size <= r.maxBytes }
+
+// worthAWake tells whether there is room for some messages more: one that is woken
+// for each of them makes a stream of messages several times as dear.
+func (r *room) worthAWake() bool {
+	return r.maxMessages-r.messages >= min(r.maxMessages/8, wakeRoom)
+}
 
 func (r *room) add(size int) {
 	r.messages++
@@ -133,6 +142,9 @@ func (c *Client) release(size int) {
 // grant gives room to producers, in their order.
 func (c *Client) grant() {
 	r := &c.out.room
+	if len(r.producers) == 0 || !r.worthAWake() {
+		return
+	}
 	for len(r.producers) > 0 && r.take(r.producers[0].size) {
 		close(r.producers[0].granted)
 		r.producers = slices.Delete(r.producers, 0, 1)
