@@ -144,6 +144,8 @@ type Client struct {
 	leaving atomic.Bool // Disconnect was called since the last connect
 	stale   atomic.Bool // the library may hold input of a connection that is gone (2.1)
 	wanted  atomic.Bool // OnDisconnect is running, and Disconnect had asked for it
+
+	way sync.Mutex // whoever waits for the end of a long write
 }
 
 // server is where the last connect went.
@@ -745,6 +747,7 @@ func (c *Client) Publish(topic string, payload []byte, qos QoS, retain bool) (mi
 		return 0, err
 	}
 	defer c.end()
+	c.giveWay()
 	return c.published(op, qos, cPublish(c.c, topic, payload, qos, retain))
 }
 
@@ -767,6 +770,7 @@ func (c *Client) PublishV5(topic string, payload []byte, qos QoS, retain bool, p
 		return 0, err
 	}
 	defer c.end()
+	c.giveWay()
 	return c.published(op, qos, cPublishV5(c.c, topic, payload, qos, retain, encoded))
 }
 
@@ -778,6 +782,26 @@ func checkPublish(op, topic string, payload []byte, qos QoS) error {
 		return badArgument(op, ErrPayloadSize, "payload: %d bytes, more than %d", len(payload), MaxPayload)
 	}
 	return checkQoS(op, qos)
+}
+
+// writePatience bounds how often the core is given away before a publish: some tens of
+// microseconds.
+const writePatience = 100
+
+// giveWay waits a moment when Run cannot get out of its write, because others publish
+// as fast as it sends. One goroutine waits in C, the others for it.
+func (c *Client) giveWay() {
+	if !cFlooded(c.c) || cInside(c.c) != 0 { // a callback of the write must let it go on
+		return
+	}
+	c.way.Lock()
+	defer c.way.Unlock()
+	for range writePatience {
+		if !cFlooded(c.c) {
+			return
+		}
+		cYield()
+	}
 }
 
 // published keeps the mid of a message that the library has queued although it

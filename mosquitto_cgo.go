@@ -36,6 +36,7 @@ import "C"
 import (
 	"encoding/binary"
 	"strings"
+	"sync/atomic"
 	"unsafe"
 
 	_ "github.com/mosquitto-go/mosquitto/include" // kept by go mod vendor
@@ -43,7 +44,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: 127175814808471e
+// include-stamp: c2d43dd8c2cf6290
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -270,6 +271,7 @@ func cPass(c *cClient, budget int, misc, leaving, streaming bool) pass {
 }
 
 func cReady(c *cClient, blocked bool) bool { return bool(C.gomosq_ready(c, C.bool(blocked))) }
+func cYield()                              { C.sched_yield() }
 func cWritable(fd uintptr) bool            { return bool(C.gomosq_writable(C.int(fd))) }
 func cWatch(c *cClient) int                { return int(C.gomosq_watch(c)) }
 func cUnwatch(c *cClient, fd int)          { C.gomosq_unwatch(c, C.int(fd)) }
@@ -278,6 +280,11 @@ func cConnectState(fd int) int             { return int(C.gomosq_connect_state(C
 func cAbandon(c *cClient)                  { C.gomosq_abandon(c) }
 func cSever(c *cClient)                    { C.gomosq_sever(c) }
 func cReadMuted(c *cClient) int            { return int(C.gomosq_read_muted(c)) }
+
+// cFlooded tells, without a crossing, whether the owner's write goes on and on.
+func cFlooded(c *cClient) bool {
+	return atomic.LoadInt32((*int32)(unsafe.Pointer(&c.flooded))) != 0
+}
 
 // cConnack is the last answer to a CONNECT, how many were acceptances, and the
 // keepalive that the last one demanded (-1: none).

@@ -4,6 +4,7 @@
 #define GOMOSQ_CALLBACKS_H
 
 #include <pthread.h>
+#include <time.h>
 
 #include "mosq.h"
 
@@ -55,6 +56,7 @@ struct gomosq_client {
 	int muted;           /* no callback crosses into Go (atomic) */
 	int reading;         /* a burst of reads is on (atomic) */
 	int giving_way;      /* a publisher waits for its end (atomic) */
+	int flooded;         /* a write goes on and on (atomic) */
 	int pause_reading;   /* ends a burst of reads after the packet in hand (atomic) */
 
 	/* What Run looks at between two calls. */
@@ -63,6 +65,13 @@ struct gomosq_client {
 	int connack;         /* the broker's last answer to a CONNECT, -1 before the first */
 	unsigned accepted;   /* how many of them were acceptances */
 	int server_keepalive; /* seconds, as the last CONNACK demanded, -1 when it did not */
+
+	char apart[64]; /* publishers do not read the memory that the owner changes with each message */
+	struct {
+		int messages; /* 1, and those of QoS 0 that the write that is on has sent; 0 without one */
+		struct timespec began;
+		bool corked;  /* the kernel gathers what is written */
+	} writing;
 };
 
 /* How a thread came into the library. */
@@ -103,6 +112,8 @@ void gomosq_log_install(struct gomosq_client *client, bool on);
 unsigned gomosq_inside(struct gomosq_client *client);
 void gomosq_cloexec(int fd);
 void gomosq_cut(struct mosquitto *mosq);
+
+void gomosq_cork(struct gomosq_client *client, bool on);
 void gomosq_flush(struct gomosq_client *client);
 int gomosq_password(char *buf, int size, int rwflag, void *userdata);
 

@@ -4,8 +4,6 @@
 #define GOMOSQ_RUN_H
 
 #include <dlfcn.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 
 #include "shims.h"
@@ -21,7 +19,6 @@ struct gomosq_pass {
 	bool read;       /* there was input */
 	bool wrote;      /* there was output */
 	int packets;     /* that were read */
-	bool corked;     /* the kernel gathers what is written */
 	unsigned accepted; /* acceptances by a broker so far */
 };
 
@@ -88,31 +85,20 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 	return rc;
 }
 
-/* The library writes each packet by itself. Where many are likely the kernel is
- * told to gather them, until the end of the pass. */
-static inline void gomosq_cork(struct gomosq_client *c, struct gomosq_pass *p, bool on)
+static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *p, bool streaming)
 {
-#ifdef TCP_CORK
-	int value = on;
-	int saved = errno;
+	int rc;
 
-	if(p->corked != on && c->watched >= 0) setsockopt(c->watched, IPPROTO_TCP, TCP_CORK, &value, sizeof(value));
-	p->corked = on;
-	errno = saved;
-#else
-	(void)c;
-	(void)p;
-	(void)on;
-#endif
-}
-
-static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *p)
-{
 	if(!mosquitto_want_write(c->mosq)) return MOSQ_ERR_SUCCESS;
-	if(p->wrote || p->packets > 1) gomosq_cork(c, p, true);
+	if(streaming || p->wrote || p->packets > 1) gomosq_cork(c, true);
 	p->wrote = true;
 	errno = 0;
-	return mosquitto_loop_write(c->mosq, 1);
+	c->writing.messages = 1;
+	c->writing.began.tv_sec = 0;
+	rc = mosquitto_loop_write(c->mosq, 1);
+	c->writing.messages = 0;
+	if(__atomic_load_n(&c->flooded, __ATOMIC_RELAXED)) __atomic_store_n(&c->flooded, 0, __ATOMIC_RELAXED);
+	return rc;
 }
 
 /* Waits a moment, about as long as a publish takes, for more to write: cheaper
@@ -136,24 +122,24 @@ static inline bool gomosq_linger(struct gomosq_client *c)
  * that thousands of clients must not all take for it. */
 static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving, bool streaming)
 {
-	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, 0, false, 0};
+	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, 0, 0};
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc = MOSQ_ERR_SUCCESS;
 	int round;
 	bool blocked = false;
 
 	if(leaving){
-		rc = gomosq_write_all(c, &p);
+		rc = gomosq_write_all(c, &p, streaming);
 		blocked = gomosq_going(c, rc) && mosquitto_want_write(c->mosq) && !(gomosq_poll(c->watched, POLLOUT) & POLLOUT);
 	}
 	if(!blocked && gomosq_going(c, rc)) rc = gomosq_read_burst(c, budget, &p);
 	if(misc && gomosq_going(c, rc)) rc = mosquitto_loop_misc(c->mosq);
-	if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
+	if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p, streaming);
 	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && gomosq_going(c, rc); round++){
 		if(mosquitto_want_write(c->mosq) || !gomosq_linger(c)) break; /* blocked; nothing more */
-		rc = gomosq_write_all(c, &p);
+		rc = gomosq_write_all(c, &p, streaming);
 	}
-	gomosq_cork(c, &p, false);
+	gomosq_cork(c, false);
 	p.result = gomosq_leave(outer, rc, 0);
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;

@@ -5,6 +5,7 @@ package mqtt_test
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -133,6 +134,46 @@ func TestNeverHangsIteratorThatIsUnsubscribed(t *testing.T) {
 	}
 	require.NoError(t, c.Unsubscribe(soon(t), "a"))
 	require.ErrorIs(t, await(t, last, "the end of the iterator"), mqtt.ErrOvertaken)
+}
+
+// Those who publish without a pause, on a connection that takes it all, hold up
+// neither what comes in nor Close.
+func TestNeverHangsBehindAFlood(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	h, got := collect()
+	c, conn := meet(t, p, mqtt.WithProtocol(mqtt.V311), mqtt.WithDefaultHandler(h))
+	drained := make(chan struct{})
+	_ = conn.SetReadDeadline(time.Time{})
+	go func() {
+		defer close(drained)
+		_, _ = io.Copy(io.Discard, conn)
+	}()
+	ctx, cancel := context.WithCancel(context.Background())
+	var publishers sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		publishers.Wait()
+	})
+	for range 2 {
+		publishers.Add(1)
+		go func() {
+			defer publishers.Done()
+			for ctx.Err() == nil {
+				c.PublishAsync(ctx, "flood", []byte("x"), mqtt.QoS(0))
+			}
+		}()
+	}
+	for range 5 {
+		conn.Send(peer.Publish(0, "a", 0, "x"))
+		await(t, got, "a message beside the flood")
+	}
+	closed := outcome(func() error { return c.Close(soon(t)) })
+	var left *mqtt.CloseError
+	if err := await(t, closed, "Close"); err != nil {
+		require.ErrorAs(t, err, &left)
+	}
+	await(t, drained, "the end of the connection")
 }
 
 // A handler that waits, on the worker, when the client ends: the worker is waited

@@ -194,11 +194,33 @@ func (c *Client) send(t *Token) {
 // pump hands over what waits, in order, as long as the library is to get more.
 // One goroutine does at a time. mu is held, but not throughout.
 func (c *Client) pump() {
+	if !c.out.pumping {
+		c.out.pumping = true
+		c.handOver()
+	}
+}
+
+// pumpAside pumps in another goroutine, when the library has sent all that it had of
+// QoS 0: a callback that hands over more makes its write go on, which does not read
+// and cannot end meanwhile.
+func (c *Client) pumpAside() {
 	o := &c.out
-	if o.pumping {
+	if o.pumping || o.qos0 > 0 || o.first == nil || !c.online || !o.takes(o.first) {
 		return
 	}
 	o.pumping = true
+	c.working.Add(1)
+	go func() {
+		defer c.working.Done()
+		c.mu.Lock()
+		c.handOver()
+		c.unlock()
+	}()
+}
+
+// handOver is what pump does.
+func (c *Client) handOver() {
+	o := &c.out
 	for t := o.first; t != nil && c.online && o.takes(t); t = o.first {
 		o.remove(t)
 		c.hand(t)
@@ -271,8 +293,13 @@ func (c *Client) onPublish(_ *mosquitto.Client, mid int, code mosquitto.ReasonCo
 	c.mu.Lock()
 	c.out.resending = false // it has gone on
 	if t := c.out.answered(mid); t != nil {
+		unreliable := t.pub.QoS == 0
 		c.acknowledged(t, a)
-		c.pump()
+		if unreliable {
+			c.pumpAside()
+		} else {
+			c.pump()
+		}
 	} else if c.out.handing > 0 {
 		c.out.early = append(c.out.early, a)
 	}

@@ -6,7 +6,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -723,4 +726,59 @@ func TestRunWithHighDescriptors(t *testing.T) {
 	_, err := c.Publish("a", []byte("x"), 1, false)
 	require.NoError(t, err)
 	await(t, e.message, "OnMessage")
+}
+
+// publishOn publishes without a pause until the test, or the function that it returns,
+// ends it.
+func publishOn(t testing.TB, c *mosquitto.Client, goroutines int) (stop func()) {
+	t.Helper()
+	var ending atomic.Bool
+	var wg sync.WaitGroup
+	payload := make([]byte, 64)
+	for range goroutines {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for !ending.Load() {
+				_, _ = c.Publish("flood", payload, 0, false)
+			}
+		}()
+	}
+	stop = func() {
+		ending.Store(true)
+		wg.Wait()
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// The library's write goes on as long as there is something to write. Those who
+// publish without a pause must not keep Run from the rest of its work.
+func TestRunBesideAFlood(t *testing.T) {
+	for _, goroutines := range []int{1, 2, 200} {
+		t.Run(fmt.Sprint(goroutines), func(t *testing.T) {
+			p := peer.Listen(t)
+			c, e := newClient(t, "run", true)
+			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+			r := run(t, c)
+			conn := p.AcceptConnect()
+			await(t, e.connect, "OnConnect")
+			c.OnPublish(nil)
+			drained := make(chan struct{})
+			go func() {
+				defer close(drained)
+				_ = conn.SetReadDeadline(time.Time{})
+				_, _ = io.Copy(io.Discard, conn)
+			}()
+			stop := publishOn(t, c, goroutines)
+			for range 5 {
+				conn.Send(peer.Publish(0, "a", 0, "x"))
+				await(t, e.message, "a message beside the flood")
+			}
+			r.cancel()
+			require.ErrorIs(t, await(t, r.ended, "the end of Run"), context.Canceled)
+			stop()
+			await(t, drained, "the end of the connection")
+		})
+	}
 }
