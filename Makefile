@@ -1,5 +1,5 @@
 # Targets with one line of help each: make, or make help.
-.PHONY: help run test build vet format unit modules cluster versions docker clean bench bench-forky soak lint race asan cgocheck valgrind fuzz vuln
+.PHONY: help run test build vet format unit modules packager cluster versions arm64 docker clean bench bench-forky soak lint race asan cgocheck valgrind fuzz vuln
 export CGO_ENABLED = 1
 
 help: ## This list
@@ -11,7 +11,7 @@ run: ## Install what is missing, and do the tour on a private broker
 
 test: ## Install what is missing, and check everything
 	@.ci/need compiler pkg-config library mosquitto mosquitto_pub openssl ssl-headers certificates
-	@$(MAKE) --no-print-directory format build vet lint unit modules
+	@$(MAKE) --no-print-directory format build vet lint unit modules packager
 
 format: ## Check that gofmt would change nothing
 	@changes=$$(gofmt -l .) && [ -z "$$changes" ] || { echo "gofmt would change:" $$changes; exit 1; }
@@ -29,11 +29,17 @@ modules: ## The tests of the modules nested in this one: an outbox, and an examp
 	.ci/modules go vet ./...
 	.ci/modules go test -race -count=1 ./...
 
+packager: ## What others do with a release: fetch it, vendor it, install its examples
+	.ci/packager
+
 cluster: ## Install what is missing, and test with clusters of NATS and RabbitMQ
 	@.ci/cluster
 
 versions: ## All tests with the libraries and brokers of Debian 13 and forky
 	.ci/versions
+
+arm64: ## Cross compile for arm64 in a Debian root; tests and the tour in an emulator
+	.ci/arm64
 
 docker: ## Build the Dockerfile's images, test in one, tour in the other
 	.ci/docker
@@ -52,8 +58,13 @@ soak: ## Ten minutes of faults and restarts (ARGS='-for 2m -seed 1'): nothing is
 	@.ci/need compiler pkg-config library mosquitto
 	go run ./test/soak $(ARGS)
 
-lint: ## staticcheck
-	go tool -modfile=.ci/tools/go.mod staticcheck ./...
+tool = go tool -modfile=$(CURDIR)/.ci/tools/go.mod
+
+lint: ## staticcheck and golangci-lint, of all modules
+	$(tool) staticcheck ./...
+	$(tool) golangci-lint run ./...
+	.ci/modules $(tool) golangci-lint run ./...
+	cd test/bench && $(tool) golangci-lint run ./...
 
 race: unit ## All tests with the race detector: what make test runs
 

@@ -1,5 +1,4 @@
-# Debian root directories, for .ci/versions, .ci/bench-forky and .ci/docker. Sourced,
-# by bash.
+# Debian root directories, for the scripts beside this one. Sourced, by bash.
 
 work=${WORK:-${XDG_CACHE_HOME:-$HOME/.cache}/mosquitto-go}
 
@@ -46,6 +45,30 @@ make_root() {
 	echo "$suite $packages" | as_root tee "$dir/.made" >/dev/null
 	exec {lock}>&-
 	echo "Made it in $((SECONDS - started)) s"
+}
+
+# add_packages DIR PACKAGE...: installs more there, as its user would: with what they
+# recommend. PACKAGE:ARCHITECTURE is one of another architecture.
+add_packages() {
+	local dir=$1 lock package
+	shift
+	exec {lock}>"$dir.lock"
+	flock "$lock"
+	if [ "$(cat "$dir/.added" 2>/dev/null)" != "$*" ]; then
+		echo "Adding to $dir: $*"
+		for package; do
+			[[ $package != *:* ]] || as_root chroot "$dir" dpkg --add-architecture "${package#*:}"
+		done
+		as_root unshare --mount --propagation private --pid --fork --kill-child \
+			env http_proxy="$(apt_proxy)" DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin bash -euc '
+				mount -t proc proc "$1/proc"
+				chroot "$1" apt-get -qq update
+				chroot "$1" apt-get -qq -o Dpkg::Use-Pty=0 install -y "${@:2}"
+				chroot "$1" apt-get clean' add_packages "$dir" "$@" >>"$dir.log" 2>&1 </dev/null ||
+			{ tail -n 20 "$dir.log" >&2; die "apt-get failed: $dir.log"; }
+		echo "$*" | as_root tee "$dir/.added" >/dev/null
+	fi
+	exec {lock}>&-
 }
 
 delete_root() { # DIR

@@ -3,7 +3,7 @@ module github.com/mosquitto-go/mosquitto/mqtt/boltoutbox
 go 1.24.0
 
 require (
-	github.com/mosquitto-go/mosquitto v0.0.0
+	github.com/mosquitto-go/mosquitto v0.1.0
 	github.com/stretchr/testify v1.12.1
 	go.etcd.io/bbolt v1.4.3
 )
