@@ -79,6 +79,8 @@ func parseServer(text string) (server, error) {
 		return server{}, fmt.Errorf("no host: %w", mosquitto.ErrInval)
 	case u.RawQuery != "" || u.Fragment != "":
 		return server{}, fmt.Errorf("a query or fragment means nothing here: %w", mosquitto.ErrInval)
+	case strings.Contains(u.Path, "@"): // what is logged must not be half of a password
+		return server{}, fmt.Errorf("a path with @: write / in credentials as %%2F: %w", mosquitto.ErrInval)
 	case !kind.ws && strings.Trim(u.Path, "/") != "":
 		return server{}, fmt.Errorf("a path is for websockets: %w", mosquitto.ErrInval)
 	case kind.ws && !websockets():

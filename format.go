@@ -1,0 +1,109 @@
+//go:build cgo
+
+package mosquitto
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+)
+
+// What can hold a secret is formatted without it, whatever the verb, and so is
+// logged by log/slog: values land in logs by accident. A program that wants to see
+// a payload formats the payload.
+
+// Format shows the message without its payload, of which it tells the size.
+func (m Message) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "{MID:%d Topic:%q Payload:%s QoS:%d Retain:%t Properties:%v}",
+		m.MID, m.Topic, size(m.Payload), m.QoS, m.Retain, m.Properties)
+}
+
+// LogValue is what [Message.Format] shows.
+func (m Message) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(m)) }
+
+// Format shows the will without its payload, of which it tells the size.
+func (w Will) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "{Topic:%q Payload:%s QoS:%d Retain:%t Properties:%v}", w.Topic, size(w.Payload), w.QoS, w.Retain, w.Properties)
+}
+
+// LogValue is what [Will.Format] shows.
+func (w Will) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(w)) }
+
+// Format shows the property. Of binary data, such as correlation and
+// authentication data, it tells the size.
+func (p Property) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "%s:", p.ID.String())
+	switch p.ID.Type() {
+	case TypeBinary:
+		fmt.Fprint(f, size(p.Data))
+	case TypeString:
+		fmt.Fprintf(f, "%q", p.Text)
+	case TypeStringPair:
+		fmt.Fprintf(f, "%q=%q", p.Name, p.Text)
+	default:
+		fmt.Fprint(f, p.Number)
+	}
+}
+
+// LogValue is what [Property.Format] shows.
+func (p Property) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
+
+// Format shows the properties, each as [Property.Format] does.
+func (p Properties) Format(f fmt.State, _ rune) {
+	texts := make([]string, len(p))
+	for i, q := range p {
+		texts[i] = fmt.Sprint(q)
+	}
+	fmt.Fprintf(f, "[%s]", strings.Join(texts, " "))
+}
+
+// LogValue is what [Properties.Format] shows.
+func (p Properties) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
+
+// Format shows the answer, its properties as [Property.Format] does.
+func (a Connack) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "{Code:%v SessionPresent:%t Properties:%v}", a.Code, a.SessionPresent, a.Properties)
+}
+
+// LogValue is what [Connack.Format] shows.
+func (a Connack) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(a)) }
+
+// Format shows the end of a connection, its properties as [Property.Format] does.
+func (d Disconnection) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "{Code:%d Err:%v Properties:%v}", d.Code, d.Err, d.Properties)
+}
+
+// LogValue is what [Disconnection.Format] shows.
+func (d Disconnection) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(d)) }
+
+// Format shows the options without the password.
+func (o SimpleOptions) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "{Host:%q Port:%d ClientID:%q Keepalive:%v CleanSession:%t Username:%q Password:%s Will:%v TLS:%t}",
+		o.Host, o.Port, o.ClientID, o.Keepalive, o.CleanSession, o.Username, hidden(o.Password), o.Will, o.TLS != nil)
+}
+
+// LogValue is what [SimpleOptions.Format] shows.
+func (o SimpleOptions) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(o)) }
+
+// Format shows the settings without the key's password.
+func (t TLSContext) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "{ServerName:%q CAFile:%q CAPath:%q CertFile:%q KeyFile:%q KeyPassword:%s MinVersion:%q Ciphers:%q ALPN:%q}",
+		t.ServerName, t.CAFile, t.CAPath, t.CertFile, t.KeyFile, hidden(t.KeyPassword), t.MinVersion, t.Ciphers, t.ALPN)
+}
+
+// LogValue is what [TLSContext.Format] shows.
+func (t TLSContext) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
+
+// Format names the client. Its fields are not for formatting while it is in use.
+func (c *Client) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "mosquitto.Client %d", c.id) }
+
+// size stands for bytes that are not shown.
+func size(b []byte) string { return fmt.Sprintf("(%d bytes)", len(b)) }
+
+// hidden stands for a text that is not shown.
+func hidden(text string) string {
+	if text == "" {
+		return `""`
+	}
+	return "(hidden)"
+}

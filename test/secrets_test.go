@@ -1,0 +1,235 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/secrets"
+	"github.com/mosquitto-go/mosquitto/test/socks5"
+	"github.com/stretchr/testify/require"
+)
+
+// What must be seen nowhere but on the wire.
+const (
+	secretPassword    = "Zq8mVx2Lw-password-Kd5Rj9"
+	secretPSK         = "5ec2e75ec2e75ec2e75ec2e7c0ffee99"
+	secretKeyPassword = "Hn4Tr7Jd-key-Ce1Wv8Mo"
+	secretPayload     = "Yb6Kc1Wf-payload-Xt3Gu7"
+	secretWill        = "Pd3Sg9Xu-will-Ba6Nk4Hq"
+	secretCorrelation = "Mv5Ra8Ez-data-Lf2Js9Ti"
+	secretAuth        = "Gt7Ni2Qo-auth-Ow5Ey1Vp"
+	secretProxy       = "Ux4Bj6Ly-proxy-Rm8Zc3D"
+)
+
+func keepSecrets(t testing.TB) *secrets.Watch {
+	t.Helper()
+	w := secrets.New(t, map[string]string{
+		"password": secretPassword, "PSK": secretPSK, "key's password": secretKeyPassword, "payload": secretPayload, "will": secretWill,
+		"correlation data": secretCorrelation, "authentication data": secretAuth, "proxy's password": secretProxy,
+	})
+	t.Cleanup(func() { require.Empty(t, w.Found()) })
+	return w
+}
+
+// listening gives the watch each line of a client's log, of all levels.
+func listening(w *secrets.Watch, c *mosquitto.Client) {
+	c.OnLog(func(_ *mosquitto.Client, level mosquitto.LogLevel, text string) {
+		w.Text("log of level "+level.String(), text)
+	}, mosquitto.LogAll, mosquitto.LogInternal, mosquitto.LogWebsockets)
+}
+
+func secretProperties() mosquitto.Properties {
+	return mosquitto.Properties{
+		{ID: mosquitto.PropCorrelationData, Data: []byte(secretCorrelation)},
+		{ID: mosquitto.PropContentType, Text: "text/plain"},
+	}
+}
+
+// Nothing that is printed by accident holds a secret.
+func TestSecretsInValues(t *testing.T) {
+	w := keepSecrets(t)
+	c, _ := newClient(t, "", true)
+	require.NoError(t, c.UsernamePwSet("user", secretPassword))
+	require.NoError(t, c.TLSPSKSet(secretPSK, "device", ""))
+	require.NoError(t, c.WillSet("will", []byte(secretWill), 1, false))
+	props := append(secretProperties(), mosquitto.Property{ID: mosquitto.PropAuthenticationData, Data: []byte(secretAuth)},
+		mosquitto.Property{ID: mosquitto.PropUserProperty, Name: "name", Text: "value"}, mosquitto.Property{ID: mosquitto.PropTopicAlias, Number: 7})
+	message := mosquitto.Message{MID: 3, Topic: "a/b", Payload: []byte(secretPayload), QoS: 1, Properties: props}
+	will := mosquitto.Will{Topic: "will", Payload: []byte(secretWill), Properties: props}
+	options := mosquitto.SimpleOptions{
+		Host: "host", Port: 1883, Username: "user", Password: secretPassword, Will: &will,
+		TLS: &mosquitto.TLS{CAFile: "ca.pem", Password: func(*mosquitto.Client) (string, error) { return secretKeyPassword, nil }},
+	}
+	context := mosquitto.TLSContext{ServerName: "broker.internal", CAFile: "ca.pem", KeyPassword: secretKeyPassword}
+	for name, value := range map[string]any{
+		"Client": c, "Message": message, "Will": will, "SimpleOptions": options, "TLS": *options.TLS, "TLSContext": context,
+		"Property": props[0], "Properties": props, "Connack": mosquitto.Connack{Properties: props}, "Disconnection": mosquitto.Disconnection{Properties: props},
+	} {
+		w.Value(name, value)
+	}
+	require.Equal(t, `{MID:3 Topic:"a/b" Payload:(23 bytes) QoS:1 Retain:false Properties:[correlation-data:(22 bytes) content-type:"text/plain" `+
+		`authentication-data:(22 bytes) user-property:"name"="value" topic-alias:7]}`, fmt.Sprintf("%+v", message))
+	require.Equal(t, `{Host:"host" Port:1883 ClientID:"" Keepalive:0s CleanSession:false Username:"user" Password:(hidden) Will:`+fmt.Sprint(will)+` TLS:true}`, fmt.Sprint(options))
+	require.Contains(t, fmt.Sprint(context), `KeyPassword:(hidden)`)
+	require.Contains(t, fmt.Sprint(mosquitto.TLSContext{}), `KeyPassword:""`)
+}
+
+// Arguments that are refused are not quoted when they may be secrets.
+func TestSecretsInRefusals(t *testing.T) {
+	w := keepSecrets(t)
+	c, _ := newV5(t, "", true)
+	listening(w, c)
+	long := strings.Repeat(secretWill, 10_000)
+	huge := make([]byte, mosquitto.MaxPayload+1)
+	copy(huge, secretPayload)
+	var props mosquitto.Properties
+	_, topicErr := c.Publish("a/+", []byte(secretPayload), 1, false)
+	_, nulErr := c.Publish("a\x00", []byte(secretPayload), 1, false)
+	_, hugeErr := c.Publish("a", huge, 1, false)
+	_, qosErr := c.Publish("a", []byte(secretPayload), 3, false)
+	_, offlineErr := c.PublishV5("a", []byte(secretPayload), 0, false, secretProperties())
+	_, wrongErr := c.PublishV5("a", []byte(secretPayload), 0, false, mosquitto.Properties{{ID: mosquitto.PropAuthenticationData, Data: []byte(secretAuth)}})
+	for name, err := range map[string]error{
+		"NUL in a password":         c.UsernamePwSet("user", secretPassword+"\x00"),
+		"NUL in a username":         c.UsernamePwSet("user\x00", secretPassword),
+		"bad UTF-8 in a password":   c.UsernamePwSet("user", secretPassword+"\xff"),
+		"long password":             c.UsernamePwSet("user", strings.Repeat(secretPassword, 10_000)),
+		"PSK with NUL":              c.TLSPSKSet(secretPSK+"\x00", "device", ""),
+		"PSK not of hex digits":     c.TLSPSKSet(secretPSK+"xyz", "device", ""),
+		"long PSK":                  c.TLSPSKSet(strings.Repeat(secretPSK, 100), "device", ""),
+		"PSK without identity":      c.TLSPSKSet(secretPSK, "", ""),
+		"proxy's password":          c.Socks5Set("proxy", 1080, "user", secretProxy+"\x00"),
+		"long proxy's password":     c.Socks5Set("proxy", 1080, "user", strings.Repeat(secretProxy, 100)),
+		"proxy's password alone":    c.Socks5Set("proxy", 1080, "", secretProxy),
+		"long will":                 c.WillSet("will", []byte(long), 0, false),
+		"will on a filter":          c.WillSet("will/#", []byte(secretWill), 0, false),
+		"will of QoS 3":             c.WillSet("will", []byte(secretWill), 3, false),
+		"will with a wrong one":     c.WillSetV5("will", []byte(secretWill), 0, false, mosquitto.Properties{{ID: mosquitto.PropAuthenticationData, Data: []byte(secretAuth)}}),
+		"bad topic":                 topicErr,
+		"NUL in a topic":            nulErr,
+		"huge payload":              hugeErr,
+		"QoS 3":                     qosErr,
+		"offline":                   offlineErr,
+		"property of another":       wrongErr,
+		"data as a text":            props.AddString(mosquitto.PropAuthenticationData, secretAuth),
+		"long data":                 props.AddBinary(mosquitto.PropCorrelationData, []byte(strings.Repeat(secretCorrelation, 10_000))),
+		"key's password with a NUL": c.TLSContextSet(mosquitto.TLSContext{CAFile: "ca.pem", KeyPassword: secretKeyPassword + "\x00"}),
+		"void option":               c.OptsSet(mosquitto.OptSSLCtx, secretPassword),
+		"simple without a host": mosquitto.SubscribeCallback(t.Context(), mosquitto.SimpleOptions{CleanSession: true, Username: "user\x00", Password: secretPassword},
+			"a", 0, nil),
+	} {
+		w.Error(t, name, err)
+	}
+}
+
+// A client's whole life: every line of the log, and every error of what a broker or
+// a proxy refuses.
+func TestSecretsInLogAndErrors(t *testing.T) {
+	w := keepSecrets(t)
+	ca := broker.NewCA(t, "authority")
+	own := ca.Issue("client")
+	b := broker.Start(t, broker.Config{
+		TLS: ca.Issue("broker", "localhost"), ClientCA: ca.File, Users: map[string]string{"user": secretPassword},
+	})
+	login := func(t *testing.T, password, keyPassword string) (*mosquitto.Client, *events) {
+		c, e := newV5(t, "", true)
+		listening(w, c)
+		require.NoError(t, c.UsernamePwSet("user", password))
+		require.NoError(t, c.WillSetV5("will", []byte(secretWill), 1, false, secretProperties()))
+		require.NoError(t, c.TLSSet(ca.File, "", own.CertFile, ca.Encrypt(own.KeyFile, secretKeyPassword),
+			func(*mosquitto.Client) (string, error) { return keyPassword, nil }))
+		return c, e
+	}
+	t.Run("good", func(t *testing.T) {
+		c, e := login(t, secretPassword, secretKeyPassword)
+		ended := accepted(t, c, e, "localhost", b.Port)
+		subscribe(t, c, e, "a", 2)
+		for qos := range mosquitto.QoS(3) {
+			_, err := c.PublishV5("a", []byte(secretPayload), qos, true, secretProperties())
+			require.NoError(t, err)
+			m := await(t, e.message, "the message")
+			require.Equal(t, secretPayload, string(m.Payload))
+			w.Value("Message", m)
+		}
+		b.Restart()
+		require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
+		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		w.Value("Client", c)
+		leave(t, c, e, ended)
+	})
+	t.Run("wrong password", func(t *testing.T) {
+		c, e := login(t, secretPassword+secretProxy, secretKeyPassword)
+		require.NoError(t, c.Connect("localhost", b.Port, keepalive))
+		loop(t, c)
+		w.Error(t, "wrong password", await(t, e.connect, "OnConnect").Err())
+	})
+	t.Run("wrong password of the key", func(t *testing.T) {
+		c, _ := login(t, secretPassword, secretKeyPassword+secretProxy)
+		w.Error(t, "key's password", c.Connect("localhost", b.Port, keepalive))
+		w.Error(t, "key's password", c.TLSContextSet(mosquitto.TLSContext{
+			CAFile: ca.File, CertFile: own.CertFile, KeyFile: ca.Encrypt(own.KeyFile, secretKeyPassword), KeyPassword: secretKeyPassword + "!",
+		}))
+	})
+	t.Run("key that is none", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "key.pem")
+		require.NoError(t, os.WriteFile(file, []byte("-----BEGIN PRIVATE KEY-----\n"+secretPayload+"\n-----END PRIVATE KEY-----\n"), 0o600))
+		c, _ := login(t, secretPassword, secretKeyPassword)
+		require.NoError(t, c.TLSSet(ca.File, "", own.CertFile, file, nil))
+		w.Error(t, "key", c.Connect("localhost", b.Port, keepalive))
+		w.Error(t, "key", c.TLSContextSet(mosquitto.TLSContext{CAFile: ca.File, CertFile: own.CertFile, KeyFile: file}))
+	})
+	t.Run("PSK", func(t *testing.T) {
+		keyed := broker.Start(t, broker.Config{PSK: map[string]string{"device": secretPSK}})
+		for _, key := range []string{secretPSK, secretPSK[:30]} {
+			c, e := newClient(t, "", true)
+			listening(w, c)
+			require.NoError(t, c.TLSPSKSet(key, "device", ""))
+			if key == secretPSK {
+				accepted(t, c, e, "127.0.0.1", keyed.Port)
+				continue
+			}
+			w.Error(t, "PSK", failed(t, c, e, "127.0.0.1", keyed.Port))
+		}
+	})
+	t.Run("proxy", func(t *testing.T) {
+		proxy := socks5.Start(t, socks5.Config{Username: "user", Password: secretPassword})
+		c, e := newClient(t, "", true)
+		listening(w, c)
+		require.NoError(t, c.Socks5Set("127.0.0.1", proxy.Port, "user", secretProxy))
+		w.Error(t, "proxy", failed(t, c, e, "127.0.0.1", 1))
+	})
+	require.Greater(t, w.Lines(), 100)
+}
+
+// Authentication in steps, of which libmosquitto 2.0 knows the first alone.
+func TestSecretsOfAuthentication(t *testing.T) {
+	w := keepSecrets(t)
+	c, e := newV5(t, "a", true)
+	listening(w, c)
+	props := mosquitto.Properties{
+		{ID: mosquitto.PropAuthenticationMethod, Text: "METHOD"}, {ID: mosquitto.PropAuthenticationData, Data: []byte(secretAuth)},
+	}
+	if has21() {
+		require.NoError(t, c.OnExtAuth(func(c *mosquitto.Client, method string, data []byte, props mosquitto.Properties) error {
+			w.Value("Properties", props)
+			return c.ExtAuthContinue(method, []byte(secretAuth), nil)
+		}))
+	}
+	p := peer.Listen(t)
+	require.NoError(t, c.ConnectBindV5("127.0.0.1", p.Port, keepalive, "", props))
+	loop(t, c)
+	conn := p.Accept()
+	require.Contains(t, string(conn.Expect(peer.CONNECT).Body), secretAuth)
+	if has21() {
+		conn.Send(challenge("METHOD", secretAuth))
+		require.Contains(t, string(conn.Expect(peer.AUTH).Body), secretAuth)
+	}
+	conn.Send(peer.Bytes(peer.CONNACK, 0, 0x8C, 0)) // bad authentication method
+	w.Error(t, "CONNACK", await(t, e.connect, "OnConnect").Err())
+}
