@@ -3,7 +3,7 @@
 export CGO_ENABLED = 1
 
 help: ## This list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 run: ## Install what is missing, and do the tour on a private broker
 	@.ci/need compiler pkg-config library mosquitto

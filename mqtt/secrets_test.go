@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"testing"
 
@@ -37,9 +38,7 @@ func keepSecrets(t testing.TB, more map[string]string) *secrets.Watch {
 		"password": secretPassword, "PSK": secretPSK, "key's password": secretKeyPassword, "payload": secretPayload, "will": secretWill,
 		"correlation data": secretCorrelation, "authentication data": secretAuth, "proxy's password": secretProxy,
 	}
-	for name, secret := range more {
-		all[name] = secret
-	}
+	maps.Copy(all, more)
 	w := secrets.New(t, all)
 	t.Cleanup(func() { require.Empty(t, w.Found()) })
 	return w

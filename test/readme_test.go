@@ -181,7 +181,7 @@ func TestMapOfFiles(t *testing.T) {
 func TestMakeTargets(t *testing.T) {
 	makefile := read(t, "Makefile")
 	for _, name := range documents(t) {
-		for _, m := range regexp.MustCompile("(?m)(?:^|`)make ([a-z]+)(?:`|  )").FindAllStringSubmatch(read(t, name), -1) {
+		for _, m := range regexp.MustCompile("(?m)(?:^|`)make ([a-z0-9-]+)(?:`|  )").FindAllStringSubmatch(read(t, name), -1) {
 			assert.Regexp(t, `(?m)^(\w+ )*`+m[1]+`( \w+)*:`, makefile, "%s: make %s", name, m[1])
 		}
 	}
