@@ -111,12 +111,13 @@ func gomosqGoMessages(id C.uintptr_t, batch *C.struct_gomosq_batch) (ticket C.in
 			ticket = C.int(keepPanic(r))
 		}
 	}()
-	for i := range int(batch.count) {
+	gathered, messages := goBatch(batch)
+	for i := range messages {
 		f, ok := c.listeners.message.get() // a handler may have changed it
 		if !ok || c.gate.closed() {
 			break
 		}
-		f(c, goBatched(batch, i))
+		f(c, gathered.message(i))
 	}
 	return 0
 }

@@ -2,7 +2,10 @@
 
 package mosquitto
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // QoS is MQTT's quality of service: 0 at most once, 1 at least once, 2 exactly
 // once. The untyped constants 0, 1 and 2 convert by themselves.
@@ -11,7 +14,8 @@ type QoS byte
 // Message is struct mosquitto_message: a message that was received. It is a
 // value, its topic and payload are Go's and may be kept; there is nothing to
 // free, so mosquitto_message_free and mosquitto_message_free_contents have no
-// counterpart.
+// counterpart. Short ones that Run delivers together share memory: one that is kept
+// keeps up to 512 bytes; its Clone does not.
 type Message struct {
 	MID        int    // message id; 0 for QoS 0
 	Topic      string // where it was published
@@ -23,6 +27,7 @@ type Message struct {
 
 // Clone is mosquitto_message_copy: a message that shares nothing with m.
 func (m Message) Clone() Message {
+	m.Topic = strings.Clone(m.Topic)
 	m.Payload = slices.Clone(m.Payload)
 	m.Properties = m.Properties.Clone()
 	return m

@@ -468,14 +468,50 @@ func goMessage(m *cMessage, topicLen C.size_t) Message {
 	return msg
 }
 
-// goBatched is goMessage for the i-th message of a batch.
-func goBatched(batch *C.struct_gomosq_batch, i int) Message {
-	item := &batch.items[i]
-	data := unsafe.Slice((*byte)(unsafe.Pointer(&batch.data[item.offset])), int(item.topic_len+item.payload_len))
-	topic, payload := data[:item.topic_len], data[item.topic_len:]
+// chunk bounds the memory that neighbours in a batch share: one allocation for some
+// short messages, of which one that is kept keeps no more than this.
+const chunk = 512
+
+// batch are messages on their way out of C.
+type batch struct {
+	c     *C.struct_gomosq_batch
+	bytes []byte // a copy of consecutive messages
+	start int    // where they begin in C's data
+}
+
+func goBatch(c *C.struct_gomosq_batch) (b batch, messages int) { return batch{c: c}, int(c.count) }
+
+// message is the i-th one; they are asked for in order.
+func (b *batch) message(i int) Message {
+	item := &b.c.items[i]
+	topic := int(item.offset) - b.start
+	if topic >= len(b.bytes) {
+		b.copyFrom(i)
+		topic = 0
+	}
+	payload := topic + int(item.topic_len)
 	msg := Message{MID: int(item.mid), QoS: QoS(item.qos), Retain: bool(item.retain)}
-	msg.setBytes(topic, payload)
+	msg.Topic = unsafe.String(&b.bytes[topic], int(item.topic_len))
+	if item.payload_len > 0 {
+		end := payload + int(item.payload_len)
+		msg.Payload = b.bytes[payload:end:end]
+	}
 	return msg
+}
+
+// copyFrom copies the i-th message, and as many of those behind it as share a chunk.
+func (b *batch) copyFrom(i int) {
+	b.start = int(b.c.items[i].offset)
+	end := b.start
+	for ; i < int(b.c.count); i++ {
+		item := &b.c.items[i]
+		next := int(item.offset + item.topic_len + item.payload_len)
+		if end > b.start && next-b.start > chunk {
+			break
+		}
+		end = next
+	}
+	b.bytes = append([]byte(nil), unsafe.Slice((*byte)(unsafe.Pointer(&b.c.data[b.start])), end-b.start)...)
 }
 
 // setBytes gives the message copies of its topic and payload, in one allocation.

@@ -88,6 +88,22 @@ func TestMessageAllocatesOnce(t *testing.T) {
 	}
 }
 
+// Short messages that Run delivers together take fewer.
+func TestMessagesThatCameTogetherAllocateLess(t *testing.T) {
+	const n = 10000
+	p := peer.Listen(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	run(t, c)
+	conn := p.AcceptConnect()
+	await(t, e.connect, "OnConnect")
+	received := 0
+	c.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) { received += len(m.Topic) })
+	mallocs := flood(t, conn, e, peer.Publish(0, "some/topic", 0, "a payload of some bytes"), n)
+	require.Equal(t, n*len("some/topic"), received)
+	require.Less(t, mallocs, uint64(n/2))
+}
+
 // Decision 2: without a listener no message crosses into Go.
 func TestUnheardMessagesAllocateNothing(t *testing.T) {
 	p := peer.Listen(t)

@@ -80,6 +80,33 @@ func TestPayloadIsTheReceivers(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
+// So may those that Run delivers together, which share memory.
+func TestPayloadsThatCameTogether(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "id", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	run(t, c)
+	conn := p.AcceptConnect()
+	await(t, e.connect, "OnConnect")
+	var sent []byte
+	payload := func(i int) string { return strings.Repeat(string(rune('a'+i%26)), []int{0, 1, 20, 90, 700, 1000}[i%6]) }
+	const n = 1000
+	for i := range n {
+		sent = append(sent, peer.Publish(0, fmt.Sprintf("topic/%d", i), 0, payload(i))...)
+	}
+	conn.Send(sent)
+	var kept []mosquitto.Message
+	for range n {
+		m := await(t, e.message, "the message")
+		m.Payload = append(m.Payload, '!')
+		kept = append(kept, m)
+	}
+	for i, m := range kept {
+		require.Equal(t, fmt.Sprintf("topic/%d", i), m.Topic)
+		require.Equal(t, payload(i)+"!", string(m.Payload))
+	}
+}
+
 func TestPayloadTopics(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "id", true)
