@@ -41,7 +41,9 @@ func (p Publication) Format(f fmt.State, _ rune) {
 func (p Publication) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
 // Format names the topic of the message.
-func (t *Token) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "mqtt.Token{Topic:%q QoS:%d}", t.pub.Topic, t.pub.QoS) }
+func (t *Token) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "mqtt.Token{Topic:%q QoS:%d}", t.pub.Topic, t.pub.QoS)
+}
 
 // Format names the servers of the client.
 func (c *Client) Format(f fmt.State, _ rune) {
