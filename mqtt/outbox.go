@@ -87,6 +87,7 @@ func (c *Client) readBacklog() (unread bool, err error) {
 	for _, t := range page {
 		c.out.room.add(t.size)
 		c.backlog.last = t.key
+		c.out.accept(t)
 		c.out.add(t)
 	}
 	if !unread {

@@ -3,6 +3,7 @@
 package mqtt
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -17,13 +18,17 @@ const (
 	mostQoS0Bytes = 1 << 20
 )
 
+// fewInflight is up to how many in flight the library gets no more than these.
+const fewInflight = 20
+
 // outgoing are the messages that were accepted and have not ended. Those that
 // wait are in our queue; those that were handed over are in the library's, which
 // sends, repeats and forgets them. Guarded by the client's mu.
 type outgoing struct {
 	room        room
-	inflight    int    // how many of QoS 1 and 2 the library gets at a time
+	inflight    int    // how many of QoS 1 and 2 the library sends at a time
 	inflight2   int    // how many of these of QoS 2
+	ahead       int    // how many more it gets, to have them at hand
 	first, last *Token // waiting
 
 	pumping bool           // a goroutine hands the waiting over
@@ -31,7 +36,8 @@ type outgoing struct {
 	early   []ack          // answers that came before such a call returned
 	byMID   map[int]*Token // handed over; ids may be used again too early: a list
 
-	resending bool // the library is to send first what an earlier connection has left
+	accepted  uint64 // messages so far
+	resending bool   // the library is to send first what an earlier connection has left
 
 	reliable  int // handed over, of QoS 1 and 2
 	qos2      int // of these, of QoS 2
@@ -44,6 +50,12 @@ type ack struct {
 	mid   int
 	code  mosquitto.ReasonCode
 	props Properties
+}
+
+// accept numbers a message.
+func (o *outgoing) accept(t *Token) {
+	o.accepted++
+	t.number = o.accepted
 }
 
 // add puts a message behind those that wait.
@@ -89,7 +101,7 @@ func (o *outgoing) takes(t *Token) bool {
 		return false
 	}
 	if t.pub.QoS > 0 {
-		return o.reliable < o.inflight && (t.pub.QoS == 1 || o.qos2 < o.inflight2)
+		return o.reliable < o.inflight+o.ahead && (t.pub.QoS == 1 || o.qos2 < o.inflight2)
 	}
 	return o.qos0 == 0 || o.qos0 < mostQoS0 && o.qos0Bytes+t.size <= mostQoS0Bytes
 }
@@ -200,12 +212,23 @@ func (c *Client) pump() {
 	}
 }
 
-// pumpAside pumps in another goroutine, when the library has sent all that it had of
-// QoS 0: a callback that hands over more makes its write go on, which does not read
-// and cannot end meanwhile.
+// refill pumps after an answer, when the library has nothing left at hand.
+func (c *Client) refill(qos QoSLevel) {
+	o := &c.out
+	switch {
+	case qos > 0 && o.ahead == 0:
+		c.pump()
+	case qos > 0 && o.reliable <= o.inflight, qos == 0 && o.qos0 == 0:
+		c.pumpAside()
+	}
+}
+
+// pumpAside pumps in another goroutine. A callback of the library's write that hands
+// over more makes it go on, which does not read and cannot end meanwhile; and one of
+// its reads that does so for each answer keeps the others from their core.
 func (c *Client) pumpAside() {
 	o := &c.out
-	if o.pumping || o.qos0 > 0 || o.first == nil || !c.online || !o.takes(o.first) {
+	if o.pumping || o.first == nil || !c.online || !o.takes(o.first) {
 		return
 	}
 	o.pumping = true
@@ -293,13 +316,9 @@ func (c *Client) onPublish(_ *mosquitto.Client, mid int, code mosquitto.ReasonCo
 	c.mu.Lock()
 	c.out.resending = false // it has gone on
 	if t := c.out.answered(mid); t != nil {
-		unreliable := t.pub.QoS == 0
+		qos := t.pub.QoS
 		c.acknowledged(t, a)
-		if unreliable {
-			c.pumpAside()
-		} else {
-			c.pump()
-		}
+		c.refill(qos)
 	} else if c.out.handing > 0 {
 		c.out.early = append(c.out.early, a)
 	}
@@ -373,32 +392,35 @@ func (c *Client) unlock() {
 // loseQoS0 fails the QoS 0 messages that a connection has taken with it. Those of
 // QoS 1 and 2 stay: the library sends them again. mu is held.
 func (c *Client) loseQoS0() {
-	for _, first := range c.out.byMID {
-		for t := first; t != nil; {
-			next := t.next
-			switch {
-			case t.pub.QoS == 0:
-				c.out.unbind(t)
-				c.finish(t, ack{}, ErrConnectionLost)
-			case t.doubtful: // acknowledged, for all we know: then it is not sent again
-				c.out.unbind(t)
-				c.finish(t, ack{}, errors.Join(ErrConnectionLost, ErrAbandoned))
-			}
-			t = next
+	for _, t := range c.out.inOrder() {
+		switch {
+		case t.pub.QoS == 0:
+			c.out.unbind(t)
+			c.finish(t, ack{}, ErrConnectionLost)
+		case t.doubtful: // acknowledged, for all we know: then it is not sent again
+			c.out.unbind(t)
+			c.finish(t, ack{}, errors.Join(ErrConnectionLost, ErrAbandoned))
 		}
 	}
+}
+
+// inOrder are the messages that were handed over, in the order of their acceptance.
+func (o *outgoing) inOrder() (all []*Token) {
+	for _, t := range o.byMID {
+		for ; t != nil; t = t.next {
+			all = append(all, t)
+		}
+	}
+	slices.SortFunc(all, func(a, b *Token) int { return cmp.Compare(a.number, b.number) })
+	return all
 }
 
 // failAll ends everything that is left. mu is held.
 func (c *Client) failAll() {
 	o := &c.out
-	for _, first := range o.byMID {
-		for t := first; t != nil; {
-			next := t.next
-			o.unbind(t)
-			c.leaveOut(t, true)
-			t = next
-		}
+	for _, t := range o.inOrder() {
+		o.unbind(t)
+		c.leaveOut(t, true)
 	}
 	for t := o.first; t != nil; t = o.first {
 		o.remove(t)

@@ -187,6 +187,7 @@ func (c *Client) queue(ctx context.Context, t *Token) error {
 		c.release(t.size)
 		return t.leftErr(c.closedErr())
 	}
+	c.out.accept(t)
 	c.send(t)
 	return nil
 }

@@ -14,6 +14,7 @@ type Token struct {
 	client *Client
 	pub    Publication   // its payload until the library has it
 	size   int           // bytes that count in the queue
+	number uint64        // by acceptance
 	ended  chan struct{} // closed at the end; nil for a token of Publish
 	wake   chan struct{} // told at the end instead
 	tell   func(error)   // of the Publish hooks

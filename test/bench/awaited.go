@@ -9,10 +9,14 @@ type awaiter interface {
 	SendAwaited(topic string, payload []byte) error
 }
 
+// advised is the number of messages in flight that this module's documentation
+// advises: libmosquitto walks through them at each acknowledgement.
+const advised = 100
+
 // awaited publishes from as many goroutines as messages may be under way, each of
 // which waits for its acknowledgement before it goes on.
 func awaited(job Job) (Outcome, error) {
-	c, err := connect(job, Options{ID: "awaited", Window: job.Window})
+	c, err := connect(job, Options{ID: "awaited", Window: job.Window, InFlight: advised})
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -22,6 +22,7 @@ type Options struct {
 	Port      int
 	ID        string
 	Window    int  // QoS 1 messages under way at most
+	InFlight  int  // how many of them libmosquitto gets, if not all
 	NoDelay   bool // no Nagle delay; Go's own sockets never have one
 	Many      bool // one of thousands: small buffers, where the library has a choice
 	OnMessage func(payload []byte)
@@ -31,6 +32,14 @@ type Options struct {
 const keepalive = 60
 
 func (o Options) addr() string { return fmt.Sprintf("%s:%d", o.Host, o.Port) }
+
+// inFlight is how many messages libmosquitto gets at a time.
+func (o Options) inFlight() int {
+	if o.InFlight > 0 {
+		return o.InFlight
+	}
+	return o.Window
+}
 
 // Names of the contenders.
 const (

@@ -15,8 +15,8 @@ type mqttClient struct {
 func (b *mqttClient) Connect(o Options) (err error) {
 	b.o = o
 	options := []mqtt.Option{mqtt.WithClientID(o.ID)}
-	if o.Window > 0 {
-		options = append(options, mqtt.WithInflight(o.Window))
+	if n := o.inFlight(); n > 0 {
+		options = append(options, mqtt.WithInflight(n))
 	}
 	b.c, err = mqtt.Dial(context.Background(), []string{"mqtt://" + o.addr()}, options...)
 	if err != nil {

@@ -25,8 +25,8 @@ func (b *ours) Connect(o Options) (err error) {
 	if b.c, err = mosquitto.New(o.ID, true, nil); err != nil {
 		return err
 	}
-	if o.Window > 0 { // the library's own is 20
-		if err := b.c.MaxInflightMessagesSet(o.Window); err != nil {
+	if n := o.inFlight(); n > 0 { // the library's own is 20
+		if err := b.c.MaxInflightMessagesSet(n); err != nil {
 			return err
 		}
 	}
