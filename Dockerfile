@@ -1,6 +1,6 @@
 # docker build --target test .   runs every test, against the broker inside
 # docker build -t mosquitto-go . a small image: the tour, and sub and pub on the PATH
-ARG BUILD_BASE=golang:1.24-bookworm
+ARG BUILD_BASE=golang:1.26-bookworm
 ARG RUN_BASE=debian:bookworm-slim
 
 FROM ${BUILD_BASE} AS base

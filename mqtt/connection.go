@@ -106,18 +106,29 @@ func (c *Client) visit(s server) (lasted time.Duration, err error) {
 		return 0, &ConnectError{Server: s.name, Err: err}
 	}
 	for _, at := range addresses {
+		var failure error
 		for _, version := range c.opts.protocols {
-			lasted, err = c.attempt(s, at, version)
-			if lasted > 0 || c.quitting() || !refusesVersion(err) {
+			lasted, failure = c.attempt(s, at, version)
+			if lasted > 0 || c.quitting() || !refusesVersion(failure) {
 				break
 			}
 		}
 		var refusal mosquitto.ConnackError
-		if lasted > 0 || c.quitting() || errors.As(err, &refusal) {
-			break
+		if lasted > 0 || c.quitting() || errors.As(failure, &refusal) {
+			return lasted, failure
 		}
+		err = graver(err, failure)
 	}
-	return lasted, err
+	return 0, err
+}
+
+// graver is what a server's addresses failed with: the first failure that no retry
+// mends, or the last one. A host without IPv6 must not hide a bad certificate.
+func graver(before, now error) error {
+	if before != nil && !mendable(before) {
+		return before
+	}
+	return now
 }
 
 // refusesVersion tells whether a lower version of MQTT may do. Brokers that do not
