@@ -12,8 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -172,38 +170,19 @@ static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosqu
 	leave(&f);
 }
 
-/* The library writes each packet by itself. Where many are likely the kernel is
- * told to gather them, until the end of the pass. */
-void gomosq_cork(struct gomosq_client *client, bool on)
-{
-#ifdef TCP_CORK
-	int value = on;
-	int saved = errno;
-
-	if(client->writing.corked == on) return;
-	if(client->watched >= 0) setsockopt(client->watched, IPPROTO_TCP, TCP_CORK, &value, sizeof(value));
-	client->writing.corked = on;
-	errno = saved;
-#else
-	(void)client;
-	(void)on;
-#endif
-}
-
 /* A write that has gone on for so long has to come to its end. */
 #define LONG_WRITE 20000000 /* nanoseconds */
 #define LOOK_AT_CLOCK 256 /* messages */
 
-/* The library was told to write once, and goes on as long as there is more: the
- * kernel gathers it, and those who publish are asked to pause. */
+/* The library was told to write once, and goes on as long as there is more: those
+ * who publish are asked to pause. */
 static void note_written(struct gomosq_client *client)
 {
 	struct timespec now;
 	int64_t ns;
 
 	if(client->writing.messages == 0) return;
-	if(++client->writing.messages > 2) gomosq_cork(client, true);
-	if(client->writing.messages % LOOK_AT_CLOCK) return;
+	if(++client->writing.messages % LOOK_AT_CLOCK) return;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if(client->writing.began.tv_sec == 0) client->writing.began = now;
 	ns = (now.tv_sec - client->writing.began.tv_sec) * INT64_C(1000000000) + now.tv_nsec - client->writing.began.tv_nsec;

@@ -44,7 +44,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: c2d43dd8c2cf6290
+// include-stamp: a680ee764c4d3791
 
 type (
 	cClient   = C.struct_gomosq_client

@@ -70,7 +70,6 @@ struct gomosq_client {
 	struct {
 		int messages; /* 1, and those of QoS 0 that the write that is on has sent; 0 without one */
 		struct timespec began;
-		bool corked;  /* the kernel gathers what is written */
 	} writing;
 };
 
@@ -113,7 +112,6 @@ unsigned gomosq_inside(struct gomosq_client *client);
 void gomosq_cloexec(int fd);
 void gomosq_cut(struct mosquitto *mosq);
 
-void gomosq_cork(struct gomosq_client *client, bool on);
 void gomosq_flush(struct gomosq_client *client);
 int gomosq_password(char *buf, int size, int rwflag, void *userdata);
 

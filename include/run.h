@@ -4,6 +4,8 @@
 #define GOMOSQ_RUN_H
 
 #include <dlfcn.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 
 #include "shims.h"
@@ -18,7 +20,7 @@ struct gomosq_pass {
 	bool writable;   /* the kernel would take it: it waits for input, in a TLS handshake */
 	bool read;       /* there was input */
 	bool wrote;      /* there was output */
-	int packets;     /* that were read */
+	bool corked;     /* the kernel gathers what is written */
 	unsigned accepted; /* acceptances by a broker so far */
 };
 
@@ -76,7 +78,6 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 			break;
 		}
 		p->read = true;
-		p->packets++;
 		if(budget % GOMOSQ_TURN == 0 && mosquitto_want_write(c->mosq)) break;
 	}
 	__atomic_store_n(&c->reading, 0, __ATOMIC_RELAXED);
@@ -85,12 +86,30 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 	return rc;
 }
 
-static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *p, bool streaming)
+/* The library writes each packet by itself: the kernel is told to gather them, until
+ * the end of the pass. */
+static inline void gomosq_cork(struct gomosq_client *c, struct gomosq_pass *p, bool on)
+{
+#ifdef TCP_CORK
+	int value = on;
+	int saved = errno;
+
+	if(p->corked != on && c->watched >= 0) setsockopt(c->watched, IPPROTO_TCP, TCP_CORK, &value, sizeof(value));
+	p->corked = on;
+	errno = saved;
+#else
+	(void)c;
+	(void)p;
+	(void)on;
+#endif
+}
+
+static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *p)
 {
 	int rc;
 
 	if(!mosquitto_want_write(c->mosq)) return MOSQ_ERR_SUCCESS;
-	if(streaming || p->wrote || p->packets > 1) gomosq_cork(c, true);
+	gomosq_cork(c, p, true);
 	p->wrote = true;
 	errno = 0;
 	c->writing.messages = 1;
@@ -122,24 +141,24 @@ static inline bool gomosq_linger(struct gomosq_client *c)
  * that thousands of clients must not all take for it. */
 static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving, bool streaming)
 {
-	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, 0, 0};
+	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, 0};
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc = MOSQ_ERR_SUCCESS;
 	int round;
 	bool blocked = false;
 
 	if(leaving){
-		rc = gomosq_write_all(c, &p, streaming);
+		rc = gomosq_write_all(c, &p);
 		blocked = gomosq_going(c, rc) && mosquitto_want_write(c->mosq) && !(gomosq_poll(c->watched, POLLOUT) & POLLOUT);
 	}
 	if(!blocked && gomosq_going(c, rc)) rc = gomosq_read_burst(c, budget, &p);
 	if(misc && gomosq_going(c, rc)) rc = mosquitto_loop_misc(c->mosq);
-	if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p, streaming);
+	if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
 	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && gomosq_going(c, rc); round++){
 		if(mosquitto_want_write(c->mosq) || !gomosq_linger(c)) break; /* blocked; nothing more */
-		rc = gomosq_write_all(c, &p, streaming);
+		rc = gomosq_write_all(c, &p);
 	}
-	gomosq_cork(c, false);
+	gomosq_cork(c, &p, false);
 	p.result = gomosq_leave(outer, rc, 0);
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;

@@ -290,7 +290,9 @@ func WithQueue(messages, bytes int, policy QueueFull) Option {
 // WithInflight sets how many messages of QoS 1 and 2 may be on their way to the
 // broker at a time, 1 to 65,535: 100 unless said otherwise, 19 of them of QoS 2.
 // More is hardly faster, and 1,000 is half as fast: libmosquitto walks through them
-// at each acknowledgement. A broker of MQTT 5 may lower it. One of MQTT 3 cannot, and mosquitto closes the
+// at each acknowledgement. If it is more than 20, as many again are handed to the
+// library beforehand: they cannot be taken back when their context ends. A broker of
+// MQTT 5 may lower it. One of MQTT 3 cannot, and mosquitto closes the
 // connection when a message comes while 20 of QoS 2 (max_inflight_messages) are
 // under way.
 func WithInflight(n int) Option {
