@@ -19,24 +19,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What must be seen nowhere but on the wire.
-const (
-	secretPassword    = "Zq8mVx2Lw-password-Kd5Rj9"
-	secretPSK         = "5ec2e75ec2e75ec2e75ec2e7c0ffee99"
-	secretKeyPassword = "Hn4Tr7Jd-key-Ce1Wv8Mo"
-	secretPayload     = "Yb6Kc1Wf-payload-Xt3Gu7"
-	secretWill        = "Pd3Sg9Xu-will-Ba6Nk4Hq"
-	secretCorrelation = "Mv5Ra8Ez-data-Lf2Js9Ti"
-	secretAuth        = "Gt7Ni2Qo-auth-Ow5Ey1Vp"
-	secretProxy       = "Ux4Bj6Ly-proxy-Rm8Zc3D"
-)
-
 // keepSecrets looks for the secrets, and for those that the test adds.
 func keepSecrets(t testing.TB, more map[string]string) *secrets.Watch {
 	t.Helper()
 	all := map[string]string{
-		"password": secretPassword, "PSK": secretPSK, "key's password": secretKeyPassword, "payload": secretPayload, "will": secretWill,
-		"correlation data": secretCorrelation, "authentication data": secretAuth, "proxy's password": secretProxy,
+		"password": secrets.Password, "PSK": secrets.PSK, "key's password": secrets.KeyPassword, "payload": secrets.Payload, "will": secrets.Will,
+		"correlation data": secrets.Correlation, "authentication data": secrets.Auth, "proxy's password": secrets.Proxy,
 	}
 	maps.Copy(all, more)
 	w := secrets.New(t, all)
@@ -90,8 +78,8 @@ func body(t *testing.T, text []byte) string {
 func secretTLS(t *testing.T, ca *broker.CA) mqtt.TLS {
 	own := ca.Issue("client")
 	return mqtt.TLS{
-		CA: pem(t, ca.File), Cert: pem(t, own.CertFile), Key: pem(t, ca.Encrypt(own.KeyFile, secretKeyPassword)),
-		KeyPassword: func() (string, error) { return secretKeyPassword, nil },
+		CA: pem(t, ca.File), Cert: pem(t, own.CertFile), Key: pem(t, ca.Encrypt(own.KeyFile, secrets.KeyPassword)),
+		KeyPassword: func() (string, error) { return secrets.KeyPassword, nil },
 	}
 }
 
@@ -101,27 +89,27 @@ func TestSecretsInValues(t *testing.T) {
 	settings := secretTLS(t, broker.NewCA(t, "authority"))
 	plainKey := broker.NewCA(t, "another")
 	w := keepSecrets(t, map[string]string{"key": body(t, settings.Key), "plain key": body(t, pem(t, plainKey.KeyFile))})
-	props := mqtt.Properties{{ID: mosquitto.PropCorrelationData, Data: []byte(secretCorrelation)}}
-	will := mqtt.Will{Topic: "will", Payload: []byte(secretWill), Properties: props}
-	message := mqtt.Publication{Topic: "a/b", Payload: []byte(secretPayload), QoS: 1, Properties: props, Protocol: mqtt.V5}
+	props := mqtt.Properties{{ID: mosquitto.PropCorrelationData, Data: []byte(secrets.Correlation)}}
+	will := mqtt.Will{Topic: "will", Payload: []byte(secrets.Will), Properties: props}
+	message := mqtt.Publication{Topic: "a/b", Payload: []byte(secrets.Payload), QoS: 1, Properties: props, Protocol: mqtt.V5}
 	for name, value := range map[string]any{
-		"TLS": settings, "TLS with a plain key": mqtt.TLS{Key: pem(t, plainKey.KeyFile)}, "TLS with a PSK": mqtt.TLS{PSK: secretPSK, PSKIdentity: "device"},
-		"Will": will, "Publication": message, "Message": mqtt.Message{Payload: []byte(secretPayload), Properties: props}, "Properties": props,
-		"WithTLS": mqtt.WithTLS(settings), "WithCredentials": mqtt.WithCredentials("user", secretPassword), "WithWill": mqtt.WithWill(will),
-		"CorrelationData": mqtt.CorrelationData([]byte(secretCorrelation)), "WithProxy": mqtt.WithProxy("proxy", 1080, "user", secretProxy),
+		"TLS": settings, "TLS with a plain key": mqtt.TLS{Key: pem(t, plainKey.KeyFile)}, "TLS with a PSK": mqtt.TLS{PSK: secrets.PSK, PSKIdentity: "device"},
+		"Will": will, "Publication": message, "Message": mqtt.Message{Payload: []byte(secrets.Payload), Properties: props}, "Properties": props,
+		"WithTLS": mqtt.WithTLS(settings), "WithCredentials": mqtt.WithCredentials("user", secrets.Password), "WithWill": mqtt.WithWill(will),
+		"CorrelationData": mqtt.CorrelationData([]byte(secrets.Correlation)), "WithProxy": mqtt.WithProxy("proxy", 1080, "user", secrets.Proxy),
 		"HandlerMode": mqtt.Worker(1, mqtt.Block), "Subscription": mqtt.Subscription{Filter: "a"}, "ConnectError": mqtt.ConnectError{Err: mqtt.ErrTimeout},
 	} {
 		w.Value(name, value)
 	}
 	require.Equal(t, `{Topic:"a/b" Payload:(23 bytes) QoS:1 Retain:false Properties:[correlation-data:(22 bytes)] Protocol:`+mqtt.V5.String()+`}`, fmt.Sprintf("%#v", message))
-	require.Contains(t, fmt.Sprint(mqtt.TLS{PSK: secretPSK, PSKIdentity: "device"}), `PSK:(hidden) PSKIdentity:"device"`)
+	require.Contains(t, fmt.Sprint(mqtt.TLS{PSK: secrets.PSK, PSKIdentity: "device"}), `PSK:(hidden) PSKIdentity:"device"`)
 	require.Contains(t, fmt.Sprint(mqtt.TLS{CAFile: "ca.pem"}), `CAFile:"ca.pem"`)
 
 	p := peer.Listen(t)
-	c, err := dialWatched(t, w, fmt.Sprintf("mqtt://user:%s@127.0.0.1:%d", secretPassword, p.Port),
+	c, err := dialWatched(t, w, fmt.Sprintf("mqtt://user:%s@127.0.0.1:%d", secrets.Password, p.Port),
 		mqtt.WithProtocol(mqtt.V5), mqtt.WithWill(will), mqtt.WithBackground())
 	require.NoError(t, err)
-	token := c.PublishAsync(soon(t), "a/b", []byte(secretPayload), mqtt.CorrelationData([]byte(secretCorrelation)))
+	token := c.PublishAsync(soon(t), "a/b", []byte(secrets.Payload), mqtt.CorrelationData([]byte(secrets.Correlation)))
 	w.Value("Client", c)
 	w.Value("Token", token)
 	w.Value("Stats", c.Stats())
@@ -140,67 +128,67 @@ func TestSecretsInRefusals(t *testing.T) {
 		_, err := dialWatched(t, w, server, append(options, mqtt.WithOneRound())...)
 		return err
 	}
-	garbage := []byte("-----BEGIN PRIVATE KEY-----\n" + secretPayload + "\n-----END PRIVATE KEY-----\n")
+	garbage := []byte("-----BEGIN PRIVATE KEY-----\n" + secrets.Payload + "\n-----END PRIVATE KEY-----\n")
 	tls := func(t mqtt.TLS) error { return refusal(secure(b.Port), mqtt.WithTLS(t)) }
-	long := []byte(strings.Repeat(secretWill, 10_000))
+	long := []byte(strings.Repeat(secrets.Will, 10_000))
 	binary := func(id mosquitto.PropertyID, data string) mqtt.Properties {
 		return mqtt.Properties{{ID: id, Data: []byte(data)}}
 	}
 	for name, err := range map[string]error{
-		"NUL in a password":        refusal(url(b.Port), mqtt.WithCredentials("user", secretPassword+"\x00")),
-		"NUL in a username":        refusal(url(b.Port), mqtt.WithCredentials("user\x00", secretPassword)),
-		"bad UTF-8 in a password":  refusal(url(b.Port), mqtt.WithCredentials("user", secretPassword+"\xff")),
-		"password alone":           refusal(url(b.Port), mqtt.WithCredentials("", secretPassword)),
-		"URL with a bad port":      refusal("mqtt://user:" + secretPassword + "@host:99999"),
-		"URL with a bad host":      refusal("mqtt://user:" + secretPassword + "@ho st"),
-		"URL with a bad scheme":    refusal("http://user:" + secretPassword + "@host"),
-		"URL with a path":          refusal("mqtt://user:" + secretPassword + "@host/path"),
-		"URL with a query":         refusal("mqtt://user:" + secretPassword + "@host?query"),
-		"URL with a bare /":        refusal("mqtt://user:12/" + secretPassword + "@host"),
-		"websocket with a bare /":  refusal("ws://user:12/" + secretPassword + "@host"),
-		"URL with a bare ?":        refusal("mqtt://user:12?" + secretPassword + "@host"),
-		"URL with a bare %":        refusal("mqtt://user:%zz" + secretPassword + "@host"),
-		"no URL, no host":          refusal("user:" + secretPassword + "@"),
-		"two servers":              second(mqtt.Dial(soon(t), []string{url(b.Port), "mqtts://user:" + secretPassword + "@host"}, watched(w)...)),
-		"PSK with NUL":             tls(mqtt.TLS{PSK: secretPSK + "\x00", PSKIdentity: "device"}),
-		"PSK not of hex digits":    tls(mqtt.TLS{PSK: secretPSK + "xyz", PSKIdentity: "device"}),
-		"long PSK":                 tls(mqtt.TLS{PSK: strings.Repeat(secretPSK, 100), PSKIdentity: "device"}),
-		"PSK without identity":     tls(mqtt.TLS{PSK: secretPSK}),
-		"PSK and certificates":     tls(mqtt.TLS{PSK: secretPSK, PSKIdentity: "device", CAFile: ca.File}),
-		"PSK and a server name":    tls(mqtt.TLS{PSK: secretPSK, PSKIdentity: "device", ServerName: "broker.internal"}),
+		"NUL in a password":        refusal(url(b.Port), mqtt.WithCredentials("user", secrets.Password+"\x00")),
+		"NUL in a username":        refusal(url(b.Port), mqtt.WithCredentials("user\x00", secrets.Password)),
+		"bad UTF-8 in a password":  refusal(url(b.Port), mqtt.WithCredentials("user", secrets.Password+"\xff")),
+		"password alone":           refusal(url(b.Port), mqtt.WithCredentials("", secrets.Password)),
+		"URL with a bad port":      refusal("mqtt://user:" + secrets.Password + "@host:99999"),
+		"URL with a bad host":      refusal("mqtt://user:" + secrets.Password + "@ho st"),
+		"URL with a bad scheme":    refusal("http://user:" + secrets.Password + "@host"),
+		"URL with a path":          refusal("mqtt://user:" + secrets.Password + "@host/path"),
+		"URL with a query":         refusal("mqtt://user:" + secrets.Password + "@host?query"),
+		"URL with a bare /":        refusal("mqtt://user:12/" + secrets.Password + "@host"),
+		"websocket with a bare /":  refusal("ws://user:12/" + secrets.Password + "@host"),
+		"URL with a bare ?":        refusal("mqtt://user:12?" + secrets.Password + "@host"),
+		"URL with a bare %":        refusal("mqtt://user:%zz" + secrets.Password + "@host"),
+		"no URL, no host":          refusal("user:" + secrets.Password + "@"),
+		"two servers":              second(mqtt.Dial(soon(t), []string{url(b.Port), "mqtts://user:" + secrets.Password + "@host"}, watched(w)...)),
+		"PSK with NUL":             tls(mqtt.TLS{PSK: secrets.PSK + "\x00", PSKIdentity: "device"}),
+		"PSK not of hex digits":    tls(mqtt.TLS{PSK: secrets.PSK + "xyz", PSKIdentity: "device"}),
+		"long PSK":                 tls(mqtt.TLS{PSK: strings.Repeat(secrets.PSK, 100), PSKIdentity: "device"}),
+		"PSK without identity":     tls(mqtt.TLS{PSK: secrets.PSK}),
+		"PSK and certificates":     tls(mqtt.TLS{PSK: secrets.PSK, PSKIdentity: "device", CAFile: ca.File}),
+		"PSK and a server name":    tls(mqtt.TLS{PSK: secrets.PSK, PSKIdentity: "device", ServerName: "broker.internal"}),
 		"key that is none":         tls(mqtt.TLS{CA: settings.CA, Cert: settings.Cert, Key: garbage}),
 		"key, server name":         tls(mqtt.TLS{ServerName: "broker.internal", CA: settings.CA, Cert: settings.Cert, Key: garbage}),
 		"key in the place of a CA": tls(mqtt.TLS{CA: garbage}),
 		"key without certificate":  tls(mqtt.TLS{CA: settings.CA, Key: garbage}),
 		"NUL in the key's password": tls(mqtt.TLS{ServerName: "broker.internal", CA: settings.CA, Cert: settings.Cert, Key: settings.Key,
-			KeyPassword: func() (string, error) { return secretKeyPassword + "\x00", nil }}),
+			KeyPassword: func() (string, error) { return secrets.KeyPassword + "\x00", nil }}),
 		"wrong password of the key": tls(mqtt.TLS{CA: settings.CA, Cert: settings.Cert, Key: settings.Key,
-			KeyPassword: func() (string, error) { return secretKeyPassword + "!", nil }}),
+			KeyPassword: func() (string, error) { return secrets.KeyPassword + "!", nil }}),
 		"wrong password, server name": tls(mqtt.TLS{ServerName: "broker.internal", CA: settings.CA, Cert: settings.Cert, Key: settings.Key,
-			KeyPassword: func() (string, error) { return secretKeyPassword + "!", nil }}),
+			KeyPassword: func() (string, error) { return secrets.KeyPassword + "!", nil }}),
 		"TLS to a plain broker":  tls(settings),
 		"plain URL with TLS":     refusal(url(b.Port), mqtt.WithTLS(settings)),
 		"long will":              refusal(url(b.Port), mqtt.WithWill(mqtt.Will{Topic: "will", Payload: long})),
-		"will on a filter":       refusal(url(b.Port), mqtt.WithWill(mqtt.Will{Topic: "will/#", Payload: []byte(secretWill)})),
-		"will with properties":   refusal(url(b.Port), mqtt.WithWill(mqtt.Will{Topic: "will", Properties: binary(mosquitto.PropCorrelationData, secretCorrelation)})),
-		"data of another packet": refusal(url(b.Port), mqtt.WithProtocol(mqtt.V5), mqtt.WithConnectProperties(binary(mosquitto.PropCorrelationData, secretCorrelation))),
-		"data of MQTT 5":         refusal(url(b.Port), mqtt.WithConnectProperties(binary(mosquitto.PropAuthenticationData, secretAuth))),
-		"proxy's password":       refusal(url(b.Port), mqtt.WithProxy("proxy", 1080, "user", secretProxy+"\x00")),
-		"no proxy":               refusal(url(b.Port), mqtt.WithProxy("127.0.0.1", broker.FreePort(t), "user", secretProxy)),
+		"will on a filter":       refusal(url(b.Port), mqtt.WithWill(mqtt.Will{Topic: "will/#", Payload: []byte(secrets.Will)})),
+		"will with properties":   refusal(url(b.Port), mqtt.WithWill(mqtt.Will{Topic: "will", Properties: binary(mosquitto.PropCorrelationData, secrets.Correlation)})),
+		"data of another packet": refusal(url(b.Port), mqtt.WithProtocol(mqtt.V5), mqtt.WithConnectProperties(binary(mosquitto.PropCorrelationData, secrets.Correlation))),
+		"data of MQTT 5":         refusal(url(b.Port), mqtt.WithConnectProperties(binary(mosquitto.PropAuthenticationData, secrets.Auth))),
+		"proxy's password":       refusal(url(b.Port), mqtt.WithProxy("proxy", 1080, "user", secrets.Proxy+"\x00")),
+		"no proxy":               refusal(url(b.Port), mqtt.WithProxy("127.0.0.1", broker.FreePort(t), "user", secrets.Proxy)),
 	} {
 		w.Error(t, name, err)
 	}
 	huge := make([]byte, mosquitto.MaxPayload+1)
-	copy(huge, secretPayload)
+	copy(huge, secrets.Payload)
 	c, err := dialWatched(t, w, url(b.Port), mqtt.WithQueue(1, 1000, mqtt.Refuse))
 	require.NoError(t, err)
 	for name, err := range map[string]error{
-		"bad topic":        c.Publish(soon(t), "a/+", []byte(secretPayload)),
-		"NUL in a topic":   c.Publish(soon(t), "a\x00", []byte(secretPayload)),
-		"QoS 3":            c.Publish(soon(t), "a", []byte(secretPayload), mqtt.QoS(3)),
-		"properties":       c.Publish(soon(t), "a", []byte(secretPayload), mqtt.CorrelationData([]byte(secretCorrelation))),
+		"bad topic":        c.Publish(soon(t), "a/+", []byte(secrets.Payload)),
+		"NUL in a topic":   c.Publish(soon(t), "a\x00", []byte(secrets.Payload)),
+		"QoS 3":            c.Publish(soon(t), "a", []byte(secrets.Payload), mqtt.QoS(3)),
+		"properties":       c.Publish(soon(t), "a", []byte(secrets.Payload), mqtt.CorrelationData([]byte(secrets.Correlation))),
 		"oversize payload": c.Publish(soon(t), "a", huge),
-		"queue full":       c.Publish(soon(t), "a", []byte(strings.Repeat(secretPayload, 100))),
+		"queue full":       c.Publish(soon(t), "a", []byte(strings.Repeat(secrets.Payload, 100))),
 	} {
 		w.Error(t, name, err)
 	}
@@ -216,10 +204,10 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 	settings := secretTLS(t, ca)
 	w := keepSecrets(t, map[string]string{"key": body(t, settings.Key)})
 	b := broker.Start(t, broker.Config{
-		TLS: ca.Issue("broker", "127.0.0.1"), ClientCA: ca.File, Users: map[string]string{"user": secretPassword},
+		TLS: ca.Issue("broker", "127.0.0.1"), ClientCA: ca.File, Users: map[string]string{"user": secrets.Password},
 	})
-	server := fmt.Sprintf("mqtts://user:%s@127.0.0.1:%d", secretPassword, b.Port)
-	will := mqtt.WithWill(mqtt.Will{Topic: "will", Payload: []byte(secretWill)})
+	server := fmt.Sprintf("mqtts://user:%s@127.0.0.1:%d", secrets.Password, b.Port)
+	will := mqtt.WithWill(mqtt.Will{Topic: "will", Payload: []byte(secrets.Will)})
 	for _, version := range versions {
 		c, err := dialWatched(t, w, server, mqtt.WithTLS(settings), mqtt.WithProtocol(version), will)
 		require.NoError(t, err)
@@ -227,32 +215,32 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 		require.NoError(t, c.Subscribe(soon(t), "a", 2, func(_ context.Context, m mqtt.Message) { got <- m }))
 		var options []mqtt.PublishOption
 		if version == mqtt.V5 {
-			options = append(options, mqtt.CorrelationData([]byte(secretCorrelation)))
+			options = append(options, mqtt.CorrelationData([]byte(secrets.Correlation)))
 		}
 		for qos := range mqtt.QoSLevel(3) {
-			require.NoError(t, c.Publish(soon(t), "a", []byte(secretPayload), append(options, mqtt.QoS(qos))...))
-			require.Equal(t, secretPayload, string(await(t, got, "the message").Payload))
+			require.NoError(t, c.Publish(soon(t), "a", []byte(secrets.Payload), append(options, mqtt.QoS(qos))...))
+			require.Equal(t, secrets.Payload, string(await(t, got, "the message").Payload))
 		}
 		b.Kill()
 		eventually(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
-		token := c.PublishAsync(soon(t), "a", []byte(secretPayload))
+		token := c.PublishAsync(soon(t), "a", []byte(secrets.Payload))
 		b.Restart()
 		require.NoError(t, token.Wait(soon(t)))
 		b.Kill()
 		eventually(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
-		unsent := c.PublishAsync(soon(t), "a", []byte(secretPayload))
+		unsent := c.PublishAsync(soon(t), "a", []byte(secrets.Payload))
 		w.Error(t, "CloseError", c.Close(soonest(t)))
 		w.Error(t, "unsent", unsent.Err())
 		b.Restart()
 		_, err = dialWatched(t, w, secure(b.Port), mqtt.WithTLS(settings), mqtt.WithProtocol(version), will,
-			mqtt.WithCredentials("user", secretPassword+secretProxy))
+			mqtt.WithCredentials("user", secrets.Password+secrets.Proxy))
 		w.Error(t, "wrong password", err)
 	}
-	proxy := socks5.Start(t, socks5.Config{Username: "user", Password: secretPassword})
-	_, err := dialWatched(t, w, url(1), mqtt.WithProxy("127.0.0.1", proxy.Port, "user", secretProxy), mqtt.WithOneRound())
+	proxy := socks5.Start(t, socks5.Config{Username: "user", Password: secrets.Password})
+	_, err := dialWatched(t, w, url(1), mqtt.WithProxy("127.0.0.1", proxy.Port, "user", secrets.Proxy), mqtt.WithOneRound())
 	w.Error(t, "wrong password of the proxy", err)
 	_, err = dialWatched(t, w, url(plain(t).Port), mqtt.WithProtocol(mqtt.V5), mqtt.WithOneRound(), mqtt.WithConnectProperties(mqtt.Properties{
-		{ID: mosquitto.PropAuthenticationMethod, Text: "METHOD"}, {ID: mosquitto.PropAuthenticationData, Data: []byte(secretAuth)},
+		{ID: mosquitto.PropAuthenticationMethod, Text: "METHOD"}, {ID: mosquitto.PropAuthenticationData, Data: []byte(secrets.Auth)},
 	}))
 	w.Error(t, "authentication", err)
 	require.Greater(t, w.Lines(), 100)

@@ -93,10 +93,7 @@ func TestMessagesThatCameTogetherAllocateLess(t *testing.T) {
 	const n = 10000
 	p := peer.Listen(t)
 	c, e := newClient(t, "", true)
-	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
-	run(t, c)
-	conn := p.AcceptConnect()
-	await(t, e.connect, "OnConnect")
+	conn, _ := meetRun(t, c, e, p)
 	received := 0
 	c.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) { received += len(m.Topic) })
 	mallocs := flood(t, conn, e, peer.Publish(0, "some/topic", 0, "a payload of some bytes"), n)

@@ -84,10 +84,7 @@ func TestPayloadIsTheReceivers(t *testing.T) {
 func TestPayloadsThatCameTogether(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
-	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
-	run(t, c)
-	conn := p.AcceptConnect()
-	await(t, e.connect, "OnConnect")
+	conn, _ := meetRun(t, c, e, p)
 	var sent []byte
 	payload := func(i int) string { return strings.Repeat(string(rune('a'+i%26)), []int{0, 1, 20, 90, 700, 1000}[i%6]) }
 	const n = 1000

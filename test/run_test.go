@@ -54,6 +54,16 @@ func connectRun(t testing.TB, c *mosquitto.Client, e *events, port int) *running
 	return r
 }
 
+// meetRun connects a client in Run to a scripted peer that accepts it.
+func meetRun(t testing.TB, c *mosquitto.Client, e *events, p *peer.Peer) (*peer.Conn, *running) {
+	t.Helper()
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
+	r := run(t, c)
+	conn := p.AcceptConnect()
+	await(t, e.connect, "OnConnect")
+	return conn, r
+}
+
 // goroutine is the number of the calling goroutine, as a stack trace has it.
 func goroutine() string {
 	stack := make([]byte, 64)
@@ -106,10 +116,7 @@ func TestRunRefusals(t *testing.T) {
 func TestRunEndsWithItsContext(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "run", true)
-	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
-	r := run(t, c)
-	conn := p.AcceptConnect()
-	await(t, e.connect, "OnConnect")
+	conn, r := meetRun(t, c, e, p)
 
 	r.cancel()
 	require.Empty(t, conn.Expect(peer.DISCONNECT).Body)
@@ -118,10 +125,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	require.Equal(t, 0, await(t, e.disconnect, "OnDisconnect").Code)
 
 	// the client can be used again
-	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
-	run(t, c)
-	p.AcceptConnect()
-	await(t, e.connect, "OnConnect")
+	meetRun(t, c, e, p)
 }
 
 func TestRunEndsWithItsContextWhateverTheBrokerDoes(t *testing.T) {
@@ -143,10 +147,7 @@ func TestRunEndsWithItsContextWhateverTheBrokerDoes(t *testing.T) {
 			p := peer.Listen(t)
 			c, e := newClient(t, "run", true)
 			c.OnMessage(nil)
-			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
-			r := run(t, c)
-			conn := p.AcceptConnect()
-			await(t, e.connect, "OnConnect")
+			conn, r := meetRun(t, c, e, p)
 			fill(t, c)
 			misbehave(conn)
 			r.cancel()
@@ -237,10 +238,7 @@ func TestRunReconnects(t *testing.T) {
 			if lose.v5 {
 				require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, mosquitto.ProtocolV5))
 			}
-			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
-			run(t, c)
-			conn := p.AcceptConnect()
-			await(t, e.connect, "OnConnect")
+			conn, _ := meetRun(t, c, e, p)
 			lose.how(conn)
 			require.NotZero(t, await(t, e.disconnect, "OnDisconnect").Code)
 			acceptAgain(t, p, lose.v5)
@@ -277,10 +275,7 @@ func TestRunReconnectsWithTheDelaysSet(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "run", true)
 	require.NoError(t, c.ReconnectDelaySet(time.Second, 10*time.Second, true))
-	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
-	run(t, c)
-	conn := p.AcceptConnect()
-	await(t, e.connect, "OnConnect")
+	conn, _ := meetRun(t, c, e, p)
 	lost := time.Now()
 	conn.Close()
 	p.Accept().Close() // after 1 s
@@ -390,10 +385,7 @@ func TestRunCostsNothingWhileTheBrokerDoesNotRead(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "run", true)
 	require.NoError(t, c.MaxInflightMessagesSet(1000))
-	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
-	run(t, c)
-	conn := p.AcceptConnect()
-	await(t, e.connect, "OnConnect")
+	conn, _ := meetRun(t, c, e, p)
 	const n = 200
 	payload := make([]byte, 100_000) // more in all than the sockets take
 	_, err := rand.Read(payload)
@@ -469,10 +461,7 @@ func TestRunPublishBesideAHandlerThatWaitsForIt(t *testing.T) {
 					handled <- context.DeadlineExceeded
 				}
 			})
-			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
-			run(t, c)
-			conn := p.AcceptConnect()
-			await(t, e.connect, "OnConnect")
+			conn, _ := meetRun(t, c, e, p)
 			conn.Send(peer.Publish(0, "question", 0, string(make([]byte, size))))
 			require.NoError(t, await(t, handled, "the end of the handler"))
 			conn.Expect(peer.PUBLISH)
@@ -600,10 +589,7 @@ func TestRunDisconnectInsideAMessage(t *testing.T) {
 func TestRunDisconnectV5SendsReasonAndProperties(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "run", true)
-	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
-	r := run(t, c)
-	conn := p.AcceptConnect()
-	await(t, e.connect, "OnConnect")
+	conn, r := meetRun(t, c, e, p)
 	require.ErrorIs(t, c.DisconnectV5(0, mosquitto.Properties{{ID: mosquitto.PropTopicAlias, Number: 1}}), mosquitto.ErrProtocol)
 	require.NoError(t, c.DisconnectV5(mosquitto.RCDisconnectWithWillMsg, mosquitto.Properties{{ID: mosquitto.PropReasonString, Text: "bye"}}))
 	require.Equal(t, []byte{4, 6, 31, 0, 3, 'b', 'y', 'e'}, conn.Expect(peer.DISCONNECT).Body)
@@ -759,10 +745,7 @@ func TestRunBesideAFlood(t *testing.T) {
 		t.Run(fmt.Sprint(goroutines), func(t *testing.T) {
 			p := peer.Listen(t)
 			c, e := newClient(t, "run", true)
-			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
-			r := run(t, c)
-			conn := p.AcceptConnect()
-			await(t, e.connect, "OnConnect")
+			conn, r := meetRun(t, c, e, p)
 			c.OnPublish(nil)
 			drained := make(chan struct{})
 			go func() {

@@ -15,23 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What must be seen nowhere but on the wire.
-const (
-	secretPassword    = "Zq8mVx2Lw-password-Kd5Rj9"
-	secretPSK         = "5ec2e75ec2e75ec2e75ec2e7c0ffee99"
-	secretKeyPassword = "Hn4Tr7Jd-key-Ce1Wv8Mo"
-	secretPayload     = "Yb6Kc1Wf-payload-Xt3Gu7"
-	secretWill        = "Pd3Sg9Xu-will-Ba6Nk4Hq"
-	secretCorrelation = "Mv5Ra8Ez-data-Lf2Js9Ti"
-	secretAuth        = "Gt7Ni2Qo-auth-Ow5Ey1Vp"
-	secretProxy       = "Ux4Bj6Ly-proxy-Rm8Zc3D"
-)
-
 func keepSecrets(t testing.TB) *secrets.Watch {
 	t.Helper()
 	w := secrets.New(t, map[string]string{
-		"password": secretPassword, "PSK": secretPSK, "key's password": secretKeyPassword, "payload": secretPayload, "will": secretWill,
-		"correlation data": secretCorrelation, "authentication data": secretAuth, "proxy's password": secretProxy,
+		"password": secrets.Password, "PSK": secrets.PSK, "key's password": secrets.KeyPassword, "payload": secrets.Payload, "will": secrets.Will,
+		"correlation data": secrets.Correlation, "authentication data": secrets.Auth, "proxy's password": secrets.Proxy,
 	})
 	t.Cleanup(func() { require.Empty(t, w.Found()) })
 	return w
@@ -46,7 +34,7 @@ func listening(w *secrets.Watch, c *mosquitto.Client) {
 
 func secretProperties() mosquitto.Properties {
 	return mosquitto.Properties{
-		{ID: mosquitto.PropCorrelationData, Data: []byte(secretCorrelation)},
+		{ID: mosquitto.PropCorrelationData, Data: []byte(secrets.Correlation)},
 		{ID: mosquitto.PropContentType, Text: "text/plain"},
 	}
 }
@@ -55,18 +43,18 @@ func secretProperties() mosquitto.Properties {
 func TestSecretsInValues(t *testing.T) {
 	w := keepSecrets(t)
 	c, _ := newClient(t, "", true)
-	require.NoError(t, c.UsernamePwSet("user", secretPassword))
-	require.NoError(t, c.TLSPSKSet(secretPSK, "device", ""))
-	require.NoError(t, c.WillSet("will", []byte(secretWill), 1, false))
-	props := append(secretProperties(), mosquitto.Property{ID: mosquitto.PropAuthenticationData, Data: []byte(secretAuth)},
+	require.NoError(t, c.UsernamePwSet("user", secrets.Password))
+	require.NoError(t, c.TLSPSKSet(secrets.PSK, "device", ""))
+	require.NoError(t, c.WillSet("will", []byte(secrets.Will), 1, false))
+	props := append(secretProperties(), mosquitto.Property{ID: mosquitto.PropAuthenticationData, Data: []byte(secrets.Auth)},
 		mosquitto.Property{ID: mosquitto.PropUserProperty, Name: "name", Text: "value"}, mosquitto.Property{ID: mosquitto.PropTopicAlias, Number: 7})
-	message := mosquitto.Message{MID: 3, Topic: "a/b", Payload: []byte(secretPayload), QoS: 1, Properties: props}
-	will := mosquitto.Will{Topic: "will", Payload: []byte(secretWill), Properties: props}
+	message := mosquitto.Message{MID: 3, Topic: "a/b", Payload: []byte(secrets.Payload), QoS: 1, Properties: props}
+	will := mosquitto.Will{Topic: "will", Payload: []byte(secrets.Will), Properties: props}
 	options := mosquitto.SimpleOptions{
-		Host: "host", Port: 1883, Username: "user", Password: secretPassword, Will: &will,
-		TLS: &mosquitto.TLS{CAFile: "ca.pem", Password: func(*mosquitto.Client) (string, error) { return secretKeyPassword, nil }},
+		Host: "host", Port: 1883, Username: "user", Password: secrets.Password, Will: &will,
+		TLS: &mosquitto.TLS{CAFile: "ca.pem", Password: func(*mosquitto.Client) (string, error) { return secrets.KeyPassword, nil }},
 	}
-	context := mosquitto.TLSContext{ServerName: "broker.internal", CAFile: "ca.pem", KeyPassword: secretKeyPassword}
+	context := mosquitto.TLSContext{ServerName: "broker.internal", CAFile: "ca.pem", KeyPassword: secrets.KeyPassword}
 	for name, value := range map[string]any{
 		"Client": c, "Message": message, "Will": will, "SimpleOptions": options, "TLS": *options.TLS, "TLSContext": context,
 		"Property": props[0], "Properties": props, "Connack": mosquitto.Connack{Properties: props}, "Disconnection": mosquitto.Disconnection{Properties: props},
@@ -85,43 +73,43 @@ func TestSecretsInRefusals(t *testing.T) {
 	w := keepSecrets(t)
 	c, _ := newV5(t, "", true)
 	listening(w, c)
-	long := strings.Repeat(secretWill, 10_000)
+	long := strings.Repeat(secrets.Will, 10_000)
 	huge := make([]byte, mosquitto.MaxPayload+1)
-	copy(huge, secretPayload)
+	copy(huge, secrets.Payload)
 	var props mosquitto.Properties
-	_, topicErr := c.Publish("a/+", []byte(secretPayload), 1, false)
-	_, nulErr := c.Publish("a\x00", []byte(secretPayload), 1, false)
+	_, topicErr := c.Publish("a/+", []byte(secrets.Payload), 1, false)
+	_, nulErr := c.Publish("a\x00", []byte(secrets.Payload), 1, false)
 	_, hugeErr := c.Publish("a", huge, 1, false)
-	_, qosErr := c.Publish("a", []byte(secretPayload), 3, false)
-	_, offlineErr := c.PublishV5("a", []byte(secretPayload), 0, false, secretProperties())
-	_, wrongErr := c.PublishV5("a", []byte(secretPayload), 0, false, mosquitto.Properties{{ID: mosquitto.PropAuthenticationData, Data: []byte(secretAuth)}})
+	_, qosErr := c.Publish("a", []byte(secrets.Payload), 3, false)
+	_, offlineErr := c.PublishV5("a", []byte(secrets.Payload), 0, false, secretProperties())
+	_, wrongErr := c.PublishV5("a", []byte(secrets.Payload), 0, false, mosquitto.Properties{{ID: mosquitto.PropAuthenticationData, Data: []byte(secrets.Auth)}})
 	for name, err := range map[string]error{
-		"NUL in a password":         c.UsernamePwSet("user", secretPassword+"\x00"),
-		"NUL in a username":         c.UsernamePwSet("user\x00", secretPassword),
-		"bad UTF-8 in a password":   c.UsernamePwSet("user", secretPassword+"\xff"),
-		"long password":             c.UsernamePwSet("user", strings.Repeat(secretPassword, 10_000)),
-		"PSK with NUL":              c.TLSPSKSet(secretPSK+"\x00", "device", ""),
-		"PSK not of hex digits":     c.TLSPSKSet(secretPSK+"xyz", "device", ""),
-		"long PSK":                  c.TLSPSKSet(strings.Repeat(secretPSK, 100), "device", ""),
-		"PSK without identity":      c.TLSPSKSet(secretPSK, "", ""),
-		"proxy's password":          c.Socks5Set("proxy", 1080, "user", secretProxy+"\x00"),
-		"long proxy's password":     c.Socks5Set("proxy", 1080, "user", strings.Repeat(secretProxy, 100)),
-		"proxy's password alone":    c.Socks5Set("proxy", 1080, "", secretProxy),
+		"NUL in a password":         c.UsernamePwSet("user", secrets.Password+"\x00"),
+		"NUL in a username":         c.UsernamePwSet("user\x00", secrets.Password),
+		"bad UTF-8 in a password":   c.UsernamePwSet("user", secrets.Password+"\xff"),
+		"long password":             c.UsernamePwSet("user", strings.Repeat(secrets.Password, 10_000)),
+		"PSK with NUL":              c.TLSPSKSet(secrets.PSK+"\x00", "device", ""),
+		"PSK not of hex digits":     c.TLSPSKSet(secrets.PSK+"xyz", "device", ""),
+		"long PSK":                  c.TLSPSKSet(strings.Repeat(secrets.PSK, 100), "device", ""),
+		"PSK without identity":      c.TLSPSKSet(secrets.PSK, "", ""),
+		"proxy's password":          c.Socks5Set("proxy", 1080, "user", secrets.Proxy+"\x00"),
+		"long proxy's password":     c.Socks5Set("proxy", 1080, "user", strings.Repeat(secrets.Proxy, 100)),
+		"proxy's password alone":    c.Socks5Set("proxy", 1080, "", secrets.Proxy),
 		"long will":                 c.WillSet("will", []byte(long), 0, false),
-		"will on a filter":          c.WillSet("will/#", []byte(secretWill), 0, false),
-		"will of QoS 3":             c.WillSet("will", []byte(secretWill), 3, false),
-		"will with a wrong one":     c.WillSetV5("will", []byte(secretWill), 0, false, mosquitto.Properties{{ID: mosquitto.PropAuthenticationData, Data: []byte(secretAuth)}}),
+		"will on a filter":          c.WillSet("will/#", []byte(secrets.Will), 0, false),
+		"will of QoS 3":             c.WillSet("will", []byte(secrets.Will), 3, false),
+		"will with a wrong one":     c.WillSetV5("will", []byte(secrets.Will), 0, false, mosquitto.Properties{{ID: mosquitto.PropAuthenticationData, Data: []byte(secrets.Auth)}}),
 		"bad topic":                 topicErr,
 		"NUL in a topic":            nulErr,
 		"huge payload":              hugeErr,
 		"QoS 3":                     qosErr,
 		"offline":                   offlineErr,
 		"property of another":       wrongErr,
-		"data as a text":            props.AddString(mosquitto.PropAuthenticationData, secretAuth),
-		"long data":                 props.AddBinary(mosquitto.PropCorrelationData, []byte(strings.Repeat(secretCorrelation, 10_000))),
-		"key's password with a NUL": c.TLSContextSet(mosquitto.TLSContext{CAFile: "ca.pem", KeyPassword: secretKeyPassword + "\x00"}),
-		"void option":               c.OptsSet(mosquitto.OptSSLCtx, secretPassword),
-		"simple without a host": mosquitto.SubscribeCallback(t.Context(), mosquitto.SimpleOptions{CleanSession: true, Username: "user\x00", Password: secretPassword},
+		"data as a text":            props.AddString(mosquitto.PropAuthenticationData, secrets.Auth),
+		"long data":                 props.AddBinary(mosquitto.PropCorrelationData, []byte(strings.Repeat(secrets.Correlation, 10_000))),
+		"key's password with a NUL": c.TLSContextSet(mosquitto.TLSContext{CAFile: "ca.pem", KeyPassword: secrets.KeyPassword + "\x00"}),
+		"void option":               c.OptsSet(mosquitto.OptSSLCtx, secrets.Password),
+		"simple without a host": mosquitto.SubscribeCallback(t.Context(), mosquitto.SimpleOptions{CleanSession: true, Username: "user\x00", Password: secrets.Password},
 			"a", 0, nil),
 	} {
 		w.Error(t, name, err)
@@ -135,26 +123,26 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	own := ca.Issue("client")
 	b := broker.Start(t, broker.Config{
-		TLS: ca.Issue("broker", "localhost"), ClientCA: ca.File, Users: map[string]string{"user": secretPassword},
+		TLS: ca.Issue("broker", "localhost"), ClientCA: ca.File, Users: map[string]string{"user": secrets.Password},
 	})
 	login := func(t *testing.T, password, keyPassword string) (*mosquitto.Client, *events) {
 		c, e := newV5(t, "", true)
 		listening(w, c)
 		require.NoError(t, c.UsernamePwSet("user", password))
-		require.NoError(t, c.WillSetV5("will", []byte(secretWill), 1, false, secretProperties()))
-		require.NoError(t, c.TLSSet(ca.File, "", own.CertFile, ca.Encrypt(own.KeyFile, secretKeyPassword),
+		require.NoError(t, c.WillSetV5("will", []byte(secrets.Will), 1, false, secretProperties()))
+		require.NoError(t, c.TLSSet(ca.File, "", own.CertFile, ca.Encrypt(own.KeyFile, secrets.KeyPassword),
 			func(*mosquitto.Client) (string, error) { return keyPassword, nil }))
 		return c, e
 	}
 	t.Run("good", func(t *testing.T) {
-		c, e := login(t, secretPassword, secretKeyPassword)
+		c, e := login(t, secrets.Password, secrets.KeyPassword)
 		ended := accepted(t, c, e, "localhost", b.Port)
 		subscribe(t, c, e, "a", 2)
 		for qos := range mosquitto.QoS(3) {
-			_, err := c.PublishV5("a", []byte(secretPayload), qos, true, secretProperties())
+			_, err := c.PublishV5("a", []byte(secrets.Payload), qos, true, secretProperties())
 			require.NoError(t, err)
 			m := await(t, e.message, "the message")
-			require.Equal(t, secretPayload, string(m.Payload))
+			require.Equal(t, secrets.Payload, string(m.Payload))
 			w.Value("Message", m)
 		}
 		b.Restart()
@@ -164,33 +152,33 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 		leave(t, c, e, ended)
 	})
 	t.Run("wrong password", func(t *testing.T) {
-		c, e := login(t, secretPassword+secretProxy, secretKeyPassword)
+		c, e := login(t, secrets.Password+secrets.Proxy, secrets.KeyPassword)
 		require.NoError(t, c.Connect("localhost", b.Port, keepalive))
 		loop(t, c)
 		w.Error(t, "wrong password", await(t, e.connect, "OnConnect").Err())
 	})
 	t.Run("wrong password of the key", func(t *testing.T) {
-		c, _ := login(t, secretPassword, secretKeyPassword+secretProxy)
+		c, _ := login(t, secrets.Password, secrets.KeyPassword+secrets.Proxy)
 		w.Error(t, "key's password", c.Connect("localhost", b.Port, keepalive))
 		w.Error(t, "key's password", c.TLSContextSet(mosquitto.TLSContext{
-			CAFile: ca.File, CertFile: own.CertFile, KeyFile: ca.Encrypt(own.KeyFile, secretKeyPassword), KeyPassword: secretKeyPassword + "!",
+			CAFile: ca.File, CertFile: own.CertFile, KeyFile: ca.Encrypt(own.KeyFile, secrets.KeyPassword), KeyPassword: secrets.KeyPassword + "!",
 		}))
 	})
 	t.Run("key that is none", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "key.pem")
-		require.NoError(t, os.WriteFile(file, []byte("-----BEGIN PRIVATE KEY-----\n"+secretPayload+"\n-----END PRIVATE KEY-----\n"), 0o600))
-		c, _ := login(t, secretPassword, secretKeyPassword)
+		require.NoError(t, os.WriteFile(file, []byte("-----BEGIN PRIVATE KEY-----\n"+secrets.Payload+"\n-----END PRIVATE KEY-----\n"), 0o600))
+		c, _ := login(t, secrets.Password, secrets.KeyPassword)
 		require.NoError(t, c.TLSSet(ca.File, "", own.CertFile, file, nil))
 		w.Error(t, "key", c.Connect("localhost", b.Port, keepalive))
 		w.Error(t, "key", c.TLSContextSet(mosquitto.TLSContext{CAFile: ca.File, CertFile: own.CertFile, KeyFile: file}))
 	})
 	t.Run("PSK", func(t *testing.T) {
-		keyed := broker.Start(t, broker.Config{PSK: map[string]string{"device": secretPSK}})
-		for _, key := range []string{secretPSK, secretPSK[:30]} {
+		keyed := broker.Start(t, broker.Config{PSK: map[string]string{"device": secrets.PSK}})
+		for _, key := range []string{secrets.PSK, secrets.PSK[:30]} {
 			c, e := newClient(t, "", true)
 			listening(w, c)
 			require.NoError(t, c.TLSPSKSet(key, "device", ""))
-			if key == secretPSK {
+			if key == secrets.PSK {
 				accepted(t, c, e, "127.0.0.1", keyed.Port)
 				continue
 			}
@@ -198,10 +186,10 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 		}
 	})
 	t.Run("proxy", func(t *testing.T) {
-		proxy := socks5.Start(t, socks5.Config{Username: "user", Password: secretPassword})
+		proxy := socks5.Start(t, socks5.Config{Username: "user", Password: secrets.Password})
 		c, e := newClient(t, "", true)
 		listening(w, c)
-		require.NoError(t, c.Socks5Set("127.0.0.1", proxy.Port, "user", secretProxy))
+		require.NoError(t, c.Socks5Set("127.0.0.1", proxy.Port, "user", secrets.Proxy))
 		w.Error(t, "proxy", failed(t, c, e, "127.0.0.1", 1))
 	})
 	require.Greater(t, w.Lines(), 100)
@@ -213,22 +201,22 @@ func TestSecretsOfAuthentication(t *testing.T) {
 	c, e := newV5(t, "a", true)
 	listening(w, c)
 	props := mosquitto.Properties{
-		{ID: mosquitto.PropAuthenticationMethod, Text: "METHOD"}, {ID: mosquitto.PropAuthenticationData, Data: []byte(secretAuth)},
+		{ID: mosquitto.PropAuthenticationMethod, Text: "METHOD"}, {ID: mosquitto.PropAuthenticationData, Data: []byte(secrets.Auth)},
 	}
 	if has21() {
 		require.NoError(t, c.OnExtAuth(func(c *mosquitto.Client, method string, data []byte, props mosquitto.Properties) error {
 			w.Value("Properties", props)
-			return c.ExtAuthContinue(method, []byte(secretAuth), nil)
+			return c.ExtAuthContinue(method, []byte(secrets.Auth), nil)
 		}))
 	}
 	p := peer.Listen(t)
 	require.NoError(t, c.ConnectBindV5("127.0.0.1", p.Port, keepalive, "", props))
 	loop(t, c)
 	conn := p.Accept()
-	require.Contains(t, string(conn.Expect(peer.CONNECT).Body), secretAuth)
+	require.Contains(t, string(conn.Expect(peer.CONNECT).Body), secrets.Auth)
 	if has21() {
-		conn.Send(challenge("METHOD", secretAuth))
-		require.Contains(t, string(conn.Expect(peer.AUTH).Body), secretAuth)
+		conn.Send(challenge("METHOD", secrets.Auth))
+		require.Contains(t, string(conn.Expect(peer.AUTH).Body), secrets.Auth)
 	}
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 0x8C, 0)) // bad authentication method
 	w.Error(t, "CONNACK", await(t, e.connect, "OnConnect").Err())

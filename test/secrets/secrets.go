@@ -14,6 +14,18 @@ import (
 	"testing"
 )
 
+// What must be seen nowhere but on the wire.
+const (
+	Password    = "Zq8mVx2Lw-password-Kd5Rj9"
+	PSK         = "5ec2e75ec2e75ec2e75ec2e7c0ffee99"
+	KeyPassword = "Hn4Tr7Jd-key-Ce1Wv8Mo"
+	Payload     = "Yb6Kc1Wf-payload-Xt3Gu7"
+	Will        = "Pd3Sg9Xu-will-Ba6Nk4Hq"
+	Correlation = "Mv5Ra8Ez-data-Lf2Js9Ti"
+	Auth        = "Gt7Ni2Qo-auth-Ow5Ey1Vp"
+	Proxy       = "Ux4Bj6Ly-proxy-Rm8Zc3D"
+)
+
 // shortest is how many bytes of a secret's beginning, or end, give it away.
 const shortest = 12
 
