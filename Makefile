@@ -70,7 +70,7 @@ race: unit ## All tests with the race detector: what make test runs
 
 asan: ## All tests with the address sanitizer, and a search for leaks in C
 	@.ci/need compiler pkg-config library mosquitto mosquitto_pub openssl ssl-headers certificates
-	ASAN_OPTIONS=fast_unwind_on_malloc=0 LSAN_OPTIONS=suppressions=$(CURDIR)/.ci/lsan.supp:print_suppressions=0 go test -asan -count=1 -timeout 40m ./...
+	ASAN_OPTIONS=fast_unwind_on_malloc=0:quarantine_size_mb=16 LSAN_OPTIONS=suppressions=$(CURDIR)/.ci/lsan.supp:print_suppressions=0 go test -asan -count=1 -timeout 40m ./...
 
 cgocheck: ## All tests with the strictest checks of pointers, and a garbage collector that never rests
 	@.ci/need compiler pkg-config library mosquitto mosquitto_pub openssl ssl-headers certificates

@@ -342,7 +342,7 @@ func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
 	c.identifiers = c.protocolNow() == V5 && (!said || available == 1)
 	c.settled = false
 	server := c.server
-	c.subs.accepted(kept)
+	c.subs.accepted(kept, c.protocolNow() == V5) // which can do so without retained messages
 	c.reconcile()
 	c.settle()
 	c.pump()

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/stretchr/testify/require"
 )
@@ -76,6 +78,33 @@ func TestNeverLost(t *testing.T) {
 }
 
 // The connection ends behind each byte of the requests, and of their answers.
+
+// A broker that is killed comes back with the session that it had saved last, and
+// says that it has kept ours.
+func TestNeverLostToAnOlderSession(t *testing.T) {
+	t.Parallel()
+	b := broker.Start(t, broker.Config{Persistence: true})
+	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithClientID("id"), mqtt.WithSession(time.Hour))
+	require.NoError(t, c.Publish(soon(t), "old", []byte("retained"), mqtt.Retain()))
+	h, old := collect()
+	require.NoError(t, c.Subscribe(soon(t), "old", 1, h))
+	require.Equal(t, "retained", string(await(t, old, "the retained message").Payload))
+	restart := func(end func()) {
+		end()
+		eventually(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
+		b.Restart()
+		require.NoError(t, c.AwaitConnected(soon(t)))
+	}
+	restart(b.Stop) // which saves
+	h, latest := collect()
+	require.NoError(t, c.Subscribe(soon(t), "new", 1, h))
+	restart(b.Kill)
+	direct := dial(t, b.Port)
+	reached(t, direct, "new", latest)
+	require.NoError(t, direct.Publish(soon(t), "old", []byte("another")))
+	require.Equal(t, "another", string(await(t, old, "a message").Payload), "the retained one came once")
+}
+
 func TestNeverLostWhereverItIsCut(t *testing.T) {
 	t.Parallel()
 	b, p := proxied(t)

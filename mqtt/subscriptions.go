@@ -37,6 +37,7 @@ type subscription struct {
 	changed  bool     // wanted, and the broker has not been told
 	request  *request // on its way
 	restored bool     // counts in restoring
+	renewed  bool     // the broker may know it: it is told again
 	waiters  []*waiter
 }
 
@@ -78,7 +79,7 @@ func (s *subscriptions) want(c *Client, w wish) *waiter {
 	} else if len(sub.targets) > 0 {
 		w.qos = max(w.qos, sub.qos)
 	}
-	sub.wish, sub.wanted, sub.changed = w, true, true
+	sub.wish, sub.wanted, sub.changed, sub.renewed = w, true, true, false
 	sub.waiters = append(sub.waiters, wait)
 	sub.setTargets(c, append(slices.Clone(sub.targets), w.target))
 	return wait
@@ -212,8 +213,10 @@ func (c *Client) withdraw(w *waiter) (answered bool, err error) {
 	return false, nil
 }
 
-// accepted notes what a broker that has accepted us knows. mu is held.
-func (s *subscriptions) accepted(sessionKept bool) {
+// accepted notes what a broker that has accepted us knows. With renew, what it should
+// know is told again: one that was killed comes back with the session that it had
+// saved last. mu is held.
+func (s *subscriptions) accepted(sessionKept, renew bool) {
 	s.restoring = 0
 	for _, sub := range slices.Clone(s.order) {
 		sub.restored = false
@@ -225,6 +228,8 @@ func (s *subscriptions) accepted(sessionKept bool) {
 			if sub.restored = sub.changed; sub.restored {
 				s.restoring++
 			}
+			sub.renewed = renew && !sub.changed
+			sub.changed = sub.changed || sub.renewed
 		} else if !sub.known {
 			sub.answer(false, nil)
 			s.forget(sub)
@@ -255,6 +260,15 @@ func (r *request) undo() {
 	}
 }
 
+// asked are the options that the broker is told. A subscription that it may know
+// brings no retained messages again.
+func (sub *subscription) asked() mosquitto.SubscribeOptions {
+	if sub.renewed && sub.options&mosquitto.SubSendRetainNever == 0 {
+		return sub.options | mosquitto.SubSendRetainNew
+	}
+	return sub.options
+}
+
 // next collects what goes into the next packet: a subscription identifier is for
 // one filter alone.
 func (s *subscriptions) next(identifiers bool) *request {
@@ -268,7 +282,7 @@ func (s *subscriptions) next(identifiers bool) *request {
 		}
 		if r == nil {
 			r = &request{subscribe: subscribe}
-		} else if r.subscribe != subscribe || subscribe && (identifiers || sub.qos != r.all[0].qos || sub.options != r.all[0].options) {
+		} else if r.subscribe != subscribe || subscribe && (identifiers || sub.qos != r.all[0].qos || sub.asked() != r.all[0].asked()) {
 			continue
 		}
 		if size += len(sub.filter); size > mostBytes && len(r.all) > 0 {
@@ -312,7 +326,7 @@ func (c *Client) sendRequest(r *request) {
 			w.sent = w.subscribe == r.subscribe
 		}
 	}
-	qos, options, props := r.all[0].qos, r.all[0].options, c.subscribeProperties(r.all[0])
+	qos, options, props := r.all[0].qos, r.all[0].asked(), c.subscribeProperties(r.all[0])
 	s.calling = true
 	c.mu.Unlock()
 	mid, err := c.librarySubscribe(r.subscribe, filters, qos, options, props)
