@@ -1,6 +1,7 @@
 package test
 
 import (
+	"errors"
 	"syscall"
 	"testing"
 
@@ -73,11 +74,9 @@ func TestPSKRefused(t *testing.T) {
 			c, e := newClient(t, "", true)
 			require.NoError(t, c.TLSPSKSet(as.key, as.identity, ""))
 			err := failed(t, c, e, "127.0.0.1", b.Port)
-			if !atLeast(2, 0, 15) {
-				require.ErrorIs(t, err, mosquitto.ErrTLS)
-			} else {
-				require.ErrorIs(t, err, syscall.EPROTO)
-			}
+			// Of a handshake that failed 2.0.15 and later say EPROTO; the broker's alert
+			// may also come just behind one that seemed to succeed.
+			require.True(t, errors.Is(err, mosquitto.ErrTLS) || atLeast(2, 0, 15) && errors.Is(err, syscall.EPROTO), "%v", err)
 			require.NoError(t, c.Close())
 			none(t, e.connect, "OnConnect")
 			require.NotContains(t, b.Log(), "New client connected")
