@@ -784,10 +784,6 @@ func checkPublish(op, topic string, payload []byte, qos QoS) error {
 	return checkQoS(op, qos)
 }
 
-// writePatience bounds how often the core is given away before a publish: some tens of
-// microseconds.
-const writePatience = 100
-
 // giveWay waits a moment when Run cannot get out of its write, because others publish
 // as fast as it sends. One goroutine waits in C, the others for it.
 func (c *Client) giveWay() {
@@ -796,12 +792,7 @@ func (c *Client) giveWay() {
 	}
 	c.way.Lock()
 	defer c.way.Unlock()
-	for range writePatience {
-		if !cFlooded(c.c) {
-			return
-		}
-		cYield()
-	}
+	cAwaitWrite(c.c)
 }
 
 // published keeps the mid of a message that the library has queued although it

@@ -111,7 +111,6 @@ void gomosq_log_install(struct gomosq_client *client, bool on);
 unsigned gomosq_inside(struct gomosq_client *client);
 void gomosq_cloexec(int fd);
 void gomosq_cut(struct mosquitto *mosq);
-
 void gomosq_flush(struct gomosq_client *client);
 int gomosq_password(char *buf, int size, int rwflag, void *userdata);
 

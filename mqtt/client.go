@@ -118,9 +118,6 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	c.log = journal{c.opts.logger}
 	c.notify.handler = c.opts.state
 	c.out = outgoing{room: c.opts.queue, inflight: c.opts.inflight, inflight2: c.opts.inflight2, byMID: map[int]*Token{}}
-	if c.opts.inflight > fewInflight {
-		c.out.ahead = c.opts.inflight
-	}
 	c.subs = subscriptions{byFilter: map[string]*subscription{}, byMID: map[int]*request{}}
 	c.server = c.servers[0].name
 	if err := c.makeLibraryClient(); err != nil {

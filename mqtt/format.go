@@ -23,14 +23,6 @@ func (t TLS) Format(f fmt.State, _ rune) {
 // LogValue is what [TLS.Format] shows.
 func (t TLS) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
 
-// Format shows the will without its payload, of which it tells the size.
-func (w Will) Format(f fmt.State, _ rune) {
-	fmt.Fprintf(f, "{Topic:%q Payload:%s QoS:%d Retain:%t Properties:%v}", w.Topic, size(w.Payload), w.QoS, w.Retain, w.Properties)
-}
-
-// LogValue is what [Will.Format] shows.
-func (w Will) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(w)) }
-
 // Format shows the message without its payload, of which it tells the size.
 func (p Publication) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "{Topic:%q Payload:%s QoS:%d Retain:%t Properties:%v Protocol:%v}",

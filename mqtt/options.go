@@ -172,14 +172,8 @@ func WithCredentialsFunc(f func(ctx context.Context) (username, password string,
 }
 
 // Will is the message that the broker publishes when the client is gone without a
-// goodbye.
-type Will struct {
-	Topic      string
-	Payload    []byte
-	QoS        QoSLevel
-	Retain     bool
-	Properties Properties // need MQTT 5; the will delay is among them
-}
+// goodbye. Its properties need MQTT 5; the will delay is among them.
+type Will = mosquitto.Will
 
 // WithWill sets the will.
 func WithWill(w Will) Option {

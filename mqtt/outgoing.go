@@ -28,7 +28,6 @@ type outgoing struct {
 	room        room
 	inflight    int    // how many of QoS 1 and 2 the library sends at a time
 	inflight2   int    // how many of these of QoS 2
-	ahead       int    // how many more it gets, to have them at hand
 	first, last *Token // waiting
 
 	pumping bool           // a goroutine hands the waiting over
@@ -101,9 +100,17 @@ func (o *outgoing) takes(t *Token) bool {
 		return false
 	}
 	if t.pub.QoS > 0 {
-		return o.reliable < o.inflight+o.ahead && (t.pub.QoS == 1 || o.qos2 < o.inflight2)
+		return o.reliable < o.inflight+o.ahead() && (t.pub.QoS == 1 || o.qos2 < o.inflight2)
 	}
 	return o.qos0 == 0 || o.qos0 < mostQoS0 && o.qos0Bytes+t.size <= mostQoS0Bytes
+}
+
+// ahead is how many more than are in flight the library gets, to have them at hand.
+func (o *outgoing) ahead() int {
+	if o.inflight > fewInflight {
+		return o.inflight
+	}
+	return 0
 }
 
 // count notes that a message was handed over (1), or is so no longer (-1).
@@ -216,7 +223,7 @@ func (c *Client) pump() {
 func (c *Client) refill(qos QoSLevel) {
 	o := &c.out
 	switch {
-	case qos > 0 && o.ahead == 0:
+	case qos > 0 && o.ahead() == 0:
 		c.pump()
 	case qos > 0 && o.reliable <= o.inflight, qos == 0 && o.qos0 == 0:
 		c.pumpAside()
