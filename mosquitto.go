@@ -784,15 +784,25 @@ func checkPublish(op, topic string, payload []byte, qos QoS) error {
 	return checkQoS(op, qos)
 }
 
+// writePatience bounds how often the core is given away before a publish: some tens of
+// microseconds.
+const writePatience = 100
+
 // giveWay waits a moment when Run cannot get out of its write, because others publish
-// as fast as it sends. One goroutine waits in C, the others for it.
+// as fast as it sends. One goroutine waits, the others for it. Each look is a crossing of
+// its own: one that lasted would take the goroutine's place from it.
 func (c *Client) giveWay() {
 	if !cFlooded(c.c) || cInside(c.c) != 0 { // a callback of the write must let it go on
 		return
 	}
 	c.way.Lock()
 	defer c.way.Unlock()
-	cAwaitWrite(c.c)
+	for range writePatience {
+		if !cFlooded(c.c) {
+			return
+		}
+		cYield()
+	}
 }
 
 // published keeps the mid of a message that the library has queued although it

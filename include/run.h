@@ -177,14 +177,6 @@ static inline bool gomosq_ready(struct gomosq_client *c, bool blocked)
 	return !blocked && mosquitto_want_write(c->mosq);
 }
 
-/* Waits a moment for the end of a write that goes on and on. */
-static inline void gomosq_await_write(struct gomosq_client *c)
-{
-	int i;
-
-	for(i = 0; i < GOMOSQ_PATIENCE && __atomic_load_n(&c->flooded, __ATOMIC_RELAXED); i++) sched_yield();
-}
-
 static inline bool gomosq_writable(int fd) { return gomosq_poll(fd, POLLOUT) != 0; }
 
 /* Ends a burst of reads that is on, from inside a callback or beside it. */
