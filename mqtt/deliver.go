@@ -161,7 +161,7 @@ func (c *Client) inInlineHandler() bool {
 
 // inHandler tells whether the calling goroutine runs a handler.
 func (c *Client) inHandler() bool {
-	return c.inInlineHandler() || c.worker != nil && c.worker.isConsumer(threadID())
+	return c.inInlineHandler() || c.worker != nil && c.worker.isConsumer()
 }
 
 // mayWait is asked before a call waits for the broker: the loop must not, and
@@ -182,11 +182,10 @@ func (c *Client) lift(ctx context.Context) (waiting context.Context, restore fun
 	if c.consumers.Load() == 0 {
 		return ctx, nothing
 	}
-	thread := threadID()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for b := range c.inboxes {
-		if l := b.lift(ctx, thread); l != nil {
+		if l := b.lift(ctx); l != nil {
 			return l, func() { b.restore(l) }
 		}
 	}

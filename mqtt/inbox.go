@@ -235,11 +235,15 @@ func (b *inbox) setThread(id int) {
 }
 
 // isConsumer tells whether the calling goroutine is the consumer, at work.
-func (b *inbox) isConsumer(thread int) bool {
+func (b *inbox) isConsumer() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.thread != 0 && b.thread == thread
+	return b.onThread()
 }
+
+// onThread tells whether the consumer runs on the calling thread. mu is held while the
+// thread is asked for: a goroutine may be moved, and the consumer come to its old one.
+func (b *inbox) onThread() bool { return b.thread != 0 && b.thread == threadID() }
 
 // lift is the context of a call of the consumer's that waits for the broker. It
 // ends also when its answer is behind more messages than the queue may hold.
@@ -258,10 +262,10 @@ func (l *lift) Err() error {
 
 // lift takes the bound away if the calling goroutine is the consumer, until
 // restore is called.
-func (b *inbox) lift(ctx context.Context, thread int) *lift {
+func (b *inbox) lift(ctx context.Context) *lift {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.thread == 0 || b.thread != thread {
+	if !b.onThread() {
 		return nil
 	}
 	l := new(lift)

@@ -1,0 +1,43 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+)
+
+// A goroutine that is moved to another thread in the middle of a call is not taken for
+// the worker, which may run on its old one.
+func TestNeverMistakenForTheWorker(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, conn := meet(t, p, mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)))
+	granted, handled, errs := make(chan error, 1), make(chan bool), make(chan error, 20_000)
+	go func() {
+		granted <- c.Subscribe(soon(t), "a", 0, func(context.Context, mqtt.Message) { handled <- true })
+	}()
+	subscribed(conn, 0)
+	require.NoError(t, await(t, granted, "the subscription"))
+	c.PublishAsync(context.Background(), "b", nil) // never acknowledged: Close waits, and the worker works
+	conn.Expect(peer.PUBLISH)
+	closing, cancel := context.WithCancel(soon(t))
+	go func() {
+		for range cap(errs) {
+			go func() { errs <- c.Close(closing) }()
+		}
+	}()
+	for range 2000 { // one by one: the worker takes a thread for each
+		conn.Send(peer.Publish(0, "a", 0, ""))
+		await(t, handled, "a message")
+	}
+	cancel()
+	for range cap(errs) {
+		require.NotErrorIs(t, await(t, errs, "Close"), mqtt.ErrInCallback)
+	}
+}
