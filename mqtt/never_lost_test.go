@@ -12,6 +12,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/stretchr/testify/require"
 )
 
@@ -77,8 +78,6 @@ func TestNeverLost(t *testing.T) {
 	}
 }
 
-// The connection ends behind each byte of the requests, and of their answers.
-
 // A broker that is killed comes back with the session that it had saved last, and
 // says that it has kept ours.
 func TestNeverLostToAnOlderSession(t *testing.T) {
@@ -105,6 +104,42 @@ func TestNeverLostToAnOlderSession(t *testing.T) {
 	require.Equal(t, "another", string(await(t, old, "a message").Payload), "the retained one came once")
 }
 
+// What is told again asks for no retained messages, also when the connection is lost
+// before the answer; what was never answered asks for them.
+func TestNeverLostNorRepeated(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	session := []mqtt.Option{mqtt.WithProtocol(mqtt.V5), mqtt.WithClientID("id"), mqtt.WithSession(time.Hour)}
+	c := dial(t, p.Port, append(session, mqtt.WithBackground(), mqtt.WithSubscription("a", 1, ignore))...)
+	const asAlways, onlyIfNew = 0x01, 0x11
+	for _, connection := range []struct {
+		kept     bool
+		options  byte
+		answered bool
+	}{
+		{false, asAlways, false},
+		{true, asAlways, true},
+		{true, onlyIfNew, false},
+		{true, onlyIfNew, false},
+		{true, onlyIfNew, true},
+		{true, onlyIfNew, true},
+		{false, asAlways, false},
+		{true, asAlways, true},
+	} {
+		conn := p.Accept()
+		conn.Expect(peer.CONNECT)
+		conn.Send(peer.V5.Connack(connection.kept, 0))
+		subscribe := conn.Expect(peer.SUBSCRIBE)
+		require.Equal(t, connection.options, subscribe.Body[len(subscribe.Body)-1])
+		if connection.answered {
+			conn.Send(peer.V5.Suback(subscribe.MID(), []byte{1}))
+			require.NoError(t, c.AwaitConnected(soon(t)))
+		}
+		conn.Close()
+	}
+}
+
+// The connection ends behind each byte of the requests, and of their answers.
 func TestNeverLostWhereverItIsCut(t *testing.T) {
 	t.Parallel()
 	b, p := proxied(t)

@@ -224,7 +224,8 @@ func (s *subscriptions) accepted(sessionKept, renew bool) {
 			sub.known = false
 		}
 		if sub.wanted {
-			sub.changed = sub.changed || !sub.known
+			// A renewal that was not answered is one again.
+			sub.changed = sub.changed && !sub.renewed || !sub.known
 			if sub.restored = sub.changed; sub.restored {
 				s.restoring++
 			}
