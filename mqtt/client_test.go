@@ -10,6 +10,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -22,19 +23,19 @@ func TestPublishAndSubscribe(t *testing.T) {
 		t.Run(version.String(), func(t *testing.T) {
 			c := dial(t, b.Port, mqtt.WithProtocol(version))
 			h, got := collect()
-			require.NoError(t, c.Subscribe(soon(t), "a/+", 2, h))
+			require.NoError(t, c.Subscribe(wait.Soon(t), "a/+", 2, h))
 			for i := range 30 {
-				require.NoError(t, c.Publish(soon(t), fmt.Sprintf("a/%d", i), []byte("x"), mqtt.QoS(mqtt.QoSLevel(i%3))))
+				require.NoError(t, c.Publish(wait.Soon(t), fmt.Sprintf("a/%d", i), []byte("x"), mqtt.QoS(mqtt.QoSLevel(i%3))))
 			}
 			for range 30 {
-				await(t, got, "a message")
+				wait.For(t, got, "a message")
 			}
-			require.NoError(t, c.Unsubscribe(soon(t), "a/+"))
-			require.NoError(t, c.Publish(soon(t), "a/1", nil))
-			require.NoError(t, c.Publish(soon(t), "a/1", nil, mqtt.QoS(2)))
-			none(t, got, "message after Unsubscribe")
-			require.NoError(t, c.Close(soon(t)))
-			require.ErrorIs(t, c.Publish(soon(t), "a", nil), mqtt.ErrClosed)
+			require.NoError(t, c.Unsubscribe(wait.Soon(t), "a/+"))
+			require.NoError(t, c.Publish(wait.Soon(t), "a/1", nil))
+			require.NoError(t, c.Publish(wait.Soon(t), "a/1", nil, mqtt.QoS(2)))
+			wait.None(t, got, "message after Unsubscribe")
+			require.NoError(t, c.Close(wait.Soon(t)))
+			require.ErrorIs(t, c.Publish(wait.Soon(t), "a", nil), mqtt.ErrClosed)
 			require.ErrorIs(t, c.Err(), mqtt.ErrClosed)
 			require.Equal(t, mqtt.StateClosed, c.State())
 		})
@@ -48,15 +49,15 @@ func TestSubscriptionsAreRestored(t *testing.T) {
 			c := dial(t, b.Port, mqtt.WithProtocol(version))
 			h, got := collect()
 			for i := range 250 {
-				require.NoError(t, c.Subscribe(soon(t), fmt.Sprintf("%d/#", i), mqtt.QoSLevel(i%3), h))
+				require.NoError(t, c.Subscribe(wait.Soon(t), fmt.Sprintf("%d/#", i), mqtt.QoSLevel(i%3), h))
 			}
 			b.Kill()
-			eventually(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
+			wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
 			b.Restart()
-			require.NoError(t, c.AwaitConnected(soon(t)))
+			require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 			for i := range 250 {
-				require.NoError(t, c.Publish(soon(t), fmt.Sprintf("%d/x", i), nil))
-				require.Equal(t, fmt.Sprintf("%d/x", i), await(t, got, "a message").Topic)
+				require.NoError(t, c.Publish(wait.Soon(t), fmt.Sprintf("%d/x", i), nil))
+				require.Equal(t, fmt.Sprintf("%d/x", i), wait.For(t, got, "a message").Topic)
 			}
 		})
 	}
@@ -74,7 +75,7 @@ func TestMessagesIterator(t *testing.T) {
 	}()
 	for m, err := range c.Messages(ctx, "a", 1) {
 		require.NoError(t, err)
-		require.NoError(t, c.Publish(soon(t), "b", m.Payload))
+		require.NoError(t, c.Publish(wait.Soon(t), "b", m.Payload))
 		if n++; n == 50 {
 			break
 		}
@@ -85,18 +86,18 @@ func TestMessagesIterator(t *testing.T) {
 func TestRequest(t *testing.T) {
 	b := plain(t)
 	server, client := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5)), dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
-	require.NoError(t, server.Respond(soon(t), "double", 1, func(_ context.Context, m mqtt.Message) ([]byte, error) {
+	require.NoError(t, server.Respond(wait.Soon(t), "double", 1, func(_ context.Context, m mqtt.Message) ([]byte, error) {
 		if len(m.Payload) == 0 {
 			return nil, fmt.Errorf("nothing to double")
 		}
 		return append(m.Payload, m.Payload...), nil
 	}))
 	for range 10 {
-		m, err := client.Request(soon(t), "double", []byte("ab"))
+		m, err := client.Request(wait.Soon(t), "double", []byte("ab"))
 		require.NoError(t, err)
 		require.Equal(t, "abab", string(m.Payload))
 	}
-	_, err := client.Request(soon(t), "double", nil)
+	_, err := client.Request(wait.Soon(t), "double", nil)
 	var refused *mqtt.RequestError
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, "nothing to double", refused.Text)
@@ -106,14 +107,14 @@ func TestWorkerMayWait(t *testing.T) {
 	b := plain(t)
 	c := dial(t, b.Port, mqtt.WithHandlerMode(mqtt.Worker(4, mqtt.Block)))
 	ended := make(chan error, 1000)
-	require.NoError(t, c.Subscribe(soon(t), "a", 1, func(ctx context.Context, m mqtt.Message) {
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(ctx context.Context, m mqtt.Message) {
 		ended <- c.Publish(ctx, "b", m.Payload)
 	}))
 	for i := range 300 {
-		require.NoError(t, c.Publish(soon(t), "a", fmt.Append(nil, i)))
+		require.NoError(t, c.Publish(wait.Soon(t), "a", fmt.Append(nil, i)))
 	}
 	for range 300 {
-		require.NoError(t, await(t, ended, "Publish in a handler"))
+		require.NoError(t, wait.For(t, ended, "Publish in a handler"))
 	}
 }
 
@@ -121,7 +122,7 @@ func TestInlineHandlerMustNotWait(t *testing.T) {
 	b := plain(t)
 	c := dial(t, b.Port)
 	errs := make(chan error, 10)
-	require.NoError(t, c.Subscribe(soon(t), "a", 1, func(ctx context.Context, m mqtt.Message) {
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(ctx context.Context, m mqtt.Message) {
 		errs <- c.Publish(ctx, "b", nil)
 		errs <- c.Subscribe(ctx, "b", 0, func(context.Context, mqtt.Message) {})
 		errs <- c.Unsubscribe(ctx, "b")
@@ -129,9 +130,9 @@ func TestInlineHandlerMustNotWait(t *testing.T) {
 		errs <- c.AwaitConnected(ctx)
 		errs <- c.PublishAsync(ctx, "b", nil).Wait(ctx)
 	}))
-	require.NoError(t, c.Publish(soon(t), "a", nil))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 	for range 6 {
-		require.ErrorIs(t, await(t, errs, "the handler"), mqtt.ErrInCallback)
+		require.ErrorIs(t, wait.For(t, errs, "the handler"), mqtt.ErrInCallback)
 	}
 }
 
@@ -143,15 +144,15 @@ func TestMessageSentOn(t *testing.T) {
 	conn := p.Accept()
 	conn.Expect(peer.CONNECT)
 	conn.Send(peer.V5.Connack(false, 0))
-	require.NoError(t, c.AwaitConnected(soon(t)))
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	handler := func(ctx context.Context, m mqtt.Message) {
 		c.PublishAsync(ctx, "out", m.Payload, mqtt.QoS(0), mqtt.WithProperties(m.Properties))
 	}
-	asked := outcome(func() error { return c.Subscribe(soon(t), "in", 0, handler) })
+	asked := outcome(func() error { return c.Subscribe(wait.Soon(t), "in", 0, handler) })
 	ask := conn.Expect(peer.SUBSCRIBE)
 	id := ask.Body[4] // its properties have one byte for the length, one for the kind
 	conn.Send(peer.V5.Suback(ask.MID(), []byte{0}))
-	require.NoError(t, await(t, asked, "the answer"))
+	require.NoError(t, wait.For(t, asked, "the answer"))
 	unit := peer.UserProperty("unit", "kWh")
 	conn.Send(peer.V5.Publish(0, "in", 0, "42", peer.SubscriptionID(int(id)), unit))
 	sent := conn.Expect(peer.PUBLISH)
@@ -161,10 +162,10 @@ func TestMessageSentOn(t *testing.T) {
 func TestAliasWithoutTopicIsForQoS0(t *testing.T) {
 	c := dial(t, plain(t).Port, mqtt.WithProtocol(mqtt.V5))
 	for _, qos := range []mqtt.QoSLevel{1, 2} {
-		err := c.Publish(soon(t), "", nil, mqtt.QoS(qos), mqtt.TopicAlias(1))
+		err := c.Publish(wait.Soon(t), "", nil, mqtt.QoS(qos), mqtt.TopicAlias(1))
 		require.ErrorContains(t, err, "topic")
 		require.ErrorIs(t, err, mosquitto.ErrInval)
 	}
-	require.NoError(t, c.Publish(soon(t), "a", nil, mqtt.TopicAlias(1)))
-	require.NoError(t, c.Publish(soon(t), "", nil, mqtt.QoS(0), mqtt.TopicAlias(1)))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.TopicAlias(1)))
+	require.NoError(t, c.Publish(wait.Soon(t), "", nil, mqtt.QoS(0), mqtt.TopicAlias(1)))
 }

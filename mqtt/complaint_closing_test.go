@@ -11,6 +11,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -57,7 +58,7 @@ func TestComplaint10CloseIsBounded(t *testing.T) {
 		"peer that does not read": func(t *testing.T) *mqtt.Client {
 			c, _ := meet(t, peer.Listen(t))
 			for range 100 {
-				c.PublishAsync(soon(t), "a", make([]byte, 100_000))
+				c.PublishAsync(wait.Soon(t), "a", make([]byte, 100_000))
 			}
 			return c
 		},
@@ -65,14 +66,14 @@ func TestComplaint10CloseIsBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := prepare(t)
-			token := c.PublishAsync(soon(t), "last", nil)
+			token := c.PublishAsync(wait.Soon(t), "last", nil)
 			closed := outcome(func() error { return c.Close(soonest(t)) })
 			var unsent *mqtt.CloseError
-			require.ErrorAs(t, await(t, closed, "Close"), &unsent)
+			require.ErrorAs(t, wait.For(t, closed, "Close"), &unsent)
 			require.Equal(t, "last", unsent.Unsent[len(unsent.Unsent)-1].Topic)
-			require.ErrorIs(t, token.Wait(soon(t)), mqtt.ErrClosed)
-			await(t, c.Done(), "the end")
-			require.NoError(t, c.Close(soon(t)), "again")
+			require.ErrorIs(t, token.Wait(wait.Soon(t)), mqtt.ErrClosed)
+			wait.For(t, c.Done(), "the end")
+			require.NoError(t, c.Close(wait.Soon(t)), "again")
 		})
 	}
 }
@@ -85,7 +86,7 @@ func TestComplaint10CloseAgainAndAgain(t *testing.T) {
 	for range 25 {
 		c, conn := meet(t, p)
 		for range 60 {
-			c.PublishAsync(soon(t), "a", make([]byte, 100_000))
+			c.PublishAsync(wait.Soon(t), "a", make([]byte, 100_000))
 		}
 		var unsent *mqtt.CloseError
 		require.ErrorAs(t, c.Close(soonest(t)), &unsent)
@@ -99,17 +100,17 @@ func TestComplaint10CloseFlushes(t *testing.T) {
 	p := peer.Listen(t)
 	c, conn := meet(t, p)
 	for range 3 {
-		c.PublishAsync(soon(t), "a", nil)
+		c.PublishAsync(wait.Soon(t), "a", nil)
 	}
-	closed := outcome(func() error { return c.Close(soon(t)) })
+	closed := outcome(func() error { return c.Close(wait.Soon(t)) })
 	for range 3 {
 		body := conn.Expect(peer.PUBLISH).Body
-		none(t, closed, "end of Close")
+		wait.None(t, closed, "end of Close")
 		conn.Send(peer.Ack(peer.PUBACK, uint16(body[3])<<8|uint16(body[4])))
 	}
 	conn.Expect(peer.DISCONNECT)
 	conn.Close()
-	require.NoError(t, await(t, closed, "Close"))
+	require.NoError(t, wait.For(t, closed, "Close"))
 }
 
 // A handler that does not return is the one thing that Close cannot end: it
@@ -121,13 +122,13 @@ func TestComplaint10CloseBesideAStuckHandler(t *testing.T) {
 			t.Parallel()
 			in, out := make(chan context.Context, 1), make(chan struct{})
 			c := dial(t, plain(t).Port, mqtt.WithHandlerMode(mode))
-			require.NoError(t, c.Subscribe(soon(t), "a", 0, func(ctx context.Context, _ mqtt.Message) { in <- ctx; <-out }))
-			require.NoError(t, c.Publish(soon(t), "a", nil, mqtt.QoS(0)))
-			handler := await(t, in, "the handler")
+			require.NoError(t, c.Subscribe(wait.Soon(t), "a", 0, func(ctx context.Context, _ mqtt.Message) { in <- ctx; <-out }))
+			require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.QoS(0)))
+			handler := wait.For(t, in, "the handler")
 			require.ErrorContains(t, c.Close(soonest(t)), "handler does not return")
-			await(t, handler.Done(), "the end of the handler's context")
+			wait.For(t, handler.Done(), "the end of the handler's context")
 			close(out)
-			await(t, c.Done(), "the end")
+			wait.For(t, c.Done(), "the end")
 		})
 	}
 }
@@ -141,7 +142,7 @@ func TestComplaint11CallsBesideClose(t *testing.T) {
 		var mu sync.Mutex
 		closed := false
 		late := make(chan struct{}, 10_000)
-		require.NoError(t, c.Subscribe(soon(t), "a", 1, func(context.Context, mqtt.Message) {
+		require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(context.Context, mqtt.Message) {
 			mu.Lock()
 			defer mu.Unlock()
 			if closed {
@@ -154,19 +155,19 @@ func TestComplaint11CallsBesideClose(t *testing.T) {
 			running.Add(1)
 			go func() {
 				defer running.Done()
-				for c.Publish(soon(t), "a", nil) == nil {
+				for c.Publish(wait.Soon(t), "a", nil) == nil {
 					c.Stats()
 				}
 				<-c.Done()
 				c.Stats()
-				errs <- waits(soon(t), c)
+				errs <- waits(wait.Soon(t), c)
 			}()
 		}
 		for range 3 {
 			running.Add(1)
 			go func() {
 				defer running.Done()
-				_ = c.Close(soon(t))
+				_ = c.Close(wait.Soon(t))
 				mu.Lock()
 				defer mu.Unlock()
 				closed = true
@@ -174,7 +175,7 @@ func TestComplaint11CallsBesideClose(t *testing.T) {
 		}
 		running.Wait()
 		for range 4 {
-			for call, err := range await(t, errs, "calls after Close") {
+			for call, err := range wait.For(t, errs, "calls after Close") {
 				if call == "Close" {
 					require.NoError(t, err)
 					continue
@@ -182,7 +183,7 @@ func TestComplaint11CallsBesideClose(t *testing.T) {
 				require.ErrorIs(t, err, mqtt.ErrClosed, call)
 			}
 		}
-		none(t, late, "handler after Close")
+		wait.None(t, late, "handler after Close")
 	}
 }
 
@@ -192,12 +193,12 @@ func TestComplaint11CloseFromAHandler(t *testing.T) {
 	b := plain(t)
 	c := dial(t, b.Port)
 	ended := make(chan error, 1)
-	require.NoError(t, c.Subscribe(soon(t), "a", 1, func(context.Context, mqtt.Message) {
-		go func() { ended <- c.Close(soon(t)) }()
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(context.Context, mqtt.Message) {
+		go func() { ended <- c.Close(wait.Soon(t)) }()
 	}))
-	require.NoError(t, c.Publish(soon(t), "a", nil))
-	require.NoError(t, await(t, ended, "Close"))
-	await(t, c.Done(), "the end")
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
+	require.NoError(t, wait.For(t, ended, "Close"))
+	wait.For(t, c.Done(), "the end")
 }
 
 // Close is for good; a new client takes the old one's place, with its name.
@@ -206,9 +207,9 @@ func TestRunnerUp02CloseIsFinal(t *testing.T) {
 	b := plain(t)
 	for range 20 {
 		c := dial(t, b.Port, mqtt.WithClientID("same"), mqtt.WithSession(-1))
-		require.NoError(t, c.Publish(soon(t), "a", nil))
-		require.NoError(t, c.Close(soon(t)))
-		require.ErrorIs(t, c.Publish(soon(t), "a", nil), mqtt.ErrClosed)
+		require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
+		require.NoError(t, c.Close(wait.Soon(t)))
+		require.ErrorIs(t, c.Publish(wait.Soon(t), "a", nil), mqtt.ErrClosed)
 		require.ErrorIs(t, c.Err(), mqtt.ErrClosed)
 	}
 }

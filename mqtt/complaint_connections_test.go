@@ -15,6 +15,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,20 +27,20 @@ func TestComplaint05RestoredBeforeConnected(t *testing.T) {
 	option, told := states()
 	c, conn := meet(t, p, option, mqtt.WithClientID("x"), mqtt.WithSession(-1))
 	for _, filter := range []string{"a", "b/#"} {
-		ended := outcome(func() error { return c.Subscribe(soon(t), filter, 1, drop) })
+		ended := outcome(func() error { return c.Subscribe(wait.Soon(t), filter, 1, drop) })
 		subscribed(conn, 1)
-		require.NoError(t, await(t, ended, "Subscribe"))
+		require.NoError(t, wait.For(t, ended, "Subscribe"))
 	}
 	awaitState(t, told, mqtt.StateConnected)
 	conn.Close()
 	awaitState(t, told, mqtt.StateDisconnected)
-	c.PublishAsync(soon(t), "p", nil)
+	c.PublishAsync(wait.Soon(t), "p", nil)
 	conn = p.AcceptConnect()
 	packet := conn.Expect(peer.SUBSCRIBE)
 	require.Equal(t, peer.Hex("'a' 01 'b/#' 01"), packet.Body[2:])
 	require.Equal(t, "p", string(conn.Expect(peer.PUBLISH).Body[2:3]))
 	require.NotEqual(t, mqtt.StateConnected, c.State())
-	none(t, told, "change of state")
+	wait.None(t, told, "change of state")
 	conn.Send(peer.V311.Suback(packet.MID(), []byte{1, 1}))
 	awaitState(t, told, mqtt.StateConnected)
 	require.Equal(t, mqtt.StateConnected, c.State())
@@ -58,16 +59,16 @@ func TestComplaint05AnotherServersSession(t *testing.T) {
 	first, second := peer.Listen(t), peer.Listen(t)
 	c := dialAll(t, []string{url(first.Port), url(second.Port)}, mqtt.WithBackground(), mqtt.WithClientID("x"), mqtt.WithSession(-1))
 	conn := first.AcceptConnect()
-	ended := outcome(func() error { return c.Subscribe(soon(t), "a", 1, drop) })
+	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
 	subscribed(conn, 1)
-	require.NoError(t, await(t, ended, "Subscribe"))
+	require.NoError(t, wait.For(t, ended, "Subscribe"))
 	first.Close()
 	conn.Close()
 	conn = second.Accept()
 	conn.Expect(peer.CONNECT)
 	conn.Send(peer.V311.Connack(true, 0))
 	subscribed(conn, 1)
-	require.NoError(t, c.AwaitConnected(soon(t)))
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 }
 
 // A broker that refuses to restore a subscription does not make it vanish in
@@ -77,21 +78,21 @@ func TestComplaint05RefusedAtReconnect(t *testing.T) {
 	p := peer.Listen(t)
 	lost := make(chan *mqtt.SubscribeError, 10)
 	c, conn := meet(t, p, mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- err }}))
-	ended := outcome(func() error { return c.Subscribe(soon(t), "a", 1, drop) })
+	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
 	subscribed(conn, 1)
-	require.NoError(t, await(t, ended, "Subscribe"))
+	require.NoError(t, wait.For(t, ended, "Subscribe"))
 	for range 2 {
 		conn.Close()
 		conn = p.AcceptConnect()
 		subscribed(conn, 0x80)
-		require.Equal(t, &mqtt.SubscribeError{Filter: "a", Code: 0x80}, await(t, lost, "the hook"))
-		require.NoError(t, c.AwaitConnected(soon(t)))
+		require.Equal(t, &mqtt.SubscribeError{Filter: "a", Code: 0x80}, wait.For(t, lost, "the hook"))
+		require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	}
 	conn.Close()
 	conn = p.AcceptConnect()
 	subscribed(conn, 1)
-	require.NoError(t, c.AwaitConnected(soon(t)))
-	none(t, lost, "hook")
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
+	wait.None(t, lost, "hook")
 }
 
 // Whatever ends a connection, and whatever fails meanwhile, there is another one.
@@ -131,9 +132,9 @@ func TestComplaint09ReconnectsAfterEverything(t *testing.T) {
 		before := c.Stats().Connects
 		fault()
 		proxy.Heal()
-		eventually(t, "the next connection after "+name, func() bool { return c.Stats().Connects > before })
-		require.NoError(t, c.AwaitConnected(soon(t)), name)
-		require.NoError(t, c.Publish(soon(t), "a", nil), name)
+		wait.Until(t, "the next connection after "+name, func() bool { return c.Stats().Connects > before })
+		require.NoError(t, c.AwaitConnected(wait.Soon(t)), name)
+		require.NoError(t, c.Publish(wait.Soon(t), "a", nil), name)
 	}
 }
 
@@ -146,7 +147,7 @@ func TestComplaint09TLSPeerVanishes(t *testing.T) {
 	for range 2 {
 		b.Kill()
 		b.Restart()
-		require.NoError(t, c.Publish(soon(t), "a", nil))
+		require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 	}
 }
 
@@ -173,7 +174,7 @@ func TestComplaint09ServerSaysNo(t *testing.T) {
 	}
 	conn, _ = greeted(t, p)
 	conn.Send(peer.V5.Connack(false, 0))
-	require.NoError(t, c.AwaitConnected(soon(t)))
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 }
 
 // deaf is a port that never answers a connect: its backlog is full.
@@ -204,7 +205,7 @@ func TestComplaint17ServerThatDoesNotAnswer(t *testing.T) {
 	silent, deaf := peer.Listen(t).Port, deaf(t) // accepts a connection, and does not
 	for name, port := range map[string]int{"no CONNACK": silent, "no TCP": deaf} {
 		quick := mqtt.WithConnectTimeout(100 * time.Millisecond)
-		_, err := mqtt.Dial(soon(t), []string{url(port)}, quick, mqtt.WithOneRound())
+		_, err := mqtt.Dial(wait.Soon(t), []string{url(port)}, quick, mqtt.WithOneRound())
 		require.ErrorIs(t, err, mqtt.ErrTimeout, name)
 		var failure *mqtt.ConnectError
 		require.ErrorAs(t, err, &failure, name)
@@ -214,7 +215,7 @@ func TestComplaint17ServerThatDoesNotAnswer(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded, name)
 
 		c := dialAll(t, []string{url(port), url(b.Port)}, quick)
-		require.NoError(t, c.Publish(soon(t), "a", nil), name)
+		require.NoError(t, c.Publish(wait.Soon(t), "a", nil), name)
 	}
 }
 
@@ -228,7 +229,7 @@ func TestComplaint17ResolverThatDoesNotAnswer(t *testing.T) {
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "udp4", silent.LocalAddr().String())
 	}}
-	_, err = mqtt.Dial(soon(t), []string{"mqtt://broker.test"}, mqtt.WithConnectTimeout(100*time.Millisecond), mqtt.WithOneRound())
+	_, err = mqtt.Dial(wait.Soon(t), []string{"mqtt://broker.test"}, mqtt.WithConnectTimeout(100*time.Millisecond), mqtt.WithOneRound())
 	var failure *net.DNSError
 	require.ErrorAs(t, err, &failure)
 	require.True(t, failure.IsTimeout)
@@ -271,14 +272,14 @@ func TestRunnerUp09PublishBeforeAcceptance(t *testing.T) {
 	conn := p.Accept()
 	conn.Expect(peer.CONNECT)
 	for qos := range tokens {
-		tokens[qos] = c.PublishAsync(soon(t), "a", nil, mqtt.QoS(mqtt.QoSLevel(qos)))
+		tokens[qos] = c.PublishAsync(wait.Soon(t), "a", nil, mqtt.QoS(mqtt.QoSLevel(qos)))
 	}
 	for _, token := range tokens {
 		pending(t, token)
 	}
 	conn.Send(peer.V311.Connack(false, 0))
 	conn.Dialog().Expect(peer.V311.Publish(0, "a", 0, ""))
-	require.NoError(t, tokens[0].Wait(soon(t)))
+	require.NoError(t, tokens[0].Wait(wait.Soon(t)))
 	conn.Expect(peer.PUBLISH)
 	conn.Expect(peer.PUBLISH)
 	pending(t, tokens[1])

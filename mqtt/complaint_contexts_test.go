@@ -9,6 +9,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,28 +21,28 @@ func TestComplaint16NilIsTheBrokersAnswer(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p)
-	ended := outcome(func() error { return c.Publish(soon(t), "a", nil) })
+	ended := outcome(func() error { return c.Publish(wait.Soon(t), "a", nil) })
 	conn.Dialog().Expect(peer.V311.Publish(2, "a", 1, ""))
-	none(t, ended, "end before PUBACK")
+	wait.None(t, ended, "end before PUBACK")
 	conn.Send(peer.V311.Puback(1))
-	require.NoError(t, await(t, ended, "PUBACK"))
+	require.NoError(t, wait.For(t, ended, "PUBACK"))
 
-	ended = outcome(func() error { return c.Publish(soon(t), "a", nil, mqtt.QoS(2)) })
+	ended = outcome(func() error { return c.Publish(wait.Soon(t), "a", nil, mqtt.QoS(2)) })
 	conn.Dialog().Expect(peer.V311.Publish(4, "a", 2, ""))
 	conn.Send(peer.V311.Pubrec(2))
 	conn.Dialog().Expect(peer.V311.Pubrel(2))
-	none(t, ended, "end before PUBCOMP")
+	wait.None(t, ended, "end before PUBCOMP")
 	conn.Send(peer.V311.Pubcomp(2))
-	require.NoError(t, await(t, ended, "PUBCOMP"))
+	require.NoError(t, wait.For(t, ended, "PUBCOMP"))
 
-	require.NoError(t, c.Publish(soon(t), "a", nil, mqtt.QoS(0)))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.QoS(0)))
 	conn.Dialog().Expect(peer.V311.Publish(0, "a", 0, ""))
 
-	ended = outcome(func() error { return c.Subscribe(soon(t), "a", 1, drop) })
+	ended = outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
 	packet := conn.Expect(peer.SUBSCRIBE)
-	none(t, ended, "end before SUBACK")
+	wait.None(t, ended, "end before SUBACK")
 	conn.Send(peer.V311.Suback(packet.MID(), []byte{1}))
-	require.NoError(t, await(t, ended, "SUBACK"))
+	require.NoError(t, wait.For(t, ended, "SUBACK"))
 }
 
 // A context that ends before the message was sent takes it back.
@@ -60,9 +61,9 @@ func TestComplaint16ContextEndsBefore(t *testing.T) {
 	require.ErrorIs(t, c.Subscribe(soonest(t), "b", 1, drop), context.DeadlineExceeded)
 	require.Zero(t, c.Stats().Queued)
 	proxy.AcceptNew()
-	require.NoError(t, c.Publish(soon(t), "a", []byte("1")))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("1")))
 	awaitNumbers(t, got, 1)
-	none(t, got, "message")
+	wait.None(t, got, "message")
 }
 
 // Afterwards the message is abandoned: it may be delivered, and here it is. Its
@@ -80,7 +81,7 @@ func TestComplaint16ContextEndsAfterwards(t *testing.T) {
 	require.ErrorIs(t, err, mqtt.ErrAbandoned)
 	pending(t, token)
 	conn.Send(peer.V311.Puback(1))
-	require.NoError(t, token.Wait(soon(t)))
+	require.NoError(t, token.Wait(wait.Soon(t)))
 }
 
 // A subscription whose wait ends is taken back, also from the broker.
@@ -92,13 +93,13 @@ func TestComplaint16ContextOfSubscribe(t *testing.T) {
 	ended := outcome(func() error { return c.Subscribe(ctx, "a", 1, drop) })
 	mid := conn.Expect(peer.SUBSCRIBE).MID()
 	cancel()
-	require.ErrorIs(t, await(t, ended, "Subscribe"), context.Canceled)
+	require.ErrorIs(t, wait.For(t, ended, "Subscribe"), context.Canceled)
 	conn.Send(peer.V311.Suback(mid, []byte{1}))
 	conn.Send(peer.V311.Unsuback(conn.Expect(peer.UNSUBSCRIBE).MID(), nil))
 	conn.Close()
 	conn = p.AcceptConnect()
-	require.NoError(t, c.AwaitConnected(soon(t)))
-	c.PublishAsync(soon(t), "p", nil)
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
+	c.PublishAsync(wait.Soon(t), "p", nil)
 	conn.Expect(peer.PUBLISH) // and no SUBSCRIBE
 }
 
@@ -107,22 +108,22 @@ func TestComplaint16ContextOfSubscribe(t *testing.T) {
 func TestComplaint16EndOfTheClient(t *testing.T) {
 	t.Parallel()
 	c, _, _ := unreachable(t)
-	ended := outcome(func() error { return c.Publish(soon(t), "a", nil) })
-	subscribing := outcome(func() error { return c.Subscribe(soon(t), "a", 1, drop) })
-	eventually(t, "the message", func() bool { return c.Stats().Queued == 1 })
+	ended := outcome(func() error { return c.Publish(wait.Soon(t), "a", nil) })
+	subscribing := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
+	wait.Until(t, "the message", func() bool { return c.Stats().Queued == 1 })
 	shut(t, c)
-	require.ErrorIs(t, await(t, ended, "Publish"), mqtt.ErrClosed)
-	require.ErrorIs(t, await(t, subscribing, "Subscribe"), mqtt.ErrClosed)
+	require.ErrorIs(t, wait.For(t, ended, "Publish"), mqtt.ErrClosed)
+	require.ErrorIs(t, wait.For(t, subscribing, "Subscribe"), mqtt.ErrClosed)
 
 	p := peer.Listen(t)
 	c = dial(t, p.Port, mqtt.WithBackground())
-	ended = outcome(func() error { return c.Publish(soon(t), "a", nil) })
-	eventually(t, "the message", func() bool { return c.Stats().Queued == 1 })
+	ended = outcome(func() error { return c.Publish(wait.Soon(t), "a", nil) })
+	wait.Until(t, "the message", func() bool { return c.Stats().Queued == 1 })
 	conn := p.Accept()
 	conn.Expect(peer.CONNECT)
 	conn.Send(peer.V311.Connack(false, 5))
-	await(t, c.Done(), "the end of the client")
-	for _, err := range []error{await(t, ended, "Publish"), c.Publish(soon(t), "a", nil), c.Err()} {
+	wait.For(t, c.Done(), "the end of the client")
+	for _, err := range []error{wait.For(t, ended, "Publish"), c.Publish(wait.Soon(t), "a", nil), c.Err()} {
 		require.ErrorIs(t, err, mqtt.ErrClosed)
 		var refusal mosquitto.ConnackError
 		require.ErrorAs(t, err, &refusal)

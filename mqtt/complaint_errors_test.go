@@ -14,13 +14,14 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 // refused is the error of a Dial that fails.
 func refused(t *testing.T, server string, options ...mqtt.Option) *mqtt.ConnectError {
 	t.Helper()
-	_, err := mqtt.Dial(soon(t), []string{server}, append(options, mqtt.WithOneRound())...)
+	_, err := mqtt.Dial(wait.Soon(t), []string{server}, append(options, mqtt.WithOneRound())...)
 	var failure *mqtt.ConnectError
 	require.ErrorAs(t, err, &failure)
 	return failure
@@ -50,7 +51,7 @@ func TestComplaint18ErrorOfTheNetwork(t *testing.T) {
 		return err
 	})
 	require.ErrorIs(t, refused(t, url(p.Port)), mosquitto.ErrConnLost)
-	require.NoError(t, await(t, hungUp, "the peer"))
+	require.NoError(t, wait.For(t, hungUp, "the peer"))
 }
 
 // The broker: its code, whatever the version of MQTT.
@@ -62,13 +63,13 @@ func TestComplaint18ErrorOfTheBroker(t *testing.T) {
 		mqtt.V5: mosquitto.ConnackCode(mosquitto.RCNotAuthorized),
 	} {
 		// It ends Dial, though there is time to try again.
-		_, err := mqtt.Dial(soon(t), []string{url(b.Port)}, mqtt.WithProtocol(version), mqtt.WithCredentials("user", "wrong"))
+		_, err := mqtt.Dial(wait.Soon(t), []string{url(b.Port)}, mqtt.WithProtocol(version), mqtt.WithCredentials("user", "wrong"))
 		var refusal mosquitto.ConnackError
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, want, refusal.Code)
 		require.NotContains(t, err.Error(), "wrong")
 	}
-	_, err := mqtt.Dial(soon(t), []string{"mqtt://user:wrong@127.0.0.1:" + url(b.Port)[len("mqtt://127.0.0.1:"):]})
+	_, err := mqtt.Dial(wait.Soon(t), []string{"mqtt://user:wrong@127.0.0.1:" + url(b.Port)[len("mqtt://127.0.0.1:"):]})
 	require.ErrorContains(t, err, url(b.Port))
 	require.NotContains(t, err.Error(), "wrong@")
 	dial(t, b.Port, mqtt.WithCredentials("user", "secret"))
@@ -85,7 +86,7 @@ func TestComplaint18ErrorOfTLS(t *testing.T) {
 	require.ErrorContains(t, wrongCA, "certificate verify failed")
 	wrongName := refused(t, secure(elsewhere.Port), mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
 	require.Contains(t, wrongName.Detail, "certificate")
-	_, err := mqtt.Dial(soon(t), []string{secure(b.Port)}, mqtt.WithTLS(mqtt.TLS{CAFile: other.File}))
+	_, err := mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLS(mqtt.TLS{CAFile: other.File}))
 	require.ErrorContains(t, err, "certificate verify failed", "no retry mends it")
 	noTLS := refused(t, secure(plain(t).Port), mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
 	require.Error(t, noTLS)
@@ -99,10 +100,10 @@ func TestComplaint18ErrorOfTheAccessList(t *testing.T) {
 	require.NoError(t, os.WriteFile(list, []byte("topic readwrite ours/#\n"), 0o600))
 	b := broker.Start(t, broker.Config{Extra: "acl_file " + list})
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
-	require.NoError(t, c.Publish(soon(t), "ours/a", nil))
+	require.NoError(t, c.Publish(wait.Soon(t), "ours/a", nil))
 	for _, qos := range []mqtt.QoSLevel{1, 2} {
 		var refusal *mqtt.PublishError
-		require.ErrorAs(t, c.Publish(soon(t), "theirs/a", nil, mqtt.QoS(qos)), &refusal)
+		require.ErrorAs(t, c.Publish(wait.Soon(t), "theirs/a", nil, mqtt.QoS(qos)), &refusal)
 		require.Equal(t, "theirs/a", refusal.Topic)
 		require.Equal(t, mosquitto.RCNotAuthorized, refusal.Code)
 	}
@@ -120,16 +121,16 @@ func TestComplaint19RefusedSubscription(t *testing.T) {
 			wire = peer.V5
 		}
 		for _, code := range codes {
-			ended := outcome(func() error { return c.Subscribe(soon(t), "a", 1, drop) })
+			ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
 			conn.Send(wire.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{code}))
-			err := await(t, ended, "Subscribe")
+			err := wait.For(t, ended, "Subscribe")
 			var refusal *mqtt.SubscribeError
 			require.ErrorAs(t, err, &refusal)
 			require.Equal(t, &mqtt.SubscribeError{Filter: "a", Code: mosquitto.ReasonCode(code)}, refusal)
 			require.ErrorIs(t, err, mosquitto.ReasonError{Code: mosquitto.ReasonCode(code)})
 		}
 		conn.Send(wire.Publish(0, "a", 0, ""))
-		eventually(t, "the message", func() bool { return c.Stats().Unhandled == 1 })
+		wait.Until(t, "the message", func() bool { return c.Stats().Unhandled == 1 })
 	}
 }
 
@@ -140,19 +141,19 @@ func TestComplaint19SomeAreRefused(t *testing.T) {
 	c, conn := meet(t, p)
 	h, got := collect()
 	ended := outcome(func() error {
-		return c.SubscribeMultiple(soon(t), mqtt.Subscription{Filter: "a", QoS: 1, Handler: h},
+		return c.SubscribeMultiple(wait.Soon(t), mqtt.Subscription{Filter: "a", QoS: 1, Handler: h},
 			mqtt.Subscription{Filter: "b", QoS: 1, Handler: h}, mqtt.Subscription{Filter: "c", QoS: 1, Handler: h})
 	})
 	conn.Send(peer.V311.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{1, 0x80, 1}))
-	err := await(t, ended, "SubscribeMultiple")
+	err := wait.For(t, ended, "SubscribeMultiple")
 	var refusal *mqtt.SubscribeError
 	require.ErrorAs(t, err, &refusal)
 	require.Equal(t, "b", refusal.Filter)
 	for _, topic := range []string{"a", "b", "c"} {
 		conn.Send(peer.V311.Publish(0, topic, 0, ""))
 	}
-	require.Equal(t, "a", await(t, got, "a message").Topic)
-	require.Equal(t, "c", await(t, got, "a message").Topic)
+	require.Equal(t, "a", wait.For(t, got, "a message").Topic)
+	require.Equal(t, "c", wait.For(t, got, "a message").Topic)
 	conn.Close()
 	conn = p.AcceptConnect()
 	require.Equal(t, peer.Hex("'a' 01 'c' 01"), conn.Expect(peer.SUBSCRIBE).Body[2:], "the refused one is not wanted any more")
@@ -165,11 +166,11 @@ func TestComplaint19LowerQoS(t *testing.T) {
 	var log record
 	c, conn := meet(t, p, mqtt.WithLogger(log.logger(slog.LevelInfo)))
 	granted := mqtt.QoSLevel(9)
-	ended := outcome(func() error { return c.Subscribe(soon(t), "a", 2, drop, mqtt.GrantedQoS(&granted)) })
+	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 2, drop, mqtt.GrantedQoS(&granted)) })
 	subscribed(conn, 1)
-	require.NoError(t, await(t, ended, "Subscribe"))
+	require.NoError(t, wait.For(t, ended, "Subscribe"))
 	require.EqualValues(t, 1, granted)
-	eventually(t, "the log", func() bool {
+	wait.Until(t, "the log", func() bool {
 		return containsAll(log.String(), "granted with a lower QoS", "filter=a", "wanted=2", "granted=1")
 	})
 }

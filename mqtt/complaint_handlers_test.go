@@ -18,6 +18,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -36,8 +37,8 @@ func TestComplaint12ManyGoroutines(t *testing.T) {
 			for range 20 {
 				h := func(ctx context.Context, _ mqtt.Message) { c.PublishAsync(ctx, "handled", nil, mqtt.QoS(0)) }
 				failed <- errors.Join(
-					c.Subscribe(soon(t), own, 1, h), c.Publish(soon(t), own, nil), c.PublishAsync(soon(t), own, nil, mqtt.QoS(2)).Wait(soon(t)),
-					c.AwaitConnected(soon(t)), c.Unsubscribe(soon(t), own))
+					c.Subscribe(wait.Soon(t), own, 1, h), c.Publish(wait.Soon(t), own, nil), c.PublishAsync(wait.Soon(t), own, nil, mqtt.QoS(2)).Wait(wait.Soon(t)),
+					c.AwaitConnected(wait.Soon(t)), c.Unsubscribe(wait.Soon(t), own))
 				c.Stats()
 				c.State()
 			}
@@ -45,12 +46,12 @@ func TestComplaint12ManyGoroutines(t *testing.T) {
 	}
 	for range 3 {
 		for range 40 {
-			require.NoError(t, await(t, failed, "the goroutines"))
+			require.NoError(t, wait.For(t, failed, "the goroutines"))
 		}
 		proxy.Reset()
 	}
 	for range 40 {
-		require.NoError(t, await(t, failed, "the goroutines"))
+		require.NoError(t, wait.For(t, failed, "the goroutines"))
 	}
 	running.Wait()
 }
@@ -75,8 +76,8 @@ func TestComplaint13KilledInsideAHandler(t *testing.T) {
 		b := plain(t)
 		h, got := collect()
 		session := []mqtt.Option{mqtt.WithProtocol(version), mqtt.WithClientID("worker"), mqtt.WithSession(time.Hour), mqtt.WithSubscription("jobs", 1, h)}
-		require.NoError(t, dial(t, b.Port, session...).Close(soon(t)))
-		require.NoError(t, dial(t, b.Port).Publish(soon(t), "jobs", []byte("job")))
+		require.NoError(t, dial(t, b.Port, session...).Close(wait.Soon(t)))
+		require.NoError(t, dial(t, b.Port).Publish(wait.Soon(t), "jobs", []byte("job")))
 		for range 2 {
 			_, err := child(t, fmt.Sprint("PORT=", b.Port), fmt.Sprint("VERSION=", int(version)))
 			var exit *exec.ExitError
@@ -84,11 +85,11 @@ func TestComplaint13KilledInsideAHandler(t *testing.T) {
 			require.Equal(t, syscall.SIGKILL, exit.Sys().(syscall.WaitStatus).Signal())
 		}
 		c := dial(t, b.Port, session...)
-		require.Equal(t, "job", string(await(t, got, "the message").Payload))
-		require.NoError(t, c.Close(soon(t)))
+		require.Equal(t, "job", string(wait.For(t, got, "the message").Payload))
+		require.NoError(t, c.Close(wait.Soon(t)))
 		c = dial(t, b.Port, session...) // now it is acknowledged
-		require.NoError(t, c.Publish(soon(t), "jobs", []byte("next")))
-		require.Equal(t, "next", string(await(t, got, "the next message").Payload))
+		require.NoError(t, c.Publish(wait.Soon(t), "jobs", []byte("next")))
+		require.Equal(t, "next", string(wait.For(t, got, "the next message").Payload))
 	}
 }
 
@@ -106,7 +107,7 @@ func TestComplaint14SlowHandlerOnWorker(t *testing.T) {
 	conn.Expect(peer.PINGREQ)
 	conn.Send(peer.Bytes(peer.PINGRESP))
 	require.EqualValues(t, 1, c.Stats().Connects)
-	require.NoError(t, c.Publish(soon(t), "b", nil, mqtt.QoS(0)))
+	require.NoError(t, c.Publish(wait.Soon(t), "b", nil, mqtt.QoS(0)))
 }
 
 // An inline handler that takes longer than half the keepalive is told of.
@@ -121,8 +122,8 @@ func TestComplaint14SlowHandlerIsLogged(t *testing.T) {
 			close(handled)
 		}))
 	conn.Send(peer.Publish(0, "slow/topic", 0, ""))
-	await(t, handled, "the handler")
-	eventually(t, "the log", func() bool {
+	wait.For(t, handled, "the handler")
+	wait.Until(t, "the log", func() bool {
 		return containsAll(log.String(), "level=WARN", "longer than half the keepalive", "topic=slow/topic")
 	})
 }
@@ -151,7 +152,7 @@ func TestComplaint14SlowHandlerHoldsTheBrokerBack(t *testing.T) {
 	close(block)
 	conn.Send(left)
 	for range sent + 1 {
-		await(t, got, "a message")
+		wait.For(t, got, "a message")
 	}
 }
 
@@ -175,7 +176,7 @@ func TestComplaint14WorkersQueue(t *testing.T) {
 				mqtt.WithHooks(mqtt.Hooks{Dropped: func(m *mqtt.Message) { dropped <- *m }}),
 				mqtt.WithDefaultHandler(func(_ context.Context, m mqtt.Message) { begun <- struct{}{}; <-block; got <- m }))
 			conn.Send(peer.Publish(0, "a", 0, "0"))
-			await(t, begun, "the handler")
+			wait.For(t, begun, "the handler")
 			for n := 1; n < 10; n++ {
 				conn.Send(peer.Publish(0, "a", 0, fmt.Sprint(n)))
 			}
@@ -184,7 +185,7 @@ func TestComplaint14WorkersQueue(t *testing.T) {
 			require.Equal(t, 3, c.Stats().Handling)
 			close(block)
 			awaitNumbers(t, got, test.kept...)
-			none(t, got, "message")
+			wait.None(t, got, "message")
 		})
 	}
 }
@@ -201,9 +202,9 @@ func TestComplaint15ArrivalOrder(t *testing.T) {
 			c, conn := meet(t, p, mqtt.WithHandlerMode(mode))
 			h, got := collect()
 			for _, filter := range []string{"0", "1", "#"} {
-				ended := outcome(func() error { return c.Subscribe(soon(t), filter, 1, h) })
+				ended := outcome(func() error { return c.Subscribe(wait.Soon(t), filter, 1, h) })
 				subscribed(conn, 1)
-				require.NoError(t, await(t, ended, "Subscribe"))
+				require.NoError(t, wait.For(t, ended, "Subscribe"))
 			}
 			for i := range n {
 				conn.Send(peer.Publish(byte(i%2)<<1, fmt.Sprint(i%3), uint16(i+1), fmt.Sprint(i)))
@@ -214,7 +215,7 @@ func TestComplaint15ArrivalOrder(t *testing.T) {
 					awaitNumbers(t, got, i) // its own handler and that of "#", next to each other
 				}
 			}
-			none(t, got, "message")
+			wait.None(t, got, "message")
 		})
 	}
 	t.Run("iterator", func(t *testing.T) {
@@ -233,7 +234,7 @@ func TestComplaint15ArrivalOrder(t *testing.T) {
 			return err
 		})
 		next := 0
-		for m, err := range c.Messages(soon(t), "a", 1) {
+		for m, err := range c.Messages(wait.Soon(t), "a", 1) {
 			require.NoError(t, err)
 			require.Equal(t, fmt.Sprint(next), string(m.Payload))
 			if next++; next == n {
@@ -241,7 +242,7 @@ func TestComplaint15ArrivalOrder(t *testing.T) {
 			}
 		}
 		require.Equal(t, n, next)
-		require.NoError(t, await(t, sent, "the peer"))
+		require.NoError(t, wait.For(t, sent, "the peer"))
 	})
 }
 
@@ -254,18 +255,18 @@ func TestRunnerUp04HandlersBeforeMessages(t *testing.T) {
 	other := dial(t, b.Port)
 	session := []mqtt.Option{mqtt.WithClientID("x"), mqtt.WithSession(time.Hour)}
 	c := dial(t, b.Port, session...)
-	require.NoError(t, c.Subscribe(soon(t), "kept", 1, h))
-	require.NoError(t, c.Close(soon(t)))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "kept", 1, h))
+	require.NoError(t, c.Close(wait.Soon(t)))
 	for i := range 20 {
-		require.NoError(t, other.Publish(soon(t), fmt.Sprint("retained/", i), nil, mqtt.QoS(1)))
-		require.NoError(t, other.Publish(soon(t), fmt.Sprint("retained/", i), []byte("x"), mqtt.Retain()))
-		require.NoError(t, other.Publish(soon(t), "kept", fmt.Append(nil, i)))
+		require.NoError(t, other.Publish(wait.Soon(t), fmt.Sprint("retained/", i), nil, mqtt.QoS(1)))
+		require.NoError(t, other.Publish(wait.Soon(t), fmt.Sprint("retained/", i), []byte("x"), mqtt.Retain()))
+		require.NoError(t, other.Publish(wait.Soon(t), "kept", fmt.Append(nil, i)))
 	}
 	c = dial(t, b.Port, append(session, mqtt.WithSubscription("kept", 1, h))...)
 	awaitNumbers(t, got, upTo(0, 19)...)
-	require.NoError(t, c.Subscribe(soon(t), "retained/+", 1, h))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "retained/+", 1, h))
 	for range 20 {
-		require.True(t, await(t, got, "a retained message").Retain)
+		require.True(t, wait.For(t, got, "a retained message").Retain)
 	}
 	require.Zero(t, c.Stats().Unhandled)
 }
@@ -279,8 +280,8 @@ func TestRunnerUp05PanicInHandler(t *testing.T) {
 			mode = mqtt.Worker(1, mqtt.Block)
 		}
 		c := dial(t, plain(t).Port, mqtt.WithHandlerMode(mode), mqtt.WithDefaultHandler(thePanic))
-		require.NoError(t, c.Subscribe(soon(t), "a", 1, thePanic))
-		_ = c.Publish(soon(t), "a", nil)
+		require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, thePanic))
+		_ = c.Publish(wait.Soon(t), "a", nil)
 		select {}
 	}
 	t.Parallel()
@@ -303,7 +304,7 @@ func TestRunnerUp06IteratorAcrossReconnects(t *testing.T) {
 	_, proxy := proxied(t)
 	c := dial(t, proxy.Port)
 	ended := make(chan error, 1)
-	ctx := soon(t)
+	ctx := wait.Soon(t)
 	go func() {
 		for ctx.Err() == nil && c.State() != mqtt.StateClosed {
 			_ = c.Publish(ctx, "a", nil)
@@ -332,8 +333,8 @@ func TestRunnerUp06IteratorAcrossReconnects(t *testing.T) {
 		}
 		return err
 	})
-	await(t, begun, "the second iterator")
+	wait.For(t, begun, "the second iterator")
 	shut(t, c)
-	require.ErrorIs(t, await(t, last, "the end of the iterator"), mqtt.ErrClosed, "the end of the client is an error")
-	await(t, ended, "the publisher")
+	require.ErrorIs(t, wait.For(t, last, "the end of the iterator"), mqtt.ErrClosed, "the end of the client is an error")
+	wait.For(t, ended, "the publisher")
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,7 +31,7 @@ func meet(t testing.TB, p *peer.Peer, options ...mqtt.Option) (*mqtt.Client, *pe
 	t.Helper()
 	c := dial(t, p.Port, append(options, mqtt.WithBackground())...)
 	conn := p.AcceptConnect()
-	require.NoError(t, c.AwaitConnected(soon(t)))
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	return c, conn
 }
 
@@ -51,7 +52,7 @@ func states() (mqtt.Option, <-chan mqtt.StateChange) {
 func awaitState(t testing.TB, ch <-chan mqtt.StateChange, want mqtt.State) mqtt.StateChange {
 	t.Helper()
 	for {
-		if s := await(t, ch, "the state "+want.String()); s.State == want {
+		if s := wait.For(t, ch, "the state "+want.String()); s.State == want {
 			return s
 		}
 	}
@@ -114,7 +115,7 @@ func child(t testing.TB, environment ...string) (output string, err error) {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), 6*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 6*wait.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, self, "-test.count=1", "-test.v", "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(append(os.Environ(), childVariable+"="+t.Name()), environment...)
@@ -135,7 +136,7 @@ func soonest(t testing.TB) context.Context {
 func awaitNumbers(t testing.TB, got <-chan mqtt.Message, numbers ...int) {
 	t.Helper()
 	for _, n := range numbers {
-		require.Equal(t, fmt.Sprint(n), string(await(t, got, fmt.Sprint("message ", n)).Payload))
+		require.Equal(t, fmt.Sprint(n), string(wait.For(t, got, fmt.Sprint("message ", n)).Payload))
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -37,9 +38,9 @@ func TestComplaint22Allocations(t *testing.T) {
 	got := make(chan struct{}, n)
 	c, conn := meet(t, p, mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { got <- struct{}{} }))
 	h := func(context.Context, mqtt.Message) { got <- struct{}{} }
-	ended := outcome(func() error { return c.Subscribe(soon(t), "some/+", 1, h) })
+	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "some/+", 1, h) })
 	subscribed(conn, 1)
-	require.NoError(t, await(t, ended, "Subscribe"))
+	require.NoError(t, wait.For(t, ended, "Subscribe"))
 	message := []byte(strings.Repeat(string(peer.Publish(0, "some/topic", 0, "payload")), n))
 	receive := mallocs(n, func() {
 		conn.Send(message)
@@ -98,16 +99,16 @@ func TestComplaint22MemoryStays(t *testing.T) {
 	b := plain(t)
 	h, got := collect()
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
-	require.NoError(t, c.Subscribe(soon(t), "a", 1, h))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, h))
 	payload := make([]byte, 100_000)
 	round := func(n int) {
 		for range n {
-			token := c.PublishAsync(soon(t), "a", payload, mqtt.UserProperty("name", "value"))
-			await(t, got, "a message")
-			require.NoError(t, token.Wait(soon(t)))
+			token := c.PublishAsync(wait.Soon(t), "a", payload, mqtt.UserProperty("name", "value"))
+			wait.For(t, got, "a message")
+			require.NoError(t, token.Wait(wait.Soon(t)))
 		}
 		for range n / 50 {
-			require.NoError(t, dial(t, b.Port).Close(soon(t)))
+			require.NoError(t, dial(t, b.Port).Close(wait.Soon(t)))
 		}
 	}
 	round(300)

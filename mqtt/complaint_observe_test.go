@@ -15,6 +15,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -37,7 +38,7 @@ func (p publishing) Handle(ctx context.Context, r slog.Record) error {
 
 func awaitLine(t testing.TB, lines <-chan string, want string) {
 	t.Helper()
-	for await(t, lines, want) != want {
+	for wait.For(t, lines, want) != want {
 	}
 }
 
@@ -52,11 +53,11 @@ func TestComplaint24LoggerMayUseTheClient(t *testing.T) {
 	client.Store(c)
 	conn := p.AcceptConnect()
 	awaitLine(t, lines, "mqtt: connected")
-	require.NoError(t, c.AwaitConnected(soon(t)))
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	conn.Dialog().Expect(peer.V311.Publish(0, "log", 0, "mqtt: connected"))
-	ended := outcome(func() error { return c.Subscribe(soon(t), "a", 2, drop) })
+	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 2, drop) })
 	subscribed(conn, 1)
-	require.NoError(t, await(t, ended, "Subscribe"))
+	require.NoError(t, wait.For(t, ended, "Subscribe"))
 	awaitLine(t, lines, "mqtt: subscription granted with a lower QoS")
 	conn.Close()
 	awaitLine(t, lines, "mqtt: connection lost")
@@ -84,7 +85,7 @@ func TestComplaint24HooksMayUseTheClient(t *testing.T) {
 	for range 3 { // one is handled, one waits
 		conn.Send(peer.Publish(0, "a", 0, ""))
 	}
-	require.EqualValues(t, 1, await(t, told, "the hook").Dropped)
+	require.EqualValues(t, 1, wait.For(t, told, "the hook").Dropped)
 	conn.Dialog().Expect(peer.V311.Publish(0, "dropped", 0, ""))
 }
 
@@ -100,12 +101,12 @@ func TestComplaint24LogWithoutSecrets(t *testing.T) {
 		server := fmt.Sprintf("mqtt://user:password-1@127.0.0.1:%d", proxy.Port)
 		c := dialAll(t, []string{server}, mqtt.WithLogger(log.logger(level)),
 			mqtt.WithWill(mqtt.Will{Topic: "will", Payload: []byte("payload-1")}))
-		require.NoError(t, c.Subscribe(soon(t), "b", 1, drop))
-		require.NoError(t, c.Publish(soon(t), "a", []byte("payload-2")))
-		require.NoError(t, c.Publish(soon(t), "b", []byte("payload-3")))
+		require.NoError(t, c.Subscribe(wait.Soon(t), "b", 1, drop))
+		require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("payload-2")))
+		require.NoError(t, c.Publish(wait.Soon(t), "b", []byte("payload-3")))
 		proxy.Cut()
-		require.NoError(t, c.Publish(soon(t), "a", nil))
-		require.NoError(t, c.Close(soon(t)))
+		require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
+		require.NoError(t, c.Close(wait.Soon(t)))
 		text := log.String()
 		require.True(t, containsAll(text, `level=INFO msg="mqtt: connected" server=`+url(proxy.Port), `level=WARN msg="mqtt: connection lost"`, `msg="mqtt: closed"`), text)
 		require.Equal(t, level == slog.LevelDebug, strings.Contains(text, "sending CONNECT"), text)
@@ -123,11 +124,11 @@ func TestComplaint24LoggerOfEachClient(t *testing.T) {
 		return func() bool { return strings.Contains(r.String(), "connected") }
 	}
 	dial(t, b.Port, mqtt.WithLogger(first.logger(slog.LevelInfo)))
-	eventually(t, "the log", connected(&first))
+	wait.Until(t, "the log", connected(&first))
 	require.Empty(t, second.String())
 	before := first.String()
 	dial(t, b.Port, mqtt.WithLogger(second.logger(slog.LevelInfo)))
-	eventually(t, "the log", connected(&second))
+	wait.Until(t, "the log", connected(&second))
 	require.Equal(t, before, first.String())
 }
 
@@ -156,13 +157,13 @@ func TestComplaint24Hooks(t *testing.T) {
 		}
 	}
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(tracer("outer")), mqtt.WithHooks(tracer("inner")))
-	require.NoError(t, c.Subscribe(soon(t), "a", 1, func(ctx context.Context, _ mqtt.Message) {
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(ctx context.Context, _ mqtt.Message) {
 		events <- fmt.Sprint("handler ", ctx.Value(traceKey{}))
 	}))
-	require.NoError(t, c.Publish(context.WithValue(soon(t), traceKey{}, "trace 7"), "a", nil))
+	require.NoError(t, c.Publish(context.WithValue(wait.Soon(t), traceKey{}, "trace 7"), "a", nil))
 	var out, in []string
 	for range 9 {
-		e := await(t, events, "the hooks")
+		e := wait.For(t, events, "the hooks")
 		if strings.Contains(e, "publish") || strings.Contains(e, "ended") {
 			out = append(out, e)
 		} else {
@@ -172,12 +173,12 @@ func TestComplaint24Hooks(t *testing.T) {
 	require.Equal(t, []string{"outer publish a", "inner publish a", "inner ended <nil>", "outer ended <nil>"}, out)
 	require.Equal(t, []string{"outer receive a", "inner receive a", "handler trace 7", "inner returned", "outer returned"}, in)
 
-	require.NoError(t, c.Close(soon(t)))
-	require.ErrorIs(t, c.Publish(soon(t), "late", nil), mqtt.ErrClosed)
+	require.NoError(t, c.Close(wait.Soon(t)))
+	require.ErrorIs(t, c.Publish(wait.Soon(t), "late", nil), mqtt.ErrClosed)
 	for _, want := range []string{"outer publish late", "inner publish late", "inner ended " + mqtt.ErrClosed.Error(), "outer ended " + mqtt.ErrClosed.Error()} {
-		require.Equal(t, want, await(t, events, "the hooks"))
+		require.Equal(t, want, wait.For(t, events, "the hooks"))
 	}
-	none(t, events, "hook")
+	wait.None(t, events, "hook")
 }
 
 // The numbers that a metrics adapter reads.
@@ -186,20 +187,20 @@ func TestComplaint24Stats(t *testing.T) {
 	b := plain(t)
 	c := dial(t, b.Port)
 	h, got := collect()
-	require.NoError(t, c.Subscribe(soon(t), "a", 1, h))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, h))
 	for range 3 {
-		require.NoError(t, c.Publish(soon(t), "a", []byte("12345")))
-		await(t, got, "a message")
+		require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("12345")))
+		wait.For(t, got, "a message")
 	}
 	require.Error(t, c.Publish(soonest(t), "#", nil))
 	require.Equal(t, mqtt.Stats{Connects: 1, Published: 3, Received: 3, BytesOut: 15, BytesIn: 15}, c.Stats())
 	b.Kill()
-	eventually(t, "the loss", func() bool { return c.State() == mqtt.StateDisconnected })
-	token := c.PublishAsync(soon(t), "a", []byte("12345"))
+	wait.Until(t, "the loss", func() bool { return c.State() == mqtt.StateDisconnected })
+	token := c.PublishAsync(wait.Soon(t), "a", []byte("12345"))
 	s := c.Stats()
 	require.Equal(t, []int{1, 6, 0}, []int{s.Queued, s.QueuedBytes, s.InFlight})
 	b.Restart()
-	require.NoError(t, token.Wait(soon(t)))
+	require.NoError(t, token.Wait(wait.Soon(t)))
 	require.EqualValues(t, 2, c.Stats().Connects)
 	require.Zero(t, c.Stats().Queued)
 }

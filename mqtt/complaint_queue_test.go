@@ -11,6 +11,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -22,13 +23,13 @@ func unreachable(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fault.Pro
 	proxy := fault.Start(t, b.Addr())
 	proxy.RefuseNew()
 	h, got := collect()
-	require.NoError(t, dial(t, b.Port).Subscribe(soon(t), "a", 1, h))
+	require.NoError(t, dial(t, b.Port).Subscribe(wait.Soon(t), "a", 1, h))
 	return dial(t, proxy.Port, append(options, mqtt.WithBackground())...), proxy, got
 }
 
 // number publishes a number on "a", of one byte as long as it is below 10.
 func number(t *testing.T, c *mqtt.Client, n int, options ...mqtt.PublishOption) *mqtt.Token {
-	return c.PublishAsync(soon(t), "a", fmt.Append(nil, n), options...)
+	return c.PublishAsync(wait.Soon(t), "a", fmt.Append(nil, n), options...)
 }
 
 // Refuse: the bound in messages, and the order of what was accepted.
@@ -39,7 +40,7 @@ func TestComplaint06QueueRefuses(t *testing.T) {
 		pending(t, number(t, c, n, mqtt.QoS(mqtt.QoSLevel(n%2))))
 	}
 	for range 3 {
-		require.ErrorIs(t, c.Publish(soon(t), "a", []byte("more")), mqtt.ErrQueueFull)
+		require.ErrorIs(t, c.Publish(wait.Soon(t), "a", []byte("more")), mqtt.ErrQueueFull)
 	}
 	s := c.Stats()
 	require.Equal(t, 5, s.Queued)
@@ -47,8 +48,8 @@ func TestComplaint06QueueRefuses(t *testing.T) {
 	require.Zero(t, s.InFlight)
 	proxy.AcceptNew()
 	awaitNumbers(t, got, upTo(0, 4)...)
-	eventually(t, "room", func() bool { return c.Stats().Queued == 0 })
-	require.NoError(t, c.Publish(soon(t), "a", []byte("5")))
+	wait.Until(t, "room", func() bool { return c.Stats().Queued == 0 })
+	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("5")))
 	awaitNumbers(t, got, 5)
 }
 
@@ -56,13 +57,13 @@ func TestComplaint06QueueRefuses(t *testing.T) {
 func TestComplaint06QueueBoundInBytes(t *testing.T) {
 	t.Parallel()
 	c, _, _ := unreachable(t, mqtt.WithQueue(1000, 100, mqtt.Refuse))
-	pending(t, c.PublishAsync(soon(t), "a", make([]byte, 60)))
-	require.ErrorIs(t, c.Publish(soon(t), "a", make([]byte, 60)), mqtt.ErrQueueFull)
-	pending(t, c.PublishAsync(soon(t), "a", make([]byte, 30)))
+	pending(t, c.PublishAsync(wait.Soon(t), "a", make([]byte, 60)))
+	require.ErrorIs(t, c.Publish(wait.Soon(t), "a", make([]byte, 60)), mqtt.ErrQueueFull)
+	pending(t, c.PublishAsync(wait.Soon(t), "a", make([]byte, 30)))
 	require.Equal(t, 92, c.Stats().QueuedBytes)
 	for _, policy := range []mqtt.QueueFull{mqtt.WaitForRoom, mqtt.Refuse, mqtt.DropOldestQoS0} {
 		c, _, _ := unreachable(t, mqtt.WithQueue(1000, 100, policy))
-		require.ErrorIs(t, c.Publish(soon(t), "a", make([]byte, 100)), mqtt.ErrQueueFull, "would never fit")
+		require.ErrorIs(t, c.Publish(wait.Soon(t), "a", make([]byte, 100)), mqtt.ErrQueueFull, "would never fit")
 	}
 }
 
@@ -85,11 +86,11 @@ func TestComplaint06QueueWaits(t *testing.T) {
 			accepted <- number(t, c, n)
 		}
 	}()
-	none(t, accepted, "acceptance")
+	wait.None(t, accepted, "acceptance")
 	proxy.AcceptNew()
 	awaitNumbers(t, got, upTo(0, 9)...)
 	for range 7 {
-		require.NoError(t, await(t, accepted, "acceptance").Wait(soon(t)))
+		require.NoError(t, wait.For(t, accepted, "acceptance").Wait(wait.Soon(t)))
 	}
 }
 
@@ -101,17 +102,17 @@ func TestComplaint06QueueDropsOldest(t *testing.T) {
 	for n, qos := range []mqtt.QoSLevel{0, 1, 0, 1, 0, 1} { // 0 makes room for 4, 2 for 5
 		tokens = append(tokens, number(t, c, n, mqtt.QoS(qos)))
 	}
-	require.ErrorIs(t, tokens[0].Wait(soon(t)), mqtt.ErrDropped)
-	require.ErrorIs(t, tokens[2].Wait(soon(t)), mqtt.ErrDropped)
+	require.ErrorIs(t, tokens[0].Wait(wait.Soon(t)), mqtt.ErrDropped)
+	require.ErrorIs(t, tokens[2].Wait(wait.Soon(t)), mqtt.ErrDropped)
 	tokens = append(tokens, number(t, c, 6)) // 4
-	require.ErrorIs(t, tokens[4].Wait(soon(t)), mqtt.ErrDropped)
-	require.ErrorIs(t, c.Publish(soon(t), "a", nil, mqtt.QoS(0)), mqtt.ErrQueueFull)
+	require.ErrorIs(t, tokens[4].Wait(wait.Soon(t)), mqtt.ErrDropped)
+	require.ErrorIs(t, c.Publish(wait.Soon(t), "a", nil, mqtt.QoS(0)), mqtt.ErrQueueFull)
 	require.Equal(t, 4, c.Stats().Queued)
 	require.EqualValues(t, 3, c.Stats().Failed)
 	proxy.AcceptNew()
 	awaitNumbers(t, got, 1, 3, 5, 6)
 	for _, n := range []int{1, 3, 5, 6} {
-		require.NoError(t, tokens[n].Wait(soon(t)))
+		require.NoError(t, tokens[n].Wait(wait.Soon(t)))
 	}
 }
 
@@ -121,9 +122,9 @@ func TestComplaint06QueueOnASlowLink(t *testing.T) {
 	p := peer.Listen(t)
 	c, _ := meet(t, p, mqtt.WithQueue(500, 1<<30, mqtt.Refuse))
 	for range 500 {
-		c.PublishAsync(soon(t), "a", make([]byte, 50_000))
+		c.PublishAsync(wait.Soon(t), "a", make([]byte, 50_000))
 	}
-	require.ErrorIs(t, c.PublishAsync(soon(t), "a", nil).Err(), mqtt.ErrQueueFull)
+	require.ErrorIs(t, c.PublishAsync(wait.Soon(t), "a", nil).Err(), mqtt.ErrQueueFull)
 	require.Equal(t, 500, c.Stats().Queued)
 }
 

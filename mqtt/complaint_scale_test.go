@@ -16,6 +16,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/leak"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -40,15 +41,15 @@ func TestComplaint07HighDescriptors(t *testing.T) {
 	c := dial(t, b.Port, underneath(&m))
 	require.Greater(t, m.Socket(), 1023)
 	h, got := collect()
-	require.NoError(t, c.Subscribe(soon(t), "a", 2, h))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 2, h))
 	for qos := mqtt.QoSLevel(0); qos <= 2; qos++ {
-		require.NoError(t, c.Publish(soon(t), "a", nil, mqtt.QoS(qos)))
-		await(t, got, "a message")
+		require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.QoS(qos)))
+		wait.For(t, got, "a message")
 	}
 	b.Kill()
 	b.Restart()
-	require.NoError(t, c.Publish(soon(t), "a", nil))
-	await(t, got, "a message after a reconnect")
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
+	wait.For(t, got, "a message after a reconnect")
 	require.Greater(t, m.Socket(), 1023)
 }
 
@@ -96,7 +97,7 @@ func thousandClients(t *testing.T, port int) {
 	}
 	inParallel(func(i int) {
 		own := fmt.Sprint("client/", i)
-		c, err := mqtt.Dial(soon(t), []string{url(port)}, mqtt.WithSubscription(own, 1, func(_ context.Context, m mqtt.Message) { got <- m.Topic }))
+		c, err := mqtt.Dial(wait.Soon(t), []string{url(port)}, mqtt.WithSubscription(own, 1, func(_ context.Context, m mqtt.Message) { got <- m.Topic }))
 		clients[i] = c
 		failed <- err
 	})
@@ -107,18 +108,18 @@ func thousandClients(t *testing.T, port int) {
 	require.LessOrEqual(t, count(t, "fd"), descriptors+4*n+10, "descriptors")
 	require.LessOrEqual(t, count(t, "task"), 10*runtime.NumCPU()+3*atOnce, "threads")
 	require.Zero(t, leak.LibraryThreads())
-	inParallel(func(i int) { failed <- clients[i].Publish(soon(t), fmt.Sprint("client/", (i+1)%n), nil) })
+	inParallel(func(i int) { failed <- clients[i].Publish(wait.Soon(t), fmt.Sprint("client/", (i+1)%n), nil) })
 	topics := map[string]bool{}
 	for range n {
 		require.NoError(t, <-failed)
-		topics[await(t, got, "a message")] = true
+		topics[wait.For(t, got, "a message")] = true
 	}
 	require.Len(t, topics, n, "each has its own")
-	inParallel(func(i int) { failed <- clients[i].Close(soon(t)) })
+	inParallel(func(i int) { failed <- clients[i].Close(wait.Soon(t)) })
 	for range n {
 		require.NoError(t, <-failed)
 	}
-	require.Empty(t, left.Left(patience))
+	require.Empty(t, left.Left(wait.Patience))
 }
 
 // Small packets are not held back, and many are on their way at a time.
@@ -132,7 +133,7 @@ func TestComplaint23Defaults(t *testing.T) {
 	require.NotZero(t, value)
 	tokens := make([]*mqtt.Token, 150)
 	for i := range tokens {
-		tokens[i] = c.PublishAsync(soon(t), "a", nil)
+		tokens[i] = c.PublishAsync(wait.Soon(t), "a", nil)
 	}
 	for range 100 { // without an answer; the library's own default is 20
 		conn.Expect(peer.PUBLISH)
@@ -144,7 +145,7 @@ func TestComplaint23Defaults(t *testing.T) {
 		}
 	}
 	for _, token := range tokens {
-		require.NoError(t, token.Wait(soon(t)))
+		require.NoError(t, token.Wait(wait.Soon(t)))
 	}
 }
 
@@ -154,7 +155,7 @@ func TestRunnerUp08MessageIDsComeRound(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p)
-	first := c.PublishAsync(soon(t), "first", nil)
+	first := c.PublishAsync(wait.Soon(t), "first", nil)
 	conn.Expect(peer.PUBLISH)
 	const n = 70_000
 	read := outcome(func() error {
@@ -169,9 +170,9 @@ func TestRunnerUp08MessageIDsComeRound(t *testing.T) {
 	for range n {
 		c.PublishAsync(ctx, "a", nil, mqtt.QoS(0))
 	}
-	require.NoError(t, await(t, read, "the peer"))
+	require.NoError(t, wait.For(t, read, "the peer"))
 	require.Equal(t, 1, first.MID())
 	pending(t, first)
 	conn.Send(peer.Ack(peer.PUBACK, 1))
-	require.NoError(t, first.Wait(soon(t)))
+	require.NoError(t, first.Wait(wait.Soon(t)))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -51,12 +52,12 @@ func TestComplaint20CertificatesFromMemory(t *testing.T) {
 	t.Setenv("TMPDIR", temporary)
 	for _, m := range material {
 		c := dialAll(t, []string{secure(b.Port)}, mqtt.WithTLS(m))
-		require.NoError(t, c.Publish(soon(t), "a", nil))
+		require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 		require.Equal(t, 3, memoryFiles(t))
 		b.Kill()
 		b.Restart()
-		require.NoError(t, c.Publish(soon(t), "a", nil), "after a reconnect")
-		require.NoError(t, c.Close(soon(t)))
+		require.NoError(t, c.Publish(wait.Soon(t), "a", nil), "after a reconnect")
+		require.NoError(t, c.Close(wait.Soon(t)))
 		require.Zero(t, memoryFiles(t))
 	}
 	entries, err := os.ReadDir(temporary)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -44,20 +45,20 @@ func (f *fake) PublishAsync(ctx context.Context, topic string, payload []byte, o
 func TestComplaint25WithoutABroker(t *testing.T) {
 	t.Parallel()
 	f := &fake{}
-	require.NoError(t, report(soon(t), f))
+	require.NoError(t, report(wait.Soon(t), f))
 	require.Equal(t, []mqtt.Publication{{Topic: "report", QoS: 2, Retain: true}, {Topic: "more", QoS: 1}}, f.published)
 	f.err = mqtt.ErrQueueFull
-	require.ErrorIs(t, report(soon(t), f), mqtt.ErrQueueFull)
+	require.ErrorIs(t, report(wait.Soon(t), f), mqtt.ErrQueueFull)
 	token := mqtt.EndedToken(mqtt.ErrDropped)
 	<-token.Done()
 	require.ErrorIs(t, token.Err(), mqtt.ErrDropped)
-	require.ErrorIs(t, token.Wait(soon(t)), mqtt.ErrDropped)
+	require.ErrorIs(t, token.Wait(wait.Soon(t)), mqtt.ErrDropped)
 	require.Zero(t, token.MID())
 	require.Zero(t, token.ReasonCode())
 	require.Empty(t, token.Properties())
 	h, got := collect()
 	h(context.Background(), mqtt.Message{Topic: "made", Payload: []byte("by hand")})
-	require.Equal(t, "made", await(t, got, "the message").Topic)
+	require.Equal(t, "made", wait.For(t, got, "the message").Topic)
 }
 
 // usersTest is a test in a module of somebody else's.
@@ -116,17 +117,17 @@ func TestRunnerUp01OneClientForAllVersions(t *testing.T) {
 	conn, connect = greeted(t, p)
 	require.Equal(t, byte(4), connect.Body[6])
 	conn.Send(peer.V311.Connack(false, 0))
-	require.NoError(t, c.AwaitConnected(soon(t)))
-	_, err := c.Request(soon(t), "a", nil)
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
+	_, err := c.Request(wait.Soon(t), "a", nil)
 	require.ErrorIs(t, err, mqtt.ErrNotSupported)
-	require.ErrorContains(t, c.Publish(soon(t), "a", nil, mqtt.ContentType("text/plain")), "MQTT 5")
+	require.ErrorContains(t, c.Publish(wait.Soon(t), "a", nil, mqtt.ContentType("text/plain")), "MQTT 5")
 
 	b := plain(t)
 	for _, version := range versions {
 		sender, receiver := dial(t, b.Port, mqtt.WithProtocol(version)), dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
 		h, got := collect()
-		require.NoError(t, receiver.Subscribe(soon(t), "a", 2, h))
-		require.NoError(t, sender.Publish(soon(t), "a", []byte("x"), mqtt.QoS(2)))
-		require.Equal(t, "x", string(await(t, got, "a message").Payload))
+		require.NoError(t, receiver.Subscribe(wait.Soon(t), "a", 2, h))
+		require.NoError(t, sender.Publish(wait.Soon(t), "a", []byte("x"), mqtt.QoS(2)))
+		require.Equal(t, "x", string(wait.For(t, got, "a message").Payload))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -44,12 +45,12 @@ func TestComplaint01WaitInsideHandler(t *testing.T) {
 	results := make(chan map[string]error, 10)
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
 	h := func(ctx context.Context, _ mqtt.Message) { results <- waits(context.WithoutCancel(ctx), c) }
-	require.NoError(t, c.Subscribe(soon(t), "a", 1, h))
-	require.NoError(t, c.Publish(soon(t), "a", nil))
-	for call, err := range await(t, results, "the handler") {
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, h))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
+	for call, err := range wait.For(t, results, "the handler") {
 		require.ErrorIs(t, err, mqtt.ErrInCallback, call)
 	}
-	require.NoError(t, c.Publish(soon(t), "b", nil), "the client goes on")
+	require.NoError(t, c.Publish(wait.Soon(t), "b", nil), "the client goes on")
 }
 
 // The same in the hooks that the loop runs, where the library's answers come in.
@@ -72,11 +73,11 @@ func TestComplaint01WaitInsideHook(t *testing.T) {
 	}
 	c = dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(mqtt.Hooks{Publish: hook}))
 	close(ready)
-	token := c.PublishAsync(soon(t), "a", nil)
-	for call, err := range await(t, results, "the hook") {
+	token := c.PublishAsync(wait.Soon(t), "a", nil)
+	for call, err := range wait.For(t, results, "the hook") {
 		require.ErrorIs(t, err, mqtt.ErrInCallback, call)
 	}
-	require.NoError(t, token.Wait(soon(t)))
+	require.NoError(t, token.Wait(wait.Soon(t)))
 }
 
 // On a worker, and in an iterator's loop, everything but Close may wait.
@@ -84,7 +85,7 @@ func TestComplaint01WaitOnWorker(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	other := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
-	require.NoError(t, other.Respond(soon(t), "ask", 1, func(context.Context, mqtt.Message) ([]byte, error) { return []byte("answer"), nil }))
+	require.NoError(t, other.Respond(wait.Soon(t), "ask", 1, func(context.Context, mqtt.Message) ([]byte, error) { return []byte("answer"), nil }))
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)))
 	ended := make(chan error, 100)
 	ask := func(ctx context.Context) error {
@@ -94,24 +95,24 @@ func TestComplaint01WaitOnWorker(t *testing.T) {
 		}
 		return errors.Join(err, c.Publish(ctx, "w", nil), c.Subscribe(ctx, "w", 1, drop), c.Unsubscribe(ctx, "w"), c.AwaitConnected(ctx))
 	}
-	require.NoError(t, c.Subscribe(soon(t), "a", 1, func(ctx context.Context, _ mqtt.Message) { ended <- ask(ctx) }))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(ctx context.Context, _ mqtt.Message) { ended <- ask(ctx) }))
 	const n = 20 // more than the worker's queue holds
 	for range n {
-		require.NoError(t, other.Publish(soon(t), "a", nil))
+		require.NoError(t, other.Publish(wait.Soon(t), "a", nil))
 	}
 	for range n {
-		require.NoError(t, await(t, ended, "the worker"))
+		require.NoError(t, wait.For(t, ended, "the worker"))
 	}
-	go func() { ended <- other.Publish(soon(t), "i", nil) }()
-	for _, err := range c.Messages(soon(t), "i", 1, mqtt.NoLocal()) {
+	go func() { ended <- other.Publish(wait.Soon(t), "i", nil) }()
+	for _, err := range c.Messages(wait.Soon(t), "i", 1, mqtt.NoLocal()) {
 		require.NoError(t, err)
-		require.NoError(t, ask(soon(t)))
+		require.NoError(t, ask(wait.Soon(t)))
 		break
 	}
-	require.NoError(t, await(t, ended, "the message for the iterator"))
-	require.NoError(t, c.Subscribe(soon(t), "close", 1, func(ctx context.Context, _ mqtt.Message) { ended <- c.Close(ctx) }))
-	require.NoError(t, other.Publish(soon(t), "close", nil))
-	require.ErrorIs(t, await(t, ended, "Close in a handler"), mqtt.ErrInCallback)
+	require.NoError(t, wait.For(t, ended, "the message for the iterator"))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "close", 1, func(ctx context.Context, _ mqtt.Message) { ended <- c.Close(ctx) }))
+	require.NoError(t, other.Publish(wait.Soon(t), "close", nil))
+	require.ErrorIs(t, wait.For(t, ended, "Close in a handler"), mqtt.ErrInCallback)
 }
 
 // A program's mutex around its calls, and in its handlers, state handler and
@@ -136,7 +137,7 @@ func TestComplaint02UsersMutex(t *testing.T) {
 	c = dial(t, proxy.Port, mqtt.WithBackground(), mqtt.WithStateHandler(func(mqtt.StateChange) { use() }),
 		mqtt.WithSubscription("a", 1, func(context.Context, mqtt.Message) { use(); handled <- struct{}{} }))
 	mu.Unlock()
-	require.NoError(t, c.AwaitConnected(soon(t)))
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	var publishers sync.WaitGroup
 	for range 4 {
 		publishers.Add(1)
@@ -149,18 +150,18 @@ func TestComplaint02UsersMutex(t *testing.T) {
 			}
 		}()
 	}
-	await(t, handled, "a message")
+	wait.For(t, handled, "a message")
 	proxy.Cut()
 	publishers.Wait()
 	for range 300 {
-		await(t, handled, "the messages")
+		wait.For(t, handled, "the messages")
 	}
 	mu.Lock()
 	tokens := sent
 	sent = map[*mqtt.Token]bool{}
 	mu.Unlock()
 	for token := range tokens {
-		if err := token.Wait(soon(t)); err != nil {
+		if err := token.Wait(wait.Soon(t)); err != nil {
 			require.ErrorIs(t, err, mqtt.ErrConnectionLost)
 		}
 	}
@@ -175,15 +176,15 @@ func TestComplaint03NotOkAfterALoss(t *testing.T) {
 			t.Parallel()
 			p := peer.Listen(t)
 			c, conn := meet(t, p)
-			token := c.PublishAsync(soon(t), "a", []byte("x"), mqtt.QoS(qos))
-			waited := outcome(func() error { return token.Wait(soon(t)) })
+			token := c.PublishAsync(wait.Soon(t), "a", []byte("x"), mqtt.QoS(qos))
+			waited := outcome(func() error { return token.Wait(wait.Soon(t)) })
 			conn.Dialog().Expect(peer.V311.Publish(byte(qos)<<1, "a", 1, "x"))
 			for range 2 {
 				conn.Close()
 				conn = p.AcceptConnect()
 				conn.Dialog().Expect(peer.V311.Publish(8|byte(qos)<<1, "a", 1, "x")) // DUP
 				pending(t, token)
-				none(t, waited, "end of Wait")
+				wait.None(t, waited, "end of Wait")
 			}
 			if qos == 2 {
 				conn.Send(peer.V311.Pubrec(1))
@@ -193,7 +194,7 @@ func TestComplaint03NotOkAfterALoss(t *testing.T) {
 			} else {
 				conn.Send(peer.V311.Puback(1))
 			}
-			require.NoError(t, await(t, waited, "Wait"))
+			require.NoError(t, wait.For(t, waited, "Wait"))
 			require.NoError(t, token.Err())
 		})
 	}
@@ -207,10 +208,10 @@ func TestComplaint03UnwrittenQoS0(t *testing.T) {
 	c, conn := meet(t, p)
 	tokens := make([]*mqtt.Token, 200)
 	for i := range tokens {
-		tokens[i] = c.PublishAsync(soon(t), "a", make([]byte, 100_000), mqtt.QoS(0))
+		tokens[i] = c.PublishAsync(wait.Soon(t), "a", make([]byte, 100_000), mqtt.QoS(0))
 	}
 	stuck := func() bool { return c.Stats().Published > 0 }
-	eventually(t, "the first to be written", stuck)
+	wait.Until(t, "the first to be written", stuck)
 	pending(t, tokens[len(tokens)-1]) // more than the kernel takes
 	conn.Reset()
 	conn = p.AcceptConnect()
@@ -236,7 +237,7 @@ func TestComplaint03UnwrittenQoS0(t *testing.T) {
 		}
 	}()
 	for _, token := range tokens {
-		if err := token.Wait(soon(t)); err != nil {
+		if err := token.Wait(wait.Soon(t)); err != nil {
 			require.ErrorIs(t, err, mqtt.ErrConnectionLost)
 			lost--
 		}
@@ -249,10 +250,10 @@ func TestComplaint03RefusedIsNotOk(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p, mqtt.WithProtocol(mqtt.V5))
-	ended := outcome(func() error { return c.Publish(soon(t), "a", nil) })
+	ended := outcome(func() error { return c.Publish(wait.Soon(t), "a", nil) })
 	conn.Expect(peer.PUBLISH)
 	conn.Send(peer.V5.Answer(peer.PUBACK, 1, 0x97, peer.ReasonString("no more today")))
-	err := await(t, ended, "Publish")
+	err := wait.For(t, ended, "Publish")
 	var refused *mqtt.PublishError
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, &mqtt.PublishError{Topic: "a", Code: mosquitto.RCQuotaExceeded, Text: "no more today"}, refused)
@@ -283,19 +284,19 @@ func TestComplaint04EveryTokenEnds(t *testing.T) {
 	}
 	for _, cut := range []func(){proxy.Cut, proxy.Reset, proxy.Cut, func() { proxy.CutAfter(fault.Down, 300) }, proxy.Reset} {
 		cut()
-		require.NoError(t, c.AwaitConnected(soon(t)))
+		require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	}
 	close(stop)
 	publishers.Wait()
 	proxy.RefuseNew() // the last are never answered
 	proxy.Cut()
 	for range 3 {
-		tokens <- c.PublishAsync(soon(t), "a", nil)
+		tokens <- c.PublishAsync(wait.Soon(t), "a", nil)
 	}
 	shut(t, c)
 	close(tokens)
 	for token := range tokens {
-		await(t, token.Done(), "the end of a token")
+		wait.For(t, token.Done(), "the end of a token")
 		if err := token.Err(); !errors.Is(err, mqtt.ErrConnectionLost) && !errors.Is(err, mqtt.ErrClosed) {
 			require.NoError(t, err)
 		}
@@ -309,22 +310,22 @@ func TestComplaint04SubscribeAcrossALoss(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p, mqtt.WithClientID("x"), mqtt.WithSession(-1))
-	ended := outcome(func() error { return c.Subscribe(soon(t), "a", 1, drop) })
+	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
 	for range 2 {
 		conn.Expect(peer.SUBSCRIBE)
 		conn.Close()
 		conn = p.AcceptConnect()
-		none(t, ended, "end of Subscribe")
+		wait.None(t, ended, "end of Subscribe")
 	}
 	subscribed(conn, 1)
-	require.NoError(t, await(t, ended, "Subscribe"))
-	ended = outcome(func() error { return c.Unsubscribe(soon(t), "a") })
+	require.NoError(t, wait.For(t, ended, "Subscribe"))
+	ended = outcome(func() error { return c.Unsubscribe(wait.Soon(t), "a") })
 	conn.Expect(peer.UNSUBSCRIBE)
-	none(t, ended, "end of Unsubscribe")
+	wait.None(t, ended, "end of Unsubscribe")
 	conn.Close()
 	conn = p.Accept()
 	conn.Expect(peer.CONNECT)
 	conn.Send(peer.V311.Connack(true, 0)) // the session is kept, so it is asked for again
 	conn.Send(peer.V311.Unsuback(conn.Expect(peer.UNSUBSCRIBE).MID(), nil))
-	require.NoError(t, await(t, ended, "Unsubscribe"))
+	require.NoError(t, wait.For(t, ended, "Unsubscribe"))
 }

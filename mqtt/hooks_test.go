@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -22,15 +23,15 @@ func TestReceiveHookEndsAfterTheHandlers(t *testing.T) {
 			}}
 			c := dial(t, b.Port, mqtt.WithHandlerMode(mode), mqtt.WithHooks(hooks))
 			for _, filter := range []string{"a", "+"} { // 2.1's broker sends the message twice
-				require.NoError(t, c.Subscribe(soon(t), filter, 1, func(context.Context, mqtt.Message) {
+				require.NoError(t, c.Subscribe(wait.Soon(t), filter, 1, func(context.Context, mqtt.Message) {
 					events <- "begin"
 					events <- "end"
 				}))
 			}
-			require.NoError(t, c.PublishAsync(soon(t), "a", nil).Err())
+			require.NoError(t, c.PublishAsync(wait.Soon(t), "a", nil).Err())
 			seen, last := map[string]int{}, ""
 			for seen["end"] < 2 || seen["passed"] < seen["receive"] {
-				now := await(t, events, "an event")
+				now := wait.For(t, events, "an event")
 				require.False(t, last == "begin" && now == "passed", "the handler is still at work")
 				seen[now]++
 				last = now
@@ -53,20 +54,20 @@ func TestReceiveHookEndsWithoutAHandler(t *testing.T) {
 			}}
 			c := dial(t, b.Port, mqtt.WithHandlerMode(mqtt.Worker(1, overflow)), mqtt.WithHooks(hooks))
 			begun := make(chan string, 100)
-			require.NoError(t, c.Subscribe(soon(t), "a", 1, func(ctx context.Context, m mqtt.Message) {
+			require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(ctx context.Context, m mqtt.Message) {
 				begun <- string(m.Payload)
 				<-ctx.Done()
 			}))
 			publisher := dial(t, b.Port)
-			require.NoError(t, publisher.Publish(soon(t), "a", []byte("1")))
-			require.Equal(t, "1", await(t, begun, "the handler"))
+			require.NoError(t, publisher.Publish(wait.Soon(t), "a", []byte("1")))
+			require.Equal(t, "1", wait.For(t, begun, "the handler"))
 			for _, payload := range []string{"2", "3"} {
-				require.NoError(t, publisher.Publish(soon(t), "a", []byte(payload)))
+				require.NoError(t, publisher.Publish(wait.Soon(t), "a", []byte(payload)))
 			}
 			dropped := map[mqtt.Overflow]string{mqtt.DropOldest: "2", mqtt.DropNewest: "3"}[overflow]
-			require.Equal(t, dropped, await(t, passed, "what was dropped"))
+			require.Equal(t, dropped, wait.For(t, passed, "what was dropped"))
 			shut(t, c)
-			require.ElementsMatch(t, []string{"1", "2", "3"}, []string{dropped, await(t, passed, "one"), await(t, passed, "two")})
+			require.ElementsMatch(t, []string{"1", "2", "3"}, []string{dropped, wait.For(t, passed, "one"), wait.For(t, passed, "two")})
 		})
 	}
 }
@@ -83,8 +84,8 @@ func TestPublishHookKnowsTheProtocol(t *testing.T) {
 				return nil
 			}}
 			c := dial(t, b.Port, mqtt.WithProtocol(version), mqtt.WithHooks(hooks), mqtt.WithSubscription("a", 1, h))
-			require.NoError(t, c.Publish(soon(t), "a", nil))
-			_, found := await(t, got, "the message").Properties.UserProperty("hook")
+			require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
+			_, found := wait.For(t, got, "the message").Properties.UserProperty("hook")
 			require.Equal(t, version == mqtt.V5, found)
 		})
 	}

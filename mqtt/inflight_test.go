@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -23,13 +24,13 @@ func TestNotTooManyQoS2Messages(t *testing.T) {
 			dial(t, b.Port, mqtt.WithSubscription("b", 1, other))
 			c := dial(t, b.Port, mqtt.WithProtocol(version))
 			for i := range 500 {
-				c.PublishAsync(soon(t), "a", fmt.Append(nil, i), mqtt.QoS(2))
-				c.PublishAsync(soon(t), "b", fmt.Append(nil, i))
+				c.PublishAsync(wait.Soon(t), "a", fmt.Append(nil, i), mqtt.QoS(2))
+				c.PublishAsync(wait.Soon(t), "b", fmt.Append(nil, i))
 			}
-			require.NoError(t, c.Close(soon(t)))
+			require.NoError(t, c.Close(wait.Soon(t)))
 			for i := range 500 {
-				require.Equal(t, fmt.Sprint(i), string(await(t, gotA, "a message").Payload))
-				require.Equal(t, fmt.Sprint(i), string(await(t, gotB, "a message").Payload))
+				require.Equal(t, fmt.Sprint(i), string(wait.For(t, gotA, "a message").Payload))
+				require.Equal(t, fmt.Sprint(i), string(wait.For(t, gotB, "a message").Payload))
 			}
 			require.Equal(t, uint64(1), c.Stats().Connects)
 		})

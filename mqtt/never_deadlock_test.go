@@ -12,6 +12,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -66,9 +67,9 @@ func TestNeverDeadlocksBehindMessages(t *testing.T) {
 			flood(conn, 1, nil)
 			publish := conn.Expect(peer.PUBLISH)
 			flood(conn, behind.messages, peer.Ack(peer.PUBACK, uint16(publish.Body[4])))
-			require.ErrorIs(t, await(t, errs, "the handler's Publish"), behind.want)
+			require.ErrorIs(t, wait.For(t, errs, "the handler's Publish"), behind.want)
 			conn.Close()
-			await(t, consumed, "the end of Subscribe, or of the loop")
+			wait.For(t, consumed, "the end of Subscribe, or of the loop")
 			shut(t, c)
 		})
 	}
@@ -86,7 +87,7 @@ func TestNeverDeadlocksClosingInALoop(t *testing.T) {
 			if first {
 				first = false
 				token := c.PublishAsync(context.Background(), "b", nil)
-				closed <- c.Close(soon(t))
+				closed <- c.Close(wait.Soon(t))
 				closed <- token.Err()
 			}
 			return true
@@ -96,9 +97,9 @@ func TestNeverDeadlocksClosingInALoop(t *testing.T) {
 	flood(conn, 1, nil)
 	publish := conn.Expect(peer.PUBLISH)
 	flood(conn, 5000, peer.Ack(peer.PUBACK, uint16(publish.Body[4])))
-	require.NoError(t, await(t, closed, "Close"))
-	require.NoError(t, await(t, closed, "the token"))
-	require.ErrorIs(t, await(t, consumed, "the end of the loop"), mqtt.ErrClosed)
+	require.NoError(t, wait.For(t, closed, "Close"))
+	require.NoError(t, wait.For(t, closed, "the token"))
+	require.ErrorIs(t, wait.For(t, consumed, "the end of the loop"), mqtt.ErrClosed)
 }
 
 // methods are all that can be called on a client, with a context that ends soon.
@@ -248,7 +249,7 @@ func TestNeverDeadlocks(t *testing.T) {
 					c := dial(t, p.Port, append(at.options(run), hasty(), mqtt.WithProtocol(mqtt.V5))...)
 					made <- c
 					at.use(c, p, run)
-					await(t, returned, "the call")
+					wait.For(t, returned, "the call")
 				})
 			}
 		}

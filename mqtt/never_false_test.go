@@ -13,6 +13,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -83,7 +84,7 @@ func TestNeverFalseForOneFilterOfTwo(t *testing.T) {
 		conn.Send(peer.V5.Suback(second.MID(), []byte{1}))
 		conn.Send(peer.PublishV5(0, "c", 0, nil, "")) // what tells that the answer was read
 		close(granted)
-		require.ErrorIs(t, await(t, ended, "the calls"), context.Canceled, "a is not granted")
+		require.ErrorIs(t, wait.For(t, ended, "the calls"), context.Canceled, "a is not granted")
 	}
 }
 
@@ -93,7 +94,7 @@ func TestNeverFalse(t *testing.T) {
 	during(t, nil, func(t *testing.T, x trouble, p *fault.Proxy, c, direct *mqtt.Client) {
 		seen := &witness{came: map[string][]int{}}
 		topics := []string{"", t.Name() + "/1", t.Name() + "/2"}
-		require.NoError(t, direct.Subscribe(soon(t), t.Name()+"/#", 2, seen.handle))
+		require.NoError(t, direct.Subscribe(wait.Soon(t), t.Name()+"/#", 2, seen.handle))
 		acknowledged := make([][]int, 3)
 		publish := func(n int) {
 			var both sync.WaitGroup
@@ -117,10 +118,10 @@ func TestNeverFalse(t *testing.T) {
 			}
 			publish(n)
 		}
-		require.NoError(t, c.AwaitConnected(soon(t)))
+		require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 		require.NotEmpty(t, acknowledged[1])
 		for qos := 1; qos <= 2; qos++ {
-			eventually(t, "what was acknowledged", func() bool { return seen.has(topics[qos], acknowledged[qos]) })
+			wait.Until(t, "what was acknowledged", func() bool { return seen.has(topics[qos], acknowledged[qos]) })
 		}
 	})
 }
@@ -137,7 +138,7 @@ func TestNeverFalseWhereverItIsCut(t *testing.T) {
 		for after := range 24 {
 			p.CutAfter(d, after)
 			for qos := mqtt.QoSLevel(1); qos <= 2; qos++ {
-				require.NoError(t, c.Publish(soon(t), fmt.Sprint("cut/", qos), fmt.Append(nil, n), mqtt.QoS(qos)))
+				require.NoError(t, c.Publish(wait.Soon(t), fmt.Sprint("cut/", qos), fmt.Append(nil, n), mqtt.QoS(qos)))
 			}
 			n++
 		}
@@ -146,7 +147,7 @@ func TestNeverFalseWhereverItIsCut(t *testing.T) {
 	for i := range all {
 		all[i] = i
 	}
-	eventually(t, "the messages", func() bool { return seen.has("cut/1", all) && seen.has("cut/2", all) })
+	wait.Until(t, "the messages", func() bool { return seen.has("cut/1", all) && seen.has("cut/2", all) })
 	require.Equal(t, all, seen.numbers("cut/2"), "once each")
 	require.NoError(t, inOrder(seen.numbers("cut/1"), true))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -98,7 +99,7 @@ type witness struct {
 func newWitness(t testing.TB, port int, filter string) *witness {
 	t.Helper()
 	w := &witness{came: map[string][]int{}}
-	require.NoError(t, dial(t, port).Subscribe(soon(t), filter, 2, w.handle))
+	require.NoError(t, dial(t, port).Subscribe(wait.Soon(t), filter, 2, w.handle))
 	return w
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -25,7 +26,7 @@ func TestNeverLeft(t *testing.T) {
 			before := leak.Take()
 			b := broker.Start(t, broker.Config{})
 			p := fault.Start(t, b.Addr())
-			c, err := mqtt.Dial(soon(t), []string{url(p.Port)}, fast(), hasty(), mqtt.WithProtocol(mqtt.V5),
+			c, err := mqtt.Dial(wait.Soon(t), []string{url(p.Port)}, fast(), hasty(), mqtt.WithProtocol(mqtt.V5),
 				mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)), mqtt.WithStateHandler(func(mqtt.StateChange) {}))
 			require.NoError(t, err)
 			calls := map[string]func() error{
@@ -44,11 +45,11 @@ func TestNeverLeft(t *testing.T) {
 					return nil
 				},
 			}
-			require.NoError(t, c.Subscribe(soon(t), "a", 1, func(ctx context.Context, _ mqtt.Message) {
+			require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(ctx context.Context, _ mqtt.Message) {
 				_ = c.AwaitConnected(ctx)
 				<-ctx.Done()
 			}))
-			require.NoError(t, c.Publish(soon(t), "a", nil))
+			require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 			x.begin(p)
 			ended := map[string]<-chan error{}
 			for name, call := range calls {
@@ -59,13 +60,13 @@ func TestNeverLeft(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 			defer cancel()
 			_ = c.Close(ctx)
-			await(t, c.Done(), "the end of the client")
+			wait.For(t, c.Done(), "the end of the client")
 			for name, end := range ended {
-				require.True(t, expected(await(t, end, name)), name)
+				require.True(t, expected(wait.For(t, end, name)), name)
 			}
 			p.Close()
 			b.Kill()
-			require.Empty(t, before.Left(patience))
+			require.Empty(t, before.Left(wait.Patience))
 		})
 	}
 }
@@ -86,10 +87,10 @@ func TestNeverLeftByAnEarlyClose(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i)*200*time.Microsecond)
 		_ = c.Close(ctx)
 		cancel()
-		await(t, c.Done(), "the end of the client")
-		require.True(t, expected(await(t, ended, "Publish")))
+		wait.For(t, c.Done(), "the end of the client")
+		require.True(t, expected(wait.For(t, ended, "Publish")))
 	}
 	p.Close()
 	b.Kill()
-	require.Empty(t, before.Left(patience))
+	require.Empty(t, before.Left(wait.Patience))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,8 +25,8 @@ func reached(t *testing.T, direct *mqtt.Client, topic string, got <-chan mqtt.Me
 	for len(got) > 0 {
 		<-got
 	}
-	eventually(t, "a message on "+topic, func() bool {
-		require.NoError(t, direct.Publish(soon(t), topic, nil))
+	wait.Until(t, "a message on "+topic, func() bool {
+		require.NoError(t, direct.Publish(wait.Soon(t), topic, nil))
 		return len(got) > 0
 	})
 }
@@ -45,7 +46,7 @@ func TestNeverLost(t *testing.T) {
 					return c.Subscribe(ctx, filter, 1, h)
 				}
 				for n := range 20 {
-					require.NoError(t, subscribe(soon(t), fmt.Sprint(t.Name(), n)))
+					require.NoError(t, subscribe(wait.Soon(t), fmt.Sprint(t.Name(), n)))
 				}
 				ctx, cancel := context.WithCancel(context.Background())
 				iterated, ended := make(chan mqtt.Message, 100_000), make(chan bool)
@@ -66,13 +67,13 @@ func TestNeverLost(t *testing.T) {
 					require.True(t, expected(c.Unsubscribe(brief(t), t.Name()+"given up")))
 				}
 				x.end(p)
-				require.NoError(t, await(t, meanwhile, "Subscribe"))
+				require.NoError(t, wait.For(t, meanwhile, "Subscribe"))
 				for filter, got := range filters {
 					reached(t, direct, filter, got)
 				}
-				none(t, back, "message of a subscription that was taken back")
+				wait.None(t, back, "message of a subscription that was taken back")
 				cancel()
-				await(t, ended, "the end of the iterator")
+				wait.For(t, ended, "the end of the iterator")
 			})
 		})
 	}
@@ -84,24 +85,24 @@ func TestNeverLostToAnOlderSession(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Persistence: true})
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithClientID("id"), mqtt.WithSession(time.Hour))
-	require.NoError(t, c.Publish(soon(t), "old", []byte("retained"), mqtt.Retain()))
+	require.NoError(t, c.Publish(wait.Soon(t), "old", []byte("retained"), mqtt.Retain()))
 	h, old := collect()
-	require.NoError(t, c.Subscribe(soon(t), "old", 1, h))
-	require.Equal(t, "retained", string(await(t, old, "the retained message").Payload))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "old", 1, h))
+	require.Equal(t, "retained", string(wait.For(t, old, "the retained message").Payload))
 	restart := func(end func()) {
 		end()
-		eventually(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
+		wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
 		b.Restart()
-		require.NoError(t, c.AwaitConnected(soon(t)))
+		require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	}
 	restart(b.Stop) // which saves
 	h, latest := collect()
-	require.NoError(t, c.Subscribe(soon(t), "new", 1, h))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "new", 1, h))
 	restart(b.Kill)
 	direct := dial(t, b.Port)
 	reached(t, direct, "new", latest)
-	require.NoError(t, direct.Publish(soon(t), "old", []byte("another")))
-	require.Equal(t, "another", string(await(t, old, "a message").Payload), "the retained one came once")
+	require.NoError(t, direct.Publish(wait.Soon(t), "old", []byte("another")))
+	require.Equal(t, "another", string(wait.For(t, old, "a message").Payload), "the retained one came once")
 }
 
 // What is told again asks for no retained messages, also when the connection is lost
@@ -133,7 +134,7 @@ func TestNeverLostNorRepeated(t *testing.T) {
 		require.Equal(t, connection.options, subscribe.Body[len(subscribe.Body)-1])
 		if connection.answered {
 			conn.Send(peer.V5.Suback(subscribe.MID(), []byte{1}))
-			require.NoError(t, c.AwaitConnected(soon(t)))
+			require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 		}
 		conn.Close()
 	}
@@ -148,10 +149,10 @@ func TestNeverLostWhereverItIsCut(t *testing.T) {
 		for after := range 24 {
 			p.CutAfter(d, after)
 			h, got := collect()
-			require.NoError(t, c.Subscribe(soon(t), "a", 1, h))
+			require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, h))
 			reached(t, direct, "a", got)
 			p.CutAfter(d, after)
-			require.NoError(t, c.Unsubscribe(soon(t), "a"))
+			require.NoError(t, c.Unsubscribe(wait.Soon(t), "a"))
 			p.CutAfter(d, -1)
 		}
 	}
@@ -178,24 +179,24 @@ func TestNeverBackWhenGivenUp(t *testing.T) {
 	b, p := proxied(t)
 	c, direct := dial(t, p.Port), dial(t, b.Port)
 	kept, got := collect()
-	require.NoError(t, c.Subscribe(soon(t), "a", 1, kept))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, kept))
 	p.Stall(fault.Both)
 	subscribe := func() (never <-chan mqtt.Message, cancel func(), ended <-chan error) {
 		h, never := collect()
 		ctx, cancel := context.WithCancel(context.Background())
 		waiting := ask(ctx)
 		ended = outcome(func() error { return c.Subscribe(waiting, "a", 1, h) })
-		await(t, waiting.waits, "Subscribe")
+		wait.For(t, waiting.waits, "Subscribe")
 		return never, cancel, ended
 	}
 	first, cancelFirst, firstEnded := subscribe()
 	second, cancelSecond, secondEnded := subscribe()
 	cancelFirst()
-	require.ErrorIs(t, await(t, firstEnded, "the first call"), context.Canceled)
+	require.ErrorIs(t, wait.For(t, firstEnded, "the first call"), context.Canceled)
 	cancelSecond()
-	require.ErrorIs(t, await(t, secondEnded, "the second call"), context.Canceled)
+	require.ErrorIs(t, wait.For(t, secondEnded, "the second call"), context.Canceled)
 	p.Resume(fault.Both)
 	reached(t, direct, "a", got)
-	none(t, first, "message for a handler that was given up")
-	none(t, second, "message for a handler that was given up")
+	wait.None(t, first, "message for a handler that was given up")
+	wait.None(t, second, "message for a handler that was given up")
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 )
 
 // A goroutine that is moved to another thread in the middle of a call is not taken for
@@ -20,13 +21,13 @@ func TestNeverMistakenForTheWorker(t *testing.T) {
 	c, conn := meet(t, p, mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)))
 	granted, handled, errs := make(chan error, 1), make(chan bool), make(chan error, 20_000)
 	go func() {
-		granted <- c.Subscribe(soon(t), "a", 0, func(context.Context, mqtt.Message) { handled <- true })
+		granted <- c.Subscribe(wait.Soon(t), "a", 0, func(context.Context, mqtt.Message) { handled <- true })
 	}()
 	subscribed(conn, 0)
-	require.NoError(t, await(t, granted, "the subscription"))
+	require.NoError(t, wait.For(t, granted, "the subscription"))
 	c.PublishAsync(context.Background(), "b", nil) // never acknowledged: Close waits, and the worker works
 	conn.Expect(peer.PUBLISH)
-	closing, cancel := context.WithCancel(soon(t))
+	closing, cancel := context.WithCancel(wait.Soon(t))
 	go func() {
 		for range cap(errs) {
 			go func() { errs <- c.Close(closing) }()
@@ -34,10 +35,10 @@ func TestNeverMistakenForTheWorker(t *testing.T) {
 	}()
 	for range 2000 { // one by one: the worker takes a thread for each
 		conn.Send(peer.Publish(0, "a", 0, ""))
-		await(t, handled, "a message")
+		wait.For(t, handled, "a message")
 	}
 	cancel()
 	for range cap(errs) {
-		require.NotErrorIs(t, await(t, errs, "Close"), mqtt.ErrInCallback)
+		require.NotErrorIs(t, wait.For(t, errs, "Close"), mqtt.ErrInCallback)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -37,7 +38,7 @@ func TestNeverOutOfOrderAfterALoss(t *testing.T) {
 					conn.Expect(peer.PUBLISH)
 				}
 				conn.Reset()
-				eventually(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
+				wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
 				for n := range half {
 					publish(half + n)
 				}
@@ -68,12 +69,12 @@ func TestNeverHangsBehindAMessageThatIsNotAnswered(t *testing.T) {
 	ignored := c.PublishAsync(context.Background(), "ignored", nil)
 	conn.Expect(peer.PUBLISH)
 	conn.Reset()
-	eventually(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
-	ended := outcome(func() error { return c.Publish(soon(t), "a", nil) })
+	wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
+	ended := outcome(func() error { return c.Publish(wait.Soon(t), "a", nil) })
 	conn = p.AcceptConnect()
 	conn.Expect(peer.PUBLISH)
 	conn.Send(peer.Ack(peer.PUBACK, uint16(conn.Expect(peer.PUBLISH).Body[4])))
-	require.NoError(t, await(t, ended, "Publish"))
+	require.NoError(t, wait.For(t, ended, "Publish"))
 	pending(t, ignored)
 }
 
@@ -101,18 +102,18 @@ func TestNeverOutOfOrder(t *testing.T) {
 					x.end(p)
 				}
 				for qos := mqtt.QoSLevel(0); qos <= 2; qos++ {
-					last = append(last, c.PublishAsync(soon(t), fmt.Sprint(name(t), "/out/", qos), fmt.Append(nil, n), mqtt.QoS(qos)))
+					last = append(last, c.PublishAsync(wait.Soon(t), fmt.Sprint(name(t), "/out/", qos), fmt.Append(nil, n), mqtt.QoS(qos)))
 				}
-				require.NoError(t, direct.Publish(soon(t), name(t)+"/in/1", fmt.Append(nil, n)))
+				require.NoError(t, direct.Publish(wait.Soon(t), name(t)+"/in/1", fmt.Append(nil, n)))
 			}
 			for _, token := range last {
-				require.True(t, expected(token.Wait(soon(t))))
+				require.True(t, expected(token.Wait(wait.Soon(t))))
 			}
 			all := make([]int, count)
 			for i := range all {
 				all[i] = i
 			}
-			eventually(t, "the messages", func() bool {
+			wait.Until(t, "the messages", func() bool {
 				return out.has(name(t)+"/out/1", all) && out.has(name(t)+"/out/2", all) && in.has(name(t)+"/in/1", all)
 			})
 			require.NoError(t, inOrder(out.numbers(name(t)+"/out/0"), false))
@@ -134,13 +135,13 @@ func TestNeverTwiceForOneDelivery(t *testing.T) {
 		called := make(chan string, 100)
 		filters := []string{"a/#", "a/+", "a/b"}
 		for _, filter := range filters {
-			require.NoError(t, c.Subscribe(soon(t), filter, 1, func(context.Context, mqtt.Message) { called <- filter }))
+			require.NoError(t, c.Subscribe(wait.Soon(t), filter, 1, func(context.Context, mqtt.Message) { called <- filter }))
 		}
 		end, ended := collect()
-		require.NoError(t, c.Subscribe(soon(t), "end", 1, end))
-		require.NoError(t, c.Publish(soon(t), "a/b", nil))
-		require.NoError(t, c.Publish(soon(t), "end", nil))
-		await(t, ended, "what comes behind")
+		require.NoError(t, c.Subscribe(wait.Soon(t), "end", 1, end))
+		require.NoError(t, c.Publish(wait.Soon(t), "a/b", nil))
+		require.NoError(t, c.Publish(wait.Soon(t), "end", nil))
+		wait.For(t, ended, "what comes behind")
 		each := int(c.Stats().Received) - 1
 		if version == mqtt.V5 {
 			each = 1

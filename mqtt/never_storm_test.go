@@ -14,6 +14,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -56,9 +57,9 @@ func newStorm(t *testing.T, seed uint64, options ...mqtt.Option) *storm {
 	b := straight(t)
 	s.seen = newWitness(t, b.Port, "out/#")
 	s.direct = dial(t, b.Port)
-	require.NoError(t, s.direct.Subscribe(soon(t), "nobody", 1, ignore))
+	require.NoError(t, s.direct.Subscribe(wait.Soon(t), "nobody", 1, ignore))
 	d := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
-	require.NoError(t, d.Respond(soon(t), "questions", 1, func(_ context.Context, m mqtt.Message) ([]byte, error) { return m.Payload, nil }))
+	require.NoError(t, d.Respond(wait.Soon(t), "questions", 1, func(_ context.Context, m mqtt.Message) ([]byte, error) { return m.Payload, nil }))
 	var servers []string
 	for i := range s.proxies {
 		s.proxies[i] = fault.Start(t, b.Addr())
@@ -220,8 +221,8 @@ func (s *storm) run(keepsAll bool) {
 		s.running.Wait()
 		close(ended)
 	}()
-	await(t, ended, "the end of all waits")
-	require.NoError(t, s.c.AwaitConnected(soon(t)))
+	wait.For(t, ended, "the end of all waits")
+	require.NoError(t, s.c.AwaitConnected(wait.Soon(t)))
 	require.Empty(t, s.broken)
 	s.check(keepsAll)
 }
@@ -232,7 +233,7 @@ func (s *storm) check(keepsAll bool) {
 		for _, kind := range []string{"awaited", "token"} {
 			topic := fmt.Sprint("out/", kind, "/", qos)
 			total += len(s.acknowledged[topic])
-			eventually(t, "what was acknowledged on "+topic, func() bool { return s.seen.has(topic, s.acknowledged[topic]) })
+			wait.Until(t, "what was acknowledged on "+topic, func() bool { return s.seen.has(topic, s.acknowledged[topic]) })
 		}
 	}
 	require.Positive(t, total)
@@ -242,7 +243,7 @@ func (s *storm) check(keepsAll bool) {
 	if !keepsAll {
 		return
 	}
-	eventually(t, "the messages to the client", func() bool { return s.came.has("in", s.acknowledged["in"]) })
+	wait.Until(t, "the messages to the client", func() bool { return s.came.has("in", s.acknowledged["in"]) })
 	require.NoError(t, inOrder(s.came.numbers("in"), true), "in")
 }
 
@@ -266,8 +267,8 @@ func TestNeverLostInAStorm(t *testing.T) {
 	s := newStorm(t, 4, mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.DropOldest)))
 	s.run(false)
 	n := len(s.came.numbers("in"))
-	eventually(t, "a message on the lasting subscription", func() bool {
-		require.NoError(t, s.direct.Publish(soon(t), "in", nil))
+	wait.Until(t, "a message on the lasting subscription", func() bool {
+		require.NoError(t, s.direct.Publish(wait.Soon(t), "in", nil))
 		return len(s.came.numbers("in")) > n
 	})
 }
@@ -329,18 +330,18 @@ func TestNeverLeftInAStorm(t *testing.T) {
 				_ = s.c.Close(ctx)
 				return nil
 			})
-			await(t, s.c.Done(), "the end of the client")
+			wait.For(t, s.c.Done(), "the end of the client")
 			close(s.stop)
 			ended := make(chan bool)
 			go func() {
 				s.running.Wait()
 				close(ended)
 			}()
-			await(t, ended, "the end of all waits")
+			wait.For(t, ended, "the end of all waits")
 			require.Empty(t, s.broken)
 			for topic, numbers := range s.acknowledged {
 				if topic != "in" && topic[len(topic)-1] != '0' {
-					eventually(t, "what was acknowledged on "+topic, func() bool { return s.seen.has(topic, numbers) })
+					wait.Until(t, "what was acknowledged on "+topic, func() bool { return s.seen.has(topic, numbers) })
 				}
 			}
 			for _, topic := range s.seen.topics() {

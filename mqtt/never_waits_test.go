@@ -13,6 +13,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -47,15 +48,15 @@ func TestNeverHangsTokensAtTheEnd(t *testing.T) {
 				}
 			}()
 		}
-		eventually(t, "traffic", func() bool { return c.Stats().Published > 10 })
+		wait.Until(t, "traffic", func() bool { return c.Stats().Published > 10 })
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = c.Close(ctx)
-		await(t, c.Done(), "the end of the client")
+		wait.For(t, c.Done(), "the end of the client")
 		publishers.Wait()
 		close(tokens)
 		for token := range tokens {
-			await(t, token.Done(), "the end of a token")
+			wait.For(t, token.Done(), "the end of a token")
 		}
 		require.Zero(t, c.Stats().Queued)
 		require.Zero(t, c.Stats().InFlight)
@@ -71,16 +72,16 @@ func TestNeverHangsOvertakenCalls(t *testing.T) {
 	ended := make(chan error, 4*rounds)
 	for range rounds {
 		for _, call := range []func() error{
-			func() error { return c.Subscribe(soon(t), "a", 1, ignore) },
-			func() error { return c.Unsubscribe(soon(t), "a") },
-			func() error { return c.Unsubscribe(soon(t), "a") },
-			func() error { return c.Subscribe(soon(t), "a", 1, ignore) },
+			func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) },
+			func() error { return c.Unsubscribe(wait.Soon(t), "a") },
+			func() error { return c.Unsubscribe(wait.Soon(t), "a") },
+			func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) },
 		} {
 			go func() { ended <- call() }()
 		}
 	}
 	for range 4 * rounds {
-		require.NotErrorIs(t, await(t, ended, "the end of a call"), context.DeadlineExceeded)
+		require.NotErrorIs(t, wait.For(t, ended, "the end of a call"), context.DeadlineExceeded)
 	}
 }
 
@@ -93,10 +94,10 @@ func TestNeverHangsOvertakenAcrossALoss(t *testing.T) {
 		overtaken := outcome(func() error { return c.Subscribe(context.Background(), "a", 1, ignore) })
 		conn.Expect(peer.SUBSCRIBE)
 		last := outcome(func() error { return c.Unsubscribe(context.Background(), "a") })
-		require.ErrorIs(t, await(t, overtaken, "Subscribe"), mqtt.ErrOvertaken)
+		require.ErrorIs(t, wait.For(t, overtaken, "Subscribe"), mqtt.ErrOvertaken)
 		conn.Close()
 		p.AcceptConnect()
-		require.NoError(t, await(t, last, "Unsubscribe"))
+		require.NoError(t, wait.For(t, last, "Unsubscribe"))
 	})
 	t.Run("Subscribe after Unsubscribe", func(t *testing.T) {
 		p := peer.Listen(t)
@@ -104,10 +105,10 @@ func TestNeverHangsOvertakenAcrossALoss(t *testing.T) {
 		overtaken := outcome(func() error { return c.Unsubscribe(context.Background(), "a") })
 		conn.Expect(peer.UNSUBSCRIBE)
 		last := outcome(func() error { return c.Subscribe(context.Background(), "a", 1, ignore) })
-		require.ErrorIs(t, await(t, overtaken, "Unsubscribe"), mqtt.ErrOvertaken)
+		require.ErrorIs(t, wait.For(t, overtaken, "Unsubscribe"), mqtt.ErrOvertaken)
 		conn.Close()
 		subscribed(p.AcceptConnect(), 1)
-		require.NoError(t, await(t, last, "Subscribe"))
+		require.NoError(t, wait.For(t, last, "Subscribe"))
 	})
 }
 
@@ -115,7 +116,7 @@ func TestNeverHangsOvertakenAcrossALoss(t *testing.T) {
 func TestNeverHangsIteratorThatIsUnsubscribed(t *testing.T) {
 	t.Parallel()
 	c := dial(t, plain(t).Port)
-	require.NoError(t, c.Subscribe(soon(t), "a", 1, ignore)) // so that the test can tell when the iterator is there
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, ignore)) // so that the test can tell when the iterator is there
 	first, last := make(chan error, 1), make(chan error, 1)
 	go func() {
 		var end error
@@ -129,11 +130,12 @@ func TestNeverHangsIteratorThatIsUnsubscribed(t *testing.T) {
 		}
 		last <- end
 	}()
-	for len(first) == 0 {
-		require.NoError(t, c.Publish(soon(t), "a", nil))
-	}
-	require.NoError(t, c.Unsubscribe(soon(t), "a"))
-	require.ErrorIs(t, await(t, last, "the end of the iterator"), mqtt.ErrOvertaken)
+	wait.Until(t, "a message of the iterator", func() bool {
+		require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
+		return len(first) > 0
+	})
+	require.NoError(t, c.Unsubscribe(wait.Soon(t), "a"))
+	require.ErrorIs(t, wait.For(t, last, "the end of the iterator"), mqtt.ErrOvertaken)
 }
 
 // Those who publish without a pause, on a connection that takes it all, hold up
@@ -166,14 +168,14 @@ func TestNeverHangsBehindAFlood(t *testing.T) {
 	}
 	for range 5 {
 		conn.Send(peer.Publish(0, "a", 0, "x"))
-		await(t, got, "a message beside the flood")
+		wait.For(t, got, "a message beside the flood")
 	}
-	closed := outcome(func() error { return c.Close(soon(t)) })
+	closed := outcome(func() error { return c.Close(wait.Soon(t)) })
 	var left *mqtt.CloseError
-	if err := await(t, closed, "Close"); err != nil {
+	if err := wait.For(t, closed, "Close"); err != nil {
 		require.ErrorAs(t, err, &left)
 	}
-	await(t, drained, "the end of the connection")
+	wait.For(t, drained, "the end of the connection")
 }
 
 // A handler that waits, on the worker, when the client ends: the worker is waited
@@ -181,32 +183,33 @@ func TestNeverHangsBehindAFlood(t *testing.T) {
 func TestNeverHangsWorkerAtTheEnd(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
-	for name, wait := range map[string]func(c *mqtt.Client, b interface{ Kill() }) error{
-		"Request": func(c *mqtt.Client, _ interface{ Kill() }) error {
+	for name, call := range map[string]func(c *mqtt.Client) error{
+		"Request": func(c *mqtt.Client) error {
 			_, err := c.Request(context.Background(), "nobody answers", nil)
 			return err
 		},
-		"AwaitConnected": func(c *mqtt.Client, b interface{ Kill() }) error {
-			b.Kill()
-			for c.State() == mqtt.StateConnected {
-				time.Sleep(time.Millisecond)
-			}
-			return c.AwaitConnected(context.Background())
-		},
+		"AwaitConnected": func(c *mqtt.Client) error { return c.AwaitConnected(context.Background()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.Restart()
-			c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHandlerMode(mqtt.Worker(4, mqtt.Block)))
-			begun, ended := make(chan bool, 1), make(chan error, 1)
-			require.NoError(t, c.Subscribe(soon(t), "a", 1, func(context.Context, mqtt.Message) {
+			option, changes := states()
+			c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHandlerMode(mqtt.Worker(4, mqtt.Block)), option)
+			begun, ready, ended := make(chan bool, 1), make(chan bool), make(chan error, 1)
+			require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(context.Context, mqtt.Message) {
 				begun <- true
-				ended <- wait(c, b)
+				<-ready
+				ended <- call(c)
 			}))
-			c.PublishAsync(soon(t), "a", nil, mqtt.QoS(0))
-			await(t, begun, "the handler")
-			_ = c.Close(soon(t))
-			require.ErrorIs(t, await(t, ended, "the handler's wait"), mqtt.ErrClosed)
-			await(t, c.Done(), "the end of the client")
+			c.PublishAsync(wait.Soon(t), "a", nil, mqtt.QoS(0))
+			wait.For(t, begun, "the handler")
+			if name == "AwaitConnected" { // which waits without a connection only
+				b.Kill()
+				awaitState(t, changes, mqtt.StateDisconnected)
+			}
+			close(ready)
+			_ = c.Close(wait.Soon(t))
+			require.ErrorIs(t, wait.For(t, ended, "the handler's wait"), mqtt.ErrClosed)
+			wait.For(t, c.Done(), "the end of the client")
 		})
 	}
 }
@@ -217,7 +220,7 @@ func TestNeverHangs(t *testing.T) {
 	t.Parallel()
 	options := []mqtt.Option{mqtt.WithProtocol(mqtt.V5), mqtt.WithQueue(1000, 1<<20, mqtt.WaitForRoom)}
 	during(t, options, func(t *testing.T, x trouble, p *fault.Proxy, c, direct *mqtt.Client) {
-		require.NoError(t, direct.Subscribe(soon(t), "never", 1, ignore))
+		require.NoError(t, direct.Subscribe(wait.Soon(t), "never", 1, ignore))
 		waits := map[string]func(context.Context) error{
 			"Subscribe":      func(ctx context.Context) error { return c.Subscribe(ctx, "a", 1, ignore) },
 			"Unsubscribe":    func(ctx context.Context) error { return c.Unsubscribe(ctx, "b") },
@@ -239,8 +242,8 @@ func TestNeverHangs(t *testing.T) {
 		}
 		begin := func(ctx context.Context) (ended map[string]<-chan error) {
 			ended = map[string]<-chan error{}
-			for name, wait := range waits {
-				ended[name] = outcome(func() error { return wait(ctx) })
+			for name, call := range waits {
+				ended[name] = outcome(func() error { return call(ctx) })
 			}
 			return ended
 		}
@@ -251,7 +254,7 @@ func TestNeverHangs(t *testing.T) {
 			return err
 		})
 		for name, ended := range early {
-			require.True(t, expected(await(t, ended, name)), name)
+			require.True(t, expected(wait.For(t, ended, name)), name)
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
@@ -259,10 +262,10 @@ func TestNeverHangs(t *testing.T) {
 		x.end(p)
 		for name, ended := range late {
 			if name != "Messages" {
-				require.True(t, expected(await(t, ended, name)), name)
+				require.True(t, expected(wait.For(t, ended, name)), name)
 			}
 		}
 		cancel()
-		require.ErrorIs(t, await(t, late["Messages"], "the iterator"), context.Canceled)
+		require.ErrorIs(t, wait.For(t, late["Messages"], "the iterator"), context.Canceled)
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -105,7 +106,7 @@ func offline(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *broker.Broker
 func numbered(t *testing.T, got <-chan mqtt.Message, topic string, n int) {
 	t.Helper()
 	for i := range n {
-		m := await(t, got, fmt.Sprintf("message %d on %s", i, topic))
+		m := wait.For(t, got, fmt.Sprintf("message %d on %s", i, topic))
 		require.Equal(t, fmt.Sprintf("%s %d", topic, i), fmt.Sprintf("%s %s", m.Topic, m.Payload))
 	}
 }
@@ -126,12 +127,12 @@ func TestOutboxIsReadAsTheQueueHasRoom(t *testing.T) {
 			cancel()
 			require.ErrorIs(t, c.Publish(ctx, "new", nil), context.Canceled)
 			after := make(chan error, 1)
-			go func() { after <- c.Publish(soon(t), "new", []byte("0")) }()
+			go func() { after <- c.Publish(wait.Soon(t), "new", []byte("0")) }()
 			b.Restart()
 			numbered(t, got, "left", 300)
 			numbered(t, got, "new", 1)
-			require.NoError(t, await(t, after, "Publish"))
-			require.NoError(t, c.Close(soon(t)))
+			require.NoError(t, wait.For(t, after, "Publish"))
+			require.NoError(t, c.Close(wait.Soon(t)))
 			require.Zero(t, o.len())
 			require.LessOrEqual(t, o.mostRead, bounds.messages)
 		})
@@ -143,13 +144,13 @@ func TestOutboxThatIsNotReadFillsTheQueue(t *testing.T) {
 		o := filled(100)
 		c, b := offline(t, mqtt.WithOutbox(o), mqtt.WithQueue(10, 1<<20, policy))
 		for _, qos := range []mqtt.QoSLevel{0, 1, 2} {
-			err := c.PublishAsync(soon(t), "new", nil, mqtt.QoS(qos)).Err()
+			err := c.PublishAsync(wait.Soon(t), "new", nil, mqtt.QoS(qos)).Err()
 			require.ErrorIs(t, err, mqtt.ErrQueueFull)
 			require.ErrorContains(t, err, "the outbox has more")
 		}
 		b.Restart()
-		eventually(t, "the end of the outbox", func() bool { return o.len() == 0 })
-		require.NoError(t, c.Publish(soon(t), "new", nil))
+		wait.Until(t, "the end of the outbox", func() bool { return o.len() == 0 })
+		require.NoError(t, c.Publish(wait.Soon(t), "new", nil))
 	}
 }
 
@@ -164,9 +165,9 @@ func TestOutboxHasALargeMessage(t *testing.T) {
 	_, b := offline(t, mqtt.WithOutbox(o), mqtt.WithQueue(10, 1000, mqtt.Refuse), mqtt.WithSubscription("#", 1, h))
 	b.Restart()
 	for _, size := range []int{1, 5000, 5000, 1} {
-		require.Len(t, await(t, got, "a message").Payload, size)
+		require.Len(t, wait.For(t, got, "a message").Payload, size)
 	}
-	eventually(t, "the end of the outbox", func() bool { return o.len() == 0 })
+	wait.Until(t, "the end of the outbox", func() bool { return o.len() == 0 })
 }
 
 func TestCloseBeforeTheOutboxIsRead(t *testing.T) {
@@ -185,7 +186,7 @@ func TestCloseBeforeTheOutboxIsRead(t *testing.T) {
 	b.Restart()
 	h, got := collect()
 	next := dial(t, b.Port, mqtt.WithOutbox(o), mqtt.WithQueue(10, 1<<20, mqtt.Refuse), mqtt.WithSubscription("#", 2, h))
-	require.NoError(t, next.Close(soon(t)), "Close waits for the whole outbox")
+	require.NoError(t, next.Close(wait.Soon(t)), "Close waits for the whole outbox")
 	require.Zero(t, o.len())
 	numbered(t, got, "left", 100)
 }
@@ -193,17 +194,17 @@ func TestCloseBeforeTheOutboxIsRead(t *testing.T) {
 func TestOutboxThatCannotBeRead(t *testing.T) {
 	o := filled(100)
 	o.damaged = 1
-	_, err := mqtt.Dial(soon(t), []string{url(1)}, mqtt.WithOutbox(o))
+	_, err := mqtt.Dial(wait.Soon(t), []string{url(1)}, mqtt.WithOutbox(o))
 	require.ErrorIs(t, err, errDamaged)
 
 	o.damaged = 50
 	c, b := offline(t, mqtt.WithOutbox(o), mqtt.WithQueue(10, 1<<20, mqtt.WaitForRoom))
 	waits := make(chan error, 1)
-	go func() { waits <- c.Publish(soon(t), "new", nil) }()
+	go func() { waits <- c.Publish(wait.Soon(t), "new", nil) }()
 	b.Restart()
-	await(t, c.Done(), "the end of the client")
+	wait.For(t, c.Done(), "the end of the client")
 	require.ErrorIs(t, c.Err(), errDamaged)
-	require.ErrorIs(t, await(t, waits, "Publish"), mqtt.ErrClosed)
+	require.ErrorIs(t, wait.For(t, waits, "Publish"), mqtt.ErrClosed)
 	require.Contains(t, o.keys(0), uint64(50), "nothing is lost")
 	require.Contains(t, o.keys(0), uint64(100))
 }
@@ -213,13 +214,13 @@ func TestOutboxWithPropertiesNeedsMQTT5(t *testing.T) {
 	o := filled(0)
 	_, err := o.Put(&mqtt.Publication{Topic: "a", QoS: 1, Properties: mqtt.Properties{{ID: 3, Text: "text/plain"}}})
 	require.NoError(t, err)
-	_, err = mqtt.Dial(soon(t), []string{url(b.Port)}, mqtt.WithOutbox(o))
+	_, err = mqtt.Dial(wait.Soon(t), []string{url(b.Port)}, mqtt.WithOutbox(o))
 	require.ErrorContains(t, err, `a message on "a" is left, whose properties need MQTT 5`)
 	require.Equal(t, 1, o.len())
 
 	h, got := collect()
 	dial(t, b.Port, mqtt.WithOutbox(o), mqtt.WithProtocol(mqtt.V5), mqtt.WithSubscription("a", 1, h))
-	kind, _ := await(t, got, "the message").Properties.Text(3)
+	kind, _ := wait.For(t, got, "the message").Properties.Text(3)
 	require.Equal(t, "text/plain", kind)
 }
 
@@ -232,15 +233,15 @@ func TestStoredMessagesSayThatTheyAreKept(t *testing.T) {
 	err := c.Publish(ctx, "left", []byte("0"))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorIs(t, err, mqtt.ErrAbandoned)
-	kept, gone := c.PublishAsync(soon(t), "left", []byte("1")), c.PublishAsync(soon(t), "left", nil, mqtt.QoS(0))
+	kept, gone := c.PublishAsync(wait.Soon(t), "left", []byte("1")), c.PublishAsync(wait.Soon(t), "left", nil, mqtt.QoS(0))
 	o.pause = make(chan struct{})
 	late := make(chan error, 1)
-	go func() { late <- c.Publish(soon(t), "left", []byte("2")) }()
-	await(t, o.storing, "Put")
+	go func() { late <- c.Publish(wait.Soon(t), "left", []byte("2")) }()
+	wait.For(t, o.storing, "Put")
 	shut(t, c)
 	close(o.pause)
 
-	for _, err := range []error{kept.Err(), await(t, late, "Publish")} {
+	for _, err := range []error{kept.Err(), wait.For(t, late, "Publish")} {
 		require.ErrorIs(t, err, mqtt.ErrClosed)
 		require.ErrorIs(t, err, mqtt.ErrAbandoned)
 	}
@@ -264,9 +265,9 @@ func TestRefusedMessagesLeaveTheOutbox(t *testing.T) {
 	sent := conn.Expect(peer.PUBLISH)
 	mid := binary.BigEndian.Uint16(sent.Body[2+len("left"):])
 	conn.Send(peer.V5.Answer(peer.PUBACK, mid, byte(mosquitto.RCNotAuthorized)))
-	eventually(t, "the end of the outbox", func() bool { return o.len() == 0 })
+	wait.Until(t, "the end of the outbox", func() bool { return o.len() == 0 })
 	for line := ""; !strings.Contains(line, "message of an earlier process not delivered"); {
-		line = await(t, lines, "a line about it")
+		line = wait.For(t, lines, "a line about it")
 	}
 }
 
@@ -278,7 +279,7 @@ func TestStoredQoS2SurvivesTheSession(t *testing.T) {
 			p := peer.Listen(t)
 			o := filled(0)
 			c := dial(t, p.Port, mqtt.WithBackground(), mqtt.WithOutbox(o), mqtt.WithClientID("x"), mqtt.WithSession(0))
-			token := c.PublishAsync(soon(t), "a", []byte("once"), mqtt.QoS(2))
+			token := c.PublishAsync(wait.Soon(t), "a", []byte("once"), mqtt.QoS(2))
 			conn := p.AcceptConnect()
 			mid := publication(t, conn, "once")
 			conn.Send(peer.V311.Pubrec(mid))
@@ -297,7 +298,7 @@ func TestStoredQoS2SurvivesTheSession(t *testing.T) {
 				conn.Expect(peer.PUBREL)
 				conn.Send(peer.V311.Pubcomp(mid))
 			}
-			require.NoError(t, token.Wait(soon(t)))
+			require.NoError(t, token.Wait(wait.Soon(t)))
 			require.Zero(t, o.len())
 		})
 	}

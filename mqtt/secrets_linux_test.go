@@ -9,6 +9,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
@@ -59,7 +60,7 @@ func TestSecretsAreOnNoDisk(t *testing.T) {
 				require.NotContains(t, what, string(tls.Key))
 			}
 			b.Restart()
-			require.NoError(t, c.Publish(soon(t), "a", nil), "after a reconnect")
+			require.NoError(t, c.Publish(wait.Soon(t), "a", nil), "after a reconnect")
 		})
 	}
 	eyes.nothing()

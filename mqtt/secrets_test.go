@@ -16,6 +16,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/mosquitto-go/mosquitto/test/secrets"
 	"github.com/mosquitto-go/mosquitto/test/socks5"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -55,7 +56,7 @@ func watched(w *secrets.Watch) []mqtt.Option {
 // dialWatched connects a client that is looked at.
 func dialWatched(t *testing.T, w *secrets.Watch, server string, options ...mqtt.Option) (*mqtt.Client, error) {
 	t.Helper()
-	c, err := mqtt.Dial(soon(t), []string{server}, append(watched(w), options...)...)
+	c, err := mqtt.Dial(wait.Soon(t), []string{server}, append(watched(w), options...)...)
 	if err == nil {
 		t.Cleanup(func() { shut(t, c) })
 	}
@@ -109,7 +110,7 @@ func TestSecretsInValues(t *testing.T) {
 	c, err := dialWatched(t, w, fmt.Sprintf("mqtt://user:%s@127.0.0.1:%d", secrets.Password, p.Port),
 		mqtt.WithProtocol(mqtt.V5), mqtt.WithWill(will), mqtt.WithBackground())
 	require.NoError(t, err)
-	token := c.PublishAsync(soon(t), "a/b", []byte(secrets.Payload), mqtt.CorrelationData([]byte(secrets.Correlation)))
+	token := c.PublishAsync(wait.Soon(t), "a/b", []byte(secrets.Payload), mqtt.CorrelationData([]byte(secrets.Correlation)))
 	w.Value("Client", c)
 	w.Value("Token", token)
 	w.Value("Stats", c.Stats())
@@ -149,7 +150,7 @@ func TestSecretsInRefusals(t *testing.T) {
 		"URL with a bare ?":        refusal("mqtt://user:12?" + secrets.Password + "@host"),
 		"URL with a bare %":        refusal("mqtt://user:%zz" + secrets.Password + "@host"),
 		"no URL, no host":          refusal("user:" + secrets.Password + "@"),
-		"two servers":              second(mqtt.Dial(soon(t), []string{url(b.Port), "mqtts://user:" + secrets.Password + "@host"}, watched(w)...)),
+		"two servers":              second(mqtt.Dial(wait.Soon(t), []string{url(b.Port), "mqtts://user:" + secrets.Password + "@host"}, watched(w)...)),
 		"PSK with NUL":             tls(mqtt.TLS{PSK: secrets.PSK + "\x00", PSKIdentity: "device"}),
 		"PSK not of hex digits":    tls(mqtt.TLS{PSK: secrets.PSK + "xyz", PSKIdentity: "device"}),
 		"long PSK":                 tls(mqtt.TLS{PSK: strings.Repeat(secrets.PSK, 100), PSKIdentity: "device"}),
@@ -183,12 +184,12 @@ func TestSecretsInRefusals(t *testing.T) {
 	c, err := dialWatched(t, w, url(b.Port), mqtt.WithQueue(1, 1000, mqtt.Refuse))
 	require.NoError(t, err)
 	for name, err := range map[string]error{
-		"bad topic":        c.Publish(soon(t), "a/+", []byte(secrets.Payload)),
-		"NUL in a topic":   c.Publish(soon(t), "a\x00", []byte(secrets.Payload)),
-		"QoS 3":            c.Publish(soon(t), "a", []byte(secrets.Payload), mqtt.QoS(3)),
-		"properties":       c.Publish(soon(t), "a", []byte(secrets.Payload), mqtt.CorrelationData([]byte(secrets.Correlation))),
-		"oversize payload": c.Publish(soon(t), "a", huge),
-		"queue full":       c.Publish(soon(t), "a", []byte(strings.Repeat(secrets.Payload, 100))),
+		"bad topic":        c.Publish(wait.Soon(t), "a/+", []byte(secrets.Payload)),
+		"NUL in a topic":   c.Publish(wait.Soon(t), "a\x00", []byte(secrets.Payload)),
+		"QoS 3":            c.Publish(wait.Soon(t), "a", []byte(secrets.Payload), mqtt.QoS(3)),
+		"properties":       c.Publish(wait.Soon(t), "a", []byte(secrets.Payload), mqtt.CorrelationData([]byte(secrets.Correlation))),
+		"oversize payload": c.Publish(wait.Soon(t), "a", huge),
+		"queue full":       c.Publish(wait.Soon(t), "a", []byte(strings.Repeat(secrets.Payload, 100))),
 	} {
 		w.Error(t, name, err)
 	}
@@ -212,23 +213,23 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 		c, err := dialWatched(t, w, server, mqtt.WithTLS(settings), mqtt.WithProtocol(version), will)
 		require.NoError(t, err)
 		got := make(chan mqtt.Message, 10)
-		require.NoError(t, c.Subscribe(soon(t), "a", 2, func(_ context.Context, m mqtt.Message) { got <- m }))
+		require.NoError(t, c.Subscribe(wait.Soon(t), "a", 2, func(_ context.Context, m mqtt.Message) { got <- m }))
 		var options []mqtt.PublishOption
 		if version == mqtt.V5 {
 			options = append(options, mqtt.CorrelationData([]byte(secrets.Correlation)))
 		}
 		for qos := range mqtt.QoSLevel(3) {
-			require.NoError(t, c.Publish(soon(t), "a", []byte(secrets.Payload), append(options, mqtt.QoS(qos))...))
-			require.Equal(t, secrets.Payload, string(await(t, got, "the message").Payload))
+			require.NoError(t, c.Publish(wait.Soon(t), "a", []byte(secrets.Payload), append(options, mqtt.QoS(qos))...))
+			require.Equal(t, secrets.Payload, string(wait.For(t, got, "the message").Payload))
 		}
 		b.Kill()
-		eventually(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
-		token := c.PublishAsync(soon(t), "a", []byte(secrets.Payload))
+		wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
+		token := c.PublishAsync(wait.Soon(t), "a", []byte(secrets.Payload))
 		b.Restart()
-		require.NoError(t, token.Wait(soon(t)))
+		require.NoError(t, token.Wait(wait.Soon(t)))
 		b.Kill()
-		eventually(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
-		unsent := c.PublishAsync(soon(t), "a", []byte(secrets.Payload))
+		wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
+		unsent := c.PublishAsync(wait.Soon(t), "a", []byte(secrets.Payload))
 		w.Error(t, "CloseError", c.Close(soonest(t)))
 		w.Error(t, "unsent", unsent.Err())
 		b.Restart()

@@ -11,6 +11,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,7 +27,7 @@ const (
 func notServed(t *testing.T, b *broker.Broker, server string, options ...mqtt.Option) {
 	t.Helper()
 	options = append(options, fast(), mqtt.WithOneRound(), mqtt.WithCredentials("username-1", "password-1"))
-	_, err := mqtt.Dial(soon(t), []string{server}, options...)
+	_, err := mqtt.Dial(wait.Soon(t), []string{server}, options...)
 	var failure *mqtt.ConnectError
 	require.ErrorAs(t, err, &failure)
 	require.NotErrorIs(t, err, mqtt.ErrTimeout)
@@ -93,7 +94,7 @@ func TestSecurityPSK(t *testing.T) {
 			require.NotEqual(t, mqtt.StateConnected, c.State())
 			b.SetPSK(map[string]string{"device": presharedKey})
 			b.Restart()
-			require.NoError(t, c.Publish(soon(t), "a", nil))
+			require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 		}
 	})
 }
@@ -103,7 +104,7 @@ func TestSecurityPSK(t *testing.T) {
 func TestSecurityPSKAndCertificate(t *testing.T) {
 	t.Parallel()
 	g := watch(t, showing(t, broker.SelfSigned(t, "anybody", "elsewhere.example")))
-	c, err := mqtt.Dial(soon(t), []string{secure(g.Port)}, fast(), mqtt.WithOneRound(),
+	c, err := mqtt.Dial(wait.Soon(t), []string{secure(g.Port)}, fast(), mqtt.WithOneRound(),
 		mqtt.WithTLS(mqtt.TLS{PSK: presharedKey, PSKIdentity: "device"}), mqtt.WithCredentials("username-1", "password-1"))
 	if major, minor, revision := mosquitto.LibVersion(); major == 2 && minor == 0 && revision < 12 {
 		require.NoError(t, err)
@@ -114,7 +115,7 @@ func TestSecurityPSKAndCertificate(t *testing.T) {
 	}
 	var failure *mqtt.ConnectError
 	require.ErrorAs(t, err, &failure)
-	eventually(t, "the server's part", g.over)
+	wait.Until(t, "the server's part", g.over)
 	heardNothing(t, g)
 }
 
@@ -148,7 +149,7 @@ func TestSecurityVersionsAndCiphers(t *testing.T) {
 				}
 				test.settings.CAFile, test.settings.ServerName = ca.File, serverName
 				dialAll(t, []string{secure(watch(t, config).Port)}, mqtt.WithTLS(test.settings))
-				state := await(t, met, "the handshake")
+				state := wait.For(t, met, "the handshake")
 				require.Equal(t, tls.VersionName(test.want), tls.VersionName(state.Version))
 				if test.settings.Ciphers != "" && test.want == tls.VersionTLS12 {
 					require.Equal(t, tls.CipherSuiteName(tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384), tls.CipherSuiteName(state.CipherSuite))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -112,7 +113,7 @@ func (g *guard) receive(c tapped, config *tls.Config) {
 	defer g.running.Done()
 	defer g.note(c, func() { delete(g.conns, c.Conn) })
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(2 * patience))
+	_ = c.SetDeadline(time.Now().Add(2 * wait.Patience))
 	packet := make([]byte, 4096)
 	if config == nil {
 		_, _ = c.Read(packet)

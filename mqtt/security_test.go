@@ -12,6 +12,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/sslctx"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -188,15 +189,15 @@ func TestSecurityFirstConnection(t *testing.T) {
 		if f.mends {
 			s.options = append(s.options, mqtt.WithOneRound())
 		}
-		_, err := mqtt.Dial(soon(t), s.servers(g), s.options...)
+		_, err := mqtt.Dial(wait.Soon(t), s.servers(g), s.options...)
 		var failure *mqtt.ConnectError
 		require.ErrorAs(t, err, &failure)
 		require.ErrorContains(t, err, f.says)
-		eventually(t, "the server's part", g.over)
+		wait.Until(t, "the server's part", g.over)
 		heardNothing(t, g)
 
 		g.become(s.good) // the same client connects to the right one
-		c, err := mqtt.Dial(soon(t), s.servers(g), s.options...)
+		c, err := mqtt.Dial(wait.Soon(t), s.servers(g), s.options...)
 		require.NoError(t, err)
 		defer shut(t, c)
 		_, heard, _, _ := g.report()
@@ -211,16 +212,16 @@ func TestSecurityReconnect(t *testing.T) {
 	everyForgery(t, func(t *testing.T, f forgery, s scene) {
 		g := watch(t, s.good)
 		option, changes := states()
-		c, err := mqtt.Dial(soon(t), s.servers(g), append(s.options, option)...)
+		c, err := mqtt.Dial(wait.Soon(t), s.servers(g), append(s.options, option)...)
 		require.NoError(t, err)
 		defer shut(t, c)
 		awaitState(t, changes, mqtt.StateConnected)
 
 		g.become(s.bad)
 		awaitState(t, changes, mqtt.StateDisconnected) // the loss
-		token := c.PublishAsync(soon(t), "a", []byte("payload-1"), mqtt.QoS(0))
+		token := c.PublishAsync(wait.Soon(t), "a", []byte("payload-1"), mqtt.QoS(0))
 		for attempt := 1; attempt <= 3; attempt++ {
-			change := await(t, changes, "a failed attempt")
+			change := wait.For(t, changes, "a failed attempt")
 			require.Equal(t, mqtt.StateDisconnected, change.State)
 			require.Equal(t, attempt, change.Attempt)
 			require.ErrorContains(t, change.Err, f.says)
@@ -230,8 +231,8 @@ func TestSecurityReconnect(t *testing.T) {
 		require.NoError(t, c.Err())
 
 		g.become(s.good)
-		require.NoError(t, c.AwaitConnected(soon(t)))
-		eventually(t, "the message", func() bool {
+		require.NoError(t, c.AwaitConnected(wait.Soon(t)))
+		wait.Until(t, "the message", func() bool {
 			_, heard, _, _ := g.report()
 			return containsAll(heard, "password-1", "payload-1")
 		})

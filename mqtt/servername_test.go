@@ -10,6 +10,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -35,14 +36,14 @@ func TestServerName(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := dialAll(t, servers, mqtt.WithTLS(settings))
 			b.Restart()
-			require.NoError(t, c.Publish(soon(t), "a", nil), "after a reconnect")
+			require.NoError(t, c.Publish(wait.Soon(t), "a", nil), "after a reconnect")
 		})
 	}
-	_, err := mqtt.Dial(soon(t), servers, mqtt.WithTLS(mqtt.TLS{ServerName: "elsewhere.internal", CAFile: ca.File, CertFile: own.CertFile, KeyFile: own.KeyFile}))
+	_, err := mqtt.Dial(wait.Soon(t), servers, mqtt.WithTLS(mqtt.TLS{ServerName: "elsewhere.internal", CAFile: ca.File, CertFile: own.CertFile, KeyFile: own.KeyFile}))
 	var failure *mqtt.ConnectError
 	require.ErrorAs(t, err, &failure)
 	require.Contains(t, failure.Detail, "certificate verify failed")
 
-	_, err = mqtt.Dial(soon(t), servers, mqtt.WithTLS(mqtt.TLS{ServerName: "broker.internal", PSK: "abcd", PSKIdentity: "me"}))
+	_, err = mqtt.Dial(wait.Soon(t), servers, mqtt.WithTLS(mqtt.TLS{ServerName: "broker.internal", PSK: "abcd", PSKIdentity: "me"}))
 	require.ErrorIs(t, err, mosquitto.ErrInval)
 }

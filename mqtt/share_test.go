@@ -15,6 +15,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -52,7 +53,7 @@ func startWorkers(t *testing.T, b *broker.Broker, options ...mqtt.Option) *worke
 		if i == 0 {
 			w.first = c
 		}
-		require.NoError(t, c.Subscribe(soon(t), "$share/workers/jobs", 1, func(ctx context.Context, m mqtt.Message) {
+		require.NoError(t, c.Subscribe(wait.Soon(t), "$share/workers/jobs", 1, func(ctx context.Context, m mqtt.Message) {
 			if n++; i == 0 && n == 5 {
 				select {
 				case <-w.hold:
@@ -94,10 +95,10 @@ func publish(t *testing.T, c *mqtt.Client, from, to int) {
 	t.Helper()
 	tokens := make([]*mqtt.Token, 0, to-from)
 	for i := from; i < to; i++ {
-		tokens = append(tokens, c.PublishAsync(soon(t), "jobs", fmt.Append(nil, i)))
+		tokens = append(tokens, c.PublishAsync(wait.Soon(t), "jobs", fmt.Append(nil, i)))
 	}
 	for _, token := range tokens {
-		require.NoError(t, token.Wait(soon(t)))
+		require.NoError(t, token.Wait(wait.Soon(t)))
 	}
 }
 
@@ -111,7 +112,7 @@ func TestShareSplits(t *testing.T) {
 			close(w.hold)
 			publish(t, dial(t, b.Port), 0, messages)
 			defer func() { t.Log("of each worker:", w.tally) }()
-			eventually(t, "all messages", func() bool { w.collect(); return len(w.handled) == messages })
+			wait.Until(t, "all messages", func() bool { w.collect(); return len(w.handled) == messages })
 			assert.Empty(t, w.twice)
 			assert.Equal(t, [4]int{messages / 4, messages / 4, messages / 4, messages / 4}, w.tally, "mosquitto goes round")
 		})
@@ -127,7 +128,7 @@ func (w *workers) loseFirst(t *testing.T, b *broker.Broker) {
 	w.network.RefuseNew()
 	w.network.Reset()
 	gone := regexp.MustCompile(`(?im)client worker-0\b.*(closed|disconnect)`)
-	eventually(t, "the broker to notice", func() bool { return gone.MatchString(b.Log()) })
+	wait.Until(t, "the broker to notice", func() bool { return gone.MatchString(b.Log()) })
 	close(w.hold)
 	publish(t, publisher, 500, 1000)
 }
@@ -142,11 +143,11 @@ func TestShareWorkerReturns(t *testing.T) {
 			b := plain(t)
 			w := startWorkers(t, b, mqtt.WithProtocol(version), mqtt.WithSession(time.Hour))
 			w.loseFirst(t, b)
-			eventually(t, "the share of the others", func() bool { return w.others() == 750 })
+			wait.Until(t, "the share of the others", func() bool { return w.others() == 750 })
 			assert.Less(t, len(w.handled), 1000)
 
 			w.network.AcceptNew()
-			eventually(t, "the share of the first", func() bool { w.collect(); return len(w.handled) == 1000 })
+			wait.Until(t, "the share of the first", func() bool { w.collect(); return len(w.handled) == 1000 })
 			assert.Equal(t, 750, w.others(), "nobody else got of its share")
 			for _, d := range w.twice {
 				assert.Zero(t, d.worker, "%s was given to another worker", d.payload)
@@ -163,12 +164,12 @@ func TestShareWorkerWithoutASession(t *testing.T) {
 			b := plain(t)
 			w := startWorkers(t, b, mqtt.WithProtocol(version))
 			w.loseFirst(t, b)
-			eventually(t, "the others' share", func() bool { return w.others() == 375+500 })
+			wait.Until(t, "the others' share", func() bool { return w.others() == 375+500 })
 
 			w.network.AcceptNew()
-			eventually(t, "the first", func() bool { return w.first.Stats().Connects == 2 && w.first.State() == mqtt.StateConnected })
+			wait.Until(t, "the first", func() bool { return w.first.Stats().Connects == 2 && w.first.State() == mqtt.StateConnected })
 			publish(t, dial(t, b.Port), 1000, 1004)
-			eventually(t, "a message for each", func() bool {
+			wait.Until(t, "a message for each", func() bool {
 				return w.others() == 375+500+3 && w.handled["1000"]+w.handled["1001"]+w.handled["1002"]+w.handled["1003"] == 4
 			})
 			assert.Empty(t, w.twice)
@@ -184,7 +185,7 @@ func TestShareWorkerWithoutASession(t *testing.T) {
 // brokerVersion is what the broker says of itself.
 func brokerVersion(t *testing.T, c *mqtt.Client) string {
 	t.Helper()
-	for m, err := range c.Messages(soon(t), "$SYS/broker/version", 0) {
+	for m, err := range c.Messages(wait.Soon(t), "$SYS/broker/version", 0) {
 		require.NoError(t, err)
 		return strings.TrimPrefix(string(m.Payload), "mosquitto version ")
 	}
@@ -206,7 +207,7 @@ func TestShareBesideOthers(t *testing.T) {
 			for i, filter := range filters {
 				var h mqtt.Handler
 				h, got[i] = collect()
-				require.NoError(t, c.Subscribe(soon(t), filter, 1, h))
+				require.NoError(t, c.Subscribe(wait.Soon(t), filter, 1, h))
 			}
 			copies := 1
 			if version != mqtt.V5 && strings.HasPrefix(brokerVersion(t, c), "2.1") {
@@ -215,14 +216,14 @@ func TestShareBesideOthers(t *testing.T) {
 			publish(t, c, 0, 10)
 			for i, filter := range filters {
 				for n := range 10 * copies {
-					assert.Equal(t, fmt.Sprint(n/copies), string(await(t, got[i], filter).Payload))
+					assert.Equal(t, fmt.Sprint(n/copies), string(wait.For(t, got[i], filter).Payload))
 				}
 			}
-			require.NoError(t, c.Unsubscribe(soon(t), "$share/one/jobs", "$share/two/jobs", "$share/two/+", "#"))
+			require.NoError(t, c.Unsubscribe(wait.Soon(t), "$share/one/jobs", "$share/two/jobs", "$share/two/+", "#"))
 			publish(t, c, 10, 11)
-			assert.Equal(t, "10", string(await(t, got[3], "the plain subscription").Payload))
+			assert.Equal(t, "10", string(wait.For(t, got[3], "the plain subscription").Payload))
 			for i, filter := range filters {
-				none(t, got[i], "message for "+filter)
+				wait.None(t, got[i], "message for "+filter)
 			}
 		})
 	}
@@ -238,25 +239,25 @@ func TestShareBesideItsFilter(t *testing.T) {
 			shared, ours := collect()
 			alone, all := collect()
 			another, theirs := collect()
-			require.NoError(t, both.Subscribe(soon(t), "$share/g/jobs", 1, shared))
-			require.NoError(t, both.Subscribe(soon(t), "jobs", 1, alone))
-			require.NoError(t, other.Subscribe(soon(t), "$share/g/jobs", 1, another))
+			require.NoError(t, both.Subscribe(wait.Soon(t), "$share/g/jobs", 1, shared))
+			require.NoError(t, both.Subscribe(wait.Soon(t), "jobs", 1, alone))
+			require.NoError(t, other.Subscribe(wait.Soon(t), "$share/g/jobs", 1, another))
 			publish(t, both, 0, 10)
 			for range 10 {
-				await(t, all, "a message of the plain subscription")
+				wait.For(t, all, "a message of the plain subscription")
 			}
 			for range 5 {
-				await(t, theirs, "a message of the other member")
+				wait.For(t, theirs, "a message of the other member")
 			}
 			got := 5 // the group's rest
 			if version != mqtt.V5 {
 				got = 10 // and all else
 			}
 			for range got {
-				await(t, ours, "a message of the shared subscription")
+				wait.For(t, ours, "a message of the shared subscription")
 			}
 			if version == mqtt.V5 {
-				none(t, ours, "message that another member has")
+				wait.None(t, ours, "message that another member has")
 			}
 		})
 	}
@@ -276,14 +277,14 @@ func TestShareRoutes(t *testing.T) {
 			for filter := range filters {
 				var h mqtt.Handler
 				h, got[filter] = collect()
-				require.NoError(t, c.Subscribe(soon(t), filter, 1, h))
+				require.NoError(t, c.Subscribe(wait.Soon(t), filter, 1, h))
 			}
 			for filter, topic := range filters {
-				require.NoError(t, c.Publish(soon(t), topic, []byte(filter)))
-				assert.Equal(t, filter, string(await(t, got[filter], filter).Payload))
+				require.NoError(t, c.Publish(wait.Soon(t), topic, []byte(filter)))
+				assert.Equal(t, filter, string(wait.For(t, got[filter], filter).Payload))
 			}
 			for filter := range filters {
-				none(t, got[filter], "message for "+filter)
+				wait.None(t, got[filter], "message for "+filter)
 			}
 		})
 	}
@@ -296,13 +297,13 @@ func TestShareIsRestored(t *testing.T) {
 		t.Run(version.String(), func(t *testing.T) {
 			c := dial(t, b.Port, mqtt.WithProtocol(version))
 			h, got := collect()
-			require.NoError(t, c.Subscribe(soon(t), "$share/g/jobs", 1, h))
+			require.NoError(t, c.Subscribe(wait.Soon(t), "$share/g/jobs", 1, h))
 			b.Kill()
-			eventually(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
+			wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
 			b.Restart()
-			require.NoError(t, c.AwaitConnected(soon(t)))
+			require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 			publish(t, c, 0, 1)
-			await(t, got, "a message")
+			wait.For(t, got, "a message")
 		})
 	}
 }
@@ -313,18 +314,18 @@ func TestShareMalformed(t *testing.T) {
 	c := dial(t, plain(t).Port, mqtt.WithProtocol(mqtt.V5))
 	h, _ := collect()
 	for _, filter := range []string{"$share", "$share/", "$share/#", "$share/+/a", "$share/g", "$share/g/", "$share//a"} {
-		err := c.Subscribe(soon(t), filter, 1, h)
+		err := c.Subscribe(wait.Soon(t), filter, 1, h)
 		require.ErrorIs(t, err, mosquitto.ErrInval, filter)
 		require.ErrorContains(t, err, fmt.Sprintf("mqtt: filter: %q is not $share/GROUP/FILTER: ", filter))
-		require.ErrorContains(t, c.Unsubscribe(soon(t), filter), "is not $share/GROUP/FILTER")
-		for _, err := range c.Messages(soon(t), filter, 1) {
+		require.ErrorContains(t, c.Unsubscribe(wait.Soon(t), filter), "is not $share/GROUP/FILTER")
+		for _, err := range c.Messages(wait.Soon(t), filter, 1) {
 			require.ErrorContains(t, err, "is not $share/GROUP/FILTER")
 		}
 	}
 	for _, filter := range []string{"$share/g+/a", "$share/g/a#", "$share/g/#/a"} {
-		require.ErrorContains(t, c.Subscribe(soon(t), filter, 1, h), fmt.Sprintf("mqtt: filter: %q is not one to subscribe to: ", filter))
+		require.ErrorContains(t, c.Subscribe(wait.Soon(t), filter, 1, h), fmt.Sprintf("mqtt: filter: %q is not one to subscribe to: ", filter))
 	}
-	require.ErrorContains(t, c.Subscribe(soon(t), "$share/g/a", 1, h, mqtt.NoLocal()), "mqtt: options: NoLocal is not for shared subscriptions: ")
+	require.ErrorContains(t, c.Subscribe(wait.Soon(t), "$share/g/a", 1, h, mqtt.NoLocal()), "mqtt: options: NoLocal is not for shared subscriptions: ")
 	require.EqualValues(t, 1, c.Stats().Connects)
 	require.Equal(t, mqtt.StateConnected, c.State())
 }
@@ -334,19 +335,19 @@ func TestShareRefused(t *testing.T) {
 	l := peer.Listen(t)
 	dialled := make(chan *mqtt.Client, 1)
 	go func() {
-		c, err := mqtt.Dial(soon(t), []string{url(l.Port)}, fast(), mqtt.WithProtocol(mqtt.V5))
+		c, err := mqtt.Dial(wait.Soon(t), []string{url(l.Port)}, fast(), mqtt.WithProtocol(mqtt.V5))
 		assert.NoError(t, err)
 		dialled <- c
 	}()
 	conn := l.AcceptConnect()
-	c := await(t, dialled, "the client")
+	c := wait.For(t, dialled, "the client")
 	t.Cleanup(func() { shut(t, c) })
 	h, _ := collect()
 	answer := make(chan error, 1)
-	go func() { answer <- c.Subscribe(soon(t), "$share/g/a", 1, h) }()
+	go func() { answer <- c.Subscribe(wait.Soon(t), "$share/g/a", 1, h) }()
 	mid := conn.Expect(peer.SUBSCRIBE).Body[:2]
 	conn.Send(peer.Bytes(peer.SUBACK, mid[0], mid[1], 0, byte(mosquitto.RCSharedSubsNotSupported)))
-	err := await(t, answer, "the refusal")
+	err := wait.For(t, answer, "the refusal")
 	var refused *mqtt.SubscribeError
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, mqtt.SubscribeError{Filter: "$share/g/a", Code: mosquitto.RCSharedSubsNotSupported}, *refused)

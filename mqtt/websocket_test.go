@@ -9,6 +9,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,7 +27,7 @@ func TestWebsocketServers(t *testing.T) {
 				options = append(options, mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
 			}
 			if major, minor, _ := mosquitto.LibVersion(); major*1000+minor < 2001 {
-				_, err := mqtt.Dial(soon(t), servers, options...)
+				_, err := mqtt.Dial(wait.Soon(t), servers, options...)
 				require.ErrorIs(t, err, mqtt.ErrNotSupported)
 				require.ErrorContains(t, err, "websockets need libmosquitto 2.1")
 				return
@@ -34,10 +35,10 @@ func TestWebsocketServers(t *testing.T) {
 			b := broker.Start(t, broker.Config{Extra: fmt.Sprintf("listener %d 127.0.0.1\nprotocol websockets", port) + tls})
 			c := dialAll(t, servers, options...)
 			h, got := collect()
-			require.NoError(t, c.Subscribe(soon(t), "a", 1, h))
+			require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, h))
 			for range 2 {
-				require.NoError(t, c.Publish(soon(t), "a", []byte("x")))
-				await(t, got, "a message")
+				require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x")))
+				wait.For(t, got, "a message")
 				b.Restart()
 			}
 		})

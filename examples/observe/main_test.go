@@ -12,6 +12,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto/examples/observe/internal/harness"
 	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -21,7 +22,7 @@ func TestObserve(t *testing.T) {
 	b := harness.Broker(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(harness.Soon(t))
+	ctx, cancel := context.WithCancel(wait.Soon(t))
 	reader, writer := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
@@ -46,5 +47,5 @@ func TestObserve(t *testing.T) {
 	require.Contains(t, string(text), "mqtt_connects_total 1\n")
 	require.Contains(t, string(text), `mqtt_publish_duration_seconds_count{outcome="ok",qos="1",topic="observe/{pid}"}`)
 	cancel()
-	require.NoError(t, harness.Await(t, ended, "the end"))
+	require.NoError(t, wait.For(t, ended, "the end"))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/mqtt/boltoutbox"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,7 +25,7 @@ func brisk(t testing.TB) *broker.Broker {
 func dial(t testing.TB, port int, options ...mqtt.Option) *mqtt.Client {
 	t.Helper()
 	options = append([]mqtt.Option{mqtt.WithBackoff(5*time.Millisecond, 20*time.Millisecond, 0)}, options...)
-	c, err := mqtt.Dial(soon(t), []string{url(port)}, options...)
+	c, err := mqtt.Dial(wait.Soon(t), []string{url(port)}, options...)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = shut(c) })
 	return c
@@ -51,14 +52,14 @@ func TestMessagesOfAnEarlierClientAreDelivered(t *testing.T) {
 	o := open(t, file)
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackground(), mqtt.WithOutbox(o))
 	for i := range 100 {
-		require.NoError(t, c.PublishAsync(soon(t), "a", fmt.Append(nil, i)).Err())
+		require.NoError(t, c.PublishAsync(wait.Soon(t), "a", fmt.Append(nil, i)).Err())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
 	err := c.Publish(ctx, "b", []byte("x"), mqtt.QoS(2), mqtt.Retain(), mqtt.ContentType("text/plain"))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorIs(t, err, mqtt.ErrAbandoned)
-	require.NoError(t, c.PublishAsync(soon(t), "lost", nil, mqtt.QoS(0)).Err())
+	require.NoError(t, c.PublishAsync(wait.Soon(t), "lost", nil, mqtt.QoS(0)).Err())
 	var unsent *mqtt.CloseError
 	require.ErrorAs(t, shut(c), &unsent)
 	require.Len(t, unsent.Unsent, 102)
@@ -72,13 +73,13 @@ func TestMessagesOfAnEarlierClientAreDelivered(t *testing.T) {
 	got := collect(t, b, mqtt.WithProtocol(mqtt.V5))
 	c = dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithOutbox(o), mqtt.WithQueue(10, 1<<20, mqtt.Refuse))
 	for i := range 100 {
-		require.Equal(t, fmt.Sprint(i), string(await(t, got, "a message").Payload))
+		require.Equal(t, fmt.Sprint(i), string(wait.For(t, got, "a message").Payload))
 	}
-	require.NoError(t, c.Close(soon(t)))
-	m := await(t, got, "the last message")
+	require.NoError(t, c.Close(wait.Soon(t)))
+	m := wait.For(t, got, "the last message")
 	kind, _ := m.Properties.Text(mosquitto.PropContentType)
 	require.Equal(t, []any{"b", mqtt.QoSLevel(2), "text/plain"}, []any{m.Topic, m.QoS, kind})
-	require.True(t, await(t, collect(t, b), "the retained message").Retain)
+	require.True(t, wait.For(t, collect(t, b), "the retained message").Retain)
 	require.Zero(t, length(t, o))
 }
 
@@ -90,14 +91,14 @@ func TestNothingTwiceAfterAClose(t *testing.T) {
 		require.Zero(t, length(t, o))
 		c := dial(t, b.Port, mqtt.WithOutbox(o))
 		for i := range 50 {
-			c.PublishAsync(soon(t), "a", fmt.Append(nil, round, i))
+			c.PublishAsync(wait.Soon(t), "a", fmt.Append(nil, round, i))
 		}
-		require.NoError(t, c.Close(soon(t)))
+		require.NoError(t, c.Close(wait.Soon(t)))
 		again := dial(t, b.Port, mqtt.WithOutbox(o)) // deletions are not on the disk yet
-		require.NoError(t, again.Close(soon(t)))
+		require.NoError(t, again.Close(wait.Soon(t)))
 		require.NoError(t, o.Close())
 		for i := range 50 {
-			require.Equal(t, fmt.Sprint(round, i), string(await(t, got, "a message").Payload))
+			require.Equal(t, fmt.Sprint(round, i), string(wait.For(t, got, "a message").Payload))
 		}
 	}
 	require.Empty(t, got)
@@ -110,9 +111,9 @@ func TestPublishThatCannotBeStored(t *testing.T) {
 	o := open(t, newFile(t))
 	c := dial(t, b.Port, mqtt.WithOutbox(o))
 	require.NoError(t, o.Close()) // too early
-	require.ErrorIs(t, c.Publish(soon(t), "a", nil), boltoutbox.ErrClosed)
-	require.ErrorIs(t, c.PublishAsync(soon(t), "a", nil, mqtt.QoS(2)).Err(), boltoutbox.ErrClosed)
-	require.NoError(t, c.Publish(soon(t), "b", nil, mqtt.QoS(0)))
-	require.Equal(t, "b", await(t, got, "a message").Topic)
+	require.ErrorIs(t, c.Publish(wait.Soon(t), "a", nil), boltoutbox.ErrClosed)
+	require.ErrorIs(t, c.PublishAsync(wait.Soon(t), "a", nil, mqtt.QoS(2)).Err(), boltoutbox.ErrClosed)
+	require.NoError(t, c.Publish(wait.Soon(t), "b", nil, mqtt.QoS(0)))
+	require.Equal(t, "b", wait.For(t, got, "a message").Topic)
 	require.Zero(t, c.Stats().Queued)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/mqtt/boltoutbox"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 	bolt "go.etcd.io/bbolt"
 )
@@ -110,7 +111,7 @@ func damaged(t *testing.T, file string, before []uint64, text string) {
 	require.ErrorContains(t, err, text)
 	require.Equal(t, before, got)
 	require.Equal(t, 3, length(t, o), "nothing is lost")
-	_, err = mqtt.Dial(soon(t), []string{"127.0.0.1:1"}, mqtt.WithOutbox(o))
+	_, err = mqtt.Dial(wait.Soon(t), []string{"127.0.0.1:1"}, mqtt.WithOutbox(o))
 	require.ErrorIs(t, err, boltoutbox.ErrDamaged)
 }
 

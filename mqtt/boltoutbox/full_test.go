@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -46,7 +47,7 @@ func TestFullDisk(t *testing.T) {
 		o.Delete(key)
 	}
 	var key uint64
-	eventually(t, "room for a message", func() (ok bool) {
+	wait.Until(t, "room for a message", func() (ok bool) {
 		var err error
 		key, err = o.Put(large)
 		return err == nil
@@ -61,7 +62,7 @@ func TestFullDisk(t *testing.T) {
 		}()
 		small, err := o.Put(message("small", 1))
 		require.NoError(t, err)
-		require.ErrorContains(t, await(t, outcomes, "Put"), syscall.EFBIG.Error())
+		require.ErrorContains(t, wait.For(t, outcomes, "Put"), syscall.EFBIG.Error())
 		o.Delete(small)
 	}
 

@@ -15,6 +15,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt/boltoutbox"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -74,7 +75,7 @@ func publishInChild() {
 // drainInChild delivers what is stored, and ends in peace.
 func drainInChild() {
 	o, c := dialInChild()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), wait.Patience)
 	defer cancel()
 	if err := c.Close(ctx); err != nil {
 		panic(err)
@@ -181,9 +182,9 @@ func killAgainAndAgain(t *testing.T, qos int, ordered bool, states ...state) {
 		c := start(t, "drain", environment...)
 		require.Equal(t, []string{"left 0 <nil>"}, c.finish(t))
 		end := dial(t, b.Port)
-		require.NoError(t, end.Publish(soon(t), "end", nil, mqtt.QoS(mqtt.QoSLevel(qos)))) // behind all others
+		require.NoError(t, end.Publish(wait.Soon(t), "end", nil, mqtt.QoS(mqtt.QoSLevel(qos)))) // behind all others
 		before := l.twice
-		for m := await(t, got, "a message"); m.Topic != "end"; m = await(t, got, "a message") {
+		for m := wait.For(t, got, "a message"); m.Topic != "end"; m = wait.For(t, got, "a message") {
 			l.deliver(t, string(m.Payload))
 		}
 		l.check(t)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto/mqtt/boltoutbox"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -62,7 +63,7 @@ func awaitLine(t *testing.T, c *child) (line string, more bool) {
 	t.Helper()
 	select {
 	case line, more = <-c.lines:
-	case <-time.After(patience):
+	case <-time.After(wait.Patience):
 		require.FailNow(t, "a child says nothing")
 	}
 	return line, more
@@ -85,8 +86,8 @@ func TestLockedFile(t *testing.T) {
 	line, _ := awaitLine(t, c)
 	require.Equal(t, "open", line)
 
-	for _, wait := range []time.Duration{0, 100 * time.Millisecond} {
-		_, err := boltoutbox.Open(file, boltoutbox.WithLockTimeout(wait))
+	for _, timeout := range []time.Duration{0, 100 * time.Millisecond} {
+		_, err := boltoutbox.Open(file, boltoutbox.WithLockTimeout(timeout))
 		require.ErrorIs(t, err, boltoutbox.ErrLocked)
 		require.ErrorContains(t, err, file)
 		require.ErrorContains(t, err, "somebody else has it open")
@@ -94,14 +95,14 @@ func TestLockedFile(t *testing.T) {
 
 	opened := make(chan error, 1) // as it is when a service is restarted
 	go func() {
-		o, err := boltoutbox.Open(file, boltoutbox.WithLockTimeout(patience))
+		o, err := boltoutbox.Open(file, boltoutbox.WithLockTimeout(wait.Patience))
 		if err == nil {
 			err = o.Close()
 		}
 		opened <- err
 	}()
 	c.kill()
-	require.NoError(t, await(t, opened, "the lock"))
+	require.NoError(t, wait.For(t, opened, "the lock"))
 
 	o := open(t, file)
 	_, err := boltoutbox.Open(file, boltoutbox.WithLockTimeout(0))

@@ -1,7 +1,6 @@
 package boltoutbox_test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/mqtt/boltoutbox"
 	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -18,6 +18,7 @@ import (
 const childVariable = "BOLTOUTBOX_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	wait.Patience = 20 * time.Second // processes start, and wait for the disk
 	if job := children[os.Getenv(childVariable)]; job != nil {
 		job()
 		return
@@ -28,44 +29,12 @@ func TestMain(m *testing.M) {
 // children are what processes do that are killed.
 var children = map[string]func(){"hold": holdInChild, "publish": publishInChild, "drain": drainInChild}
 
-// patience bounds every wait of these tests; nothing takes that long.
-const patience = 20 * time.Second
-
-// soon is a context that bounds a call of a test.
-func soon(t testing.TB) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// await receives from a channel.
-func await[T any](t testing.TB, ch <-chan T, what string) (v T) {
-	t.Helper()
-	select {
-	case v = <-ch:
-	case <-time.After(patience):
-		require.FailNow(t, "waited in vain for "+what)
-	}
-	return v
-}
-
-// eventually polls a condition that nothing tells of.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			require.FailNow(t, "waited in vain for "+what)
-		}
-	}
-}
-
 func newFile(t testing.TB) string { return filepath.Join(t.TempDir(), "outbox") }
 
 // open opens an outbox that is closed when the test ends.
 func open(t testing.TB, file string) *boltoutbox.Outbox {
 	t.Helper()
-	o, err := boltoutbox.Open(file, boltoutbox.WithLockTimeout(patience))
+	o, err := boltoutbox.Open(file, boltoutbox.WithLockTimeout(wait.Patience))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = o.Close() })
 	return o

@@ -12,6 +12,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/mqtt/boltoutbox"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 	bolt "go.etcd.io/bbolt"
 )
@@ -130,7 +131,7 @@ func TestDelete(t *testing.T) {
 		o.Delete(key)
 		require.Equal(t, 2-i, length(t, o))
 	}
-	eventually(t, "the deletions on the disk", func() bool { return recordsOf(t, file) == 0 })
+	wait.Until(t, "the deletions on the disk", func() bool { return recordsOf(t, file) == 0 })
 	next := put(t, o, 1)[0]
 	require.Greater(t, next, keys[4], "keys are not used again while it is open")
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/examples/observe/otelmqtt"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -32,7 +33,7 @@ func tracing(t *testing.T) (*sdk.TracerProvider, *tracetest.InMemoryExporter) {
 // span awaits a span by its name.
 func span(t *testing.T, exporter *tracetest.InMemoryExporter, name string) (found tracetest.SpanStub) {
 	t.Helper()
-	harness.Eventually(t, "the span "+name, func() bool {
+	wait.Until(t, "the span "+name, func() bool {
 		for _, s := range exporter.GetSpans() {
 			if s.Name == name {
 				found = s
@@ -71,16 +72,16 @@ func TestTraceContinues(t *testing.T) {
 			tracer := provider.Tracer("test")
 			subscriber := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V5), hooks, mqtt.WithHandlerMode(mode))
 			seen := make(chan mqtt.Message, 1)
-			require.NoError(t, subscriber.Subscribe(harness.Soon(t), name+"/+", 1, func(ctx context.Context, m mqtt.Message) {
+			require.NoError(t, subscriber.Subscribe(wait.Soon(t), name+"/+", 1, func(ctx context.Context, m mqtt.Message) {
 				_, work := tracer.Start(ctx, "work")
 				work.End()
 				seen <- m
 			}))
 			publisher := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V5), hooks)
-			ctx, root := tracer.Start(harness.Soon(t), "root")
+			ctx, root := tracer.Start(wait.Soon(t), "root")
 			require.NoError(t, publisher.Publish(ctx, name+"/7", []byte("42.5"), mqtt.UserProperty("unit", "kWh"), mqtt.Retain()))
 			root.End()
-			m := harness.Await(t, seen, "the message")
+			m := wait.For(t, seen, "the message")
 			unit, _ := m.Properties.UserProperty("unit")
 			require.Equal(t, "kWh", unit)
 
@@ -115,12 +116,12 @@ func TestMessageThatIsSentOn(t *testing.T) {
 	provider, exporter := tracing(t)
 	c := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider), otelmqtt.WithTemplate(withoutNumbers))))
 	last := make(chan mqtt.Message, 1)
-	require.NoError(t, c.Subscribe(harness.Soon(t), "in", 1, func(ctx context.Context, m mqtt.Message) {
+	require.NoError(t, c.Subscribe(wait.Soon(t), "in", 1, func(ctx context.Context, m mqtt.Message) {
 		c.PublishAsync(ctx, "out", m.Payload, mqtt.WithProperties(m.Properties))
 	}))
-	require.NoError(t, c.Subscribe(harness.Soon(t), "out", 1, func(_ context.Context, m mqtt.Message) { last <- m }))
-	require.NoError(t, c.Publish(harness.Soon(t), "in", nil))
-	m := harness.Await(t, last, "the message")
+	require.NoError(t, c.Subscribe(wait.Soon(t), "out", 1, func(_ context.Context, m mqtt.Message) { last <- m }))
+	require.NoError(t, c.Publish(wait.Soon(t), "in", nil))
+	m := wait.For(t, last, "the message")
 	var parents []string
 	for _, q := range m.Properties {
 		if q.Name == "traceparent" {
@@ -139,9 +140,9 @@ func TestProtocolWithoutProperties(t *testing.T) {
 	hooks := mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider)))
 	c := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V311), hooks)
 	seen := make(chan mqtt.Message, 1)
-	require.NoError(t, c.Subscribe(harness.Soon(t), "a", 1, func(_ context.Context, m mqtt.Message) { seen <- m }))
-	require.NoError(t, c.Publish(harness.Soon(t), "a", nil))
-	harness.Await(t, seen, "the message")
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(_ context.Context, m mqtt.Message) { seen <- m }))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
+	wait.For(t, seen, "the message")
 	publish, process := span(t, exporter, "publish"), span(t, exporter, "process")
 	require.NotEqual(t, publish.SpanContext.TraceID(), process.SpanContext.TraceID())
 }
@@ -151,8 +152,8 @@ func TestErrorsAndTopics(t *testing.T) {
 	provider, exporter := tracing(t)
 	hidden := otelmqtt.WithTopic(func(string) string { return "" })
 	c := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider), hidden)))
-	require.NoError(t, c.Close(harness.Soon(t)))
-	require.ErrorIs(t, c.Publish(harness.Soon(t), "secret/7", nil), mqtt.ErrClosed)
+	require.NoError(t, c.Close(wait.Soon(t)))
+	require.ErrorIs(t, c.Publish(wait.Soon(t), "secret/7", nil), mqtt.ErrClosed)
 	s := span(t, exporter, "publish")
 	require.Equal(t, codes.Error, s.Status.Code)
 	require.Contains(t, attributes(s), "error.type")

@@ -10,6 +10,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/examples/observe/prommqtt"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
@@ -46,14 +47,14 @@ func TestMetrics(t *testing.T) {
 	c := harness.Dial(t, b, mqtt.WithHooks(metrics.Hooks()))
 	metrics.Watch(c)
 	passed := make(chan struct{}, 10)
-	require.NoError(t, c.Subscribe(harness.Soon(t), "a/+", 2, func(context.Context, mqtt.Message) { passed <- struct{}{} }))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a/+", 2, func(context.Context, mqtt.Message) { passed <- struct{}{} }))
 	for i := range 5 {
-		require.NoError(t, c.Publish(harness.Soon(t), fmt.Sprint("a/", i), []byte("12345")))
-		harness.Await(t, passed, "the message")
+		require.NoError(t, c.Publish(wait.Soon(t), fmt.Sprint("a/", i), []byte("12345")))
+		wait.For(t, passed, "the message")
 	}
-	require.NoError(t, c.Publish(harness.Soon(t), "b", []byte("1"), mqtt.QoS(2)))
-	require.Error(t, c.Publish(harness.Soon(t), "not/+/a topic", nil))
-	harness.Eventually(t, "the last outcome", func() bool {
+	require.NoError(t, c.Publish(wait.Soon(t), "b", []byte("1"), mqtt.QoS(2)))
+	require.Error(t, c.Publish(wait.Soon(t), "not/+/a topic", nil))
+	wait.Until(t, "the last outcome", func() bool {
 		return gathered(t, registry)["mqtt_publish_duration_seconds outcome=ok qos=2"] == 1
 	})
 	require.Equal(t, map[string]float64{
@@ -66,12 +67,12 @@ func TestMetrics(t *testing.T) {
 	}, gathered(t, registry))
 
 	b.Stop()
-	harness.Eventually(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
-	token := c.PublishAsync(harness.Soon(t), "b", []byte("waits"))
+	wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
+	token := c.PublishAsync(wait.Soon(t), "b", []byte("waits"))
 	values := gathered(t, registry)
 	require.Equal(t, []float64{1, 6}, []float64{values["mqtt_queued_messages"], values["mqtt_queued_bytes"]})
 	b.Restart()
-	require.NoError(t, token.Wait(harness.Soon(t)))
+	require.NoError(t, token.Wait(wait.Soon(t)))
 	values = gathered(t, registry)
 	require.Equal(t, 2.0, values["mqtt_connects_total"])
 	require.Equal(t, 7.0, values["mqtt_published_messages_total"])
@@ -95,15 +96,15 @@ func TestTopicLabel(t *testing.T) {
 	passed := make(chan struct{}, 10)
 	c := harness.Dial(t, b, mqtt.WithHooks(metrics.Hooks()), mqtt.WithHandlerMode(mqtt.Worker(10, mqtt.Block)))
 	metrics.Watch(c)
-	require.NoError(t, c.Subscribe(harness.Soon(t), "#", 1, func(context.Context, mqtt.Message) { passed <- struct{}{} }))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "#", 1, func(context.Context, mqtt.Message) { passed <- struct{}{} }))
 	for i := range 3 {
-		require.NoError(t, c.Publish(harness.Soon(t), fmt.Sprint("sensors/", i), nil))
-		harness.Await(t, passed, "the message")
+		require.NoError(t, c.Publish(wait.Soon(t), fmt.Sprint("sensors/", i), nil))
+		wait.For(t, passed, "the message")
 	}
-	harness.Eventually(t, "the last message", func() bool {
+	wait.Until(t, "the last message", func() bool {
 		return gathered(t, registry)["mqtt_handle_duration_seconds client=meter qos=1 topic=sensors"] == 3
 	})
-	harness.Eventually(t, "the last outcome", func() bool {
+	wait.Until(t, "the last outcome", func() bool {
 		return gathered(t, registry)["mqtt_publish_duration_seconds client=meter outcome=ok qos=1 topic=sensors"] == 3
 	})
 	values := gathered(t, registry)
