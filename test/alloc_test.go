@@ -12,6 +12,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -56,7 +57,7 @@ func flood(t *testing.T, conn *peer.Conn, e *events, message []byte, n int) (mal
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	conn.Send(packets)
-	await(t, e.unsubscribe, "OnUnsubscribe")
+	wait.For(t, e.unsubscribe, "OnUnsubscribe")
 	runtime.ReadMemStats(&after)
 	return after.Mallocs - before.Mallocs
 }
@@ -122,7 +123,7 @@ func TestUnwantedLogLinesAllocateNothing(t *testing.T) {
 	c.OnMessage(nil)
 	lines := logTo(c, mosquitto.LogErr)
 	require.Less(t, flood(t, conn, e, peer.Publish(0, "some/topic", 0, "payload"), 10000), uint64(some))
-	none(t, lines, "log line")
+	wait.None(t, lines, "log line")
 	c.OnLog(nil)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -176,7 +177,7 @@ func TestBadProducers(t *testing.T) {
 	_, err := c.Publish("good", nil, 0, false)
 	require.NoError(t, err)
 	require.Equal(t, "\x00\x04good\x00", string(conn.Expect(peer.PUBLISH).Body), "nothing came before")
-	none(t, e.disconnect, "OnDisconnect")
+	wait.None(t, e.disconnect, "OnDisconnect")
 }
 
 // badRequests are the rules of subscribes, unsubscribes and the rest.
@@ -406,11 +407,11 @@ func TestEmptyPropertyTexts(t *testing.T) {
 	for _, props := range empty {
 		_, err := c.PublishV5("a", nil, 0, false, props)
 		require.NoError(t, err, "QoS 0 is not copied")
-		await(t, e.publish, "OnPublish")
+		wait.For(t, e.publish, "OnPublish")
 		_, err = c.PublishV5("a", nil, 1, false, props)
 		if atLeast(2, 0, 16) {
 			require.NoError(t, err)
-			await(t, e.publish, "OnPublish")
+			wait.For(t, e.publish, "OnPublish")
 		} else {
 			requireRefused(t, []badCall{{"PublishV5", err, mosquitto.ErrInval, "properties[0]: "}})
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -22,11 +23,11 @@ func everyCallback(t *testing.T, b *broker.Broker, f func(*mosquitto.Client, str
 	ended := loop(t, c)
 	all := make(map[string]map[string]error)
 	for range len(callbackKinds()) {
-		r := await(t, results, "a callback")
+		r := wait.For(t, results, "a callback")
 		all[r.kind] = r.errs
 		step(t, c, r.kind)
 	}
-	require.NoError(t, await(t, ended, "the end of the loop"))
+	require.NoError(t, wait.For(t, ended, "the end of the loop"))
 	for _, kind := range callbackKinds() {
 		require.Contains(t, all, kind)
 	}
@@ -121,12 +122,12 @@ func TestListenerSetInsideCallback(t *testing.T) {
 	for range 4 {
 		_, err := c.Publish("a", nil, 1, false)
 		require.NoError(t, err)
-		await(t, e.publish, "OnPublish")
+		wait.For(t, e.publish, "OnPublish")
 	}
 	subscribe(t, c, e, "b", 1) // what the broker sent before has come
 	require.Equal(t, "first", <-got)
 	require.Equal(t, "second", <-got)
-	none(t, got, "message")
+	wait.None(t, got, "message")
 	leave(t, c, e, ended)
 }
 
@@ -184,8 +185,8 @@ func TestProducersInsideCallbacks(t *testing.T) {
 			}
 		})
 		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
-		require.NoError(t, await(t, loop(t, c), "the end of the loop"))
-		none(t, failed, "failure")
+		require.NoError(t, wait.For(t, loop(t, c), "the end of the loop"))
+		wait.None(t, failed, "failure")
 		require.Len(t, e.message, 10)
 	}
 }
@@ -213,9 +214,9 @@ func TestReconnectInsideOnDisconnect(t *testing.T) {
 }
 
 // turnOn is turnUntil for a loop that may fail meanwhile.
-func turnOn[T any](t *testing.T, c *mosquitto.Client, ch <-chan T) (v T) {
+func turnOn[T any](t *testing.T, c *mosquitto.Client, ch <-chan T) T {
 	t.Helper()
-	eventually(t, "the callback", func() bool {
+	wait.Until(t, "the callback", func() bool {
 		_ = c.Loop(time.Millisecond)
 		return len(ch) > 0
 	})
@@ -247,8 +248,8 @@ func TestOneCallbackAtATime(t *testing.T) {
 		}
 	})
 	for range 2 * 400 {
-		await(t, done, "OnMessage and OnPublish")
+		wait.For(t, done, "OnMessage and OnPublish")
 	}
-	none(t, overlapped, "callback beside another")
+	wait.None(t, overlapped, "callback beside another")
 	leave(t, c, e, ended)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,7 +31,7 @@ func inChild(t *testing.T, stdin string, environment ...string) bool {
 	cmd := exec.Command(self, "-test.count=1", "-test.v", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$")
 	cmd.Env = append(append(os.Environ(), childVariable+"="+t.Name()), environment...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.WaitDelay = patience
+	cmd.WaitDelay = wait.Patience
 	input, err := cmd.StdinPipe() // stays open: an end of file would answer a question
 	require.NoError(t, err)
 	var output bytes.Buffer
@@ -38,7 +39,7 @@ func inChild(t *testing.T, stdin string, environment ...string) bool {
 	require.NoError(t, cmd.Start())
 	_, err = io.WriteString(input, stdin)
 	require.NoError(t, err)
-	timer := time.AfterFunc(6*patience, func() { _ = cmd.Process.Kill() })
+	timer := time.AfterFunc(6*wait.Patience, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
 	require.NoError(t, cmd.Wait(), "%s", &output)
 	require.Contains(t, output.String(), "--- PASS: "+t.Name())

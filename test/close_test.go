@@ -9,6 +9,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,9 +21,9 @@ func closeBeside(t *testing.T, c *mosquitto.Client, ready <-chan struct{}, run f
 	t.Helper()
 	returned := make(chan error, 1)
 	go func() { returned <- run() }()
-	await(t, ready, "the call to be on")
+	wait.For(t, ready, "the call to be on")
 	require.NoError(t, c.Close())
-	return await(t, returned, "the call's return")
+	return wait.For(t, returned, "the call's return")
 }
 
 func requireClosed(t *testing.T, c *mosquitto.Client) {
@@ -98,17 +99,17 @@ func TestCloseBesidePublishers(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 		require.NoError(t, c.LoopStart())
-		var going atomic.Int32
+		going := make(chan struct{}, 8)
 		wrong := make(chan error, 8)
 		atOnce(9, func(i int) {
 			if i == 8 {
-				for going.Load() < 8 {
-					time.Sleep(time.Microsecond)
+				for range 8 {
+					<-going
 				}
 				c.Close()
 				return
 			}
-			going.Add(1)
+			going <- struct{}{}
 			for {
 				_, err := c.Publish("a", []byte("x"), mosquitto.QoS(i%3), false)
 				if errors.Is(err, mosquitto.ErrClosed) {
@@ -120,7 +121,7 @@ func TestCloseBesidePublishers(t *testing.T) {
 				}
 			}
 		})
-		none(t, wrong, "error")
+		wait.None(t, wrong, "error")
 		requireClosed(t, c)
 	}
 	b.Kill()
@@ -200,9 +201,9 @@ func TestCloseInsideEveryCallback(t *testing.T) {
 				case <-time.After(time.Millisecond):
 				}
 			}
-			await(t, returned, "the loop's return")
+			wait.For(t, returned, "the loop's return")
 			require.NoError(t, <-closed)
-			eventually(t, "the end of the client", func() bool { return mosquitto.OpenClients() == before })
+			wait.Until(t, "the end of the client", func() bool { return mosquitto.OpenClients() == before })
 			require.Empty(t, closed, "a callback after Close")
 			requireClosed(t, c)
 		})
@@ -229,7 +230,7 @@ func TestCloseInsideCallbackOfThread(t *testing.T) {
 	c.OnDisconnect(func(*mosquitto.Client, mosquitto.Disconnection) { closed <- errors.New("a callback after Close") })
 	require.NoError(t, c.LoopStart())
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
-	require.NoError(t, await(t, closed, "Close"))
+	require.NoError(t, wait.For(t, closed, "Close"))
 	b.Kill()
 	leavesNothing(t, before)
 	require.Empty(t, closed)
@@ -256,7 +257,7 @@ func TestNoCallbackAfterClose(t *testing.T) {
 		}
 		require.NoError(t, c.Close())
 		closed.Store(true)
-		none(t, late, "callback")
+		wait.None(t, late, "callback")
 	}
 }
 
@@ -293,5 +294,5 @@ func TestCloseFiresTheWill(t *testing.T) {
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	turnUntil(t, c, e.connect)
 	require.NoError(t, c.Close())
-	require.Equal(t, "gone", string(await(t, we.message, "the will").Payload))
+	require.Equal(t, "gone", string(wait.For(t, we.message, "the will").Payload))
 }

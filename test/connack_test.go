@@ -7,6 +7,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -35,20 +36,20 @@ func TestConnackRefusedV3(t *testing.T) {
 					conn.ExpectClosed()
 				}
 				refuse()
-				ack := await(t, e.connect, "OnConnect")
+				ack := wait.For(t, e.connect, "OnConnect")
 				require.Equal(t, mosquitto.Connack{Code: mosquitto.ConnackCode(code)}, ack)
 				require.ErrorIs(t, ack.Err(), mosquitto.ConnackError{Code: mosquitto.ConnackCode(code)})
 				require.Contains(t, ack.Err().Error(), ack.Code.String())
-				refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrConnRefused)
+				refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrConnRefused)
 
 				c.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
 					e.connect <- ack
 					c.Disconnect()
 				})
 				refuse()
-				require.Equal(t, mosquitto.ConnackCode(code), await(t, e.connect, "OnConnect of the retry").Code)
-				require.NoError(t, await(t, ended, "the end of the loop"))
-				require.Zero(t, await(t, e.disconnect, "OnDisconnect").Code, "asked for")
+				require.Equal(t, mosquitto.ConnackCode(code), wait.For(t, e.connect, "OnConnect of the retry").Code)
+				require.NoError(t, wait.For(t, ended, "the end of the loop"))
+				require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code, "asked for")
 			})
 		}
 	}
@@ -63,11 +64,11 @@ func TestConnackUnknownV3(t *testing.T) {
 	conn := p.Accept()
 	conn.Expect(peer.CONNECT)
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 6))
-	ack := await(t, e.connect, "OnConnect")
+	ack := wait.For(t, e.connect, "OnConnect")
 	require.Equal(t, mosquitto.ConnackCode(6), ack.Code)
 	require.Error(t, ack.Err())
-	refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
-	require.ErrorIs(t, await(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
+	refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
+	require.ErrorIs(t, wait.For(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
 }
 
 // LoopForever gives up on what an MQTT 5 broker refuses.
@@ -101,14 +102,14 @@ func TestConnackRefusedV5(t *testing.T) {
 				{ID: mosquitto.PropServerReference, Text: "other:1883"},
 			}
 			conn.Send(peer.Bytes(peer.CONNACK, append([]byte{0, code}, wire(props)...)...))
-			ack := await(t, e.connect, "OnConnect")
+			ack := wait.For(t, e.connect, "OnConnect")
 			want := mosquitto.ConnackCode(code)
 			require.Equal(t, mosquitto.Connack{Code: want, Properties: props}, ack)
 			require.Equal(t, mosquitto.ConnackError{Code: want}, ack.Err())
 			require.Equal(t, text, ack.Code.String())
 			require.Equal(t, text, mosquitto.ReasonCode(code).String())
-			refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
-			require.ErrorIs(t, await(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
+			refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
+			require.ErrorIs(t, wait.For(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
 		})
 	}
 }
@@ -124,13 +125,13 @@ func TestConnackVersionRefused(t *testing.T) {
 	conn.Expect(peer.CONNECT)
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 1))
 	if atLeast(2, 0, 21) {
-		refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrMalformedPacket)
-		none(t, e.connect, "OnConnect")
+		refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrMalformedPacket)
+		wait.None(t, e.connect, "OnConnect")
 		return
 	}
-	require.Equal(t, mosquitto.ConnackCode(mosquitto.RCUnsupportedProtocolVersion), await(t, e.connect, "OnConnect").Code)
-	refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
-	require.ErrorIs(t, await(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
+	require.Equal(t, mosquitto.ConnackCode(mosquitto.RCUnsupportedProtocolVersion), wait.For(t, e.connect, "OnConnect").Code)
+	refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
+	require.ErrorIs(t, wait.For(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
 }
 
 // The real broker refuses credentials.
@@ -152,8 +153,8 @@ func TestConnackBadCredentials(t *testing.T) {
 				})
 				require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 				ended := loop(t, c)
-				require.Equal(t, want[v.version], await(t, e.connect, "OnConnect").Code)
-				await(t, ended, "the end of the loop")
+				require.Equal(t, want[v.version], wait.For(t, e.connect, "OnConnect").Code)
+				wait.For(t, ended, "the end of the loop")
 			})
 		}
 		t.Run(v.name+" right", func(t *testing.T) {
@@ -177,15 +178,15 @@ func TestConnackDisconnectInside(t *testing.T) {
 			})
 			require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 			ended := loop(t, c)
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
-			d := await(t, e.disconnect, "OnDisconnect")
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
+			d := wait.For(t, e.disconnect, "OnDisconnect")
 			if has21() {
 				refusal(t, d, mosquitto.ErrConnLost)
 			} else {
 				require.Equal(t, mosquitto.Disconnection{}, d)
 			}
-			require.NoError(t, await(t, ended, "the end of the loop"))
-			none(t, e.connect, "second connection")
+			require.NoError(t, wait.For(t, ended, "the end of the loop"))
+			wait.None(t, e.connect, "second connection")
 		})
 	}
 }
@@ -199,8 +200,8 @@ func TestConnackNeverCame(t *testing.T) {
 	loop(t, c)
 	conn.Expect(peer.CONNECT)
 	conn.Close()
-	refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrConnLost)
-	none(t, e.connect, "OnConnect")
+	refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrConnLost)
+	wait.None(t, e.connect, "OnConnect")
 }
 
 // A session that the client asked to forget: 2.1 takes it for an error.
@@ -213,11 +214,11 @@ func TestConnackSessionPresentAfterCleanStart(t *testing.T) {
 	conn.Expect(peer.CONNECT)
 	conn.Send(peer.Bytes(peer.CONNACK, 1, 0))
 	if has21() {
-		refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
-		require.ErrorIs(t, await(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
-		none(t, e.connect, "OnConnect")
+		refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
+		require.ErrorIs(t, wait.For(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
+		wait.None(t, e.connect, "OnConnect")
 		return
 	}
-	require.Equal(t, mosquitto.Connack{SessionPresent: true}, await(t, e.connect, "OnConnect"))
+	require.Equal(t, mosquitto.Connack{SessionPresent: true}, wait.For(t, e.connect, "OnConnect"))
 	part(t, c, conn, ended)
 }

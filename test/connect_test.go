@@ -8,6 +8,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -23,16 +24,16 @@ func TestConnectAsync(t *testing.T) {
 			c, e := newClient(t, "", true)
 			require.NoError(t, connect(c))
 			ended := loop(t, c)
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			echo(t, c, e)
 			require.NoError(t, c.Disconnect())
-			require.NoError(t, await(t, ended, "the end of LoopForever"))
+			require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 		})
 		t.Run(name+" after LoopStart", func(t *testing.T) {
 			c, e := newClient(t, "", true)
 			require.NoError(t, c.LoopStart())
 			require.NoError(t, connect(c))
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			echo(t, c, e)
 			require.NoError(t, c.LoopStop(false))
 		})
@@ -46,10 +47,10 @@ func TestConnectAsyncRefused(t *testing.T) {
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.LoopStart())
 	require.NoError(t, c.ConnectAsync("127.0.0.1", b.Port, keepalive))
-	d := await(t, e.disconnect, "OnDisconnect")
+	d := wait.For(t, e.disconnect, "OnDisconnect")
 	require.ErrorIs(t, d.Err, mosquitto.ErrErrno)
 	b.Restart()
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	echo(t, c, e)
 	require.NoError(t, c.LoopStop(false))
 }
@@ -63,8 +64,8 @@ func TestConnectRefused(t *testing.T) {
 	}
 	require.Equal(t, -1, c.Socket())
 	require.ErrorIs(t, c.Loop(0), mosquitto.ErrNoConn)
-	none(t, e.connect, "OnConnect")
-	none(t, e.disconnect, "OnDisconnect")
+	wait.None(t, e.connect, "OnConnect")
+	wait.None(t, e.disconnect, "OnDisconnect")
 }
 
 // A blocking connect that failed is repeated by the loop.
@@ -75,7 +76,7 @@ func TestConnectRefusedThenLoop(t *testing.T) {
 	require.ErrorIs(t, c.Connect("127.0.0.1", b.Port, keepalive), mosquitto.ErrErrno)
 	loop(t, c)
 	b.Restart()
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
 func TestConnectUnknownHost(t *testing.T) {
@@ -125,7 +126,7 @@ func TestConnectRefusals(t *testing.T) {
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, 0))
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, 5*time.Second))
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, 65535*time.Second))
-	none(t, e.disconnect, "OnDisconnect")
+	wait.None(t, e.disconnect, "OnDisconnect")
 }
 
 // Properties stay for reconnects, and need MQTT 5.
@@ -157,14 +158,14 @@ func TestReconnect(t *testing.T) {
 			ended := connect(t, c, e, b.Port)
 			require.ErrorIs(t, reconnect(c), mosquitto.ErrBusy)
 			require.NoError(t, c.Disconnect())
-			require.NoError(t, await(t, ended, "the end of LoopForever"))
-			await(t, e.disconnect, "OnDisconnect")
+			require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
+			wait.For(t, e.disconnect, "OnDisconnect")
 			require.NoError(t, reconnect(c))
 			ended = loop(t, c)
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			echo(t, c, e)
 			require.NoError(t, c.Disconnect())
-			require.NoError(t, await(t, ended, "the end of LoopForever"))
+			require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 		})
 	}
 }
@@ -183,8 +184,8 @@ func TestReconnectWhileConnected(t *testing.T) {
 	}
 	loop(t, c)
 	p.AcceptConnect()
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
-	none(t, e.disconnect, "OnDisconnect")
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
+	wait.None(t, e.disconnect, "OnDisconnect")
 }
 
 func TestConnectAgain(t *testing.T) {
@@ -193,11 +194,11 @@ func TestConnectAgain(t *testing.T) {
 	for _, b := range []*broker.Broker{first, first, second, first} {
 		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 		ended := loop(t, c)
-		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		require.Contains(t, b.Log(), "as traveller")
 		echo(t, c, e)
 		require.NoError(t, c.Disconnect())
-		require.NoError(t, await(t, ended, "the end of LoopForever"))
-		require.NoError(t, await(t, e.disconnect, "OnDisconnect").Err)
+		require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
+		require.NoError(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 	}
 }

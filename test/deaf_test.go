@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -39,7 +40,7 @@ func (d *deaf) fill() {
 	for range 3 {
 		_ = syscall.Connect(d.socket(syscall.SOCK_NONBLOCK), &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: d.port})
 	}
-	eventually(d.t, "the backlog to be full", func() bool { return len(d.unanswered()) > 0 })
+	wait.Until(d.t, "the backlog to be full", func() bool { return len(d.unanswered()) > 0 })
 	d.fillers = d.unanswered()
 }
 

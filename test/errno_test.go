@@ -8,6 +8,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -61,14 +62,14 @@ func TestPublishOffline(t *testing.T) {
 	subscribe(t, receiver, re, "offline", 2)
 	connect(t, c, e, b.Port)
 	for range 2 {
-		mid := await(t, e.publish, "OnPublish").mid
+		mid := wait.For(t, e.publish, "OnPublish").mid
 		require.True(t, mids[mid])
 		delete(mids, mid)
-		require.NotEqual(t, []byte{0}, await(t, re.message, "OnMessage").Payload)
+		require.NotEqual(t, []byte{0}, wait.For(t, re.message, "OnMessage").Payload)
 	}
 	_, err := c.Publish("offline", []byte("last"), 1, false)
 	require.NoError(t, err)
-	require.Equal(t, "last", string(await(t, re.message, "OnMessage").Payload))
+	require.Equal(t, "last", string(wait.For(t, re.message, "OnMessage").Payload))
 }
 
 // spoil leaves another errno on this thread: EPROTO, by which loop_forever
@@ -88,7 +89,7 @@ func spoil(proto bool, port int) error {
 	if err := c.Connect("127.0.0.1", port, keepalive); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(wait.Patience); time.Now().Before(deadline); {
 		if err := c.Loop(10 * time.Millisecond); err != nil {
 			return err
 		}
@@ -108,11 +109,11 @@ func TestErrnoOfCallbackDoesNotEndTheLoop(t *testing.T) {
 	})
 	ended := connect(t, c, e, b.Port)
 	b.Kill()
-	require.ErrorIs(t, await(t, e.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
-	require.Error(t, await(t, spoiled, "the TLS failure"))
+	require.ErrorIs(t, wait.For(t, e.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
+	require.Error(t, wait.For(t, spoiled, "the TLS failure"))
 	b.Restart()
-	require.NoError(t, await(t, e.connect, "the reconnect").Err())
-	none(t, ended, "end of the loop")
+	require.NoError(t, wait.For(t, e.connect, "the reconnect").Err())
+	wait.None(t, ended, "end of the loop")
 }
 
 // And the other way round: a TLS peer that vanished ends the loop, as it does
@@ -127,9 +128,9 @@ func TestErrnoOfCallbackDoesNotKeepTheLoop(t *testing.T) {
 	c.OnDisconnect(func(*mosquitto.Client, mosquitto.Disconnection) { spoiled <- spoil(false, nobody) })
 	require.NoError(t, c.Connect("localhost", b.Port, keepalive))
 	ended := loop(t, c)
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	b.Kill()
-	require.Error(t, await(t, spoiled, "the refusal"))
-	err := await(t, ended, "the end of the loop")
+	require.Error(t, wait.For(t, spoiled, "the refusal"))
+	err := wait.For(t, ended, "the end of the loop")
 	require.True(t, errors.Is(err, mosquitto.ErrConnLost) || errors.Is(err, mosquitto.ErrErrno), err)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -216,7 +217,7 @@ func startPiped(t *testing.T, stdin io.Reader, program string, args ...string) *
 // finish waits for the program's end.
 func (p *exampleRun) finish() (lines []string, stderr string, code int) {
 	p.t.Helper()
-	await(p.t, p.ended, "the end of "+p.cmd.Path)
+	wait.For(p.t, p.ended, "the end of "+p.cmd.Path)
 	for line := range p.lines {
 		lines = append(lines, line)
 	}
@@ -245,7 +246,7 @@ func (p *exampleRun) fails(status int, complaint string) {
 // next is the next line that the program prints.
 func (p *exampleRun) next() string {
 	p.t.Helper()
-	return await(p.t, p.lines, "a line of "+p.cmd.Path)
+	return wait.For(p.t, p.lines, "a line of "+p.cmd.Path)
 }
 
 func (p *exampleRun) signal(s os.Signal) {
@@ -257,7 +258,7 @@ func (p *exampleRun) signal(s os.Signal) {
 func logged(t *testing.T, b *broker.Broker, pattern string) {
 	t.Helper()
 	line := regexp.MustCompile("(?m)" + pattern)
-	eventually(t, "the broker's log line "+pattern, func() bool { return line.MatchString(b.Log()) })
+	wait.Until(t, "the broker's log line "+pattern, func() bool { return line.MatchString(b.Log()) })
 }
 
 // sub starts the example with this client id, and waits until the broker has
@@ -521,7 +522,7 @@ func willOfSub(t *testing.T, bin examples) {
 	logged(t, b, "Received DISCONNECT from interrupted$")
 
 	bin.sub(t, b, "killed", will("killed")...).signal(syscall.SIGKILL)
-	m := await(t, e.message, "the will")
+	m := wait.For(t, e.message, "the will")
 	require.Equal(t, "will/killed", m.Topic, "a subscriber that says goodbye leaves no will")
 	require.Equal(t, "killed is gone", string(m.Payload))
 	require.Equal(t, mosquitto.QoS(2), m.QoS)
@@ -618,7 +619,7 @@ func clientExample(t *testing.T, bin examples) {
 	require.Equal(t, "a/b: yes", p.next())
 	b.Kill()
 	b.Restart()
-	eventually(t, "the second subscription", func() bool { return strings.Count(b.Log(), "Sending SUBACK") == 2 })
+	wait.Until(t, "the second subscription", func() bool { return strings.Count(b.Log(), "Sending SUBACK") == 2 })
 	bin.pub(t, b, "-t", "a/b", "-m", "again")
 	require.Equal(t, "a/b: again", p.next())
 	p.signal(syscall.SIGTERM)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -55,8 +56,8 @@ func TestChildrenInheritNothingAfterReconnect(t *testing.T) {
 			c, e := newClient(t, "", true)
 			start(t, c, e, b.Port)
 			b.Restart()
-			require.NotZero(t, await(t, e.disconnect, "OnDisconnect").Code)
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NotZero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			requireNoneInherited(t)
 		})
 	}
@@ -69,12 +70,12 @@ func TestChildrenInheritNothingUnheard(t *testing.T) {
 	connect(t, c, e, b.Port)
 	c.OnConnect(nil)
 	b.Restart()
-	require.NotZero(t, await(t, e.disconnect, "OnDisconnect").Code)
-	eventually(t, "the reconnect", func() bool {
+	require.NotZero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
+	wait.Until(t, "the reconnect", func() bool {
 		_, err := c.Subscribe("a", 1)
 		return err == nil
 	})
-	await(t, e.subscribe, "OnSubscribe")
+	wait.For(t, e.subscribe, "OnSubscribe")
 	requireNoneInherited(t)
 }
 
@@ -102,5 +103,5 @@ func TestChildrenBesideNewClients(t *testing.T) {
 			c.Close()
 		}
 	})
-	none(t, wrong, "inherited socket or error")
+	wait.None(t, wrong, "inherited socket or error")
 }

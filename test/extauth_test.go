@@ -7,6 +7,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -60,14 +61,14 @@ func TestExtAuth(t *testing.T) {
 	for i := range 3 {
 		data := fmt.Sprint("challenge ", i)
 		conn.Send(challenge("METHOD", data, user...))
-		require.Equal(t, step{c, "METHOD", data, "v"}, await(t, steps, "OnExtAuth"))
-		require.NoError(t, await(t, failed, "ExtAuthContinue"))
+		require.Equal(t, step{c, "METHOD", data, "v"}, wait.For(t, steps, "OnExtAuth"))
+		require.NoError(t, wait.For(t, failed, "ExtAuthContinue"))
 		answer := conn.Expect(peer.AUTH)
 		require.Equal(t, challenge("METHOD", "answer to "+data), peer.Bytes(answer.First, answer.Body...))
 	}
-	none(t, e.connect, "OnConnect")
+	wait.None(t, e.connect, "OnConnect")
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
 // The error of OnExtAuth ends the connection and the loop.
@@ -77,7 +78,7 @@ func TestExtAuthRefused(t *testing.T) {
 		conn, _ := authenticating(t, c)
 		conn.Send(challenge("METHOD", "data"))
 		conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
-		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		return
 	}
 	for name, test := range map[string]struct {
@@ -97,9 +98,9 @@ func TestExtAuthRefused(t *testing.T) {
 			}
 			conn, ended := authenticating(t, c)
 			conn.Send(challenge("METHOD", "data"))
-			require.ErrorIs(t, await(t, ended, "the end of LoopForever"), test.want)
-			require.ErrorIs(t, await(t, e.disconnect, "OnDisconnect").Err, test.want)
-			none(t, e.connect, "OnConnect")
+			require.ErrorIs(t, wait.For(t, ended, "the end of LoopForever"), test.want)
+			require.ErrorIs(t, wait.For(t, e.disconnect, "OnDisconnect").Err, test.want)
+			wait.None(t, e.connect, "OnConnect")
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -45,19 +46,19 @@ func publishFromMany(t *testing.T, c *mosquitto.Client, e, receiver *events, qos
 			}
 		}
 	})
-	none(t, failed, "failure of Publish")
+	wait.None(t, failed, "failure of Publish")
 	seen, mids := make(map[string]bool), make(map[int]bool)
 	for range goroutines * each {
-		m := await(t, receiver.message, "OnMessage")
+		m := wait.For(t, receiver.message, "OnMessage")
 		require.Equal(t, "many/"+string(m.Payload), m.Topic)
 		require.False(t, seen[m.Topic], "%s twice", m.Topic)
 		seen[m.Topic] = true
-		mid := await(t, e.publish, "OnPublish").mid
+		mid := wait.For(t, e.publish, "OnPublish").mid
 		require.False(t, mids[mid], "mid %d twice", mid)
 		mids[mid] = true
 	}
-	none(t, receiver.message, "message")
-	none(t, e.publish, "OnPublish")
+	wait.None(t, receiver.message, "message")
+	wait.None(t, e.publish, "OnPublish")
 }
 
 // startThread connects and runs the library's own loop.
@@ -65,7 +66,7 @@ func startThread(t *testing.T, c *mosquitto.Client, e *events, port int) {
 	t.Helper()
 	require.NoError(t, c.Connect("127.0.0.1", port, keepalive))
 	require.NoError(t, c.LoopStart())
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
 func TestSubscribeFromManyGoroutines(t *testing.T) {
@@ -83,10 +84,10 @@ func TestSubscribeFromManyGoroutines(t *testing.T) {
 			failed <- err
 		}
 	})
-	none(t, failed, "failure")
+	wait.None(t, failed, "failure")
 	for range n {
-		require.Equal(t, []mosquitto.ReasonCode{1}, await(t, e.subscribe, "OnSubscribe").codes)
-		await(t, e.unsubscribe, "OnUnsubscribe")
+		require.Equal(t, []mosquitto.ReasonCode{1}, wait.For(t, e.subscribe, "OnSubscribe").codes)
+		wait.For(t, e.unsubscribe, "OnUnsubscribe")
 	}
 	leave(t, c, e, ended)
 }
@@ -99,23 +100,16 @@ func TestPublishOnlyQueues(t *testing.T) {
 	turnUntil(t, c, e.connect)
 	mid, err := c.Publish("a", nil, 0, false)
 	require.NoError(t, err)
-	none(t, e.publish, "OnPublish before the loop has run")
+	wait.None(t, e.publish, "OnPublish before the loop has run")
 	require.True(t, c.WantWrite())
 	require.Equal(t, mid, turnUntil(t, c, e.publish).mid)
 }
 
 // turnUntil turns the loop until a callback has sent.
-func turnUntil[T any](t *testing.T, c *mosquitto.Client, ch <-chan T) (v T) {
+func turnUntil[T any](t *testing.T, c *mosquitto.Client, ch <-chan T) T {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; {
-		select {
-		case v = <-ch:
-			return v
-		default:
-		}
-		require.NoError(t, c.Loop(10*time.Millisecond))
-		require.True(t, time.Now().Before(deadline), "the callback did not come")
-	}
+	turn(t, c, func() bool { return len(ch) > 0 })
+	return <-ch
 }
 
 // Decision 3: ThreadedSet(false) is the library's single-threaded behaviour.
@@ -133,7 +127,7 @@ func TestThreadedSetFalse(t *testing.T) {
 	require.NoError(t, c.ThreadedSet(true))
 	_, err = c.Publish("a", nil, 0, false)
 	require.NoError(t, err)
-	none(t, e.publish, "OnPublish before the loop has run")
+	wait.None(t, e.publish, "OnPublish before the loop has run")
 	turnUntil(t, c, e.publish)
 }
 
@@ -155,7 +149,7 @@ func TestBusy(t *testing.T) {
 				require.ErrorIs(t, c.LoopStop(false), mosquitto.ErrBusy)
 			}
 			subscribe(t, c, e, "a", 2)
-			none(t, e.disconnect, "OnDisconnect")
+			wait.None(t, e.disconnect, "OnDisconnect")
 		})
 	}
 }
@@ -191,7 +185,7 @@ func TestConnectBesideLoopStart(t *testing.T) {
 			require.NoError(t, c.LoopStart())
 			require.NoError(t, c.UsernamePwSet("a", "b"), "a setting before the first connect")
 			require.NoError(t, connect(c, "127.0.0.1", b.Port, keepalive))
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			require.ErrorIs(t, c.UsernamePwSet("a", "b"), mosquitto.ErrBusy)
 			require.NoError(t, c.LoopStop(false))
 		})

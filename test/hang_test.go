@@ -10,6 +10,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/leak"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -19,7 +20,7 @@ func bounded(t *testing.T, what string, f func() error) error {
 	t.Helper()
 	returned := make(chan error, 1)
 	go func() { returned <- f() }()
-	return await(t, returned, what)
+	return wait.For(t, returned, what)
 }
 
 func stop(t *testing.T, c *mosquitto.Client) {
@@ -42,8 +43,8 @@ func TestHangStopWithoutDisconnect(t *testing.T) {
 	startThread(t, c, e, b.Port)
 	stop(t, c)
 	awaitThread(t)
-	require.Zero(t, await(t, e.disconnect, "OnDisconnect").Code)
-	none(t, e.connect, "second connection") // 2.1 would make one and leave it unserved
+	require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
+	wait.None(t, e.connect, "second connection") // 2.1 would make one and leave it unserved
 }
 
 func TestHangStopAfterDisconnect(t *testing.T) {
@@ -51,7 +52,7 @@ func TestHangStopAfterDisconnect(t *testing.T) {
 	c, e := newClient(t, "", true)
 	startThread(t, c, e, b.Port)
 	_ = c.Disconnect() // ErrNoConn if the thread was faster
-	await(t, e.disconnect, "OnDisconnect")
+	wait.For(t, e.disconnect, "OnDisconnect")
 	awaitThread(t)
 	stop(t, c)
 	err := c.LoopStop(false)
@@ -108,14 +109,14 @@ func TestHangStartAgain(t *testing.T) {
 		startThread(t, c, e, b.Port)
 		subscribe(t, c, e, "a", 1)
 		stop(t, c)
-		await(t, e.disconnect, "OnDisconnect")
+		wait.For(t, e.disconnect, "OnDisconnect")
 	}
 	require.NoError(t, c.Reconnect())
 	require.NoError(t, c.LoopStart())
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	stop(t, c)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
-	require.NoError(t, await(t, afterLoop(t, c, e), "OnConnect").Err(), "LoopForever after LoopStop")
+	require.NoError(t, wait.For(t, afterLoop(t, c, e), "OnConnect").Err(), "LoopForever after LoopStop")
 }
 
 func afterLoop(t *testing.T, c *mosquitto.Client, e *events) <-chan mosquitto.Connack {
@@ -135,7 +136,7 @@ func TestThreadsLeaveNoStacks(t *testing.T) {
 	cycle := func() {
 		startThread(t, c, e, b.Port)
 		_ = c.Disconnect()
-		await(t, e.disconnect, "OnDisconnect")
+		wait.For(t, e.disconnect, "OnDisconnect")
 		awaitThread(t)
 		stop(t, c)
 	}
@@ -176,7 +177,7 @@ func TestCloseBesideSilentBroker(t *testing.T) {
 			start(t, c, e, b.Port)
 			b.Pause()
 			require.NoError(t, bounded(t, "Close", c.Close))
-			eventually(t, "the client's memory", func() bool { return mosquitto.OpenClients() == open })
+			wait.Until(t, "the client's memory", func() bool { return mosquitto.OpenClients() == open })
 			awaitThread(t)
 			b.Resume()
 		})
@@ -191,14 +192,14 @@ func TestCloseBesidePeerThatNeverReads(t *testing.T) {
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	require.NoError(t, c.LoopStart())
 	p.AcceptConnect()
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	payload := make([]byte, 1<<20)
 	for range 20 {
 		_, err := c.Publish("a", payload, 0, false)
 		require.NoError(t, err)
 	}
 	require.NoError(t, bounded(t, "Close", c.Close))
-	eventually(t, "the client's memory", func() bool { return mosquitto.OpenClients() == open })
+	wait.Until(t, "the client's memory", func() bool { return mosquitto.OpenClients() == open })
 	awaitThread(t)
 }
 
@@ -210,7 +211,7 @@ func TestHangStopBesidePeerWithoutAnswer(t *testing.T) {
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	p.Accept().Expect(peer.CONNECT)
 	stop(t, c)
-	none(t, e.connect, "OnConnect")
+	wait.None(t, e.connect, "OnConnect")
 }
 
 // A client that cannot connect sits in a pause between two attempts.
@@ -220,7 +221,7 @@ func TestHangStopBetweenAttempts(t *testing.T) {
 	require.NoError(t, c.ReconnectDelaySet(time.Second, time.Second, false))
 	startThread(t, c, e, b.Port)
 	b.Kill()
-	await(t, e.disconnect, "OnDisconnect")
+	wait.For(t, e.disconnect, "OnDisconnect")
 	stop(t, c)
 	awaitThread(t)
 }

@@ -10,34 +10,11 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/leak"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
-// patience bounds every wait of these tests; nothing takes that long.
-const patience = 10 * time.Second
-
 const keepalive = time.Minute
-
-// await receives from a channel that a callback sends on.
-func await[T any](t testing.TB, ch <-chan T, what string) (v T) {
-	t.Helper()
-	select {
-	case v = <-ch:
-	case <-time.After(patience):
-		require.FailNow(t, "waited in vain for "+what)
-	}
-	return v
-}
-
-// none asserts that nothing was sent on the channel.
-func none[T any](t testing.TB, ch <-chan T, what string) {
-	t.Helper()
-	select {
-	case v := <-ch:
-		require.FailNow(t, "unexpected "+what, "%+v", v)
-	default:
-	}
-}
 
 // events are the callbacks of a client, as channels.
 type events struct {
@@ -110,7 +87,7 @@ func loop(t testing.TB, c *mosquitto.Client) <-chan error {
 	}()
 	t.Cleanup(func() {
 		c.Close()
-		await(t, gone, "the end of LoopForever")
+		wait.For(t, gone, "the end of LoopForever")
 	})
 	return ended
 }
@@ -121,7 +98,7 @@ func connect(t testing.TB, c *mosquitto.Client, e *events, port int) (ended <-ch
 	t.Helper()
 	require.NoError(t, c.Connect("127.0.0.1", port, keepalive))
 	ended = loop(t, c)
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	settle(t, c, e)
 	return ended
 }
@@ -132,7 +109,7 @@ func settle(t testing.TB, c *mosquitto.Client, e *events) {
 	t.Helper()
 	mid, err := c.Unsubscribe("settle")
 	require.NoError(t, err)
-	require.Equal(t, mid, await(t, e.unsubscribe, "OnUnsubscribe").mid)
+	require.Equal(t, mid, wait.For(t, e.unsubscribe, "OnUnsubscribe").mid)
 }
 
 // subscribe subscribes and waits until the broker has granted this QoS.
@@ -140,7 +117,7 @@ func subscribe(t testing.TB, c *mosquitto.Client, e *events, filter string, qos 
 	t.Helper()
 	mid, err := c.Subscribe(filter, qos)
 	require.NoError(t, err)
-	g := await(t, e.subscribe, "OnSubscribe")
+	g := wait.For(t, e.subscribe, "OnSubscribe")
 	require.Equal(t, mid, g.mid)
 	require.Equal(t, []mosquitto.ReasonCode{mosquitto.ReasonCode(qos)}, g.codes)
 }
@@ -160,21 +137,11 @@ func atLeast(major, minor, revision int) bool {
 // plain starts a broker that lets everybody in.
 func plain(t testing.TB) *broker.Broker { return broker.Start(t, broker.Config{}) }
 
-// eventually polls a condition that no callback tells of.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			require.FailNow(t, "waited in vain for "+what)
-		}
-	}
-}
-
 // awaitThread waits for the end of LoopStart's thread, which is seen a moment
 // longer than it is joined.
 func awaitThread(t testing.TB) {
 	t.Helper()
-	eventually(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 })
+	wait.Until(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 })
 }
 
 // protocols are the versions of MQTT.
@@ -195,8 +162,8 @@ func newVersion(t testing.TB, id string, cleanSession bool, version int) (*mosqu
 func leave(t testing.TB, c *mosquitto.Client, e *events, ended <-chan error) {
 	t.Helper()
 	require.NoError(t, c.Disconnect())
-	require.Zero(t, await(t, e.disconnect, "OnDisconnect").Code)
-	require.NoError(t, await(t, ended, "the end of the loop"))
+	require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
+	require.NoError(t, wait.For(t, ended, "the end of the loop"))
 }
 
 // meet connects to a scripted peer that accepts, and runs the loop.
@@ -210,9 +177,9 @@ func meet(t testing.TB, c *mosquitto.Client, e *events, p *peer.Peer) (conn *pee
 		accept, settle = append(accept, 0), append(settle, 0, 0)
 	}
 	conn.Send(peer.Bytes(peer.CONNACK, accept...))
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	conn.Send(peer.Bytes(peer.UNSUBACK, settle...)) // as settle does
-	await(t, e.unsubscribe, "OnUnsubscribe")
+	wait.For(t, e.unsubscribe, "OnUnsubscribe")
 	return conn, ended
 }
 
@@ -222,7 +189,7 @@ func part(t testing.TB, c *mosquitto.Client, conn *peer.Conn, ended <-chan error
 	require.NoError(t, c.Disconnect())
 	conn.Expect(peer.DISCONNECT)
 	conn.Close()
-	require.NoError(t, await(t, ended, "the end of the loop"))
+	require.NoError(t, wait.For(t, ended, "the end of the loop"))
 }
 
 // silent asserts that the client has sent nothing that was not read yet. Only
@@ -245,5 +212,5 @@ func startExtra(t testing.TB, lines ...string) *broker.Broker {
 // have connected once more, to one that was about to end.
 func offline(t testing.TB, c *mosquitto.Client) {
 	t.Helper()
-	eventually(t, "the end of the connection", func() bool { return c.Socket() < 0 })
+	wait.Until(t, "the end of the connection", func() bool { return c.Socket() < 0 })
 }

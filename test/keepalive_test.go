@@ -6,6 +6,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,14 +25,14 @@ func TestKeepalivePings(t *testing.T) {
 			require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
 			ended := loop(t, c)
 			conn := p.AcceptConnect()
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			require.Equal(t, peer.Packet{First: peer.PINGREQ, Body: []byte{}}, conn.Expect(peer.PINGREQ))
-			none(t, e.disconnect, "OnDisconnect")
+			wait.None(t, e.disconnect, "OnDisconnect")
 			conn.Send(peer.Bytes(peer.PINGRESP))
 			conn.Expect(peer.PINGREQ) // and now silence
-			refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrKeepalive)
+			refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrKeepalive)
 			conn = p.AcceptConnect() // the loop reconnects
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			part(t, c, conn, ended)
 		})
 	}
@@ -45,16 +46,16 @@ func TestKeepaliveBrokerStandsStill(t *testing.T) {
 	c, e := newClient(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, shortest))
 	ended := loop(t, c)
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	b.Pause()
 	var d mosquitto.Disconnection
 	select {
 	case d = <-e.disconnect: // after a ping and another keepalive of waiting
-	case <-time.After(2*shortest + patience):
+	case <-time.After(2*shortest + wait.Patience):
 	}
 	b.Resume()
 	refusal(t, d, mosquitto.ErrKeepalive)
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	subscribe(t, c, e, "a/b", 1)
 	leave(t, c, e, ended)
 }
@@ -68,10 +69,10 @@ func TestKeepaliveNoConnack(t *testing.T) {
 	ended := loop(t, c)
 	conn := p.Accept()
 	conn.Expect(peer.CONNECT)
-	refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrKeepalive)
-	none(t, e.connect, "OnConnect")
+	refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrKeepalive)
+	wait.None(t, e.connect, "OnConnect")
 	conn = p.AcceptConnect() // the loop tries again
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	part(t, c, conn, ended)
 }
 
@@ -86,7 +87,7 @@ func TestKeepaliveOfTheServer(t *testing.T) {
 	require.Equal(t, uint16(3600), readConnect(t, conn).keepalive)
 	props := mosquitto.Properties{{ID: mosquitto.PropServerKeepAlive, Number: 5}}
 	conn.Send(peer.Bytes(peer.CONNACK, append([]byte{0, 0}, wire(props)...)...))
-	require.Equal(t, props, await(t, e.connect, "OnConnect").Properties)
+	require.Equal(t, props, wait.For(t, e.connect, "OnConnect").Properties)
 	conn.Expect(peer.PINGREQ)
 	part(t, c, conn, ended)
 }
@@ -100,6 +101,6 @@ func TestKeepaliveOff(t *testing.T) {
 	conn := p.Accept()
 	require.Zero(t, readConnect(t, conn).keepalive)
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	part(t, c, conn, ended)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -45,8 +46,8 @@ func TestLogLines(t *testing.T) {
 	subscribe(t, c, e, "a", 1)
 	_, err := c.Publish("a", []byte("x"), 1, false)
 	require.NoError(t, err)
-	await(t, e.message, "OnMessage")
-	await(t, e.publish, "OnPublish")
+	wait.For(t, e.message, "OnMessage")
+	wait.For(t, e.publish, "OnPublish")
 	leave(t, c, e, ended)
 	seen := map[string]int{"sending CONNECT": 1, "received CONNACK": 1, "sending SUBSCRIBE": 1, "sending PUBLISH": 1, "received PUBLISH": 1, "sending PUBACK": 1, "sending DISCONNECT": 1}
 	for len(lines) > 0 {
@@ -71,16 +72,16 @@ func TestLogLevels(t *testing.T) {
 	unwanted := logTo(c, mosquitto.LogErr, mosquitto.LogWarning, mosquitto.LogNotice)
 	ended := connect(t, c, e, b.Port)
 	subscribe(t, c, e, "a", 1)
-	none(t, unwanted, "log line")
+	wait.None(t, unwanted, "log line")
 
 	wanted := logTo(c, mosquitto.LogErr, mosquitto.LogDebug)
 	subscribe(t, c, e, "b", 1)
 	require.Equal(t, 1, count(wanted, "SUBSCRIBE"))
-	none(t, unwanted, "log line of a listener that was replaced")
+	wait.None(t, unwanted, "log line of a listener that was replaced")
 
 	c.OnLog(nil)
 	subscribe(t, c, e, "c", 1)
-	none(t, wanted, "log line of a listener that was taken back")
+	wait.None(t, wanted, "log line of a listener that was taken back")
 
 	again := logTo(c)
 	subscribe(t, c, e, "d", 1)
@@ -99,7 +100,7 @@ func TestCallsInsideOnLog(t *testing.T) {
 	ended := connect(t, c, e, b.Port)
 	_, err := c.Publish("a", nil, 2, false)
 	require.NoError(t, err)
-	await(t, e.publish, "OnPublish")
+	wait.For(t, e.publish, "OnPublish")
 	require.Greater(t, len(errs), 3)
 	for len(errs) > 0 {
 		for what, err := range <-errs {
@@ -194,7 +195,7 @@ func TestOnLogBesideTraffic(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for range n {
-		await(t, got, "OnMessage")
+		wait.For(t, got, "OnMessage")
 	}
 	close(stop)
 	wg.Wait()
@@ -222,7 +223,7 @@ func TestCloseInsideOnLog(t *testing.T) {
 	closed := make(chan error, 100)
 	c.OnLog(func(c *mosquitto.Client, _ mosquitto.LogLevel, _ string) { closed <- c.Close() })
 	_ = c.Connect("127.0.0.1", b.Port, keepalive)
-	require.NoError(t, await(t, closed, "Close"))
+	require.NoError(t, wait.For(t, closed, "Close"))
 	require.ErrorIs(t, c.Loop(0), mosquitto.ErrClosed)
 	require.Empty(t, closed, "no callback starts after Close")
 }

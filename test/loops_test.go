@@ -9,22 +9,20 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 // loopUntil runs Loop with this timeout until the channel has something.
-func loopUntil[T any](t testing.TB, c *mosquitto.Client, timeout time.Duration, ch <-chan T, what string) (v T) {
+func loopUntil[T any](t testing.TB, c *mosquitto.Client, timeout time.Duration, ch <-chan T, what string) T {
 	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		select {
-		case v = <-ch:
-			return v
-		default:
+	wait.Until(t, what, func() bool {
+		if len(ch) == 0 {
+			require.NoError(t, c.Loop(timeout))
 		}
-		require.NoError(t, c.Loop(timeout))
-	}
-	require.FailNow(t, "looped in vain for "+what)
-	return v
+		return len(ch) > 0
+	})
+	return <-ch
 }
 
 func TestLoop(t *testing.T) {
@@ -44,9 +42,10 @@ func TestLoop(t *testing.T) {
 			require.NoError(t, err)
 			loopUntil(t, c, timeout, e.message, "the message")
 			require.NoError(t, c.Disconnect())
-			for len(e.disconnect) == 0 {
+			wait.Until(t, "OnDisconnect", func() bool {
 				_ = c.Loop(timeout)
-			}
+				return len(e.disconnect) > 0
+			})
 			require.NoError(t, (<-e.disconnect).Err)
 			require.ErrorIs(t, c.Loop(timeout), mosquitto.ErrNoConn)
 		})
@@ -63,7 +62,7 @@ func TestLoopConnectionLost(t *testing.T) {
 	loopUntil(t, c, -1, e.connect, "OnConnect")
 	conn.Close()
 	require.ErrorIs(t, loopUntilError(c), mosquitto.ErrConnLost)
-	require.ErrorIs(t, await(t, e.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
+	require.ErrorIs(t, wait.For(t, e.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
 	require.Equal(t, -1, c.Socket())
 	require.ErrorIs(t, c.Loop(0), mosquitto.ErrNoConn)
 	require.NoError(t, c.Reconnect())
@@ -78,7 +77,7 @@ func TestLoopForeverBeforeConnect(t *testing.T) {
 	require.ErrorIs(t, c.LoopMisc(), mosquitto.ErrNoConn)
 	require.Equal(t, -1, c.Socket())
 	require.False(t, c.WantWrite())
-	none(t, e.connect, "OnConnect")
+	wait.None(t, e.connect, "OnConnect")
 }
 
 func TestLoopForeverEndsWithDisconnect(t *testing.T) {
@@ -91,8 +90,8 @@ func TestLoopForeverEndsWithDisconnect(t *testing.T) {
 	require.ErrorIs(t, c.LoopStart(), mosquitto.ErrBusy)
 	require.ErrorIs(t, c.Connect("127.0.0.1", b.Port, keepalive), mosquitto.ErrBusy)
 	require.NoError(t, c.Disconnect())
-	require.NoError(t, await(t, ended, "the end of LoopForever"))
-	require.NoError(t, await(t, e.disconnect, "OnDisconnect").Err)
+	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
+	require.NoError(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 	require.ErrorIs(t, c.Disconnect(), mosquitto.ErrNoConn)
 }
 
@@ -103,11 +102,11 @@ func TestLoopForeverEndsWhileOffline(t *testing.T) {
 	c, e := newClient(t, "", true)
 	ended := connect(t, c, e, b.Port)
 	b.Stop()
-	await(t, e.disconnect, "OnDisconnect")
+	wait.For(t, e.disconnect, "OnDisconnect")
 	offline(t, c)
 	require.ErrorIs(t, c.Disconnect(), mosquitto.ErrNoConn)
-	require.NoError(t, await(t, ended, "the end of LoopForever"))
-	none(t, e.connect, "OnConnect")
+	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
+	wait.None(t, e.connect, "OnConnect")
 }
 
 // A Disconnect that comes with the CONNACK, from a broker that is gone by then:
@@ -127,14 +126,14 @@ func TestDisconnectForgotten(t *testing.T) {
 	ended := loop(t, c)
 	p.AcceptConnect().Reset()
 	close(gone)
-	require.NoError(t, await(t, disconnected, "Disconnect"))
-	await(t, lost, "OnDisconnect")
+	require.NoError(t, wait.For(t, disconnected, "Disconnect"))
+	wait.For(t, lost, "OnDisconnect")
 	if atLeast(2, 0, 12) {
-		require.NoError(t, await(t, ended, "the end of LoopForever"))
+		require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 		return
 	}
 	require.NoError(t, c.Close())
-	await(t, ended, "the end of LoopForever")
+	wait.For(t, ended, "the end of LoopForever")
 }
 
 func TestLoopForeverReconnects(t *testing.T) {
@@ -144,15 +143,15 @@ func TestLoopForeverReconnects(t *testing.T) {
 	ended := connect(t, c, e, b.Port)
 	for range 2 {
 		b.Restart()
-		require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
-		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.Error(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
+		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		echo(t, c, e)
 	}
 	b.Kill()
-	require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
+	require.Error(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 	b.Restart()
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
-	none(t, ended, "end of LoopForever")
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
+	wait.None(t, ended, "end of LoopForever")
 }
 
 // The pauses are at least those of ReconnectDelaySet: how often the loop tries
@@ -195,7 +194,7 @@ func TestLoopWithManyDescriptors(t *testing.T) {
 		require.ErrorIs(t, err, mosquitto.ErrInval, name)
 		require.Regexp(t, `descriptor \d{4}`, err.Error(), name)
 	}
-	none(t, e.connect, "OnConnect")
+	wait.None(t, e.connect, "OnConnect")
 }
 
 // openMany takes the descriptors up to 1100 until the test ends.
@@ -227,10 +226,10 @@ func TestWantWrite(t *testing.T) {
 	_, err := c.Publish("a", nil, 0, false)
 	require.NoError(t, err)
 	require.True(t, c.WantWrite(), "the PUBLISH")
-	none(t, e.publish, "OnPublish before the loop has written")
+	wait.None(t, e.publish, "OnPublish before the loop has written")
 	require.NoError(t, c.LoopWrite())
 	require.False(t, c.WantWrite())
-	await(t, e.publish, "OnPublish")
+	wait.For(t, e.publish, "OnPublish")
 	conn.Expect(peer.PUBLISH)
 }
 
@@ -250,7 +249,7 @@ func TestLoopInsideCallback(t *testing.T) {
 	})
 	connect(t, c, e, b.Port)
 	for range 7 {
-		require.ErrorIs(t, await(t, inside, "an answer"), mosquitto.ErrInCallback)
+		require.ErrorIs(t, wait.For(t, inside, "an answer"), mosquitto.ErrInCallback)
 	}
 	echo(t, c, e)
 }

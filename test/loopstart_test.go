@@ -6,6 +6,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -41,14 +42,14 @@ func TestLoopStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, e := newClient(t, "", true)
 			require.NoError(t, start(c))
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			require.Equal(t, 1, leak.LibraryThreads())
 			echo(t, c, e)
 			require.ErrorIs(t, c.LoopStart(), mosquitto.ErrBusy)
 			require.ErrorIs(t, c.Loop(0), mosquitto.ErrBusy)
 			require.ErrorIs(t, c.Connect("127.0.0.1", b.Port, keepalive), mosquitto.ErrBusy)
 			stopped(t, c)
-			require.NoError(t, await(t, e.disconnect, "OnDisconnect").Err)
+			require.NoError(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 		})
 	}
 }
@@ -58,11 +59,11 @@ func TestLoopStartReconnects(t *testing.T) {
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.LoopStart())
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	for range 2 {
 		b.Restart()
-		require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
-		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.Error(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
+		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		echo(t, c, e)
 	}
 	stopped(t, c)
@@ -73,11 +74,11 @@ func TestLoopStartTLS(t *testing.T) {
 	c, e := trusting(t, ca)
 	require.NoError(t, c.LoopStart())
 	require.NoError(t, c.Connect("localhost", b.Port, keepalive))
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	echo(t, c, e)
 	b.Restart()
-	await(t, e.disconnect, "OnDisconnect")
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	wait.For(t, e.disconnect, "OnDisconnect")
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	echo(t, c, e)
 	stopped(t, c)
 }
@@ -89,7 +90,7 @@ func TestLoopStartPublishers(t *testing.T) {
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.LoopStart())
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	subscribe(t, c, e, "a", 1)
 	errs := make(chan error, publishers*each)
 	var all sync.WaitGroup
@@ -106,8 +107,8 @@ func TestLoopStartPublishers(t *testing.T) {
 	all.Wait()
 	for range publishers * each {
 		require.NoError(t, <-errs)
-		await(t, e.message, "a message")
-		await(t, e.publish, "OnPublish")
+		wait.For(t, e.message, "a message")
+		wait.For(t, e.publish, "OnPublish")
 	}
 	stopped(t, c)
 }
@@ -120,16 +121,16 @@ func TestLoopStartAgain(t *testing.T) {
 	for range 3 {
 		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 		require.NoError(t, c.LoopStart())
-		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		echo(t, c, e)
 		_ = c.Disconnect() // later versions may say ErrNoConn: the thread was faster
-		require.NoError(t, await(t, e.disconnect, "OnDisconnect").Err)
+		require.NoError(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 		stopped(t, c)
 	}
 	ended := connect(t, c, e, b.Port) // and another loop can take over
 	echo(t, c, e)
 	require.NoError(t, c.Disconnect())
-	require.NoError(t, await(t, ended, "the end of LoopForever"))
+	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 }
 
 // The thread waits with select(2): above descriptor 1023 it would end without a
@@ -144,7 +145,7 @@ func TestLoopStartWithManyDescriptors(t *testing.T) {
 	require.Regexp(t, `descriptor \d{4}`, err.Error())
 	awaitThread(t)
 	runOwn(t, c) // which takes any
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 
 	for name, connect := range map[string]func(*mosquitto.Client) error{
 		"Connect":      func(c *mosquitto.Client) error { return c.Connect("127.0.0.1", b.Port, keepalive) },
@@ -156,7 +157,7 @@ func TestLoopStartWithManyDescriptors(t *testing.T) {
 		require.ErrorIs(t, err, mosquitto.ErrInval, name)
 		require.Regexp(t, `descriptor \d{4}`, err.Error(), name)
 		stopped(t, c)
-		none(t, e.connect, "OnConnect")
+		wait.None(t, e.connect, "OnConnect")
 	}
 }
 
@@ -166,7 +167,7 @@ func TestLoopStopWithoutConnection(t *testing.T) {
 		c, e := newClient(t, "", true)
 		require.NoError(t, c.LoopStart())
 		stopped(t, c)
-		none(t, e.connect, "OnConnect")
+		wait.None(t, e.connect, "OnConnect")
 	})
 	t.Run("never started", func(t *testing.T) {
 		c, _ := newClient(t, "", true)
@@ -177,7 +178,7 @@ func TestLoopStopWithoutConnection(t *testing.T) {
 		c, e := newClient(t, "", true)
 		require.NoError(t, c.LoopStart())
 		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
-		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		require.ErrorIs(t, c.LoopStop(true), mosquitto.ErrNotSupported)
 		echo(t, c, e) // that has not ended it
 		stopped(t, c)
@@ -188,9 +189,9 @@ func TestLoopStopWithoutConnection(t *testing.T) {
 		c, e := newClient(t, "", true)
 		require.NoError(t, c.LoopStart())
 		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
-		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		b.Stop()
-		await(t, e.disconnect, "OnDisconnect")
+		wait.For(t, e.disconnect, "OnDisconnect")
 		stopped(t, c)
 	})
 }

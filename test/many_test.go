@@ -8,6 +8,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -42,7 +43,7 @@ func openDescriptors(t *testing.T) (n int) {
 
 func leavesNothing(t *testing.T, before leak.State) {
 	t.Helper()
-	require.Empty(t, before.Left(patience))
+	require.Empty(t, before.Left(wait.Patience))
 }
 
 // Decision 1: clients come and go, and leave no handle, goroutine, descriptor
@@ -73,7 +74,7 @@ func TestManyClientsAtOnce(t *testing.T) {
 			clients <- c
 		}
 	})
-	none(t, failed, "failure of New")
+	wait.None(t, failed, "failure of New")
 	require.Equal(t, open+goroutines*each, mosquitto.OpenClients())
 	atOnce(goroutines, func(int) {
 		for range each {
@@ -104,9 +105,9 @@ func TestManyConnectedClients(t *testing.T) {
 			failed <- err
 		}
 	})
-	none(t, failed, "failure")
+	wait.None(t, failed, "failure")
 	for range n {
-		await(t, connected, "OnConnect")
+		wait.For(t, connected, "OnConnect")
 	}
 	atOnce(n, func(i int) {
 		if i%2 == 0 {
@@ -116,7 +117,7 @@ func TestManyConnectedClients(t *testing.T) {
 		}
 		clients[i].Close()
 	})
-	none(t, failed, "failure")
+	wait.None(t, failed, "failure")
 	b.Kill()
 	leavesNothing(t, before)
 }

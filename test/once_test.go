@@ -9,6 +9,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -23,7 +24,7 @@ func runOnce(t testing.TB, ctx context.Context, c *mosquitto.Client) <-chan erro
 	}()
 	t.Cleanup(func() {
 		c.Close()
-		await(t, gone, "the end of RunOnce")
+		wait.For(t, gone, "the end of RunOnce")
 	})
 	return ended
 }
@@ -35,11 +36,11 @@ func TestRunOnceReturnsWhyTheConnectionWasLost(t *testing.T) {
 		require.NoError(t, c.ConnectContext(t.Context(), "127.0.0.1", p.Port, keepalive, "", nil))
 		ended := runOnce(t, context.Background(), c)
 		conn := p.AcceptConnect()
-		await(t, e.connect, "OnConnect")
+		wait.For(t, e.connect, "OnConnect")
 		conn.Reset()
 		var fault *mosquitto.OpError
-		require.ErrorAs(t, await(t, ended, "the end of RunOnce"), &fault)
-		require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
+		require.ErrorAs(t, wait.For(t, ended, "the end of RunOnce"), &fault)
+		require.Error(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 	}
 }
 
@@ -52,7 +53,7 @@ func TestRunOnceReturnsAnyRefusal(t *testing.T) {
 		conn := p.Accept()
 		conn.Expect(peer.CONNECT)
 		conn.Send(peer.Bytes(peer.CONNACK, 0, byte(code)))
-		require.ErrorIs(t, await(t, ended, "the end of RunOnce"), mosquitto.ConnackError{Code: code})
+		require.ErrorIs(t, wait.For(t, ended, "the end of RunOnce"), mosquitto.ConnackError{Code: code})
 	}
 }
 
@@ -74,16 +75,16 @@ func TestRunOnceEndsWithDisconnectAndContext(t *testing.T) {
 	c, e := newClient(t, "once", true)
 	require.NoError(t, c.ConnectContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", nil))
 	ended := runOnce(t, context.Background(), c)
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 	require.NoError(t, c.Disconnect())
-	require.NoError(t, await(t, ended, "the end of RunOnce"))
+	require.NoError(t, wait.For(t, ended, "the end of RunOnce"))
 
 	ctx, cancel := context.WithCancel(context.Background())
 	require.NoError(t, c.ConnectContext(ctx, "127.0.0.1", b.Port, keepalive, "", nil))
 	ended = runOnce(t, ctx, c)
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 	cancel()
-	require.ErrorIs(t, await(t, ended, "the end of RunOnce"), context.Canceled)
+	require.ErrorIs(t, wait.For(t, ended, "the end of RunOnce"), context.Canceled)
 }
 
 func TestConnectContextSendsProperties(t *testing.T) {
@@ -105,9 +106,9 @@ func TestConnectContextSendsProperties(t *testing.T) {
 			receiveMaximum := []byte{0x21, 0, 20} // is the library's own
 			require.Equal(t, append(sent.bytes, receiveMaximum...), readConnect(t, conn).props)
 			conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
-			await(t, e.connect, "OnConnect")
+			wait.For(t, e.connect, "OnConnect")
 			cancel()
-			await(t, ended, "the end of RunOnce")
+			wait.For(t, ended, "the end of RunOnce")
 		}
 	}
 }
@@ -132,12 +133,12 @@ func TestConnectContextRefusals(t *testing.T) {
 	})
 	require.NoError(t, c.ConnectContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", nil))
 	runOnce(t, context.Background(), c)
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 	require.ErrorIs(t, c.ConnectContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", nil), mosquitto.ErrBusy)
 	require.False(t, c.InCallback())
 	_, err := c.Subscribe("a", 0)
 	require.NoError(t, err)
-	require.True(t, await(t, within, "InCallback"))
-	require.ErrorIs(t, await(t, inside, "RunOnce inside a callback"), mosquitto.ErrInCallback)
-	require.ErrorIs(t, await(t, inside, "ConnectContext inside a callback"), mosquitto.ErrInCallback)
+	require.True(t, wait.For(t, within, "InCallback"))
+	require.ErrorIs(t, wait.For(t, inside, "RunOnce inside a callback"), mosquitto.ErrInCallback)
+	require.ErrorIs(t, wait.For(t, inside, "ConnectContext inside a callback"), mosquitto.ErrInCallback)
 }

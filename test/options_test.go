@@ -10,6 +10,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -38,10 +39,10 @@ func TestBindAddress(t *testing.T) {
 			}
 			require.NoError(t, prepare.connect(c, b.Port))
 			ended := loop(t, c)
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			require.Contains(t, b.Log(), "New connection from "+mine)
 			require.NoError(t, c.Disconnect())
-			require.NoError(t, await(t, ended, "the end of LoopForever"))
+			require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 
 			// The address stays, until it is taken back.
 			require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
@@ -150,7 +151,7 @@ func TestSendMaximum(t *testing.T) {
 			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 			loop(t, c)
 			conn := p.AcceptConnect()
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			var mids []int
 			for qos := range mosquitto.QoS(3) {
 				mid, err := c.Publish("a", nil, max(qos, 1), false)
@@ -246,7 +247,7 @@ func TestOptionsBesideALoop(t *testing.T) {
 		e.connect <- ack
 	})
 	connect(t, c, e, b.Port)
-	require.NoError(t, await(t, inside, "the option set inside OnConnect"))
+	require.NoError(t, wait.For(t, inside, "the option set inside OnConnect"))
 	require.ErrorIs(t, c.IntOption(mosquitto.OptTCPNodelay, 1), mosquitto.ErrBusy)
 	require.ErrorIs(t, c.UsernamePwSet("a", "b"), mosquitto.ErrBusy)
 }

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -69,7 +70,7 @@ func runOwn(t testing.TB, c *mosquitto.Client) <-chan error {
 	}()
 	t.Cleanup(func() {
 		c.Close()
-		await(t, gone, "the end of the poll loop")
+		wait.For(t, gone, "the end of the poll loop")
 	})
 	return ended
 }
@@ -97,7 +98,7 @@ func throughOwnLoop(t *testing.T, c *mosquitto.Client, e *events, port int) {
 	t.Helper()
 	require.NoError(t, c.Connect("localhost", port, keepalive))
 	ended := runOwn(t, c)
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	subscribe(t, c, e, "a", 2)
 	const count = 200
 	payload := make([]byte, 3000) // more than one TLS record when they come in bursts
@@ -107,22 +108,22 @@ func throughOwnLoop(t *testing.T, c *mosquitto.Client, e *events, port int) {
 		require.NoError(t, err)
 	}
 	for range count {
-		require.Len(t, await(t, e.message, "a message").Payload, len(payload))
+		require.Len(t, wait.For(t, e.message, "a message").Payload, len(payload))
 	}
 	for range count {
-		await(t, e.publish, "OnPublish")
+		wait.For(t, e.publish, "OnPublish")
 	}
 	require.NoError(t, c.Disconnect())
-	require.NoError(t, await(t, ended, "the end of the poll loop"))
-	require.NoError(t, await(t, e.disconnect, "OnDisconnect").Err)
+	require.NoError(t, wait.For(t, ended, "the end of the poll loop"))
+	require.NoError(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 	require.Equal(t, -1, c.Socket())
 
 	require.NoError(t, c.Reconnect())
 	ended = runOwn(t, c)
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	echo(t, c, e) // the library takes a Disconnect beside the CONNACK for a loss
 	require.NoError(t, c.Disconnect())
-	require.NoError(t, await(t, ended, "the end of the poll loop"))
+	require.NoError(t, wait.For(t, ended, "the end of the poll loop"))
 }
 
 // The connection ends with an error from the loop that noticed.
@@ -131,9 +132,9 @@ func TestOwnLoopConnectionLost(t *testing.T) {
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	ended := runOwn(t, c)
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	b.Kill()
-	require.ErrorIs(t, await(t, ended, "the end of the poll loop"), mosquitto.ErrConnLost)
-	require.ErrorIs(t, await(t, e.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
-	none(t, e.disconnect, "second OnDisconnect")
+	require.ErrorIs(t, wait.For(t, ended, "the end of the poll loop"), mosquitto.ErrConnLost)
+	require.ErrorIs(t, wait.For(t, e.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
+	wait.None(t, e.disconnect, "second OnDisconnect")
 }

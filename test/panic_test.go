@@ -11,6 +11,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -45,7 +46,7 @@ func explode(err error) { panic(err) }
 // until is a panic that another goroutine waits for.
 func until(t *testing.T, f func() error) *mosquitto.PanicError {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(wait.Patience)
 	return panicOf(t, func() {
 		for time.Now().Before(deadline) {
 			if f() != nil {
@@ -116,7 +117,7 @@ func worksAgain(t *testing.T, c *mosquitto.Client, b *broker.Broker) {
 	_ = c.OnPreConnect(nil)
 	for range 2 {
 		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
-		eventually(t, "an answer", func() bool {
+		wait.Until(t, "an answer", func() bool {
 			err := c.Loop(10 * time.Millisecond)
 			return err != nil || len(e.connect) > 0
 		})
@@ -239,7 +240,7 @@ func TestPanicRecoveredInCallback(t *testing.T) {
 	})
 	require.NoError(t, outer.Connect("127.0.0.1", b.Port, keepalive))
 	loop(t, outer)
-	require.IsType(t, &mosquitto.PanicError{}, await(t, recovered, "the panic"))
+	require.IsType(t, &mosquitto.PanicError{}, wait.For(t, recovered, "the panic"))
 	subscribe(t, outer, e, "a", 1)
 }
 
@@ -255,7 +256,7 @@ func crash(t *testing.T) (output string, parent bool) {
 	require.NoError(t, err)
 	cmd := exec.Command(self, "-test.count=1", "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), variable+"="+t.Name())
-	cmd.WaitDelay = patience
+	cmd.WaitDelay = wait.Patience
 	text, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	require.ErrorAs(t, err, &exit)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -33,11 +34,11 @@ func TestPayloadSizes(t *testing.T) {
 				mid, err := c.Publish("a/b", sent, qos, false)
 				require.NoError(t, err)
 				clear(sent) // the library has a copy
-				m := await(t, e.message, "the message")
+				m := wait.For(t, e.message, "the message")
 				require.Len(t, m.Payload, size)
 				require.True(t, bytes.Equal(largest[:size], m.Payload), "%s: %d bytes", v.name, size)
 				require.Equal(t, size == 0, m.Payload == nil)
-				require.Equal(t, mid, await(t, e.publish, "OnPublish").mid)
+				require.Equal(t, mid, wait.For(t, e.publish, "OnPublish").mid)
 			}
 		}
 		leave(t, c, e, ended)
@@ -56,7 +57,7 @@ func TestPayloadBinary(t *testing.T) {
 	for _, sent := range [][]byte{all, {0}, {0, 0, 0}, []byte("\xff\xfe not UTF-8 \x80"), {}} {
 		_, err := c.Publish("a/b", sent, 0, false)
 		require.NoError(t, err)
-		require.True(t, bytes.Equal(sent, await(t, e.message, "the message").Payload))
+		require.True(t, bytes.Equal(sent, wait.For(t, e.message, "the message").Payload))
 	}
 	leave(t, c, e, ended)
 }
@@ -69,7 +70,7 @@ func TestPayloadIsTheReceivers(t *testing.T) {
 	var kept []mosquitto.Message
 	for i := range 100 {
 		conn.Send(peer.Publish(0, fmt.Sprintf("topic/%d", i), 0, fmt.Sprintf("payload %d", i)))
-		m := await(t, e.message, "the message")
+		m := wait.For(t, e.message, "the message")
 		m.Payload = append(m.Payload, '!') // beyond its end is nobody's
 		kept = append(kept, m)
 	}
@@ -94,7 +95,7 @@ func TestPayloadsThatCameTogether(t *testing.T) {
 	conn.Send(sent)
 	var kept []mosquitto.Message
 	for range n {
-		m := await(t, e.message, "the message")
+		m := wait.For(t, e.message, "the message")
 		m.Payload = append(m.Payload, '!')
 		kept = append(kept, m)
 	}
@@ -115,7 +116,7 @@ func TestPayloadTopics(t *testing.T) {
 	} {
 		_, err := c.Publish(topic, []byte("hello"), 1, false)
 		require.NoError(t, err)
-		m := await(t, e.message, "the message")
+		m := wait.For(t, e.message, "the message")
 		require.Equal(t, topic, m.Topic)
 		require.Equal(t, "hello", string(m.Payload))
 	}
@@ -130,10 +131,10 @@ func TestPayloadLongestFilter(t *testing.T) {
 	subscribe(t, c, e, filter, 1)
 	topic := strings.Repeat("f", 65533) + "/x"
 	mark(t, c, e, topic)
-	require.Equal(t, topic, await(t, e.message, "the message").Topic)
+	require.Equal(t, topic, wait.For(t, e.message, "the message").Topic)
 	_, err := c.Unsubscribe(filter)
 	require.NoError(t, err)
-	await(t, e.unsubscribe, "OnUnsubscribe")
+	wait.For(t, e.unsubscribe, "OnUnsubscribe")
 	leave(t, c, e, ended)
 }
 
@@ -151,8 +152,8 @@ func TestPayloadTopicsRefused(t *testing.T) {
 		require.ErrorIs(t, err, mosquitto.ErrMalformedUTF8, "%q", topic)
 	}
 	conn.Send(peer.Publish(0, "a\x01", 0, ""))
-	refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrMalformedUTF8)
-	none(t, e.message, "message")
+	refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrMalformedUTF8)
+	wait.None(t, e.message, "message")
 }
 
 // A packet arrives in pieces of any size, and several in one.
@@ -164,11 +165,11 @@ func TestPayloadInPieces(t *testing.T) {
 	for i := range packet {
 		conn.Send(packet[i : i+1])
 	}
-	require.Len(t, await(t, e.message, "the message").Payload, 200)
+	require.Len(t, wait.For(t, e.message, "the message").Payload, 200)
 	conn.Send(bytes.Repeat(packet, 500))
 	for range 500 {
-		require.Len(t, await(t, e.message, "the message").Payload, 200)
+		require.Len(t, wait.For(t, e.message, "the message").Payload, 200)
 	}
 	part(t, c, conn, ended)
-	none(t, e.message, "message")
+	wait.None(t, e.message, "message")
 }

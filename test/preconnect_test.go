@@ -6,6 +6,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,17 +27,17 @@ func TestPreConnectRotatesPassword(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, c.UsernamePwSet("user", "outdated"))
 	connect(t, c, e, b.Port)
-	require.NoError(t, await(t, asked, "OnPreConnect"))
-	none(t, asked, "second OnPreConnect")
+	require.NoError(t, wait.For(t, asked, "OnPreConnect"))
+	wait.None(t, asked, "second OnPreConnect")
 	echo(t, c, e)
 
 	b.Stop()
-	require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
+	require.Error(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 	password.Store("second")
 	b.SetUsers(map[string]string{"user": "second"})
 	b.Restart()
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
-	require.NoError(t, await(t, asked, "OnPreConnect of the reconnect"))
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, asked, "OnPreConnect of the reconnect"))
 	echo(t, c, e)
 }
 
@@ -59,18 +60,18 @@ func TestPreConnectAttempts(t *testing.T) {
 	} {
 		if name == "Reconnect" || name == "ReconnectAsync" {
 			require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
-			await(t, asked, "OnPreConnect")
+			wait.For(t, asked, "OnPreConnect")
 		}
 		require.NoError(t, connect(), name)
-		require.Same(t, c, await(t, asked, "OnPreConnect of "+name))
-		none(t, asked, "second OnPreConnect of "+name)
+		require.Same(t, c, wait.For(t, asked, "OnPreConnect of "+name))
+		wait.None(t, asked, "second OnPreConnect of "+name)
 	}
 	require.Error(t, c.Connect("127.0.0.1", broker.FreePort(t), keepalive))
-	require.Same(t, c, await(t, asked, "OnPreConnect of a refused attempt"))
+	require.Same(t, c, wait.For(t, asked, "OnPreConnect of a refused attempt"))
 
 	require.NoError(t, c.OnPreConnect(nil))
 	connect(t, c, e, b.Port)
-	none(t, asked, "OnPreConnect that was taken back")
+	wait.None(t, asked, "OnPreConnect that was taken back")
 }
 
 // What must not happen inside is refused.
@@ -89,6 +90,6 @@ func TestPreConnectRefusals(t *testing.T) {
 	}))
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	for range 4 {
-		require.ErrorIs(t, await(t, inside, "an answer"), mosquitto.ErrInCallback)
+		require.ErrorIs(t, wait.For(t, inside, "an answer"), mosquitto.ErrInCallback)
 	}
 }

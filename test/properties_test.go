@@ -7,6 +7,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -110,7 +111,7 @@ func TestPropertiesOfConnect(t *testing.T) {
 		conn = p.Accept()
 		require.Equal(t, wireBody(allOfConnect()), readConnect(t, conn).props)
 		conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
-		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	}
 	part(t, c, conn, ended)
 }
@@ -133,7 +134,7 @@ func TestPropertiesOfConnectReceiveMaximum(t *testing.T) {
 		conn := p.Accept()
 		require.Equal(t, wireBody(mosquitto.Properties{number(mosquitto.PropReceiveMaximum, test.want)}), readConnect(t, conn).props)
 		conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
-		await(t, e.connect, "OnConnect")
+		wait.For(t, e.connect, "OnConnect")
 		part(t, c, conn, ended)
 	}
 }
@@ -221,7 +222,7 @@ func TestPropertiesOfDisconnect(t *testing.T) {
 	require.NoError(t, c.DisconnectV5(mosquitto.RCDisconnectWithWillMsg, props))
 	require.Equal(t, append([]byte{4}, wire(props)...), conn.Expect(peer.DISCONNECT).Body)
 	conn.Close()
-	require.NoError(t, await(t, ended, "the end of the loop"))
+	require.NoError(t, wait.For(t, ended, "the end of the loop"))
 }
 
 func TestPropertiesOfConnack(t *testing.T) {
@@ -250,7 +251,7 @@ func TestPropertiesOfConnack(t *testing.T) {
 		data(mosquitto.PropAuthenticationData, []byte{0, 255}),
 	)
 	conn.Send(peer.Bytes(peer.CONNACK, append([]byte{0, 0}, wire(props)...)...))
-	require.Equal(t, mosquitto.Connack{Properties: props}, await(t, e.connect, "OnConnect"))
+	require.Equal(t, mosquitto.Connack{Properties: props}, wait.For(t, e.connect, "OnConnect"))
 
 	// What the broker said counts from now on.
 	_, err := c.Publish("a", nil, 2, false)
@@ -279,7 +280,7 @@ func TestPropertiesOfAReceivedPublish(t *testing.T) {
 			conn.Send(peer.Ack(peer.PUBREL, 9))
 			conn.Expect(peer.PUBCOMP)
 		}
-		m := await(t, e.message, "the message")
+		m := wait.For(t, e.message, "the message")
 		require.Equal(t, props, m.Properties)
 		require.Equal(t, "hello", string(m.Payload))
 	}
@@ -293,7 +294,7 @@ func TestPropertiesReceivedEmpty(t *testing.T) {
 	conn, ended := meet(t, c, e, p)
 	sent := mosquitto.Properties{text(mosquitto.PropContentType, ""), data(mosquitto.PropCorrelationData, nil), userPair("", "")}
 	conn.Send(peer.PublishV5(0, "a", 0, wireBody(sent), ""))
-	got := await(t, e.message, "the message").Properties
+	got := wait.For(t, e.message, "the message").Properties
 	require.Len(t, got, len(sent))
 	contentType, ok := got.Text(mosquitto.PropContentType)
 	require.True(t, ok)
@@ -315,8 +316,8 @@ func TestPropertiesReceivedTwoSubscriptionIdentifiers(t *testing.T) {
 	conn, _ := meet(t, c, e, p)
 	props := mosquitto.Properties{number(mosquitto.PropSubscriptionIdentifier, 1), number(mosquitto.PropSubscriptionIdentifier, 2)}
 	conn.Send(peer.PublishV5(0, "a", 0, wireBody(props), ""))
-	refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrDuplicateProperty)
-	none(t, e.message, "message")
+	refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrDuplicateProperty)
+	wait.None(t, e.message, "message")
 }
 
 // Topic aliases of the broker need 2.1.
@@ -328,19 +329,19 @@ func TestPropertiesReceivedTopicAlias(t *testing.T) {
 	conn := p.Accept()
 	conn.Expect(peer.CONNECT)
 	conn.Send(peer.Bytes(peer.CONNACK, append([]byte{0, 0}, wire(mosquitto.Properties{number(mosquitto.PropTopicAliasMaximum, 5)})...)...))
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 	alias := mosquitto.Properties{number(mosquitto.PropTopicAlias, 5)}
 	conn.Send(peer.PublishV5(0, "a/b", 0, wireBody(alias), "first"))
-	m := await(t, e.message, "the message with a topic")
+	m := wait.For(t, e.message, "the message with a topic")
 	require.Equal(t, "a/b", m.Topic)
 	require.Equal(t, "first", string(m.Payload))
 	conn.Send(peer.PublishV5(0, "", 0, wireBody(alias), "second"))
 	if !has21() {
-		refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
-		require.ErrorIs(t, await(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
+		refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
+		require.ErrorIs(t, wait.For(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
 		return
 	}
-	m = await(t, e.message, "the message without a topic")
+	m = wait.For(t, e.message, "the message without a topic")
 	require.Equal(t, "a/b", m.Topic)
 	require.Equal(t, "second", string(m.Payload))
 	part(t, c, conn, ended)
@@ -364,7 +365,7 @@ func TestPropertiesOfPuback(t *testing.T) {
 		require.NoError(t, err)
 		conn.Expect(peer.PUBLISH)
 		conn.Send(peer.Bytes(peer.PUBACK, answerBody(mid, code, props)...))
-		require.Equal(t, published{mid, code, props}, await(t, e.publish, "OnPublish"), code.String())
+		require.Equal(t, published{mid, code, props}, wait.For(t, e.publish, "OnPublish"), code.String())
 	}
 	part(t, c, conn, ended)
 }
@@ -381,13 +382,13 @@ func TestPropertiesOfPubrecAndPubcomp(t *testing.T) {
 	conn.Send(peer.Bytes(peer.PUBREC, answerBody(mid, mosquitto.RCNoMatchingSubscribers, props)...))
 	conn.Expect(peer.PUBREL)
 	conn.Send(peer.Bytes(peer.PUBCOMP, answerBody(mid, mosquitto.RCSuccess, props)...))
-	require.Equal(t, published{mid, mosquitto.RCSuccess, props}, await(t, e.publish, "OnPublish"))
+	require.Equal(t, published{mid, mosquitto.RCSuccess, props}, wait.For(t, e.publish, "OnPublish"))
 
 	mid, err = c.Publish("a", nil, 2, false)
 	require.NoError(t, err)
 	conn.Expect(peer.PUBLISH)
 	conn.Send(peer.Bytes(peer.PUBREC, answerBody(mid, mosquitto.RCQuotaExceeded, props)...))
-	require.Equal(t, published{mid: mid, code: mosquitto.RCQuotaExceeded}, await(t, e.publish, "OnPublish"))
+	require.Equal(t, published{mid: mid, code: mosquitto.RCQuotaExceeded}, wait.For(t, e.publish, "OnPublish"))
 	part(t, c, conn, ended)
 }
 
@@ -400,7 +401,7 @@ func TestPropertiesOfSubackAndUnsuback(t *testing.T) {
 	require.NoError(t, err)
 	conn.Expect(peer.SUBSCRIBE)
 	conn.Send(peer.Bytes(peer.SUBACK, append(append(ackBody(uint16(mid)), wire(props)...), 2, 0x87, 0)...))
-	require.Equal(t, granted{mid, []mosquitto.ReasonCode{2, mosquitto.RCNotAuthorized, 0}, props}, await(t, e.subscribe, "OnSubscribe"))
+	require.Equal(t, granted{mid, []mosquitto.ReasonCode{2, mosquitto.RCNotAuthorized, 0}, props}, wait.For(t, e.subscribe, "OnSubscribe"))
 
 	mid, err = c.UnsubscribeMultiple([]string{"a", "b"}, nil)
 	require.NoError(t, err)
@@ -410,7 +411,7 @@ func TestPropertiesOfSubackAndUnsuback(t *testing.T) {
 	if has21() { // before, the library keeps the codes to itself
 		want.codes = []mosquitto.ReasonCode{mosquitto.RCSuccess, mosquitto.RCNoSubscriptionExisted}
 	}
-	require.Equal(t, want, await(t, e.unsubscribe, "OnUnsubscribe"))
+	require.Equal(t, want, wait.For(t, e.unsubscribe, "OnUnsubscribe"))
 	part(t, c, conn, ended)
 }
 
@@ -421,11 +422,11 @@ func TestPropertiesThroughTheBroker(t *testing.T) {
 	ended := connect(t, c, e, b.Port)
 	_, err := c.SubscribeV5("a/b", 2, 0, mosquitto.Properties{number(mosquitto.PropSubscriptionIdentifier, 1000)})
 	require.NoError(t, err)
-	await(t, e.subscribe, "OnSubscribe")
+	wait.For(t, e.subscribe, "OnSubscribe")
 	for _, qos := range []mosquitto.QoS{0, 1, 2} {
 		_, err = c.PublishV5("a/b", []byte("hello"), qos, false, allOfPublish())
 		require.NoError(t, err)
-		got := await(t, e.message, "the message").Properties
+		got := wait.For(t, e.message, "the message").Properties
 		identifier, _ := got.Varint(mosquitto.PropSubscriptionIdentifier)
 		require.Equal(t, uint32(1000), identifier)
 		require.Len(t, got, len(allOfPublish())+1)
@@ -466,7 +467,7 @@ func TestPropertiesManyAndLong(t *testing.T) {
 	want := append([]byte{0, 1, 'a'}, wire(props)...)
 	require.Equal(t, want, conn.Expect(peer.PUBLISH).Body)
 	conn.Send(peer.Bytes(peer.PUBLISH, want...))
-	require.Equal(t, props, await(t, e.message, "the message").Properties)
+	require.Equal(t, props, wait.For(t, e.message, "the message").Properties)
 	part(t, c, conn, ended)
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/sslctx"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -35,9 +36,9 @@ func TestPSK(t *testing.T) {
 			})
 			ended := accepted(t, c, e, "127.0.0.1", b.Port)
 			echo(t, c, e)
-			require.NotEmpty(t, await(t, cipher, "the cipher"))
+			require.NotEmpty(t, wait.For(t, cipher, "the cipher"))
 			require.NoError(t, c.Disconnect())
-			require.NoError(t, await(t, ended, "the end of LoopForever"))
+			require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 		})
 	}
 }
@@ -57,8 +58,8 @@ func TestPSKReconnect(t *testing.T) {
 	require.NoError(t, c.TLSPSKSet(pskKey, "device", ""))
 	accepted(t, c, e, "127.0.0.1", b.Port)
 	b.Restart()
-	await(t, e.disconnect, "OnDisconnect")
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	wait.For(t, e.disconnect, "OnDisconnect")
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	echo(t, c, e)
 }
 
@@ -74,7 +75,7 @@ func TestPSKRefused(t *testing.T) {
 			err := failed(t, c, e, "127.0.0.1", b.Port)
 			requireTLSFailure(t, err)
 			require.NoError(t, c.Close())
-			none(t, e.connect, "OnConnect")
+			wait.None(t, e.connect, "OnConnect")
 			require.NotContains(t, b.Log(), "New client connected")
 		})
 	}

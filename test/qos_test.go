@@ -7,6 +7,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -33,7 +34,7 @@ func record(c *mosquitto.Client) <-chan string {
 func lines(t testing.TB, recorded <-chan string, want ...string) {
 	t.Helper()
 	for _, line := range want {
-		require.Equal(t, line, await(t, recorded, line))
+		require.Equal(t, line, wait.For(t, recorded, line))
 	}
 }
 
@@ -65,8 +66,8 @@ func TestQoSOrderOnOneClient(t *testing.T) {
 				lines(t, recorded, fmt.Sprintf("OnUnsubscribe %d", mid))
 				require.NoError(t, c.Disconnect())
 				lines(t, recorded, "OnDisconnect 0")
-				require.NoError(t, await(t, ended, "the end of the loop"))
-				none(t, recorded, "callback after the last")
+				require.NoError(t, wait.For(t, ended, "the end of the loop"))
+				wait.None(t, recorded, "callback after the last")
 			})
 		}
 	}
@@ -93,18 +94,18 @@ func TestQoSOrderOnTwoClients(t *testing.T) {
 					mids = append(mids, mid)
 				}
 				for i, mid := range mids {
-					require.Equal(t, mid, await(t, se.publish, "OnPublish").mid)
-					m := await(t, re.message, "OnMessage")
+					require.Equal(t, mid, wait.For(t, se.publish, "OnPublish").mid)
+					m := wait.For(t, re.message, "OnMessage")
 					require.Equal(t, fmt.Sprint(i), string(m.Payload))
 					require.Equal(t, qos, m.QoS)
 					require.Equal(t, qos == 0, m.MID == 0)
 				}
 				leave(t, sender, se, sent)
 				leave(t, receiver, re, received)
-				none(t, se.publish, "OnPublish")
-				none(t, re.message, "OnMessage")
-				none(t, se.message, "OnMessage at the sender")
-				none(t, re.publish, "OnPublish at the receiver")
+				wait.None(t, se.publish, "OnPublish")
+				wait.None(t, re.message, "OnMessage")
+				wait.None(t, se.message, "OnMessage at the sender")
+				wait.None(t, re.publish, "OnPublish at the receiver")
 			})
 		}
 	}
@@ -120,7 +121,7 @@ func TestQoSIsTheLowerOfBoth(t *testing.T) {
 		for _, sent := range []mosquitto.QoS{0, 1, 2} {
 			_, err := c.Publish("a/b", nil, sent, false)
 			require.NoError(t, err)
-			require.Equal(t, min(asked, sent), await(t, e.message, "the message").QoS)
+			require.Equal(t, min(asked, sent), wait.For(t, e.message, "the message").QoS)
 		}
 	}
 	leave(t, c, e, ended)
@@ -139,9 +140,9 @@ func TestQoSOutgoingHandshake(t *testing.T) {
 			mid1, err := c.Publish("a", nil, 1, false)
 			require.NoError(t, err)
 			require.Equal(t, byte(peer.PUBLISH|2), conn.Expect(peer.PUBLISH).First)
-			none(t, e.publish, "OnPublish before PUBACK")
+			wait.None(t, e.publish, "OnPublish before PUBACK")
 			conn.Send(peer.Ack(peer.PUBACK, uint16(mid1)))
-			require.Equal(t, published{mid: mid1}, await(t, e.publish, "OnPublish after PUBACK"))
+			require.Equal(t, published{mid: mid1}, wait.For(t, e.publish, "OnPublish after PUBACK"))
 
 			mid2, err := c.Publish("a", nil, 2, false)
 			require.NoError(t, err)
@@ -149,12 +150,12 @@ func TestQoSOutgoingHandshake(t *testing.T) {
 			conn.Send(peer.Ack(peer.PUBREC, uint16(mid2)))
 			rel := conn.Expect(peer.PUBREL)
 			require.Equal(t, peer.Packet{First: peer.PUBREL | 2, Body: ackBody(uint16(mid2))}, rel)
-			none(t, e.publish, "OnPublish before PUBCOMP")
+			wait.None(t, e.publish, "OnPublish before PUBCOMP")
 			conn.Send(peer.Ack(peer.PUBCOMP, uint16(mid2)))
-			require.Equal(t, published{mid: mid2}, await(t, e.publish, "OnPublish after PUBCOMP"))
+			require.Equal(t, published{mid: mid2}, wait.For(t, e.publish, "OnPublish after PUBCOMP"))
 
 			part(t, c, conn, ended)
-			none(t, e.publish, "more OnPublish than messages")
+			wait.None(t, e.publish, "more OnPublish than messages")
 		})
 	}
 }
@@ -173,21 +174,21 @@ func TestQoSIncomingHandshake(t *testing.T) {
 				}
 			}
 			send(0, 0, "zero")
-			require.Equal(t, "zero", string(await(t, e.message, "QoS 0").Payload))
+			require.Equal(t, "zero", string(wait.For(t, e.message, "QoS 0").Payload))
 
 			send(2, 7, "one")
 			require.Equal(t, peer.Packet{First: peer.PUBACK, Body: ackBody(7)}, conn.Expect(peer.PUBACK))
-			require.Equal(t, "one", string(await(t, e.message, "QoS 1").Payload))
+			require.Equal(t, "one", string(wait.For(t, e.message, "QoS 1").Payload))
 
 			send(4, 8, "two")
 			require.Equal(t, peer.Packet{First: peer.PUBREC, Body: ackBody(8)}, conn.Expect(peer.PUBREC))
-			none(t, e.message, "QoS 2 before PUBREL")
+			wait.None(t, e.message, "QoS 2 before PUBREL")
 			conn.Send(peer.Ack(peer.PUBREL, 8))
 			require.Equal(t, peer.Packet{First: peer.PUBCOMP, Body: ackBody(8)}, conn.Expect(peer.PUBCOMP))
-			require.Equal(t, "two", string(await(t, e.message, "QoS 2").Payload))
+			require.Equal(t, "two", string(wait.For(t, e.message, "QoS 2").Payload))
 
 			part(t, c, conn, ended)
-			none(t, e.message, "second delivery")
+			wait.None(t, e.message, "second delivery")
 		})
 	}
 }
@@ -204,7 +205,7 @@ func TestQoSAcknowledgedAfterTheHandler(t *testing.T) {
 		<-finish
 	})
 	conn.Send(peer.Publish(2, "a", 7, ""))
-	await(t, inside, "the handler")
+	wait.For(t, inside, "the handler")
 	silent(t, conn)
 	close(finish)
 	require.Equal(t, uint16(7), conn.Expect(peer.PUBACK).MID())
@@ -232,7 +233,7 @@ func TestQoSInflightWindow(t *testing.T) {
 					}
 					require.Empty(t, extra(conn, v.version), "beyond the window")
 					acknowledge(conn, qos, waiting[0])
-					require.Equal(t, int(waiting[0]), await(t, e.publish, "OnPublish").mid)
+					require.Equal(t, int(waiting[0]), wait.For(t, e.publish, "OnPublish").mid)
 					waiting = waiting[1:]
 				}
 				part(t, c, conn, ended)
@@ -315,7 +316,7 @@ func TestQoSSentAgainAfterALoss(t *testing.T) {
 			conn.Send(peer.Ack(peer.PUBREC, uint16(mids[2])))
 			conn.Expect(peer.PUBREL)
 			conn.Close()
-			require.Equal(t, int(mosquitto.ErrConnLost), await(t, e.disconnect, "OnDisconnect").Code)
+			require.Equal(t, int(mosquitto.ErrConnLost), wait.For(t, e.disconnect, "OnDisconnect").Code)
 
 			conn = p.AcceptConnect()
 			var again []string
@@ -337,10 +338,10 @@ func TestQoSSentAgainAfterALoss(t *testing.T) {
 			acknowledge(conn, 2, uint16(mids[1]))
 			conn.Send(peer.Ack(peer.PUBCOMP, uint16(mids[2])))
 			for _, mid := range mids {
-				require.Equal(t, mid, await(t, e.publish, "OnPublish").mid)
+				require.Equal(t, mid, wait.For(t, e.publish, "OnPublish").mid)
 			}
 			part(t, c, conn, ended)
-			none(t, e.publish, "second OnPublish")
+			wait.None(t, e.publish, "second OnPublish")
 		})
 	}
 }
@@ -362,22 +363,22 @@ func TestQoSOffline(t *testing.T) {
 	two, err := c.Publish("two", nil, 2, false)
 	require.ErrorIs(t, err, mosquitto.ErrNoConn)
 	require.NotZero(t, two)
-	none(t, e.publish, "OnPublish while offline")
+	wait.None(t, e.publish, "OnPublish while offline")
 
 	sent := connect(t, c, e, b.Port)
-	require.ElementsMatch(t, []int{one, two}, []int{await(t, e.publish, "OnPublish").mid, await(t, e.publish, "OnPublish").mid})
+	require.ElementsMatch(t, []int{one, two}, []int{wait.For(t, e.publish, "OnPublish").mid, wait.For(t, e.publish, "OnPublish").mid})
 	_, err = c.Publish("mark", nil, 2, false)
 	require.NoError(t, err)
-	await(t, e.publish, "OnPublish of the mark")
+	wait.For(t, e.publish, "OnPublish of the mark")
 	topics := map[string]int{}
 	for range 3 {
-		topics[await(t, re.message, "the message").Topic]++
+		topics[wait.For(t, re.message, "the message").Topic]++
 	}
 	require.Equal(t, map[string]int{"one": 1, "two": 1, "mark": 1}, topics)
 	leave(t, c, e, sent)
 	leave(t, receiver, re, received)
-	none(t, e.publish, "second OnPublish")
-	none(t, re.message, "QoS 0 message of a client that was offline")
+	wait.None(t, e.publish, "second OnPublish")
+	wait.None(t, re.message, "QoS 0 message of a client that was offline")
 }
 
 // The library sets DUP on what it has queued offline, and drops the retain flag
@@ -395,13 +396,13 @@ func TestQoSOfflineIsSentAsDuplicate(t *testing.T) {
 		got := conn.Expect(peer.PUBLISH)
 		require.Equal(t, peer.Publish(flags, "a", uint16(mid), "hello"), peer.Bytes(got.First, got.Body...))
 		conn.Send(peer.Ack(peer.PUBACK, uint16(mid)))
-		require.Equal(t, mid, await(t, e.publish, "OnPublish").mid)
+		require.Equal(t, mid, wait.For(t, e.publish, "OnPublish").mid)
 	}
 	mid := queue()
 	conn, ended := meet(t, c, e, p)
 	expect(conn, 8|2, mid)
 	conn.Close()
-	await(t, e.disconnect, "OnDisconnect")
+	wait.For(t, e.disconnect, "OnDisconnect")
 	mid = queue()
 	conn = p.AcceptConnect()
 	expect(conn, 8|2|1, mid)
@@ -423,17 +424,17 @@ func TestQoSManyMessagesInOrder(t *testing.T) {
 	}
 	var next [3]int
 	for range messages {
-		m := await(t, e.message, "the message")
+		m := wait.For(t, e.message, "the message")
 		require.Equal(t, fmt.Sprint(3*next[m.QoS]+int(m.QoS)), string(m.Payload))
 		next[m.QoS]++
 	}
 	var acknowledged []int
 	for range messages {
-		acknowledged = append(acknowledged, await(t, e.publish, "OnPublish").mid)
+		acknowledged = append(acknowledged, wait.For(t, e.publish, "OnPublish").mid)
 	}
 	require.ElementsMatch(t, append(append(mids[0], mids[1]...), mids[2]...), acknowledged)
 	leave(t, c, e, ended)
-	none(t, e.publish, "second OnPublish")
+	wait.None(t, e.publish, "second OnPublish")
 }
 
 // Message ids rise, wrap after 65,535 and are never 0. A QoS 0 message offline

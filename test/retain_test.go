@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -12,7 +13,7 @@ func retain(t testing.TB, c *mosquitto.Client, e *events, topic, payload string)
 	t.Helper()
 	mid, err := c.Publish(topic, []byte(payload), 1, true)
 	require.NoError(t, err)
-	require.Equal(t, mid, await(t, e.publish, "OnPublish").mid)
+	require.Equal(t, mid, wait.For(t, e.publish, "OnPublish").mid)
 }
 
 // mark publishes a message that is received after whatever came before.
@@ -20,14 +21,14 @@ func mark(t testing.TB, c *mosquitto.Client, e *events, topic string) {
 	t.Helper()
 	_, err := c.Publish(topic, []byte("mark"), 1, false)
 	require.NoError(t, err)
-	await(t, e.publish, "OnPublish")
+	wait.For(t, e.publish, "OnPublish")
 }
 
 // received asserts which messages come, by payload, and whether retained.
 func received(t testing.TB, e *events, want ...string) {
 	t.Helper()
 	for _, payload := range want {
-		m := await(t, e.message, payload)
+		m := wait.For(t, e.message, payload)
 		got := string(m.Payload)
 		if m.Retain {
 			got = "retained " + got
@@ -58,7 +59,7 @@ func TestRetain(t *testing.T) {
 			mark(t, c, e, "a/b")
 			received(t, e, "mark")
 			leave(t, c, e, ended)
-			none(t, e.message, "message after it was taken back")
+			wait.None(t, e.message, "message after it was taken back")
 		})
 	}
 }
@@ -83,16 +84,16 @@ func TestRetainQoS(t *testing.T) {
 	for _, sent := range []mosquitto.QoS{0, 1, 2} {
 		_, err := c.Publish("a/b", []byte("kept"), sent, true)
 		require.NoError(t, err)
-		await(t, e.publish, "OnPublish")
+		wait.For(t, e.publish, "OnPublish")
 		for _, asked := range []mosquitto.QoS{0, 1, 2} {
 			subscribe(t, c, e, "a/b", asked)
-			m := await(t, e.message, "the retained message")
+			m := wait.For(t, e.message, "the retained message")
 			require.True(t, m.Retain)
 			require.Equal(t, min(sent, asked), m.QoS)
 		}
 		_, err = c.Unsubscribe("a/b")
 		require.NoError(t, err)
-		await(t, e.unsubscribe, "OnUnsubscribe")
+		wait.For(t, e.unsubscribe, "OnUnsubscribe")
 	}
 	leave(t, c, e, ended)
 }
@@ -101,7 +102,7 @@ func subscribeWith(t testing.TB, c *mosquitto.Client, e *events, filter string, 
 	t.Helper()
 	mid, err := c.SubscribeV5(filter, 1, options, nil)
 	require.NoError(t, err)
-	require.Equal(t, granted{mid: mid, codes: []mosquitto.ReasonCode{mosquitto.RCGrantedQoS1}}, await(t, e.subscribe, "OnSubscribe"))
+	require.Equal(t, granted{mid: mid, codes: []mosquitto.ReasonCode{mosquitto.RCGrantedQoS1}}, wait.For(t, e.subscribe, "OnSubscribe"))
 }
 
 func TestRetainAsPublished(t *testing.T) {
@@ -138,7 +139,7 @@ func TestRetainHandling(t *testing.T) {
 			mark(t, c, e, "a/b")
 			received(t, e, test.want...)
 			leave(t, c, e, ended)
-			none(t, e.message, "further message")
+			wait.None(t, e.message, "further message")
 		})
 	}
 }
@@ -149,7 +150,7 @@ func TestRetainUnavailable(t *testing.T) {
 	c, e := newV5(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	ended := loop(t, c)
-	available, ok := await(t, e.connect, "OnConnect").Properties.Byte(mosquitto.PropRetainAvailable)
+	available, ok := wait.For(t, e.connect, "OnConnect").Properties.Byte(mosquitto.PropRetainAvailable)
 	require.True(t, ok)
 	require.Zero(t, available)
 	retain(t, c, e, "a/b", "kept")

@@ -17,6 +17,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -40,7 +41,7 @@ func run(t testing.TB, c *mosquitto.Client) *running {
 	}()
 	t.Cleanup(func() {
 		cancel()
-		await(t, gone, "the end of Run")
+		wait.For(t, gone, "the end of Run")
 	})
 	return r
 }
@@ -50,7 +51,7 @@ func connectRun(t testing.TB, c *mosquitto.Client, e *events, port int) *running
 	t.Helper()
 	require.NoError(t, c.Connect("127.0.0.1", port, keepalive))
 	r := run(t, c)
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	return r
 }
 
@@ -60,7 +61,7 @@ func meetRun(t testing.TB, c *mosquitto.Client, e *events, p *peer.Peer) (*peer.
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	r := run(t, c)
 	conn := p.AcceptConnect()
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 	return conn, r
 }
 
@@ -81,12 +82,12 @@ func TestRunMovesMessages(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for range 30 {
-		await(t, e.message, "OnMessage")
-		await(t, e.publish, "OnPublish")
+		wait.For(t, e.message, "OnMessage")
+		wait.For(t, e.publish, "OnPublish")
 	}
 	require.NoError(t, c.Disconnect())
-	require.NoError(t, await(t, r.ended, "the end of Run"))
-	require.Equal(t, 0, await(t, e.disconnect, "OnDisconnect").Code)
+	require.NoError(t, wait.For(t, r.ended, "the end of Run"))
+	require.Equal(t, 0, wait.For(t, e.disconnect, "OnDisconnect").Code)
 	require.Equal(t, -1, c.Socket())
 }
 
@@ -106,10 +107,10 @@ func TestRunRefusals(t *testing.T) {
 	require.ErrorIs(t, c.Connect("127.0.0.1", b.Port, keepalive), mosquitto.ErrBusy)
 	_, err := c.Subscribe("a", 0)
 	require.NoError(t, err)
-	require.ErrorIs(t, await(t, inside, "Run inside a callback"), mosquitto.ErrInCallback)
+	require.ErrorIs(t, wait.For(t, inside, "Run inside a callback"), mosquitto.ErrInCallback)
 
 	require.NoError(t, c.Close())
-	require.ErrorIs(t, await(t, r.ended, "the end of Run"), mosquitto.ErrClosed)
+	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), mosquitto.ErrClosed)
 	require.ErrorIs(t, c.Run(context.Background()), mosquitto.ErrClosed)
 }
 
@@ -121,8 +122,8 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	r.cancel()
 	require.Empty(t, conn.Expect(peer.DISCONNECT).Body)
 	conn.ExpectClosed()
-	require.ErrorIs(t, await(t, r.ended, "the end of Run"), context.Canceled)
-	require.Equal(t, 0, await(t, e.disconnect, "OnDisconnect").Code)
+	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
+	require.Equal(t, 0, wait.For(t, e.disconnect, "OnDisconnect").Code)
 
 	// the client can be used again
 	meetRun(t, c, e, p)
@@ -151,8 +152,8 @@ func TestRunEndsWithItsContextWhateverTheBrokerDoes(t *testing.T) {
 			fill(t, c)
 			misbehave(conn)
 			r.cancel()
-			require.ErrorIs(t, await(t, r.ended, "the end of Run"), context.Canceled)
-			require.Equal(t, 0, await(t, e.disconnect, "OnDisconnect").Code)
+			require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
+			require.Equal(t, 0, wait.For(t, e.disconnect, "OnDisconnect").Code)
 			require.Equal(t, -1, c.Socket())
 		})
 	}
@@ -176,7 +177,7 @@ func TestRunEndsWithItsContextWhileConnecting(t *testing.T) {
 	r := run(t, c)
 	<-r.goroutine
 	r.cancel()
-	require.ErrorIs(t, await(t, r.ended, "the end of Run"), context.Canceled)
+	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
 	require.NoError(t, c.WillClear(), "nothing is left behind")
 }
 
@@ -187,12 +188,12 @@ func TestRunLeavesABlockingConnectBehind(t *testing.T) {
 	d.fill()
 	require.NoError(t, syscall.Shutdown(c.Socket(), syscall.SHUT_RDWR))
 	r := run(t, c)
-	eventually(t, "the connect to hang", d.asked)
+	wait.Until(t, "the connect to hang", d.asked)
 	r.cancel()
-	require.ErrorIs(t, await(t, r.ended, "the end of Run"), context.Canceled)
+	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
 	require.ErrorIs(t, c.Connect("127.0.0.1", d.port, keepalive), mosquitto.ErrBusy, "the attempt still has the network side")
 	d.hangUp()
-	eventually(t, "the attempt to give the network side back", func() bool { return c.WillClear() == nil })
+	wait.Until(t, "the attempt to give the network side back", func() bool { return c.WillClear() == nil })
 }
 
 func TestRunEndsWithItsContextInAPause(t *testing.T) {
@@ -202,7 +203,7 @@ func TestRunEndsWithItsContextInAPause(t *testing.T) {
 	r := run(t, c)
 	<-r.goroutine
 	r.cancel()
-	require.ErrorIs(t, await(t, r.ended, "the end of Run"), context.Canceled)
+	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
 }
 
 func TestRunEndsWithDisconnectInAPause(t *testing.T) {
@@ -211,9 +212,9 @@ func TestRunEndsWithDisconnectInAPause(t *testing.T) {
 	require.Error(t, c.Connect("127.0.0.1", broker.FreePort(t), keepalive))
 	r := run(t, c)
 	// LoopStop is the one refusal that does not take the network side for a moment
-	eventually(t, "Run to be on", func() bool { return errors.Is(c.LoopStop(false), mosquitto.ErrBusy) })
+	wait.Until(t, "Run to be on", func() bool { return errors.Is(c.LoopStop(false), mosquitto.ErrBusy) })
 	require.ErrorIs(t, c.Disconnect(), mosquitto.ErrNoConn)
-	require.NoError(t, await(t, r.ended, "the end of Run"))
+	require.NoError(t, wait.For(t, r.ended, "the end of Run"))
 }
 
 func TestRunReconnects(t *testing.T) {
@@ -240,11 +241,11 @@ func TestRunReconnects(t *testing.T) {
 			}
 			conn, _ := meetRun(t, c, e, p)
 			lose.how(conn)
-			require.NotZero(t, await(t, e.disconnect, "OnDisconnect").Code)
+			require.NotZero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
 			acceptAgain(t, p, lose.v5)
-			require.NoError(t, await(t, e.connect, "the second OnConnect").Err())
-			none(t, e.message, "message of the old connection")
-			none(t, e.disconnect, "second OnDisconnect")
+			require.NoError(t, wait.For(t, e.connect, "the second OnConnect").Err())
+			wait.None(t, e.message, "message of the old connection")
+			wait.None(t, e.disconnect, "second OnDisconnect")
 		})
 	}
 }
@@ -292,9 +293,9 @@ func TestRunReconnectsAfterARestart(t *testing.T) {
 			c, e := newClient(t, "run", true)
 			connectRun(t, c, e, b.Port)
 			end(b)
-			require.NotZero(t, await(t, e.disconnect, "OnDisconnect").Code)
+			require.NotZero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
 			b.Restart()
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			subscribe(t, c, e, "a", 1)
 		})
 	}
@@ -307,7 +308,7 @@ func TestRunRetriesTheFirstConnect(t *testing.T) {
 	require.Error(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	run(t, c)
 	b.Restart()
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
 func TestRunNoticesASilentBroker(t *testing.T) {
@@ -317,12 +318,12 @@ func TestRunNoticesASilentBroker(t *testing.T) {
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, 5*time.Second))
 	run(t, c)
 	conn := p.AcceptConnect()
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 	conn.Expect(peer.PINGREQ) // and never answers
 	select {
 	case d := <-e.disconnect:
 		require.ErrorIs(t, d.Err, mosquitto.ErrKeepalive)
-	case <-time.After(2 * patience):
+	case <-time.After(2 * wait.Patience):
 		require.FailNow(t, "waited in vain for OnDisconnect")
 	}
 }
@@ -336,7 +337,7 @@ func TestRunKeepsTheBrokersKeepalive(t *testing.T) {
 	conn := p.Accept()
 	conn.Expect(peer.CONNECT)
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 3, 19, 0, 5)) // server keep alive 5 s
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 	conn.Expect(peer.PINGREQ)
 }
 
@@ -370,13 +371,13 @@ func TestRunAndRefusedConnections(t *testing.T) {
 			conn.Expect(peer.CONNECT)
 			conn.Send(peer.Bytes(peer.CONNACK, body...))
 			code := mosquitto.ConnackCode(r.code)
-			require.Equal(t, code, await(t, e.connect, "OnConnect").Code)
+			require.Equal(t, code, wait.For(t, e.connect, "OnConnect").Code)
 			if r.fatal {
-				require.ErrorIs(t, await(t, running.ended, "the end of Run"), mosquitto.ConnackError{Code: code})
+				require.ErrorIs(t, wait.For(t, running.ended, "the end of Run"), mosquitto.ConnackError{Code: code})
 				return
 			}
 			acceptAgain(t, p, r.v5)
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		})
 	}
 }
@@ -395,7 +396,7 @@ func TestRunCostsNothingWhileTheBrokerDoesNotRead(t *testing.T) {
 		require.NoError(t, err)
 	}
 	conn.Send(peer.Publish(0, "still", 0, "read"))
-	require.Equal(t, "read", string(await(t, e.message, "a message meanwhile").Payload))
+	require.Equal(t, "read", string(wait.For(t, e.message, "a message meanwhile").Payload))
 
 	before := cpuTime(t)
 	quiet := time.NewTimer(2 * time.Second) // the time whose cost is measured
@@ -408,7 +409,7 @@ func TestRunCostsNothingWhileTheBrokerDoesNotRead(t *testing.T) {
 		conn.Send(peer.Ack(peer.PUBACK, uint16(packet.Body[3])<<8|uint16(packet.Body[4])))
 	}
 	for range n {
-		await(t, e.publish, "OnPublish")
+		wait.For(t, e.publish, "OnPublish")
 	}
 }
 
@@ -426,7 +427,7 @@ func TestRunSendsAtOnce(t *testing.T) {
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, time.Hour)) // the next tick is minutes away
 	run(t, c)
 	conn := p.AcceptConnect()
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 	for i := range 100 {
 		_, err := c.Publish("a", fmt.Append(nil, i), 0, false)
 		require.NoError(t, err)
@@ -463,7 +464,7 @@ func TestRunPublishBesideAHandlerThatWaitsForIt(t *testing.T) {
 			})
 			conn, _ := meetRun(t, c, e, p)
 			conn.Send(peer.Publish(0, "question", 0, string(make([]byte, size))))
-			require.NoError(t, await(t, handled, "the end of the handler"))
+			require.NoError(t, wait.For(t, handled, "the end of the handler"))
 			conn.Expect(peer.PUBLISH)
 		})
 	}
@@ -489,19 +490,19 @@ func TestRunAndTLS(t *testing.T) {
 				payload := bytes.Repeat([]byte{byte(i + 1)}, size)
 				_, err := c.Publish("a", payload, mosquitto.QoS(i%2), false)
 				require.NoError(t, err)
-				require.True(t, bytes.Equal(payload, await(t, e.message, "a message").Payload), size)
+				require.True(t, bytes.Equal(payload, wait.For(t, e.message, "a message").Payload), size)
 			}
 			for i := range 1000 { // many in one record
 				_, err := c.Publish("a", fmt.Append(nil, i), 1, false)
 				require.NoError(t, err)
 			}
 			for i := range 1000 {
-				require.Equal(t, fmt.Sprint(i), string(await(t, e.message, "a message").Payload))
+				require.Equal(t, fmt.Sprint(i), string(wait.For(t, e.message, "a message").Payload))
 			}
 			with.b.Kill() // without close_notify
-			require.NotZero(t, await(t, e.disconnect, "OnDisconnect").Code)
+			require.NotZero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
 			with.b.Restart()
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		})
 	}
 }
@@ -511,10 +512,10 @@ func TestRunGivesUpOnABadCertificate(t *testing.T) {
 	c, e := newClient(t, "run", true)
 	require.NoError(t, c.TLSSet(broker.NewCA(t, "another").File, "", "", "", nil))
 	if err := c.Connect("127.0.0.1", b.Port, keepalive); err == nil {
-		err = await(t, run(t, c).ended, "the end of Run")
+		err = wait.For(t, run(t, c).ended, "the end of Run")
 		require.Error(t, err)
 	}
-	none(t, e.connect, "OnConnect")
+	wait.None(t, e.connect, "OnConnect")
 }
 
 func TestRunOnAUnixSocket(t *testing.T) {
@@ -522,12 +523,12 @@ func TestRunOnAUnixSocket(t *testing.T) {
 	c, e := newClient(t, "run", true)
 	require.NoError(t, c.Connect(b.Unix, 0, keepalive))
 	run(t, c)
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 	subscribe(t, c, e, "a", 1)
 	b.Kill()
-	await(t, e.disconnect, "OnDisconnect")
+	wait.For(t, e.disconnect, "OnDisconnect")
 	b.Restart()
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
 func TestRunAfterConnectAsync(t *testing.T) {
@@ -535,7 +536,7 @@ func TestRunAfterConnectAsync(t *testing.T) {
 	c, e := newClient(t, "run", true)
 	require.NoError(t, c.ConnectAsync("127.0.0.1", b.Port, keepalive))
 	run(t, c)
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	subscribe(t, c, e, "a", 1)
 
 	// refused: tried again, without a callback
@@ -544,8 +545,8 @@ func TestRunAfterConnectAsync(t *testing.T) {
 	require.NoError(t, late.ConnectAsync("127.0.0.1", b.Port, keepalive))
 	run(t, late)
 	b.Restart()
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
-	none(t, e.disconnect, "OnDisconnect")
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
+	wait.None(t, e.disconnect, "OnDisconnect")
 }
 
 func TestRunDisconnectInsideAMessage(t *testing.T) {
@@ -567,21 +568,21 @@ func TestRunDisconnectInsideAMessage(t *testing.T) {
 			conn.Expect(peer.CONNECT)
 			more := bytes.Repeat(peer.Publish(0, "more", 0, "x"), 20)
 			conn.Send(append(append(peer.Bytes(peer.CONNACK, 0, 0), peer.Publish(0, "go", 0, "")...), more...))
-			require.NoError(t, await(t, left, name))
+			require.NoError(t, wait.For(t, left, name))
 			conn.Expect(peer.DISCONNECT)
 			conn.ExpectClosed()
 			if name == "Close" {
-				require.ErrorIs(t, await(t, r.ended, "the end of Run"), mosquitto.ErrClosed)
+				require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), mosquitto.ErrClosed)
 				return
 			}
-			require.NoError(t, await(t, r.ended, "the end of Run"))
-			require.Equal(t, 0, await(t, e.disconnect, "OnDisconnect").Code)
+			require.NoError(t, wait.For(t, r.ended, "the end of Run"))
+			require.Equal(t, 0, wait.For(t, e.disconnect, "OnDisconnect").Code)
 
-			await(t, e.connect, "the first OnConnect")
+			wait.For(t, e.connect, "the first OnConnect")
 			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 			run(t, c)
 			acceptAgain(t, p, false)
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		})
 	}
 }
@@ -594,13 +595,13 @@ func TestRunDisconnectV5SendsReasonAndProperties(t *testing.T) {
 	require.NoError(t, c.DisconnectV5(mosquitto.RCDisconnectWithWillMsg, mosquitto.Properties{{ID: mosquitto.PropReasonString, Text: "bye"}}))
 	require.Equal(t, []byte{4, 6, 31, 0, 3, 'b', 'y', 'e'}, conn.Expect(peer.DISCONNECT).Body)
 	conn.Close()
-	require.NoError(t, await(t, r.ended, "the end of Run"))
+	require.NoError(t, wait.For(t, r.ended, "the end of Run"))
 
 	c3, e := newClient(t, "v3", true)
 	require.NoError(t, c3.Connect("127.0.0.1", p.Port, keepalive))
 	run(t, c3)
 	p.AcceptConnect()
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 	require.ErrorIs(t, c3.DisconnectV5(0, mosquitto.Properties{{ID: mosquitto.PropReasonString, Text: "bye"}}), mosquitto.ErrNotSupported)
 }
 
@@ -626,18 +627,18 @@ func TestRunCallbacksRunInItsGoroutine(t *testing.T) {
 		e.publish <- published{mid: mid}
 	})
 	r := connectRun(t, c, e, b.Port)
-	me := await(t, r.goroutine, "the number of Run's goroutine")
+	me := wait.For(t, r.goroutine, "the number of Run's goroutine")
 	subscribe(t, c, e, "a", 0)
 	for i := range n {
 		_, err := c.Publish("a", fmt.Append(nil, i), 0, false)
 		require.NoError(t, err)
 	}
 	for i := range n {
-		require.Equal(t, fmt.Sprint(i), string(await(t, e.message, "OnMessage").Payload))
-		await(t, e.publish, "OnPublish")
+		require.Equal(t, fmt.Sprint(i), string(wait.For(t, e.message, "OnMessage").Payload))
+		wait.For(t, e.publish, "OnPublish")
 	}
 	require.NoError(t, c.Disconnect())
-	await(t, r.ended, "the end of Run")
+	wait.For(t, r.ended, "the end of Run")
 	require.Len(t, order, n)
 	close(where)
 	for got := range where {
@@ -658,12 +659,12 @@ func TestRunReconnectInsideOnDisconnect(t *testing.T) {
 	run(t, c)
 	for range 3 {
 		conn := p.AcceptConnect()
-		await(t, e.connect, "OnConnect")
+		wait.For(t, e.connect, "OnConnect")
 		conn.Close()
-		require.NoError(t, await(t, reconnected, "Reconnect"))
+		require.NoError(t, wait.For(t, reconnected, "Reconnect"))
 	}
 	p.AcceptConnect()
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 }
 
 func TestRunRaisesPanics(t *testing.T) {
@@ -677,9 +678,9 @@ func TestRunRaisesPanics(t *testing.T) {
 		_ = c.Run(context.Background())
 	}()
 	conn := p.AcceptConnect()
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 	conn.Send(bytes.Repeat(peer.Publish(0, "a", 0, "x"), 10))
-	err, ok := await(t, raised, "the panic").(*mosquitto.PanicError)
+	err, ok := wait.For(t, raised, "the panic").(*mosquitto.PanicError)
 	require.True(t, ok)
 	require.Equal(t, "ouch", err.Value)
 	require.Contains(t, string(err.Stack), "TestRunRaisesPanics")
@@ -689,7 +690,7 @@ func TestRunRaisesPanics(t *testing.T) {
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	run(t, c)
 	acceptAgain(t, p, false)
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 }
 
 func TestRunWithHighDescriptors(t *testing.T) {
@@ -711,7 +712,7 @@ func TestRunWithHighDescriptors(t *testing.T) {
 	subscribe(t, c, e, "a", 1)
 	_, err := c.Publish("a", []byte("x"), 1, false)
 	require.NoError(t, err)
-	await(t, e.message, "OnMessage")
+	wait.For(t, e.message, "OnMessage")
 }
 
 // publishOn publishes without a pause until the test, or the function that it returns,
@@ -756,12 +757,12 @@ func TestRunBesideAFlood(t *testing.T) {
 			stop := publishOn(t, c, goroutines)
 			for range 5 {
 				conn.Send(peer.Publish(0, "a", 0, "x"))
-				await(t, e.message, "a message beside the flood")
+				wait.For(t, e.message, "a message beside the flood")
 			}
 			r.cancel()
-			require.ErrorIs(t, await(t, r.ended, "the end of Run"), context.Canceled)
+			require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
 			stop()
-			await(t, drained, "the end of the connection")
+			wait.For(t, drained, "the end of the connection")
 		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/mosquitto-go/mosquitto/test/secrets"
 	"github.com/mosquitto-go/mosquitto/test/socks5"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -141,13 +142,13 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 		for qos := range mosquitto.QoS(3) {
 			_, err := c.PublishV5("a", []byte(secrets.Payload), qos, true, secretProperties())
 			require.NoError(t, err)
-			m := await(t, e.message, "the message")
+			m := wait.For(t, e.message, "the message")
 			require.Equal(t, secrets.Payload, string(m.Payload))
 			w.Value("Message", m)
 		}
 		b.Restart()
-		require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
-		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.Error(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
+		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		w.Value("Client", c)
 		leave(t, c, e, ended)
 	})
@@ -155,7 +156,7 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 		c, e := login(t, secrets.Password+secrets.Proxy, secrets.KeyPassword)
 		require.NoError(t, c.Connect("localhost", b.Port, keepalive))
 		loop(t, c)
-		w.Error(t, "wrong password", await(t, e.connect, "OnConnect").Err())
+		w.Error(t, "wrong password", wait.For(t, e.connect, "OnConnect").Err())
 	})
 	t.Run("wrong password of the key", func(t *testing.T) {
 		c, _ := login(t, secrets.Password, secrets.KeyPassword+secrets.Proxy)
@@ -219,5 +220,5 @@ func TestSecretsOfAuthentication(t *testing.T) {
 		require.Contains(t, string(conn.Expect(peer.AUTH).Body), secrets.Auth)
 	}
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 0x8C, 0)) // bad authentication method
-	w.Error(t, "CONNACK", await(t, e.connect, "OnConnect").Err())
+	w.Error(t, "CONNACK", wait.For(t, e.connect, "OnConnect").Err())
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -50,7 +51,7 @@ func seedCleanSession(t *testing.T) {
 		c, e = newClient(t, "test-client", false)
 		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 		ended = loop(t, c)
-		require.Equal(t, !clean, await(t, e.connect, "OnConnect").SessionPresent)
+		require.Equal(t, !clean, wait.For(t, e.connect, "OnConnect").SessionPresent)
 		settle(t, c, e)
 		leave(t, c, e, ended)
 	}
@@ -68,7 +69,7 @@ func seedObject(t *testing.T) {
 	c.OnConnect(func(c *mosquitto.Client, _ mosquitto.Connack) { seen <- c.UserData() })
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	loop(t, c)
-	require.Same(t, obj, await(t, seen, "OnConnect"))
+	require.Same(t, obj, wait.For(t, seen, "OnConnect"))
 }
 
 func seedConnect(t *testing.T) {
@@ -78,9 +79,9 @@ func seedConnect(t *testing.T) {
 	ended := loop(t, c)
 	conn := p.Accept()
 	require.Equal(t, uint16(60), readConnect(t, conn).keepalive)
-	none(t, e.connect, "OnConnect: success of Connect is not the broker's answer")
+	wait.None(t, e.connect, "OnConnect: success of Connect is not the broker's answer")
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	part(t, c, conn, ended)
 }
 
@@ -107,16 +108,19 @@ func seedLooped(t *testing.T) (*mosquitto.Client, *events, *peer.Conn) {
 // turn calls Loop until the condition holds.
 func turn(t testing.TB, c *mosquitto.Client, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); {
-		require.True(t, time.Now().Before(deadline), "turned in vain")
-		require.NoError(t, c.Loop(10*time.Millisecond))
-	}
+	wait.Until(t, "what Loop is to do", func() bool {
+		done := condition()
+		if !done {
+			require.NoError(t, c.Loop(10*time.Millisecond))
+		}
+		return done
+	})
 }
 
 func seedLoop(t *testing.T) {
 	c, e, conn := seedLooped(t)
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
-	none(t, e.connect, "OnConnect before Loop")
+	wait.None(t, e.connect, "OnConnect before Loop")
 	turn(t, c, func() bool { return len(e.connect) == 1 })
 }
 
@@ -161,10 +165,10 @@ func seedDisconnect(t *testing.T) {
 	c, e := newClient(t, "test-client", true)
 	conn, ended := meet(t, c, e, p)
 	part(t, c, conn, ended)
-	d := await(t, e.disconnect, "OnDisconnect")
+	d := wait.For(t, e.disconnect, "OnDisconnect")
 	require.Zero(t, d.Code)
 	require.NoError(t, d.Err)
-	none(t, e.disconnect, "second OnDisconnect")
+	wait.None(t, e.disconnect, "second OnDisconnect")
 }
 
 func TestSeedPublishing(t *testing.T) {
@@ -181,7 +185,7 @@ func seedNoPayload(t *testing.T) {
 	subscribe(t, c, e, "my/topic", 0)
 	_, err := c.Publish("my/topic", nil, 0, false)
 	require.NoError(t, err)
-	m := await(t, e.message, "the message")
+	m := wait.For(t, e.message, "the message")
 	require.Equal(t, "my/topic", m.Topic)
 	require.Empty(t, m.Payload)
 	leave(t, c, e, ended)
@@ -216,7 +220,7 @@ func seedPublishQueued(t *testing.T) {
 	silent(t, conn)
 	turn(t, c, func() bool { return !c.WantWrite() })
 	mid := conn.Expect(peer.PUBLISH).Body[10:12]
-	none(t, e.publish, "OnPublish without an acknowledgement")
+	wait.None(t, e.publish, "OnPublish without an acknowledgement")
 	conn.Send(peer.Bytes(peer.PUBACK, mid...))
 	turn(t, c, func() bool { return len(e.publish) == 1 })
 }
@@ -228,12 +232,12 @@ func seedOnPublish(t *testing.T) {
 	for _, qos := range []mosquitto.QoS{0, 1, 2} {
 		mid, err := c.Publish("my/topic", []byte("hello world"), qos, false)
 		require.NoError(t, err)
-		p := await(t, e.publish, "OnPublish")
+		p := wait.For(t, e.publish, "OnPublish")
 		require.Equal(t, mid, p.mid)
 		require.Equal(t, mosquitto.RCSuccess, p.code)
 	}
 	leave(t, c, e, ended)
-	none(t, e.publish, "more OnPublish than messages")
+	wait.None(t, e.publish, "more OnPublish than messages")
 }
 
 func TestSeedReceiving(t *testing.T) {
@@ -255,10 +259,10 @@ func seedWildcards(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for _, topic := range []string{"my/1/a", "my/2/a", "your/1", "your"} {
-		require.Equal(t, topic, await(t, e.message, topic).Topic)
+		require.Equal(t, topic, wait.For(t, e.message, topic).Topic)
 	}
 	leave(t, c, e, ended)
-	none(t, e.message, "message on a topic that was not subscribed")
+	wait.None(t, e.message, "message on a topic that was not subscribed")
 }
 
 func seedSubscribeRefused(t *testing.T) {
@@ -269,9 +273,9 @@ func seedSubscribeRefused(t *testing.T) {
 	require.NoError(t, err)
 	request := conn.Expect(peer.SUBSCRIBE)
 	require.Equal(t, uint16(mid), request.MID())
-	none(t, e.subscribe, "OnSubscribe without an answer")
+	wait.None(t, e.subscribe, "OnSubscribe without an answer")
 	conn.Send(peer.Bytes(peer.SUBACK, request.Body[0], request.Body[1], 0x80))
-	g := await(t, e.subscribe, "OnSubscribe")
+	g := wait.For(t, e.subscribe, "OnSubscribe")
 	require.Equal(t, mid, g.mid)
 	require.Len(t, g.codes, 1)
 	require.True(t, g.codes[0].Failed())
@@ -296,14 +300,14 @@ func seedUnsubscribe(t *testing.T) {
 	subscribe(t, c, e, "my/mark", 1)
 	_, err := c.Unsubscribe("my/topic")
 	require.NoError(t, err)
-	await(t, e.unsubscribe, "OnUnsubscribe")
+	wait.For(t, e.unsubscribe, "OnUnsubscribe")
 	for _, topic := range []string{"my/topic", "my/mark"} {
 		_, err = c.Publish(topic, nil, 1, false)
 		require.NoError(t, err)
 	}
-	require.Equal(t, "my/mark", await(t, e.message, "the mark").Topic)
+	require.Equal(t, "my/mark", wait.For(t, e.message, "the mark").Topic)
 	leave(t, c, e, ended)
-	none(t, e.message, "message after unsubscribing")
+	wait.None(t, e.message, "message after unsubscribing")
 }
 
 func seedOnUnsubscribe(t *testing.T) {
@@ -312,7 +316,7 @@ func seedOnUnsubscribe(t *testing.T) {
 	ended := connect(t, c, e, b.Port)
 	mid, err := c.Unsubscribe("never/subscribed")
 	require.NoError(t, err)
-	require.Equal(t, mid, await(t, e.unsubscribe, "OnUnsubscribe").mid)
+	require.Equal(t, mid, wait.For(t, e.unsubscribe, "OnUnsubscribe").mid)
 	leave(t, c, e, ended)
 }
 
@@ -352,7 +356,7 @@ func seedCallbackArguments(t *testing.T) {
 	})
 	c.OnDisconnect(func(c *mosquitto.Client, _ mosquitto.Disconnection) { note("disconnect", c) })
 	expect := func(event string) {
-		got := await(t, calls, event)
+		got := wait.For(t, calls, event)
 		require.Equal(t, event, got.event)
 		require.Same(t, c, got.client)
 		require.Same(t, obj, got.obj)
@@ -372,7 +376,7 @@ func seedCallbackArguments(t *testing.T) {
 	expect("unsubscribe")
 	require.NoError(t, c.Disconnect())
 	expect("disconnect")
-	require.NoError(t, await(t, ended, "the end of the loop"))
+	require.NoError(t, wait.For(t, ended, "the end of the loop"))
 }
 
 func seedConnectCodes(t *testing.T) {
@@ -386,10 +390,7 @@ func seedConnectCodes(t *testing.T) {
 	} {
 		c, e, conn := seedLooped(t)
 		conn.Send(peer.Bytes(peer.CONNACK, 0, byte(code)))
-		for len(e.connect) == 0 {
-			_ = c.Loop(-1) // a refusal is an error of this turn
-		}
-		ack := <-e.connect
+		ack := turnOn(t, c, e.connect) // a refusal is an error of this turn
 		require.Equal(t, mosquitto.ConnackCode(code), ack.Code)
 		require.Equal(t, text, ack.Code.String())
 		require.Equal(t, text, strings.TrimSuffix(mosquitto.ConnackString(ack.Code), "."))
@@ -412,7 +413,7 @@ func seedMethods(t *testing.T) {
 	c.OnConnect(r.onConnect)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	loop(t, c)
-	require.NoError(t, await(t, r.connected, "the method").Err())
+	require.NoError(t, wait.For(t, r.connected, "the method").Err())
 }
 
 func seedDisconnectUnexpected(t *testing.T) {
@@ -420,7 +421,7 @@ func seedDisconnectUnexpected(t *testing.T) {
 	c, e := newClient(t, "test-client", true)
 	connect(t, c, e, b.Port)
 	b.Kill()
-	d := await(t, e.disconnect, "OnDisconnect")
+	d := wait.For(t, e.disconnect, "OnDisconnect")
 	require.NotZero(t, d.Code)
 	require.Equal(t, int(mosquitto.ErrConnLost), d.Code)
 	require.ErrorIs(t, d.Err, mosquitto.ErrConnLost)
@@ -433,13 +434,13 @@ func seedMessageFields(t *testing.T) {
 	conn, ended := meet(t, c, e, p)
 	conn.Send(peer.Publish(1, "last/known/good", 0, "value"))
 	conn.Send(peer.Publish(2, "my/topic", 77, "hello"))
-	require.Equal(t, mosquitto.Message{Topic: "last/known/good", Payload: []byte("value"), Retain: true}, await(t, e.message, "QoS 0"))
-	require.Equal(t, mosquitto.Message{MID: 77, Topic: "my/topic", Payload: []byte("hello"), QoS: 1}, await(t, e.message, "QoS 1"))
+	require.Equal(t, mosquitto.Message{Topic: "last/known/good", Payload: []byte("value"), Retain: true}, wait.For(t, e.message, "QoS 0"))
+	require.Equal(t, mosquitto.Message{MID: 77, Topic: "my/topic", Payload: []byte("hello"), QoS: 1}, wait.For(t, e.message, "QoS 1"))
 	require.Equal(t, uint16(77), conn.Expect(peer.PUBACK).MID())
 	conn.Send(peer.Publish(4, "my/topic", 78, ""))
 	require.Equal(t, uint16(78), conn.Expect(peer.PUBREC).MID())
 	conn.Send(peer.Ack(peer.PUBREL, 78))
-	require.Equal(t, mosquitto.Message{MID: 78, Topic: "my/topic", QoS: 2}, await(t, e.message, "QoS 2"))
+	require.Equal(t, mosquitto.Message{MID: 78, Topic: "my/topic", QoS: 2}, wait.For(t, e.message, "QoS 2"))
 	require.Equal(t, uint16(78), conn.Expect(peer.PUBCOMP).MID())
 	part(t, c, conn, ended)
 }

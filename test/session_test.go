@@ -7,6 +7,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,7 +27,7 @@ func connectLasting(t testing.TB, c *mosquitto.Client, e *events, port, version 
 		require.NoError(t, c.Connect("127.0.0.1", port, keepalive))
 	}
 	ended = loop(t, c)
-	ack := await(t, e.connect, "OnConnect")
+	ack := wait.For(t, e.connect, "OnConnect")
 	require.NoError(t, ack.Err())
 	settle(t, c, e)
 	return ack.SessionPresent, ended
@@ -49,18 +50,18 @@ func TestSessionQueuesMessages(t *testing.T) {
 			for _, qos := range []mosquitto.QoS{1, 2, 1} {
 				_, err := sender.Publish("a/b", []byte{'0' + byte(qos)}, qos, false)
 				require.NoError(t, err)
-				await(t, se.publish, "OnPublish")
+				wait.For(t, se.publish, "OnPublish")
 			}
 			_, err := sender.Publish("a/b", []byte("0"), 0, false)
 			require.NoError(t, err)
-			await(t, se.publish, "OnPublish")
+			wait.For(t, se.publish, "OnPublish")
 			leave(t, sender, se, sent)
 
 			present, ended = connectLasting(t, c, e, b.Port, v.version)
 			require.Equal(t, v.version != mosquitto.ProtocolV31, present)
 			var kept []string // QoS 2 takes longer
 			for range 3 {
-				kept = append(kept, string(await(t, e.message, "a queued message").Payload))
+				kept = append(kept, string(wait.For(t, e.message, "a queued message").Payload))
 			}
 			require.ElementsMatch(t, []string{"1", "2", "1"}, kept)
 			mark(t, c, e, "a/b")
@@ -71,10 +72,10 @@ func TestSessionQueuesMessages(t *testing.T) {
 			fresh, fe := newVersion(t, "id", true, v.version)
 			require.NoError(t, fresh.Connect("127.0.0.1", b.Port, keepalive))
 			freshEnded := loop(t, fresh)
-			require.False(t, await(t, fe.connect, "OnConnect").SessionPresent)
+			require.False(t, wait.For(t, fe.connect, "OnConnect").SessionPresent)
 			mark(t, fresh, fe, "a/b")
 			leave(t, fresh, fe, freshEnded)
-			none(t, fe.message, "message of a subscription that is gone")
+			wait.None(t, fe.message, "message of a subscription that is gone")
 		})
 	}
 }
@@ -89,7 +90,7 @@ func TestSessionExpiry(t *testing.T) {
 
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	ended = loop(t, c)
-	require.False(t, await(t, e.connect, "OnConnect").SessionPresent)
+	require.False(t, wait.For(t, e.connect, "OnConnect").SessionPresent)
 	settle(t, c, e)
 	leave(t, c, e, ended)
 
@@ -100,8 +101,8 @@ func TestSessionExpiry(t *testing.T) {
 	require.True(t, present)
 	props := mosquitto.Properties{{ID: mosquitto.PropSessionExpiryInterval, Number: 0}}
 	require.NoError(t, c.DisconnectV5(mosquitto.RCNormalDisconnection, props)) // ends it now
-	await(t, e.disconnect, "OnDisconnect")
-	require.NoError(t, await(t, ended, "the end of the loop"))
+	wait.For(t, e.disconnect, "OnDisconnect")
+	require.NoError(t, wait.For(t, ended, "the end of the loop"))
 	present, ended = connectLasting(t, c, e, b.Port, mosquitto.ProtocolV5)
 	require.False(t, present)
 	leave(t, c, e, ended)
@@ -125,27 +126,27 @@ func TestSessionSurvivesABrokerRestart(t *testing.T) {
 				subscribe(t, c, e, "a/b", 1)
 				// Persistence is written when the broker stops.
 				b.Stop()
-				require.Equal(t, int(mosquitto.ErrConnLost), await(t, e.disconnect, "OnDisconnect").Code)
+				require.Equal(t, int(mosquitto.ErrConnLost), wait.For(t, e.disconnect, "OnDisconnect").Code)
 				offline(t, c)
 				mid, err := c.Publish("a/b", []byte("meanwhile"), 1, false)
 				require.ErrorIs(t, err, mosquitto.ErrNoConn)
 				b.Restart()
-				ack := await(t, e.connect, "OnConnect")
+				ack := wait.For(t, e.connect, "OnConnect")
 				require.NoError(t, ack.Err())
 				require.Equal(t, v.version != mosquitto.ProtocolV31, ack.SessionPresent)
-				require.Equal(t, mid, await(t, e.publish, "OnPublish").mid)
+				require.Equal(t, mid, wait.For(t, e.publish, "OnPublish").mid)
 				received(t, e, "meanwhile") // nobody has subscribed again
 				if kill {
 					b.Kill()
-					require.Equal(t, int(mosquitto.ErrConnLost), await(t, e.disconnect, "OnDisconnect").Code)
+					require.Equal(t, int(mosquitto.ErrConnLost), wait.For(t, e.disconnect, "OnDisconnect").Code)
 					b.Restart()
-					require.NoError(t, await(t, e.connect, "OnConnect").Err())
+					require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 					received(t, e)
 					mark(t, c, e, "a/b")
 					received(t, e, "mark")
 				}
 				leave(t, c, e, ended)
-				none(t, e.publish, "second OnPublish")
+				wait.None(t, e.publish, "second OnPublish")
 			})
 		}
 	}
@@ -158,16 +159,16 @@ func TestSessionLoopStartReconnects(t *testing.T) {
 	c, e := newClient(t, "id", false)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	require.NoError(t, c.LoopStart())
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	subscribe(t, c, e, "a/b", 1)
 	b.Stop()
-	await(t, e.disconnect, "OnDisconnect")
+	wait.For(t, e.disconnect, "OnDisconnect")
 	b.Restart()
-	require.True(t, await(t, e.connect, "OnConnect").SessionPresent)
+	require.True(t, wait.For(t, e.connect, "OnConnect").SessionPresent)
 	mark(t, c, e, "a/b")
 	received(t, e, "mark")
 	require.NoError(t, c.LoopStop(false))
-	for await(t, e.disconnect, "OnDisconnect for our goodbye").Code != 0 {
+	for wait.For(t, e.disconnect, "OnDisconnect for our goodbye").Code != 0 {
 		// a connection to the broker that was about to end
 	}
 }
@@ -180,22 +181,22 @@ func TestSessionLoopStopSaysGoodbye(t *testing.T) {
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	require.NoError(t, c.LoopStart())
 	conn := p.AcceptConnect()
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	inside, finish := make(chan struct{}), make(chan struct{})
 	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) {
 		inside <- struct{}{}
 		<-finish
 	})
 	conn.Send(peer.Publish(0, "a", 0, ""))
-	await(t, inside, "the handler")
+	wait.For(t, inside, "the handler")
 	stopped := make(chan error, 1)
 	go func() { stopped <- c.LoopStop(false) }()
-	eventually(t, "LoopStop's own Disconnect", func() bool { return c.WantWrite() })
+	wait.Until(t, "LoopStop's own Disconnect", func() bool { return c.WantWrite() })
 	close(finish)
 	conn.Expect(peer.DISCONNECT)
 	conn.Close()
-	require.Zero(t, await(t, e.disconnect, "OnDisconnect").Code)
-	require.NoError(t, await(t, stopped, "LoopStop"))
+	require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
+	require.NoError(t, wait.For(t, stopped, "LoopStop"))
 }
 
 // The first reconnect may find nobody; the loop goes on trying.
@@ -211,7 +212,7 @@ func TestSessionRetriesUntilTheBrokerIsBack(t *testing.T) {
 		conn.Expect(peer.CONNECT)
 	}
 	conn.Send(peer.Bytes(peer.CONNACK, 1, 0))
-	require.True(t, await(t, e.connect, "OnConnect").SessionPresent)
+	require.True(t, wait.For(t, e.connect, "OnConnect").SessionPresent)
 	part(t, c, conn, ended)
 }
 
@@ -229,14 +230,14 @@ func TestSessionTakenOver(t *testing.T) {
 				c.Disconnect() // or they would take turns for ever
 			})
 			secondEnded := connect(t, second, se, b.Port)
-			d := await(t, gone, "OnDisconnect")
+			d := wait.For(t, gone, "OnDisconnect")
 			if v.version == mosquitto.ProtocolV5 && atLeast(2, 0, 12) { // the broker of 2.0.11 does not say why
 				require.Equal(t, int(mosquitto.RCSessionTakenOver), d.Code)
 				require.ErrorIs(t, d.Err, mosquitto.ReasonError{Code: mosquitto.RCSessionTakenOver})
 			} else {
 				require.Equal(t, int(mosquitto.ErrConnLost), d.Code)
 			}
-			require.NoError(t, await(t, firstEnded, "the end of the first loop"))
+			require.NoError(t, wait.For(t, firstEnded, "the end of the first loop"))
 			leave(t, second, se, secondEnded)
 		})
 	}
@@ -262,16 +263,16 @@ func TestSessionServerDisconnect(t *testing.T) {
 			c, e := newV5(t, "id", true)
 			conn, ended := meet(t, c, e, p)
 			conn.Send(serverDisconnect(code))
-			d := await(t, e.disconnect, "OnDisconnect")
+			d := wait.For(t, e.disconnect, "OnDisconnect")
 			require.Equal(t, int(code), d.Code)
 			require.ErrorIs(t, d.Err, mosquitto.ReasonError{Code: code})
 			require.Nil(t, d.Properties)
 			if !atLeast(2, 0, 15) {
-				require.NoError(t, await(t, ended, "the end of the loop"))
+				require.NoError(t, wait.For(t, ended, "the end of the loop"))
 				return
 			}
 			conn = p.AcceptConnect()
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			part(t, c, conn, ended)
 		})
 	}
@@ -284,13 +285,13 @@ func TestSessionServerDisconnectNormally(t *testing.T) {
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	conn.Send(serverDisconnect(mosquitto.RCNormalDisconnection))
-	require.Equal(t, mosquitto.Disconnection{}, await(t, e.disconnect, "OnDisconnect"))
+	require.Equal(t, mosquitto.Disconnection{}, wait.For(t, e.disconnect, "OnDisconnect"))
 	if !atLeast(2, 0, 15) {
-		require.NoError(t, await(t, ended, "the end of the loop"))
+		require.NoError(t, wait.For(t, ended, "the end of the loop"))
 		return
 	}
 	conn = p.AcceptConnect()
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	part(t, c, conn, ended)
 }
 
@@ -300,13 +301,13 @@ func TestSessionServerDisconnectWithoutReason(t *testing.T) {
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	conn.Send(peer.Bytes(peer.DISCONNECT))
-	d := await(t, e.disconnect, "OnDisconnect")
+	d := wait.For(t, e.disconnect, "OnDisconnect")
 	if atLeast(2, 0, 21) {
 		refusal(t, d, mosquitto.ErrMalformedPacket)
 		return
 	}
 	refusal(t, d, mosquitto.ErrProtocol)
-	require.ErrorIs(t, await(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
+	require.ErrorIs(t, wait.For(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
 }
 
 // A broker of MQTT 3 sends no DISCONNECT: that is a protocol error.
@@ -315,6 +316,6 @@ func TestSessionServerDisconnectV3(t *testing.T) {
 	c, e := newClient(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	conn.Send(peer.Bytes(peer.DISCONNECT))
-	refusal(t, await(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
-	require.ErrorIs(t, await(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
+	refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
+	require.ErrorIs(t, wait.For(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
 }

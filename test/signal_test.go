@@ -14,6 +14,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -37,14 +38,14 @@ func rudeTLS(t *testing.T, cert *broker.Cert) (port int) {
 	}()
 	t.Cleanup(func() {
 		l.Close()
-		await(t, ended, "the end of the listener")
+		wait.For(t, ended, "the end of the listener")
 	})
 	return l.Addr().(*net.TCPAddr).Port
 }
 
 func beRude(conn *net.TCPConn, pair tls.Certificate) {
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(wait.Patience))
 	secure := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
 	if _, err := secure.Read(make([]byte, 1000)); err != nil { // the CONNECT
 		return
@@ -68,10 +69,10 @@ func TestTLSResetOnThread(t *testing.T) {
 		require.NoError(t, c.TLSSet(ca.File, "", "", "", nil))
 		require.NoError(t, c.LoopStart())
 		require.NoError(t, c.Connect("localhost", port, keepalive))
-		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		_, err := c.Publish("a", nil, 0, false)
 		require.NoError(t, err)
-		require.NotZero(t, await(t, e.disconnect, "OnDisconnect").Code)
+		require.NotZero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
 		stop(t, c)
 	}
 }
@@ -103,7 +104,7 @@ func TestSignalsOfThread(t *testing.T) {
 	t.Cleanup(func() { c.Close() })
 	require.NoError(t, c.LoopStart())
 	all := ^uint64(0)
-	eventually(t, "the thread", func() bool { return libraryMask(t) != all })
+	wait.Until(t, "the thread", func() bool { return libraryMask(t) != all })
 	mask := libraryMask(t)
 	for signal := 1; signal < 32; signal++ {
 		if signal != 9 && signal != 19 { // nobody can block these
@@ -134,7 +135,7 @@ func TestSignalsOfThreadAfterCallback(t *testing.T) {
 	subscribe(t, c, e, "a", 0)
 	_, err := c.Publish("a", nil, 0, false)
 	require.NoError(t, err)
-	require.NotZero(t, await(t, e.publish, "the panic of a nil pointer").code)
+	require.NotZero(t, wait.For(t, e.publish, "the panic of a nil pointer").code)
 	stop(t, c)
 }
 

@@ -9,16 +9,9 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
-
-// patient bounds a call that a test expects to end by itself.
-func patient(t testing.TB) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
 
 func simple(port int) mosquitto.SimpleOptions {
 	return mosquitto.SimpleOptions{Host: "127.0.0.1", Port: port, Keepalive: keepalive, CleanSession: true}
@@ -45,7 +38,7 @@ func inBackground(ctx context.Context, o mosquitto.SimpleOptions, topic string, 
 func feed(t testing.TB, c *mosquitto.Client, e *events, topic string, done <-chan simpleResult) (r simpleResult) {
 	t.Helper()
 	n := 0
-	eventually(t, "the helper's end", func() bool {
+	wait.Until(t, "the helper's end", func() bool {
 		select {
 		case r = <-done:
 			return true
@@ -53,7 +46,7 @@ func feed(t testing.TB, c *mosquitto.Client, e *events, topic string, done <-cha
 			n++
 			_, err := c.Publish(topic, fmt.Append(nil, n), 1, false)
 			require.NoError(t, err)
-			await(t, e.publish, "OnPublish")
+			wait.For(t, e.publish, "OnPublish")
 			return false
 		}
 	})
@@ -65,7 +58,7 @@ func TestSimpleMessages(t *testing.T) {
 	c, e := newClient(t, "feeder", true)
 	ended := connect(t, c, e, b.Port)
 	for _, count := range []int{1, 5} {
-		r := feed(t, c, e, "a/b", inBackground(patient(t), simple(b.Port), "a/+", count, true))
+		r := feed(t, c, e, "a/b", inBackground(wait.Soon(t), simple(b.Port), "a/+", count, true))
 		require.NoError(t, r.err)
 		require.Len(t, r.messages, count)
 		var first int
@@ -85,13 +78,13 @@ func TestSimpleRetained(t *testing.T) {
 	c, e := newClient(t, "feeder", true)
 	ended := connect(t, c, e, b.Port)
 	retain(t, c, e, "a/b", "kept")
-	messages, err := mosquitto.SubscribeSimple(patient(t), simple(b.Port), "a/b", 1, 1, true)
+	messages, err := mosquitto.SubscribeSimple(wait.Soon(t), simple(b.Port), "a/b", 1, 1, true)
 	require.NoError(t, err)
 	require.Len(t, messages, 1)
 	require.True(t, messages[0].Retain)
 	require.Equal(t, "kept", string(messages[0].Payload))
 
-	r := feed(t, c, e, "a/b", inBackground(patient(t), simple(b.Port), "a/b", 2, false))
+	r := feed(t, c, e, "a/b", inBackground(wait.Soon(t), simple(b.Port), "a/b", 2, false))
 	require.NoError(t, r.err)
 	require.Len(t, r.messages, 2)
 	for _, m := range r.messages {
@@ -114,16 +107,16 @@ func TestSimpleContext(t *testing.T) {
 			return true
 		})
 	}()
-	await(t, got, "the message")
+	wait.For(t, got, "the message")
 	cancel()
-	require.ErrorIs(t, await(t, over, "the end"), context.Canceled)
+	require.ErrorIs(t, wait.For(t, over, "the end"), context.Canceled)
 	leave(t, c, e, ended)
 }
 
 // What came until the context's end is returned beside its error.
 func TestSimpleContextKeepsMessages(t *testing.T) {
 	p := peer.Listen(t)
-	ctx, cancel := context.WithCancel(patient(t))
+	ctx, cancel := context.WithCancel(wait.Soon(t))
 	done := inBackground(ctx, simple(p.Port), "a/b", 2, true)
 	conn := p.AcceptConnect()
 	conn.Expect(peer.SUBSCRIBE)
@@ -132,7 +125,7 @@ func TestSimpleContextKeepsMessages(t *testing.T) {
 	cancel()
 	conn.Expect(peer.DISCONNECT)
 	conn.Close()
-	r := await(t, done, "the end")
+	r := wait.For(t, done, "the end")
 	require.ErrorIs(t, r.err, context.Canceled)
 	require.Len(t, r.messages, 1)
 	require.Equal(t, "hello", string(r.messages[0].Payload))
@@ -151,7 +144,7 @@ func TestSimpleRefusedCredentials(t *testing.T) {
 	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "secret"}})
 	o := simple(b.Port)
 	o.Username, o.Password = "user", "wrong"
-	_, err := mosquitto.SubscribeSimple(patient(t), o, "a/b", 1, 1, true)
+	_, err := mosquitto.SubscribeSimple(wait.Soon(t), o, "a/b", 1, 1, true)
 	require.ErrorIs(t, err, mosquitto.ConnackError{Code: mosquitto.ConnackRefusedNotAuthorized})
 
 	o.Password = "secret"
@@ -159,7 +152,7 @@ func TestSimpleRefusedCredentials(t *testing.T) {
 	require.NoError(t, c.UsernamePwSet("user", "secret"))
 	ended := connect(t, c, e, b.Port)
 	retain(t, c, e, "a/b", "kept")
-	messages, err := mosquitto.SubscribeSimple(patient(t), o, "a/b", 1, 1, true)
+	messages, err := mosquitto.SubscribeSimple(wait.Soon(t), o, "a/b", 1, 1, true)
 	require.NoError(t, err)
 	require.Len(t, messages, 1)
 	leave(t, c, e, ended)
@@ -167,12 +160,12 @@ func TestSimpleRefusedCredentials(t *testing.T) {
 
 func TestSimpleRefusedSubscription(t *testing.T) {
 	b := guarded(t)
-	_, err := mosquitto.SubscribeSimple(patient(t), simple(b.Port), "denied/a", 1, 1, true)
+	_, err := mosquitto.SubscribeSimple(wait.Soon(t), simple(b.Port), "denied/a", 1, 1, true)
 	require.ErrorIs(t, err, mosquitto.ReasonError{Code: mosquitto.RCUnspecified})
 }
 
 func TestSimpleUnreachable(t *testing.T) {
-	_, err := mosquitto.SubscribeSimple(patient(t), simple(broker.FreePort(t)), "a/b", 1, 1, true)
+	_, err := mosquitto.SubscribeSimple(wait.Soon(t), simple(broker.FreePort(t)), "a/b", 1, 1, true)
 	require.ErrorIs(t, err, mosquitto.ErrErrno)
 }
 
@@ -184,7 +177,7 @@ func TestSimpleOptions(t *testing.T) {
 		Username: "user", Password: "secret",
 		Will: &mosquitto.Will{Topic: "will/topic", Payload: []byte("gone"), QoS: 2, Retain: true},
 	}
-	done := inBackground(patient(t), o, "a/b", 1, true)
+	done := inBackground(wait.Soon(t), o, "a/b", 1, true)
 	conn := p.Accept()
 	got := readConnect(t, conn)
 	require.Equal(t, connectPacket{
@@ -198,7 +191,7 @@ func TestSimpleOptions(t *testing.T) {
 	conn.Send(peer.Publish(0, "a/b", 0, "hello"))
 	conn.Expect(peer.DISCONNECT)
 	conn.Close()
-	r := await(t, done, "the end")
+	r := wait.For(t, done, "the end")
 	require.NoError(t, r.err)
 	require.Len(t, r.messages, 1)
 	require.Equal(t, "hello", string(r.messages[0].Payload))
@@ -212,18 +205,18 @@ func TestSimpleBadOptions(t *testing.T) {
 		{Host: "127.0.0.1", Port: 1883, CleanSession: true, Password: "without a username"},
 		{Host: "127.0.0.1", Port: 1883, CleanSession: true, Will: &mosquitto.Will{}},
 	} {
-		_, err := mosquitto.SubscribeSimple(patient(t), o, "a/b", 1, 1, true)
+		_, err := mosquitto.SubscribeSimple(wait.Soon(t), o, "a/b", 1, 1, true)
 		require.ErrorIs(t, err, mosquitto.ErrInval, "%+v", o)
 	}
 	for _, count := range []int{0, -1} {
-		_, err := mosquitto.SubscribeSimple(patient(t), simple(1), "a/b", 1, count, true)
+		_, err := mosquitto.SubscribeSimple(wait.Soon(t), simple(1), "a/b", 1, count, true)
 		require.ErrorIs(t, err, mosquitto.ErrInval)
 	}
 }
 
 func TestSimpleBadFilter(t *testing.T) {
 	b := plain(t)
-	_, err := mosquitto.SubscribeSimple(patient(t), simple(b.Port), "a#", 1, 1, true)
+	_, err := mosquitto.SubscribeSimple(wait.Soon(t), simple(b.Port), "a#", 1, 1, true)
 	require.ErrorIs(t, err, mosquitto.ErrInval)
 }
 
@@ -238,7 +231,7 @@ func TestSimpleCallback(t *testing.T) {
 	}
 	var topics []string
 	var publishing error
-	err := mosquitto.SubscribeCallback(patient(t), simple(b.Port), "a/+", 1, func(c *mosquitto.Client, m mosquitto.Message) bool {
+	err := mosquitto.SubscribeCallback(wait.Soon(t), simple(b.Port), "a/+", 1, func(c *mosquitto.Client, m mosquitto.Message) bool {
 		topics = append(topics, m.Topic)
 		_, publishing = c.Publish("seen", []byte(m.Topic), 1, false)
 		return len(topics) < 2
@@ -264,7 +257,7 @@ func TestSimpleCallbackPanics(t *testing.T) {
 		require.Contains(t, string(relayed.Stack), "TestSimpleCallbackPanics")
 		leave(t, c, e, ended)
 	}()
-	_ = mosquitto.SubscribeCallback(patient(t), simple(b.Port), "a/b", 1, func(*mosquitto.Client, mosquitto.Message) bool {
+	_ = mosquitto.SubscribeCallback(wait.Soon(t), simple(b.Port), "a/b", 1, func(*mosquitto.Client, mosquitto.Message) bool {
 		panic(failure)
 	})
 	require.Fail(t, "SubscribeCallback returned")
@@ -274,7 +267,7 @@ func TestSimpleCallbackPanics(t *testing.T) {
 func TestSimpleReconnects(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	done := inBackground(patient(t), simple(p.Port), "a/b", 2, true)
+	done := inBackground(wait.Soon(t), simple(p.Port), "a/b", 2, true)
 	for _, payload := range []string{"first", "second"} {
 		conn := p.AcceptConnect()
 		request := conn.Expect(peer.SUBSCRIBE)
@@ -286,7 +279,7 @@ func TestSimpleReconnects(t *testing.T) {
 		}
 		conn.Close()
 	}
-	r := await(t, done, "the end")
+	r := wait.For(t, done, "the end")
 	require.NoError(t, r.err)
 	require.Len(t, r.messages, 2)
 	require.Equal(t, "second", string(r.messages[1].Payload))

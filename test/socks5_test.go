@@ -8,6 +8,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/socks5"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -34,10 +35,10 @@ func TestSocks5(t *testing.T) {
 			p := socks5.Start(t, test.config)
 			c, e := through(t, p, test.username, test.password)
 			ended := accepted(t, c, e, "127.0.0.1", b.Port)
-			require.Equal(t, fmt.Sprintf("address 127.0.0.1:%d", b.Port), await(t, p.Requests, "a request"))
+			require.Equal(t, fmt.Sprintf("address 127.0.0.1:%d", b.Port), wait.For(t, p.Requests, "a request"))
 			echo(t, c, e)
 			require.NoError(t, c.Disconnect())
-			require.NoError(t, await(t, ended, "the end of LoopForever"))
+			require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 		})
 	}
 }
@@ -48,7 +49,7 @@ func TestSocks5ResolvesNames(t *testing.T) {
 	p := socks5.Start(t, socks5.Config{Names: map[string]string{"broker.invalid": "127.0.0.1"}})
 	c, e := through(t, p, "", "")
 	accepted(t, c, e, "broker.invalid", b.Port)
-	require.Equal(t, fmt.Sprintf("domain broker.invalid:%d", b.Port), await(t, p.Requests, "a request"))
+	require.Equal(t, fmt.Sprintf("domain broker.invalid:%d", b.Port), wait.For(t, p.Requests, "a request"))
 	echo(t, c, e)
 }
 
@@ -83,7 +84,7 @@ func TestSocks5Refused(t *testing.T) {
 			p := socks5.Start(t, test.config)
 			c, e := through(t, p, test.username, test.password)
 			require.ErrorIs(t, refused(t, c, e, "127.0.0.1", b.Port), test.want)
-			none(t, p.Requests, "request")
+			wait.None(t, p.Requests, "request")
 			require.NotContains(t, b.Log(), "New client connected")
 		})
 	}
@@ -97,10 +98,10 @@ func TestSocks5TargetUnreachable(t *testing.T) {
 	c, e := through(t, p, "", "")
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	ended := loop(t, c)
-	await(t, p.Requests, "the first request")
+	wait.For(t, p.Requests, "the first request")
 	b.Restart()
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
-	none(t, ended, "end of LoopForever")
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
+	wait.None(t, ended, "end of LoopForever")
 	echo(t, c, e)
 }
 
@@ -110,11 +111,11 @@ func TestSocks5ProxyGone(t *testing.T) {
 	c, e := through(t, p, "", "")
 	accepted(t, c, e, "127.0.0.1", b.Port)
 	p.Close()
-	require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
+	require.Error(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 
 	c, e = through(t, p, "", "")
 	require.ErrorIs(t, c.Connect("127.0.0.1", b.Port, keepalive), mosquitto.ErrErrno)
-	none(t, e.connect, "OnConnect")
+	wait.None(t, e.connect, "OnConnect")
 }
 
 func TestSocks5SetRefusals(t *testing.T) {

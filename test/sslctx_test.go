@@ -8,6 +8,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/sslctx"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -60,7 +61,7 @@ func TestOwnContextWithDefaults(t *testing.T) {
 			err = loopUntilError(c)
 		}
 		require.Error(t, err)
-		none(t, e.connect, "OnConnect")
+		wait.None(t, e.connect, "OnConnect")
 
 		first, e := trusting(t, ca)
 		accepted(t, first, e, "localhost", b.Port)
@@ -70,7 +71,7 @@ func TestOwnContextWithDefaults(t *testing.T) {
 
 // loopUntilError runs Loop until it returns an error, or for as long as patience lasts.
 func loopUntilError(c *mosquitto.Client) (err error) {
-	for deadline := time.Now().Add(patience); err == nil && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(wait.Patience); err == nil && time.Now().Before(deadline); {
 		err = c.Loop(100 * time.Millisecond)
 	}
 	return err

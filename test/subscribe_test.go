@@ -8,6 +8,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -19,11 +20,11 @@ func TestSubscribeMultiple(t *testing.T) {
 			ended := connect(t, c, e, b.Port)
 			mid, err := c.SubscribeMultiple([]string{"a/+", "b/#", "c"}, 1, 0, nil)
 			require.NoError(t, err)
-			require.Equal(t, granted{mid: mid, codes: []mosquitto.ReasonCode{1, 1, 1}}, await(t, e.subscribe, "OnSubscribe"))
+			require.Equal(t, granted{mid: mid, codes: []mosquitto.ReasonCode{1, 1, 1}}, wait.For(t, e.subscribe, "OnSubscribe"))
 			for _, topic := range []string{"a/1", "b/1/2", "c"} {
 				_, err = c.Publish(topic, nil, 2, false)
 				require.NoError(t, err)
-				m := await(t, e.message, "the message")
+				m := wait.For(t, e.message, "the message")
 				require.Equal(t, topic, m.Topic)
 				require.Equal(t, mosquitto.QoS(1), m.QoS)
 			}
@@ -33,14 +34,14 @@ func TestSubscribeMultiple(t *testing.T) {
 			if has21() && v.version == mosquitto.ProtocolV5 {
 				want.codes = []mosquitto.ReasonCode{mosquitto.RCSuccess, mosquitto.RCNoSubscriptionExisted, mosquitto.RCSuccess}
 			}
-			require.Equal(t, want, await(t, e.unsubscribe, "OnUnsubscribe"))
+			require.Equal(t, want, wait.For(t, e.unsubscribe, "OnUnsubscribe"))
 			for _, topic := range []string{"a/1", "b/1/2", "c"} {
 				_, err = c.Publish(topic, nil, 1, false)
 				require.NoError(t, err)
 			}
-			require.Equal(t, "c", await(t, e.message, "the message").Topic)
+			require.Equal(t, "c", wait.For(t, e.message, "the message").Topic)
 			leave(t, c, e, ended)
-			none(t, e.message, "message after unsubscribing")
+			wait.None(t, e.message, "message after unsubscribing")
 		})
 	}
 }
@@ -112,7 +113,7 @@ func TestSubscribeRefused(t *testing.T) {
 			ended := connect(t, c, e, b.Port)
 			_, err := c.SubscribeMultiple([]string{"denied/a", "allowed/a"}, 1, 0, nil)
 			require.NoError(t, err)
-			codes := await(t, e.subscribe, "OnSubscribe").codes
+			codes := wait.For(t, e.subscribe, "OnSubscribe").codes
 			require.Equal(t, []mosquitto.ReasonCode{want[v.version], mosquitto.RCGrantedQoS1}, codes)
 			if v.version != mosquitto.ProtocolV31 {
 				require.ErrorIs(t, codes[0].Err(), mosquitto.ReasonError{Code: want[v.version]})
@@ -120,7 +121,7 @@ func TestSubscribeRefused(t *testing.T) {
 			require.NoError(t, codes[1].Err())
 			mark(t, c, e, "denied/a")
 			mark(t, c, e, "allowed/a")
-			require.Equal(t, "allowed/a", await(t, e.message, "the message").Topic)
+			require.Equal(t, "allowed/a", wait.For(t, e.message, "the message").Topic)
 			leave(t, c, e, ended)
 		})
 	}
@@ -140,9 +141,9 @@ func TestSubscribeShared(t *testing.T) {
 		for range messages {
 			mark(t, one, e1, "a/b")
 		}
-		eventually(t, "all messages", func() bool { return len(e1.message)+len(e2.message) >= messages })
+		wait.Until(t, "all messages", func() bool { return len(e1.message)+len(e2.message) >= messages })
 		mark(t, two, e2, "a/b")
-		eventually(t, "one more", func() bool { return len(e1.message)+len(e2.message) >= messages+1 })
+		wait.Until(t, "one more", func() bool { return len(e1.message)+len(e2.message) >= messages+1 })
 		leave(t, one, e1, ended1)
 		leave(t, two, e2, ended2)
 		require.Equal(t, messages+1, len(e1.message)+len(e2.message))
@@ -160,13 +161,13 @@ func TestSubscribeNoLocal(t *testing.T) {
 	otherEnded := connect(t, other, oe, b.Port)
 	_, err := c.Publish("a/b", []byte("own"), 1, false)
 	require.NoError(t, err)
-	await(t, e.publish, "OnPublish")
+	wait.For(t, e.publish, "OnPublish")
 	_, err = other.Publish("a/b", []byte("foreign"), 1, false)
 	require.NoError(t, err)
 	received(t, e, "foreign")
 	leave(t, c, e, ended)
 	leave(t, other, oe, otherEnded)
-	none(t, e.message, "message of its own")
+	wait.None(t, e.message, "message of its own")
 }
 
 // A filter that is subscribed to twice counts once, with the last QoS.
@@ -178,11 +179,11 @@ func TestSubscribeAgainChangesTheQoS(t *testing.T) {
 	subscribe(t, c, e, "a/b", 2)
 	_, err := c.Publish("a/b", nil, 2, false)
 	require.NoError(t, err)
-	require.Equal(t, mosquitto.QoS(2), await(t, e.message, "the message").QoS)
+	require.Equal(t, mosquitto.QoS(2), wait.For(t, e.message, "the message").QoS)
 	mark(t, c, e, "a/b")
 	received(t, e, "mark")
 	leave(t, c, e, ended)
-	none(t, e.message, "second copy")
+	wait.None(t, e.message, "second copy")
 }
 
 func TestSubscribeInvalidFilters(t *testing.T) {

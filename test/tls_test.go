@@ -11,6 +11,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/sslctx"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -35,7 +36,7 @@ func accepted(t testing.TB, c *mosquitto.Client, e *events, host string, port in
 	t.Helper()
 	require.NoError(t, c.Connect(host, port, keepalive))
 	ended = loop(t, c)
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	return ended
 }
 
@@ -45,10 +46,10 @@ func refused(t testing.TB, c *mosquitto.Client, e *events, host string, port int
 	t.Helper()
 	err := c.Connect(host, port, keepalive)
 	if err == nil {
-		err = await(t, loop(t, c), "the end of LoopForever")
+		err = wait.For(t, loop(t, c), "the end of LoopForever")
 	}
 	require.Error(t, err)
-	none(t, e.connect, "OnConnect")
+	wait.None(t, e.connect, "OnConnect")
 	return err
 }
 
@@ -63,10 +64,10 @@ func failed(t testing.TB, c *mosquitto.Client, e *events, host string, port int)
 	case err = <-loop(t, c):
 	case d := <-e.disconnect:
 		err = d.Err
-	case <-time.After(patience):
+	case <-time.After(wait.Patience):
 		require.FailNow(t, "waited in vain for a failure")
 	}
-	none(t, e.connect, "OnConnect")
+	wait.None(t, e.connect, "OnConnect")
 	return err
 }
 
@@ -78,11 +79,11 @@ func distrusted(t testing.TB, c *mosquitto.Client, e *events, host string, port 
 	err := refused(t, c, e, host, port)
 	if !atLeast(2, 0, 15) {
 		require.ErrorIs(t, err, mosquitto.ErrTLS)
-		none(t, e.disconnect, "OnDisconnect")
+		wait.None(t, e.disconnect, "OnDisconnect")
 		return
 	}
 	requireTLSFailure(t, err)
-	requireTLSFailure(t, await(t, e.disconnect, "OnDisconnect").Err)
+	requireTLSFailure(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 }
 
 // requireTLSFailure accepts the forms in which a failed handshake comes from
@@ -102,7 +103,7 @@ func echo(t testing.TB, c *mosquitto.Client, e *events) {
 	subscribe(t, c, e, "echo", 1)
 	_, err := c.Publish("echo", []byte("hello"), 1, false)
 	require.NoError(t, err)
-	require.Equal(t, "hello", string(await(t, e.message, "the message").Payload))
+	require.Equal(t, "hello", string(wait.For(t, e.message, "the message").Payload))
 }
 
 func TestTLSGoodCA(t *testing.T) {
@@ -120,8 +121,8 @@ func TestTLSGoodCA(t *testing.T) {
 			ended := accepted(t, c, e, test.host, b.Port)
 			echo(t, c, e)
 			require.NoError(t, c.Disconnect())
-			require.NoError(t, await(t, ended, "the end of LoopForever"))
-			require.NoError(t, await(t, e.disconnect, "OnDisconnect").Err)
+			require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
+			require.NoError(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 		})
 	}
 }
@@ -263,10 +264,10 @@ func TestTLSSetRefusals(t *testing.T) {
 			require.ErrorIs(t, c.Connect("localhost", b.Port, keepalive), mosquitto.ErrTLS)
 			require.ErrorIs(t, c.Connect("localhost", b.Port, keepalive), mosquitto.ErrTLS, "again")
 			require.Equal(t, -1, c.Socket())
-			none(t, e.connect, "OnConnect")
+			wait.None(t, e.connect, "OnConnect")
 		})
 	}
-	none(t, e.connect, "OnConnect")
+	wait.None(t, e.connect, "OnConnect")
 }
 
 func TestSSLGet(t *testing.T) {
@@ -280,9 +281,9 @@ func TestSSLGet(t *testing.T) {
 	subscribe(t, c, e, "a", 0)
 	_, err := c.Publish("a", nil, 0, false)
 	require.NoError(t, err)
-	require.Equal(t, "TLSv1.3", await(t, versions, "the version"))
+	require.Equal(t, "TLSv1.3", wait.For(t, versions, "the version"))
 	require.NoError(t, c.Disconnect())
-	await(t, e.disconnect, "OnDisconnect")
+	wait.For(t, e.disconnect, "OnDisconnect")
 	require.Nil(t, c.SSLGet())
 	require.NoError(t, c.Close())
 	require.Nil(t, c.SSLGet())
@@ -293,6 +294,6 @@ func TestSSLGet(t *testing.T) {
 	c.OnConnect(func(c *mosquitto.Client, _ mosquitto.Connack) { got <- c.SSLGet() != nil })
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	loop(t, c)
-	require.False(t, await(t, got, "OnConnect"))
-	none(t, e.disconnect, "OnDisconnect")
+	require.False(t, wait.For(t, got, "OnConnect"))
+	wait.None(t, e.disconnect, "OnDisconnect")
 }

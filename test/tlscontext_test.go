@@ -8,6 +8,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/sslctx"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -54,7 +55,7 @@ func TestTLSContextReconnects(t *testing.T) {
 	connectRun(t, c, e, b.Port)
 	for range 3 {
 		b.Restart()
-		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		echo(t, c, e)
 	}
 }
@@ -102,10 +103,10 @@ func TestTLSContextAsksForNameAndProtocol(t *testing.T) {
 	c, _ := withContext(t, mosquitto.TLSContext{ServerName: "broker.internal", CAFile: ca.File, ALPN: "mqtt"})
 	require.NoError(t, c.ConnectContext(t.Context(), "127.0.0.1", l.Addr().(*net.TCPAddr).Port, keepalive, "", nil))
 	require.Error(t, c.RunOnce(t.Context()))
-	hello := await(t, hellos, "a ClientHello")
+	hello := wait.For(t, hellos, "a ClientHello")
 	require.Equal(t, "broker.internal", hello.ServerName)
 	require.Equal(t, []string{"mqtt"}, hello.SupportedProtos)
-	await(t, ended, "the end of the server")
+	wait.For(t, ended, "the end of the server")
 }
 
 func TestTLSContextRefusals(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -25,7 +26,7 @@ func TestTLSClientCertificate(t *testing.T) {
 	ended := accepted(t, c, e, "localhost", b.Port)
 	echo(t, c, e)
 	require.NoError(t, c.Disconnect())
-	require.NoError(t, await(t, ended, "the end of LoopForever"))
+	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 }
 
 // With TLS 1.3 the client learns of the refusal after its own part of the
@@ -46,7 +47,7 @@ func TestTLSClientCertificateRefused(t *testing.T) {
 				err := failed(t, c, e, "localhost", b.Port)
 				require.Error(t, err)
 				require.NoError(t, c.Close())
-				none(t, e.connect, "OnConnect")
+				wait.None(t, e.connect, "OnConnect")
 				require.NotContains(t, b.Log(), "New client connected")
 			})
 		}
@@ -69,15 +70,15 @@ func TestTLSKeyPassword(t *testing.T) {
 		asked <- c
 		return "secret", nil
 	})
-	none(t, asked, "question for the password")
+	wait.None(t, asked, "question for the password")
 	accepted(t, c, e, "localhost", b.Port)
-	require.Same(t, c, await(t, asked, "the question for the password"))
+	require.Same(t, c, wait.For(t, asked, "the question for the password"))
 	echo(t, c, e)
 
 	b.Restart() // the key is read again for the next connection
-	await(t, e.disconnect, "OnDisconnect")
-	require.NoError(t, await(t, e.connect, "OnConnect after the restart").Err())
-	require.Same(t, c, await(t, asked, "the second question for the password"))
+	wait.For(t, e.disconnect, "OnDisconnect")
+	require.NoError(t, wait.For(t, e.connect, "OnConnect after the restart").Err())
+	require.Same(t, c, wait.For(t, asked, "the second question for the password"))
 }
 
 func TestTLSKeyPasswordWrong(t *testing.T) {
@@ -93,8 +94,8 @@ func TestTLSKeyPasswordWrong(t *testing.T) {
 			c, e := withEncryptedKey(t, ca, password)
 			require.ErrorIs(t, c.Connect("localhost", b.Port, keepalive), mosquitto.ErrTLS)
 			require.Equal(t, -1, c.Socket())
-			none(t, e.connect, "OnConnect")
-			none(t, e.disconnect, "OnDisconnect")
+			wait.None(t, e.connect, "OnConnect")
+			wait.None(t, e.disconnect, "OnDisconnect")
 			require.NotContains(t, b.Log(), "New client connected")
 		})
 	}
@@ -122,5 +123,5 @@ func TestTLSKeyPasswordIsNotAskedFor(t *testing.T) {
 	b, ca := wantsClientCert(t)
 	c, e := withEncryptedKey(t, ca, nil)
 	require.ErrorIs(t, c.Connect("localhost", b.Port, keepalive), mosquitto.ErrTLS)
-	none(t, e.connect, "OnConnect")
+	wait.None(t, e.connect, "OnConnect")
 }

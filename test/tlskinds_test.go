@@ -10,6 +10,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/sslctx"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -75,7 +76,7 @@ func TestTLSKinds(t *testing.T) {
 				}
 				done := handshakes(t, p)
 				requireTLSFailure(t, refused(t, c, e, "127.0.0.1", p.Port))
-				require.Error(t, await(t, done, "the handshake"))
+				require.Error(t, wait.For(t, done, "the handshake"))
 			})
 		}
 	}
@@ -128,13 +129,13 @@ func TestTLSRunMeetsAnotherCertificate(t *testing.T) {
 			b.Restart()
 			before := strings.Count(b.Log(), "New client connected")
 			for range 2 {
-				await(t, failures, "a failed handshake")
+				wait.For(t, failures, "a failed handshake")
 			}
-			none(t, e.connect, "OnConnect")
+			wait.None(t, e.connect, "OnConnect")
 			require.Equal(t, before, strings.Count(b.Log(), "New client connected"))
 			replaceCert(t, shown, good)
 			b.Restart()
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			echo(t, c, e)
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/mosquitto-go/mosquitto/test/sslctx"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -55,7 +56,7 @@ func handshakes(t testing.TB, p *peer.Peer) <-chan error {
 	}()
 	t.Cleanup(func() {
 		p.Close()
-		await(t, gone, "the end of the handshake")
+		wait.For(t, gone, "the end of the handshake")
 	})
 	return done
 }
@@ -85,7 +86,7 @@ func TestTLSVersions(t *testing.T) {
 			if test.want == "" {
 				done := handshakes(t, p)
 				requireTLSFailure(t, refused(t, c, e, "127.0.0.1", p.Port))
-				require.Error(t, await(t, done, "the handshake"))
+				require.Error(t, wait.For(t, done, "the handshake"))
 				return
 			}
 			version := make(chan string, 1)
@@ -93,7 +94,7 @@ func TestTLSVersions(t *testing.T) {
 			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 			loop(t, c)
 			p.AcceptConnect()
-			require.Equal(t, test.want, await(t, version, "OnConnect"))
+			require.Equal(t, test.want, wait.For(t, version, "OnConnect"))
 		})
 	}
 	c, _ := trusting(t, ca)
@@ -122,7 +123,7 @@ func TestTLSCiphers(t *testing.T) {
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	loop(t, c)
 	p.AcceptConnect()
-	require.Equal(t, wanted, await(t, cipher, "OnConnect"))
+	require.Equal(t, wanted, wait.For(t, cipher, "OnConnect"))
 }
 
 func TestTLSALPN(t *testing.T) {
@@ -139,7 +140,7 @@ func TestTLSALPN(t *testing.T) {
 		loop(t, c)
 		state := p.AcceptConnect().Conn.(*tls.Conn).ConnectionState()
 		require.Equal(t, protocol, state.NegotiatedProtocol)
-		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	}
 }
 
@@ -152,7 +153,7 @@ func TestTLSServerName(t *testing.T) {
 	require.NoError(t, c.Connect("localhost", p.Port, keepalive))
 	loop(t, c)
 	require.Equal(t, "localhost", p.AcceptConnect().Conn.(*tls.Conn).ConnectionState().ServerName)
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
 func TestTLSOCSP(t *testing.T) {
@@ -177,19 +178,19 @@ func TestTLSOCSP(t *testing.T) {
 				require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 				loop(t, c)
 				p.AcceptConnect()
-				require.NoError(t, await(t, e.connect, "OnConnect").Err())
+				require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 				return
 			}
 			done := handshakes(t, p)
 			requireTLSFailure(t, refused(t, c, e, "127.0.0.1", p.Port))
-			require.Error(t, await(t, done, "the handshake"))
+			require.Error(t, wait.For(t, done, "the handshake"))
 
 			require.NoError(t, c.IntOption(mosquitto.OptTLSOCSPRequired, 0))
 			p = tlsPeer(t, cert, stapling(test.answer))
 			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 			loop(t, c)
 			p.AcceptConnect()
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		})
 	}
 }
@@ -296,6 +297,6 @@ func TestTLSPeerHangsUp(t *testing.T) {
 	c, e := trusting(t, broker.NewCA(t, "authority"))
 	require.Error(t, failed(t, c, e, "127.0.0.1", p.Port))
 	require.NoError(t, c.Close())
-	none(t, e.connect, "OnConnect")
-	await(t, done, "the peer")
+	wait.None(t, e.connect, "OnConnect")
+	wait.For(t, done, "the peer")
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -22,8 +23,8 @@ func TestTLSLargeMessages(t *testing.T) {
 	for qos := range mosquitto.QoS(3) {
 		mid, err := c.Publish("large", payload, qos, false)
 		require.NoError(t, err)
-		require.Equal(t, mid, await(t, e.publish, "OnPublish").mid)
-		m := await(t, e.message, "the message")
+		require.Equal(t, mid, wait.For(t, e.publish, "OnPublish").mid)
+		m := wait.For(t, e.message, "the message")
 		require.Equal(t, qos, m.QoS)
 		require.True(t, bytes.Equal(payload, m.Payload))
 	}
@@ -42,12 +43,12 @@ func TestTLSManySmallMessages(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for i := range count {
-		require.Equal(t, fmt.Sprint(i), string(await(t, e.message, "a message").Payload))
+		require.Equal(t, fmt.Sprint(i), string(wait.For(t, e.message, "a message").Payload))
 	}
 	for range count {
-		await(t, e.publish, "OnPublish")
+		wait.For(t, e.publish, "OnPublish")
 	}
-	none(t, e.message, "message")
+	wait.None(t, e.message, "message")
 }
 
 // A broker that is stopped says goodbye, and the loop waits for the next one.
@@ -57,11 +58,11 @@ func TestTLSReconnect(t *testing.T) {
 	ended := accepted(t, c, e, "localhost", b.Port)
 	echo(t, c, e)
 	b.Stop()
-	require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
-	none(t, ended, "end of LoopForever")
-	eventually(t, "no connection", func() bool { return c.Socket() < 0 && c.SSLGet() == nil })
+	require.Error(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
+	wait.None(t, ended, "end of LoopForever")
+	wait.Until(t, "no connection", func() bool { return c.Socket() < 0 && c.SSLGet() == nil })
 	b.Restart()
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	echo(t, c, e)
 }
 
@@ -72,13 +73,13 @@ func TestTLSBrokerKilled(t *testing.T) {
 	c, e := trusting(t, ca)
 	ended := accepted(t, c, e, "localhost", b.Port)
 	b.Kill()
-	require.ErrorIs(t, await(t, e.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
-	require.ErrorIs(t, await(t, ended, "the end of LoopForever"), mosquitto.ErrConnLost)
+	require.ErrorIs(t, wait.For(t, e.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
+	require.ErrorIs(t, wait.For(t, ended, "the end of LoopForever"), mosquitto.ErrConnLost)
 	b.Restart()
-	none(t, e.connect, "OnConnect of a loop that ended")
+	wait.None(t, e.connect, "OnConnect of a loop that ended")
 	require.NoError(t, c.Reconnect())
 	loop(t, c)
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	echo(t, c, e)
 }
 
@@ -112,6 +113,6 @@ func TestTLSConcurrentFirstConnects(t *testing.T) {
 		loop(t, c)
 	}
 	for _, e := range listeners {
-		require.NoError(t, await(t, e.connect, "OnConnect").Err())
+		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,11 +25,11 @@ func TestUnixSocket(t *testing.T) {
 	echo(t, c, e)
 
 	b.Restart()
-	await(t, e.disconnect, "OnDisconnect")
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	wait.For(t, e.disconnect, "OnDisconnect")
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	echo(t, c, e)
 	require.NoError(t, c.Disconnect())
-	require.NoError(t, await(t, ended, "the end of LoopForever"))
+	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 }
 
 func TestUnixSocketAsync(t *testing.T) {
@@ -36,7 +37,7 @@ func TestUnixSocketAsync(t *testing.T) {
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.ConnectAsync(b.Unix, 0, keepalive))
 	loop(t, c)
-	require.NoError(t, await(t, e.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
 func TestUnixSocketMissing(t *testing.T) {
@@ -52,7 +53,7 @@ func TestUnixSocketMissing(t *testing.T) {
 		require.True(t, errors.Is(err, mosquitto.ErrErrno) || errors.Is(err, mosquitto.ErrInval), "%s: %v", name, err)
 		require.Equal(t, -1, c.Socket())
 	}
-	none(t, e.connect, "OnConnect")
+	wait.None(t, e.connect, "OnConnect")
 }
 
 // deadSocket is the path of a socket whose listener has gone.

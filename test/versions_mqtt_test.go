@@ -7,6 +7,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -95,7 +96,7 @@ func TestVersionsConnectBytes(t *testing.T) {
 				answer = append(answer, 0)
 			}
 			conn.Send(peer.Bytes(peer.CONNACK, answer...))
-			require.NoError(t, await(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			part(t, c, conn, ended)
 		})
 	}
@@ -111,7 +112,7 @@ func TestVersionsDefaultIs311(t *testing.T) {
 	require.Equal(t, byte(mosquitto.ProtocolV311), got.level)
 	require.Zero(t, got.flags, "clean session, will, username or password")
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 	part(t, c, conn, ended)
 }
 
@@ -136,8 +137,8 @@ func TestVersionsTalkToEachOther(t *testing.T) {
 				for _, qos := range []mosquitto.QoS{0, 1, 2} {
 					mid, err := sender.Publish("a/b", []byte("hello"), qos, false)
 					require.NoError(t, err)
-					require.Equal(t, mid, await(t, se.publish, "OnPublish").mid)
-					m := await(t, re.message, "the message")
+					require.Equal(t, mid, wait.For(t, se.publish, "OnPublish").mid)
+					m := wait.For(t, re.message, "the message")
 					require.Equal(t, qos, m.QoS)
 					require.Equal(t, "hello", string(m.Payload))
 				}

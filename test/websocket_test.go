@@ -10,6 +10,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -50,15 +51,15 @@ func TestWebsockets(t *testing.T) {
 	subscribe(t, c, e, "large", 1)
 	_, err := c.Publish("large", make([]byte, 1<<20), 1, false)
 	require.NoError(t, err)
-	require.Len(t, await(t, e.message, "the large message").Payload, 1<<20)
+	require.Len(t, wait.For(t, e.message, "the large message").Payload, 1<<20)
 
 	b.Restart()
-	await(t, e.disconnect, "OnDisconnect")
-	require.NoError(t, await(t, e.connect, "OnConnect after the restart").Err())
+	wait.For(t, e.disconnect, "OnDisconnect")
+	require.NoError(t, wait.For(t, e.connect, "OnConnect after the restart").Err())
 	echo(t, c, e)
 	require.NoError(t, c.Disconnect())
-	require.NoError(t, await(t, ended, "the end of LoopForever"))
-	require.NoError(t, await(t, e.disconnect, "OnDisconnect").Err)
+	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
+	require.NoError(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 }
 
 func TestWebsocketsTLS(t *testing.T) {
@@ -103,8 +104,8 @@ func TestWebsocketsPath(t *testing.T) {
 		conn := p.Accept()
 		require.Equal(t, want, upgradeRequest(t, conn).URL.Path)
 		conn.Send([]byte("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
-		require.ErrorIs(t, await(t, ended, "the end of LoopForever"), mosquitto.ErrUnknown)
-		none(t, e.connect, "OnConnect")
+		require.ErrorIs(t, wait.For(t, ended, "the end of LoopForever"), mosquitto.ErrUnknown)
+		wait.None(t, e.connect, "OnConnect")
 	}
 }
 
@@ -121,8 +122,8 @@ func TestWebsocketsHeaderSize(t *testing.T) {
 	conn := p.Accept()
 	upgradeRequest(t, conn)
 	conn.Send([]byte("HTTP/1.1 101 Switching Protocols\r\nX-Long: " + strings.Repeat("a", 200) + "\r\n\r\n"))
-	require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
-	none(t, e.connect, "OnConnect")
+	require.Error(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
+	wait.None(t, e.connect, "OnConnect")
 }
 
 // After a loss within the upgrade the library forgets that it is to ask for
@@ -140,11 +141,11 @@ func TestWebsocketsLossWithinUpgrade(t *testing.T) {
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	loop(t, c)
 	for range 2 {
-		require.NoError(t, await(t, failed, "OnPreConnect"))
+		require.NoError(t, wait.For(t, failed, "OnPreConnect"))
 		conn := p.Accept()
 		upgradeRequest(t, conn)
 		conn.Close()
-		require.Error(t, await(t, e.disconnect, "OnDisconnect").Err)
+		require.Error(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 	}
-	none(t, e.connect, "OnConnect")
+	wait.None(t, e.connect, "OnConnect")
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -37,7 +38,7 @@ func alive(t testing.TB, c *mosquitto.Client, e *events, port int) {
 func nothing(t testing.TB, c *mosquitto.Client, e *events) {
 	t.Helper()
 	mark(t, c, e, "will/mark")
-	require.Equal(t, "will/mark", await(t, e.message, "the mark").Topic)
+	require.Equal(t, "will/mark", wait.For(t, e.message, "the mark").Topic)
 }
 
 func TestWillOfACutConnection(t *testing.T) {
@@ -52,7 +53,7 @@ func TestWillOfACutConnection(t *testing.T) {
 				payload[0] = 9 // the library has a copy
 				alive(t, c, e, b.Port)
 				require.NoError(t, c.Close())
-				m := await(t, he.message, "the will")
+				m := wait.For(t, he.message, "the will")
 				m.MID = 0
 				require.Equal(t, mosquitto.Message{Topic: "will/topic", Payload: []byte{0, 1, 255}, QoS: qos}, m)
 			})
@@ -68,7 +69,7 @@ func TestWillEmptyAndLargest(t *testing.T) {
 		require.NoError(t, c.WillSet("will/size", make([]byte, size), 1, false))
 		alive(t, c, e, b.Port)
 		require.NoError(t, c.Close())
-		require.Len(t, await(t, he.message, "the will").Payload, size)
+		require.Len(t, wait.For(t, he.message, "the will").Payload, size)
 	}
 }
 
@@ -81,7 +82,7 @@ func TestWillRetained(t *testing.T) {
 	h, he := newClient(t, "heir", true)
 	connect(t, h, he, b.Port)
 	subscribe(t, h, he, "will/kept", 1)
-	m := await(t, he.message, "the will")
+	m := wait.For(t, he.message, "the will")
 	require.Equal(t, "gone", string(m.Payload)) // retained, or fresh if the broker was slower
 }
 
@@ -129,7 +130,7 @@ func TestWillOfAKilledProcess(t *testing.T) {
 	_ = child.Wait()
 	require.NoError(t, err)
 	require.Equal(t, "connected", string(line))
-	m := await(t, he.message, "the will")
+	m := wait.For(t, he.message, "the will")
 	require.Equal(t, "will/child", m.Topic)
 	require.Equal(t, "killed", string(m.Payload))
 }
@@ -154,7 +155,7 @@ func TestWillNotAfterCloseBesideALoop(t *testing.T) {
 	require.NoError(t, c.WillSet("will/topic", []byte("gone"), 1, false))
 	ended := connect(t, c, e, b.Port)
 	require.NoError(t, c.Close())
-	require.NoError(t, await(t, ended, "the end of the loop"))
+	require.NoError(t, wait.For(t, ended, "the end of the loop"))
 	nothing(t, h, he)
 }
 
@@ -167,7 +168,7 @@ func TestWillCleared(t *testing.T) {
 	require.NoError(t, c.WillClear())
 	alive(t, c, e, b.Port)
 	require.NoError(t, c.Close())
-	eventually(t, "the broker to notice", func() bool { return gone(b, "id") })
+	wait.Until(t, "the broker to notice", func() bool { return gone(b, "id") })
 	nothing(t, h, he)
 }
 
@@ -180,7 +181,7 @@ func TestWillReplaced(t *testing.T) {
 	require.NoError(t, c.WillSet("will/new", []byte("new"), 1, false))
 	alive(t, c, e, b.Port)
 	require.NoError(t, c.Close())
-	require.Equal(t, "will/new", await(t, he.message, "the will").Topic)
+	require.Equal(t, "will/new", wait.For(t, he.message, "the will").Topic)
 	nothing(t, h, he)
 }
 
@@ -207,7 +208,7 @@ func TestWillProperties(t *testing.T) {
 	props[2].Text = "changed" // the library has a copy
 	alive(t, c, e, b.Port)
 	require.NoError(t, c.Close())
-	m := await(t, he.message, "the will")
+	m := wait.For(t, he.message, "the will")
 	want := allOfWill()
 	want = want[:len(want)-1] // the delay is for the broker
 	expiry, ok := m.Properties.Int32(mosquitto.PropMessageExpiryInterval)
@@ -240,7 +241,7 @@ func TestWillPropertiesOnTheWire(t *testing.T) {
 	require.Equal(t, wireBody(allOfWill()), got.willProps)
 	require.Equal(t, "gone", got.will)
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
-	await(t, e.connect, "OnConnect")
+	wait.For(t, e.connect, "OnConnect")
 	part(t, c, conn, ended)
 }
 
@@ -267,7 +268,7 @@ func TestWillDelayed(t *testing.T) {
 	b := plain(t)
 	_, he := heir(t, b)
 	expiring(t, b, 1)
-	require.Equal(t, "will/delayed", await(t, he.message, "the will").Topic)
+	require.Equal(t, "will/delayed", wait.For(t, he.message, "the will").Topic)
 }
 
 // A client that comes back within the delay takes its will back.
@@ -275,12 +276,12 @@ func TestWillDelayedAndTakenBack(t *testing.T) {
 	b := plain(t)
 	h, he := heir(t, b)
 	expiring(t, b, 3600)
-	eventually(t, "the broker to notice", func() bool { return gone(b, "id") })
+	wait.Until(t, "the broker to notice", func() bool { return gone(b, "id") })
 	nothing(t, h, he)
 	c, e := newV5(t, "id", false)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	ended := loop(t, c)
-	require.True(t, await(t, e.connect, "OnConnect").SessionPresent)
+	require.True(t, wait.For(t, e.connect, "OnConnect").SessionPresent)
 	settle(t, c, e)
 	leave(t, c, e, ended)
 	nothing(t, h, he)
@@ -295,10 +296,10 @@ func TestWillAskedFor(t *testing.T) {
 		require.NoError(t, c.WillSet("will/asked", []byte("gone"), 1, false))
 		ended := connect(t, c, e, b.Port)
 		require.NoError(t, c.DisconnectV5(reason, nil))
-		require.Zero(t, await(t, e.disconnect, "OnDisconnect").Code)
-		require.NoError(t, await(t, ended, "the end of the loop"))
+		require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
+		require.NoError(t, wait.For(t, ended, "the end of the loop"))
 		if reason == mosquitto.RCDisconnectWithWillMsg {
-			require.Equal(t, "will/asked", await(t, he.message, "the will").Topic)
+			require.Equal(t, "will/asked", wait.For(t, he.message, "the will").Topic)
 		}
 		nothing(t, h, he)
 	}
@@ -319,7 +320,7 @@ func TestWillDisconnectReasonOnTheWire(t *testing.T) {
 				require.Empty(t, got.Body)
 			}
 			conn.Close()
-			require.NoError(t, await(t, ended, "the end of the loop"))
+			require.NoError(t, wait.For(t, ended, "the end of the loop"))
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/cluster"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -33,7 +34,7 @@ func everyWay(t *testing.T, c *cluster.Cluster) {
 					p.pub(t, topic, fmt.Sprint(n), qos, false)
 				}
 				for n := range 10 {
-					m := await(t, s.message, "OnMessage")
+					m := wait.For(t, s.message, "OnMessage")
 					require.Equal(t, topic, m.Topic)
 					require.Equal(t, fmt.Sprint(n), string(m.Payload))
 					require.Equal(t, qos, m.QoS)
@@ -51,7 +52,7 @@ func retained(t *testing.T, n *cluster.Node) {
 	p.pub(t, "retained/one", "kept", 1, true)
 	s := connected(t, n, "", true)
 	s.sub(t, "retained/one", 1)
-	m := await(t, s.message, "the retained message")
+	m := wait.For(t, s.message, "the retained message")
 	require.Equal(t, "kept", string(m.Payload))
 	require.True(t, m.Retain)
 }
@@ -62,7 +63,7 @@ func hasRetained(t *testing.T, n *cluster.Node, topic string) bool {
 	c := connected(t, n, "", true)
 	c.sub(t, topic, 1)
 	c.pub(t, topic, "live", 1, false)
-	m := await(t, c.message, "OnMessage")
+	m := wait.For(t, c.message, "OnMessage")
 	c.leave(t)
 	return m.Retain
 }
@@ -78,10 +79,10 @@ func session(t *testing.T, c *cluster.Cluster) {
 
 	s = newClient(t, "session", false)
 	s.run(t, c.Nodes[1])
-	ack := await(t, s.connect, "OnConnect")
+	ack := wait.For(t, s.connect, "OnConnect")
 	require.NoError(t, ack.Err())
 	require.True(t, ack.SessionPresent)
-	require.Equal(t, "while you were out", string(await(t, s.message, "what came meanwhile").Payload))
+	require.Equal(t, "while you were out", string(wait.For(t, s.message, "what came meanwhile").Payload))
 	s.leave(t)
 	connected(t, c.Nodes[1], "session", true).leave(t) // no session is left
 }
@@ -92,10 +93,10 @@ func will(t *testing.T, c *cluster.Cluster) {
 	w := newClient(t, "", true)
 	require.NoError(t, w.WillSet("will", []byte("gone"), 1, false))
 	w.run(t, c.Nodes[0])
-	require.NoError(t, await(t, w.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, w.connect, "OnConnect").Err())
 	w.cut(t)
-	require.Equal(t, "gone", string(await(t, s.message, "the will").Payload))
-	require.NoError(t, await(t, w.connect, "OnConnect after the cut").Err())
+	require.Equal(t, "gone", string(wait.For(t, s.message, "the will").Payload))
+	require.NoError(t, wait.For(t, w.connect, "OnConnect after the cut").Err())
 }
 
 // A node that hangs is noticed by the keepalive; when it goes on, so does the
@@ -106,14 +107,14 @@ func paused(t *testing.T, c *cluster.Cluster) {
 	p := newClient(t, "paused", false)
 	p.keepalive = 5 * time.Second
 	p.run(t, c.Nodes[0])
-	require.NoError(t, await(t, p.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, p.connect, "OnConnect").Err())
 	c.Nodes[0].Pause()
 	defer c.Nodes[0].Resume()
 	mid, err := p.Publish("paused", []byte("patience"), 1, false)
 	require.NoError(t, err)
-	require.ErrorIs(t, await(t, p.disconnect, "OnDisconnect").Err, mosquitto.ErrKeepalive)
+	require.ErrorIs(t, wait.For(t, p.disconnect, "OnDisconnect").Err, mosquitto.ErrKeepalive)
 	c.Nodes[0].Resume()
-	require.NoError(t, await(t, p.connect, "OnConnect after the pause").Err())
-	require.Equal(t, mid, await(t, p.publish, "OnPublish"))
-	require.Equal(t, "patience", string(await(t, s.message, "the message").Payload))
+	require.NoError(t, wait.For(t, p.connect, "OnConnect after the pause").Err())
+	require.Equal(t, mid, wait.For(t, p.publish, "OnPublish"))
+	require.Equal(t, "patience", string(wait.For(t, s.message, "the message").Payload))
 }

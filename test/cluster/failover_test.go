@@ -11,6 +11,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/cluster"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -71,7 +72,7 @@ func startStream(t *testing.T, c *cluster.Cluster) *stream {
 	}()
 	s.end = func() {
 		cancel()
-		await(t, gone, "the end of the publisher")
+		wait.For(t, gone, "the end of the publisher")
 	}
 	t.Cleanup(s.end)
 	return s
@@ -81,15 +82,9 @@ func startStream(t *testing.T, c *cluster.Cluster) *stream {
 func dial(t *testing.T, id string, servers []string, options ...mqtt.Option) *mqtt.Client {
 	t.Helper()
 	options = append(options, mqtt.WithClientID(id), mqtt.WithSession(time.Hour), mqtt.WithBackoff(100*time.Millisecond, time.Second, 0.5))
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	c, err := mqtt.Dial(ctx, servers, options...)
+	c, err := mqtt.Dial(wait.Soon(t), servers, options...)
 	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		require.NoError(t, c.Close(ctx))
-	})
+	t.Cleanup(func() { require.NoError(t, c.Close(wait.Soon(t))) })
 	return c
 }
 
@@ -99,7 +94,7 @@ func (s *stream) publish(ctx context.Context) {
 	pace := time.NewTicker(2 * time.Millisecond)
 	defer pace.Stop()
 	for n := 0; ctx.Err() == nil; n++ {
-		bounded, cancel := context.WithTimeout(context.Background(), patience)
+		bounded, cancel := context.WithTimeout(context.Background(), wait.Patience)
 		err := s.publisher.Publish(bounded, "stream", fmt.Append(nil, n))
 		cancel()
 		if err != nil {
@@ -144,7 +139,7 @@ func (s *stream) complete(t *testing.T) {
 // take takes notice of what happens until a condition holds.
 func (s *stream) take(t *testing.T, until func() bool, what string) {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(wait.Patience)
 	for !until() {
 		select {
 		case <-s.acknowledged:

@@ -10,21 +10,9 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/cluster"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
-
-const patience = time.Minute // bounds every wait; nothing takes that long
-
-// await receives from a channel that a callback sends on.
-func await[T any](t testing.TB, ch <-chan T, what string) (v T) {
-	t.Helper()
-	select {
-	case v = <-ch:
-	case <-time.After(patience):
-		require.FailNow(t, "waited in vain for "+what)
-	}
-	return v
-}
 
 // client is a client of the library in Run, with its callbacks as channels.
 type client struct {
@@ -71,7 +59,7 @@ func (c *client) run(t testing.TB, n *cluster.Node) {
 	}()
 	t.Cleanup(func() {
 		cancel()
-		await(t, gone, "the end of Run")
+		wait.For(t, gone, "the end of Run")
 	})
 }
 
@@ -80,7 +68,7 @@ func connected(t testing.TB, n *cluster.Node, id string, cleanSession bool) *cli
 	t.Helper()
 	c := newClient(t, id, cleanSession)
 	c.run(t, n)
-	require.NoError(t, await(t, c.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, c.connect, "OnConnect").Err())
 	return c
 }
 
@@ -89,7 +77,7 @@ func (c *client) sub(t testing.TB, filter string, qos mosquitto.QoS) {
 	t.Helper()
 	_, err := c.Subscribe(filter, qos)
 	require.NoError(t, err)
-	require.Equal(t, []mosquitto.ReasonCode{mosquitto.ReasonCode(qos)}, await(t, c.granted, "OnSubscribe"))
+	require.Equal(t, []mosquitto.ReasonCode{mosquitto.ReasonCode(qos)}, wait.For(t, c.granted, "OnSubscribe"))
 }
 
 // pub publishes and waits for OnPublish.
@@ -97,7 +85,7 @@ func (c *client) pub(t testing.TB, topic, payload string, qos mosquitto.QoS, ret
 	t.Helper()
 	mid, err := c.Publish(topic, []byte(payload), qos, retain)
 	require.NoError(t, err)
-	require.Equal(t, mid, await(t, c.publish, "OnPublish"))
+	require.Equal(t, mid, wait.For(t, c.publish, "OnPublish"))
 }
 
 // leave disconnects and waits for the end of Run. How the connection ended is
@@ -105,8 +93,8 @@ func (c *client) pub(t testing.TB, topic, payload string, qos mosquitto.QoS, ret
 func (c *client) leave(t testing.TB) {
 	t.Helper()
 	require.NoError(t, c.Disconnect())
-	require.NoError(t, await(t, c.ended, "the end of Run"))
-	await(t, c.disconnect, "OnDisconnect")
+	require.NoError(t, wait.For(t, c.ended, "the end of Run"))
+	wait.For(t, c.disconnect, "OnDisconnect")
 }
 
 // cut ends the connection as the kernel does it for a killed process.

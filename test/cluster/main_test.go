@@ -10,9 +10,11 @@ import (
 
 	"github.com/mosquitto-go/mosquitto/test/cluster"
 	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 )
 
 func TestMain(m *testing.M) {
+	wait.Patience = time.Minute // a loaded machine takes a quarter of it
 	before := leak.Take()
 	code := m.Run()
 	left := before.Left(5 * time.Second)

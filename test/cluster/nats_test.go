@@ -4,10 +4,10 @@ package cluster_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/cluster"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -46,25 +46,23 @@ func natsMQTT31(t *testing.T, n *cluster.Node) {
 func natsQoS2(t *testing.T, n *cluster.Node) {
 	s := qos2(t, n, mosquitto.ErrConnLost)
 	s.pub(t, "qos2", "the only one", 1, false)
-	require.Equal(t, "the only one", string(await(t, s.message, "OnMessage").Payload))
+	require.Equal(t, "the only one", string(wait.For(t, s.message, "OnMessage").Payload))
 }
 
 // A dot divides the names of NATS. It refuses such a filter and closes when it
 // gets such a message.
 func natsDots(t *testing.T, n *cluster.Node) {
 	c := dots(t, n)
-	require.Equal(t, []mosquitto.ReasonCode{0x80}, await(t, c.granted, "OnSubscribe"))
+	require.Equal(t, []mosquitto.ReasonCode{0x80}, wait.For(t, c.granted, "OnSubscribe"))
 	_, err := c.Publish("version/1.2", nil, 0, false)
 	require.NoError(t, err)
-	require.ErrorIs(t, await(t, c.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
+	require.ErrorIs(t, wait.For(t, c.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
 }
 
 // A retained message comes to every node, a moment after its acknowledgement.
 func natsRetained(t *testing.T, c *cluster.Cluster) {
 	connected(t, c.Nodes[0], "", true).pub(t, "retained/all", "kept", 1, true)
 	for _, n := range c.Nodes {
-		for deadline := time.Now().Add(patience); !hasRetained(t, n, "retained/all"); {
-			require.True(t, time.Now().Before(deadline), "no retained message on %s", n.Name)
-		}
+		wait.Until(t, "the retained message on "+n.Name, func() bool { return hasRetained(t, n, "retained/all") })
 	}
 }

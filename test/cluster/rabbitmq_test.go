@@ -7,6 +7,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/cluster"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -32,7 +33,7 @@ func rabbitMQTT31(t *testing.T, n *cluster.Node) {
 	c := newClient(t, "", true)
 	require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, mosquitto.ProtocolV31))
 	c.run(t, n)
-	require.NoError(t, await(t, c.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, c.connect, "OnConnect").Err())
 }
 
 // It delivers the message and answers with the PUBACK of QoS 1, which breaks the
@@ -40,16 +41,16 @@ func rabbitMQTT31(t *testing.T, n *cluster.Node) {
 func rabbitQoS2(t *testing.T, n *cluster.Node) {
 	s := qos2(t, n, mosquitto.ErrProtocol)
 	for range 3 {
-		require.Equal(t, "exactly once", string(await(t, s.message, "OnMessage").Payload))
+		require.Equal(t, "exactly once", string(wait.For(t, s.message, "OnMessage").Payload))
 	}
 }
 
 // A dot divides the names of AMQP: it becomes a slash.
 func rabbitDots(t *testing.T, n *cluster.Node) {
 	c := dots(t, n)
-	require.Equal(t, []mosquitto.ReasonCode{1}, await(t, c.granted, "OnSubscribe"))
+	require.Equal(t, []mosquitto.ReasonCode{1}, wait.For(t, c.granted, "OnSubscribe"))
 	c.pub(t, "version/1.2", "", 1, false)
-	require.Equal(t, "version/1/2", await(t, c.message, "OnMessage").Topic)
+	require.Equal(t, "version/1/2", wait.For(t, c.message, "OnMessage").Topic)
 }
 
 // Each node keeps the retained messages that were published on it.
@@ -65,15 +66,15 @@ func rabbitPassword(t *testing.T, n *cluster.Node) {
 	right := newClient(t, "", true)
 	require.NoError(t, right.UsernamePwSet("guest", "guest"))
 	right.run(t, n)
-	require.NoError(t, await(t, right.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, right.connect, "OnConnect").Err())
 
 	wrong := newClient(t, "", true)
 	require.NoError(t, wrong.UsernamePwSet("guest", "wrong"))
 	wrong.run(t, n)
 	refused := mosquitto.ConnackRefusedBadUsernamePasswd
-	require.Equal(t, refused, await(t, wrong.connect, "OnConnect").Code)
-	require.ErrorIs(t, await(t, wrong.disconnect, "OnDisconnect").Err, mosquitto.ErrConnRefused)
-	require.Equal(t, mosquitto.ConnackError{Code: refused}, await(t, wrong.ended, "the end of Run"))
+	require.Equal(t, refused, wait.For(t, wrong.connect, "OnConnect").Code)
+	require.ErrorIs(t, wait.For(t, wrong.disconnect, "OnDisconnect").Err, mosquitto.ErrConnRefused)
+	require.Equal(t, mosquitto.ConnackError{Code: refused}, wait.For(t, wrong.ended, "the end of Run"))
 }
 
 // A session is one queue. Unless it is of the type quorum it is on the node
@@ -90,19 +91,19 @@ func rabbitClassicSession(t *testing.T, c *cluster.Cluster) {
 	p.pub(t, "classic", "acknowledged, and lost", 1, false)
 	s = newClient(t, "classic", false)
 	s.run(t, c.Nodes[1])
-	require.NoError(t, await(t, s.connect, "OnConnect").Err())
+	require.NoError(t, wait.For(t, s.connect, "OnConnect").Err())
 	_, err := s.Subscribe("classic", 1)
 	require.NoError(t, err)
-	require.ErrorIs(t, await(t, s.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
+	require.ErrorIs(t, wait.For(t, s.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
 	require.NoError(t, s.Close())
 
 	c.Nodes[0].Restart()
 	c.WaitReady()
 	s = newClient(t, "classic", false)
 	s.run(t, c.Nodes[0])
-	ack := await(t, s.connect, "OnConnect")
+	ack := wait.For(t, s.connect, "OnConnect")
 	require.NoError(t, ack.Err())
 	require.True(t, ack.SessionPresent)
 	p.pub(t, "classic", "later", 1, false)
-	require.Equal(t, "later", string(await(t, s.message, "OnMessage").Payload))
+	require.Equal(t, "later", string(wait.For(t, s.message, "OnMessage").Payload))
 }

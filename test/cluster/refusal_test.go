@@ -7,6 +7,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/cluster"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,9 +25,9 @@ func mqtt5Refused(t *testing.T, n *cluster.Node) {
 	require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, mosquitto.ProtocolV5))
 	c.run(t, n)
 	refused := mosquitto.ConnackCode(mosquitto.RCUnsupportedProtocolVersion)
-	require.Equal(t, refused, await(t, c.connect, "OnConnect").Code)
-	require.ErrorIs(t, await(t, c.disconnect, "OnDisconnect").Err, mosquitto.ErrProtocol)
-	require.Equal(t, mosquitto.ConnackError{Code: refused}, await(t, c.ended, "the end of Run"))
+	require.Equal(t, refused, wait.For(t, c.connect, "OnConnect").Code)
+	require.ErrorIs(t, wait.For(t, c.disconnect, "OnDisconnect").Err, mosquitto.ErrProtocol)
+	require.Equal(t, mosquitto.ConnackError{Code: refused}, wait.For(t, c.ended, "the end of Run"))
 }
 
 // A broker that closes, or answers what the library does not understand: Run
@@ -40,7 +41,7 @@ func mqtt5Lost(t *testing.T, n *cluster.Node, lost mosquitto.Error) {
 func neverAccepted(t *testing.T, c *client, n *cluster.Node, lost mosquitto.Error) {
 	c.run(t, n)
 	for range 2 {
-		require.ErrorIs(t, await(t, c.disconnect, "OnDisconnect").Err, lost)
+		require.ErrorIs(t, wait.For(t, c.disconnect, "OnDisconnect").Err, lost)
 	}
 	require.Empty(t, c.connect, "OnConnect")
 }
@@ -51,13 +52,13 @@ func qos2(t *testing.T, n *cluster.Node, lost mosquitto.Error) (subscriber *clie
 	s := connected(t, n, "", true)
 	_, err := s.Subscribe("qos2", 2)
 	require.NoError(t, err)
-	require.Equal(t, []mosquitto.ReasonCode{1}, await(t, s.granted, "OnSubscribe"))
+	require.Equal(t, []mosquitto.ReasonCode{1}, wait.For(t, s.granted, "OnSubscribe"))
 	p := connected(t, n, "", true)
 	_, err = p.Publish("qos2", []byte("exactly once"), 2, false)
 	require.NoError(t, err)
 	for range 3 {
-		require.ErrorIs(t, await(t, p.disconnect, "OnDisconnect").Err, lost)
-		require.NoError(t, await(t, p.connect, "OnConnect").Err())
+		require.ErrorIs(t, wait.For(t, p.disconnect, "OnDisconnect").Err, lost)
+		require.NoError(t, wait.For(t, p.connect, "OnConnect").Err())
 	}
 	require.Empty(t, p.publish, "OnPublish: it was not acknowledged")
 	require.NoError(t, p.Close())
@@ -72,7 +73,7 @@ func share(t *testing.T, n *cluster.Node) {
 	s.sub(t, "end", 1)
 	s.pub(t, "share", "for one of the group", 1, false)
 	s.pub(t, "end", "", 1, false)
-	require.Equal(t, "end", await(t, s.message, "OnMessage").Topic)
+	require.Equal(t, "end", wait.For(t, s.message, "OnMessage").Topic)
 }
 
 // topics that one of the brokers has difficulties with.

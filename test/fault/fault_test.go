@@ -12,13 +12,12 @@ import (
 
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
-
-const patience = 10 * time.Second
 
 // server is what the proxy forwards to: it hands over the connections it gets.
 type server struct {
@@ -37,7 +36,7 @@ func (s *server) addr() string { return s.l.Addr().String() }
 
 func (s *server) accept() *net.TCPConn {
 	s.t.Helper()
-	require.NoError(s.t, s.l.(*net.TCPListener).SetDeadline(time.Now().Add(patience)))
+	require.NoError(s.t, s.l.(*net.TCPListener).SetDeadline(time.Now().Add(wait.Patience)))
 	conn, err := s.l.Accept()
 	require.NoError(s.t, err)
 	return adopt(s.t, conn)
@@ -46,7 +45,7 @@ func (s *server) accept() *net.TCPConn {
 // adopt bounds every wait on a connection, and closes it with the test.
 func adopt(t *testing.T, conn net.Conn) *net.TCPConn {
 	t.Helper()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(wait.Patience)))
 	t.Cleanup(func() { conn.Close() })
 	return conn.(*net.TCPConn)
 }
@@ -103,19 +102,12 @@ func silent(t *testing.T, conn net.Conn) {
 	n, err := conn.Read(make([]byte, 100))
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 	require.Zero(t, n)
-	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(wait.Patience)))
 }
 
 // ends are the two directions, each with its sender and receiver.
 func ends(client, far *net.TCPConn) map[fault.Direction][2]*net.TCPConn {
 	return map[fault.Direction][2]*net.TCPConn{fault.Up: {client, far}, fault.Down: {far, client}}
-}
-
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
-		require.True(t, time.Now().Before(deadline), "waited in vain for "+what)
-	}
 }
 
 func TestForwardsAndCounts(t *testing.T) {
@@ -152,7 +144,7 @@ func TestBothEndsOfFileEndTheConnection(t *testing.T) {
 	ended(t, far, io.EOF)
 	require.NoError(t, far.Close())
 	ended(t, client, io.EOF)
-	eventually(t, "the end of the connection", func() bool { return p.Open() == 0 })
+	wait.Until(t, "the end of the connection", func() bool { return p.Open() == 0 })
 }
 
 func TestServersResetPassesThrough(t *testing.T) {

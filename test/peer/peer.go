@@ -11,10 +11,9 @@ import (
 	"net"
 	"testing"
 	"time"
-)
 
-// patience bounds every wait for the client.
-const patience = 10 * time.Second
+	"github.com/mosquitto-go/mosquitto/test/wait"
+)
 
 // Peer listens on a loopback port.
 type Peer struct {
@@ -60,7 +59,7 @@ func (p *Peer) Accept() *Conn {
 // TryAccept is Accept for a client that may not come.
 func (p *Peer) TryAccept() (*Conn, error) {
 	if l, ok := p.l.(interface{ SetDeadline(time.Time) error }); ok {
-		_ = l.SetDeadline(time.Now().Add(patience))
+		_ = l.SetDeadline(time.Now().Add(wait.Patience))
 	}
 	conn, err := p.l.Accept()
 	if err != nil {
@@ -171,7 +170,7 @@ type Conn struct {
 // Send writes bytes as they are.
 func (c *Conn) Send(b []byte) {
 	c.tb.Helper()
-	_ = c.SetWriteDeadline(time.Now().Add(patience))
+	_ = c.SetWriteDeadline(time.Now().Add(wait.Patience))
 	if _, err := c.Write(b); err != nil {
 		c.tb.Fatalf("peer: write: %v", err)
 	}
@@ -180,7 +179,7 @@ func (c *Conn) Send(b []byte) {
 // NextBytes reads the next packet as it came; an error means that the client has
 // gone.
 func (c *Conn) NextBytes() ([]byte, error) {
-	_ = c.SetReadDeadline(time.Now().Add(patience))
+	_ = c.SetReadDeadline(time.Now().Add(wait.Patience))
 	packet, n, err := c.header()
 	if err != nil {
 		return packet, err

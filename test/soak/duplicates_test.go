@@ -7,6 +7,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -33,17 +34,6 @@ func receiver(t *testing.T, p *peer.Peer, version, receiveMaximum int) (messages
 		c.Close()
 	})
 	return received
-}
-
-func await(t *testing.T, messages <-chan string) string {
-	t.Helper()
-	select {
-	case m := <-messages:
-		return m
-	case <-time.After(patience):
-		require.FailNow(t, "no message came")
-		return ""
-	}
 }
 
 // acceptV5 accepts an MQTT 5 client. After a protocol error the client drops an
@@ -77,13 +67,13 @@ func TestRepeatedQoS2MessageIsReceivedTwice(t *testing.T) {
 	conn.Expect(peer.PUBREC)
 	conn.Send(peer.Ack(peer.PUBREL, 1))
 	conn.Expect(peer.PUBCOMP)
-	require.Equal(t, "once", await(t, messages))
+	require.Equal(t, "once", wait.For(t, messages, "a message"))
 	conn.Reset() // before the PUBCOMP has arrived
 
 	conn = p.AcceptConnect()
 	conn.Send(peer.Ack(peer.PUBREL, 1))
 	conn.Expect(peer.PUBCOMP)
-	require.Equal(t, "once", await(t, messages), "the library has mended its bug: promise it in the soak")
+	require.Equal(t, "once", wait.For(t, messages, "a message"), "the library has mended its bug: promise it in the soak")
 }
 
 // The copies that are left come in the place of later messages.
@@ -107,7 +97,9 @@ func TestRepeatedQoS2MessageHoldsLaterOnesBack(t *testing.T) {
 		conn.Send(peer.Ack(peer.PUBREL, 1))
 		conn.Expect(peer.PUBCOMP)
 	}
-	require.Equal(t, []string{"first", "first", "second"}, []string{await(t, messages), await(t, messages), await(t, messages)})
+	for _, payload := range []string{"first", "first", "second"} {
+		require.Equal(t, payload, wait.For(t, messages, "a message"))
+	}
 }
 
 // With MQTT 5 each copy takes a place of the receive maximum, and what is sent
@@ -151,5 +143,5 @@ func TestReceiveMaximumLeavesRoomForRepeatedMessages(t *testing.T) {
 	conn := p.AcceptConnect()
 	conn.Send(peer.Ack(peer.PUBREL, 1))
 	conn.Expect(peer.PUBCOMP)
-	require.Equal(t, "once", await(t, messages))
+	require.Equal(t, "once", wait.For(t, messages, "a message"))
 }

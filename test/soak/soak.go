@@ -152,10 +152,10 @@ func (s *soak) storm(ctx context.Context) {
 		random := rand.New(rand.NewSource(s.config.seed + int64(1000*s.rounds+i)))
 		background(func() { s.plague(ctx, p, lines[i].tls, random) })
 	}
-	if wait(ctx, time.Duration((0.4+0.3*s.random.Float64())*float64(s.config.trouble))) {
+	if sleep(ctx, time.Duration((0.4+0.3*s.random.Float64())*float64(s.config.trouble))) {
 		s.restart(ctx)
 	}
-	for wait(ctx, 500*time.Millisecond) {
+	for sleep(ctx, 500*time.Millisecond) {
 		s.config.progress.say(s)
 	}
 	work.Wait()
@@ -204,7 +204,7 @@ func (s *soak) await(ctx context.Context, patience time.Duration, condition func
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for !condition() {
-		if !wait(ctx, 20*time.Millisecond) {
+		if !sleep(ctx, 20*time.Millisecond) {
 			return false
 		}
 		s.config.progress.say(s)

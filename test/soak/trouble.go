@@ -42,12 +42,12 @@ func (s *soak) plague(ctx context.Context, p *fault.Proxy, tls bool, random *ran
 	if tls {
 		choice = append(slices.Clip(choice), corrupted, corrupted)
 	}
-	for wait(ctx, milliseconds(random, 100, 800)) {
+	for sleep(ctx, milliseconds(random, 100, 800)) {
 		t := choice[random.Intn(len(choice))]
 		t.do(p, fault.Direction(random.Intn(3)), random)
 		s.report.fault(t.name)
 		if t.lasts {
-			wait(ctx, milliseconds(random, 100, 1500))
+			sleep(ctx, milliseconds(random, 100, 1500))
 			p.Heal()
 		}
 	}
@@ -62,8 +62,8 @@ func milliseconds(random *rand.Rand, from, to int) time.Duration {
 	return time.Duration(from+random.Intn(to-from)) * time.Millisecond
 }
 
-// wait is false when the context ended first.
-func wait(ctx context.Context, d time.Duration) bool {
+// sleep is false when the context ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -84,13 +84,13 @@ func (s *soak) restart(ctx context.Context) {
 		s.kill(ctx, down)
 	} else {
 		s.broker.Stop()
-		wait(ctx, down)
+		sleep(ctx, down)
 		s.broker.Restart()
 		s.report.figures.restarts++
 	}
 	if s.rounds%2 == 1 {
 		s.broker.Pause()
-		wait(ctx, milliseconds(s.random, 100, 500))
+		sleep(ctx, milliseconds(s.random, 100, 500))
 		s.broker.Resume()
 		s.report.fault("broker stands still")
 	}
@@ -104,7 +104,7 @@ func (s *soak) kill(ctx context.Context, down time.Duration) {
 		p.Cut() // no acknowledgement of the dead broker comes later
 	}
 	s.witness.forget()
-	wait(ctx, down)
+	sleep(ctx, down)
 	s.broker.Restart()
 	s.ledger.restart()
 	s.report.figures.kills++

@@ -9,11 +9,9 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
-
-// patience bounds every wait of these tests; nothing takes that long.
-const patience = 20 * time.Second
 
 // exchange is a client in its loop, and the connection it has at present, seen
 // from the broker's side.
@@ -78,11 +76,7 @@ func (x *exchange) connect() {
 	x.t.Cleanup(func() {
 		cancel()
 		x.c.Close()
-		select {
-		case <-gone:
-		case <-time.After(patience):
-			x.t.Error("the loop does not end")
-		}
+		wait.For(x.t, gone, "the end of the loop")
 	})
 }
 
@@ -171,7 +165,7 @@ func (x *exchange) next() string {
 		default:
 		}
 		require.FailNow(x.t, "the loop has ended", "%v", err)
-	case <-time.After(patience):
+	case <-time.After(wait.Patience):
 		require.FailNow(x.t, "waited in vain for a callback")
 	}
 	return ""
@@ -212,12 +206,7 @@ func (x *exchange) end() {
 	x.Expect("E0 00")
 	x.Close()
 	x.hears("disconnected")
-	select {
-	case err := <-x.ended:
-		require.NoError(x.t, err)
-	case <-time.After(patience):
-		require.FailNow(x.t, "the loop does not end")
-	}
+	require.NoError(x.t, wait.For(x.t, x.ended, "the end of the loop"))
 	require.Empty(x.t, x.events, "callbacks after the last")
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 )
 
 // Whatever a broker sends behind its CONNACK, the client neither crashes nor
@@ -88,15 +89,11 @@ func feed(t *testing.T, l *net.TCPListener, v peer.Version, data []byte) {
 	select {
 	case <-over:
 	case <-ended: // some answers end Run
-	case <-time.After(patience):
+	case <-time.After(wait.Patience):
 		t.Error("the client does not notice the end of the connection")
 	}
 	cancel()
-	select {
-	case <-ended:
-	case <-time.After(patience):
-		t.Fatal("Run does not end")
-	}
+	wait.For(t, ended, "the end of Run")
 }
 
 // prepare gives the client something of each kind to do; over is told the end
@@ -125,7 +122,7 @@ func prepare(c *mosquitto.Client, v peer.Version, over chan<- struct{}) {
 // the client says meanwhile is read and dropped.
 func say(t *testing.T, l *net.TCPListener, data []byte) *net.TCPConn {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(wait.Patience)
 	_ = l.SetDeadline(deadline)
 	conn, err := l.AcceptTCP()
 	if err != nil {

@@ -10,12 +10,15 @@ import (
 	"os"
 	"os/signal"
 	"testing"
+	"time"
 
 	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 )
 
 func TestMain(m *testing.M) {
 	_ = flag.Set("test.parallel", "64") // exchanges wait most of the time; -parallel overrides
+	wait.Patience = 20 * time.Second    // and so many take turns
 	// go test -fuzz listens for signals; the goroutine of that never ends.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt)
