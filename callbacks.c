@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "callbacks.h"
+#include "flood.h"
 #include "properties.h"
 
 __thread struct gomosq_thread gomosq_thread;
@@ -170,38 +171,19 @@ static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosqu
 	leave(&f);
 }
 
-/* A write that has gone on for so long has to come to its end. */
-#define LONG_WRITE 20000000 /* nanoseconds */
-#define LOOK_AT_CLOCK 256 /* messages */
-
-/* The library was told to write once, and goes on as long as there is more: those
- * who publish are asked to pause. */
-static void note_written(struct gomosq_client *client)
-{
-	struct timespec now;
-	int64_t ns;
-
-	if(client->writing.messages == 0) return;
-	if(++client->writing.messages % LOOK_AT_CLOCK) return;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if(client->writing.began.tv_sec == 0) client->writing.began = now;
-	ns = (now.tv_sec - client->writing.began.tv_sec) * INT64_C(1000000000) + now.tv_nsec - client->writing.began.tv_nsec;
-	if(ns > LONG_WRITE) __atomic_store_n(&client->flooded, 1, __ATOMIC_RELAXED);
-}
-
 static void on_publish(struct mosquitto *mosq, void *obj, int mid, int reason, const mosquitto_property *props)
 {
 	struct gomosq_frame f;
 	struct gomosq_flat flat;
 
 	(void)mosq;
-	note_written(obj);
 	if(enter(&f, obj, GOMOSQ_PUBLISH)){
 		gomosq_flatten(&flat, props);
 		relay(&f, gomosqGoPublish(f.client->id, mid, reason, flat.items, flat.count));
 		gomosq_flat_release(&flat);
 	}
 	leave(&f);
+	gomosq_note_written(obj);
 }
 
 /* Delivers the messages that a pass of Run has gathered. */

@@ -44,7 +44,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: df0f1b60b30583ea
+// include-stamp: 85941e762157a995
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -271,7 +271,6 @@ func cPass(c *cClient, budget int, misc, leaving, streaming bool) pass {
 }
 
 func cReady(c *cClient, blocked bool) bool { return bool(C.gomosq_ready(c, C.bool(blocked))) }
-func cYield()                              { C.sched_yield() }
 func cWritable(fd uintptr) bool            { return bool(C.gomosq_writable(C.int(fd))) }
 func cWatch(c *cClient) int                { return int(C.gomosq_watch(c)) }
 func cUnwatch(c *cClient, fd int)          { C.gomosq_unwatch(c, C.int(fd)) }
@@ -281,9 +280,17 @@ func cAbandon(c *cClient)                  { C.gomosq_abandon(c) }
 func cSever(c *cClient)                    { C.gomosq_sever(c) }
 func cReadMuted(c *cClient) int            { return int(C.gomosq_read_muted(c)) }
 
-// cFlooded tells, without a crossing, whether the owner's write goes on and on.
+// Without a crossing: whether publishers are to wait for the owner's write, that they
+// need not, and how many messages it has sent.
+
 func cFlooded(c *cClient) bool {
-	return atomic.LoadInt32((*int32)(unsafe.Pointer(&c.flooded))) != 0
+	return atomic.LoadInt32((*int32)(unsafe.Pointer(&c.published.flooded))) != 0
+}
+
+func cFloodOver(c *cClient) { atomic.StoreInt32((*int32)(unsafe.Pointer(&c.published.flooded)), 0) }
+
+func cWritten(c *cClient) uint32 {
+	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&c.written.messages)))
 }
 
 // cConnack is the last answer to a CONNECT, how many were acceptances, and the

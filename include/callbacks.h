@@ -56,7 +56,6 @@ struct gomosq_client {
 	int muted;           /* no callback crosses into Go (atomic) */
 	int reading;         /* a burst of reads is on (atomic) */
 	int giving_way;      /* a publisher waits for its end (atomic) */
-	int flooded;         /* a write goes on and on (atomic) */
 	int pause_reading;   /* ends a burst of reads after the packet in hand (atomic) */
 
 	/* What Run looks at between two calls. */
@@ -66,11 +65,19 @@ struct gomosq_client {
 	unsigned accepted;   /* how many of them were acceptances */
 	int server_keepalive; /* seconds, as the last CONNACK demanded, -1 when it did not */
 
-	char apart[64]; /* publishers do not read the memory that the owner changes with each message */
+	/* Memory that changes with each message: the publishers', and the owner's. */
+	char apart[64];
 	struct {
-		int messages; /* 1, and those of QoS 0 that the write that is on has sent; 0 without one */
+		uint32_t messages; /* of QoS 0 that the library took (atomic) */
+		int flooded;       /* many of them wait for a write that is on (atomic) */
+	} published;
+	char apart_too[64];
+	struct {
+		uint32_t messages; /* of QoS 0, as published counts them (atomic) */
+		int on;            /* Run is in the library's write (atomic) */
+		int stopped;       /* the far end of what is in the connection's place, -1 when it is the connection */
 		struct timespec began;
-	} writing;
+	} written;
 };
 
 /* How a thread came into the library. */

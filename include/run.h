@@ -15,11 +15,12 @@ struct gomosq_pass {
 	struct gomosq_result result;
 	int fd;          /* the library's socket, -1 when it has closed it */
 	bool watching;   /* the socket is still the one that is watched */
-	bool more;       /* the budget ended before the input did */
+	bool more;       /* the budget ended before the input did, or a write was ended */
 	bool want_write; /* the library still has something to write */
 	bool writable;   /* the kernel would take it: it waits for input, in a TLS handshake */
 	bool read;       /* there was input */
 	bool wrote;      /* there was output */
+	bool stopped;    /* a write went on for so long that it was ended */
 	bool corked;     /* the kernel gathers what is written */
 	unsigned accepted; /* acceptances by a broker so far */
 };
@@ -112,11 +113,12 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	gomosq_cork(c, p, true);
 	p->wrote = true;
 	errno = 0;
-	c->writing.messages = 1;
-	c->writing.began.tv_sec = 0;
+	c->written.began.tv_sec = 0;
+	__atomic_store_n(&c->written.on, 1, __ATOMIC_RELAXED);
 	rc = mosquitto_loop_write(c->mosq, 1);
-	c->writing.messages = 0;
-	if(__atomic_load_n(&c->flooded, __ATOMIC_RELAXED)) __atomic_store_n(&c->flooded, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->written.on, 0, __ATOMIC_RELAXED);
+	p->stopped = gomosq_go_on(c) || p->stopped;
+	gomosq_settle(c, p->stopped);
 	return rc;
 }
 
@@ -141,7 +143,7 @@ static inline bool gomosq_linger(struct gomosq_client *c)
  * that thousands of clients must not all take for it. */
 static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving, bool streaming)
 {
-	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, 0};
+	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, false, 0};
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc = MOSQ_ERR_SUCCESS;
 	int round;
@@ -149,17 +151,18 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 
 	if(leaving){
 		rc = gomosq_write_all(c, &p);
-		blocked = gomosq_going(c, rc) && mosquitto_want_write(c->mosq) && !(gomosq_poll(c->watched, POLLOUT) & POLLOUT);
+		blocked = gomosq_going(c, rc) && mosquitto_want_write(c->mosq) && (p.stopped || !(gomosq_poll(c->watched, POLLOUT) & POLLOUT));
 	}
 	if(!blocked && gomosq_going(c, rc)) rc = gomosq_read_burst(c, budget, &p);
 	if(misc && gomosq_going(c, rc)) rc = mosquitto_loop_misc(c->mosq);
 	if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
-	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && gomosq_going(c, rc); round++){
+	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && !p.stopped && gomosq_going(c, rc); round++){
 		if(mosquitto_want_write(c->mosq) || !gomosq_linger(c)) break; /* blocked; nothing more */
 		rc = gomosq_write_all(c, &p);
 	}
 	gomosq_cork(c, &p, false);
 	p.result = gomosq_leave(outer, rc, 0);
+	p.more = p.more || p.stopped;
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
 	p.want_write = p.watching && mosquitto_want_write(c->mosq);

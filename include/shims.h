@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "callbacks.h"
+#include "flood.h"
 #include "properties.h"
 
 struct gomosq_result {
@@ -89,6 +90,7 @@ static inline struct gomosq_new gomosq_new(const char *id, bool clean, uintptr_t
 	}
 	r.client->id = handle;
 	r.client->watched = -1;
+	r.client->written.stopped = -1;
 	r.client->connack = -1;
 	r.client->server_keepalive = -1;
 	errno = 0;
@@ -310,6 +312,7 @@ static inline struct gomosq_result gomosq_publish(uintptr_t client, const char *
 	gomosq_give_way(c, qos);
 	if(text) rc = mosquitto_publish(c->mosq, &mid, text, len, payload, qos, retain);
 	err = errno;
+	gomosq_note_published(c, rc, qos);
 	if(text != few) free(text);
 	errno = err;
 	return gomosq_leave(outer, rc, mid);
@@ -329,6 +332,7 @@ static inline struct gomosq_result gomosq_publish_v5(struct gomosq_client *c, co
 	if(text) rc = gomosq_properties_build(&list, props, props_len);
 	if(rc == MOSQ_ERR_SUCCESS) rc = mosquitto_publish_v5(c->mosq, &mid, text, len, payload, qos, retain, list);
 	err = errno;
+	gomosq_note_published(c, rc, qos);
 	mosquitto_property_free_all(&list);
 	if(text != few) free(text);
 	errno = err;

@@ -739,6 +739,69 @@ func publishOn(t testing.TB, c *mosquitto.Client, goroutines int) (stop func()) 
 	return stop
 }
 
+// A flood is written in several turns: nothing is lost, doubled or out of order.
+func TestRunFloodIsWhole(t *testing.T) {
+	ca := broker.NewCA(t, "authority")
+	secure := tlsPeer(t, ca.Issue("peer", "127.0.0.1"), stapling(nil))
+	for name, p := range map[string]*peer.Peer{"plain": peer.Listen(t), "TLS": secure} {
+		t.Run(name, func(t *testing.T) {
+			c, e := newClient(t, "run", true)
+			if p == secure {
+				require.NoError(t, c.TLSSet(ca.File, "", "", "", nil))
+			}
+			conn, r := meetRun(t, c, e, p)
+			c.OnPublish(nil)
+			const messages = 300_000
+			received := make(chan int, 1)
+			go func() {
+				n := 0
+				for ; n < messages; n++ {
+					if m, err := conn.Next(); err != nil || string(m.Body[3:]) != fmt.Sprint(n) {
+						break
+					}
+				}
+				received <- n
+			}()
+			for i := range messages {
+				_, err := c.Publish("a", fmt.Append(nil, i), 0, false)
+				require.NoError(t, err)
+			}
+			require.Equal(t, messages, wait.For(t, received, "all messages"))
+			r.cancel()
+			require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
+		})
+	}
+}
+
+// A callback of a long write waits for the goroutine that publishes: it is let go on.
+func TestRunFloodWhoseCallbackWaits(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "run", true)
+	conn, r := meetRun(t, c, e, p)
+	sent := make(chan int)
+	c.OnPublish(func(_ *mosquitto.Client, mid int, _ mosquitto.ReasonCode, _ mosquitto.Properties) { sent <- mid })
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		_ = conn.SetReadDeadline(time.Time{})
+		_, _ = io.Copy(io.Discard, conn)
+	}()
+	const messages, window = 50_000, 1000
+	for published, confirmed := 0, 0; confirmed < messages; {
+		if published < messages && published-confirmed < window {
+			_, err := c.Publish("flood", nil, 0, false)
+			require.NoError(t, err)
+			published++
+			continue
+		}
+		wait.For(t, sent, "a message that was sent")
+		confirmed++
+	}
+	r.cancel()
+	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
+	wait.For(t, drained, "the end of the connection")
+}
+
 // The library's write goes on as long as there is something to write. Those who
 // publish without a pause must not keep Run from the rest of its work.
 func TestRunBesideAFlood(t *testing.T) {

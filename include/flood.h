@@ -1,0 +1,99 @@
+/* Publishers that are faster than Run: their messages of QoS 0 wait in the library,
+ * whose write goes on as long as there are any. */
+#ifndef GOMOSQ_FLOOD_H
+#define GOMOSQ_FLOOD_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "callbacks.h"
+
+/* A flood: more messages of QoS 0 wait for a write that is on than its memory does
+ * well with. It ends when the writer has most of them behind it. */
+#define GOMOSQ_FLOOD 16384
+#define GOMOSQ_EBB 4096
+#define GOMOSQ_LOOK_PUBLISHED 256 /* messages between two looks */
+#define GOMOSQ_LOOK_WRITTEN 64
+#define GOMOSQ_LONG_WRITE 20000000 /* nanoseconds */
+
+static inline bool gomosq_flooded(struct gomosq_client *c) { return __atomic_load_n(&c->published.flooded, __ATOMIC_RELAXED); }
+static inline void gomosq_flooded_set(struct gomosq_client *c, bool on) { __atomic_store_n(&c->published.flooded, on, __ATOMIC_RELAXED); }
+
+static inline int32_t gomosq_backlog(struct gomosq_client *c)
+{
+	return (int32_t)(__atomic_load_n(&c->published.messages, __ATOMIC_RELAXED) - __atomic_load_n(&c->written.messages, __ATOMIC_RELAXED));
+}
+
+static inline void gomosq_note_published(struct gomosq_client *c, int rc, int qos)
+{
+	if(rc || qos) return;
+	if(__atomic_add_fetch(&c->published.messages, 1, __ATOMIC_RELAXED) % GOMOSQ_LOOK_PUBLISHED) return;
+	if(__atomic_load_n(&c->written.on, __ATOMIC_RELAXED) && gomosq_backlog(c) > GOMOSQ_FLOOD) gomosq_flooded_set(c, true);
+}
+
+/* Makes a write return: a socket that takes nothing is in the connection's place,
+ * until gomosq_go_on. */
+static inline bool gomosq_stop_write(struct gomosq_client *client)
+{
+	static const char block[8192];
+	int small = 1;
+	int pair[2];
+
+	if(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair)) return false;
+	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	while(write(pair[0], block, sizeof(block)) > 0);
+	if(dup3(pair[0], mosquitto_socket(client->mosq), O_CLOEXEC) >= 0) client->written.stopped = pair[1];
+	else close(pair[1]);
+	close(pair[0]);
+	return client->written.stopped >= 0;
+}
+
+static inline int64_t gomosq_since(struct timespec *began)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if(began->tv_sec == 0) *began = now;
+	return (now.tv_sec - began->tv_sec) * INT64_C(1000000000) + now.tv_nsec - began->tv_nsec;
+}
+
+/* The library was told to write once, and goes on as long as there is more: a write
+ * has to end before there is input again. Without descriptors to end it with, the
+ * publishers wait until nothing is left. */
+static inline void gomosq_note_written(struct gomosq_client *client)
+{
+	uint32_t messages = client->written.messages + 1;
+	int saved = errno;
+
+	if(!client->written.on) return;
+	__atomic_store_n(&client->written.messages, messages, __ATOMIC_RELAXED);
+	if(messages % GOMOSQ_LOOK_WRITTEN || client->written.stopped >= 0) return;
+	if(gomosq_since(&client->written.began) > GOMOSQ_LONG_WRITE && !gomosq_stop_write(client)) gomosq_flooded_set(client, true);
+	else if(gomosq_flooded(client) && gomosq_backlog(client) < GOMOSQ_EBB) gomosq_flooded_set(client, false);
+	errno = saved;
+}
+
+/* Undoes gomosq_stop_write: the poller's descriptor is the connection's too. */
+static inline bool gomosq_go_on(struct gomosq_client *c)
+{
+	if(c->written.stopped < 0) return false;
+	if(c->watched >= 0) dup3(c->watched, mosquitto_socket(c->mosq), O_CLOEXEC);
+	close(c->written.stopped);
+	c->written.stopped = -1;
+	return true;
+}
+
+/* After a write: nobody waits for it, unless it goes on at once; and where nothing is
+ * left, the counts agree, whatever became of messages outside Run. */
+static inline void gomosq_settle(struct gomosq_client *c, bool stopped)
+{
+	uint32_t published = __atomic_load_n(&c->published.messages, __ATOMIC_RELAXED);
+
+	if(!mosquitto_want_write(c->mosq)) __atomic_store_n(&c->written.messages, published, __ATOMIC_RELAXED);
+	if(!stopped && gomosq_flooded(c)) gomosq_flooded_set(c, false);
+}
+
+#endif
