@@ -5,26 +5,25 @@ package mosquitto
 import "time"
 
 const (
-	floodLook  = time.Millisecond
-	floodLooks = 10 // the longest pause of one publish
+	floodPatience = 10 * time.Millisecond // the longest pause of one publish
+	floodLook     = time.Millisecond
 )
 
 // giveWay waits while a flood of messages of QoS 0 is written: whoever publishes
-// faster than Run sends would fill the memory.
+// faster than Run sends would fill the memory. One looks, the others wait for it.
 func (c *Client) giveWay() {
 	if !cFlooded(c.c) || cInside(c.c) != 0 { // a callback of the write must let it go on
 		return
 	}
+	end := time.Now().Add(floodPatience)
 	c.flood.Lock()
 	defer c.flood.Unlock()
-	written := cWritten(c.c)
-	for range floodLooks {
-		if !cFlooded(c.c) {
-			return
-		}
+	began, written := time.Now(), cWritten(c.c)
+	for cFlooded(c.c) && time.Now().Before(end) {
 		time.Sleep(floodLook)
 	}
-	if cWritten(c.c) == written { // the write may be in a callback that waits for the caller
+	// The write may be in a callback that waits for the caller.
+	if cFlooded(c.c) && time.Since(began) > floodPatience/2 && cWritten(c.c) == written {
 		cFloodOver(c.c)
 	}
 }

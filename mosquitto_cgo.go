@@ -44,7 +44,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: 85941e762157a995
+// include-stamp: aea80205291b6189
 
 type (
 	cClient   = C.struct_gomosq_client

@@ -17,6 +17,7 @@
 #define GOMOSQ_EBB 4096
 #define GOMOSQ_LOOK_PUBLISHED 256 /* messages between two looks */
 #define GOMOSQ_LOOK_WRITTEN 64
+#define GOMOSQ_LOOK_TOLD 8         /* when a callback is told of each */
 #define GOMOSQ_LONG_WRITE 20000000 /* nanoseconds */
 
 static inline bool gomosq_flooded(struct gomosq_client *c) { return __atomic_load_n(&c->published.flooded, __ATOMIC_RELAXED); }
@@ -41,22 +42,29 @@ static inline bool gomosq_stop_write(struct gomosq_client *client)
 	static const char block[8192];
 	int small = 1;
 	int pair[2];
+	bool full;
 
 	if(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair)) return false;
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	while(write(pair[0], block, sizeof(block)) > 0);
-	if(dup3(pair[0], mosquitto_socket(client->mosq), O_CLOEXEC) >= 0) client->written.stopped = pair[1];
+	full = write(pair[0], block, 1) < 0 && errno == EAGAIN; /* and not out of memory */
+	if(full && dup3(pair[0], mosquitto_socket(client->mosq), O_CLOEXEC) >= 0) client->written.stopped = pair[1];
 	else close(pair[1]);
 	close(pair[0]);
 	return client->written.stopped >= 0;
 }
 
-static inline int64_t gomosq_since(struct timespec *began)
+static inline void gomosq_write_begins(struct gomosq_client *client)
+{
+	clock_gettime(CLOCK_MONOTONIC, &client->written.began);
+	__atomic_store_n(&client->written.on, 1, __ATOMIC_RELAXED);
+}
+
+static inline int64_t gomosq_since(const struct timespec *began)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if(began->tv_sec == 0) *began = now;
 	return (now.tv_sec - began->tv_sec) * INT64_C(1000000000) + now.tv_nsec - began->tv_nsec;
 }
 
@@ -65,12 +73,13 @@ static inline int64_t gomosq_since(struct timespec *began)
  * publishers wait until nothing is left. */
 static inline void gomosq_note_written(struct gomosq_client *client)
 {
+	bool told = __atomic_load_n(&client->interest, __ATOMIC_RELAXED) & GOMOSQ_PUBLISH;
 	uint32_t messages = client->written.messages + 1;
 	int saved = errno;
 
 	if(!client->written.on) return;
 	__atomic_store_n(&client->written.messages, messages, __ATOMIC_RELAXED);
-	if(messages % GOMOSQ_LOOK_WRITTEN || client->written.stopped >= 0) return;
+	if(messages % (told ? GOMOSQ_LOOK_TOLD : GOMOSQ_LOOK_WRITTEN) || client->written.stopped >= 0) return;
 	if(gomosq_since(&client->written.began) > GOMOSQ_LONG_WRITE && !gomosq_stop_write(client)) gomosq_flooded_set(client, true);
 	else if(gomosq_flooded(client) && gomosq_backlog(client) < GOMOSQ_EBB) gomosq_flooded_set(client, false);
 	errno = saved;
@@ -83,17 +92,20 @@ static inline bool gomosq_go_on(struct gomosq_client *c)
 	if(c->watched >= 0) dup3(c->watched, mosquitto_socket(c->mosq), O_CLOEXEC);
 	close(c->written.stopped);
 	c->written.stopped = -1;
+	c->written.owes_input = true;
 	return true;
 }
 
 /* After a write: nobody waits for it, unless it goes on at once; and where nothing is
  * left, the counts agree, whatever became of messages outside Run. */
-static inline void gomosq_settle(struct gomosq_client *c, bool stopped)
+static inline void gomosq_write_ends(struct gomosq_client *c)
 {
 	uint32_t published = __atomic_load_n(&c->published.messages, __ATOMIC_RELAXED);
+	bool left = mosquitto_want_write(c->mosq);
 
-	if(!mosquitto_want_write(c->mosq)) __atomic_store_n(&c->written.messages, published, __ATOMIC_RELAXED);
-	if(!stopped && gomosq_flooded(c)) gomosq_flooded_set(c, false);
+	__atomic_store_n(&c->written.on, 0, __ATOMIC_RELAXED);
+	if(!left) __atomic_store_n(&c->written.messages, published, __ATOMIC_RELAXED);
+	if(gomosq_flooded(c) && !(left && c->written.owes_input)) gomosq_flooded_set(c, false);
 }
 
 #endif

@@ -79,9 +79,10 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 			break;
 		}
 		p->read = true;
-		if(budget % GOMOSQ_TURN == 0 && mosquitto_want_write(c->mosq)) break;
+		if(budget % GOMOSQ_TURN == 0 && !c->written.owes_input && mosquitto_want_write(c->mosq)) break;
 	}
 	__atomic_store_n(&c->reading, 0, __ATOMIC_RELAXED);
+	c->written.owes_input = false;
 	gomosq_flush(c);
 	c->batch = NULL;
 	return rc;
@@ -113,12 +114,10 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	gomosq_cork(c, p, true);
 	p->wrote = true;
 	errno = 0;
-	c->written.began.tv_sec = 0;
-	__atomic_store_n(&c->written.on, 1, __ATOMIC_RELAXED);
+	gomosq_write_begins(c);
 	rc = mosquitto_loop_write(c->mosq, 1);
-	__atomic_store_n(&c->written.on, 0, __ATOMIC_RELAXED);
 	p->stopped = gomosq_go_on(c) || p->stopped;
-	gomosq_settle(c, p->stopped);
+	gomosq_write_ends(c);
 	return rc;
 }
 

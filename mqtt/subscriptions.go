@@ -224,8 +224,8 @@ func (s *subscriptions) accepted(sessionKept, renew bool) {
 			sub.known = false
 		}
 		if sub.wanted {
-			// A renewal that was not answered is one again.
-			sub.changed = sub.changed && !sub.renewed || !sub.known
+			asked := sub.changed || sub.request != nil && sub.request.subscribe // in a call that has not returned
+			sub.changed = asked && !sub.renewed || !sub.known                   // a renewal that was not answered is one again
 			if sub.restored = sub.changed; sub.restored {
 				s.restoring++
 			}
