@@ -5,6 +5,7 @@ package leak
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 // Main is for TestMain: it runs the tests, ends what they have shared, and fails
 // the run for what is left.
 func Main(m *testing.M, end ...func()) {
+	signal.Stop(signalled()) // the fuzzer listens, and os/signal keeps a goroutine for good
 	before := Take()
 	code := m.Run()
 	for _, f := range end {
@@ -28,6 +30,12 @@ func Main(m *testing.M, end ...func()) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+func signalled() chan os.Signal {
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, os.Interrupt)
+	return ch
 }
 
 // State is what the process holds at a moment.

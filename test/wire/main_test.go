@@ -7,8 +7,6 @@ package wire
 
 import (
 	"flag"
-	"os"
-	"os/signal"
 	"testing"
 	"time"
 
@@ -19,9 +17,5 @@ import (
 func TestMain(m *testing.M) {
 	_ = flag.Set("test.parallel", "64") // exchanges wait most of the time; -parallel overrides
 	wait.Patience = 20 * time.Second    // and so many take turns
-	// go test -fuzz listens for signals; the goroutine of that never ends.
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt)
-	signal.Stop(signals)
 	leak.Main(m)
 }
