@@ -245,7 +245,7 @@ func TestPanicRecoveredInCallback(t *testing.T) {
 }
 
 // crash runs this test again in a child that is to die, and returns what it
-// said. In the child it returns false.
+// said. In the child it returns false; what that leaves on the disk is removed.
 func crash(t *testing.T) (output string, parent bool) {
 	t.Helper()
 	const variable = "MOSQUITTO_TEST_CRASH"
@@ -255,7 +255,7 @@ func crash(t *testing.T) (output string, parent bool) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.Command(self, "-test.count=1", "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), variable+"="+t.Name())
+	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), variable+"="+t.Name())
 	cmd.WaitDelay = wait.Patience
 	text, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
