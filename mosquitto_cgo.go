@@ -44,7 +44,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: aea80205291b6189
+// include-stamp: c3935349952493c0
 
 type (
 	cClient   = C.struct_gomosq_client

@@ -230,7 +230,6 @@ func (r *runner) verdict(lost result) (end bool, err error) {
 	case code > ConnackAccepted && (r.once || !code.Temporary()):
 		return true, code.Err()
 	}
-	r.c.leftInput(lost)
 	if r.once {
 		return lost.rc != cSuccess, libError(op, lost)
 	}

@@ -75,8 +75,8 @@ struct gomosq_client {
 	struct {
 		uint32_t messages; /* of QoS 0, as published counts them (atomic) */
 		int on;            /* Run is in the library's write (atomic) */
-		int stopped;       /* the far end of what is in the connection's place, -1 when it is the connection */
-		bool owes_input;   /* it was stopped, and a whole burst of reads comes next */
+		int stand_in;      /* the far end of what is in the connection's place, -1 when it is the connection */
+		bool stopped;      /* the write was ended, and a whole burst of reads comes next */
 		struct timespec began;
 	} written;
 };

@@ -48,14 +48,15 @@ static inline bool gomosq_stop_write(struct gomosq_client *client)
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	while(write(pair[0], block, sizeof(block)) > 0);
 	full = write(pair[0], block, 1) < 0 && errno == EAGAIN; /* and not out of memory */
-	if(full && dup3(pair[0], mosquitto_socket(client->mosq), O_CLOEXEC) >= 0) client->written.stopped = pair[1];
+	if(full && dup3(pair[0], mosquitto_socket(client->mosq), O_CLOEXEC) >= 0) client->written.stand_in = pair[1];
 	else close(pair[1]);
 	close(pair[0]);
-	return client->written.stopped >= 0;
+	return client->written.stand_in >= 0;
 }
 
 static inline void gomosq_write_begins(struct gomosq_client *client)
 {
+	client->written.stopped = false;
 	clock_gettime(CLOCK_MONOTONIC, &client->written.began);
 	__atomic_store_n(&client->written.on, 1, __ATOMIC_RELAXED);
 }
@@ -79,21 +80,20 @@ static inline void gomosq_note_written(struct gomosq_client *client)
 
 	if(!client->written.on) return;
 	__atomic_store_n(&client->written.messages, messages, __ATOMIC_RELAXED);
-	if(messages % (told ? GOMOSQ_LOOK_TOLD : GOMOSQ_LOOK_WRITTEN) || client->written.stopped >= 0) return;
+	if(messages % (told ? GOMOSQ_LOOK_TOLD : GOMOSQ_LOOK_WRITTEN) || client->written.stand_in >= 0) return;
 	if(gomosq_since(&client->written.began) > GOMOSQ_LONG_WRITE && !gomosq_stop_write(client)) gomosq_flooded_set(client, true);
 	else if(gomosq_flooded(client) && gomosq_backlog(client) < GOMOSQ_EBB) gomosq_flooded_set(client, false);
 	errno = saved;
 }
 
 /* Undoes gomosq_stop_write: the poller's descriptor is the connection's too. */
-static inline bool gomosq_go_on(struct gomosq_client *c)
+static inline void gomosq_go_on(struct gomosq_client *c)
 {
-	if(c->written.stopped < 0) return false;
+	if(c->written.stand_in < 0) return;
 	if(c->watched >= 0) dup3(c->watched, mosquitto_socket(c->mosq), O_CLOEXEC);
-	close(c->written.stopped);
-	c->written.stopped = -1;
-	c->written.owes_input = true;
-	return true;
+	close(c->written.stand_in);
+	c->written.stand_in = -1;
+	c->written.stopped = true;
 }
 
 /* After a write: nobody waits for it, unless it goes on at once; and where nothing is
@@ -105,7 +105,7 @@ static inline void gomosq_write_ends(struct gomosq_client *c)
 
 	__atomic_store_n(&c->written.on, 0, __ATOMIC_RELAXED);
 	if(!left) __atomic_store_n(&c->written.messages, published, __ATOMIC_RELAXED);
-	if(gomosq_flooded(c) && !(left && c->written.owes_input)) gomosq_flooded_set(c, false);
+	if(gomosq_flooded(c) && !(left && c->written.stopped)) gomosq_flooded_set(c, false);
 }
 
 #endif

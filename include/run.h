@@ -20,7 +20,6 @@ struct gomosq_pass {
 	bool writable;   /* the kernel would take it: it waits for input, in a TLS handshake */
 	bool read;       /* there was input */
 	bool wrote;      /* there was output */
-	bool stopped;    /* a write went on for so long that it was ended */
 	bool corked;     /* the kernel gathers what is written */
 	unsigned accepted; /* acceptances by a broker so far */
 };
@@ -79,10 +78,10 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 			break;
 		}
 		p->read = true;
-		if(budget % GOMOSQ_TURN == 0 && !c->written.owes_input && mosquitto_want_write(c->mosq)) break;
+		if(budget % GOMOSQ_TURN == 0 && !c->written.stopped && mosquitto_want_write(c->mosq)) break;
 	}
 	__atomic_store_n(&c->reading, 0, __ATOMIC_RELAXED);
-	c->written.owes_input = false;
+	c->written.stopped = false;
 	gomosq_flush(c);
 	c->batch = NULL;
 	return rc;
@@ -116,7 +115,7 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	errno = 0;
 	gomosq_write_begins(c);
 	rc = mosquitto_loop_write(c->mosq, 1);
-	p->stopped = gomosq_go_on(c) || p->stopped;
+	gomosq_go_on(c);
 	gomosq_write_ends(c);
 	return rc;
 }
@@ -142,7 +141,7 @@ static inline bool gomosq_linger(struct gomosq_client *c)
  * that thousands of clients must not all take for it. */
 static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving, bool streaming)
 {
-	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, false, 0};
+	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, 0};
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc = MOSQ_ERR_SUCCESS;
 	int round;
@@ -150,18 +149,18 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 
 	if(leaving){
 		rc = gomosq_write_all(c, &p);
-		blocked = gomosq_going(c, rc) && mosquitto_want_write(c->mosq) && (p.stopped || !(gomosq_poll(c->watched, POLLOUT) & POLLOUT));
+		blocked = gomosq_going(c, rc) && mosquitto_want_write(c->mosq) && (c->written.stopped || !(gomosq_poll(c->watched, POLLOUT) & POLLOUT));
 	}
 	if(!blocked && gomosq_going(c, rc)) rc = gomosq_read_burst(c, budget, &p);
 	if(misc && gomosq_going(c, rc)) rc = mosquitto_loop_misc(c->mosq);
 	if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
-	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && !p.stopped && gomosq_going(c, rc); round++){
+	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && !c->written.stopped && gomosq_going(c, rc); round++){
 		if(mosquitto_want_write(c->mosq) || !gomosq_linger(c)) break; /* blocked; nothing more */
 		rc = gomosq_write_all(c, &p);
 	}
 	gomosq_cork(c, &p, false);
 	p.result = gomosq_leave(outer, rc, 0);
-	p.more = p.more || p.stopped;
+	p.more = p.more || c->written.stopped;
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
 	p.want_write = p.watching && mosquitto_want_write(c->mosq);

@@ -90,7 +90,7 @@ static inline struct gomosq_new gomosq_new(const char *id, bool clean, uintptr_t
 	}
 	r.client->id = handle;
 	r.client->watched = -1;
-	r.client->written.stopped = -1;
+	r.client->written.stand_in = -1;
 	r.client->connack = -1;
 	r.client->server_keepalive = -1;
 	errno = 0;
