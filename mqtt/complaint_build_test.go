@@ -4,9 +4,9 @@ package mqtt_test
 
 import (
 	"os"
-	"os/exec"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/test/spawn"
 	"github.com/stretchr/testify/require"
 )
 
@@ -15,7 +15,7 @@ import (
 // TestNoWarnings; make versions, make docker.
 func TestComplaint21BuildWithoutCgo(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command("go", "build", ".")
+	cmd := spawn.Command("go", "build", ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	said, err := cmd.CombinedOutput()
 	require.Error(t, err)

@@ -23,6 +23,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/spawn"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -150,7 +151,7 @@ func buildExamples(t *testing.T) examples {
 		if underRaceDetector() {
 			args = slices.Insert(args, 1, "-race")
 		}
-		out, err := exec.Command("go", args...).CombinedOutput()
+		out, err := spawn.Command("go", args...).CombinedOutput()
 		require.NoError(t, err, "%s", out)
 	}
 	return examples(dir)
@@ -192,7 +193,7 @@ func startPiped(t *testing.T, stdin io.Reader, program string, args ...string) *
 	if onStart != nil {
 		onStart(program)
 	}
-	p := &exampleRun{t: t, cmd: exec.Command(program, args...), lines: make(chan string, 100000), ended: make(chan struct{})}
+	p := &exampleRun{t: t, cmd: spawn.Command(program, args...), lines: make(chan string, 100000), ended: make(chan struct{})}
 	p.cmd.Stdin, p.cmd.Stderr = stdin, &p.stderr
 	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // not a second for each
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -370,7 +371,7 @@ func mosquittoPubToSub(t *testing.T, bin examples) {
 	b := plain(t)
 	s := bin.sub(t, b, "one", "-t", "from/a/#", "-t", "from/b", "-q", "2", "-v", "-C", "3")
 	for _, m := range [][2]string{{"from/a/x", "hello world"}, {"from/b", ""}, {"from/c", "not asked for"}, {"from/a", "again"}} {
-		out, err := exec.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", strconv.Itoa(b.Port), "-q", "2", "-t", m[0], "-m", m[1]).CombinedOutput()
+		out, err := spawn.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", strconv.Itoa(b.Port), "-q", "2", "-t", m[0], "-m", m[1]).CombinedOutput()
 		require.NoError(t, err, "%s", out)
 	}
 	s.succeeds("from/a/x hello world", "from/b ", "from/a again")
@@ -532,7 +533,7 @@ func tlsOfPubAndSub(t *testing.T, bin examples) {
 	ca, foreign := broker.NewCA(t, "ca"), broker.NewCA(t, "foreign")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("server", "localhost", "127.0.0.1"), ClientCA: ca.File})
 	own := ca.Issue("client")
-	out, err := exec.Command("openssl", "rehash", ca.Dir).CombinedOutput()
+	out, err := spawn.Command("openssl", "rehash", ca.Dir).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	trust := []string{"--cafile", ca.File, "--cert", own.CertFile, "--key", own.KeyFile}
 

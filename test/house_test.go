@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/test/spawn"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -206,6 +207,15 @@ func TestNoCString(t *testing.T) {
 	}
 }
 
+// A child of a test lets go of the connections of the tests beside it.
+func TestChildrenOfTestsAreSpawned(t *testing.T) {
+	for _, name := range files(t) {
+		if filepath.Ext(name) == ".go" && within(name, "test", "mqtt") && !within(name, "test/spawn", "test/bench") && name != "test/exec_test.go" {
+			assert.NotRegexp(t, `\bexec\.Command(Context)?\(`, read(t, name), name)
+		}
+	}
+}
+
 func isC(s *ast.SelectorExpr) bool {
 	x, ok := s.X.(*ast.Ident)
 	return ok && x.Name == "C"
@@ -367,7 +377,7 @@ func TestModuleNeedsLittle(t *testing.T) {
 
 // command runs in the root, with the module's own settings.
 func command(name string, args ...string) *exec.Cmd {
-	c := exec.Command(name, args...)
+	c := spawn.Command(name, args...)
 	c.Dir = root
 	c.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "GOPROXY=off")
 	return c

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/spawn"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
@@ -254,7 +255,7 @@ func crash(t *testing.T) (output string, parent bool) {
 	}
 	self, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.Command(self, "-test.count=1", "-test.run=^"+t.Name()+"$")
+	cmd := spawn.Command(self, "-test.count=1", "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), variable+"="+t.Name())
 	cmd.WaitDelay = wait.Patience
 	text, err := cmd.CombinedOutput()

@@ -2,12 +2,12 @@ package test_test
 
 import (
 	"encoding/json"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/test/spawn"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,7 +20,7 @@ func TestSecurityTableOfDependencies(t *testing.T) {
 		if filepath.Base(name) != "go.mod" || folder == ".ci/tools" || within(name, "mqtt/boltoutbox/testdata", "test/testdata") {
 			continue // tools are no dependency of anything here
 		}
-		out, err := exec.Command("go", "mod", "edit", "-json", filepath.Join(root, name)).Output()
+		out, err := spawn.Command("go", "mod", "edit", "-json", filepath.Join(root, name)).Output()
 		require.NoError(t, err)
 		var mod struct {
 			Require []struct{ Path, Version string }

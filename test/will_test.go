@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"regexp"
 	"strconv"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/spawn"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
@@ -119,7 +119,7 @@ func TestWillOfAKilledProcess(t *testing.T) {
 	_, he := heir(t, b)
 	self, err := os.Executable()
 	require.NoError(t, err)
-	child := exec.Command(self)
+	child := spawn.Command(self)
 	child.Env = append(os.Environ(), fmt.Sprintf("%s=%d", willChild, b.Port))
 	output, err := child.StdoutPipe()
 	require.NoError(t, err)

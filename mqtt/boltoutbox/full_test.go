@@ -2,12 +2,12 @@ package boltoutbox_test
 
 import (
 	"os"
-	"os/exec"
 	"os/signal"
 	"syscall"
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/spawn"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
@@ -16,7 +16,7 @@ import (
 func TestFullDisk(t *testing.T) {
 	const inChild = "BOLTOUTBOX_TEST_FULL"
 	if os.Getenv(inChild) == "" {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
+		cmd := spawn.Command(os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
 		cmd.Env = append(os.Environ(), inChild+"=1")
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s", out)

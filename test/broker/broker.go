@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mosquitto-go/mosquitto/test/spawn"
 )
 
 // Config says how the broker listens and whom it lets in. The zero value is a
@@ -147,7 +149,7 @@ func (b *Broker) configure(config Config) {
 func (b *Broker) passwords(users map[string]string) string {
 	file := b.write("passwords", "")
 	for name, password := range users {
-		out, err := exec.Command(find(b.tb, "mosquitto_passwd"), "-b", file, name, password).CombinedOutput()
+		out, err := spawn.Command(find(b.tb, "mosquitto_passwd"), "-b", file, name, password).CombinedOutput()
 		if err != nil {
 			b.tb.Fatalf("mosquitto_passwd: %v: %s", err, out)
 		}
@@ -186,7 +188,7 @@ func (b *Broker) write(name, text string) string {
 
 // start runs the program and waits until it listens.
 func (b *Broker) start() error {
-	cmd := exec.Command(b.program, "-c", filepath.Join(b.dir, "mosquitto.conf"))
+	cmd := spawn.Command(b.program, "-c", filepath.Join(b.dir, "mosquitto.conf"))
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it does not outlive a crashed test

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mosquitto-go/mosquitto/test/spawn"
 )
 
 // nats is a NATS cluster: streams and sessions have a replica on every node.
@@ -35,7 +36,7 @@ func StartNATS(tb testing.TB) *Cluster {
 // version is the first version number that a program prints.
 func version(tb testing.TB, program string, args ...string) string {
 	tb.Helper()
-	text, err := exec.Command(program, args...).CombinedOutput()
+	text, err := spawn.Command(program, args...).CombinedOutput()
 	found := regexp.MustCompile(`\d+\.\d+\.\d+`).FindString(string(text))
 	if err != nil || found == "" {
 		tb.Fatalf("%s tells no version: %v\n%s", program, err, text)
@@ -60,7 +61,7 @@ func (k *nats) start(n *Node) (*process, error) {
 		}
 	}
 	line("] }")
-	return launch(exec.Command(k.program, "-c", n.write("nats.conf", conf.String())), n.output())
+	return launch(spawn.Command(k.program, "-c", n.write("nats.conf", conf.String())), n.output())
 }
 
 // group is what NATS tells of nodes that agree with each other.

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mosquitto-go/mosquitto/test/spawn"
 )
 
 // rabbitMQ is a RabbitMQ cluster with an epmd of its own, by which Erlang's
@@ -62,7 +64,7 @@ func (k *rabbitMQ) files() {
 func (k *rabbitMQ) startEpmd() {
 	k.tb.Helper()
 	port := strconv.Itoa(k.epmd)
-	cmd := exec.Command(find(k.tb, "epmd", "erlang-base"), "-port", port, "-address", "127.0.0.1")
+	cmd := spawn.Command(find(k.tb, "epmd", "erlang-base"), "-port", port, "-address", "127.0.0.1")
 	p, err := launch(cmd, filepath.Join(k.dir, "epmd"))
 	if err != nil {
 		k.tb.Fatal(err)
@@ -96,7 +98,7 @@ func name(number int) string { return fmt.Sprintf("n%d@localhost", number+1) }
 
 // command is one of RabbitMQ's programs, set up for a node.
 func (k *rabbitMQ) command(n *Node, program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(k.bin, program), args...)
+	cmd := spawn.Command(filepath.Join(k.bin, program), args...)
 	cmd.Dir = n.dir
 	cmd.Env = append(os.Environ(),
 		"HOME="+k.dir,

@@ -3,12 +3,12 @@ package wait
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"runtime"
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/test/spawn"
 	"github.com/stretchr/testify/require"
 )
 
@@ -63,7 +63,7 @@ func TestFailures(t *testing.T) {
 			}
 			self, err := os.Executable()
 			require.NoError(t, err)
-			child := exec.CommandContext(Soon(t), self, "-test.count=1", "-test.run=^TestFailures$/^"+name+"$")
+			child := spawn.CommandContext(Soon(t), self, "-test.count=1", "-test.run=^TestFailures$/^"+name+"$")
 			child.Env = append(os.Environ(), childVariable+"="+t.Name())
 			said, err := child.CombinedOutput()
 			require.Error(t, err, "%s", said)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/spawn"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
@@ -91,7 +92,7 @@ func outcomeInChild(t *testing.T) string {
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*wait.Patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, self, "-test.count=1", "-test.run=^"+test+"$")
+	cmd := spawn.CommandContext(ctx, self, "-test.count=1", "-test.run=^"+test+"$")
 	cmd.Env = append(os.Environ(), inChild+"="+t.Name(), "GOTRACEBACK=none")
 	output, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
