@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -123,14 +124,12 @@ func main() {
 	}
 	check(client.ConnectBindV5(*host, *port, time.Duration(*keepalive)*time.Second, "", props))
 	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-interrupted.Done()
-		stop() // a second one ends the program at once
-		_ = client.Disconnect()
-	}()
-	err = client.LoopForever(-1)
+	context.AfterFunc(interrupted, stop) // a second one ends the program at once
+	err = client.Run(interrupted)
 	check(failed)
-	check(err)
+	if !errors.Is(err, context.Canceled) {
+		check(err)
+	}
 }
 
 func check(err error) {
