@@ -111,7 +111,9 @@ func WithClientID(id string) Option {
 // WithSession makes the broker keep the subscriptions and the messages of QoS 1
 // and 2 while the client is away: with MQTT 5 for so long (whole seconds,
 // rounded up; a negative duration is for ever), with MQTT 3 as long as the broker
-// likes.
+// likes. A broker that is killed comes back with the session that it saved last:
+// with MQTT 5 it is told all subscriptions again, with MQTT 3, where that would
+// bring all retained messages again, it is not, and has lost the newer ones.
 func WithSession(expiry time.Duration) Option {
 	return func(s *settings) error {
 		s.keepSession, s.expiry = true, expiry
