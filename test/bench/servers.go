@@ -132,7 +132,7 @@ func startBroker(dir string) (port int, stop func(), err error) {
 		return 0, nil, err
 	}
 	stop = func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Process.Kill() // SIGTERM is forgotten if it comes early
 		_ = cmd.Wait()
 	}
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))

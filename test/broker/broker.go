@@ -233,12 +233,17 @@ func (b *Broker) end(signal syscall.Signal) {
 	if b.cmd == nil {
 		return
 	}
-	_ = b.cmd.Process.Signal(signal)
-	if signal != syscall.SIGKILL {
+	for again := time.NewTicker(time.Second); ; {
+		_ = b.cmd.Process.Signal(signal)
 		_ = b.cmd.Process.Signal(syscall.SIGCONT)
+		select {
+		case <-b.exited:
+			again.Stop()
+			b.cmd = nil
+			return
+		case <-again.C: // it forgets a SIGTERM that came before its loop had begun
+		}
 	}
-	<-b.exited
-	b.cmd = nil
 }
 
 // Restart starts the broker again after Kill or Stop, on the same port.
