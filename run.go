@@ -71,7 +71,9 @@ func (c *Client) runFor(ctx context.Context, once bool) error {
 	}
 	c.run.Store(r)
 	defer c.run.Store(nil)
-	defer context.AfterFunc(ctx, r.wake)()
+	if ctx.Done() != nil { // one that never ends is not worth the memory
+		defer context.AfterFunc(ctx, r.wake)()
+	}
 	return r.run()
 }
 
