@@ -150,6 +150,15 @@ static void on_connect(struct mosquitto *mosq, void *obj, int rc, int flags, con
 	leave(&f);
 }
 
+/* A loss after a disconnect was asked for, which the library's loop calls none
+ * unless a CONNACK has made it forget that. */
+static int loss_code(const struct gomosq_client *client, int rc)
+{
+	const int first_reason_code = 128;
+
+	return __atomic_load_n(&client->leaving, __ATOMIC_RELAXED) && rc < first_reason_code ? MOSQ_ERR_SUCCESS : rc;
+}
+
 static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosquitto_property *props)
 {
 	struct gomosq_client *client = obj;
@@ -164,7 +173,7 @@ static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosqu
 	}
 	if(enter(&f, obj, GOMOSQ_DISCONNECT)){
 		gomosq_flatten(&flat, props);
-		relay(&f, gomosqGoDisconnect(f.client->id, rc, f.saved_errno, flat.items, flat.count));
+		relay(&f, gomosqGoDisconnect(f.client->id, loss_code(f.client, rc), f.saved_errno, flat.items, flat.count));
 		gomosq_flat_release(&flat);
 	}
 	if(mosquitto_socket(mosq) < 0) leave_for_good(f.client);

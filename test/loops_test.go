@@ -109,31 +109,49 @@ func TestLoopForeverEndsWhileOffline(t *testing.T) {
 	wait.None(t, e.connect, "OnConnect")
 }
 
-// A Disconnect that comes with the CONNACK, from a broker that is gone by then:
-// 2.0.11 forgets it and reconnects; Close ends the loop all the same.
-func TestDisconnectForgotten(t *testing.T) {
+// A Disconnect that comes with the CONNACK: the library's loop overwrites what it
+// noted of it.
+func TestDisconnectBesideOnConnect(t *testing.T) {
+	b := plain(t)
+	for name, disconnect := range map[string]func(c *mosquitto.Client, done chan<- error){
+		"inside": func(c *mosquitto.Client, done chan<- error) { done <- c.Disconnect() },
+		"beside": func(c *mosquitto.Client, done chan<- error) { go func() { done <- c.Disconnect() }() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, e := newClient(t, "", true)
+			done := make(chan error)
+			c.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
+				told := make(chan error, 1)
+				disconnect(c, told)
+				e.connect <- ack
+				done <- <-told
+			})
+			require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+			ended := loop(t, c)
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
+			require.NoError(t, wait.For(t, done, "Disconnect"))
+			require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code, "asked for")
+			require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
+		})
+	}
+}
+
+// The same where the broker is gone by then.
+func TestDisconnectBesideOnConnectAfterReset(t *testing.T) {
 	p := peer.Listen(t)
-	c, err := mosquitto.New("", true, nil)
-	require.NoError(t, err)
-	defer c.Close()
-	gone, disconnected, lost := make(chan struct{}), make(chan error, 1), make(chan struct{}, 1)
+	c, e := newClient(t, "", true)
+	gone, disconnected := make(chan struct{}), make(chan error, 1)
 	c.OnConnect(func(c *mosquitto.Client, _ mosquitto.Connack) {
 		<-gone
 		disconnected <- c.Disconnect()
 	})
-	c.OnDisconnect(func(*mosquitto.Client, mosquitto.Disconnection) { lost <- struct{}{} })
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	ended := loop(t, c)
 	p.AcceptConnect().Reset()
 	close(gone)
 	require.NoError(t, wait.For(t, disconnected, "Disconnect"))
-	wait.For(t, lost, "OnDisconnect")
-	if atLeast(2, 0, 12) {
-		require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
-		return
-	}
-	require.NoError(t, c.Close())
-	wait.For(t, ended, "the end of LoopForever")
+	require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code, "asked for")
+	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 }
 
 func TestLoopForeverReconnects(t *testing.T) {
