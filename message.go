@@ -47,8 +47,7 @@ func (a Connack) Err() error { return a.Code.Err() }
 type Disconnection struct {
 	// Code is 0 when Disconnect asked for it (a broker's DISCONNECT with reason
 	// 0 looks the same), a library code below 128, or the reason code of the
-	// broker's DISCONNECT. On 2.1 a Disconnect inside OnConnect, or beside it,
-	// is told as ErrConnLost; the loop ends all the same.
+	// broker's DISCONNECT.
 	Code int
 	// Err is nil when Code is 0; it is an *OpError, or a ReasonError for a
 	// reason code.

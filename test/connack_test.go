@@ -165,8 +165,8 @@ func TestConnackBadCredentials(t *testing.T) {
 	}
 }
 
-// Disconnect inside OnConnect: 2.1 forgets that it was asked for, and reports a
-// lost connection, but does not reconnect.
+// Disconnect inside OnConnect: 2.1 forgets that it was asked for, and calls it a
+// lost connection.
 func TestConnackDisconnectInside(t *testing.T) {
 	b := plain(t)
 	for _, v := range protocols {
@@ -179,12 +179,7 @@ func TestConnackDisconnectInside(t *testing.T) {
 			require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 			ended := loop(t, c)
 			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
-			d := wait.For(t, e.disconnect, "OnDisconnect")
-			if has21() {
-				refusal(t, d, mosquitto.ErrConnLost)
-			} else {
-				require.Equal(t, mosquitto.Disconnection{}, d)
-			}
+			require.Equal(t, mosquitto.Disconnection{}, wait.For(t, e.disconnect, "OnDisconnect"))
 			require.NoError(t, wait.For(t, ended, "the end of the loop"))
 			wait.None(t, e.connect, "second connection")
 		})

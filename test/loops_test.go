@@ -109,31 +109,21 @@ func TestLoopForeverEndsWhileOffline(t *testing.T) {
 	wait.None(t, e.connect, "OnConnect")
 }
 
-// A Disconnect that comes with the CONNACK: the library's loop overwrites what it
-// noted of it.
+// A Disconnect beside OnConnect: the library's loop overwrites what it noted of it.
 func TestDisconnectBesideOnConnect(t *testing.T) {
 	b := plain(t)
-	for name, disconnect := range map[string]func(c *mosquitto.Client, done chan<- error){
-		"inside": func(c *mosquitto.Client, done chan<- error) { done <- c.Disconnect() },
-		"beside": func(c *mosquitto.Client, done chan<- error) { go func() { done <- c.Disconnect() }() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			c, e := newClient(t, "", true)
-			done := make(chan error)
-			c.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
-				told := make(chan error, 1)
-				disconnect(c, told)
-				e.connect <- ack
-				done <- <-told
-			})
-			require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
-			ended := loop(t, c)
-			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
-			require.NoError(t, wait.For(t, done, "Disconnect"))
-			require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code, "asked for")
-			require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
-		})
-	}
+	c, e := newClient(t, "", true)
+	disconnected := make(chan error, 1)
+	c.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
+		beside := make(chan error)
+		go func() { beside <- c.Disconnect() }()
+		disconnected <- <-beside
+	})
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	ended := loop(t, c)
+	require.NoError(t, wait.For(t, disconnected, "Disconnect"))
+	require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code, "asked for")
+	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 }
 
 // The same where the broker is gone by then.
