@@ -207,10 +207,3 @@ func startExtra(t testing.TB, lines ...string) *broker.Broker {
 	t.Helper()
 	return broker.Start(t, broker.Config{Extra: strings.Join(lines, "\n")})
 }
-
-// offline waits until the client has noticed that its broker has gone: it may
-// have connected once more, to one that was about to end.
-func offline(t testing.TB, c *mosquitto.Client) {
-	t.Helper()
-	wait.Until(t, "the end of the connection", func() bool { return c.Socket() < 0 })
-}
