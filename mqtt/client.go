@@ -57,11 +57,11 @@ type Client struct {
 	out         outgoing
 	backlog     backlog
 	subs        subscriptions
-	trying      *attempt           // the connection, or the attempt at one
-	settled     bool               // StateConnected was announced for this connection
-	toTell      []*Token           // ended, and their hooks not told
-	lostSubs    []lostSubscription // refused, and nobody told
-	inboxes     map[*inbox]bool    // of consumers, the worker's among them
+	trying      *attempt        // the connection, or the attempt at one
+	settled     bool            // StateConnected was announced for this connection
+	toTell      []*Token        // ended, and their hooks not told
+	untold      []func()        // what the logger and the hooks are to be told
+	inboxes     map[*inbox]bool // of consumers, the worker's among them
 	requests    requests
 
 	found        []*target // of the message at hand; the loop's, as the next two

@@ -348,7 +348,6 @@ func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
 	c.pump()
 	c.unlock()
 	c.log.connected(server, answer.SessionPresent, c.protocolNow())
-	c.tellLost()
 }
 
 // settle announces the connection when all subscriptions are back. mu is held.

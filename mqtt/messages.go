@@ -63,7 +63,7 @@ func (b *inbox) why(c *Client) error {
 func (c *Client) leaveMessages(filter string, t *target) {
 	c.dropInbox(t.inbox)
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if sub := c.subs.byFilter[filter]; sub != nil {
 		c.subs.detach(c, sub, t)
 		c.reconcile()

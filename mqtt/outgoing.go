@@ -386,13 +386,17 @@ func (c *Client) finish(t *Token, a ack, err error) {
 	}
 }
 
-// unlock releases mu and runs the hooks of the messages that have ended.
+// unlock releases mu and says what happened under it: to the hooks of messages that
+// have ended, and of lost subscriptions, and to the logger.
 func (c *Client) unlock() {
-	ended := c.toTell
-	c.toTell = nil
+	ended, untold := c.toTell, c.untold
+	c.toTell, c.untold = nil, nil
 	c.mu.Unlock()
 	for _, t := range ended {
 		t.tell(t.err)
+	}
+	for _, tell := range untold {
+		tell()
 	}
 }
 

@@ -162,7 +162,7 @@ func (c *Client) ask(ctx context.Context, n int, note func(i int) *waiter) error
 		waits[i] = note(i)
 	}
 	c.reconcile()
-	c.mu.Unlock()
+	c.unlock()
 	return c.await(ctx, waits)
 }
 

@@ -23,8 +23,6 @@ type subscriptions struct {
 	early     []answer
 	byMID     map[int]*request
 	restoring int // subscriptions of the last acceptance that are not back yet
-
-	downgraded []func() // the logger is to be told, when mu is free
 }
 
 // subscription is a filter that the program has, or the broker knows.
@@ -189,7 +187,7 @@ func (c *Client) await(ctx context.Context, waits []*waiter) error {
 // withdraw ends a wait whose context has ended, unless it was answered meanwhile.
 func (c *Client) withdraw(w *waiter) (answered bool, err error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	select {
 	case err := <-w.done:
 		return true, err
@@ -393,8 +391,7 @@ func (c *Client) requestAnswered(mid int, codes []mosquitto.ReasonCode) {
 	} else if s.calling {
 		s.early = append(s.early, answer{mid, codes})
 	}
-	c.mu.Unlock()
-	c.tellLost()
+	c.unlock()
 }
 
 // answered notes the broker's answer to a request, or why it could not be sent.
@@ -431,7 +428,7 @@ func (c *Client) subscribed(sub *subscription, granted QoSLevel, err error) {
 	}
 	if err == nil && granted < sub.qos {
 		filter, wanted := sub.filter, sub.qos
-		c.subs.downgraded = append(c.subs.downgraded, func() { c.log.downgraded(filter, wanted, granted) })
+		c.untold = append(c.untold, func() { c.log.downgraded(filter, wanted, granted) })
 	}
 	waited := sub.answer(true, err)
 	switch {
@@ -439,7 +436,7 @@ func (c *Client) subscribed(sub *subscription, granted QoSLevel, err error) {
 	case waited:
 		sub.drop(c, err)
 	default:
-		c.lostSubs = append(c.lostSubs, lostSubscription{sub, err})
+		c.untold = append(c.untold, func() { c.tellLost(sub, err) })
 	}
 	c.restoredOne(sub)
 }
@@ -467,34 +464,18 @@ func (c *Client) restoredOne(sub *subscription) {
 	}
 }
 
-// lostSubscription is one that a broker refused to restore.
-type lostSubscription struct {
-	sub *subscription
-	err error
-}
-
-// tellLost tells of subscriptions that were refused after a reconnect, or granted
-// with a lower QoS. Not under mu.
-func (c *Client) tellLost() {
-	c.mu.Lock()
-	lost, downgraded := c.lostSubs, c.subs.downgraded
-	c.lostSubs, c.subs.downgraded = nil, nil
-	c.mu.Unlock()
-	for _, tell := range downgraded {
-		tell()
+// tellLost tells of a subscription that was refused after a reconnect. Not under mu.
+func (c *Client) tellLost(sub *subscription, err error) {
+	c.log.lostSubscription(sub.filter, err)
+	var refusal *SubscribeError
+	if errors.As(err, &refusal) {
+		c.callHooks(func(h *Hooks) {
+			if h.SubscriptionLost != nil {
+				h.SubscriptionLost(refusal)
+			}
+		})
 	}
-	for _, l := range lost {
-		c.log.lostSubscription(l.sub.filter, l.err)
-		var refusal *SubscribeError
-		if errors.As(l.err, &refusal) {
-			c.callHooks(func(h *Hooks) {
-				if h.SubscriptionLost != nil {
-					h.SubscriptionLost(refusal)
-				}
-			})
-		}
-		c.failIterators(l.sub, l.err)
-	}
+	c.failIterators(sub, err)
 }
 
 // endAll ends every wait. mu is held.
