@@ -14,6 +14,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/crowd"
 	"github.com/mosquitto-go/mosquitto/test/leak"
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/mosquitto-go/mosquitto/test/wait"
@@ -31,11 +32,7 @@ func underneath(m **mosquitto.Client) mqtt.Option {
 // Past descriptor 1023, where select() ends, a client works. Not parallel: it
 // takes the descriptors below.
 func TestComplaint07HighDescriptors(t *testing.T) {
-	for range 1100 {
-		fd, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-		require.NoError(t, err)
-		defer syscall.Close(fd)
-	}
+	crowd.Descriptors(t)
 	b := plain(t)
 	var m *mosquitto.Client
 	c := dial(t, b.Port, underneath(&m))

@@ -1,13 +1,12 @@
 package test
 
 import (
-	"os"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/crowd"
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
@@ -192,7 +191,7 @@ func TestReconnectDelay(t *testing.T) {
 
 // select(2) ends at 1023; the other loops do not.
 func TestLoopWithManyDescriptors(t *testing.T) {
-	openMany(t)
+	crowd.Descriptors(t)
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
@@ -202,22 +201,6 @@ func TestLoopWithManyDescriptors(t *testing.T) {
 		require.Regexp(t, `descriptor \d{4}`, err.Error(), name)
 	}
 	wait.None(t, e.connect, "OnConnect")
-}
-
-// openMany takes the descriptors up to 1100 until the test ends.
-func openMany(t testing.TB) {
-	t.Helper()
-	var limit syscall.Rlimit
-	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
-	require.Greater(t, limit.Cur, uint64(1300), "this test needs more descriptors: ulimit -n 4096")
-	for {
-		f, err := os.Open(os.DevNull)
-		require.NoError(t, err)
-		t.Cleanup(func() { f.Close() })
-		if f.Fd() >= 1100 {
-			return
-		}
-	}
 }
 
 func TestWantWrite(t *testing.T) {

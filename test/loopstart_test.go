@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/crowd"
 	"github.com/mosquitto-go/mosquitto/test/leak"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
@@ -136,7 +137,7 @@ func TestLoopStartAgain(t *testing.T) {
 // The thread waits with select(2): above descriptor 1023 it would end without a
 // word.
 func TestLoopStartWithManyDescriptors(t *testing.T) {
-	openMany(t)
+	crowd.Descriptors(t)
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/crowd"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
@@ -79,7 +80,7 @@ func TestOwnLoop(t *testing.T) {
 	for name, many := range map[string]bool{"few descriptors": false, "more than select can watch": true} {
 		t.Run(name, func(t *testing.T) {
 			if many {
-				openMany(t)
+				crowd.Descriptors(t)
 			}
 			t.Run("plain", func(t *testing.T) {
 				c, e := newClient(t, "", true)

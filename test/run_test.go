@@ -16,6 +16,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/crowd"
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
@@ -694,17 +695,7 @@ func TestRunRaisesPanics(t *testing.T) {
 }
 
 func TestRunWithHighDescriptors(t *testing.T) {
-	var held []int
-	t.Cleanup(func() {
-		for _, fd := range held {
-			syscall.Close(fd)
-		}
-	})
-	for range 1100 {
-		fd, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-		require.NoError(t, err)
-		held = append(held, fd)
-	}
+	crowd.Descriptors(t)
 	b := plain(t)
 	c, e := newClient(t, "run", true)
 	connectRun(t, c, e, b.Port)
