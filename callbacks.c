@@ -154,9 +154,9 @@ static void on_connect(struct mosquitto *mosq, void *obj, int rc, int flags, con
  * unless a CONNACK has made it forget that. */
 static int loss_code(const struct gomosq_client *client, int rc)
 {
-	const int first_reason_code = 128;
+	bool reason = rc >= MQTT_RC_UNSPECIFIED; /* of the broker's DISCONNECT */
 
-	return __atomic_load_n(&client->leaving, __ATOMIC_RELAXED) && rc < first_reason_code ? MOSQ_ERR_SUCCESS : rc;
+	return __atomic_load_n(&client->leaving, __ATOMIC_RELAXED) && !reason ? MOSQ_ERR_SUCCESS : rc;
 }
 
 static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosquitto_property *props)

@@ -230,17 +230,14 @@ func (b *Broker) Kill() { b.end(syscall.SIGKILL) }
 func (b *Broker) Stop() { b.end(syscall.SIGTERM) }
 
 func (b *Broker) end(signal syscall.Signal) {
-	if b.cmd == nil {
-		return
-	}
-	for again := time.NewTicker(time.Second); ; {
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	for b.cmd != nil {
 		_ = b.cmd.Process.Signal(signal)
 		_ = b.cmd.Process.Signal(syscall.SIGCONT)
 		select {
 		case <-b.exited:
-			again.Stop()
 			b.cmd = nil
-			return
 		case <-again.C: // it forgets a SIGTERM that came before its loop had begun
 		}
 	}
