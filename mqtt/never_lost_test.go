@@ -87,7 +87,7 @@ func TestNeverLostToAnOlderSession(t *testing.T) {
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithClientID("id"), mqtt.WithSession(time.Hour))
 	require.NoError(t, c.Publish(wait.Soon(t), "old", []byte("retained"), mqtt.Retain()))
 	h, old := collect()
-	require.NoError(t, c.Subscribe(wait.Soon(t), "old", 1, h))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "old", 0, h)) // with QoS 1 it may come again, if the broker stops before its PUBACK
 	require.Equal(t, "retained", string(wait.For(t, old, "the retained message").Payload))
 	restart := func(end func()) {
 		end()
