@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -210,7 +211,18 @@ void gomosq_flush(struct gomosq_client *client)
 	client->batch = batch;
 }
 
-/* Puts a short message without properties into the batch, if there is one. */
+/* Delivers the messages that Go holds. */
+void gomosq_deliver_pending(struct gomosq_client *client)
+{
+	struct gomosq_frame f;
+
+	if(enter(&f, client, GOMOSQ_MESSAGE)) relay(&f, gomosqGoPending(client->id));
+	leave(&f);
+}
+
+/* Puts a short message of QoS 0 without properties into the batch, if there is one.
+ * Messages of QoS 1 and 2 cross by themselves: the library has queued their
+ * acknowledgement, so none may be held back. */
 static bool gather(struct gomosq_client *client, const struct mosquitto_message *message, size_t topic_len, const mosquitto_property *props)
 {
 	struct gomosq_batch *batch = client->batch;
@@ -218,7 +230,7 @@ static bool gather(struct gomosq_client *client, const struct mosquitto_message 
 	size_t payload_len = (size_t)message->payloadlen;
 
 	if(batch == NULL || !(__atomic_load_n(&client->interest, __ATOMIC_RELAXED) & GOMOSQ_MESSAGE)) return false;
-	if(props || topic_len == 0 || topic_len + payload_len > GOMOSQ_BATCH_LONGEST){
+	if(message->qos || props || topic_len == 0 || topic_len + payload_len > GOMOSQ_BATCH_LONGEST){
 		gomosq_flush(client);
 		return false;
 	}
@@ -236,6 +248,12 @@ static bool gather(struct gomosq_client *client, const struct mosquitto_message 
 	return true;
 }
 
+/* Counts the messages that come before a PINGRESP. */
+static void note_read_ahead(struct gomosq_client *client, size_t bytes)
+{
+	if(client->ping_awaited && client->read_ahead <= GOMOSQ_READ_AHEAD) client->read_ahead += (uint32_t)bytes;
+}
+
 static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto_message *message, const mosquitto_property *props)
 {
 	size_t topic_len = message->topic ? strlen(message->topic) : 0;
@@ -243,6 +261,7 @@ static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto
 	struct gomosq_flat flat;
 
 	(void)mosq;
+	note_read_ahead(obj, topic_len + (size_t)message->payloadlen);
 	if(gather(obj, message, topic_len, props)) return;
 	if(enter(&f, obj, GOMOSQ_MESSAGE)){
 		gomosq_flatten(&flat, props);
@@ -318,11 +337,33 @@ static void on_unsubscribe(struct mosquitto *mosq, void *obj, int mid, const mos
 }
 #endif
 
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text);
+	size_t end_len = strlen(end);
+
+	return len >= end_len && memcmp(text + len - end_len, end, end_len) == 0;
+}
+
+/* The library reports PINGREQ and PINGRESP in its log lines only. */
+static void note_ping(struct gomosq_client *client, const char *text)
+{
+	if(ends_with(text, " sending PINGREQ")){
+		client->ping_awaited = 1;
+		client->read_ahead = 0;
+	}else if(ends_with(text, " received PINGRESP")){
+		client->ping_awaited = 0;
+	}
+}
+
 static void on_log(struct mosquitto *mosq, void *obj, int level, const char *text)
 {
+	struct gomosq_client *client = obj;
 	struct gomosq_frame f;
 
 	(void)mosq;
+	if(client->log_pings && gomosq_thread.entered == GOMOSQ_IN_LOOP && level == MOSQ_LOG_DEBUG) note_ping(client, text);
+	if(!(__atomic_load_n(&client->interest, __ATOMIC_RELAXED) & GOMOSQ_LOG)) return;
 	if(enter(&f, obj, GOMOSQ_LOG)){
 		if(__atomic_load_n(&f.client->log_levels, __ATOMIC_RELAXED) & (uint32_t)level){
 			relay(&f, gomosqGoLog(f.client->id, level, (char *)text));
@@ -367,5 +408,18 @@ void gomosq_callbacks_install(struct gomosq_client *client)
 /* Apart from the others: with it the library formats a line for every packet. */
 void gomosq_log_install(struct gomosq_client *client, bool on)
 {
-	mosquitto_log_callback_set(client->mosq, on ? on_log : NULL);
+	pthread_mutex_lock(&client->log);
+	client->log_listener = on;
+	mosquitto_log_callback_set(client->mosq, on || client->log_pings ? on_log : NULL);
+	pthread_mutex_unlock(&client->log);
+}
+
+/* Starts and stops watching for PINGREQ and PINGRESP. Only the loop calls it. */
+void gomosq_log_pings(struct gomosq_client *client, bool on)
+{
+	if(client->log_pings == on) return;
+	pthread_mutex_lock(&client->log);
+	client->log_pings = on;
+	if(!client->log_listener) mosquitto_log_callback_set(client->mosq, on ? on_log : NULL);
+	pthread_mutex_unlock(&client->log);
 }

@@ -234,12 +234,17 @@ var panics struct {
 	waiting map[int32]*PanicError
 }
 
+// newPanicError is for the goroutine that has recovered value.
+func newPanicError(value any) *PanicError {
+	if e, ok := value.(*PanicError); ok { // of a call that the callback made
+		return e
+	}
+	return &PanicError{value, debug.Stack()}
+}
+
 // keepPanic returns the ticket that C carries back to the caller, never 0.
 func keepPanic(value any) int32 {
-	e, ok := value.(*PanicError) // of a call that this callback made
-	if !ok {
-		e = &PanicError{value, debug.Stack()}
-	}
+	e := newPanicError(value)
 	panics.Lock()
 	defer panics.Unlock()
 	if panics.waiting == nil {

@@ -27,6 +27,29 @@ func guarded(f func()) (ticket C.int) {
 	return 0
 }
 
+// inOrder runs an event's callback, behind the messages that are pending.
+func (c *Client) inOrder(f func()) C.int {
+	if c.deliveries.holds() {
+		c.deliveries.add(c, delivery{event: f})
+		if c.holdsMessages() {
+			return 0
+		}
+		return guarded(c.deliverAll)
+	}
+	return guarded(f)
+}
+
+// behindMessages runs an event's callback after all messages that are pending.
+// While reading is paused it runs before them.
+func (c *Client) behindMessages(f func()) C.int {
+	return guarded(func() {
+		if !c.holdsMessages() {
+			c.deliverAll()
+		}
+		f()
+	})
+}
+
 // listening finds the client and its closure; ok is false when nobody listens
 // any more. After Close no closure starts.
 func listening[F any](id C.uintptr_t, of func(*listeners) *listener[F]) (c *Client, f F, ok bool) {
@@ -45,7 +68,7 @@ func gomosqGoConnect(id C.uintptr_t, rc, flags C.int, props *C.struct_gomosq_pro
 		return 0
 	}
 	ack := Connack{ConnackCode(rc), flags&1 != 0, goProperties(props, count)}
-	return guarded(func() { f(c, ack) })
+	return c.behindMessages(func() { f(c, ack) })
 }
 
 //export gomosqGoDisconnect
@@ -55,9 +78,11 @@ func gomosqGoDisconnect(id C.uintptr_t, rc, errno C.int, props *C.struct_gomosq_
 		return 0
 	}
 	d := Disconnection{Code: int(rc), Err: disconnectError(int(rc), int(errno)), Properties: goProperties(props, count)}
-	c.wanted.Store(rc == 0)
-	defer c.wanted.Store(false)
-	return guarded(func() { f(c, d) })
+	return c.behindMessages(func() {
+		c.wanted.Store(rc == 0)
+		defer c.wanted.Store(false)
+		f(c, d)
+	})
 }
 
 func disconnectError(rc, errno int) error {
@@ -74,7 +99,7 @@ func gomosqGoPublish(id C.uintptr_t, mid, reason C.int, props *C.struct_gomosq_p
 		return 0
 	}
 	p := goProperties(props, count)
-	return guarded(func() { f(c, int(mid), ReasonCode(reason), p) })
+	return c.inOrder(func() { f(c, int(mid), ReasonCode(reason), p) })
 }
 
 //export gomosqGoMessage
@@ -83,7 +108,23 @@ func gomosqGoMessage(id C.uintptr_t, message *C.struct_mosquitto_message, topicL
 	if !ok {
 		return 0
 	}
+	if c.deliveries.holds() || c.holdsMessages() {
+		return c.holdOrDeliver(message, topicLen, props, count)
+	}
 	return deliver(c, f, message, topicLen, props, count)
+}
+
+// holdOrDeliver is for a message that arrives while others are pending: it must
+// not overtake them. The library has queued the acknowledgement of a QoS 1 or 2
+// message, so its callback runs before anything is written.
+func (c *Client) holdOrDeliver(message *C.struct_mosquitto_message, topicLen C.size_t, props *C.struct_gomosq_property, count C.int) C.int {
+	m := goMessage(message, topicLen)
+	m.Properties = goProperties(props, count)
+	c.deliveries.add(c, delivery{message: m})
+	if m.QoS == 0 && c.holdsMessages() {
+		return 0
+	}
+	return guarded(c.deliverAll)
 }
 
 // deliver is guarded for messages: without a closure of its own, which would
@@ -113,13 +154,27 @@ func gomosqGoMessages(id C.uintptr_t, batch *C.struct_gomosq_batch) (ticket C.in
 	}()
 	gathered, messages := goBatch(batch)
 	for i := range messages {
-		f, ok := c.listeners.message.get() // a handler may have changed it
+		m := gathered.message(i)
+		if c.deliveries.holds() || cKeepsMessages(c.c) {
+			c.deliveries.add(c, delivery{message: m})
+			continue
+		}
+		f, ok := c.listeners.message.get() // a callback may have changed it
 		if !ok || c.gate.closed() {
 			break
 		}
-		f(c, gathered.message(i))
+		f(c, m)
 	}
 	return 0
+}
+
+//export gomosqGoPending
+func gomosqGoPending(id C.uintptr_t) C.int {
+	c := lookupHandle(uintptr(id))
+	if c == nil {
+		return 0
+	}
+	return guarded(c.deliverPending)
 }
 
 //export gomosqGoSubscribe
@@ -129,7 +184,7 @@ func gomosqGoSubscribe(id C.uintptr_t, mid, n C.int, granted *C.int, props *C.st
 		return 0
 	}
 	codes, p := goReasonCodes(granted, n), goProperties(props, count)
-	return guarded(func() { f(c, int(mid), codes, p) })
+	return c.inOrder(func() { f(c, int(mid), codes, p) })
 }
 
 //export gomosqGoUnsubscribe
@@ -139,7 +194,7 @@ func gomosqGoUnsubscribe(id C.uintptr_t, mid, n C.int, codes *C.int, props *C.st
 		return 0
 	}
 	list, p := goReasonCodes(codes, n), goProperties(props, count)
-	return guarded(func() { f(c, int(mid), list, p) })
+	return c.inOrder(func() { f(c, int(mid), list, p) })
 }
 
 //export gomosqGoLog
@@ -149,6 +204,8 @@ func gomosqGoLog(id C.uintptr_t, level C.int, text *C.char) C.int {
 		return 0
 	}
 	line := C.GoString(text)
+	c.inLog.Add(1)
+	defer c.inLog.Add(-1)
 	return guarded(func() { f(c, LogLevel(uint32(level)), line) })
 }
 
@@ -168,7 +225,7 @@ func gomosqGoExtAuth(id C.uintptr_t, method *C.char, n C.int, data unsafe.Pointe
 		return 0
 	}
 	name, bytes, p := C.GoString(method), C.GoBytes(data, n), goProperties(props, count)
-	return guarded(func() { *rc = C.int(extAuthCode(f(c, name, bytes, p))) })
+	return c.behindMessages(func() { *rc = C.int(extAuthCode(f(c, name, bytes, p))) })
 }
 
 func extAuthCode(err error) Error {

@@ -147,6 +147,9 @@ type Client struct {
 
 	flood sync.Mutex // one publisher waits for the end of a flood, the others for it
 
+	posts      posts
+	deliveries deliveries
+	inLog      atomic.Int32 // OnLog callbacks in progress
 }
 
 // server is where the last connect went.
@@ -251,6 +254,7 @@ func (c *Client) Reinitialise(clientID string, cleanSession bool, userData any) 
 		flag.Store(false)
 	}
 	c.userData.Store(&userData)
+	c.deliveries.reset(c)
 	c.server, c.backoff = server{}, defaultBackoff
 	return c.finish(op, r)
 }
@@ -355,7 +359,7 @@ func (c *Client) begin(op string) error {
 	if err := c.gate.enter(); err != nil {
 		return &OpError{Op: op, Err: err}
 	}
-	if c.logging.Load() && cInside(c.c)&evLog != 0 {
+	if c.inLog.Load() > 0 && cInside(c.c)&evLog != 0 {
 		c.end()
 		return &OpError{Op: op, Err: ErrInCallback}
 	}
@@ -369,6 +373,7 @@ func (c *Client) end() {
 	}
 	cDestroy(c.c)
 	dropHandle(c.id) // the library may log until then
+	c.posts.drop()
 	close(c.done)
 }
 
@@ -385,8 +390,15 @@ func (c *Client) finish(op string, r result) error {
 // thread. Inside a callback of the client it is the caller's already, and
 // allowed names the callbacks that may use it. back is for disown.
 func (c *Client) own(op string, allowed uint32) (back int32, err error) {
-	if inside := cInside(c.c); inside != 0 {
-		if inside&^allowed != 0 {
+	inside := cInside(c.c)
+	if inside == evPosted {
+		if r := c.run.Load(); allowed == anyCallback && r != nil && !r.connecting {
+			return ownerInside, nil
+		}
+		return 0, &OpError{Op: op, Err: ErrBusy}
+	}
+	if inside != 0 {
+		if inside&^(allowed|evPosted) != 0 {
 			return 0, &OpError{Op: op, Err: ErrInCallback}
 		}
 		return ownerInside, nil
@@ -1078,7 +1090,7 @@ func (c *Client) LoopStop(force bool) error {
 		return err
 	}
 	defer c.end()
-	if cInside(c.c) != 0 {
+	if cInside(c.c)&^evPosted != 0 {
 		return &OpError{Op: op, Err: ErrInCallback}
 	}
 	if !c.owner.CompareAndSwap(ownerThread, ownerCall) {

@@ -44,7 +44,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: c3935349952493c0
+// include-stamp: d248be4fbac94347
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -286,6 +286,43 @@ func cReadMuted(c *cClient) int            { return int(C.gomosq_read_muted(c)) 
 func cFlooded(c *cClient) bool {
 	return atomic.LoadInt32((*int32)(unsafe.Pointer(&c.published.flooded))) != 0
 }
+
+// postedFlag is set while functions that Post queued wait for the loop. A burst of
+// reads in C looks at it.
+func postedFlag(c *cClient) *int32 { return (*int32)(unsafe.Pointer(&c.published.posted)) }
+
+func cPosted(c *cClient) bool { return atomic.LoadInt32(postedFlag(c)) != 0 }
+
+func cPostedSet(c *cClient, posted bool) { atomic.StoreInt32(postedFlag(c), number(posted)) }
+
+func number(b bool) int32 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func cPosting(c *cClient)     { C.gomosq_posting(c) }
+func cPostingDone(c *cClient) { C.gomosq_posting_done(c) }
+
+func cPaused(c *cClient) bool {
+	return atomic.LoadInt32((*int32)(unsafe.Pointer(&c.published.paused))) != 0
+}
+
+func cPausedSet(c *cClient, paused bool) {
+	atomic.StoreInt32((*int32)(unsafe.Pointer(&c.published.paused)), number(paused))
+}
+
+// cKeepsMessages is gomosq_keeps. Only the loop calls it.
+func cKeepsMessages(c *cClient) bool {
+	if !cPaused(c) || atomic.LoadInt32((*int32)(unsafe.Pointer(&c.leaving))) != 0 {
+		return false
+	}
+	return c.ping_awaited == 0 || c.read_ahead >= C.GOMOSQ_READ_AHEAD
+}
+
+// cPendingSet reports to C whether Go holds messages. Only the loop calls it.
+func cPendingSet(c *cClient, pending bool) { c.pending = C.int(number(pending)) }
 
 func cFloodOver(c *cClient) { atomic.StoreInt32((*int32)(unsafe.Pointer(&c.published.flooded)), 0) }
 
@@ -832,6 +869,7 @@ const (
 	evPreConnect  = C.GOMOSQ_PRE_CONNECT
 	evExtAuth     = C.GOMOSQ_EXT_AUTH
 	evPassword    = C.GOMOSQ_PASSWORD
+	evPosted      = C.GOMOSQ_POSTED
 )
 
 // has21 tells whether the header that this was compiled with is 2.1's.

@@ -114,5 +114,5 @@ func (c *Client) InCallback() bool {
 		return errors.Is(err, ErrInCallback)
 	}
 	defer c.end()
-	return cInside(c.c) != 0
+	return cInside(c.c)&^evPosted != 0
 }

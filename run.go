@@ -66,13 +66,14 @@ func (c *Client) runFor(ctx context.Context, once bool) error {
 			c.disown(back)
 		}
 	}()
-	if !c.used.Load() {
-		return &OpError{Op: op, Err: ErrNoConn}
-	}
 	c.run.Store(r)
 	defer c.run.Store(nil)
 	if ctx.Done() != nil { // one that never ends is not worth the memory
 		defer context.AfterFunc(ctx, r.wake)()
+	}
+	r.turn()
+	if !c.used.Load() {
+		return &OpError{Op: op, Err: ErrNoConn}
 	}
 	return r.run()
 }
@@ -122,6 +123,9 @@ type runner struct {
 	failures  int       // attempts since it did
 	yielded   time.Time // when the scheduler was last let in while input did not end
 	abandoned bool      // a connect was left behind, and gives the network side back
+
+	connecting bool // a goroutine of blockingAttempt uses the network side
+	paused     bool // PauseReading was in force before the last pass
 }
 
 func newRunner(ctx context.Context, c *Client) *runner {
@@ -261,7 +265,9 @@ func (r *runner) serve() (lost result, again bool) {
 		return lost, false
 	}
 	for {
+		r.turn()
 		r.goodbye()
+		r.paused = cPaused(r.c.c)
 		now := time.Now()
 		misc := !now.Before(r.nextMisc)
 		p := cPass(r.c.c, burst, misc, !r.deadline.IsZero(), now.Sub(r.lastWrite) < stream)
@@ -282,6 +288,14 @@ func (r *runner) serve() (lost result, again bool) {
 			runtime.Gosched()
 			r.yielded = now
 		}
+	}
+}
+
+// turn runs the functions that Post queued, outside all callbacks.
+func (r *runner) turn() {
+	if fault := r.c.runPosts(); fault != nil {
+		cAbandon(r.c.c)
+		panic(fault)
 	}
 }
 
@@ -368,10 +382,11 @@ func (r *runner) establish() result {
 		case r.over():
 			return result{rc: cErrNoConn}
 		}
+		r.turn()
 		f := r.file.Load()
 		_ = f.SetWriteDeadline(time.Time{})
 		r.state.Swap(parkedOnWrite)
-		if !r.over() {
+		if !r.over() && !cPosted(r.c.c) {
 			_ = r.raw.Write(func(fd uintptr) bool { return cConnectState(int(fd)) != int(syscall.EINPROGRESS) })
 		}
 		r.state.Store(awake)
@@ -400,7 +415,7 @@ func (r *runner) goodbye() {
 // unheard tells whether there is something for goodbye that it has not acted on.
 func (r *runner) unheard() bool {
 	return r.farewell.Load() != nil || !r.hurried && (r.ctx.Err() != nil || r.c.gate.closed()) ||
-		r.c.leaving.Load() && r.deadline.IsZero()
+		r.c.leaving.Load() && r.deadline.IsZero() || cPosted(r.c.c) || cPaused(r.c.c) != r.paused
 }
 
 // leave sends the DISCONNECT, if none was sent, and sets the time for the end.
@@ -455,19 +470,29 @@ func (r *runner) pause() {
 	r.failures++
 	timer := time.NewTimer(r.c.backoff.pause(r.failures))
 	defer timer.Stop()
-	for !r.over() {
-		r.state.Swap(parkedInPause)
-		if r.over() {
-			break
-		}
+	for !r.over() && !r.rest(timer.C) {
+		r.turn()
+	}
+}
+
+// rest waits for end, or until it is woken, and reports whether end came.
+func (r *runner) rest(end <-chan time.Time) (ended bool) {
+	r.state.Swap(parkedInPause)
+	defer r.state.Store(awake)
+	if r.over() || cPosted(r.c.c) {
 		select {
-		case <-timer.C:
-			r.state.Store(awake)
-			return
-		case <-r.signal:
+		case <-end:
+			return true
+		default:
+			return false
 		}
 	}
-	r.state.Store(awake)
+	select {
+	case <-end:
+		return true
+	case <-r.signal:
+		return false
+	}
 }
 
 // pause is the delay before the n-th attempt in a row, as the library counts it.
@@ -527,12 +552,18 @@ var connectSlots = make(chan struct{}, 64)
 func (r *runner) blockingAttempt() result {
 	var taken atomic.Bool // by the side that deals with the outcome
 	done := make(chan result, 1)
+	defer func() { r.connecting = false }()
 	for slots := connectSlots; ; {
+		r.turnBeside(slots == nil, done, &taken)
 		r.state.Swap(parkedInPause)
-		if r.over() && (slots != nil || taken.CompareAndSwap(false, true)) {
+		switch {
+		case r.over() && (slots != nil || taken.CompareAndSwap(false, true)):
 			r.abandoned = slots == nil
 			r.state.Store(awake)
 			return result{rc: cErrNoConn}
+		case cPosted(r.c.c):
+			r.state.Store(awake)
+			continue
 		}
 		select {
 		case slots <- struct{}{}:
@@ -542,6 +573,7 @@ func (r *runner) blockingAttempt() result {
 				r.state.Store(awake)
 				return result{rc: cErrNoConn}
 			}
+			r.connecting = true
 			again := func() result { return cReconnect(r.c.c) }
 			go r.c.connectFor(func() result { return r.c.cleanly(again, again) }, done, &taken)
 		case attempt := <-done:
@@ -549,7 +581,26 @@ func (r *runner) blockingAttempt() result {
 			return attempt
 		case <-r.signal:
 		}
+		r.state.Store(awake)
 	}
+}
+
+// turnBeside is turn beside a blocking connect: a panic leaves the connect
+// behind, or ends the connection that it has made.
+func (r *runner) turnBeside(connecting bool, done <-chan result, taken *atomic.Bool) {
+	fault := r.c.runPosts()
+	if fault == nil {
+		return
+	}
+	if connecting && taken.CompareAndSwap(false, true) {
+		r.abandoned = true
+		panic(fault)
+	}
+	if connecting {
+		<-done
+	}
+	cAbandon(r.c.c)
+	panic(fault)
 }
 
 // connectFor makes a blocking attempt. If nobody waits for it any more it ends

@@ -20,13 +20,26 @@ enum {
 	GOMOSQ_LOG = 1 << 6,
 	GOMOSQ_PRE_CONNECT = 1 << 7,
 	GOMOSQ_EXT_AUTH = 1 << 8,
-	GOMOSQ_PASSWORD = 1 << 9
+	GOMOSQ_PASSWORD = 1 << 9,
+	GOMOSQ_POSTED = 1 << 10 /* no callback: a function that Post queued */
+};
+
+/* A callback in progress on this thread; they nest. */
+struct gomosq_frame {
+	struct gomosq_client *client;
+	int event;
+	int saved_errno;
+	struct gomosq_frame *outer;
 };
 
 /* Messages that Run delivers together: one crossing for many. */
 #define GOMOSQ_BATCH_MESSAGES 64
 #define GOMOSQ_BATCH_BYTES 8192
 #define GOMOSQ_BATCH_LONGEST 1024 /* longer ones cross by themselves: one copy less */
+
+/* Bytes of messages that Run reads for each PINGREQ although it should not read: the
+ * PINGRESP lies behind them. */
+#define GOMOSQ_READ_AHEAD (1 << 20)
 
 struct gomosq_batched {
 	int mid;
@@ -57,6 +70,9 @@ struct gomosq_client {
 	int reading;         /* a burst of reads is on (atomic) */
 	int giving_way;      /* a publisher waits for its end (atomic) */
 	int pause_reading;   /* ends a burst of reads after the packet in hand (atomic) */
+	pthread_mutex_t log; /* guards the two below, and which log callback is installed */
+	bool log_listener;   /* OnLog has one */
+	bool log_pings;      /* Run wants to know of PINGREQ and PINGRESP */
 
 	/* What Run looks at between two calls. */
 	struct gomosq_batch *batch; /* on the stack of a pass that is on, NULL otherwise */
@@ -64,12 +80,18 @@ struct gomosq_client {
 	int connack;         /* the broker's last answer to a CONNECT, -1 before the first */
 	unsigned accepted;   /* how many of them were acceptances */
 	int server_keepalive; /* seconds, as the last CONNACK demanded, -1 when it did not */
+	int ping_awaited;    /* a PINGREQ was sent and its PINGRESP has not arrived (loop only) */
+	uint32_t read_ahead; /* bytes of messages since that PINGREQ (loop only) */
+	int pending;         /* Go holds messages that no callback has seen yet (loop only) */
+	struct gomosq_frame posting; /* of the function that Post queued and Run is running */
 
 	/* Memory that changes with each message: the publishers', and the owner's. */
 	char apart[64];
 	struct {
 		uint32_t messages; /* of QoS 0 that the library took (atomic) */
 		int flooded;       /* many of them wait for a write that is on (atomic) */
+		int posted;        /* functions that Post queued (atomic) */
+		int paused;        /* PauseReading (atomic) */
 	} published;
 	char apart_too[64];
 	struct {
@@ -86,14 +108,6 @@ enum {
 	GOMOSQ_OUTSIDE = 0, /* not from Go: the library's own thread */
 	GOMOSQ_IN_CALL = 1,
 	GOMOSQ_IN_LOOP = 2
-};
-
-/* A callback in progress on this thread; they nest. */
-struct gomosq_frame {
-	struct gomosq_client *client;
-	int event;
-	int saved_errno;
-	struct gomosq_frame *outer;
 };
 
 struct gomosq_thread {
@@ -119,7 +133,9 @@ void gomosq_log_install(struct gomosq_client *client, bool on);
 unsigned gomosq_inside(struct gomosq_client *client);
 void gomosq_cloexec(int fd);
 void gomosq_cut(struct mosquitto *mosq);
+void gomosq_log_pings(struct gomosq_client *client, bool on);
 void gomosq_flush(struct gomosq_client *client);
+void gomosq_deliver_pending(struct gomosq_client *client);
 int gomosq_password(char *buf, int size, int rwflag, void *userdata);
 
 /* The Go ends. Each returns 0, or the ticket of the panic that ended it. */
@@ -128,6 +144,7 @@ int gomosqGoDisconnect(uintptr_t id, int rc, int err, struct gomosq_property *pr
 int gomosqGoPublish(uintptr_t id, int mid, int reason, struct gomosq_property *props, int count);
 int gomosqGoMessage(uintptr_t id, struct mosquitto_message *message, size_t topic_len, struct gomosq_property *props, int count);
 int gomosqGoMessages(uintptr_t id, struct gomosq_batch *batch);
+int gomosqGoPending(uintptr_t id);
 int gomosqGoSubscribe(uintptr_t id, int mid, int n, int *granted, struct gomosq_property *props, int count);
 int gomosqGoUnsubscribe(uintptr_t id, int mid, int n, int *codes, struct gomosq_property *props, int count);
 int gomosqGoLog(uintptr_t id, int level, char *text);

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 
 #include "shims.h"
 
@@ -53,6 +54,32 @@ static inline bool gomosq_going(struct gomosq_client *c, int rc)
 	return rc == MOSQ_ERR_SUCCESS && c->watched >= 0 && !gomosq_thread.panicked;
 }
 
+/* Whether PauseReading keeps messages from the callbacks, now. A PINGRESP lies behind
+ * them, and after a Disconnect they are on their way out. */
+static inline bool gomosq_keeps(struct gomosq_client *c)
+{
+	if(!__atomic_load_n(&c->published.paused, __ATOMIC_RELAXED) || __atomic_load_n(&c->leaving, __ATOMIC_RELAXED)) return false;
+	return !c->ping_awaited || c->read_ahead >= GOMOSQ_READ_AHEAD;
+}
+
+/* Whether the peer has closed the connection and left nothing to read. */
+static inline bool gomosq_lost(int fd)
+{
+	short events = gomosq_poll(fd, POLLRDHUP);
+	int unread = 0;
+
+	if(events & (POLLERR | POLLHUP | POLLNVAL)) return true;
+	return (events & POLLRDHUP) && ioctl(fd, FIONREAD, &unread) == 0 && unread == 0;
+}
+
+/* Whether Run may read from the connection. The CONNACK is always read. */
+static inline bool gomosq_may_read(struct gomosq_client *c)
+{
+	return !gomosq_keeps(c) || c->connack < 0 || gomosq_lost(c->watched);
+}
+
+static inline bool gomosq_posted(struct gomosq_client *c) { return __atomic_load_n(&c->published.posted, __ATOMIC_RELAXED); }
+
 /* Reads until the socket is empty, without asking it between packets, and
  * delivers messages in batches, before anything is written: acknowledgements
  * leave after the handler has returned. errno
@@ -78,7 +105,10 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 			break;
 		}
 		p->read = true;
-		if(budget % GOMOSQ_TURN == 0 && !c->written.stopped && mosquitto_want_write(c->mosq)) break;
+		if(gomosq_keeps(c)) break;
+		if(budget % GOMOSQ_TURN) continue;
+		if(gomosq_posted(c)) break;
+		if(!c->written.stopped && mosquitto_want_write(c->mosq)) break;
 	}
 	__atomic_store_n(&c->reading, 0, __ATOMIC_RELAXED);
 	c->written.stopped = false;
@@ -130,6 +160,7 @@ static inline bool gomosq_linger(struct gomosq_client *c)
 	for(i = 0; i < GOMOSQ_LINGER; i++){
 		sched_yield();
 		if(mosquitto_want_write(c->mosq)) return true;
+		if(gomosq_posted(c)) return false;
 	}
 	return false;
 }
@@ -151,16 +182,24 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 		rc = gomosq_write_all(c, &p);
 		blocked = gomosq_going(c, rc) && mosquitto_want_write(c->mosq) && (c->written.stopped || !(gomosq_poll(c->watched, POLLOUT) & POLLOUT));
 	}
-	if(!blocked && gomosq_going(c, rc)) rc = gomosq_read_burst(c, budget, &p);
-	if(misc && gomosq_going(c, rc)) rc = mosquitto_loop_misc(c->mosq);
+	if(!blocked && gomosq_going(c, rc) && c->pending && !gomosq_keeps(c)) gomosq_deliver_pending(c);
+	if(!blocked && gomosq_going(c, rc)){
+		if(gomosq_may_read(c)) rc = gomosq_read_burst(c, budget, &p);
+		else c->written.stopped = false;
+	}
+	if(misc && gomosq_going(c, rc)){
+		gomosq_log_pings(c, true);
+		rc = mosquitto_loop_misc(c->mosq);
+	}
 	if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
 	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && !c->written.stopped && gomosq_going(c, rc); round++){
 		if(mosquitto_want_write(c->mosq) || !gomosq_linger(c)) break; /* blocked; nothing more */
 		rc = gomosq_write_all(c, &p);
 	}
 	gomosq_cork(c, &p, false);
+	if(!c->ping_awaited) gomosq_log_pings(c, false);
 	p.result = gomosq_leave(outer, rc, 0);
-	p.more = p.more || c->written.stopped;
+	p.more = p.more || c->written.stopped || (c->pending && !gomosq_keeps(c));
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
 	p.want_write = p.watching && mosquitto_want_write(c->mosq);
@@ -174,11 +213,22 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 static inline bool gomosq_ready(struct gomosq_client *c, bool blocked)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the counterpart of gomosq_leave's */
-	if(c->watched < 0 || gomosq_poll(c->watched, POLLIN)) return true;
+	if(c->watched < 0 || (gomosq_may_read(c) && gomosq_poll(c->watched, POLLIN))) return true;
 	return !blocked && mosquitto_want_write(c->mosq);
 }
 
 static inline bool gomosq_writable(int fd) { return gomosq_poll(fd, POLLOUT) != 0; }
+
+/* Marks this thread as one that runs functions that Post queued, and no longer. */
+static inline void gomosq_posting(struct gomosq_client *c)
+{
+	c->posting.client = c;
+	c->posting.event = GOMOSQ_POSTED;
+	c->posting.outer = gomosq_thread.frames;
+	gomosq_thread.frames = &c->posting;
+}
+
+static inline void gomosq_posting_done(struct gomosq_client *c) { gomosq_thread.frames = c->posting.outer; }
 
 /* Ends a burst of reads that is on, from inside a callback or beside it. */
 static inline void gomosq_pause_reading(struct gomosq_client *c)
@@ -192,6 +242,7 @@ static inline int gomosq_watch(struct gomosq_client *c)
 	int fd = mosquitto_socket(c->mosq);
 
 	c->watched = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	c->ping_awaited = 0;
 	return c->watched;
 }
 
@@ -201,6 +252,8 @@ static inline int gomosq_watch(struct gomosq_client *c)
 static inline void gomosq_unwatch(struct gomosq_client *c, int fd)
 {
 	c->watched = -1;
+	c->ping_awaited = 0;
+	gomosq_log_pings(c, false);
 	recv(fd, NULL, 1 << 30, MSG_TRUNC | MSG_DONTWAIT);
 }
 

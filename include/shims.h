@@ -92,11 +92,13 @@ static inline struct gomosq_new gomosq_new(const char *id, bool clean, uintptr_t
 	r.client->watched = -1;
 	r.client->written.stand_in = -1;
 	r.client->connack = -1;
+	pthread_mutex_init(&r.client->log, NULL);
 	r.client->server_keepalive = -1;
 	errno = 0;
 	r.client->mosq = mosquitto_new(id, clean, r.client);
 	if(r.client->mosq == NULL){
 		r.err = errno;
+		pthread_mutex_destroy(&r.client->log);
 		free(r.client);
 		r.client = NULL;
 		return r;
@@ -111,6 +113,7 @@ static inline void gomosq_destroy(struct gomosq_client *c)
 	int outer = gomosq_enter(GOMOSQ_IN_CALL);
 
 	mosquitto_destroy(c->mosq);
+	pthread_mutex_destroy(&c->log);
 	free(c);
 	gomosq_leave(outer, 0, 0);
 }
@@ -123,6 +126,9 @@ static inline struct gomosq_result gomosq_reinitialise(struct gomosq_client *c, 
 	if(rc == MOSQ_ERR_SUCCESS){
 		c->thread_known = 0;
 		c->interest = 0;
+		c->log_listener = c->log_pings = false;
+		c->pending = 0;
+		__atomic_store_n(&c->published.paused, 0, __ATOMIC_RELAXED);
 		gomosq_callbacks_install(c);
 		mosquitto_threaded_set(c->mosq, true);
 	}

@@ -1,0 +1,259 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/stretchr/testify/require"
+)
+
+// turned waits until Run has run posted functions in two turns: by then it has acted on
+// all earlier calls and input.
+func turned(t testing.TB, c *mosquitto.Client) {
+	t.Helper()
+	for range 2 {
+		wait.For(t, postReport(t, c), "a posted function")
+	}
+}
+
+// numbered returns n messages of QoS 0 in one piece, with their numbers as payload.
+func numbered(n int) []byte {
+	var all []byte
+	for i := range n {
+		all = append(all, peer.Publish(0, "a", 0, fmt.Sprint(i))...)
+	}
+	return all
+}
+
+func TestPauseReading_DeliversNothingUntilResumeReading(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "pause", true)
+	conn, _ := meetRun(t, c, e, p)
+	require.NoError(t, c.PauseReading())
+	turned(t, c)
+	conn.Send(numbered(100))
+	turned(t, c)
+	wait.None(t, e.message, "message while paused")
+	require.NoError(t, c.ResumeReading())
+	for i := range 100 {
+		require.Equal(t, fmt.Sprint(i), string(wait.For(t, e.message, "OnMessage").Payload))
+	}
+}
+
+func TestPauseReading_LeavesTheRestToTheBroker(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "pause", true)
+	conn, _ := meetRun(t, c, e, p)
+	require.NoError(t, c.PauseReading())
+	turned(t, c)
+	full := make(chan struct{})
+	go func() {
+		defer close(full)
+		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+		piece := bytes.Repeat(peer.Publish(0, "a", 0, string(make([]byte, 1000))), 1000)
+		for range 100 { // 100 MB
+			if _, err := conn.Write(piece); err != nil {
+				return
+			}
+		}
+		t.Error("Run has read all of it")
+	}()
+	wait.For(t, full, "the connection to be full")
+	wait.None(t, e.message, "message while paused")
+}
+
+func TestPauseReading_InsideACallbackKeepsTheMessagesBehind(t *testing.T) {
+	const messages = 300
+	p := peer.Listen(t)
+	c, _ := newClient(t, "pause", true)
+	e := listen(c)
+	received := make(chan string, messages)
+	c.OnMessage(func(c *mosquitto.Client, m mosquitto.Message) {
+		_ = c.PauseReading()
+		received <- string(m.Payload)
+	})
+	conn, _ := meetRun(t, c, e, p)
+	conn.Send(numbered(messages))
+	for i := range messages {
+		require.Equal(t, fmt.Sprint(i), wait.For(t, received, "OnMessage"))
+		turned(t, c)
+		wait.None(t, received, "message while paused")
+		require.NoError(t, c.ResumeReading())
+	}
+}
+
+func TestPauseReading_KeepsTheOrderOfMessagesAndEvents(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "pause", true)
+	order := make(chan string, 100)
+	c.OnMessage(func(c *mosquitto.Client, m mosquitto.Message) {
+		if m.QoS == 0 {
+			_ = c.PauseReading()
+		}
+		order <- string(m.Payload)
+	})
+	c.OnSubscribe(func(*mosquitto.Client, int, []mosquitto.ReasonCode, mosquitto.Properties) { order <- "suback" })
+	conn, _ := meetRun(t, c, e, p)
+	_, err := c.Subscribe("a", 1)
+	require.NoError(t, err)
+	conn.Expect(peer.SUBSCRIBE)
+	var all []byte
+	for _, packet := range [][]byte{
+		peer.Publish(0, "a", 0, "one"), peer.Publish(0, "a", 0, "two"), peer.Bytes(peer.SUBACK, 0, 1, 1),
+		peer.Publish(0, "a", 0, "three"), peer.Publish(2, "a", 9, "four"),
+	} {
+		all = append(all, packet...)
+	}
+	conn.Send(all)
+	for _, want := range []string{"one", "two", "suback", "three", "four"} {
+		require.Equal(t, want, wait.For(t, order, want))
+		turned(t, c)
+		require.NoError(t, c.ResumeReading())
+	}
+	conn.Expect(peer.PUBACK)
+}
+
+func TestPauseReading_AcknowledgesOnlyDeliveredMessages(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "pause", true)
+	conn, _ := meetRun(t, c, e, p)
+	c.OnMessage(func(c *mosquitto.Client, m mosquitto.Message) {
+		_ = c.PauseReading()
+		e.message <- m
+	})
+	conn.Send(peer.Publish(0, "a", 0, "one"))
+	wait.For(t, e.message, "OnMessage")
+	turned(t, c)
+	conn.Send(peer.Publish(2, "a", 7, "two"))
+	turned(t, c)
+	_, err := c.Publish("b", nil, 0, false) // is sent while paused
+	require.NoError(t, err)
+	conn.Expect(peer.PUBLISH)
+	wait.None(t, e.message, "message while paused")
+	require.NoError(t, c.ResumeReading())
+	require.Equal(t, "two", string(wait.For(t, e.message, "OnMessage").Payload))
+	require.Equal(t, uint16(7), conn.Expect(peer.PUBACK).MID())
+}
+
+func TestPauseReading_KeepsTheConnectionAlive(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, e := newClient(t, "pause", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
+	run(t, c)
+	conn := p.AcceptConnect()
+	wait.For(t, e.connect, "OnConnect")
+	require.NoError(t, c.PauseReading())
+	turned(t, c)
+	conn.Send(numbered(10))
+	for range 2 {
+		conn.Expect(peer.PINGREQ)
+		for range 2 { // messages before the answer are delivered
+			for range 10 {
+				wait.For(t, e.message, "OnMessage before PINGRESP")
+			}
+			conn.Send(numbered(10))
+		}
+		for range 10 {
+			wait.For(t, e.message, "OnMessage before PINGRESP")
+		}
+		conn.Send(append(peer.Bytes(peer.PINGRESP), numbered(10)...))
+		turned(t, c)
+		wait.None(t, e.message, "message after PINGRESP")
+	}
+	wait.None(t, e.disconnect, "OnDisconnect")
+}
+
+func TestPauseReading_ReadsAtMostOneMiBForAPingresp(t *testing.T) {
+	t.Parallel()
+	const size = 10_000
+	p := peer.Listen(t)
+	c, e := newClient(t, "pause", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
+	run(t, c)
+	conn := p.AcceptConnect()
+	wait.For(t, e.connect, "OnConnect")
+	require.NoError(t, c.PauseReading())
+	turned(t, c)
+	conn.Expect(peer.PINGREQ)
+	piece := bytes.Repeat(peer.Publish(0, "a", 0, string(make([]byte, size))), 200)
+	_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+	_, _ = conn.Write(piece)
+	turned(t, c)
+	wait.Until(t, "the messages", func() bool { return len(e.message) >= 1<<20/size })
+	turned(t, c)
+	require.LessOrEqual(t, len(e.message), 1<<20/size+2)
+	refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrKeepalive)
+}
+
+func TestPauseReading_NoticesALostConnection(t *testing.T) {
+	for name, lose := range map[string]func(*peer.Conn){
+		"reset":  func(conn *peer.Conn) { conn.Reset() },
+		"closed": func(conn *peer.Conn) { conn.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := peer.Listen(t)
+			c, e := newClient(t, "pause", true)
+			conn, _ := meetRun(t, c, e, p)
+			require.NoError(t, c.PauseReading())
+			turned(t, c)
+			lose(conn)
+			wait.For(t, e.disconnect, "OnDisconnect")
+			conn = p.AcceptConnect()
+			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
+			conn.Send(numbered(1))
+			turned(t, c)
+			wait.None(t, e.message, "message: the pause outlives the connection")
+			require.NoError(t, c.ResumeReading())
+			wait.For(t, e.message, "OnMessage")
+		})
+	}
+}
+
+func TestPauseReading_EndsOfRunWorkAsAlways(t *testing.T) {
+	b := plain(t)
+	for name, test := range map[string]struct {
+		end  func(*mosquitto.Client, *running)
+		want error
+	}{
+		"Disconnect": {func(c *mosquitto.Client, _ *running) { _ = c.Disconnect() }, nil},
+		"context":    {func(_ *mosquitto.Client, r *running) { r.cancel() }, context.Canceled},
+		"Close":      {func(c *mosquitto.Client, _ *running) { c.Close() }, mosquitto.ErrClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, e := newClient(t, "", true)
+			r := connectRun(t, c, e, b.Port)
+			subscribe(t, c, e, "a", 0)
+			require.NoError(t, c.PauseReading())
+			turned(t, c)
+			_, err := c.Publish("a", []byte("x"), 0, false)
+			require.NoError(t, err)
+			turned(t, c)
+			test.end(c, r)
+			require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), test.want)
+		})
+	}
+}
+
+func TestPauseReading_InsideOnLogAndAfterCloseIsRefused(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "pause", true)
+	refused := make(chan error, 1000)
+	c.OnLog(func(c *mosquitto.Client, _ mosquitto.LogLevel, _ string) {
+		refused <- c.PauseReading()
+		refused <- c.ResumeReading()
+	})
+	connectRun(t, c, e, b.Port)
+	for range 2 {
+		require.ErrorIs(t, wait.For(t, refused, "OnLog"), mosquitto.ErrInCallback)
+	}
+	c.Close()
+	require.ErrorIs(t, c.PauseReading(), mosquitto.ErrClosed)
+	require.ErrorIs(t, c.ResumeReading(), mosquitto.ErrClosed)
+}
