@@ -5,133 +5,334 @@ package mqtt
 import (
 	"context"
 	"errors"
-	"net"
-	"net/netip"
-	"slices"
-	"strings"
-	"sync"
+	"math"
+	"syscall"
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// manage keeps the client connected until it is to end.
-func (c *Client) manage() { c.finishUp(c.stayConnected()) }
-
-// stayConnected goes from connection to connection. It returns nil when Close has
-// asked for the end, and otherwise why no retry would help.
-func (c *Client) stayConnected() error {
-	var failures, refusals, flaps int
-	ever := false
-	for at := 0; ; {
-		s := c.servers[at]
-		lasted, err := c.visit(s)
-		if c.quitting() {
-			return nil
-		}
-		if lasted > 0 {
-			ever, failures, refusals, flaps = true, 0, 0, flaps+1
-			if lasted > c.opts.backoff.max {
-				flaps = 0
-			}
-			c.failed(s, err, 0)
-			c.pause(flaps - 1) // a broker that accepts and closes at once is one that fails
-			continue
-		}
-		failures++
-		if !mendable(err) {
-			refusals++
-		}
-		c.failed(s, err, failures)
-		if at = (at + 1) % len(c.servers); failures%len(c.servers) != 0 {
-			continue
-		}
-		if !ever && (refusals == len(c.servers) || c.opts.firstOnce) {
-			return err
-		}
-		refusals = 0
-		c.pause(failures / len(c.servers))
-	}
+// attempt is a connection, or the attempt at one. Owned by the loop, but for detail.
+type attempt struct {
+	server    server
+	timer     *time.Timer // of the connect timeout
+	accepted  time.Time   // zero before CONNACK
+	online    bool        // accepted, and not lost
+	settled   bool        // StateConnected was announced
+	useful    bool        // the broker has sent more than CONNACK
+	acked     bool        // it has acknowledged a message
+	discarded bool        // acknowledgements count for nothing: the broker has lost the session
+	sequence  int         // packets submitted so far
+	resent    int         // sequence when the library sent its own messages again
+	reason    error       // of the broker's DISCONNECT
+	text      string      // CONNACK's reason string
+	detail    detail      // what the library logged
 }
 
-// mendable tells failures that a retry may mend.
-func mendable(err error) bool {
-	var refusal mosquitto.ConnackError
-	var failure *ConnectError
-	switch {
-	case errors.As(err, &refusal):
-		return refusal.Code.Temporary()
-	case errors.Is(err, mosquitto.ErrNotSupported), errors.Is(err, mosquitto.ErrInval), errors.Is(err, mosquitto.ErrNoMem):
-		return false
-	case errors.As(err, &failure) && failure.Detail != "": // OpenSSL says what is wrong with a certificate
-		return !strings.Contains(failure.Detail, "certificate") && !strings.Contains(failure.Detail, "alert")
-	}
-	return true
+// ending is how an attempt ended.
+type ending struct {
+	err      error
+	accepted bool
+	useful   bool          // the broker has sent more than CONNACK
+	again    bool          // the next attempt needs no pause
+	lasted   time.Duration // since it was accepted
 }
 
-// quitting tells whether there is to be no other connection.
-func (c *Client) quitting() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.leaving || c.link.Err() != nil
+// lastConnection is what the loop remembers between connections.
+type lastConnection struct {
+	server        string          // that accepted the client last
+	limited       bool            // it had limits that the library client goes on using
+	noIdentifiers map[string]bool // servers that send several subscription identifiers in one packet
+	leaving       bool            // there is to be no other connection
 }
 
-// failed tells of a connection that was lost, or did not come about.
-func (c *Client) failed(s server, err error, attempt int) {
-	c.log.lost(s.name, err, attempt)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.lastErr = err
-	c.setState(StateChange{State: StateDisconnected, Server: s.name, Err: err, Attempt: attempt})
-}
+// isOnline reports whether there is a connection that the broker has accepted.
+func (c *Client) isOnline() bool { return c.conn != nil && c.conn.online }
 
-// pause waits before the next round of attempts, 0 being no round yet.
-func (c *Client) pause(round int) {
-	if round < 1 {
-		return
-	}
-	timer := time.NewTimer(c.opts.backoff.pause(round))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-c.link.Done():
-	}
-}
-
-// visit connects to a server, at one of its addresses, and stays until the
-// connection ends. lasted is 0 if it did not come about.
-func (c *Client) visit(s server) (lasted time.Duration, err error) {
-	addresses, err := c.addresses(s)
+// connect tries one server, at each of its addresses, and stays until the connection
+// has ended.
+func (c *Client) connect(s server) ending {
+	var addresses []address
+	err := c.beside(c.link, func() (err error) {
+		addresses, err = c.addresses(s)
+		return err
+	})
 	if err != nil {
-		return 0, &ConnectError{Server: s.name, Err: err}
+		return ending{err: &ConnectError{Server: s.name, Err: err}}
 	}
+	var all ending
 	for _, at := range addresses {
-		var failure error
+		var e ending
 		for _, version := range c.opts.protocols {
-			lasted, failure = c.attempt(s, at, version)
-			if lasted > 0 || c.quitting() || !refusesVersion(failure) {
+			e = c.attempt(s, at, version)
+			if e.accepted || c.quitting() || !refusesVersion(e.err) {
 				break
 			}
 		}
 		var refusal mosquitto.ConnackError
-		if lasted > 0 || c.quitting() || errors.As(failure, &refusal) {
-			return lasted, failure
+		if e.accepted || c.quitting() || errors.As(e.err, &refusal) {
+			return e
 		}
-		err = graver(err, failure)
+		all = preferPermanent(all, e)
 	}
-	return 0, err
+	return all
 }
 
-// graver is what a server's addresses failed with: the first failure that no retry
-// mends, or the last one. A host without IPv6 must not hide a bad certificate.
-func graver(before, now error) error {
-	if before != nil && !mendable(before) {
+// preferPermanent chooses between the failures of two addresses of a server: a permanent
+// one, or the last. A host without IPv6 must not hide a bad certificate.
+func preferPermanent(before, now ending) ending {
+	if before.err != nil && isPermanent(before.err) {
 		return before
 	}
 	return now
 }
 
-// refusesVersion tells whether a lower version of MQTT may do. Brokers that do not
+// attempt makes one connection and serves it until it ends.
+func (c *Client) attempt(s server, at address, version Protocol) ending {
+	ctx, cancel := context.WithCancelCause(c.link)
+	defer cancel(nil)
+	a := &attempt{server: s, timer: time.AfterFunc(c.opts.connectTimeout, func() { cancel(ErrTimeout) })}
+	defer a.timer.Stop()
+	c.conn = a
+	err := c.open(ctx, a, at, version)
+	if err == nil {
+		c.turn()
+		err = c.library.Load().RunOnce(ctx)
+	}
+	if errors.Is(context.Cause(ctx), ErrTimeout) {
+		err = ErrTimeout
+	}
+	return c.ended(a, err)
+}
+
+// open prepares a connection and begins it.
+func (c *Client) open(ctx context.Context, a *attempt, at address, version Protocol) error {
+	if c.replace || c.last.limited && c.last.server != a.server.name && !c.exactlyOnce() {
+		if err := c.replaceLibrary(); err != nil {
+			return err
+		}
+	}
+	if err := c.prepare(ctx, a.server, version); err != nil {
+		return err
+	}
+	c.status.use(a.server.name)
+	c.watchLibraryLog(a)
+	m := c.library.Load()
+	return c.beside(ctx, func() error {
+		return m.ConnectContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, c.connectProperties(version))
+	})
+}
+
+// prepare makes the settings of one connection.
+func (c *Client) prepare(ctx context.Context, s server, version Protocol) error {
+	m := c.library.Load()
+	username, password, err := c.credentials(ctx, s)
+	if err != nil {
+		return err
+	}
+	if err := m.UsernamePwSet(username, password); err != nil {
+		return err
+	}
+	if version != c.protocolNow() {
+		if err := c.setProtocol(m, version); err != nil {
+			return err
+		}
+		if err := c.setWill(m); err != nil {
+			return err
+		}
+	}
+	return c.setTransport(m, s)
+}
+
+// credentials returns those of an attempt. A function of the program's runs beside the
+// loop, and is left behind when ctx ends.
+func (c *Client) credentials(ctx context.Context, s server) (username, password string, err error) {
+	f := c.opts.credentials
+	switch {
+	case f != nil:
+		answer := make(chan [2]string, 1)
+		err = c.beside(ctx, func() error {
+			username, password, err := f(ctx)
+			answer <- [2]string{username, password}
+			return err
+		})
+		if err != nil {
+			return "", "", wrapError("credentials", err)
+		}
+		both := <-answer
+		return both[0], both[1], nil
+	case c.opts.username != "" || c.opts.password != "":
+		return c.opts.username, c.opts.password, nil
+	}
+	return s.user, s.password, nil
+}
+
+// connectProperties are those of the CONNECT packet.
+func (c *Client) connectProperties(version Protocol) Properties {
+	if version != V5 {
+		return nil
+	}
+	props := c.opts.connect.Clone()
+	if c.opts.keepSession {
+		props = append(props, mosquitto.Property{ID: mosquitto.PropSessionExpiryInterval, Number: c.opts.expirySeconds()})
+	}
+	return props
+}
+
+// onConnect is called by the library with the broker's CONNACK. Subscriptions that the
+// broker does not know are sent before anything else: the library repeats its own
+// messages next, and queued messages follow.
+func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
+	a := c.conn
+	a.text, _ = answer.Properties.Text(mosquitto.PropReasonString)
+	if answer.Code != mosquitto.ConnackAccepted {
+		return // RunOnce returns it
+	}
+	a.timer.Stop()
+	a.accepted = time.Now()
+	c.count.connects.Add(1)
+	if !c.log.debug() {
+		c.library.Load().OnLog(nil)
+	}
+	kept := answer.SessionPresent && (c.last.server == "" || a.server.name == c.last.server) // another broker may know an older session
+	c.last.server = a.server.name
+	if !answer.SessionPresent && c.inflight.countQoS2 > 0 {
+		c.startAnew(a)
+		return
+	}
+	a.online = true
+	c.useLimits(limitsOf(answer.Properties, c.protocolNow()))
+	c.log.connected(a.server.name, answer.SessionPresent, c.protocolNow())
+	c.subs.accepted(kept, c.protocolNow() == V5) // MQTT 5 can subscribe again without retained messages
+	c.endRemoved()
+	c.reconcile()
+	a.resent = a.sequence
+	c.settle()
+	c.wake()
+}
+
+// startAnew ends a connection whose broker has lost the session of QoS 2 messages in
+// flight. The library would complete them without delivering them, so they are
+// submitted again on the next connection.
+func (c *Client) startAnew(a *attempt) {
+	a.discarded = true
+	c.replace = true
+	_ = c.library.Load().Disconnect()
+}
+
+// useLimits notes what the connection's broker can do.
+func (c *Client) useLimits(l *limits) {
+	c.inflight.receiveMaximum = l.receiveMaximum
+	c.last.limited = l.maxQoS < 2 || l.maxPacket < math.MaxInt
+	c.brokerLimits.Store(l)
+}
+
+// settle announces the connection when all subscriptions are back.
+func (c *Client) settle() {
+	a := c.conn
+	if !c.isOnline() || a.settled || c.subs.missing > 0 {
+		return
+	}
+	a.settled = true
+	c.setState(StateChange{State: StateConnected, Server: a.server.name})
+	select {
+	case <-c.up:
+	default:
+		close(c.up)
+	}
+}
+
+// onDisconnect is called by the library when a connection has ended.
+func (c *Client) onDisconnect(_ *mosquitto.Client, d mosquitto.Disconnection) {
+	var reason mosquitto.ReasonError
+	if errors.As(d.Err, &reason) {
+		text, _ := d.Properties.Text(mosquitto.PropReasonString)
+		c.conn.reason = withReason(reason, text)
+	}
+	c.goOffline()
+}
+
+// goOffline stops submitting. QoS 0 messages that may not have been written end.
+func (c *Client) goOffline() {
+	c.conn.online = false
+	c.brokerLimits.Store(nil)
+	c.loseUnwritten()
+}
+
+// ended draws the conclusions from the end of an attempt.
+func (c *Client) ended(a *attempt, err error) ending {
+	c.goOffline()
+	if a.reason != nil {
+		err = a.reason
+	}
+	if err == nil {
+		err = mosquitto.ErrConnLost
+	}
+	e := ending{
+		err:      &ConnectError{a.server.name, err, a.text, a.detail.String(), !a.accepted.IsZero()},
+		accepted: !a.accepted.IsZero(), useful: a.useful, again: a.discarded,
+	}
+	if e.accepted {
+		e.lasted = time.Since(a.accepted)
+	}
+	request, message := c.subs.oldestRequest(), c.inflight.oldest()
+	c.subs.lost()
+	switch {
+	case !e.accepted || a.discarded:
+	case errors.Is(err, mosquitto.ErrDuplicateProperty) && c.usesIdentifiers(a.server.name):
+		c.stopIdentifiers(a.server.name)
+		e.again = true
+	case !closedByBroker(a, err):
+	case request != nil && (message == nil || request.sequence < a.sequenceOf(message)):
+		c.blameRequest(request, err)
+	case message != nil && !a.acked:
+		c.blameMessage(message, err)
+	}
+	if !c.opts.keepSession && c.inflight.countQoS2 > 0 {
+		c.replace = true // the broker forgets them with the session
+	}
+	return e
+}
+
+// sequenceOf is when a message was sent on this connection: those of earlier ones are
+// sent again after the first SUBSCRIBE packets.
+func (a *attempt) sequenceOf(t *Token) int {
+	if t.connection != a {
+		return a.resent
+	}
+	return t.sequence
+}
+
+// closedByBroker reports whether the broker has ended a connection, rather than the
+// network, the client or the library.
+func closedByBroker(a *attempt, err error) bool {
+	if a.reason != nil {
+		return true
+	}
+	for _, end := range []error{mosquitto.ErrConnLost, mosquitto.ErrTLS, syscall.ECONNRESET, syscall.EPIPE, syscall.EPROTO} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// usesIdentifiers reports whether subscription identifiers are sent to a server.
+func (c *Client) usesIdentifiers(server string) bool {
+	return c.protocolNow() == V5 && c.opts.identifiers && !c.last.noIdentifiers[server]
+}
+
+// stopIdentifiers goes on without subscription identifiers: the library cannot read a
+// PUBLISH packet that has several.
+func (c *Client) stopIdentifiers(server string) {
+	if c.last.noIdentifiers == nil {
+		c.last.noIdentifiers = map[string]bool{}
+	}
+	c.last.noIdentifiers[server] = true
+	c.log.identifiersOff(server)
+}
+
+// refusesVersion reports whether a lower version of MQTT may do. Brokers that do not
 // know a version answer in the oddest ways, or not at all.
 func refusesVersion(err error) bool {
 	var refusal mosquitto.ConnackError
@@ -144,275 +345,15 @@ func refusesVersion(err error) bool {
 	return errors.Is(err, mosquitto.ErrConnLost) || errors.Is(err, mosquitto.ErrMalformedPacket) || errors.Is(err, mosquitto.ErrProtocol)
 }
 
-// address is one of those that a server's name stands for.
-type address struct {
-	host string
-	bind string // the local address to connect from
-}
-
-// addresses are what a server's name stands for. With TLS, and in the request of
-// a websocket, the library needs the name, of which it tries one address alone:
-// then the local address chooses between IPv6 and IPv4.
-func (c *Client) addresses(s server) (all []address, err error) {
-	if s.literal() || c.opts.proxied { // a proxy looks names up itself
-		return []address{{s.host, c.opts.bind}}, nil
+// isPermanent reports whether the next attempt would fail in the same way.
+func isPermanent(err error) bool {
+	var refusal mosquitto.ConnackError
+	var failure *ConnectError
+	switch {
+	case errors.As(err, &refusal):
+		return !refusal.Code.Temporary()
+	case errors.Is(err, mosquitto.ErrNotSupported), errors.Is(err, mosquitto.ErrInval), errors.Is(err, mosquitto.ErrNoMem):
+		return true
 	}
-	ctx, cancel := context.WithTimeout(c.link, c.opts.connectTimeout)
-	defer cancel()
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", s.host)
-	if err != nil {
-		return nil, err
-	}
-	if !s.tls && !s.ws {
-		for _, ip := range found {
-			all = append(all, address{ip.Unmap().String(), c.opts.bind})
-		}
-		return all, nil
-	}
-	is4 := func(ip netip.Addr) bool { return ip.Unmap().Is4() }
-	if c.opts.bind != "" || !slices.ContainsFunc(found, is4) || slices.IndexFunc(found, func(ip netip.Addr) bool { return !is4(ip) }) < 0 {
-		return []address{{s.host, c.opts.bind}}, nil
-	}
-	all = []address{{s.host, "::"}, {s.host, "0.0.0.0"}}
-	if is4(found[0]) { // the better one by the system's rules
-		slices.Reverse(all)
-	}
-	return all, nil
-}
-
-// attempt makes one connection and serves it until it ends.
-func (c *Client) attempt(s server, at address, version Protocol) (lasted time.Duration, err error) {
-	ctx, cancel := context.WithCancelCause(c.link)
-	defer cancel(nil)
-	timer := time.AfterFunc(c.opts.connectTimeout, func() { cancel(ErrTimeout) })
-	defer timer.Stop()
-	a := &attempt{timer: timer}
-	if err := c.prepare(ctx, s, version); err != nil {
-		return 0, &ConnectError{Server: s.name, Err: err}
-	}
-	c.mu.Lock()
-	c.trying, c.server = a, s.name
-	c.mu.Unlock()
-	c.listenToLibrary(a, s.tls)
-	c.awaitCalls()
-	err = c.m.ConnectContext(ctx, at.host, s.port, c.opts.keepalive, at.bind, c.connectProperties(version))
-	if err == nil {
-		err = c.m.RunOnce(ctx)
-	}
-	c.lost()
-	if a.resent != nil {
-		a.resent.Stop()
-	}
-	if cause := context.Cause(ctx); errors.Is(cause, ErrTimeout) {
-		err = ErrTimeout
-	}
-	if a.reason != nil {
-		err = a.reason
-	}
-	if err == nil {
-		err = mosquitto.ErrConnLost
-	}
-	if !a.since.IsZero() {
-		lasted = max(time.Since(a.since), 1)
-	}
-	return lasted, &ConnectError{s.name, err, a.detail.String()}
-}
-
-// awaitCalls waits until the calls into the library have returned that began when
-// there was a connection. What came in between would go before the CONNECT, or
-// before what is sent again, or not at all.
-func (c *Client) awaitCalls() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for c.out.handing > 0 || c.subs.calling {
-		c.returned.Wait()
-	}
-}
-
-// attempt is what is known of one connection.
-type attempt struct {
-	timer  *time.Timer // of the connect timeout
-	resent *time.Timer // of the library's repetitions, or nil
-	since  time.Time   // when it was accepted
-	reason error       // of the broker's DISCONNECT
-	detail detail
-}
-
-// detail collects what the library logs about a failure.
-type detail struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (d *detail) add(line string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.lines) < 5 && !slices.Contains(d.lines, line) {
-		d.lines = append(d.lines, line)
-	}
-}
-
-func (d *detail) String() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return strings.Join(d.lines, "; ")
-}
-
-// prepare makes the settings of one connection.
-func (c *Client) prepare(ctx context.Context, s server, version Protocol) error {
-	username, password := s.user, s.password
-	if c.opts.username != "" || c.opts.password != "" {
-		username, password = c.opts.username, c.opts.password
-	}
-	if f := c.opts.credentials; f != nil {
-		var err error
-		if username, password, err = f(ctx); err != nil {
-			return errors.Join(errors.New("credentials"), err)
-		}
-	}
-	if err := c.m.UsernamePwSet(username, password); err != nil {
-		return err
-	}
-	if version != c.protocolNow() {
-		if err := c.setProtocol(version); err != nil {
-			return err
-		}
-		if err := c.applyWill(); err != nil {
-			return err
-		}
-	}
-	return c.setTransport(s)
-}
-
-func (c *Client) setTransport(s server) error {
-	if !slices.ContainsFunc(c.servers, func(s server) bool { return s.ws }) {
-		return nil
-	}
-	transport := mosquitto.TransportTCP
-	if s.ws {
-		transport = mosquitto.TransportWebsockets
-	}
-	if err := c.m.IntOption(mosquitto.OptTransport, transport); err != nil || s.path == "" {
-		return err
-	}
-	return c.m.StringOption(mosquitto.OptHTTPPath, s.path)
-}
-
-// connectProperties are those of the CONNECT packet.
-func (c *Client) connectProperties(version Protocol) Properties {
-	if version != V5 {
-		return nil
-	}
-	props := slices.Clone(c.opts.connect)
-	if c.opts.keepSession {
-		props = append(props, mosquitto.Property{ID: mosquitto.PropSessionExpiryInterval, Number: c.opts.expirySeconds()})
-	}
-	return props
-}
-
-// onConnect is called by the loop with the broker's answer. What the broker does
-// not know any more is sent before anything else.
-func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
-	if answer.Code != mosquitto.ConnackAccepted {
-		return // RunOnce returns it
-	}
-	if !c.log.debug() {
-		c.m.OnLog(nil)
-	}
-	c.mu.Lock()
-	a := c.trying
-	a.timer.Stop()
-	a.since = time.Now()
-	c.count.connects.Add(1)
-	c.online = true
-	c.epoch++
-	if c.out.resending = c.out.reliable > 0; c.out.resending {
-		epoch := c.epoch
-		a.resent = time.AfterFunc(resendPatience, func() { c.goOnAfter(epoch) })
-	}
-	kept := answer.SessionPresent && c.server == c.lastServer // another broker may know an older session
-	if c.lastServer == "" {
-		kept = answer.SessionPresent
-	}
-	c.lastServer = c.server
-	if !answer.SessionPresent {
-		c.out.sessionLost()
-	}
-	available, said := answer.Properties.Byte(mosquitto.PropSubscriptionIDAvailable)
-	c.identifiers = c.protocolNow() == V5 && (!said || available == 1)
-	c.settled = false
-	server := c.server
-	c.subs.accepted(kept, c.protocolNow() == V5) // which can do so without retained messages
-	c.reconcile()
-	c.settle()
-	c.pump()
-	c.unlock()
-	c.log.connected(server, answer.SessionPresent, c.protocolNow())
-}
-
-// settle announces the connection when all subscriptions are back. mu is held.
-func (c *Client) settle() {
-	if !c.online || c.settled || c.subs.restoring > 0 {
-		return
-	}
-	c.settled = true
-	c.setState(StateChange{State: StateConnected, Server: c.server})
-	select {
-	case <-c.up:
-	default:
-		close(c.up)
-	}
-}
-
-// onDisconnect is called by the loop when a connection has ended.
-func (c *Client) onDisconnect(_ *mosquitto.Client, d mosquitto.Disconnection) {
-	var reason mosquitto.ReasonError
-	if errors.As(d.Err, &reason) {
-		c.mu.Lock()
-		c.trying.reason = reason
-		c.mu.Unlock()
-	}
-	c.lost()
-}
-
-// lost notes the end of a connection: what it took with it fails, the rest waits
-// for the next one.
-func (c *Client) lost() {
-	c.mu.Lock()
-	c.online = false
-	c.epoch++
-	c.loseQoS0()
-	c.subs.lost()
-	c.unlock()
-}
-
-// finishUp ends the client: every wait ends, everything is given back.
-func (c *Client) finishUp(why error) {
-	c.mu.Lock()
-	if why == nil {
-		why = c.backlog.err
-	}
-	c.online, c.ended, c.err = false, true, why
-	c.state = StateClosed // of which is told when the worker has ended
-	c.cut()               // ends the reader of the outbox, and waits for the broker
-	c.epoch++
-	if !c.isClosing() {
-		close(c.closing)
-	}
-	c.unread = c.out.room.unread
-	c.failAll()
-	c.subs.endAll(c.closedErr())
-	inboxes := c.inboxes
-	c.inboxes = nil
-	c.unlock()
-	for b := range inboxes {
-		b.close()
-	}
-	c.working.Wait()
-	c.free()
-	c.mu.Lock()
-	c.setState(StateChange{State: StateClosed, Server: c.server, Err: why})
-	c.mu.Unlock()
-	c.log.closed(why)
-	close(c.done)
+	return errors.As(err, &failure) && isPermanentTLS(failure.Detail)
 }

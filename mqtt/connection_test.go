@@ -11,11 +11,11 @@ import (
 
 // Which addresses a name has is not a test's to choose: the choice among their
 // failures is tested by itself.
-func TestGraverFailureOfAServersAddresses(t *testing.T) {
-	unreachable := &ConnectError{Server: "s", Err: mosquitto.ErrConnRefused}
-	late := &ConnectError{Server: "s", Err: ErrTimeout}
-	forged := &ConnectError{Server: "s", Err: mosquitto.ErrTLS, Detail: "certificate verify failed"}
-	require.Equal(t, error(late), graver(graver(nil, unreachable), late))
-	require.Equal(t, error(forged), graver(graver(nil, forged), unreachable))
-	require.Equal(t, error(forged), graver(graver(nil, unreachable), forged))
+func TestConnection_PermanentFailureOfAnAddressIsReported(t *testing.T) {
+	unreachable := ending{err: &ConnectError{Server: "s", Err: mosquitto.ErrConnRefused}}
+	late := ending{err: &ConnectError{Server: "s", Err: ErrTimeout}}
+	forged := ending{err: &ConnectError{Server: "s", Err: mosquitto.ErrTLS, Detail: "OpenSSL Error[0]: error:0A000086:SSL routines::certificate verify failed"}}
+	require.Equal(t, late, preferPermanent(preferPermanent(ending{}, unreachable), late))
+	require.Equal(t, forged, preferPermanent(preferPermanent(ending{}, forged), unreachable))
+	require.Equal(t, forged, preferPermanent(preferPermanent(ending{}, unreachable), forged))
 }

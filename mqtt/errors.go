@@ -5,6 +5,7 @@ package mqtt
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mosquitto-go/mosquitto"
@@ -47,16 +48,28 @@ var (
 type ConnectError struct {
 	Server string // without credentials
 	Err    error
+	Text   string // the reason string of the broker's CONNACK
 	Detail string // what the library logged about it: OpenSSL's text
+
+	lost bool // the broker had accepted it
 }
 
 func (e *ConnectError) Error() string {
-	text := "mqtt: " + e.Server + ": " + e.Err.Error()
-	if e.Detail != "" {
-		text += ": " + e.Detail
+	op := "connect "
+	if e.lost {
+		op = "connection to "
+	}
+	text := "mqtt: " + op + e.Server + ": " + withoutPrefix(e.Err)
+	for _, more := range []string{e.Text, e.Detail} {
+		if more != "" {
+			text += ": " + more
+		}
 	}
 	return text
 }
+
+// withoutPrefix is an error's text, whose reader knows already that it is about MQTT.
+func withoutPrefix(err error) string { return strings.TrimPrefix(err.Error(), "mqtt: ") }
 
 // Unwrap returns Err.
 func (e *ConnectError) Unwrap() error { return e.Err }
@@ -65,10 +78,15 @@ func (e *ConnectError) Unwrap() error { return e.Err }
 type SubscribeError struct {
 	Filter string
 	Code   mosquitto.ReasonCode // 0x80 with MQTT 3.1.1
+	Text   string               // the broker's reason string, or what else is known
 }
 
 func (e *SubscribeError) Error() string {
-	return fmt.Sprintf("mqtt: subscription %q refused: %v", e.Filter, e.Code)
+	text := fmt.Sprintf("mqtt: subscribe to %q: refused: %v", e.Filter, e.Code)
+	if e.Text != "" {
+		text += ": " + e.Text
+	}
+	return text
 }
 
 // Unwrap returns the code as a [mosquitto.ReasonError].
@@ -82,7 +100,7 @@ type PublishError struct {
 }
 
 func (e *PublishError) Error() string {
-	text := fmt.Sprintf("mqtt: message on %q refused: %v", e.Topic, e.Code)
+	text := fmt.Sprintf("mqtt: publish to %q: refused: %v", e.Topic, e.Code)
 	if e.Text != "" {
 		text += ": " + e.Text
 	}
@@ -91,6 +109,23 @@ func (e *PublishError) Error() string {
 
 // Unwrap returns the code as a [mosquitto.ReasonError].
 func (e *PublishError) Unwrap() error { return e.Code.Err() }
+
+// DeliveryError ends a message that the broker has answered again and again by closing
+// the connection: see [WithDeliveryAttempts].
+type DeliveryError struct {
+	Topic    string
+	QoS      QoSLevel
+	Attempts int   // connections that ended while the message was the oldest in flight
+	Err      error // why the last one ended
+}
+
+func (e *DeliveryError) Error() string {
+	return fmt.Sprintf("mqtt: publish to %q: given up: the broker has closed the connection %d times while the message was the oldest in flight: %s",
+		e.Topic, e.Attempts, withoutPrefix(e.Err))
+}
+
+// Unwrap returns Err.
+func (e *DeliveryError) Unwrap() error { return e.Err }
 
 // Unsent is a message that was accepted and not acknowledged.
 type Unsent struct {
@@ -124,7 +159,49 @@ func (e *CloseError) Error() string {
 	return text
 }
 
+var errPropertiesNeedV5 = badArgument("properties", "they need MQTT 5")
+
 // badArgument is the refusal of an argument, before anything was done.
 func badArgument(argument, format string, args ...any) error {
 	return fmt.Errorf("mqtt: %s: %s: %w", argument, fmt.Sprintf(format, args...), mosquitto.ErrInval)
+}
+
+// joined is several errors on one line.
+type joined []error
+
+func (j joined) Error() string {
+	text := make([]string, len(j))
+	for i, err := range j {
+		text[i] = err.Error()
+		if i > 0 {
+			text[i] = withoutPrefix(err)
+		}
+	}
+	return strings.Join(text, "; ")
+}
+
+// Unwrap returns the errors.
+func (j joined) Unwrap() []error { return j }
+
+// joinErrors is errors.Join on one line: nil for none, the error itself for one.
+func joinErrors(all ...error) error {
+	all = slices.DeleteFunc(slices.Clone(all), func(err error) bool { return err == nil })
+	switch len(all) {
+	case 0:
+		return nil
+	case 1:
+		return all[0]
+	}
+	return joined(all)
+}
+
+// wrapError says what an error is about.
+func wrapError(what string, err error) error { return fmt.Errorf("%s: %w", what, err) }
+
+// withReason adds a broker's reason string to an error.
+func withReason(err error, text string) error {
+	if text == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, text)
 }

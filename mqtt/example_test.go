@@ -226,7 +226,7 @@ func ExampleClient_Subscribe_shared() {
 // Several filters in one call, each with its handler.
 func ExampleClient_SubscribeMultiple() {
 	ctx := context.Background()
-	client, err := mqtt.Dial(ctx, servers())
+	client, err := mqtt.Dial(ctx, servers(), mqtt.WithProtocol(mqtt.V5))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -83,37 +83,37 @@ func published(hooks []Hooks, ctx context.Context, p *Publication) func(error) {
 	}
 }
 
-// received runs the Receive hooks of a message; passed is for its end.
-func received(hooks []Hooks, ctx context.Context, m *Message) (_ context.Context, passed *passing) {
-	passed = &passing{}
-	passed.left.Store(1)
+// received runs the Receive hooks of a message. The passage is for its end.
+func received(hooks []Hooks, ctx context.Context, m *Message) (context.Context, *passage) {
+	p := &passage{}
+	p.left.Store(1)
 	for i := range hooks {
 		if f := hooks[i].Receive; f != nil {
 			var end func()
 			if ctx, end = f(ctx, m); end != nil {
-				passed.ends = append(passed.ends, end)
+				p.ends = append(p.ends, end)
 			}
 		}
 	}
-	return ctx, passed
+	return ctx, p
 }
 
-// passing is a message of which hooks want to know when it has passed. Its methods
-// do nothing without hooks.
-type passing struct {
+// passage calls the ends of the Receive hooks when all handlers of a message have
+// returned. Its methods do nothing without hooks.
+type passage struct {
 	left atomic.Int32 // handlers that it still waits for, and the loop
 	ends []func()
 }
 
 // also lets it wait for one more.
-func (p *passing) also() *passing {
+func (p *passage) also() *passage {
 	if p != nil {
 		p.left.Add(1)
 	}
 	return p
 }
 
-func (p *passing) done() {
+func (p *passage) done() {
 	if p == nil || p.left.Add(-1) > 0 {
 		return
 	}

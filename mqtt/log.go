@@ -5,89 +5,122 @@ package mqtt
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// journal is what a client tells its logger: one method for each event. Without
-// a logger they do nothing.
-type journal struct{ logger *slog.Logger }
+// clientLog writes to the client's logger, one method for each event. Without a logger
+// the methods do nothing. Lines about the connection are written in order on a goroutine
+// of their own, since a logger may call the client.
+type clientLog struct {
+	logger *slog.Logger
+	calls  serial
+}
 
-func (j journal) log(level slog.Level, text string, args ...any) {
-	if j.logger != nil {
-		j.logger.Log(context.Background(), level, "mqtt: "+text, args...)
+func (l *clientLog) now(level slog.Level, text string, args ...any) {
+	if l.logger != nil {
+		l.logger.Log(context.Background(), level, "mqtt: "+text, args...)
 	}
 }
 
-func (j journal) connected(server string, sessionKept bool, version Protocol) {
-	j.log(slog.LevelInfo, "connected", "server", server, "session_kept", sessionKept, "protocol", version.String())
+func (l *clientLog) later(level slog.Level, text string, args ...any) {
+	if l.logger != nil {
+		l.calls.add(func() { l.now(level, text, args...) })
+	}
 }
 
-func (j journal) lost(server string, err error, attempt int) {
+func (l *clientLog) connected(server string, sessionKept bool, version Protocol) {
+	l.later(slog.LevelInfo, "connected", "server", server, "session_kept", sessionKept, "protocol", version.String())
+}
+
+func (l *clientLog) lost(server string, err error, attempt int) {
 	if attempt == 0 {
-		j.log(slog.LevelWarn, "connection lost", "server", server, "error", err)
+		l.later(slog.LevelWarn, "connection lost", "server", server, "error", err)
 		return
 	}
-	j.log(slog.LevelWarn, "connecting failed", "server", server, "error", err, "attempt", attempt)
+	l.later(slog.LevelWarn, "connecting failed", "server", server, "error", err, "attempt", attempt)
 }
 
-func (j journal) closed(why error) {
+func (l *clientLog) closed(why error) {
 	if why != nil {
-		j.log(slog.LevelError, "client ended", "error", why)
+		l.later(slog.LevelError, "client ended", "error", why)
 		return
 	}
-	j.log(slog.LevelInfo, "closed")
+	l.later(slog.LevelInfo, "closed")
 }
 
-func (j journal) lostSubscription(filter string, err error) {
-	j.log(slog.LevelError, "subscription not restored", "filter", filter, "error", err)
+func (l *clientLog) lostSubscription(filter string, err error) {
+	l.later(slog.LevelError, "subscription not restored", "filter", filter, "error", err)
 }
 
-func (j journal) lostLeft(topic string, err error) {
-	j.log(slog.LevelError, "message of an earlier process not delivered", "topic", topic, "error", err)
+func (l *clientLog) lostLeft(topic string, err error) {
+	l.later(slog.LevelError, "message of an earlier process not delivered", "topic", topic, "error", err)
 }
 
-func (j journal) downgraded(filter string, wanted, granted QoSLevel) {
-	j.log(slog.LevelInfo, "subscription granted with a lower QoS", "filter", filter, "wanted", int(wanted), "granted", int(granted))
+func (l *clientLog) downgraded(filter string, wanted, granted QoSLevel) {
+	l.later(slog.LevelInfo, "subscription granted with a lower QoS", "filter", filter, "wanted", int(wanted), "granted", int(granted))
 }
 
-func (j journal) unhandled(topic string) {
-	if j.debug() {
-		j.log(slog.LevelDebug, "message without a handler", "topic", topic)
+func (l *clientLog) identifiersOff(server string) {
+	l.later(slog.LevelWarn, "the broker sends several subscription identifiers with one message: going on without", "server", server)
+}
+
+func (l *clientLog) unhandled(topic string) {
+	if l.debug() {
+		l.now(slog.LevelDebug, "message without a handler", "topic", topic)
 	}
 }
 
-func (j journal) blocked(patience time.Duration) {
-	j.log(slog.LevelWarn, "a handler has not returned, reading on", "after", patience)
+// enabled reports whether there is a logger.
+func (l *clientLog) enabled() bool { return l.logger != nil }
+
+func (l *clientLog) slowHandler(topic string, took time.Duration) {
+	l.now(slog.LevelWarn, "a handler took longer than half the keepalive: the connection stood still", "topic", topic, "took", took)
 }
 
-// watching tells whether anybody would read of a slow handler.
-func (j journal) watching() bool { return j.logger != nil }
-
-func (j journal) slowHandler(topic string, took time.Duration) {
-	j.log(slog.LevelWarn, "a handler took longer than half the keepalive: the connection stood still", "topic", topic, "took", took)
+// debug reports whether the library's lines are wanted, one for each packet.
+func (l *clientLog) debug() bool {
+	return l.logger != nil && l.logger.Enabled(context.Background(), slog.LevelDebug)
 }
 
-// debug tells whether the library's lines are wanted, one for each packet.
-func (j journal) debug() bool {
-	return j.logger != nil && j.logger.Enabled(context.Background(), slog.LevelDebug)
+// detail collects what the library logs about a failure. Shared: it has its own mutex.
+type detail struct {
+	mu    sync.Mutex
+	lines []string
 }
 
-// listenToLibrary takes the library's lines for the logger, and during an attempt
-// with TLS what OpenSSL says: the library has no error for it.
-func (c *Client) listenToLibrary(a *attempt, tls bool) {
-	debug := c.log.debug()
+func (d *detail) add(line string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.lines) < 5 && !slices.Contains(d.lines, line) {
+		d.lines = append(d.lines, line)
+	}
+}
+
+func (d *detail) String() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return strings.Join(d.lines, "; ")
+}
+
+// watchLibraryLog takes the library's lines for the logger, and during an attempt with
+// TLS what OpenSSL says: the library has no error code for it.
+func (c *Client) watchLibraryLog(a *attempt) {
+	debug, tls := c.log.debug(), a.server.tls
 	if !debug && !tls {
 		return
 	}
-	c.m.OnLog(func(_ *mosquitto.Client, level mosquitto.LogLevel, text string) {
+	c.library.Load().OnLog(func(_ *mosquitto.Client, level mosquitto.LogLevel, text string) {
+		text = strings.Join(strings.Fields(text), " ")
 		if tls && level&(mosquitto.LogErr|mosquitto.LogWarning) != 0 {
-			a.detail.add(strings.TrimSpace(text))
+			a.detail.add(text)
 		}
 		if debug {
-			c.log.log(slog.LevelDebug, "libmosquitto", "line", text)
+			c.log.now(slog.LevelDebug, "libmosquitto", "line", text)
 		}
 	})
 }

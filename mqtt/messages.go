@@ -8,22 +8,27 @@ import (
 )
 
 // Messages subscribes and ranges over the messages of a filter, in the order of
-// arrival, across reconnects. It ends when ctx does, without an error; a refusal
-// of the subscription, or the end of the client, is one, with which it ends. The
-// subscription is taken back when the loop is left, unless there are others of the
-// filter. A thousand messages wait for the loop; then reading pauses until it goes
-// on. The loop may call and wait for anything.
+// arrival, across reconnects. It ends without an error when ctx ends, also with messages
+// queued. It yields an error and ends when the broker refuses the subscription, another
+// call unsubscribes the filter, or the client ends. When the loop is left, the
+// subscription is removed, unless others have the filter. Up to 1,000 messages are queued
+// for the loop; when the queue is full, the policy [Block] applies. The body of the loop
+// may call and wait for anything.
 //
 //	for m, err := range client.Messages(ctx, "sensors/#", 1) {
 //		if err != nil { ... }
 //	}
 func (c *Client) Messages(ctx context.Context, filter string, qos QoSLevel, options ...SubscribeOption) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		t := &target{inbox: c.newInbox(c.opts.iteratorBound, Block)}
+		t := &target{inbox: newInbox(c.opts.iteratorLimit, Block, &c.flow)}
+		if !c.flow.add(t.inbox) {
+			yield(Message{}, c.closedErr())
+			return
+		}
 		defer c.leaveMessages(filter, t)
-		w, err := wishFor(t, filter, qos, options)
+		d, err := desireFor(t, filter, qos, options)
 		if err == nil {
-			err = c.subscribeAll(ctx, []wish{w})
+			err = c.subscribeAll(ctx, []desire{d})
 		}
 		if err != nil {
 			if ctx.Err() == nil {
@@ -36,48 +41,30 @@ func (c *Client) Messages(ctx context.Context, filter string, qos QoSLevel, opti
 	}
 }
 
-// yieldNext waits for a message and yields it. false is the end.
+// yieldNext waits for a message and yields it. It reports false at the end.
 func (c *Client) yieldNext(ctx context.Context, b *inbox, yield func(Message, error) bool) (more bool) {
 	d, ok := b.pop(ctx.Done())
-	if !ok {
-		if ctx.Err() == nil {
-			yield(Message{}, b.why(c))
+	if ok {
+		return yield(d.message, nil)
+	}
+	if ctx.Err() == nil {
+		err := b.reason()
+		if err == nil {
+			err = c.closedErr()
 		}
-		return false
+		yield(Message{}, err)
 	}
-	b.consume(func() { more = yield(d.message, nil) })
-	return more
+	return false
 }
 
-// why is the reason for which an inbox was closed.
-func (b *inbox) why(c *Client) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.err != nil {
-		return b.err
-	}
-	return c.endErr()
-}
-
-// leaveMessages takes an iterator's subscription back, without waiting.
+// leaveMessages removes an iterator's subscription, without waiting.
 func (c *Client) leaveMessages(filter string, t *target) {
-	c.dropInbox(t.inbox)
-	c.mu.Lock()
-	defer c.unlock()
-	if sub := c.subs.byFilter[filter]; sub != nil {
-		c.subs.detach(c, sub, t)
-		c.reconcile()
-	}
-}
-
-// failIterators ends the iterators over a subscription that is lost.
-func (c *Client) failIterators(sub *subscription, err error) {
-	c.mu.Lock()
-	targets := sub.targets
-	c.mu.Unlock()
-	for _, t := range targets {
-		if t.inbox != nil {
-			t.inbox.fail(err)
+	t.end(nil)
+	c.flow.remove(t.inbox)
+	c.do(func() {
+		if sub := c.subs.byFilter[filter]; sub != nil {
+			c.detach(sub, t)
+			c.reconcile()
 		}
-	}
+	})
 }

@@ -5,6 +5,7 @@ package mqtt_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,11 +35,11 @@ var consumers = map[string]func(c *mqtt.Client, f func() bool) error{
 	},
 }
 
-// flood sends many messages, and what is behind them.
-func flood(conn *peer.Conn, messages int, behind []byte) {
+// flood sends many messages of a size, and what is behind them.
+func flood(conn *peer.Conn, messages, size int, behind []byte) {
 	var all []byte
 	for range messages {
-		all = append(all, peer.Publish(0, "a", 0, "")...)
+		all = append(all, peer.Publish(0, "a", 0, strings.Repeat("x", size))...)
 	}
 	conn.Send(append(all, behind...))
 }
@@ -50,9 +51,10 @@ func TestNeverDeadlocksBehindMessages(t *testing.T) {
 	for _, behind := range []struct {
 		name     string
 		messages int
+		size     int
 		want     error
-	}{{"worker", 50, nil}, {"worker", 1000, mqtt.ErrHandlerQueueFull}, {"iterator", 5000, nil}} {
-		t.Run(fmt.Sprint(behind.name, " ", behind.messages), func(t *testing.T) {
+	}{{"worker", 50, 0, nil}, {"worker", 1000, 0, nil}, {"worker", 1000, 20_000, mqtt.ErrHandlerQueueFull}, {"iterator", 5000, 0, nil}} {
+		t.Run(fmt.Sprint(behind.name, " ", behind.messages, " ", behind.size), func(t *testing.T) {
 			t.Parallel()
 			p := peer.Listen(t)
 			c, conn := meet(t, p, mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)))
@@ -64,9 +66,9 @@ func TestNeverDeadlocksBehindMessages(t *testing.T) {
 				})
 			}()
 			subscribed(conn, 0)
-			flood(conn, 1, nil)
+			flood(conn, 1, 0, nil)
 			publish := conn.Expect(peer.PUBLISH)
-			flood(conn, behind.messages, peer.Ack(peer.PUBACK, uint16(publish.Body[4])))
+			flood(conn, behind.messages, behind.size, peer.Ack(peer.PUBACK, uint16(publish.Body[4])))
 			require.ErrorIs(t, wait.For(t, errs, "the handler's Publish"), behind.want)
 			conn.Close()
 			wait.For(t, consumed, "the end of Subscribe, or of the loop")
@@ -94,9 +96,9 @@ func TestNeverDeadlocksClosingInALoop(t *testing.T) {
 		})
 	}()
 	subscribed(conn, 0)
-	flood(conn, 1, nil)
+	flood(conn, 1, 0, nil)
 	publish := conn.Expect(peer.PUBLISH)
-	flood(conn, 5000, peer.Ack(peer.PUBACK, uint16(publish.Body[4])))
+	flood(conn, 5000, 0, peer.Ack(peer.PUBACK, uint16(publish.Body[4])))
 	require.NoError(t, wait.For(t, closed, "Close"))
 	require.NoError(t, wait.For(t, closed, "the token"))
 	require.ErrorIs(t, wait.For(t, consumed, "the end of the loop"), mqtt.ErrClosed)

@@ -36,19 +36,22 @@ type settings struct {
 
 	backoff        backoff
 	connectTimeout time.Duration
-	firstOnce      bool
+	oneRound       bool
 	background     bool
 
-	queue     room
-	inflight  int
-	inflight2 int // of QoS 2
-	outbox    Outbox
+	queue            queueLimits
+	inflight         int
+	inflightQoS2     int
+	deliveryAttempts int
+	outbox           Outbox
 
-	worker        int // bound of its queue, 0 for inline handlers
-	overflow      Overflow
-	iteratorBound int
-	unhandled     Handler
-	subscriptions []wish
+	worker           int // limit of its queue, 0 for inline handlers
+	overflow         Overflow
+	iteratorLimit    int
+	unhandled        *target
+	subscriptions    []desire
+	filtersPerPacket int
+	identifiers      bool // subscription identifiers, with MQTT 5
 
 	logger *slog.Logger
 	hooks  []Hooks
@@ -59,7 +62,8 @@ func defaults() settings {
 	return settings{
 		protocols: []Protocol{V311}, keepalive: time.Minute,
 		backoff: backoff{500 * time.Millisecond, 30 * time.Second, 0.5}, connectTimeout: 10 * time.Second,
-		queue: room{maxMessages: 10_000, maxBytes: 64 << 20}, inflight: 100, inflight2: 19, iteratorBound: 1000,
+		queue: queueLimits{messages: 10_000, bytes: 64 << 20}, inflight: 100, inflightQoS2: 19, deliveryAttempts: 3,
+		iteratorLimit: 1000, filtersPerPacket: 8, identifiers: true,
 	}
 }
 
@@ -76,6 +80,11 @@ func (s *settings) read(options []Option) error {
 	v5 := slices.Contains(s.protocols, V5)
 	if len(s.connect) > 0 && !v5 {
 		return badArgument("WithConnectProperties", "needs WithProtocol(V5)")
+	}
+	for _, d := range s.subscriptions {
+		if d.options != 0 && !v5 {
+			return badArgument("WithSubscription", "filter %q: its options need WithProtocol(V5)", d.filter)
+		}
 	}
 	if s.will != nil && len(s.will.Properties) > 0 && !v5 {
 		return badArgument("WithWill", "properties need WithProtocol(V5)")
@@ -257,7 +266,7 @@ func WithConnectTimeout(d time.Duration) Option {
 // until its ctx ends.
 func WithOneRound() Option {
 	return func(s *settings) error {
-		s.firstOnce = true
+		s.oneRound = true
 		return nil
 	}
 }
@@ -278,25 +287,64 @@ func WithQueue(messages, bytes int, policy QueueFull) Option {
 		if messages < 1 || bytes < 1 || policy < WaitForRoom || policy > DropOldestQoS0 {
 			return badArgument("WithQueue", "%d messages, %d bytes, policy %d", messages, bytes, int(policy))
 		}
-		s.queue = room{maxMessages: messages, maxBytes: bytes, policy: policy}
+		s.queue = queueLimits{messages, bytes, policy}
 		return nil
 	}
 }
 
-// WithInflight sets how many messages of QoS 1 and 2 may be on their way to the
-// broker at a time, 1 to 65,535: 100 unless said otherwise, 19 of them of QoS 2.
-// More is hardly faster, and 1,000 is half as fast: libmosquitto walks through them
-// at each acknowledgement. If it is more than 20, as many again are handed to the
-// library beforehand: they cannot be taken back when their context ends. A broker of
-// MQTT 5 may lower it. One of MQTT 3 cannot, and mosquitto closes the
-// connection when a message comes while 20 of QoS 2 (max_inflight_messages) are
-// under way.
+// WithInflight sets how many messages of QoS 1 and 2 may be in flight at a time, 1 to
+// 65,535. The default is 100, 19 of them of QoS 2. Queued messages can be cancelled;
+// messages in flight cannot. More than 100 is hardly faster, and 1,000 is half as fast:
+// libmosquitto walks through them at each acknowledgement. A broker of MQTT 5 may lower
+// the limit. A broker of MQTT 3 cannot, and mosquitto closes the connection when a message
+// comes while 20 of QoS 2 (max_inflight_messages) are in flight.
 func WithInflight(n int) Option {
 	return func(s *settings) error {
 		if n < 1 || n > math.MaxUint16 {
 			return badArgument("WithInflight", "%d is not between 1 and 65535", n)
 		}
-		s.inflight, s.inflight2 = n, n
+		s.inflight, s.inflightQoS2 = n, n
+		return nil
+	}
+}
+
+// WithDeliveryAttempts sets after how many connections a message of QoS 1 or 2 is given
+// up, if the broker has closed each of them while that message was the oldest in flight:
+// 3 by default, 0 for never. Brokers answer in this way to messages that they do not
+// take, such as one above their packet size with MQTT 3. The message ends with a
+// [*DeliveryError] and leaves the outbox; the others go on. Before it is given up, it is
+// sent alone, so that no other message is blamed. The same number counts for a filter
+// that the broker closes connections for: its subscription ends with a [*SubscribeError].
+func WithDeliveryAttempts(n int) Option {
+	return func(s *settings) error {
+		if n < 0 {
+			return badArgument("WithDeliveryAttempts", "%d is negative", n)
+		}
+		s.deliveryAttempts = n
+		return nil
+	}
+}
+
+// WithFiltersPerSubscribe sets how many filters a SUBSCRIBE packet has at most: 8 by
+// default, which is the limit of AWS IoT Core. If the broker closes the connection in
+// answer, the client halves the number, down to one.
+func WithFiltersPerSubscribe(n int) Option {
+	return func(s *settings) error {
+		if n < 1 {
+			return badArgument("WithFiltersPerSubscribe", "%d is not positive", n)
+		}
+		s.filtersPerPacket = n
+		return nil
+	}
+}
+
+// WithSubscriptionIdentifiers says whether subscriptions have identifiers with MQTT 5,
+// by which messages of overlapping filters reach their handlers once: true by default.
+// libmosquitto cannot read a message with several identifiers. When a broker sends one,
+// the client logs it, reconnects and uses none with that server.
+func WithSubscriptionIdentifiers(on bool) Option {
+	return func(s *settings) error {
+		s.identifiers = on
 		return nil
 	}
 }
@@ -349,7 +397,10 @@ func WithHandlerMode(mode HandlerMode) Option {
 // such as those of a kept session before the program has subscribed.
 func WithDefaultHandler(h Handler) Option {
 	return func(s *settings) error {
-		s.unhandled = h
+		s.unhandled = nil
+		if h != nil {
+			s.unhandled = &target{handler: h}
+		}
 		return nil
 	}
 }
@@ -358,9 +409,9 @@ func WithDefaultHandler(h Handler) Option {
 // in: [Client.Subscribe] for handlers that must not miss one.
 func WithSubscription(filter string, qos QoSLevel, h Handler, options ...SubscribeOption) Option {
 	return func(s *settings) error {
-		w, err := newWish(filter, qos, h, options)
+		d, err := newDesire(filter, qos, h, options)
 		if err == nil {
-			s.subscriptions = append(s.subscriptions, w)
+			s.subscriptions = append(s.subscriptions, d)
 		}
 		return err
 	}

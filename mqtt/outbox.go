@@ -23,13 +23,13 @@ type Outbox interface {
 	Load(after uint64, f func(key uint64, p *Publication) bool) error
 }
 
-// backlog is what an earlier process has left in the outbox. It is read as the
-// queue has room for it. While some of it is unread the queue takes nothing else
-// (room.unread), so that all else has higher keys. Guarded by the client's mu.
+// backlog is what an earlier process has left in the outbox. It is read as the queue
+// has room for it. While some of it is unread, the queue takes nothing else
+// (queue.unread), so that all else has higher keys. The goroutine that reads it owns it,
+// but for err, which the loop owns.
 type backlog struct {
-	last uint64        // key that was read
-	room chan struct{} // told when it is time to read on
-	err  error         // why it could not be read
+	last uint64 // key that was read
+	err  error  // why it could not be read
 }
 
 // loadOutbox queues what an earlier process has left, or the beginning of it.
@@ -37,8 +37,7 @@ func (c *Client) loadOutbox() error {
 	if c.opts.outbox == nil {
 		return nil
 	}
-	c.out.room.unread = true
-	c.backlog.room = make(chan struct{}, 1)
+	c.queue.unread = true
 	unread, err := c.readBacklog()
 	if unread && err == nil {
 		c.working.Add(1)
@@ -53,16 +52,16 @@ func (c *Client) readOn() {
 	defer c.working.Done()
 	for {
 		select {
-		case <-c.backlog.room:
+		case <-c.queue.room:
 		case <-c.link.Done():
 			return
 		}
 		unread, err := c.readBacklog()
 		if err != nil {
-			c.mu.Lock()
-			c.backlog.err = err
-			c.mu.Unlock()
-			c.cut()
+			c.do(func() {
+				c.backlog.err = err
+				c.cut()
+			})
 		}
 		if !unread {
 			return
@@ -72,59 +71,73 @@ func (c *Client) readOn() {
 
 // readBacklog queues as many messages as there is room for.
 func (c *Client) readBacklog() (unread bool, err error) {
-	c.mu.Lock()
-	last, room := c.backlog.last, c.out.room
-	c.mu.Unlock()
-	page, unread, err := c.loadPage(last, room)
+	page, unread, err := c.loadPage(c.backlog.last)
 	if err != nil {
 		return false, fmt.Errorf("mqtt: outbox: %w", err)
 	}
-	c.mu.Lock()
-	defer c.unlock()
-	if c.ended {
-		return false, nil
+	if len(page) > 0 {
+		c.backlog.last = page[len(page)-1].key
 	}
-	for _, t := range page {
-		c.out.room.add(t.size)
-		c.backlog.last = t.key
-		c.out.accept(t)
-		c.out.add(t)
+	if c.queue.addPage(page, unread) {
+		c.wake()
 	}
-	if !unread {
-		c.out.room.unread = false
-		c.grant()
-		notify(c.flushed)
-	}
-	c.pump()
 	return unread, nil
 }
 
-// loadPage reads what fits into the room. Only the backlog takes room meanwhile.
-func (c *Client) loadPage(after uint64, r room) (page []*Token, unread bool, err error) {
+// addPage queues messages of the outbox. It reports false when the client has ended.
+func (q *queue) addPage(page []*Token, unread bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
+	for _, t := range page {
+		q.reserve(t.size)
+		q.append(t)
+	}
+	if q.unread = unread; !unread {
+		q.grant()
+		notify(q.emptied)
+	}
+	return true
+}
+
+// space is how much room a queue has. Only the backlog takes room while it is unread.
+func (q *queue) space() (messages, bytes int, empty bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.limits.messages - q.messages, q.limits.bytes - q.bytes, q.messages == 0
+}
+
+// loadPage reads what fits into the queue.
+func (c *Client) loadPage(after uint64) (page []*Token, unread bool, err error) {
 	var bad error
+	messages, bytes, empty := c.queue.space()
 	err = c.opts.outbox.Load(after, func(key uint64, p *Publication) bool {
 		if bad = c.checkLeft(p); bad != nil {
 			return false
 		}
 		t := c.leftToken(key, p)
-		if unread = r.messages > 0 && !r.fits(t.size); unread { // a large one goes alone
+		alone := empty && len(page) == 0 // a large one goes alone
+		if unread = !alone && (messages < 1 || t.size > bytes); unread {
 			return false
 		}
-		r.add(t.size)
+		messages, bytes = messages-1, bytes-t.size
 		page = append(page, t)
 		return true
 	})
-	return page, unread, errors.Join(bad, err)
+	return page, unread, joinErrors(bad, err)
 }
 
 // leftToken is the token of a message that nobody waits for: if it is refused, the
-// log tells.
+// log says so.
 func (c *Client) leftToken(key uint64, p *Publication) *Token {
 	t := &Token{client: c, pub: *p, ended: make(chan struct{}), key: key, stored: true}
 	t.size = p.size()
-	t.tell = func(err error) {
+	topic := p.Topic
+	t.outcome = func(err error) {
 		if err != nil && !errors.Is(err, ErrClosed) {
-			c.log.lostLeft(t.pub.Topic, err)
+			c.log.lostLeft(topic, err)
 		}
 	}
 	return t
@@ -136,32 +149,4 @@ func (c *Client) checkLeft(p *Publication) error {
 		return badArgument("WithProtocol", "a message on %q is left, whose properties need MQTT 5", p.Topic)
 	}
 	return nil
-}
-
-// halfEmpty tells whether it is worth while to read on.
-func (r *room) halfEmpty() bool {
-	return r.messages <= r.maxMessages/2 && r.bytes <= r.maxBytes/2
-}
-
-// leftErr is the end of a message with the client: what is stored stays so.
-func (t *Token) leftErr(err error) error {
-	if t.stored {
-		return errors.Join(err, ErrAbandoned)
-	}
-	return err
-}
-
-// mayGoAgain tells messages of which a payload is kept until they end.
-func (t *Token) mayGoAgain() bool { return t.stored && t.pub.QoS == 2 }
-
-// sessionLost marks the messages whose acknowledgement is worth nothing. The
-// library goes on with the second half of QoS 2, and a broker that has thrown
-// the first half away with the session answers as if it had it. What is in the
-// outbox is published once more then. mu is held.
-func (o *outgoing) sessionLost() {
-	for _, first := range o.byMID {
-		for t := first; t != nil; t = t.next {
-			t.again = t.mayGoAgain()
-		}
-	}
 }

@@ -4,6 +4,7 @@ package mqtt
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"sync"
@@ -104,15 +105,16 @@ func seconds(d time.Duration) uint32 {
 // before it returns. Without a connection the message waits for one. Inside an
 // inline handler it publishes nothing and returns [ErrInCallback].
 func (c *Client) Publish(ctx context.Context, topic string, payload []byte, options ...PublishOption) error {
-	ctx, restore, err := c.mayWait(ctx)
-	if err != nil {
-		return err
+	if c.inInlineHandler() {
+		return ErrInCallback
 	}
-	defer restore()
+	full := c.flow.enter()
+	defer c.flow.leave()
 	t := tokens.Get().(*Token)
 	t.prepare(c, topic, payload, options)
-	if err = c.accept(ctx, t); err == nil {
-		err = t.wait(ctx)
+	err := c.accept(ctx, t)
+	if err == nil {
+		err = t.wait(ctx, full)
 	}
 	t.recycle(err)
 	return err
@@ -121,91 +123,115 @@ func (c *Client) Publish(ctx context.Context, topic string, payload []byte, opti
 // tokens are those of Publish, which nobody else sees: they are used again.
 var tokens = sync.Pool{New: func() any { return &Token{wake: make(chan struct{}, 1)} }}
 
-// recycle keeps a token for the next Publish, unless the library or a hook may
-// still come back to it.
+// maxKept is the largest payload whose memory a token of Publish keeps.
+const maxKept = 4096
+
+// recycle keeps a token for the next Publish, unless the loop or a hook may still come
+// back to it.
 func (t *Token) recycle(err error) {
-	if err != nil || t.tell != nil {
+	if err != nil || t.outcome != nil {
 		return
 	}
-	*t = Token{wake: t.wake}
+	kept := t.pub.Payload[:0]
+	if cap(kept) > maxKept {
+		kept = nil
+	}
+	*t = Token{wake: t.wake, pub: Publication{Payload: kept}}
 	tokens.Put(t)
 }
 
-// PublishAsync is [Client.Publish] without the wait, which is the token's: it
-// returns when the message is queued, or has failed. ctx bounds the wait for
-// room in the queue. Any handler may call it.
+// PublishAsync queues a message and returns its token: [Client.Publish] without the
+// wait for the broker. It blocks only while the queue has no room, until ctx ends, and
+// in an outbox. An error is the token's. Any handler may call it.
 func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte, options ...PublishOption) *Token {
 	t := &Token{ended: make(chan struct{})}
 	t.prepare(c, topic, payload, options)
 	if err := c.accept(ctx, t); err != nil {
-		t.phase, t.err = over, err
+		t.phase, t.err, t.pub.Payload = over, err, nil
 		close(t.ended)
 	}
 	return t
 }
 
+// prepare makes the message of a token, with a copy of the payload.
 func (t *Token) prepare(c *Client, topic string, payload []byte, options []PublishOption) {
+	kept := t.pub.Payload
 	t.client = c
 	t.pub = Publication{Topic: topic, Payload: payload, QoS: 1, Protocol: c.protocolNow()}
 	for _, option := range options {
 		option(&t.pub)
 	}
+	if payload != nil {
+		payload = append(kept[:0], payload...)
+	}
+	t.pub.Payload = payload
 }
 
-// accept takes a message into the queue. An error says that it did not, and the
+// accept takes a message into the queue. If it returns an error, it did not, and the
 // hooks have been told.
 func (c *Client) accept(ctx context.Context, t *Token) error {
-	t.tell = c.opts.publishing(ctx, &t.pub)
-	err := c.queue(ctx, t)
-	if err != nil && t.tell != nil {
-		t.tell(err)
+	t.outcome = c.opts.publishing(ctx, &t.pub)
+	err := c.enqueue(ctx, t)
+	if err != nil && t.outcome != nil {
+		t.outcome(err)
 	}
 	return err
 }
 
-func (c *Client) queue(ctx context.Context, t *Token) error {
+func (c *Client) enqueue(ctx context.Context, t *Token) error {
 	if err := c.checkPublication(&t.pub); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	t.size = t.pub.size()
-	c.mu.Lock()
-	defer c.unlock()
 	if c.isClosing() {
 		return c.closedErr()
 	}
+	t.size = t.pub.size()
 	if err := c.reserve(ctx, t.size); err != nil {
 		return err
 	}
 	if err := c.store(t); err != nil {
-		c.release(t.size)
 		return err
 	}
-	if c.ended { // meanwhile
-		c.release(t.size)
-		return t.leftErr(c.closedErr())
+	if !c.queue.add(t) {
+		return t.closedErr(c.closedErr())
 	}
-	c.out.accept(t)
-	c.send(t)
+	c.wake()
 	return nil
 }
 
-// store puts a message into the outbox, if there is one. mu is held, but not
-// while it is written.
+// reserve takes room in the queue, as its policy says.
+func (c *Client) reserve(ctx context.Context, size int) error {
+	dropped, wait, err := c.queue.tryReserve(size, !c.inInlineHandler())
+	for _, t := range dropped {
+		c.afterEnd(t)
+	}
+	if wait == nil {
+		return err
+	}
+	if err := c.awaitRoom(ctx, wait); err != nil {
+		if errors.Is(err, ErrClosed) {
+			return c.closedErr()
+		}
+		return err
+	}
+	return nil
+}
+
+// store puts a message into the outbox, if there is one.
 func (c *Client) store(t *Token) error {
 	if c.opts.outbox == nil || t.pub.QoS == 0 {
 		return nil
 	}
-	c.mu.Unlock()
 	key, err := c.opts.outbox.Put(&t.pub)
-	c.mu.Lock()
-	t.key, t.stored = key, err == nil
-	if t.mayGoAgain() {
-		t.pub.Payload = slices.Clone(t.pub.Payload)
+	if err != nil {
+		c.queue.giveRoomBack(t.size)
+		return err
 	}
-	return err
+	t.key, t.stored = key, true
+	return nil
 }
 
 // checkPublication refuses what the library or the broker would not take, before
@@ -226,11 +252,11 @@ func (c *Client) checkPublication(p *Publication) error {
 			return err
 		}
 	}
-	if len(p.Properties) == 0 {
-		return nil
+	if err := c.checkForBroker(p); err != nil || len(p.Properties) == 0 {
+		return err
 	}
 	if c.protocolNow() != V5 {
-		return badArgument("properties", "they need MQTT 5")
+		return errPropertiesNeedV5
 	}
 	return mosquitto.PropertyCheckAll(mosquitto.CmdPublish, p.Properties)
 }

@@ -9,17 +9,21 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// requests are the questions that wait for an answer. Guarded by the client's mu.
-type requests struct {
-	topic      string        // where answers come in
+// answers is the subscription by which answers come in: made at the first request.
+// Shared: it has its own mutex. The requests themselves are the loop's.
+type answers struct {
+	last atomic.Uint64 // correlation data
+
+	mu         sync.Mutex
+	topic      string
 	ready      chan struct{} // closed when the topic is subscribed to; nil before anybody has tried
 	subscribed bool
-	last       uint64
-	waiting    map[uint64]chan Message
 }
 
 // responseError is the user property by which [Client.Respond] reports an error.
@@ -38,17 +42,19 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 	if c.protocolNow() != V5 {
 		return Message{}, fmt.Errorf("mqtt: requests need MQTT 5: %w", ErrNotSupported)
 	}
-	ctx, restore, err := c.mayWait(ctx)
+	if c.inInlineHandler() {
+		return Message{}, ErrInCallback
+	}
+	full := c.flow.enter()
+	defer c.flow.leave()
+	answerTopic, err := c.subscribeToAnswers(ctx)
 	if err != nil {
 		return Message{}, err
 	}
-	defer restore()
-	if err := c.subscribeToAnswers(ctx); err != nil {
-		return Message{}, err
-	}
-	id, answer := c.expectAnswer()
-	defer c.forgetAnswer(id)
-	options = append(slices.Clip(options), ResponseTopic(c.requests.topic), CorrelationData(binary.BigEndian.AppendUint64(nil, id)))
+	id, answer := c.answers.last.Add(1), make(chan Message, 1)
+	c.do(func() { c.requests[id] = answer })
+	defer c.do(func() { delete(c.requests, id) })
+	options = append(slices.Clip(options), ResponseTopic(answerTopic), CorrelationData(binary.BigEndian.AppendUint64(nil, id)))
 	if err := c.Publish(ctx, topic, payload, options...); err != nil {
 		return Message{}, err
 	}
@@ -58,50 +64,59 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 			return m, &RequestError{text}
 		}
 		return m, nil
+	case <-full:
+		return Message{}, ErrHandlerQueueFull
 	case <-ctx.Done():
 		return Message{}, ctx.Err()
-	case <-c.link.Done(): // done comes after the worker, which may be waiting here
-		return Message{}, c.endErr()
+	case <-c.link.Done(): // done follows the worker, which may be waiting here
+		return Message{}, c.closedErr()
 	}
 }
 
 // subscribeToAnswers subscribes once to a topic that nobody else uses. The first
 // request does it, the others wait for that.
-func (c *Client) subscribeToAnswers(ctx context.Context) error {
+func (c *Client) subscribeToAnswers(ctx context.Context) (topic string, err error) {
 	for {
-		c.mu.Lock()
-		ready, mine := c.requests.ready, false
-		if ready == nil {
-			ready, mine = make(chan struct{}), true
-			c.requests.ready = ready
-			c.requests.topic = "responses/" + randomName()
-			c.requests.waiting = map[uint64]chan Message{}
-		}
-		topic := c.requests.topic
-		c.mu.Unlock()
-		if mine {
+		topic, ready, first := c.answers.begin()
+		if first {
 			err := c.subscribeAnswers(ctx, topic)
-			c.mu.Lock()
-			c.requests.subscribed = err == nil
-			if err != nil {
-				c.requests.ready = nil // somebody else may try
-			}
-			c.mu.Unlock()
+			c.answers.end(err == nil)
 			close(ready)
-			return err
+			return topic, err
 		}
 		select {
 		case <-ready:
-			c.mu.Lock()
-			subscribed := c.requests.subscribed
-			c.mu.Unlock()
-			if subscribed {
-				return nil
+			if c.answers.isSubscribed() {
+				return topic, nil
 			}
 		case <-ctx.Done():
-			return ctx.Err()
+			return "", ctx.Err()
 		}
 	}
+}
+
+// begin returns the topic of the answers. first asks the caller to subscribe to it.
+func (a *answers) begin() (topic string, ready chan struct{}, first bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ready == nil {
+		a.ready, a.topic, first = make(chan struct{}), "responses/"+randomName(), true
+	}
+	return a.topic, a.ready, first
+}
+
+func (a *answers) end(subscribed bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.subscribed = subscribed; !subscribed {
+		a.ready = nil // the next request tries again
+	}
+}
+
+func (a *answers) isSubscribed() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.subscribed
 }
 
 func randomName() string {
@@ -113,41 +128,23 @@ func randomName() string {
 // subscribeAnswers subscribes past the worker: an answer goes to its request at
 // once.
 func (c *Client) subscribeAnswers(ctx context.Context, topic string) error {
-	w, err := wishFor(&target{direct: c.answerCame}, topic, 1, nil)
+	d, err := desireFor(&target{direct: c.onAnswer}, topic, 1, nil)
 	if err != nil {
 		return err
 	}
-	return c.subscribeAll(ctx, []wish{w})
+	return c.subscribeAll(ctx, []desire{d})
 }
 
-// answerCame is called by the loop.
-func (c *Client) answerCame(m Message) {
+// onAnswer is called by the loop with each message on the topic of the answers.
+func (c *Client) onAnswer(m Message) {
 	data, _ := m.Properties.Binary(mosquitto.PropCorrelationData)
 	if len(data) != 8 {
 		return
 	}
-	c.mu.Lock()
-	answer := c.requests.waiting[binary.BigEndian.Uint64(data)]
-	c.mu.Unlock()
 	select {
-	case answer <- m: // nil, and never ready, if nobody waits any more
+	case c.requests[binary.BigEndian.Uint64(data)] <- m: // nil, and never ready, if nobody waits any more
 	default:
 	}
-}
-
-func (c *Client) expectAnswer() (id uint64, answer chan Message) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.requests.last++
-	answer = make(chan Message, 1)
-	c.requests.waiting[c.requests.last] = answer
-	return c.requests.last, answer
-}
-
-func (c *Client) forgetAnswer(id uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.requests.waiting, id)
 }
 
 // Respond subscribes and answers every request with what f returns: to the

@@ -5,27 +5,33 @@ package mqtt
 import (
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// target is one receiver of a subscription's messages: a handler, an iterator's
-// queue, or the client itself.
+// target is one receiver of a subscription's messages: a handler, an iterator's queue,
+// or the client itself.
 type target struct {
 	handler Handler
 	inbox   *inbox
 	direct  func(Message) // on the loop
+	ended   atomic.Bool   // nothing is delivered any more
 }
 
-// router finds the targets of a message: a trie of topic levels.
-type router struct {
-	version atomic.Uint64 // counts the changes
+// end stops the delivery. An iterator ends with why.
+func (t *target) end(why error) {
+	t.ended.Store(true)
+	if t.inbox != nil {
+		t.inbox.fail(why)
+	}
+}
 
-	mu   sync.RWMutex
-	root node
-	byID map[uint32]*route
+// router finds the targets of a message: a trie of topic levels. Owned by the loop.
+type router struct {
+	version uint64 // counts the changes
+	root    node
+	byID    map[uint32]*route
 }
 
 // node is a level of the trie.
@@ -44,21 +50,25 @@ type route struct {
 
 func newRouter() *router { return &router{byID: map[uint32]*route{}} }
 
-// levelsOf is the filter that topics are compared with: a shared subscription is
-// $share/group/filter.
+// levelsOf is the filter that topics are compared with. Shared subscriptions are
+// $share/group/filter, and with some brokers $queue/filter; $exclusive/filter is for one
+// client. Their messages come under the topic alone.
 func levelsOf(filter string) string {
 	if rest, ok := strings.CutPrefix(filter, "$share/"); ok {
 		_, rest, _ = strings.Cut(rest, "/")
 		return rest
+	}
+	for _, prefix := range []string{"$queue/", "$exclusive/"} {
+		if rest, ok := strings.CutPrefix(filter, prefix); ok && rest != "" {
+			return rest
+		}
 	}
 	return filter
 }
 
 // set makes targets the receivers of a filter; none removes it.
 func (r *router) set(filter string, id uint32, targets []*target) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	defer r.version.Add(1)
+	r.version++
 	if len(targets) == 0 {
 		r.root.remove(levelsOf(filter), filter)
 		if old := r.byID[id]; old != nil && old.filter == filter {
@@ -72,7 +82,7 @@ func (r *router) set(filter string, id uint32, targets []*target) {
 		i = len(n.routes)
 		n.routes = append(n.routes, &route{filter: filter, id: id})
 	}
-	n.routes[i].targets = slices.Clone(targets) // a match may be using the old slice
+	n.routes[i].targets = targets
 	r.byID[id] = n.routes[i]
 }
 
@@ -144,8 +154,6 @@ func (n *node) remove(rest, filter string) {
 // of those that overlap. They are checked, since a session may remember those of
 // an earlier process.
 func (r *router) match(topic string, props Properties, found []*target) []*target {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
 	if named, ok := r.named(topic, props, found); ok {
 		return named
 	}

@@ -3,10 +3,12 @@
 package mqtt
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -114,4 +116,41 @@ func (s server) literal() bool {
 	}
 	_, err := netip.ParseAddr(s.host)
 	return err == nil
+}
+
+// address is one of those that a server's name stands for.
+type address struct {
+	host string
+	bind string // the local address to connect from
+}
+
+// addresses looks a server's name up. With TLS, and in the request of a websocket, the
+// library needs the name, and tries one address of it alone: then the local address
+// chooses between IPv6 and IPv4.
+func (c *Client) addresses(s server) (all []address, err error) {
+	if s.literal() || c.opts.proxied { // a proxy looks names up itself
+		return []address{{s.host, c.opts.bind}}, nil
+	}
+	ctx, cancel := context.WithTimeout(c.link, c.opts.connectTimeout)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", s.host)
+	if err != nil {
+		return nil, err
+	}
+	if !s.tls && !s.ws {
+		for _, ip := range found {
+			all = append(all, address{ip.Unmap().String(), c.opts.bind})
+		}
+		return all, nil
+	}
+	is4 := func(ip netip.Addr) bool { return ip.Unmap().Is4() }
+	is6 := func(ip netip.Addr) bool { return !is4(ip) }
+	if c.opts.bind != "" || !slices.ContainsFunc(found, is4) || !slices.ContainsFunc(found, is6) {
+		return []address{{s.host, c.opts.bind}}, nil
+	}
+	all = []address{{s.host, "::"}, {s.host, "0.0.0.0"}}
+	if is4(found[0]) { // the better one by the system's rules
+		slices.Reverse(all)
+	}
+	return all, nil
 }

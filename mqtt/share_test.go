@@ -351,5 +351,5 @@ func TestShareRefused(t *testing.T) {
 	var refused *mqtt.SubscribeError
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, mqtt.SubscribeError{Filter: "$share/g/a", Code: mosquitto.RCSharedSubsNotSupported}, *refused)
-	require.EqualError(t, err, `mqtt: subscription "$share/g/a" refused: `+mosquitto.RCSharedSubsNotSupported.String())
+	require.EqualError(t, err, `mqtt: subscribe to "$share/g/a": refused: `+mosquitto.RCSharedSubsNotSupported.String())
 }

@@ -33,10 +33,10 @@ func (c *Client) Stats() Stats {
 		BytesOut: c.count.bytesOut.Load(), BytesIn: c.count.bytesIn.Load(),
 	}
 	if c.worker != nil {
-		s.Handling = c.worker.len()
+		s.Handling = c.worker.length()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.Queued, s.QueuedBytes, s.InFlight = c.out.room.messages, c.out.room.bytes, c.out.reliable+c.out.qos0
+	c.queue.mu.Lock()
+	defer c.queue.mu.Unlock()
+	s.Queued, s.QueuedBytes, s.InFlight = c.queue.messages, c.queue.bytes, c.queue.inFlight
 	return s
 }

@@ -4,6 +4,7 @@ package mqtt
 
 import (
 	"context"
+	"fmt"
 	"hash/fnv"
 	"slices"
 	"strings"
@@ -12,39 +13,39 @@ import (
 )
 
 // SubscribeOption says more about a subscription.
-type SubscribeOption func(*wish)
+type SubscribeOption func(*desire)
 
-// The first four need MQTT 5, and are ignored by brokers of MQTT 3.
+// The first four need MQTT 5: with MQTT 3 Subscribe returns [ErrNotSupported].
 
 // NoLocal keeps the client's own messages away.
 func NoLocal() SubscribeOption {
-	return func(w *wish) { w.options |= mosquitto.SubNoLocal }
+	return func(d *desire) { d.options |= mosquitto.SubNoLocal }
 }
 
 // RetainAsPublished leaves the retain flag of messages as the publisher set it.
 func RetainAsPublished() SubscribeOption {
-	return func(w *wish) { w.options |= mosquitto.SubRetainAsPublished }
+	return func(d *desire) { d.options |= mosquitto.SubRetainAsPublished }
 }
 
 // RetainedIfNew makes the broker send retained messages only if the subscription
 // did not exist.
 func RetainedIfNew() SubscribeOption {
-	return func(w *wish) { w.options |= mosquitto.SubSendRetainNew }
+	return func(d *desire) { d.options |= mosquitto.SubSendRetainNew }
 }
 
 // NoRetained makes the broker send no retained messages.
 func NoRetained() SubscribeOption {
-	return func(w *wish) { w.options |= mosquitto.SubSendRetainNever }
+	return func(d *desire) { d.options |= mosquitto.SubSendRetainNever }
 }
 
 // GrantedQoS stores the QoS that the broker granted, which may be less than was
 // asked for, before Subscribe returns.
 func GrantedQoS(granted *QoSLevel) SubscribeOption {
-	return func(w *wish) { w.granted = granted }
+	return func(d *desire) { d.granted = granted }
 }
 
-// wish is a subscription as the program wants it.
-type wish struct {
+// desire is a subscription that the program asks for.
+type desire struct {
 	filter  string
 	qos     QoSLevel
 	options mosquitto.SubscribeOptions
@@ -52,37 +53,50 @@ type wish struct {
 	target  *target
 }
 
-func newWish(filter string, qos QoSLevel, h Handler, options []SubscribeOption) (wish, error) {
+func newDesire(filter string, qos QoSLevel, h Handler, options []SubscribeOption) (desire, error) {
 	if h == nil {
-		return wish{}, badArgument("handler", "nil")
+		return desire{}, badArgument("handler", "nil")
 	}
-	return wishFor(&target{handler: h}, filter, qos, options)
+	return desireFor(&target{handler: h}, filter, qos, options)
 }
 
-func wishFor(t *target, filter string, qos QoSLevel, options []SubscribeOption) (wish, error) {
-	w := wish{filter: filter, qos: qos, target: t}
+func desireFor(t *target, filter string, qos QoSLevel, options []SubscribeOption) (desire, error) {
+	d := desire{filter: filter, qos: qos, target: t}
 	for _, option := range options {
-		option(&w)
+		option(&d)
 	}
-	return w, w.check()
+	return d, d.check()
 }
 
-func (w *wish) check() error {
+func (d *desire) check() error {
 	const both = mosquitto.SubSendRetainNew | mosquitto.SubSendRetainNever
 	switch {
-	case w.qos > 2:
-		return badArgument("qos", "%d is not 0, 1 or 2", w.qos)
-	case mosquitto.SubTopicCheck(w.filter) != nil || mosquitto.ValidateUTF8([]byte(w.filter)) != nil:
-		return badArgument("filter", "%.100q is not one to subscribe to", w.filter)
-	case w.options&both == both:
+	case d.qos > 2:
+		return badArgument("qos", "%d is not 0, 1 or 2", d.qos)
+	case mosquitto.SubTopicCheck(d.filter) != nil || mosquitto.ValidateUTF8([]byte(d.filter)) != nil:
+		return badArgument("filter", "%.100q is not one to subscribe to", d.filter)
+	case d.options&both == both:
 		return badArgument("options", "RetainedIfNew and NoRetained exclude each other")
 	}
-	if levels := strings.SplitN(w.filter, "/", 3); levels[0] == "$share" {
+	if levels := strings.SplitN(d.filter, "/", 3); levels[0] == "$share" {
 		switch {
 		case len(levels) < 3 || levels[1] == "" || levels[2] == "" || strings.ContainsAny(levels[1], "+#"):
-			return badArgument("filter", "%.100q is not $share/GROUP/FILTER", w.filter)
-		case w.options&mosquitto.SubNoLocal != 0:
+			return badArgument("filter", "%.100q is not $share/GROUP/FILTER", d.filter)
+		case d.options&mosquitto.SubNoLocal != 0:
 			return badArgument("options", "NoLocal is not for shared subscriptions")
+		}
+	}
+	return nil
+}
+
+// checkDesire refuses what the protocol or the connection's broker cannot do.
+func (c *Client) checkDesire(d *desire) error {
+	if d.options != 0 && c.protocolNow() != V5 {
+		return fmt.Errorf("mqtt: subscribe to %q: NoLocal, RetainAsPublished, RetainedIfNew and NoRetained need MQTT 5: %w", d.filter, ErrNotSupported)
+	}
+	if l := c.brokerLimits.Load(); l != nil {
+		if code := l.refusesFilter(d.filter); code != 0 {
+			return &SubscribeError{Filter: d.filter, Code: code, Text: "the broker has said so when it accepted the connection"}
 		}
 	}
 	return nil
@@ -113,76 +127,107 @@ type Subscription struct {
 // until it is back. Beside other filters that overlap it needs MQTT 5: with MQTT 3
 // its handler would get their messages too.
 func (c *Client) Subscribe(ctx context.Context, filter string, qos QoSLevel, h Handler, options ...SubscribeOption) error {
-	w, err := newWish(filter, qos, h, options)
+	d, err := newDesire(filter, qos, h, options)
 	if err != nil {
 		return err
 	}
-	return c.subscribeAll(ctx, []wish{w})
+	return c.subscribeAll(ctx, []desire{d})
 }
 
-// SubscribeMultiple is [Client.Subscribe] for several filters at once. If some
-// are refused, the others stand: the error joins a [*SubscribeError] for each.
+// SubscribeMultiple is [Client.Subscribe] for several filters at once. If the broker
+// refuses some, the others stand: the error joins a [*SubscribeError] for each.
 func (c *Client) SubscribeMultiple(ctx context.Context, subscriptions ...Subscription) error {
-	wishes := make([]wish, 0, len(subscriptions))
+	all := make([]desire, 0, len(subscriptions))
 	for _, s := range subscriptions {
-		w, err := newWish(s.Filter, s.QoS, s.Handler, s.Options)
+		d, err := newDesire(s.Filter, s.QoS, s.Handler, s.Options)
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(wishes, func(o wish) bool { return o.filter == w.filter }) {
-			return badArgument("subscriptions", "filter %q twice", w.filter)
+		if slices.ContainsFunc(all, func(o desire) bool { return o.filter == d.filter }) {
+			return badArgument("subscriptions", "filter %q twice", d.filter)
 		}
-		wishes = append(wishes, w)
+		all = append(all, d)
 	}
-	return c.subscribeAll(ctx, wishes)
+	return c.subscribeAll(ctx, all)
 }
 
-func (c *Client) subscribeAll(ctx context.Context, wishes []wish) error {
+func (c *Client) subscribeAll(ctx context.Context, all []desire) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return c.ask(ctx, len(wishes), func(i int) *waiter { return c.subs.want(c, wishes[i]) })
+	for i := range all {
+		if err := c.checkDesire(&all[i]); err != nil {
+			return err
+		}
+	}
+	return c.ask(ctx, len(all), func(i int) *waiter { return c.want(all[i]) })
 }
 
-// ask notes n changes of what the program wants, sends them and waits for the
-// answers.
+// ask lets the loop note n changes of what the program wants, and waits for the
+// broker's answers.
 func (c *Client) ask(ctx context.Context, n int, note func(i int) *waiter) error {
-	ctx, restore, err := c.mayWait(ctx)
-	if err != nil {
-		return err
+	if c.inInlineHandler() {
+		return ErrInCallback
 	}
-	defer restore()
-	c.mu.Lock()
 	if c.isClosing() {
-		defer c.mu.Unlock()
 		return c.closedErr()
 	}
-	waits := make([]*waiter, n)
-	for i := range waits {
-		waits[i] = note(i)
+	waiters := make(chan []*waiter, 1)
+	accepted := c.do(func() {
+		all := make([]*waiter, n)
+		for i := range all {
+			all[i] = note(i)
+		}
+		waiters <- all
+		c.reconcile()
+	})
+	if !accepted {
+		return c.closedErr()
 	}
-	c.reconcile()
-	c.unlock()
-	return c.await(ctx, waits)
+	return c.awaitNoted(ctx, waiters)
 }
 
-// Unsubscribe takes subscriptions back and waits for the broker's answer, or
-// for the end of ctx. Their handlers are not called any more from the moment of
-// the call, and they are not restored, whatever the error; iterators end. Filters
-// that were not subscribed to are unsubscribed all the same: a kept session may
-// know them. It ends with [ErrOvertaken] when one of them is subscribed to
-// meanwhile.
+// awaitNoted waits until the loop has noted a change, and then for the answers. If ctx
+// ends before the loop comes to it, the change is undone when it does.
+func (c *Client) awaitNoted(ctx context.Context, waiters <-chan []*waiter) error {
+	full := c.flow.enter()
+	defer c.flow.leave()
+	var err error
+	select {
+	case all := <-waiters:
+		return c.await(ctx, all)
+	case <-full:
+		err = ErrHandlerQueueFull
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	c.do(func() {
+		for _, w := range <-waiters {
+			if w.decided.CompareAndSwap(false, true) {
+				c.withdraw(w)
+			}
+		}
+	})
+	return err
+}
+
+// Unsubscribe removes subscriptions and waits for the broker's answer. Their handlers
+// are not called any more from the moment of the call, and they are not restored,
+// whatever the error; their iterators end. Filters that the client has not subscribed to
+// are unsubscribed all the same: a kept session may have them. It returns
+// [ErrOvertaken] if a later call subscribes to one of them meanwhile, and an error if ctx
+// ends before the answer.
 func (c *Client) Unsubscribe(ctx context.Context, filters ...string) error {
 	for _, filter := range filters {
-		w := wish{filter: filter}
-		if err := w.check(); err != nil {
+		d := desire{filter: filter}
+		if err := d.check(); err != nil {
 			return err
 		}
 	}
 	if len(filters) == 0 {
 		return badArgument("filters", "none")
 	}
-	return c.ask(ctx, len(filters), func(i int) *waiter { return c.subs.unwant(c, filters[i]) })
+	return c.ask(ctx, len(filters), func(i int) *waiter { return c.unwant(filters[i]) })
 }
 
 // identifier is the subscription identifier of a filter: the same in every

@@ -3,486 +3,576 @@
 package mqtt
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// subscriptions are what the program wants, and what the broker knows of it. What
-// differs is sent, one packet at a time for each filter. Guarded by the client's
-// mu.
+// subscriptions holds the desired and the known state of each filter; reconcile sends
+// the difference. Owned by the loop.
+//
+// The state is what the connection's broker has, as far as the client knows:
+//
+//	state      meaning                                    SUBSCRIBE is sent  SUBACK                  UNSUBSCRIBE is sent  UNSUBACK  connection lost
+//	absent     the broker does not have the filter        requested          -                       -                    -         absent
+//	uncertain  it may have it, or with other options      requested          -                       removing             -         uncertain
+//	requested  SUBSCRIBE is not answered yet              -                  granted, or refused     -                    -         uncertain
+//	granted    it has it as desired                       -                  -                       removing             -         granted
+//	outdated   it had it in a kept session: send again    renewing           -                       removing             -         outdated
+//	renewing   the same, SUBSCRIBE is not answered yet    -                  granted, or refused     -                    -         outdated
+//	refused    it has refused it on this connection       -                  -                       -                    -         absent
+//	removing   UNSUBSCRIBE is not answered yet            -                  -                       -                    absent    uncertain
+//
+// SUBSCRIBE is sent for absent, uncertain and outdated filters that are desired,
+// UNSUBSCRIBE for uncertain, granted and outdated ones that are not. If the program
+// has changed its mind before a SUBACK, the filter becomes uncertain instead of granted.
+// A broker that accepts a connection without the session makes every filter absent; with
+// it, granted filters become outdated with MQTT 5 (a broker that was killed may come back
+// with an older session) and stay granted with MQTT 3, where SUBSCRIBE would bring
+// retained messages again.
 type subscriptions struct {
-	byFilter map[string]*subscription
-	order    []*subscription // as they were first wanted: restored in this order
-
-	sending   bool // a goroutine is at it
-	calling   bool // a call into the library has not returned
-	early     []answer
-	byMID     map[int]*request
-	restoring int // subscriptions of the last acceptance that are not back yet
+	byFilter  map[string]*subscription
+	order     []*subscription  // by first use: restored in this order
+	requests  map[int]*request // sent and not answered, by packet id
+	perPacket int              // filters in a SUBSCRIBE packet
+	attempts  int              // connections that the broker may close in answer to a filter; 0: any number
+	oneByOne  bool             // the broker has closed a connection in answer: one packet at a time
+	missing   int              // desired filters that the broker does not have
+	waitForID bool             // the next packet id is in use: nothing is sent
+	removed   []*subscription  // that Unsubscribe waits for, and the broker has lost with the session
 }
 
-// subscription is a filter that the program has, or the broker knows.
+type subscriptionState uint8
+
+const (
+	absent subscriptionState = iota
+	uncertain
+	requested
+	granted
+	outdated
+	renewing
+	refused
+	removing
+)
+
+// subscription is a filter that the program desires, or the broker may have.
 type subscription struct {
-	wish     // as wanted last
+	filter   string
+	id       uint32 // subscription identifier
+	desired  bool
+	qos      QoSLevel
+	options  mosquitto.SubscribeOptions
+	revision int // counts the changes of what is desired
+	state    subscriptionState
 	targets  []*target
-	id       uint32
-	wanted   bool     // by the program
-	known    bool     // by the broker, as far as we know
-	changed  bool     // wanted, and the broker has not been told
-	request  *request // on its way
-	restored bool     // counts in restoring
-	renewed  bool     // the broker may know it: it is told again
 	waiters  []*waiter
+	closures int // connections that the broker closed in answer to this filter alone
 }
 
-// request is a SUBSCRIBE or UNSUBSCRIBE packet on its way.
+// request is a SUBSCRIBE or UNSUBSCRIBE packet that is not answered.
 type request struct {
 	subscribe bool
 	all       []*subscription
-	epoch     uint64 // of the connection
+	revisions []int // of all, when it was sent
+	sequence  int   // by submission on the connection
 }
 
-// answer is a SUBACK or UNSUBACK that came before the call that sent the request
-// had returned.
-type answer struct {
-	mid   int
-	codes []mosquitto.ReasonCode
-}
-
-// waiter is a call that waits for a subscription's answer.
-type waiter struct {
-	subscription *subscription
-	subscribe    bool
-	sent         bool // the request on its way is this one's
-	target       *target
-	replaced     *target // that had the filter before
-	granted      *QoSLevel
-	done         chan error
-}
-
-// want notes a subscription. mu is held.
-func (s *subscriptions) want(c *Client, w wish) *waiter {
-	sub := s.get(w.filter)
-	sub.overtake(true)
-	wait := &waiter{subscription: sub, subscribe: true, target: w.target, granted: w.granted, done: make(chan error, 1)}
-	if w.target.inbox == nil { // the handler of a filter is replaced, iterators add up
-		if i := slices.IndexFunc(sub.targets, func(t *target) bool { return t.inbox == nil }); i >= 0 {
-			wait.replaced = sub.targets[i]
-			sub.targets = slices.Delete(slices.Clone(sub.targets), i, i+1)
-		}
-	} else if len(sub.targets) > 0 {
-		w.qos = max(w.qos, sub.qos)
+func newSubscriptions(s *settings) subscriptions {
+	return subscriptions{
+		byFilter: map[string]*subscription{}, requests: map[int]*request{},
+		perPacket: s.filtersPerPacket, attempts: s.deliveryAttempts,
 	}
-	sub.wish, sub.wanted, sub.changed, sub.renewed = w, true, true, false
-	sub.waiters = append(sub.waiters, wait)
-	sub.setTargets(c, append(slices.Clone(sub.targets), w.target))
-	return wait
 }
 
 func (s *subscriptions) get(filter string) *subscription {
 	sub := s.byFilter[filter]
 	if sub == nil {
-		sub = &subscription{wish: wish{filter: filter}, id: identifier(filter)}
+		sub = &subscription{filter: filter, id: identifier(filter)}
 		s.byFilter[filter] = sub
 		s.order = append(s.order, sub)
 	}
 	return sub
 }
 
-func (sub *subscription) setTargets(c *Client, targets []*target) {
+// set changes what is known and what is desired, and keeps the count of missing
+// filters.
+func (s *subscriptions) set(sub *subscription, desired bool, state subscriptionState) {
+	if sub.isMissing() {
+		s.missing--
+	}
+	sub.desired, sub.state = desired, state
+	if sub.isMissing() {
+		s.missing++
+	}
+}
+
+// isMissing reports whether the broker does not have a desired filter. A refusal is
+// final for a connection.
+func (sub *subscription) isMissing() bool {
+	return sub.desired && (sub.state == absent || sub.state == uncertain || sub.state == requested)
+}
+
+// isRequested reports whether a packet for the filter is not answered.
+func (sub *subscription) isRequested() bool {
+	return sub.state == requested || sub.state == renewing || sub.state == removing
+}
+
+// want notes a subscription that the program asks for.
+func (c *Client) want(d desire) *waiter {
+	s := &c.subs
+	sub := s.get(d.filter)
+	sub.supersede(true)
+	w := sub.newWaiter(d)
+	if d.target.inbox == nil { // the handler of a filter is replaced, iterators add up
+		if i := slices.IndexFunc(sub.targets, func(t *target) bool { return t.inbox == nil }); i >= 0 {
+			w.previous.handler = sub.targets[i]
+			sub.targets = slices.Delete(slices.Clone(sub.targets), i, i+1)
+		}
+	} else if len(sub.targets) > 0 {
+		d.qos = max(d.qos, sub.qos)
+	}
+	sub.qos, sub.options, sub.closures = d.qos, d.options, 0
+	sub.revision++
+	w.revision = sub.revision
+	state := sub.state
+	switch state {
+	case granted, outdated:
+		state = uncertain
+	case refused:
+		state = absent
+	}
+	s.set(sub, true, state)
+	sub.waiters = append(sub.waiters, w)
+	c.setTargets(sub, append(slices.Clone(sub.targets), d.target))
+	return w
+}
+
+// unwant notes that the program does not want a filter any more. The broker is asked
+// to remove it even if the client does not know it: a kept session may.
+func (c *Client) unwant(filter string) *waiter {
+	s := &c.subs
+	sub := s.get(filter)
+	sub.supersede(false)
+	if !sub.isRequested() {
+		s.set(sub, sub.desired, uncertain)
+	}
+	c.drop(sub, sub.supersededErr())
+	w := sub.newWaiter(desire{})
+	w.revision = sub.revision
+	sub.waiters = append(sub.waiters, w)
+	return w
+}
+
+func (c *Client) setTargets(sub *subscription, targets []*target) {
 	sub.targets = targets
 	c.router.set(sub.filter, sub.id, targets)
 }
 
-// unwant takes a subscription back. mu is held.
-func (s *subscriptions) unwant(c *Client, filter string) *waiter {
-	sub := s.get(filter)
-	sub.known = true // or the broker is to say so
-	sub.overtake(false)
-	sub.drop(c, sub.overtaken())
-	wait := &waiter{subscription: sub, done: make(chan error, 1)}
-	sub.waiters = append(sub.waiters, wait)
-	return wait
-}
-
-// overtake ends the waits of calls that want the contrary of the latest: what they
-// wait for may never be sent.
-func (sub *subscription) overtake(subscribe bool) {
-	sub.waiters = slices.DeleteFunc(sub.waiters, func(w *waiter) bool {
-		if w.subscribe != subscribe {
-			w.done <- sub.overtaken()
-		}
-		return w.subscribe != subscribe
-	})
-}
-
-func (sub *subscription) overtaken() error {
-	return fmt.Errorf("mqtt: %q: %w", sub.filter, ErrOvertaken)
-}
-
-// drop leaves nobody who wants the subscription. Its iterators end with why.
-func (sub *subscription) drop(c *Client, why error) {
-	sub.wanted, sub.changed = false, false
+// drop makes a filter undesired. Its iterators end with why, its handlers are not
+// called any more.
+func (c *Client) drop(sub *subscription, why error) {
+	c.subs.set(sub, false, sub.state)
+	sub.revision++
 	for _, t := range sub.targets {
-		if t.inbox != nil {
-			t.inbox.fail(why)
-		}
+		t.end(why)
 	}
-	sub.setTargets(c, nil)
-	c.restoredOne(sub)
+	c.setTargets(sub, nil)
+	c.settle()
 }
 
-// detach takes one receiver away, and the subscription with the last.
-func (s *subscriptions) detach(c *Client, sub *subscription, t *target) {
+// detach removes one receiver of a filter, and with the last one the filter.
+func (c *Client) detach(sub *subscription, t *target) {
 	i := slices.Index(sub.targets, t)
 	if i < 0 {
 		return
 	}
-	sub.setTargets(c, slices.Delete(slices.Clone(sub.targets), i, i+1))
+	t.end(nil)
+	c.setTargets(sub, slices.Delete(slices.Clone(sub.targets), i, i+1))
 	if len(sub.targets) == 0 {
-		sub.drop(c, nil)
-		s.forget(sub)
+		c.drop(sub, nil)
+		c.subs.forget(sub)
 	}
 }
 
-// forget removes a subscription that neither side knows.
+// forget removes a filter that neither side has.
 func (s *subscriptions) forget(sub *subscription) {
-	if sub.wanted || sub.known || sub.request != nil || len(sub.waiters) > 0 {
+	if sub.desired || sub.state != absent && sub.state != refused || len(sub.waiters) > 0 || s.byFilter[sub.filter] != sub {
 		return
 	}
 	delete(s.byFilter, sub.filter)
 	s.order = slices.DeleteFunc(s.order, func(o *subscription) bool { return o == sub })
 }
 
-// await waits for the answers. Wishes that are not granted when ctx ends are taken
-// back.
-func (c *Client) await(ctx context.Context, waits []*waiter) error {
-	var refused []error
-	var ended error
-	for _, w := range waits {
-		select {
-		case err := <-w.done:
-			refused = append(refused, err)
-		case <-ctx.Done():
-			if answered, err := c.withdraw(w); answered {
-				refused = append(refused, err)
-			} else {
-				ended = ctx.Err()
-			}
-		}
-	}
-	if refused = slices.DeleteFunc(refused, func(err error) bool { return err == nil }); len(refused) == 1 && ended == nil {
-		return refused[0]
-	}
-	if len(refused) == 0 {
-		return ended
-	}
-	return errors.Join(append(refused, ended)...)
-}
-
-// withdraw ends a wait whose context has ended, unless it was answered meanwhile.
-func (c *Client) withdraw(w *waiter) (answered bool, err error) {
-	c.mu.Lock()
-	defer c.unlock()
-	select {
-	case err := <-w.done:
-		return true, err
-	default:
-	}
-	sub := w.subscription
-	sub.waiters = slices.DeleteFunc(sub.waiters, func(o *waiter) bool { return o == w })
-	if w.subscribe {
-		for _, later := range sub.waiters {
-			if later.replaced == w.target { // what it would bring back is not wanted any more
-				later.replaced = w.replaced
-			}
-		}
-		if w.replaced != nil && slices.Contains(sub.targets, w.target) {
-			sub.setTargets(c, append(slices.Clone(sub.targets), w.replaced))
-		}
-		c.subs.detach(c, sub, w.target)
-		c.reconcile()
-	}
-	c.subs.forget(sub)
-	return false, nil
-}
-
-// accepted notes what a broker that has accepted us knows. With renew, what it should
-// know is told again: one that was killed comes back with the session that it had
-// saved last. mu is held.
+// accepted notes what a broker has that has accepted a connection. With renew, filters
+// of a kept session are sent again.
 func (s *subscriptions) accepted(sessionKept, renew bool) {
-	s.restoring = 0
-	for _, sub := range slices.Clone(s.order) {
-		sub.restored = false
-		if !sessionKept {
-			sub.known = false
+	s.removed = s.removed[:0]
+	for _, sub := range s.order {
+		state := sub.state
+		switch {
+		case state == refused && s.closesFor(sub): // until the program subscribes again
+		case !sessionKept || state == refused:
+			state = absent
+		case state == granted && renew:
+			state = outdated
+		case state == outdated && !renew:
+			state = granted
 		}
-		if sub.wanted {
-			asked := sub.changed || sub.request != nil && sub.request.subscribe // in a call that has not returned
-			sub.changed = asked && !sub.renewed || !sub.known                   // a renewal that was not answered is one again
-			if sub.restored = sub.changed; sub.restored {
-				s.restoring++
-			}
-			sub.renewed = renew && !sub.changed
-			sub.changed = sub.changed || sub.renewed
-		} else if !sub.known {
-			sub.answer(false, nil)
-			s.forget(sub)
+		s.set(sub, sub.desired, state)
+		if !sub.desired && state == absent {
+			s.removed = append(s.removed, sub)
 		}
 	}
 }
 
-// lost notes that requests on their way get no answer any more. mu is held.
+// endRemoved ends the calls of Unsubscribe for filters that are gone with the session.
+func (c *Client) endRemoved() {
+	for _, sub := range c.subs.removed {
+		sub.answer(false, sub.revision, nil)
+		c.subs.forget(sub)
+	}
+	clear(c.subs.removed)
+}
+
+// lost notes that packets on their way are not answered any more.
 func (s *subscriptions) lost() {
-	for mid, r := range s.byMID {
-		delete(s.byMID, mid)
-		r.undo()
-	}
-	s.early = nil
-}
-
-// undo makes the subscriptions of a request that was lost subject to the next.
-func (r *request) undo() {
-	for _, sub := range r.all {
-		sub.request = nil
-		if r.subscribe {
-			sub.changed = sub.wanted
-			sub.known = true // perhaps
-		}
-		for _, w := range sub.waiters {
-			w.sent = false
+	for _, r := range s.requests {
+		for _, sub := range r.all {
+			if sub.state == renewing {
+				s.set(sub, sub.desired, outdated)
+			} else {
+				s.set(sub, sub.desired, uncertain)
+			}
 		}
 	}
+	clear(s.requests)
+	s.waitForID = false
 }
 
-// asked are the options that the broker is told. A subscription that it may know
-// brings no retained messages again.
-func (sub *subscription) asked() mosquitto.SubscribeOptions {
-	if sub.renewed && sub.options&mosquitto.SubSendRetainNever == 0 {
+// oldestRequest is the SUBSCRIBE packet that was sent first, nil if none is
+// unanswered.
+func (s *subscriptions) oldestRequest() (oldest *request) {
+	for r := range maps.Values(s.requests) {
+		if r.subscribe && (oldest == nil || r.sequence < oldest.sequence) {
+			oldest = r
+		}
+	}
+	return oldest
+}
+
+// blameRequest draws the conclusion from a connection that the broker has closed
+// instead of answering a SUBSCRIBE packet: packets become smaller, and a filter that it
+// closes for again and again is refused.
+func (c *Client) blameRequest(r *request, why error) {
+	s := &c.subs
+	s.oneByOne = true
+	if len(r.all) > 1 {
+		s.perPacket = len(r.all) / 2
+		return
+	}
+	sub := r.all[0]
+	sub.closures++
+	if !s.closesFor(sub) {
+		return
+	}
+	text := fmt.Sprintf("the broker has closed the connection in answer: %v", why)
+	c.refused(sub, r.revisions[0], &SubscribeError{Filter: sub.filter, Code: mosquitto.RCUnspecified, Text: text})
+}
+
+// closesFor reports whether the broker closes every connection in answer to a filter.
+func (s *subscriptions) closesFor(sub *subscription) bool {
+	return s.attempts > 0 && sub.closures >= s.attempts
+}
+
+// askedOptions are the options of the next SUBSCRIBE. A filter that the broker may have
+// in a kept session brings no retained messages again.
+func (sub *subscription) askedOptions() mosquitto.SubscribeOptions {
+	if sub.state == outdated && sub.options&mosquitto.SubSendRetainNever == 0 {
 		return sub.options | mosquitto.SubSendRetainNew
 	}
 	return sub.options
 }
 
-// next collects what goes into the next packet: a subscription identifier is for
-// one filter alone.
-func (s *subscriptions) next(identifiers bool) *request {
-	const most, mostBytes = 100, 16 << 10
-	var r *request
+// pendingPacket reports whether a packet is to be sent for a filter, and which.
+func (sub *subscription) pendingPacket() (subscribe, any bool) {
+	switch sub.state {
+	case absent:
+		return true, sub.desired
+	case uncertain, outdated:
+		return sub.desired, true
+	case granted:
+		return false, !sub.desired
+	}
+	return false, false
+}
+
+// next collects what goes into the next packet. A subscription identifier is for one
+// filter alone.
+func (s *subscriptions) next(identifiers bool) (r *request) {
+	if s.oneByOne && len(s.requests) > 0 {
+		return nil
+	}
+	const maxBytes = 16 << 10
 	size := 0
 	for _, sub := range s.order {
-		subscribe := sub.wanted && sub.changed
-		if sub.request != nil || !subscribe && (sub.wanted || !sub.known) {
+		subscribe, any := sub.pendingPacket()
+		if !any {
 			continue
 		}
 		if r == nil {
 			r = &request{subscribe: subscribe}
-		} else if r.subscribe != subscribe || subscribe && (identifiers || sub.qos != r.all[0].qos || sub.asked() != r.all[0].asked()) {
+		} else if r.subscribe != subscribe || subscribe && (identifiers || sub.qos != r.all[0].qos || sub.askedOptions() != r.all[0].askedOptions()) {
 			continue
 		}
-		if size += len(sub.filter); size > mostBytes && len(r.all) > 0 {
+		if size += len(sub.filter); size > maxBytes && len(r.all) > 0 {
 			break
 		}
 		r.all = append(r.all, sub)
-		if len(r.all) == most {
+		if len(r.all) >= s.perPacket {
 			break
 		}
 	}
 	return r
 }
 
-// reconcile sends what the broker does not know yet. mu is held, but not
-// throughout. One goroutine does at a time.
+// reconcile sends what the broker does not have yet.
 func (c *Client) reconcile() {
-	s := &c.subs
-	if s.sending {
+	if !c.isOnline() {
 		return
 	}
-	s.sending = true
-	for c.online {
-		r := s.next(c.identifiers)
-		if r == nil {
-			break
+	c.refuseImpossible()
+	for c.isOnline() {
+		if c.idInUse(c.inflight.nextID()) {
+			c.subs.waitForID = true
+			return
 		}
-		c.sendRequest(r)
+		r := c.subs.next(c.sendsIdentifiers())
+		if r == nil || !c.sendRequest(r) {
+			return
+		}
 	}
-	s.sending = false
 }
 
-// sendRequest hands a request to the library.
-func (c *Client) sendRequest(r *request) {
-	s := &c.subs
-	r.epoch = c.epoch
+// sendsIdentifiers reports whether SUBSCRIBE packets have subscription identifiers.
+func (c *Client) sendsIdentifiers() bool {
+	return c.usesIdentifiers(c.conn.server.name) && c.brokerLimits.Load().identifiers
+}
+
+// refuseImpossible ends the wait for subscriptions that the connection's broker has
+// said it cannot make.
+func (c *Client) refuseImpossible() {
+	l := c.brokerLimits.Load()
+	for _, sub := range slices.Clone(c.subs.order) {
+		if subscribe, any := sub.pendingPacket(); !any || !subscribe {
+			continue
+		}
+		if sub.options != 0 && c.protocolNow() != V5 {
+			c.refused(sub, sub.revision, &SubscribeError{Filter: sub.filter, Code: mosquitto.RCImplementationSpecific, Text: "its options need MQTT 5"})
+		} else if code := l.refusesFilter(sub.filter); code != 0 {
+			c.refused(sub, sub.revision, &SubscribeError{Filter: sub.filter, Code: code, Text: "the broker has said so when it accepted the connection"})
+		}
+	}
+}
+
+// sendRequest gives a packet to the library. It reports false when the connection is
+// lost.
+func (c *Client) sendRequest(r *request) bool {
+	mid, err := c.librarySubscribe(r)
+	if errors.Is(err, mosquitto.ErrNoConn) {
+		c.conn.online = false // the library's loop is about to say so
+		return false
+	}
+	for _, sub := range r.all {
+		r.revisions = append(r.revisions, sub.revision)
+		state := removing
+		if r.subscribe && sub.state == outdated {
+			state = renewing
+		} else if r.subscribe {
+			state = requested
+		}
+		c.subs.set(sub, sub.desired, state)
+	}
+	if err != nil {
+		c.answered(r, nil, "", err)
+		return true
+	}
+	c.inflight.lastID = mid
+	c.conn.sequence++
+	r.sequence = c.conn.sequence
+	c.subs.requests[mid] = r
+	return true
+}
+
+func (c *Client) librarySubscribe(r *request) (mid int, err error) {
+	m := c.library.Load()
+	first := r.all[0]
 	filters := make([]string, len(r.all))
 	for i, sub := range r.all {
 		filters[i] = sub.filter
-		sub.request, sub.changed = r, false
-		for _, w := range sub.waiters {
-			w.sent = w.subscribe == r.subscribe
-		}
 	}
-	qos, options, props := r.all[0].qos, r.all[0].asked(), c.subscribeProperties(r.all[0])
-	s.calling = true
-	c.mu.Unlock()
-	mid, err := c.librarySubscribe(r.subscribe, filters, qos, options, props)
-	c.mu.Lock()
-	s.calling = false
-	c.returned.Broadcast()
-	early := s.early
-	s.early = nil
 	switch {
-	case errors.Is(err, mosquitto.ErrNoConn):
-		if c.epoch == r.epoch {
-			c.online = false // the loop is about to say so
-		}
-		r.undo()
-	case err != nil:
-		c.answered(r, nil, err)
-	case c.epoch != r.epoch:
-		r.undo()
-	default:
-		s.byMID[mid] = r
-		if i := slices.IndexFunc(early, func(a answer) bool { return a.mid == mid }); i >= 0 {
-			delete(s.byMID, mid)
-			c.answered(r, early[i].codes, nil)
-		}
-	}
-}
-
-func (c *Client) librarySubscribe(subscribe bool, filters []string, qos QoSLevel, options mosquitto.SubscribeOptions, props Properties) (mid int, err error) {
-	switch {
-	case !subscribe:
-		return c.m.UnsubscribeMultiple(filters, nil)
+	case !r.subscribe:
+		return m.UnsubscribeMultiple(filters, nil)
 	case c.protocolNow() != V5:
-		return c.m.SubscribeMultiple(filters, qos, 0, nil)
+		return m.SubscribeMultiple(filters, first.qos, 0, nil)
 	}
-	return c.m.SubscribeMultiple(filters, qos, options, props)
-}
-
-// subscribeProperties is the subscription identifier, where the broker has them.
-func (c *Client) subscribeProperties(sub *subscription) Properties {
-	if !c.identifiers {
-		return nil
+	var props Properties
+	if c.sendsIdentifiers() {
+		props = Properties{{ID: mosquitto.PropSubscriptionIdentifier, Number: first.id}}
 	}
-	return Properties{{ID: mosquitto.PropSubscriptionIdentifier, Number: sub.id}}
+	return m.SubscribeMultiple(filters, first.qos, first.askedOptions(), props)
 }
 
-// onSubscribe is called by the loop with the broker's answer.
-func (c *Client) onSubscribe(_ *mosquitto.Client, mid int, granted []mosquitto.ReasonCode, _ Properties) {
-	c.requestAnswered(mid, granted)
+// onSubscribe is called by the library with a SUBACK.
+func (c *Client) onSubscribe(_ *mosquitto.Client, mid int, codes []mosquitto.ReasonCode, props Properties) {
+	c.requestAnswered(mid, codes, props)
 }
 
-// onUnsubscribe is called by the loop with the broker's answer.
-func (c *Client) onUnsubscribe(_ *mosquitto.Client, mid int, codes []mosquitto.ReasonCode, _ Properties) {
-	c.requestAnswered(mid, codes)
+// onUnsubscribe is called by the library with an UNSUBACK.
+func (c *Client) onUnsubscribe(_ *mosquitto.Client, mid int, codes []mosquitto.ReasonCode, props Properties) {
+	c.requestAnswered(mid, codes, props)
 }
 
-func (c *Client) requestAnswered(mid int, codes []mosquitto.ReasonCode) {
-	c.mu.Lock()
-	s := &c.subs
-	if r := s.byMID[mid]; r != nil {
-		delete(s.byMID, mid)
-		c.answered(r, codes, nil)
-		c.reconcile()
-	} else if s.calling {
-		s.early = append(s.early, answer{mid, codes})
+func (c *Client) requestAnswered(mid int, codes []mosquitto.ReasonCode, props Properties) {
+	c.conn.useful = true
+	r := c.subs.requests[mid]
+	if r == nil {
+		return
 	}
-	c.unlock()
+	delete(c.subs.requests, mid)
+	text, _ := props.Text(mosquitto.PropReasonString)
+	c.answered(r, codes, text, nil)
+	c.idReleased()
+	c.reconcile()
+	c.settle()
 }
 
-// answered notes the broker's answer to a request, or why it could not be sent.
-// mu is held.
-func (c *Client) answered(r *request, codes []mosquitto.ReasonCode, failure error) {
+// answered notes the broker's answer to a packet, or why it could not be sent.
+func (c *Client) answered(r *request, codes []mosquitto.ReasonCode, text string, failure error) {
 	for i, sub := range r.all {
-		sub.request = nil
 		err := failure
 		var code mosquitto.ReasonCode
 		if i < len(codes) {
 			code = codes[i]
 		}
-		if err == nil && code.Err() != nil {
-			err = &SubscribeError{sub.filter, code}
+		if err == nil && code.Failed() {
+			err = &SubscribeError{Filter: sub.filter, Code: code, Text: text}
 		}
-		if r.subscribe {
-			c.subscribed(sub, QoSLevel(code), err)
-		} else {
-			sub.known = false
-			sub.answer(false, err)
+		switch {
+		case !r.subscribe:
+			c.subs.set(sub, sub.desired, absent)
+			sub.answer(false, r.revisions[i], err)
+		case err != nil:
+			c.refused(sub, r.revisions[i], err)
+		default:
+			c.granted(sub, r.revisions[i], QoSLevel(code))
 		}
 		c.subs.forget(sub)
 	}
 }
 
-// subscribed notes the answer for one subscription. A refusal that somebody waits
-// for ends it; one at a reconnect leaves it wanted, for the next connection.
-func (c *Client) subscribed(sub *subscription, granted QoSLevel, err error) {
-	sub.known = err == nil
-	for _, w := range sub.waiters {
-		if w.sent && w.granted != nil && err == nil {
-			*w.granted = granted
-		}
+// granted notes a subscription that the broker has made.
+func (c *Client) granted(sub *subscription, revision int, qos QoSLevel) {
+	state := granted
+	if revision != sub.revision {
+		state = uncertain
 	}
-	if err == nil && granted < sub.qos {
-		filter, wanted := sub.filter, sub.qos
-		c.untold = append(c.untold, func() { c.log.downgraded(filter, wanted, granted) })
+	c.subs.set(sub, sub.desired, state)
+	sub.closures = 0
+	if qos < sub.qos && sub.desired {
+		c.log.downgraded(sub.filter, sub.qos, qos)
 	}
-	waited := sub.answer(true, err)
-	switch {
-	case err == nil, sub.changed: // or wanted anew meanwhile
-	case waited:
-		sub.drop(c, err)
-	default:
-		c.untold = append(c.untold, func() { c.tellLost(sub, err) })
-	}
-	c.restoredOne(sub)
-}
-
-// answer ends the waits that the request was sent for. It says whether there was
-// one.
-func (sub *subscription) answer(subscribe bool, err error) (waited bool) {
 	sub.waiters = slices.DeleteFunc(sub.waiters, func(w *waiter) bool {
-		ends := w.subscribe == subscribe && (w.sent || !subscribe)
-		if ends {
-			w.done <- err
-			waited = true
-		}
-		return ends
+		return w.subscribe && w.revision <= revision && w.grant(qos)
 	})
-	return waited
 }
 
-// restoredOne counts a subscription that is back, refused, or not wanted any more.
-func (c *Client) restoredOne(sub *subscription) {
-	if sub.restored {
-		sub.restored = false
-		c.subs.restoring--
-		c.settle()
+// refused notes a subscription that the broker has refused. If a call waits for it, the
+// call fails and the filter is what it was before the call. A refusal at a reconnect is
+// reported, and the filter is sent again at the next connection.
+func (c *Client) refused(sub *subscription, revision int, err error) {
+	failed := sub.takeWaiters(true, revision)
+	c.subs.set(sub, sub.desired, refused)
+	if revision != sub.revision {
+		c.subs.set(sub, sub.desired, uncertain) // the program has changed its mind
+	} else if len(failed) == 0 && sub.desired {
+		c.reportLost(sub, err)
+	}
+	for _, w := range slices.Backward(failed) {
+		c.revert(w, true)
+		w.complete(err)
+	}
+	c.settle()
+	c.subs.forget(sub)
+}
+
+// revert undoes what a call has changed that was refused or cancelled. If the broker has
+// refused it, the subscription of before stays there.
+func (c *Client) revert(w *waiter, refusedByBroker bool) {
+	sub := w.subscription
+	for _, later := range sub.waiters {
+		if later.previous.handler == w.target { // what it would bring back is not wanted any more
+			later.previous = w.previous
+		}
+	}
+	if !slices.Contains(sub.targets, w.target) {
+		return // replaced meanwhile
+	}
+	if h := w.previous.handler; h != nil {
+		c.setTargets(sub, append(slices.Clone(sub.targets), h))
+	}
+	latest := w.revision == sub.revision
+	c.detach(sub, w.target)
+	if !sub.desired || !latest {
+		return
+	}
+	sub.qos, sub.options = w.previous.qos, w.previous.options
+	sub.revision++
+	switch {
+	case refusedByBroker && w.previous.granted:
+		c.subs.set(sub, true, granted)
+	case sub.state == granted:
+		c.subs.set(sub, true, uncertain)
 	}
 }
 
-// tellLost tells of a subscription that was refused after a reconnect. Not under mu.
-func (c *Client) tellLost(sub *subscription, err error) {
+// withdraw undoes what a call has changed whose context has ended.
+func (c *Client) withdraw(w *waiter) {
+	sub := w.subscription
+	sub.waiters = slices.DeleteFunc(sub.waiters, func(o *waiter) bool { return o == w })
+	if w.subscribe {
+		c.revert(w, false)
+		c.reconcile()
+	}
+	c.subs.forget(sub)
+}
+
+// reportLost reports a subscription that was refused at a reconnect. Its iterators end.
+func (c *Client) reportLost(sub *subscription, err error) {
 	c.log.lostSubscription(sub.filter, err)
 	var refusal *SubscribeError
 	if errors.As(err, &refusal) {
 		c.callHooks(func(h *Hooks) {
 			if h.SubscriptionLost != nil {
-				h.SubscriptionLost(refusal)
+				c.runHook(func() { h.SubscriptionLost(refusal) })
 			}
 		})
 	}
-	c.failIterators(sub, err)
+	for _, t := range sub.targets {
+		if t.inbox != nil {
+			t.inbox.fail(err)
+		}
+	}
 }
 
-// endAll ends every wait. mu is held.
+// endAll ends every wait.
 func (s *subscriptions) endAll(err error) {
 	for _, sub := range s.order {
 		for _, w := range sub.waiters {
-			w.done <- err
+			w.complete(err)
 		}
 		sub.waiters = nil
 	}

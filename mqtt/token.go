@@ -4,48 +4,52 @@ package mqtt
 
 import (
 	"context"
-	"errors"
+	"sync/atomic"
 
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// Token is a message on its way to the broker.
+// Token is a message that [Client.PublishAsync] has accepted.
 type Token struct {
-	client *Client
-	pub    Publication   // its payload until the library has it
-	size   int           // bytes that count in the queue
-	number uint64        // by acceptance
-	ended  chan struct{} // closed at the end; nil for a token of Publish
-	wake   chan struct{} // told at the end instead
-	tell   func(error)   // of the Publish hooks
-	key    uint64        // in the outbox, if stored
-	stored bool          // the outbox has it
+	client  *Client
+	pub     Publication   // its payload is the token's own copy
+	size    int           // bytes that count in the queue
+	number  uint64        // by acceptance
+	ended   chan struct{} // closed at the end; nil for a token of Publish
+	wake    chan struct{} // receives one value at the end instead
+	outcome func(error)   // of the Publish hooks; nil without
+	key     uint64        // in the outbox, if stored
+	stored  bool          // the outbox has it
+	mid     atomic.Int32
 
-	// Guarded by the client's mu until ended is closed.
-	phase    phase
-	mid      int
-	doubtful bool // an answer to its id was taken for another's
-	again    bool // its acknowledgement will be worth nothing
-	code     mosquitto.ReasonCode
-	props    Properties
-	err      error
-	next     *Token // in the queue, or with the same mid
+	// Guarded by the queue's mutex until the end.
+	phase     phase
+	sent      bool    // it was in flight once
+	abandoned error   // why the caller waits no longer for a message in flight
+	links     [2]link // in the lists of the queue, or of the messages in flight
+	code      mosquitto.ReasonCode
+	props     Properties
+	err       error
+
+	// Owned by the loop while the message is in flight.
+	connection *attempt // on which it was submitted first
+	sequence   int      // by submission on that connection
+	closures   int      // connections that the broker closed when it was the oldest
 }
 
 // phase is how far a message has come.
 type phase uint8
 
 const (
-	waiting phase = iota // in the queue
-	handing              // on its way into the library
-	handed               // the library has it
-	over                 // acknowledged, or failed
+	pending  phase = iota // in the queue, or not accepted yet
+	inFlight              // the library has it
+	over                  // acknowledged, or failed
 )
 
-// Done is closed when the message has come to its end: acknowledged, or failed.
+// Done returns a channel that is closed when the message was acknowledged or has failed.
 func (t *Token) Done() <-chan struct{} { return t.ended }
 
-// isOver tells whether the message has come to its end.
+// isOver reports whether the message was acknowledged or has failed.
 func (t *Token) isOver() bool {
 	select {
 	case <-t.ended:
@@ -55,7 +59,7 @@ func (t *Token) isOver() bool {
 	}
 }
 
-// Err is nil as long as the message is on its way, and when it was acknowledged.
+// Err returns why the message failed: nil before that, and when it was acknowledged.
 func (t *Token) Err() error {
 	if t.isOver() {
 		return t.err
@@ -63,62 +67,56 @@ func (t *Token) Err() error {
 	return nil
 }
 
-// Wait waits for the end of the message, or of ctx: then the message is taken
-// back if it was not sent, and otherwise the error wraps [ErrAbandoned] too.
+// Wait blocks until the message was acknowledged or has failed. If ctx ends first, a
+// message that was not sent is cancelled; otherwise the error wraps [ErrAbandoned] too.
 // Inside an inline handler it returns [ErrInCallback].
 func (t *Token) Wait(ctx context.Context) error {
 	if t.isOver() {
 		return t.err
 	}
-	ctx, restore, err := t.client.mayWait(ctx)
-	if err != nil {
-		return err
+	if t.client.inInlineHandler() {
+		return ErrInCallback
 	}
-	defer restore()
-	return t.wait(ctx)
+	full := t.client.flow.enter()
+	defer t.client.flow.leave()
+	return t.wait(ctx, full)
 }
 
-func (t *Token) wait(ctx context.Context) error {
+// wait blocks until the message has ended. full is closed when the broker's answer is
+// behind more messages than a handler's queue may hold.
+func (t *Token) wait(ctx context.Context, full <-chan struct{}) error {
 	select {
 	case <-t.ended:
 		return t.err
 	case <-t.wake:
 		return t.err
+	case <-full:
+		return t.client.giveUp(t, ErrHandlerQueueFull)
 	case <-ctx.Done():
 		return t.client.giveUp(t, ctx.Err())
 	}
 }
 
-// giveUp ends a wait whose context has ended.
+// giveUp ends a wait. A message that is still queued is cancelled.
 func (c *Client) giveUp(t *Token, cause error) error {
-	c.mu.Lock()
-	if t.phase == waiting && !t.stored {
-		c.out.remove(t)
-		c.finish(t, ack{}, cause)
+	ended, cancelled := c.queue.abandon(t, cause)
+	if cancelled {
+		c.afterEnd(t)
 	}
-	ended, err := t.phase == over, t.err // meanwhile, or just now
-	c.unlock()
 	if !ended {
-		return errors.Join(cause, ErrAbandoned)
+		return joinErrors(cause, ErrAbandoned)
 	}
 	if t.wake != nil {
 		<-t.wake // or the next message of this token would end with it
 	}
-	return err
+	return t.err
 }
 
-// MID is the message id, 0 before the library has given one. Ids are used again
-// after 65,535 messages.
-func (t *Token) MID() int {
-	if t.isOver() {
-		return t.mid
-	}
-	t.client.mu.Lock()
-	defer t.client.mu.Unlock()
-	return t.mid
-}
+// MID returns the packet id, 0 before there is one. Packet ids are used again after
+// 65,535 messages.
+func (t *Token) MID() int { return int(t.mid.Load()) }
 
-// ReasonCode is the broker's answer with MQTT 5, 0 before there is one.
+// ReasonCode returns the broker's reason code with MQTT 5, 0 before there is one.
 func (t *Token) ReasonCode() mosquitto.ReasonCode {
 	if t.isOver() {
 		return t.code
@@ -126,10 +124,24 @@ func (t *Token) ReasonCode() mosquitto.ReasonCode {
 	return 0
 }
 
-// Properties are those of the broker's answer with MQTT 5.
+// Properties returns the properties of the broker's acknowledgement with MQTT 5.
 func (t *Token) Properties() Properties {
 	if t.isOver() {
 		return t.props
 	}
 	return nil
+}
+
+// unsent describes the message for [CloseError].
+func (t *Token) unsent(sent bool) Unsent {
+	return Unsent{t.pub.Topic, t.pub.QoS, sent, t.stored}
+}
+
+// closedErr is the error of a message that ends with the client. A stored message may
+// be delivered later.
+func (t *Token) closedErr(err error) error {
+	if t.stored {
+		return joinErrors(err, ErrAbandoned)
+	}
+	return err
 }

@@ -1,0 +1,362 @@
+//go:build cgo
+
+package mqtt
+
+import (
+	"errors"
+
+	"github.com/mosquitto-go/mosquitto"
+)
+
+// The library gets a few QoS 0 messages at a time, so that the others can still be
+// cancelled or dropped.
+const (
+	maxUnwritten      = 1000
+	maxUnwrittenBytes = 1 << 20
+)
+
+// maxPacketID is the largest packet id; the library goes on with 1.
+const maxPacketID = 65535
+
+// inflight holds the messages that the library has. Owned by the loop.
+type inflight struct {
+	limit, limitQoS2 int // messages of QoS 1 and 2 at a time; of these, QoS 2
+	receiveMaximum   int // of the connection's broker
+
+	sent           list // QoS 1 and 2, in the order of submission
+	unwritten      list // QoS 0, in the order of submission: the library writes them in it
+	byID           map[int]*Token
+	count          int // of sent
+	countQoS2      int
+	unwrittenCount int
+	unwrittenBytes int
+
+	lastID    int    // the library's last packet id
+	waitForID bool   // the next packet id is in use: nothing is submitted
+	paused    *Token // a QoS 0 message with a packet id in use: nothing is read until it was written
+	aloneTo   uint64 // messages up to this number are sent one by one
+
+	admit func(*Token) bool // admits, as a value that is made once
+	batch []*Token          // of submit
+}
+
+// acknowledgement is what the broker has answered.
+type acknowledgement struct {
+	code  mosquitto.ReasonCode
+	props Properties
+}
+
+func newInflight(s *settings) inflight {
+	return inflight{limit: s.inflight, limitQoS2: s.inflightQoS2, receiveMaximum: maxPacketID, byID: map[int]*Token{}}
+}
+
+// admits reports whether a message may be submitted now, and counts it.
+func (f *inflight) admits(t *Token) bool {
+	if f.count > 0 && (f.sent.first != nil && f.sent.first.number <= f.aloneTo || t.number <= f.aloneTo) {
+		return false
+	}
+	switch t.pub.QoS {
+	case 0:
+		if f.unwrittenCount >= maxUnwritten || f.unwrittenCount > 0 && f.unwrittenBytes+t.size > maxUnwrittenBytes {
+			return false
+		}
+	case 1:
+		if f.count >= min(f.limit, f.receiveMaximum) {
+			return false
+		}
+	default:
+		if f.count >= min(f.limit, f.receiveMaximum) || f.countQoS2 >= f.limitQoS2 {
+			return false
+		}
+	}
+	f.tally(t, 1)
+	return true
+}
+
+// tally counts a message that is admitted (1), or is over or withdrawn (-1).
+func (f *inflight) tally(t *Token, n int) {
+	if t.pub.QoS == 0 {
+		f.unwrittenCount += n
+		f.unwrittenBytes += n * t.size
+		return
+	}
+	f.count += n
+	if t.pub.QoS == 2 {
+		f.countQoS2 += n
+	}
+}
+
+// nextID is the packet id that the library gives next.
+func (f *inflight) nextID() int { return f.lastID%maxPacketID + 1 }
+
+// add notes a message that the library has accepted.
+func (f *inflight) add(t *Token, id int) {
+	f.lastID = id
+	t.mid.Store(int32(id))
+	if t.pub.QoS == 0 {
+		f.unwritten.pushBack(t)
+		return
+	}
+	f.sent.pushBack(t)
+	f.byID[id] = t
+}
+
+// take removes the message that the library reports with this packet id: QoS 0
+// messages are written in their order, so the report is the oldest one's or an
+// acknowledgement's.
+func (f *inflight) take(id int) *Token {
+	t := f.unwritten.first
+	if t == nil || int(t.mid.Load()) != id {
+		t = f.byID[id]
+	}
+	if t != nil {
+		f.remove(t)
+	}
+	return t
+}
+
+func (f *inflight) remove(t *Token) {
+	f.tally(t, -1)
+	if t.pub.QoS == 0 {
+		f.unwritten.remove(t)
+		return
+	}
+	f.sent.remove(t)
+	delete(f.byID, int(t.mid.Load()))
+}
+
+// oldest is the message of QoS 1 or 2 that was submitted first; nil if there is none.
+func (f *inflight) oldest() *Token { return f.sent.first }
+
+// removeUnwritten removes the QoS 0 messages that may not have been written.
+func (f *inflight) removeUnwritten() (all []*Token) {
+	for t := f.unwritten.first; t != nil; t = f.unwritten.first {
+		f.remove(t)
+		all = append(all, t)
+	}
+	return all
+}
+
+// removeAll removes every message.
+func (f *inflight) removeAll() (all []*Token) {
+	for t := f.sent.first; t != nil; t = f.sent.first {
+		f.remove(t)
+		all = append(all, t)
+	}
+	return append(all, f.removeUnwritten()...)
+}
+
+// submit gives pending messages to the library, in order, as many as may be in flight.
+func (c *Client) submit() {
+	f := &c.inflight
+	if !c.isOnline() || f.waitForID || c.queue.length.Load() == 0 {
+		return
+	}
+	if f.admit == nil {
+		f.admit = f.admits
+	}
+	f.batch = c.queue.take(f.admit, f.batch[:0])
+	for i, t := range f.batch {
+		if !c.submitOne(t) {
+			c.putBack(f.batch[i:])
+			break
+		}
+	}
+	clear(f.batch)
+}
+
+// putBack makes admitted messages pending again.
+func (c *Client) putBack(all []*Token) {
+	for _, t := range all {
+		c.inflight.tally(t, -1)
+	}
+	c.endAbandoned(c.queue.putBack(all))
+}
+
+// endAbandoned ends messages whose callers have given up.
+func (c *Client) endAbandoned(all []*Token) {
+	for _, t := range all {
+		c.complete(t, acknowledgement{}, joinErrors(t.abandoned, ErrAbandoned))
+	}
+}
+
+// submitOne gives one message to the library, or ends it with an error. It reports
+// false when the message must wait.
+func (c *Client) submitOne(t *Token) bool {
+	f := &c.inflight
+	if err := c.checkForBroker(&t.pub); err != nil {
+		f.tally(t, -1)
+		c.complete(t, acknowledgement{}, err)
+		return true
+	}
+	if !c.freePacketID(t) {
+		return false
+	}
+	mid, err := c.libraryPublish(&t.pub)
+	offline := errors.Is(err, mosquitto.ErrNoConn)
+	if offline {
+		c.conn.online = false // the library's loop is about to say so
+	}
+	switch {
+	case offline && mid == 0:
+		f.lastID = f.nextID() // the library has used one
+		return false
+	case err != nil && mid == 0:
+		f.tally(t, -1)
+		c.complete(t, acknowledgement{}, err)
+		return true
+	}
+	f.add(t, mid)
+	c.conn.sequence++
+	t.sent, t.connection, t.sequence = true, c.conn, c.conn.sequence
+	return true
+}
+
+// freePacketID reports whether the next packet id may be used for a message. Two
+// packets in flight must not have one id. A QoS 0 message has none on the wire, but
+// the library reports its end by one: nothing else is read until then.
+func (c *Client) freePacketID(t *Token) bool {
+	f := &c.inflight
+	if !c.idInUse(f.nextID()) {
+		return true
+	}
+	if t.pub.QoS > 0 || f.paused != nil {
+		f.waitForID = true
+		return false
+	}
+	f.paused = t
+	c.flow.hold(true)
+	return true
+}
+
+// idInUse reports whether a packet that waits for the broker's acknowledgement has
+// this packet id.
+func (c *Client) idInUse(id int) bool { return c.inflight.byID[id] != nil || c.subs.requests[id] != nil }
+
+// idReleased goes on with what waits for a packet id.
+func (c *Client) idReleased() {
+	if c.inflight.waitForID {
+		c.inflight.waitForID = false
+		c.wake()
+	}
+	if c.subs.waitForID {
+		c.subs.waitForID = false
+		c.reconcile()
+	}
+}
+
+func (c *Client) libraryPublish(p *Publication) (mid int, err error) {
+	m := c.library.Load()
+	if len(p.Properties) == 0 {
+		return m.Publish(p.Topic, p.Payload, p.QoS, p.Retain)
+	}
+	return m.PublishV5(p.Topic, p.Payload, p.QoS, p.Retain, p.Properties)
+}
+
+// onPublish is called by the library when a message was written (QoS 0) or
+// acknowledged.
+func (c *Client) onPublish(_ *mosquitto.Client, mid int, code mosquitto.ReasonCode, props Properties) {
+	if c.conn.discarded {
+		return
+	}
+	t := c.inflight.take(mid)
+	if t == nil {
+		return
+	}
+	if t == c.inflight.paused {
+		c.inflight.paused = nil
+		c.flow.hold(false)
+	}
+	if t.pub.QoS > 0 {
+		c.conn.useful, c.conn.acked = true, true
+	}
+	var err error
+	if code.Failed() {
+		text, _ := props.Text(mosquitto.PropReasonString)
+		err = &PublishError{t.pub.Topic, code, text}
+	}
+	c.complete(t, acknowledgement{code, props}, err)
+	c.idReleased()
+}
+
+// complete ends a message on the loop.
+func (c *Client) complete(t *Token, a acknowledgement, err error) {
+	c.account(t, err)
+	if t.stored && (err == nil || !errors.Is(err, ErrClosed)) {
+		c.opts.outbox.Delete(t.key)
+	}
+	outcome := t.outcome
+	if c.queue.finish(t, a, err) {
+		c.wake()
+	}
+	if outcome != nil {
+		c.runHook(func() { outcome(err) })
+	}
+}
+
+// account counts a message that is over.
+func (c *Client) account(t *Token, err error) {
+	if err != nil {
+		c.count.failed.Add(1)
+		return
+	}
+	c.count.published.Add(1)
+	c.count.bytesOut.Add(uint64(len(t.pub.Payload)))
+}
+
+// afterEnd is what follows when a message was ended by a goroutine of the program's.
+func (c *Client) afterEnd(t *Token) {
+	c.account(t, t.err)
+	if t.outcome != nil {
+		t.outcome(t.err)
+	}
+}
+
+// loseUnwritten ends the QoS 0 messages of a connection that was lost.
+func (c *Client) loseUnwritten() {
+	f := &c.inflight
+	if f.paused != nil {
+		f.paused = nil
+		c.flow.hold(false)
+	}
+	f.waitForID = false
+	for _, t := range f.removeUnwritten() {
+		c.complete(t, acknowledgement{}, ErrConnectionLost)
+	}
+}
+
+// blameMessage notes that the broker has closed the connection while a message was the
+// oldest in flight. A message for which that happens again and again is sent alone,
+// and then given up.
+func (c *Client) blameMessage(t *Token, why error) {
+	f, attempts := &c.inflight, c.opts.deliveryAttempts
+	t.closures++
+	alone := f.count == 1
+	switch {
+	case attempts == 0:
+		return
+	case t.abandoned != nil && !t.stored && t.closures >= min(attempts, 2): // the replacement ends it
+	case alone && t.closures >= attempts:
+		f.remove(t)
+		c.complete(t, acknowledgement{}, &DeliveryError{t.pub.Topic, t.pub.QoS, t.closures, why})
+	case !alone && t.closures >= attempts && c.exactlyOnce():
+		f.remove(t)
+		c.complete(t, acknowledgement{}, &DeliveryError{t.pub.Topic, t.pub.QoS, t.closures, why})
+	case !alone && t.closures >= max(attempts-1, 1) && !c.exactlyOnce():
+		f.aloneTo = f.sent.last.number
+	default:
+		return
+	}
+	c.replace = true
+}
+
+// requeue makes the messages in flight pending again, before a library client that
+// does not know them.
+func (c *Client) requeue() {
+	all := c.inflight.removeAll()
+	c.endAbandoned(c.queue.putBack(all))
+}
+
+// exactlyOnce reports whether the broker keeps the session of QoS 2 messages in flight:
+// submitting them again would repeat them.
+func (c *Client) exactlyOnce() bool { return c.opts.keepSession && c.inflight.countQoS2 > 0 }

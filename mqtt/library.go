@@ -1,0 +1,147 @@
+//go:build cgo
+
+package mqtt
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"slices"
+
+	"github.com/mosquitto-go/mosquitto"
+)
+
+// The library client underneath: how it is made, set up and replaced. Only the loop
+// does so.
+
+// makeLibrary makes the library client, with all settings but those of a connection.
+// The settings of the connection follow in prepare.
+func (c *Client) makeLibrary() error {
+	s := &c.opts
+	m, err := mosquitto.New(s.clientID, !s.keepSession, nil)
+	if err != nil {
+		return err
+	}
+	files, err := c.configure(m)
+	if err != nil {
+		closeAll(files)
+		m.Close()
+		return fmt.Errorf("mqtt: %w", err)
+	}
+	m.OnConnect(c.onConnect)
+	m.OnDisconnect(c.onDisconnect)
+	m.OnPublish(c.onPublish)
+	m.OnSubscribe(c.onSubscribe)
+	m.OnUnsubscribe(c.onUnsubscribe)
+	m.OnMessage(c.onMessage)
+	if old := c.library.Swap(m); old != nil {
+		old.Close()
+		closeAll(c.files)
+	}
+	c.files = files
+	c.inflight.lastID = 0
+	c.flow.attach(m)
+	return nil
+}
+
+// configure makes the settings that stay. The files must be kept open as long as the
+// library connects.
+func (c *Client) configure(m *mosquitto.Client) (files []*os.File, err error) {
+	s := &c.opts
+	steps := []func() error{
+		func() error { return m.IntOption(mosquitto.OptTCPNodelay, 1) },
+		func() error { return m.MaxInflightMessagesSet(s.inflight) },
+		// Copies of QoS 2 messages that the library keeps after losses use the
+		// receive maximum up, and then every connection ends: see docs/reliability.md.
+		func() error { return m.IntOption(mosquitto.OptReceiveMaximum, math.MaxUint16) },
+		func() error {
+			files, err = c.configureTLS(m)
+			return err
+		},
+		func() error { return c.setProtocol(m, s.protocols[0]) },
+		func() error { return c.setWill(m) },
+	}
+	for _, f := range s.setup {
+		steps = append(steps, func() error { return f(m) })
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return files, err
+		}
+	}
+	return files, nil
+}
+
+func (c *Client) configureTLS(m *mosquitto.Client) ([]*os.File, error) {
+	if !c.servers[0].tls {
+		return nil, nil
+	}
+	t := c.opts.tls
+	if t == nil {
+		t = &TLS{}
+	}
+	return t.apply(m)
+}
+
+func (c *Client) setProtocol(m *mosquitto.Client, p Protocol) error {
+	if err := m.IntOption(mosquitto.OptProtocolVersion, int(p)); err != nil {
+		return err
+	}
+	c.protocol.Store(int32(p))
+	return nil
+}
+
+func (c *Client) setWill(m *mosquitto.Client) error {
+	w := c.opts.will
+	switch {
+	case w == nil:
+		return nil
+	case len(w.Properties) == 0 || c.protocolNow() != V5:
+		return m.WillSet(w.Topic, w.Payload, w.QoS, w.Retain)
+	}
+	return m.WillSetV5(w.Topic, w.Payload, w.QoS, w.Retain, w.Properties)
+}
+
+// setTransport chooses between TCP and websockets, if any server has websockets.
+func (c *Client) setTransport(m *mosquitto.Client, s server) error {
+	if !slices.ContainsFunc(c.servers, func(s server) bool { return s.ws }) {
+		return nil
+	}
+	transport := mosquitto.TransportTCP
+	if s.ws {
+		transport = mosquitto.TransportWebsockets
+	}
+	if err := m.IntOption(mosquitto.OptTransport, transport); err != nil || s.path == "" {
+		return err
+	}
+	return m.StringOption(mosquitto.OptHTTPPath, s.path)
+}
+
+// protocolNow is the version of the connection, or of the attempt.
+func (c *Client) protocolNow() Protocol { return Protocol(c.protocol.Load()) }
+
+// replaceLibrary makes a library client that knows of no message, and puts those in
+// flight back into the queue: the library forgets messages only as a whole. Packet ids
+// go on behind those that a kept session may know.
+func (c *Client) replaceLibrary() error {
+	last := c.inflight.lastID
+	if err := c.makeLibrary(); err != nil {
+		return err
+	}
+	c.requeue()
+	if c.opts.keepSession {
+		c.skipPacketIDs(last)
+	}
+	c.replace = false
+	return nil
+}
+
+// skipPacketIDs uses up packet ids: a QoS 0 message without a connection is given one,
+// and is dropped.
+func (c *Client) skipPacketIDs(last int) {
+	m := c.library.Load()
+	for c.inflight.lastID < last {
+		_, _ = m.Publish("unused", nil, 0, false)
+		c.inflight.lastID++
+	}
+}

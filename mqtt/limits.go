@@ -1,0 +1,138 @@
+//go:build cgo
+
+package mqtt
+
+import (
+	"math"
+	"strings"
+
+	"github.com/mosquitto-go/mosquitto"
+)
+
+// limits is what a broker of MQTT 5 has said in CONNACK that it cannot do. It is
+// immutable: each connection has its own.
+type limits struct {
+	maxQoS         QoSLevel
+	retain         bool
+	wildcards      bool
+	shared         bool
+	identifiers    bool
+	maxPacket      int
+	topicAliases   int
+	receiveMaximum int
+}
+
+// limitsOf reads the properties of a CONNACK. Without properties a broker can do
+// everything but topic aliases, which need its permission. Brokers of MQTT 3 say
+// nothing.
+func limitsOf(props Properties, version Protocol) *limits {
+	available := func(id mosquitto.PropertyID) bool {
+		value, found := props.Byte(id)
+		return !found || value == 1
+	}
+	l := &limits{
+		maxQoS: 2, retain: available(mosquitto.PropRetainAvailable), wildcards: available(mosquitto.PropWildcardSubAvailable),
+		shared: available(mosquitto.PropSharedSubAvailable), identifiers: version == V5 && available(mosquitto.PropSubscriptionIDAvailable),
+		maxPacket: math.MaxInt, receiveMaximum: maxPacketID,
+	}
+	if q, found := props.Byte(mosquitto.PropMaximumQoS); found {
+		l.maxQoS = QoSLevel(q)
+	}
+	if n, found := props.Int32(mosquitto.PropMaximumPacketSize); found {
+		l.maxPacket = int(n)
+	}
+	if n, found := props.Int16(mosquitto.PropTopicAliasMaximum); found {
+		l.topicAliases = int(n)
+	}
+	if n, found := props.Int16(mosquitto.PropReceiveMaximum); found {
+		l.receiveMaximum = int(n)
+	}
+	return l
+}
+
+// checkForBroker refuses a message that the connection's broker has said it cannot
+// take.
+func (c *Client) checkForBroker(p *Publication) error {
+	l := c.brokerLimits.Load()
+	if l == nil {
+		return nil
+	}
+	if len(p.Properties) > 0 && c.protocolNow() != V5 {
+		return errPropertiesNeedV5
+	}
+	if code := l.refusesMessage(p); code != 0 {
+		return &PublishError{p.Topic, code, "the broker has said so when it accepted the connection"}
+	}
+	return nil
+}
+
+// refusesMessage returns the reason code with which the broker would refuse a message,
+// 0 if it takes it.
+func (l *limits) refusesMessage(p *Publication) mosquitto.ReasonCode {
+	alias, hasAlias := p.Properties.Int16(mosquitto.PropTopicAlias)
+	switch {
+	case p.QoS > l.maxQoS:
+		return mosquitto.RCQoSNotSupported
+	case p.Retain && !l.retain:
+		return mosquitto.RCRetainNotSupported
+	case hasAlias && (alias == 0 || int(alias) > l.topicAliases):
+		return mosquitto.RCTopicAliasInvalid
+	case l.maxPacket < math.MaxInt && packetSize(p) > l.maxPacket:
+		return mosquitto.RCPacketTooLarge
+	}
+	return 0
+}
+
+// refusesFilter returns the reason code with which the broker would refuse a
+// subscription, 0 if it takes it.
+func (l *limits) refusesFilter(filter string) mosquitto.ReasonCode {
+	switch {
+	case !l.shared && strings.HasPrefix(filter, "$share/"):
+		return mosquitto.RCSharedSubsNotSupported
+	case !l.wildcards && strings.ContainsAny(filter, "+#"):
+		return mosquitto.RCWildcardSubsNotSupported
+	}
+	return 0
+}
+
+// packetSize is the size in bytes of a PUBLISH packet of MQTT 5.
+func packetSize(p *Publication) int {
+	props := 0
+	for i := range p.Properties {
+		props += propertySize(&p.Properties[i])
+	}
+	rest := 2 + len(p.Topic) + varintSize(props) + props + len(p.Payload)
+	if p.QoS > 0 {
+		rest += 2
+	}
+	return 1 + varintSize(rest) + rest
+}
+
+// propertySize is the size of a property in a packet.
+func propertySize(q *mosquitto.Property) int {
+	const id, length = 1, 2
+	switch q.ID.Type() {
+	case mosquitto.TypeByte:
+		return id + 1
+	case mosquitto.TypeInt16:
+		return id + 2
+	case mosquitto.TypeInt32:
+		return id + 4
+	case mosquitto.TypeVarint:
+		return id + varintSize(int(q.Number))
+	case mosquitto.TypeBinary:
+		return id + length + len(q.Data)
+	case mosquitto.TypeStringPair:
+		return id + length + len(q.Name) + length + len(q.Text)
+	}
+	return id + length + len(q.Text)
+}
+
+// varintSize is the size of a variable byte integer.
+func varintSize(n int) int {
+	size := 1
+	for ; n > 127; n >>= 7 {
+		size++
+	}
+	return size
+}

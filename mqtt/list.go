@@ -1,0 +1,49 @@
+//go:build cgo
+
+package mqtt
+
+// list is a list of tokens that needs no memory of its own: the links are in the
+// tokens. Its owner guards it.
+type list struct {
+	first, last *Token
+	which       int // of the token's links
+}
+
+type link struct{ before, after *Token }
+
+func (l *list) next(t *Token) *Token { return t.links[l.which].after }
+
+func (l *list) pushBack(t *Token) {
+	t.links[l.which] = link{before: l.last}
+	if l.last == nil {
+		l.first = t
+	} else {
+		l.last.links[l.which].after = t
+	}
+	l.last = t
+}
+
+func (l *list) pushFront(t *Token) {
+	t.links[l.which] = link{after: l.first}
+	if l.first == nil {
+		l.last = t
+	} else {
+		l.first.links[l.which].before = t
+	}
+	l.first = t
+}
+
+func (l *list) remove(t *Token) {
+	at := t.links[l.which]
+	if at.before == nil {
+		l.first = at.after
+	} else {
+		at.before.links[l.which].after = at.after
+	}
+	if at.after == nil {
+		l.last = at.before
+	} else {
+		at.after.links[l.which].before = at.before
+	}
+	t.links[l.which] = link{}
+}

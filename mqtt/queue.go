@@ -1,0 +1,339 @@
+//go:build cgo
+
+package mqtt
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// QueueFull says what happens to a message for which the queue has no room.
+type QueueFull int
+
+// The policies of [WithQueue].
+const (
+	// WaitForRoom makes Publish and PublishAsync wait until ctx ends. Inside an
+	// inline handler they fail with [ErrQueueFull] instead.
+	WaitForRoom QueueFull = iota
+	// Refuse makes them fail with [ErrQueueFull].
+	Refuse
+	// DropOldestQoS0 drops the QoS 0 messages that have been queued longest. They end
+	// with [ErrDropped]. If there are not enough of them, the new message fails with
+	// [ErrQueueFull].
+	DropOldestQoS0
+)
+
+// queueLimits is what [WithQueue] says.
+type queueLimits struct {
+	messages, bytes int
+	policy          QueueFull
+}
+
+// queue holds the messages that were accepted and are not in flight, in order, and
+// counts those that are not over. Shared: it has its own mutex, which guards the phase
+// of each token too. Goroutines add and cancel; the loop takes.
+type queue struct {
+	limits  queueLimits
+	length  atomic.Int64  // of pending, for a look without the mutex
+	emptied chan struct{} // told when nothing is left
+	room    chan struct{} // told when the outbox may be read on
+
+	mu        sync.Mutex
+	pending   list // links[0]
+	qos0      list // those of QoS 0; links[1]
+	messages  int  // pending and in flight
+	bytes     int
+	inFlight  int
+	unread    bool // the outbox has messages that come first: there is no room for others
+	producers []*permit
+	accepted  uint64 // messages so far
+	closed    bool
+}
+
+// permit is what a producer waits for.
+type permit struct {
+	size    int
+	granted chan struct{}
+}
+
+func (q *queue) init(limits queueLimits) {
+	q.limits, q.qos0.which = limits, 1
+	q.emptied, q.room = make(chan struct{}, 1), make(chan struct{}, 1)
+}
+
+// fits reports whether there is room for a message of this size.
+func (q *queue) fits(size int) bool {
+	return q.messages < q.limits.messages && q.bytes+size <= q.limits.bytes
+}
+
+// reserveNow takes room for a message, if there is any. The caller must hold mu.
+func (q *queue) reserveNow(size int) bool {
+	if q.unread || !q.fits(size) {
+		return false
+	}
+	q.reserve(size)
+	return true
+}
+
+func (q *queue) reserve(size int) {
+	q.messages++
+	q.bytes += size
+}
+
+// release frees room. The caller must hold mu.
+func (q *queue) release(size int) {
+	q.messages--
+	q.bytes -= size
+	if q.messages == 0 {
+		notify(q.emptied)
+	}
+	if q.unread && q.messages <= q.limits.messages/2 && q.bytes <= q.limits.bytes/2 {
+		notify(q.room)
+	}
+}
+
+func (q *queue) fullErr(why string) error {
+	if q.unread {
+		why += "; the outbox has more, which come first"
+	}
+	return fmt.Errorf("%w: %d of %d messages, %d of %d bytes%s", ErrQueueFull, q.messages, q.limits.messages, q.bytes, q.limits.bytes, why)
+}
+
+// tryReserve takes room for a message as the policy says. dropped are the messages
+// that made room. wait asks the caller to wait for the permit.
+func (q *queue) tryReserve(size int, mayWait bool) (dropped []*Token, wait *permit, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case size > q.limits.bytes:
+		return nil, nil, q.fullErr(fmt.Sprintf("; the message alone has %d", size))
+	case len(q.producers) == 0 && q.reserveNow(size):
+		return nil, nil, nil
+	case q.limits.policy == DropOldestQoS0:
+		dropped, err = q.dropFor(size)
+		return dropped, nil, err
+	case q.limits.policy == Refuse:
+		return nil, nil, q.fullErr("")
+	case !mayWait:
+		return nil, nil, q.fullErr("; a handler cannot wait")
+	}
+	wait = &permit{size, make(chan struct{})}
+	q.producers = append(q.producers, wait)
+	return nil, wait, nil
+}
+
+// dropFor takes room at the cost of the oldest pending messages of QoS 0. It drops
+// none if that would not be enough. The caller must hold mu.
+func (q *queue) dropFor(size int) (dropped []*Token, err error) {
+	messages, bytes, enough := q.messages, q.bytes, false
+	for t := q.qos0.first; t != nil && !enough; t = q.qos0.next(t) {
+		messages--
+		bytes -= t.size
+		enough = messages < q.limits.messages && bytes+size <= q.limits.bytes
+	}
+	if !enough || q.unread {
+		return nil, q.fullErr(", no QoS 0 message to drop")
+	}
+	for !q.fits(size) {
+		t := q.qos0.first
+		q.unlink(t)
+		q.end(t, acknowledgement{}, ErrDropped)
+		dropped = append(dropped, t)
+	}
+	q.reserve(size)
+	return dropped, nil
+}
+
+// cancel ends the wait for a permit. Room that was granted meanwhile is released.
+func (q *queue) cancel(p *permit) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if i := slices.Index(q.producers, p); i >= 0 {
+		q.producers = slices.Delete(q.producers, i, i+1)
+	} else {
+		q.release(p.size)
+	}
+	q.grant()
+}
+
+// grant gives room to waiting producers, first come first served. The caller must
+// hold mu.
+func (q *queue) grant() {
+	n := 0
+	for n < len(q.producers) && q.reserveNow(q.producers[n].size) {
+		close(q.producers[n].granted)
+		n++
+	}
+	q.producers = slices.Delete(q.producers, 0, n)
+}
+
+// grantAll is grant for the loop, once a turn.
+func (q *queue) grantAll() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.grant()
+}
+
+// giveRoomBack frees room that no message has taken.
+func (q *queue) giveRoomBack(size int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.release(size)
+	q.grant()
+}
+
+// add queues a message that has room. It reports false when the client has ended.
+func (q *queue) add(t *Token) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		q.release(t.size)
+		return false
+	}
+	q.append(t)
+	return true
+}
+
+// append queues a message behind the others. The caller must hold mu.
+func (q *queue) append(t *Token) {
+	q.accepted++
+	t.number = q.accepted
+	q.pending.pushBack(t)
+	if t.pub.QoS == 0 {
+		q.qos0.pushBack(t)
+	}
+	q.length.Add(1)
+}
+
+// unlink removes a pending message. The caller must hold mu.
+func (q *queue) unlink(t *Token) {
+	q.pending.remove(t)
+	if t.pub.QoS == 0 {
+		q.qos0.remove(t)
+	}
+	q.length.Add(-1)
+}
+
+// take moves pending messages in flight, as long as admit allows. Only the loop calls
+// it.
+func (q *queue) take(admit func(*Token) bool, into []*Token) []*Token {
+	if q.length.Load() == 0 {
+		return into
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for t := q.pending.first; t != nil && admit(t); t = q.pending.first {
+		q.unlink(t)
+		t.phase = inFlight
+		q.inFlight++
+		into = append(into, t)
+	}
+	return into
+}
+
+// putBack makes messages pending again, before all others, in their order. Only the
+// loop calls it. Messages whose callers wait no longer are not put back: they are
+// returned.
+func (q *queue) putBack(all []*Token) (abandoned []*Token) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, t := range slices.Backward(all) {
+		if t.abandoned != nil && !t.stored {
+			abandoned = append(abandoned, t)
+			continue
+		}
+		t.phase = pending
+		q.inFlight--
+		q.pending.pushFront(t)
+		if t.pub.QoS == 0 {
+			q.qos0.pushFront(t)
+		}
+		q.length.Add(1)
+	}
+	return abandoned
+}
+
+// abandon ends the wait for a message: a pending message that the outbox does not keep
+// is cancelled.
+func (q *queue) abandon(t *Token, cause error) (ended, cancelled bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if t.phase == pending && !t.stored {
+		if t.sent {
+			cause = joinErrors(cause, ErrAbandoned)
+		}
+		q.unlink(t)
+		q.end(t, acknowledgement{}, cause)
+		q.grant()
+		return true, true
+	}
+	if t.phase == inFlight {
+		t.abandoned = cause
+	}
+	return t.phase == over, false
+}
+
+// finish ends a message that is in flight. more asks for a turn of the loop.
+func (q *queue) finish(t *Token, a acknowledgement, err error) (more bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.end(t, a, err)
+	return q.pending.first != nil || len(q.producers) > 0
+}
+
+// end notes the end of a message and wakes its waiters: from then on a token of Publish
+// may be another message's. The caller must hold mu.
+func (q *queue) end(t *Token, a acknowledgement, err error) {
+	if t.phase == inFlight {
+		q.inFlight--
+	}
+	t.phase, t.code, t.props, t.err = over, a.code, a.props, err
+	q.release(t.size)
+	if t.ended != nil {
+		t.pub.Payload = nil
+		close(t.ended)
+	} else {
+		t.wake <- struct{}{}
+	}
+}
+
+// close makes add fail, and removes all pending messages.
+func (q *queue) close() (all []*Token, unread bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	for t := q.pending.first; t != nil; t = q.pending.first {
+		q.unlink(t)
+		all = append(all, t)
+	}
+	return all, q.unread
+}
+
+// isEmpty reports whether every accepted message is over.
+func (q *queue) isEmpty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.messages == 0 && !q.unread
+}
+
+// awaitRoom waits for a permit.
+func (c *Client) awaitRoom(ctx context.Context, p *permit) error {
+	full := c.flow.enter()
+	defer c.flow.leave()
+	var err error
+	select {
+	case <-p.granted:
+		return nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-full:
+		err = ErrHandlerQueueFull
+	case <-c.closer.closing:
+		err = ErrClosed
+	}
+	c.queue.cancel(p)
+	return err
+}

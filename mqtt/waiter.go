@@ -1,0 +1,129 @@
+//go:build cgo
+
+package mqtt
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/mosquitto-go/mosquitto"
+)
+
+// waiter is a call that waits for the answer to a subscription or its removal. The loop
+// owns it, but for decided and result.
+type waiter struct {
+	subscription *subscription
+	subscribe    bool
+	revision     int // of the subscription, as this call made it
+	target       *target
+	previous     previous
+	granted      *QoSLevel
+	decided      atomic.Bool // answered, or given up by the caller
+	result       chan error
+}
+
+// previous is what a Subscribe call has replaced.
+type previous struct {
+	handler *target
+	qos     QoSLevel
+	options mosquitto.SubscribeOptions
+	granted bool // the broker has it
+}
+
+// newWaiter makes the waiter of a call; a desire without a target is for Unsubscribe.
+func (sub *subscription) newWaiter(d desire) *waiter {
+	return &waiter{
+		subscription: sub, subscribe: d.target != nil, target: d.target, granted: d.granted, result: make(chan error, 1),
+		previous: previous{qos: sub.qos, options: sub.options, granted: sub.desired && (sub.state == granted || sub.state == outdated)},
+	}
+}
+
+// complete ends the wait, unless the caller has given up.
+func (w *waiter) complete(err error) {
+	if w.decided.CompareAndSwap(false, true) {
+		w.result <- err
+	}
+}
+
+// grant ends the wait for a subscription that was granted. It is always true.
+func (w *waiter) grant(qos QoSLevel) bool {
+	if w.decided.CompareAndSwap(false, true) {
+		if w.granted != nil {
+			*w.granted = qos
+		}
+		w.result <- nil
+	}
+	return true
+}
+
+// takeWaiters removes the waiters that an answer is for.
+func (sub *subscription) takeWaiters(subscribe bool, revision int) (taken []*waiter) {
+	sub.waiters = slices.DeleteFunc(sub.waiters, func(w *waiter) bool {
+		matches := w.subscribe == subscribe && w.revision <= revision
+		if matches {
+			taken = append(taken, w)
+		}
+		return matches
+	})
+	return taken
+}
+
+// answer ends the waits that an answer is for.
+func (sub *subscription) answer(subscribe bool, revision int, err error) {
+	for _, w := range sub.takeWaiters(subscribe, revision) {
+		w.complete(err)
+	}
+}
+
+// supersede ends the waits of calls that want the opposite of the latest: what they
+// wait for may never be sent.
+func (sub *subscription) supersede(subscribe bool) {
+	sub.waiters = slices.DeleteFunc(sub.waiters, func(w *waiter) bool {
+		opposite := w.subscribe != subscribe
+		if opposite {
+			w.complete(sub.supersededErr())
+		}
+		return opposite
+	})
+}
+
+func (sub *subscription) supersededErr() error {
+	return fmt.Errorf("mqtt: filter %q: %w", sub.filter, ErrOvertaken)
+}
+
+// await waits for the answers to a call. Subscriptions that are not granted when ctx
+// ends are withdrawn.
+func (c *Client) await(ctx context.Context, waiters []*waiter) error {
+	full := c.flow.enter()
+	defer c.flow.leave()
+	var failed []error
+	var ended error
+	for _, w := range waiters {
+		err, answered := c.awaitOne(ctx, w, full)
+		if answered {
+			failed = append(failed, err)
+		} else {
+			ended = err
+		}
+	}
+	return joinErrors(append(failed, ended)...)
+}
+
+// awaitOne waits for one answer. answered is false when the caller has given up.
+func (c *Client) awaitOne(ctx context.Context, w *waiter, full <-chan struct{}) (err error, answered bool) {
+	select {
+	case err := <-w.result:
+		return err, true
+	case <-full:
+		err = ErrHandlerQueueFull
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if !w.decided.CompareAndSwap(false, true) {
+		return <-w.result, true
+	}
+	c.do(func() { c.withdraw(w) })
+	return err, false
+}
