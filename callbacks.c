@@ -220,6 +220,34 @@ void gomosq_deliver_pending(struct gomosq_client *client)
 	leave(&f);
 }
 
+/* Lets output and the keepalive have their turn when the callback of a message took
+ * long. Before 2.1 the library returns from its read after this packet if errno says
+ * that the socket is empty. From 2.1 on it handles what it has read, up to 4 KiB, first;
+ * but it holds no lock in callbacks, and may write here. */
+static void after_slow_callback(struct gomosq_client *client)
+{
+	if(!client->passing || !client->spent) return;
+#if GOMOSQ_21
+	if(gomosq_thread.panicked || client->watched < 0 || __atomic_load_n(&client->leaving, __ATOMIC_RELAXED)) return;
+	if(client->unacknowledged) return;
+	int saved = errno;
+	if(!client->ping_awaited){
+		gomosq_log_pings(client, true);
+		mosquitto_loop_misc(client->mosq);
+	}
+	if(client->watched >= 0 && mosquitto_want_write(client->mosq)){
+		client->wrote = 1;
+		gomosq_write_begins(client);
+		mosquitto_loop_write(client->mosq, 1);
+		gomosq_go_on(client);
+		gomosq_write_ends(client);
+	}
+	errno = saved;
+#else
+	errno = EAGAIN;
+#endif
+}
+
 /* Puts a short message of QoS 0 without properties into the batch, if there is one.
  * Messages of QoS 1 and 2 cross by themselves: the library has queued their
  * acknowledgement, so none may be held back. */
@@ -230,7 +258,7 @@ static bool gather(struct gomosq_client *client, const struct mosquitto_message 
 	size_t payload_len = (size_t)message->payloadlen;
 
 	if(batch == NULL || !(__atomic_load_n(&client->interest, __ATOMIC_RELAXED) & GOMOSQ_MESSAGE)) return false;
-	if(message->qos || props || topic_len == 0 || topic_len + payload_len > GOMOSQ_BATCH_LONGEST){
+	if(client->slow || client->spent || message->qos || props || topic_len == 0 || topic_len + payload_len > GOMOSQ_BATCH_LONGEST){
 		gomosq_flush(client);
 		return false;
 	}
@@ -269,6 +297,7 @@ static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto
 		gomosq_flat_release(&flat);
 	}
 	leave(&f);
+	after_slow_callback(obj);
 }
 
 static void on_subscribe(struct mosquitto *mosq, void *obj, int mid, int n, const int *granted, const mosquitto_property *props)
@@ -349,7 +378,7 @@ static bool ends_with(const char *text, const char *end)
 static void note_ping(struct gomosq_client *client, const char *text)
 {
 	if(ends_with(text, " sending PINGREQ")){
-		client->ping_awaited = 1;
+		client->ping_awaited = client->pinged = 1;
 		client->read_ahead = 0;
 	}else if(ends_with(text, " received PINGRESP")){
 		client->ping_awaited = 0;

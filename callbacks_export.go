@@ -29,22 +29,21 @@ func guarded(f func()) (ticket C.int) {
 
 // inOrder runs an event's callback, behind the messages that are pending.
 func (c *Client) inOrder(f func()) C.int {
-	if c.deliveries.holds() {
-		c.deliveries.add(c, delivery{event: f})
-		if c.holdsMessages() {
-			return 0
-		}
-		return guarded(c.deliverAll)
+	if !c.deliveries.holds() {
+		return guarded(f)
 	}
-	return guarded(f)
+	c.deliveries.add(c, delivery{event: f})
+	if c.run.Load() != nil {
+		return 0
+	}
+	return guarded(c.deliverAll)
 }
 
 // behindMessages runs an event's callback after all messages that are pending.
 // While reading is paused it runs before them.
 func (c *Client) behindMessages(f func()) C.int {
 	return guarded(func() {
-		if !c.holdsMessages() {
-			c.deliverAll()
+		for !c.paused() && !c.ending() && c.deliverOne() {
 		}
 		f()
 	})
@@ -108,23 +107,12 @@ func gomosqGoMessage(id C.uintptr_t, message *C.struct_mosquitto_message, topicL
 	if !ok {
 		return 0
 	}
-	if c.deliveries.holds() || c.holdsMessages() {
-		return c.holdOrDeliver(message, topicLen, props, count)
+	if c.mustHold() {
+		m := goMessage(message, topicLen)
+		m.Properties = goProperties(props, count)
+		return guarded(func() { c.hold(f, m) })
 	}
 	return deliver(c, f, message, topicLen, props, count)
-}
-
-// holdOrDeliver is for a message that arrives while others are pending: it must
-// not overtake them. The library has queued the acknowledgement of a QoS 1 or 2
-// message, so its callback runs before anything is written.
-func (c *Client) holdOrDeliver(message *C.struct_mosquitto_message, topicLen C.size_t, props *C.struct_gomosq_property, count C.int) C.int {
-	m := goMessage(message, topicLen)
-	m.Properties = goProperties(props, count)
-	c.deliveries.add(c, delivery{message: m})
-	if m.QoS == 0 && c.holdsMessages() {
-		return 0
-	}
-	return guarded(c.deliverAll)
 }
 
 // deliver is guarded for messages: without a closure of its own, which would
@@ -137,7 +125,7 @@ func deliver(c *Client, f func(*Client, Message), message *C.struct_mosquitto_me
 	}()
 	m := goMessage(message, topicLen)
 	m.Properties = goProperties(props, count)
-	f(c, m)
+	c.deliver(f, m)
 	return 0
 }
 
@@ -152,10 +140,11 @@ func gomosqGoMessages(id C.uintptr_t, batch *C.struct_gomosq_batch) (ticket C.in
 			ticket = C.int(keepPanic(r))
 		}
 	}()
+	pacer := &c.run.Load().pacer // only Run gathers
 	gathered, messages := goBatch(batch)
 	for i := range messages {
 		m := gathered.message(i)
-		if c.deliveries.holds() || cKeepsMessages(c.c) {
+		if c.mustHold() || cSpent(c.c) {
 			c.deliveries.add(c, delivery{message: m})
 			continue
 		}
@@ -164,6 +153,9 @@ func gomosqGoMessages(id C.uintptr_t, batch *C.struct_gomosq_batch) (ticket C.in
 			break
 		}
 		f(c, m)
+		if pacer.spent() {
+			cSpentSet(c.c)
+		}
 	}
 	return 0
 }

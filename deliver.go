@@ -2,17 +2,25 @@
 
 package mosquitto
 
+import (
+	"bytes"
+	"time"
+)
+
 // delivery is a message, or another event, that a callback has not seen yet.
 type delivery struct {
 	message Message
 	event   func() // nil for a message
+	unacked bool   // nothing is written until this message was delivered
 }
 
 // deliveries holds what the library has read and no callback has seen, in the
 // order of arrival. The loop owns it.
 type deliveries struct {
-	pending []delivery
-	next    int // the first of pending that was not delivered
+	pending        []delivery
+	next           int     // the first of pending that was not delivered
+	unacknowledged int     // pending messages of QoS 1 and 2; nothing is written meanwhile
+	overlong       Message // the last message of QoS 1 or 2 whose callback outlasted the keepalive
 }
 
 func (d *deliveries) holds() bool { return d.next < len(d.pending) }
@@ -20,6 +28,13 @@ func (d *deliveries) holds() bool { return d.next < len(d.pending) }
 func (d *deliveries) add(c *Client, one delivery) {
 	d.pending = append(d.pending, one)
 	cPendingSet(c.c, true)
+}
+
+// addUnacknowledged adds a message whose acknowledgement the library has queued.
+func (d *deliveries) addUnacknowledged(c *Client, m Message) {
+	d.add(c, delivery{message: m, unacked: true})
+	d.unacknowledged++
+	cUnacknowledgedSet(c.c, true)
 }
 
 // take removes the first delivery.
@@ -33,8 +48,19 @@ func (d *deliveries) take(c *Client) delivery {
 	return one
 }
 
+// delivered notes that a callback has returned.
+func (d *deliveries) delivered(c *Client, one delivery) {
+	if !one.unacked {
+		return
+	}
+	if d.unacknowledged--; d.unacknowledged == 0 {
+		cUnacknowledgedSet(c.c, false)
+	}
+}
+
 const keptDeliveries = 1024 // capacity that is kept for the next time
 
+// reset removes all deliveries. It leaves unacknowledged to delivered.
 func (d *deliveries) reset(c *Client) {
 	clear(d.pending)
 	d.pending, d.next = d.pending[:0], 0
@@ -44,18 +70,111 @@ func (d *deliveries) reset(c *Client) {
 	cPendingSet(c.c, false)
 }
 
-// holdsMessages reports whether messages must not reach the callback now. Only
-// the loop calls it.
-func (c *Client) holdsMessages() bool { return c.run.Load() != nil && cKeepsMessages(c.c) }
+// drop removes all deliveries for good.
+func (d *deliveries) drop(c *Client) {
+	d.reset(c)
+	d.unacknowledged = 0
+	cUnacknowledgedSet(c.c, false)
+}
 
-// deliverPending runs the callbacks of pending deliveries until PauseReading is
-// called. The caller is in a callback frame.
-func (c *Client) deliverPending() {
-	for !c.holdsMessages() && c.deliverOne() {
+// redelivers reports whether m is the message whose callback outlasted the
+// keepalive, once more. Brokers send it again with the same packet id.
+func (d *deliveries) redelivers(m Message) bool {
+	o := &d.overlong
+	if m.QoS == 0 || m.MID != o.MID || m.Topic != o.Topic || !bytes.Equal(m.Payload, o.Payload) {
+		return false
+	}
+	d.overlong = Message{}
+	return true
+}
+
+// paused reports whether PauseReading keeps messages from the callback now. Only
+// the loop calls it.
+func (c *Client) paused() bool { return c.run.Load() != nil && cKeepsMessages(c.c) }
+
+// ending reports whether Run must return soon.
+func (c *Client) ending() bool {
+	r := c.run.Load()
+	return r != nil && (r.ctx.Err() != nil || c.gate.closed())
+}
+
+// mustHold reports whether a message that arrives now must not reach its
+// callback at once.
+func (c *Client) mustHold() bool {
+	return c.deliveries.holds() || c.paused() || cPassing(c.c) && cReadsAhead(c.c)
+}
+
+// hold keeps a message for later. The library has queued the acknowledgement of
+// a QoS 1 or 2 message: either its callback runs now, or nothing is written
+// until it has run.
+func (c *Client) hold(f func(*Client, Message), m Message) {
+	d := &c.deliveries
+	switch {
+	case c.run.Load() == nil, m.QoS > 0 && c.paused():
+		d.add(c, delivery{message: m})
+		c.deliverAll()
+	case m.QoS == 0:
+		d.add(c, delivery{message: m})
+	case !d.holds():
+		c.deliver(f, m)
+	default:
+		d.addUnacknowledged(c, m)
+		cEndBurst(c.c)
 	}
 }
 
-// deliverAll is deliverPending without regard to PauseReading.
+// deliver runs the callback of one message, and ends the pass when its time is
+// used. A message whose callback cost the connection once is acknowledged first
+// when it arrives again: the connection would be lost again.
+func (c *Client) deliver(f func(*Client, Message), m Message) {
+	r := c.run.Load()
+	if r == nil || !cPassing(c.c) {
+		f(c, m)
+		return
+	}
+	if c.deliveries.overlong.QoS > 0 && c.deliveries.redelivers(m) {
+		c.deliveries.add(c, delivery{message: m})
+		cSpentSet(c.c)
+		return
+	}
+	c.call(f, m)
+	if r.pacer.spentNow() {
+		cSpentSet(c.c)
+	}
+}
+
+// call runs the callback of one message.
+func (c *Client) call(f func(*Client, Message), m Message) {
+	if m.QoS == 0 {
+		f(c, m)
+		return
+	}
+	began := time.Now()
+	f(c, m)
+	if r := c.run.Load(); r != nil && time.Since(began) > r.keepalive {
+		c.deliveries.overlong = m.Clone()
+	}
+}
+
+// deliverPending runs the callbacks of pending deliveries until PauseReading is
+// called or the time of this pass is used. The caller is in a callback frame.
+func (c *Client) deliverPending() {
+	for c.deliveries.unacknowledged > 0 || !c.paused() {
+		if !c.deliverOne() {
+			return
+		}
+		if !cPassing(c.c) {
+			if c.ending() {
+				return
+			}
+		} else if c.run.Load().pacer.spentNow() {
+			cSpentSet(c.c)
+			return
+		}
+	}
+}
+
+// deliverAll runs the callbacks of all pending deliveries.
 func (c *Client) deliverAll() {
 	for c.deliverOne() {
 	}
@@ -69,10 +188,28 @@ func (c *Client) deliverOne() bool {
 	one := c.deliveries.take(c)
 	if one.event != nil {
 		one.event()
-	} else if f, ok := c.listeners.message.get(); ok {
-		f(c, one.message)
+		return true
+	}
+	defer c.deliveries.delivered(c, one)
+	if f, ok := c.listeners.message.get(); ok {
+		c.call(f, one.message)
 	}
 	return true
+}
+
+// endDeliveries runs the callbacks of what is pending when a connection has
+// ended, unless Run has to return soon. While reading is paused they stay
+// pending for the next connection.
+func (r *runner) endDeliveries() {
+	d := &r.c.deliveries
+	if d.holds() && !r.c.ending() {
+		if p := cDeliverAll(r.c.c); p.panicked != 0 {
+			r.raise(p)
+		}
+	}
+	if d.holds() && r.c.ending() {
+		d.drop(r.c)
+	}
 }
 
 // PauseReading stops [Client.Run] and [Client.RunOnce] from reading and from

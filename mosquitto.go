@@ -254,7 +254,7 @@ func (c *Client) Reinitialise(clientID string, cleanSession bool, userData any) 
 		flag.Store(false)
 	}
 	c.userData.Store(&userData)
-	c.deliveries.reset(c)
+	c.deliveries.drop(c)
 	c.server, c.backoff = server{}, defaultBackoff
 	return c.finish(op, r)
 }

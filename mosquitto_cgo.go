@@ -44,7 +44,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: d248be4fbac94347
+// include-stamp: ef7576d0242050f0
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -262,19 +262,20 @@ type pass struct {
 	writable  bool // and the kernel would take it
 	read      bool // there was input
 	wrote     bool // there was output
+	pinged    bool // a PINGREQ was among it
 	accepted  uint // acceptances by a broker so far
 }
 
 func cPass(c *cClient, budget int, misc, leaving, streaming bool) pass {
 	p := C.gomosq_pass(c, C.int(budget), C.bool(misc), C.bool(leaving), C.bool(streaming))
-	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.want_write), bool(p.writable), bool(p.read), bool(p.wrote), uint(p.accepted)}
+	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.want_write), bool(p.writable), bool(p.read), bool(p.wrote), bool(p.pinged), uint(p.accepted)}
 }
 
 func cReady(c *cClient, blocked bool) bool { return bool(C.gomosq_ready(c, C.bool(blocked))) }
 func cWritable(fd uintptr) bool            { return bool(C.gomosq_writable(C.int(fd))) }
 func cWatch(c *cClient) int                { return int(C.gomosq_watch(c)) }
 func cUnwatch(c *cClient, fd int)          { C.gomosq_unwatch(c, C.int(fd)) }
-func cPauseReading(c *cClient)             { C.gomosq_pause_reading(c) }
+func cDeliverAll(c *cClient) result        { return goResult(C.gomosq_deliver_all(c)) }
 func cConnectState(fd int) int             { return int(C.gomosq_connect_state(C.int(fd))) }
 func cAbandon(c *cClient)                  { C.gomosq_abandon(c) }
 func cSever(c *cClient)                    { C.gomosq_sever(c) }
@@ -321,8 +322,25 @@ func cKeepsMessages(c *cClient) bool {
 	return c.ping_awaited == 0 || c.read_ahead >= C.GOMOSQ_READ_AHEAD
 }
 
-// cPendingSet reports to C whether Go holds messages. Only the loop calls it.
-func cPendingSet(c *cClient, pending bool) { c.pending = C.int(number(pending)) }
+// cEndBurst ends a burst of reads after the packet in hand.
+func cEndBurst(c *cClient) {
+	atomic.StoreInt32((*int32)(unsafe.Pointer(&c.pause_reading)), 1)
+}
+
+// What Go and C report to each other about pending deliveries. Only the loop
+// calls these.
+
+func cPendingSet(c *cClient, pending bool)    { c.pending = C.int(number(pending)) }
+func cUnacknowledgedSet(c *cClient, yes bool) { c.unacknowledged = C.int(number(yes)) }
+func cSpent(c *cClient) bool                  { return c.spent != 0 }
+func cSpentSet(c *cClient)                    { c.spent = 1 }
+func cPassing(c *cClient) bool                { return c.passing != 0 }
+
+// cReadsAhead reports whether messages of slow callbacks are read, for the
+// PINGRESP behind them, and kept.
+func cReadsAhead(c *cClient) bool {
+	return (c.slow != 0 || c.spent != 0) && c.ping_awaited != 0 && c.read_ahead < C.GOMOSQ_READ_AHEAD
+}
 
 func cFloodOver(c *cClient) { atomic.StoreInt32((*int32)(unsafe.Pointer(&c.published.flooded)), 0) }
 

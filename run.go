@@ -38,6 +38,17 @@ import (
 //	out of memory, settings the library lacks            returns an OpError
 //	panic in a callback                                  panics with a PanicError
 //
+// While a callback runs, its client's network stands still. Callbacks that take
+// long share the time: after about 10 ms of callbacks Run writes, looks at the
+// keepalive and runs functions that [Client.Post] queued. So an acknowledgement
+// waits for its own callback and for at most about 20 ms of others, or for one
+// other callback if that takes longer. While Run waits for a PINGRESP behind
+// messages whose callbacks are slow, it reads up to 1 MiB of them ahead (topics
+// and payloads). Each callback should take less than half the keepalive, because
+// brokers wait one and a half keepalives for a packet. If the callback of a QoS 1
+// or 2 message outlasts the keepalive and the broker sends the message again,
+// Run acknowledges it before its callback runs.
+//
 // A Disconnect inside a message callback is carried out when the input at hand
 // has been read, so that it reaches the broker with every library version. A
 // broker that does not close after it is cut after five seconds. What blocks in
@@ -124,12 +135,14 @@ type runner struct {
 	yielded   time.Time // when the scheduler was last let in while input did not end
 	abandoned bool      // a connect was left behind, and gives the network side back
 
+	pacer      pacer
 	connecting bool // a goroutine of blockingAttempt uses the network side
 	paused     bool // PauseReading was in force before the last pass
 }
 
 func newRunner(ctx context.Context, c *Client) *runner {
 	r := &runner{c: c, ctx: ctx, signal: make(chan struct{}, 1)}
+	r.pacer.start(func() bool { return c.run.Load() != r || r.state.Load() != awake })
 	code, accepted, _ := cConnack(c.c)
 	r.accepted, r.ever = accepted, code == ConnackAccepted
 	return r
@@ -183,7 +196,7 @@ func (c *Client) wakeRun() {
 func (r *runner) disconnect(op string, f farewell) error {
 	connected := cSocket(r.c.c) >= 0 // before the owner carries it out
 	r.farewell.Store(&f)
-	cPauseReading(r.c.c)
+	cEndBurst(r.c.c)
 	r.wake()
 	if !connected {
 		return &OpError{Op: op, Err: ErrNoConn}
@@ -198,6 +211,7 @@ func (r *runner) run() error {
 	for {
 		if connected {
 			lost, connected = r.serve()
+			r.endDeliveries()
 		}
 		if end, err := r.verdict(lost); end {
 			return err
@@ -269,6 +283,7 @@ func (r *runner) serve() (lost result, again bool) {
 		r.goodbye()
 		r.paused = cPaused(r.c.c)
 		now := time.Now()
+		r.pacer.begin(now)
 		misc := !now.Before(r.nextMisc)
 		p := cPass(r.c.c, burst, misc, !r.deadline.IsZero(), now.Sub(r.lastWrite) < stream)
 		r.note(p.accepted)
@@ -358,7 +373,7 @@ func (r *runner) planMisc(now time.Time, misc bool, p pass) {
 		r.lastWrite = now
 	}
 	switch {
-	case misc && p.wrote: // a PINGREQ; the answer has as long
+	case p.pinged: // the PINGRESP has as long
 		r.lastRead = now
 	case misc:
 		r.nextMisc = now.Add(time.Second)

@@ -81,8 +81,14 @@ struct gomosq_client {
 	unsigned accepted;   /* how many of them were acceptances */
 	int server_keepalive; /* seconds, as the last CONNACK demanded, -1 when it did not */
 	int ping_awaited;    /* a PINGREQ was sent and its PINGRESP has not arrived (loop only) */
+	int pinged;          /* a PINGREQ was sent in this pass (loop only) */
 	uint32_t read_ahead; /* bytes of messages since that PINGREQ (loop only) */
 	int pending;         /* Go holds messages that no callback has seen yet (loop only) */
+	int unacknowledged;  /* pending has a QoS 1 or 2 message: its acknowledgement must not be written (loop only) */
+	int passing;         /* Run is in a pass (loop only) */
+	int spent;           /* the callbacks of this pass have used its time (loop only) */
+	int slow;            /* the callbacks of the last pass had used its time (loop only) */
+	int wrote;           /* a write between two callbacks of this pass (loop only) */
 	struct gomosq_frame posting; /* of the function that Post queued and Run is running */
 
 	/* Memory that changes with each message: the publishers', and the owner's. */

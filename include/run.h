@@ -21,6 +21,7 @@ struct gomosq_pass {
 	bool writable;   /* the kernel would take it: it waits for input, in a TLS handshake */
 	bool read;       /* there was input */
 	bool wrote;      /* there was output */
+	bool pinged;     /* a PINGREQ was among it */
 	bool corked;     /* the kernel gathers what is written */
 	unsigned accepted; /* acceptances by a broker so far */
 };
@@ -72,10 +73,19 @@ static inline bool gomosq_lost(int fd)
 	return (events & POLLRDHUP) && ioctl(fd, FIONREAD, &unread) == 0 && unread == 0;
 }
 
+/* Whether messages are read although their callbacks are behind: the PINGRESP lies
+ * behind them. */
+static inline bool gomosq_reads_ahead(struct gomosq_client *c)
+{
+	return c->ping_awaited && c->read_ahead < GOMOSQ_READ_AHEAD;
+}
+
 /* Whether Run may read from the connection. The CONNACK is always read. */
 static inline bool gomosq_may_read(struct gomosq_client *c)
 {
-	return !gomosq_keeps(c) || c->connack < 0 || gomosq_lost(c->watched);
+	if(c->unacknowledged) return false;
+	if(gomosq_keeps(c)) return c->connack < 0 || gomosq_lost(c->watched);
+	return !c->pending || gomosq_reads_ahead(c);
 }
 
 static inline bool gomosq_posted(struct gomosq_client *c) { return __atomic_load_n(&c->published.posted, __ATOMIC_RELAXED); }
@@ -105,7 +115,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 			break;
 		}
 		p->read = true;
-		if(gomosq_keeps(c)) break;
+		if(gomosq_keeps(c) || c->spent || c->unacknowledged) break;
 		if(budget % GOMOSQ_TURN) continue;
 		if(gomosq_posted(c)) break;
 		if(!c->written.stopped && mosquitto_want_write(c->mosq)) break;
@@ -150,6 +160,13 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	return rc;
 }
 
+/* Sends a PINGREQ when it is due, and finds out when the answer is overdue. */
+static inline int gomosq_keep_alive(struct gomosq_client *c)
+{
+	gomosq_log_pings(c, true);
+	return mosquitto_loop_misc(c->mosq);
+}
+
 /* Waits a moment, about as long as a publish takes, for more to write: cheaper
  * than to go to sleep and be woken for each message. Whoever is to write it, or to
  * read what was written, gets the core. */
@@ -172,37 +189,45 @@ static inline bool gomosq_linger(struct gomosq_client *c)
  * that thousands of clients must not all take for it. */
 static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving, bool streaming)
 {
-	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, 0};
+	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, false, 0};
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc = MOSQ_ERR_SUCCESS;
 	int round;
 	bool blocked = false;
 
-	if(leaving){
+	if(leaving && !c->unacknowledged){
 		rc = gomosq_write_all(c, &p);
 		blocked = gomosq_going(c, rc) && mosquitto_want_write(c->mosq) && (c->written.stopped || !(gomosq_poll(c->watched, POLLOUT) & POLLOUT));
 	}
-	if(!blocked && gomosq_going(c, rc) && c->pending && !gomosq_keeps(c)) gomosq_deliver_pending(c);
+	c->passing = 1;
+	c->slow = c->spent;
+	c->spent = c->wrote = c->pinged = 0;
+	if(misc && !c->ping_awaited && !c->unacknowledged && gomosq_going(c, rc)){ /* before callbacks that may take long */
+		misc = false;
+		rc = gomosq_keep_alive(c);
+		if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
+	}
+	if(!blocked && gomosq_going(c, rc) && c->pending && (c->unacknowledged || !gomosq_keeps(c))) gomosq_deliver_pending(c);
 	if(!blocked && gomosq_going(c, rc)){
 		if(gomosq_may_read(c)) rc = gomosq_read_burst(c, budget, &p);
 		else c->written.stopped = false;
 	}
-	if(misc && gomosq_going(c, rc)){
-		gomosq_log_pings(c, true);
-		rc = mosquitto_loop_misc(c->mosq);
-	}
-	if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
-	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && !c->written.stopped && gomosq_going(c, rc); round++){
+	if(misc && !c->unacknowledged && gomosq_going(c, rc)) rc = gomosq_keep_alive(c);
+	if(!blocked && !c->unacknowledged && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
+	c->passing = 0;
+	p.wrote = p.wrote || c->wrote;
+	p.pinged = c->pinged;
+	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && !c->pending && !c->written.stopped && gomosq_going(c, rc); round++){
 		if(mosquitto_want_write(c->mosq) || !gomosq_linger(c)) break; /* blocked; nothing more */
 		rc = gomosq_write_all(c, &p);
 	}
 	gomosq_cork(c, &p, false);
 	if(!c->ping_awaited) gomosq_log_pings(c, false);
 	p.result = gomosq_leave(outer, rc, 0);
-	p.more = p.more || c->written.stopped || (c->pending && !gomosq_keeps(c));
+	p.more = p.more || c->written.stopped || (c->pending && (c->unacknowledged || !gomosq_keeps(c)));
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
-	p.want_write = p.watching && mosquitto_want_write(c->mosq);
+	p.want_write = p.watching && !c->unacknowledged && mosquitto_want_write(c->mosq);
 	p.writable = p.want_write && (gomosq_poll(c->watched, POLLOUT) & POLLOUT);
 	p.accepted = c->accepted;
 	return p;
@@ -214,7 +239,7 @@ static inline bool gomosq_ready(struct gomosq_client *c, bool blocked)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the counterpart of gomosq_leave's */
 	if(c->watched < 0 || (gomosq_may_read(c) && gomosq_poll(c->watched, POLLIN))) return true;
-	return !blocked && mosquitto_want_write(c->mosq);
+	return !blocked && !c->unacknowledged && mosquitto_want_write(c->mosq);
 }
 
 static inline bool gomosq_writable(int fd) { return gomosq_poll(fd, POLLOUT) != 0; }
@@ -230,10 +255,14 @@ static inline void gomosq_posting(struct gomosq_client *c)
 
 static inline void gomosq_posting_done(struct gomosq_client *c) { gomosq_thread.frames = c->posting.outer; }
 
-/* Ends a burst of reads that is on, from inside a callback or beside it. */
-static inline void gomosq_pause_reading(struct gomosq_client *c)
+/* Delivers what Go holds when the connection has ended. */
+static inline struct gomosq_result gomosq_deliver_all(struct gomosq_client *c)
 {
-	__atomic_store_n(&c->pause_reading, 1, __ATOMIC_RELAXED);
+	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
+
+	c->spent = 0;
+	gomosq_deliver_pending(c);
+	return gomosq_leave(outer, MOSQ_ERR_SUCCESS, 0);
 }
 
 /* Gives Go's poller a descriptor of its own for the connection. -1 without one. */

@@ -127,7 +127,7 @@ static inline struct gomosq_result gomosq_reinitialise(struct gomosq_client *c, 
 		c->thread_known = 0;
 		c->interest = 0;
 		c->log_listener = c->log_pings = false;
-		c->pending = 0;
+		c->pending = c->unacknowledged = 0;
 		__atomic_store_n(&c->published.paused, 0, __ATOMIC_RELAXED);
 		gomosq_callbacks_install(c);
 		mosquitto_threaded_set(c->mosq, true);

@@ -1,0 +1,244 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/stretchr/testify/require"
+)
+
+// slowly sets an OnMessage that takes some time for each message. The channels
+// report the payloads when the callback begins and when it returns.
+func slowly(c *mosquitto.Client, takes time.Duration) (begun, done chan string) {
+	begun, done = make(chan string, 10000), make(chan string, 10000)
+	c.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) {
+		begun <- string(m.Payload)
+		time.Sleep(takes)
+		done <- string(m.Payload)
+	})
+	return begun, done
+}
+
+// mixed returns messages with the given QoS, in one piece, with their numbers as payload.
+func mixed(qos ...byte) []byte {
+	var all []byte
+	for i, q := range qos {
+		all = append(all, peer.Publish(q<<1, "a", uint16(i+1), fmt.Sprint(i))...)
+	}
+	return all
+}
+
+// A slow callback of one message does not delay the acknowledgement of the message before.
+func TestSlowCallback_AcknowledgementLeavesBeforeTheNextCallback(t *testing.T) {
+	for name, test := range map[string]struct {
+		qos  []byte
+		acks int
+	}{
+		"QoS 1":       {[]byte{1, 1, 1, 1, 1, 1, 1, 1}, 8},
+		"QoS 0 and 1": {[]byte{1, 0, 1, 0, 0, 1, 0, 1}, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := peer.Listen(t)
+			c, e := newClient(t, "slow", true)
+			goOn := make(chan struct{})
+			begun := make(chan mosquitto.Message, 10)
+			c.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) {
+				begun <- m
+				time.Sleep(30 * time.Millisecond)
+				<-goOn
+			})
+			conn, _ := meetRun(t, c, e, p)
+			conn.Send(mixed(test.qos...))
+			var behind *mosquitto.Message // its acknowledgement has not arrived yet
+			for i := range test.qos {
+				m := wait.For(t, begun, "OnMessage")
+				require.Equal(t, fmt.Sprint(i), string(m.Payload))
+				if behind != nil { // while this callback waits
+					require.Equal(t, uint16(behind.MID), conn.Expect(peer.PUBACK).MID())
+					behind = nil
+				}
+				silent(t, conn)
+				if m.QoS > 0 {
+					behind = &m
+				}
+				goOn <- struct{}{}
+			}
+		})
+	}
+}
+
+func TestSlowCallback_FastCallbacksKeepTheOrder(t *testing.T) {
+	const messages = 2000
+	p := peer.Listen(t)
+	c, e := newClient(t, "slow", true)
+	received := make(chan string, messages)
+	n := 0
+	c.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) {
+		if n++; n%500 == 0 {
+			time.Sleep(30 * time.Millisecond)
+		}
+		received <- string(m.Payload)
+	})
+	conn, _ := meetRun(t, c, e, p)
+	go func() {
+		for {
+			if _, err := conn.Next(); err != nil {
+				return
+			}
+		}
+	}()
+	var all []byte
+	for i := range messages {
+		qos := byte(0)
+		if i%7 == 0 {
+			qos = 1
+		}
+		all = append(all, peer.Publish(qos<<1, "a", uint16(i+1), fmt.Sprint(i))...)
+	}
+	conn.Send(all)
+	for i := range messages {
+		require.Equal(t, fmt.Sprint(i), wait.For(t, received, "OnMessage"))
+	}
+}
+
+func TestSlowCallback_NoMessageComesTwice(t *testing.T) {
+	t.Parallel()
+	const messages, takes = 6, 3 * time.Second
+	b := plain(t)
+	c, e := newClient(t, "slow", false)
+	begun, done := slowly(c, takes)
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, shortest))
+	run(t, c)
+	wait.For(t, e.connect, "OnConnect")
+	subscribe(t, c, e, "a", 1)
+	sender, _ := newClient(t, "", true)
+	senderRun(t, sender, b.Port)
+	for i := range messages {
+		_, err := sender.Publish("a", fmt.Append(nil, i), 1, false)
+		require.NoError(t, err)
+	}
+	for i := range messages {
+		require.Equal(t, fmt.Sprint(i), wait.For(t, done, "OnMessage"))
+	}
+	turned(t, c)
+	require.Len(t, begun, messages)
+	wait.None(t, e.disconnect, "OnDisconnect")
+}
+
+func senderRun(t *testing.T, c *mosquitto.Client, port int) {
+	t.Helper()
+	connected := make(chan struct{}, 1)
+	c.OnConnect(func(*mosquitto.Client, mosquitto.Connack) { connected <- struct{}{} })
+	require.NoError(t, c.Connect("127.0.0.1", port, keepalive))
+	run(t, c)
+	wait.For(t, connected, "OnConnect of the sender")
+}
+
+// The PINGRESP lies behind the messages.
+func TestSlowCallback_BacklogOfQoS0KeepsTheConnection(t *testing.T) {
+	t.Parallel()
+	const messages, takes = 26, 500 * time.Millisecond // 13 s
+	b := plain(t)
+	c, e := newClient(t, "slow", true)
+	_, done := slowly(c, takes)
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, shortest))
+	run(t, c)
+	wait.For(t, e.connect, "OnConnect")
+	subscribe(t, c, e, "a", 0)
+	sender, _ := newClient(t, "", true)
+	senderRun(t, sender, b.Port)
+	for i := range messages {
+		_, err := sender.Publish("a", fmt.Append(nil, i), 0, false)
+		require.NoError(t, err)
+	}
+	for i := range messages {
+		require.Equal(t, fmt.Sprint(i), wait.For(t, done, "OnMessage"))
+	}
+	wait.None(t, e.disconnect, "OnDisconnect")
+}
+
+// Messages too large to be gathered, behind which the PINGRESP waits in the kernel.
+func TestSlowCallback_ReadsAheadForThePingresp(t *testing.T) {
+	t.Parallel()
+	const messages, takes = 100, 150 * time.Millisecond // 15 s, 200 kB
+	p := peer.Listen(t)
+	c, e := newClient(t, "slow", true)
+	_, done := slowly(c, takes)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
+	run(t, c)
+	conn := p.AcceptConnect()
+	wait.For(t, e.connect, "OnConnect")
+	conn.Send(bytes.Repeat(peer.Publish(0, "a", 0, string(make([]byte, 2000))), messages))
+	pings := make(chan time.Time, 10)
+	go func() {
+		for {
+			packet, err := conn.Next()
+			if err != nil {
+				return
+			}
+			if packet.Type() == peer.PINGREQ {
+				pings <- time.Now()
+				_, _ = conn.Write(peer.Bytes(peer.PINGRESP))
+			}
+		}
+	}()
+	for range messages {
+		wait.For(t, done, "OnMessage")
+	}
+	wait.None(t, e.disconnect, "OnDisconnect")
+	require.GreaterOrEqual(t, len(pings), 2)
+}
+
+func TestSlowCallback_SilentBrokerIsNoticed(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, e := newClient(t, "slow", true)
+	slowly(c, time.Second)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
+	r := run(t, c)
+	conn := p.AcceptConnect()
+	wait.For(t, e.connect, "OnConnect")
+	conn.Send(numbered(60))
+	conn.Expect(peer.PINGREQ)
+	_, err := conn.Next()
+	require.ErrorIs(t, err, io.EOF)
+	r.cancel() // and the callbacks of the pending messages do not hold Run
+	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
+}
+
+// A callback that outlasts the keepalive, each time: the broker ends the connection, and
+// sends the message once more.
+func TestSlowCallback_LongerThanTheKeepaliveCostsOneRedelivery(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, e := newClient(t, "slow", false)
+	begun, done := make(chan string, 10), make(chan string, 10)
+	c.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) {
+		begun <- string(m.Payload)
+		time.Sleep(shortest + time.Second)
+		done <- string(m.Payload)
+	})
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
+	run(t, c)
+	conn := p.AcceptConnect()
+	wait.For(t, e.connect, "OnConnect")
+	conn.Send(peer.Publish(2, "a", 7, "long"))
+	wait.For(t, begun, "OnMessage")
+	conn.Close()
+	require.Equal(t, "long", wait.For(t, done, "OnMessage"))
+
+	conn = p.AcceptConnect()
+	conn.Send(append(peer.Publish(8|2, "a", 7, "long"), peer.Publish(2, "a", 8, "next")...))
+	require.Equal(t, "long", wait.For(t, begun, "OnMessage"))
+	require.Equal(t, uint16(7), conn.Expect(peer.PUBACK).MID())
+	wait.None(t, done, "return of the callback")
+	require.Equal(t, "long", wait.For(t, done, "OnMessage"))
+	require.Equal(t, "next", wait.For(t, begun, "OnMessage"))
+}
