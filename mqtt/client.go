@@ -134,7 +134,7 @@ func (c *Client) firstConnection(ctx context.Context, initial []*waiter) error {
 	case <-c.done:
 		return c.status.cause()
 	case <-ctx.Done():
-		return joinErrors(ctx.Err(), c.status.lastError())
+		return joinErrors(c.status.lastError(), ctx.Err())
 	}
 	return c.await(ctx, initial)
 }

@@ -5,7 +5,6 @@ package mqtt
 import (
 	"context"
 	"errors"
-	"math"
 	"syscall"
 	"time"
 
@@ -20,7 +19,6 @@ type attempt struct {
 	online    bool        // accepted, and not lost
 	settled   bool        // StateConnected was announced
 	useful    bool        // the broker has sent more than CONNACK
-	acked     bool        // it has acknowledged a message
 	discarded bool        // acknowledgements count for nothing: the broker has lost the session
 	sequence  int         // packets submitted so far
 	resent    int         // sequence when the library sent its own messages again
@@ -31,17 +29,18 @@ type attempt struct {
 
 // ending is how an attempt ended.
 type ending struct {
-	err      error
-	accepted bool
-	useful   bool          // the broker has sent more than CONNACK
-	again    bool          // the next attempt needs no pause
-	lasted   time.Duration // since it was accepted
+	err       error
+	accepted  bool
+	useful    bool          // the broker has sent more than CONNACK
+	again     bool          // the next attempt needs no pause
+	discarded bool          // the client has ended it at once, to connect again
+	lasted    time.Duration // since it was accepted
 }
 
 // lastConnection is what the loop remembers between connections.
 type lastConnection struct {
 	server        string          // that accepted the client last
-	limited       bool            // it had limits that the library client goes on using
+	limits        *limits         // the last ones that the library client knows; nil for a new client
 	noIdentifiers map[string]bool // servers that send several subscription identifiers in one packet
 	leaving       bool            // there is to be no other connection
 }
@@ -107,7 +106,7 @@ func (c *Client) attempt(s server, at address, version Protocol) ending {
 
 // open prepares a connection and begins it.
 func (c *Client) open(ctx context.Context, a *attempt, at address, version Protocol) error {
-	if c.replace || c.last.limited && c.last.server != a.server.name && !c.exactlyOnce() {
+	if c.replace {
 		if err := c.replaceLibrary(); err != nil {
 			return err
 		}
@@ -196,12 +195,15 @@ func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
 	}
 	kept := answer.SessionPresent && (c.last.server == "" || a.server.name == c.last.server) // another broker may know an older session
 	c.last.server = a.server.name
-	if !answer.SessionPresent && c.inflight.countQoS2 > 0 {
+	l := limitsOf(answer.Properties, c.protocolNow())
+	if !answer.SessionPresent && c.inflight.countQoS2 > 0 || c.last.limits.outlives(l) && !c.exactlyOnce() {
 		c.startAnew(a)
 		return
 	}
 	a.online = true
-	c.useLimits(limitsOf(answer.Properties, c.protocolNow()))
+	c.last.limits = l
+	c.inflight.receiveMaximum = l.receiveMaximum
+	c.brokerLimits.Store(l)
 	c.log.connected(a.server.name, answer.SessionPresent, c.protocolNow())
 	c.subs.accepted(kept, c.protocolNow() == V5) // MQTT 5 can subscribe again without retained messages
 	c.endRemoved()
@@ -211,20 +213,14 @@ func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
 	c.wake()
 }
 
-// startAnew ends a connection whose broker has lost the session of QoS 2 messages in
-// flight. The library would complete them without delivering them, so they are
-// submitted again on the next connection.
+// startAnew ends a connection that the library client is not fit for. If the broker has
+// lost the session of QoS 2 messages in flight, the library would complete them without
+// delivering them; if the broker has fewer limits than before, the library goes on with
+// the old ones. A new library client submits the messages again.
 func (c *Client) startAnew(a *attempt) {
 	a.discarded = true
 	c.replace = true
 	_ = c.library.Load().Disconnect()
-}
-
-// useLimits notes what the connection's broker can do.
-func (c *Client) useLimits(l *limits) {
-	c.inflight.receiveMaximum = l.receiveMaximum
-	c.last.limited = l.maxQoS < 2 || l.maxPacket < math.MaxInt
-	c.brokerLimits.Store(l)
 }
 
 // settle announces the connection when all subscriptions are back.
@@ -270,7 +266,7 @@ func (c *Client) ended(a *attempt, err error) ending {
 	}
 	e := ending{
 		err:      &ConnectError{a.server.name, err, a.text, a.detail.String(), !a.accepted.IsZero()},
-		accepted: !a.accepted.IsZero(), useful: a.useful, again: a.discarded,
+		accepted: !a.accepted.IsZero(), useful: a.useful, discarded: a.discarded,
 	}
 	if e.accepted {
 		e.lasted = time.Since(a.accepted)
@@ -285,7 +281,7 @@ func (c *Client) ended(a *attempt, err error) ending {
 	case !closedByBroker(a, err):
 	case request != nil && (message == nil || request.sequence < a.sequenceOf(message)):
 		c.blameRequest(request, err)
-	case message != nil && !a.acked:
+	case message != nil:
 		c.blameMessage(message, err)
 	}
 	if !c.opts.keepSession && c.inflight.countQoS2 > 0 {

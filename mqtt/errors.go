@@ -68,8 +68,25 @@ func (e *ConnectError) Error() string {
 	return text
 }
 
-// withoutPrefix is an error's text, whose reader knows already that it is about MQTT.
-func withoutPrefix(err error) string { return strings.TrimPrefix(err.Error(), "mqtt: ") }
+// withoutPrefix is an error's text for a line that begins with "mqtt: ": without that
+// prefix, and without the name of the library's function.
+func withoutPrefix(err error) string {
+	switch e := err.(type) {
+	case *mosquitto.OpError:
+		if e.Errno != 0 {
+			return e.Errno.Error()
+		}
+		if e.Detail != "" {
+			return e.Detail
+		}
+		return withoutPrefix(e.Err)
+	case mosquitto.Error:
+		return strings.TrimSuffix(strings.ToLower(e.Error()[:1])+e.Error()[1:], ".")
+	case mosquitto.ConnackError:
+		return "refused: " + e.Code.String()
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "mqtt: "), "mosquitto: ")
+}
 
 // Unwrap returns Err.
 func (e *ConnectError) Unwrap() error { return e.Err }
@@ -205,3 +222,11 @@ func withReason(err error, text string) error {
 	}
 	return fmt.Errorf("%w: %s", err, text)
 }
+
+// setupError is the refusal of a setting by the library.
+type setupError struct{ err error }
+
+func (e setupError) Error() string { return "mqtt: " + withoutPrefix(e.err) }
+
+// Unwrap returns the library's error.
+func (e setupError) Unwrap() error { return e.err }

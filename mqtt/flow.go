@@ -26,7 +26,6 @@ type flow struct {
 	mu      sync.Mutex
 	library *mosquitto.Client
 	inboxes map[*inbox]int // of consumers; the bytes of those that are full, -1 for others
-	held    bool           // the loop has asked for a pause
 	paused  bool           // as the library was told
 	stuck   *time.Timer    // of calls that wait behind full queues
 	ended   bool
@@ -118,14 +117,6 @@ func (f *flow) note(b *inbox, bytes int) (before int) {
 	return before
 }
 
-// hold is for the loop: nothing is read until it ends the hold.
-func (f *flow) hold(on bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.held = on
-	f.decide()
-}
-
 // decide tells the library whether to read. The caller must hold mu; PauseReading and
 // ResumeReading call nothing back.
 func (f *flow) decide() {
@@ -135,7 +126,7 @@ func (f *flow) decide() {
 	}
 	full, waiting := f.fulls.Load() > 0, f.waiting.Load() > 0
 	overBound := full && waiting && bytes > maxWaitingBytes
-	pause := f.held || full && !waiting || overBound
+	pause := full && !waiting || overBound
 	if overBound && f.stuck == nil {
 		f.stuck = time.AfterFunc(stuckAfter, f.endWaits)
 	} else if !overBound && f.stuck != nil {

@@ -15,9 +15,6 @@ const (
 	maxUnwrittenBytes = 1 << 20
 )
 
-// maxPacketID is the largest packet id; the library goes on with 1.
-const maxPacketID = 65535
-
 // inflight holds the messages that the library has. Owned by the loop.
 type inflight struct {
 	limit, limitQoS2 int // messages of QoS 1 and 2 at a time; of these, QoS 2
@@ -31,10 +28,8 @@ type inflight struct {
 	unwrittenCount int
 	unwrittenBytes int
 
-	lastID    int    // the library's last packet id
-	waitForID bool   // the next packet id is in use: nothing is submitted
-	paused    *Token // a QoS 0 message with a packet id in use: nothing is read until it was written
-	aloneTo   uint64 // messages up to this number are sent one by one
+	lastID  int    // the library's last packet id
+	aloneTo uint64 // messages up to this number are sent one by one
 
 	admit func(*Token) bool // admits, as a value that is made once
 	batch []*Token          // of submit
@@ -85,9 +80,6 @@ func (f *inflight) tally(t *Token, n int) {
 		f.countQoS2 += n
 	}
 }
-
-// nextID is the packet id that the library gives next.
-func (f *inflight) nextID() int { return f.lastID%maxPacketID + 1 }
 
 // add notes a message that the library has accepted.
 func (f *inflight) add(t *Token, id int) {
@@ -149,7 +141,7 @@ func (f *inflight) removeAll() (all []*Token) {
 // submit gives pending messages to the library, in order, as many as may be in flight.
 func (c *Client) submit() {
 	f := &c.inflight
-	if !c.isOnline() || f.waitForID || c.queue.length.Load() == 0 {
+	if !c.isOnline() || c.queue.length.Load() == 0 {
 		return
 	}
 	if f.admit == nil {
@@ -184,13 +176,14 @@ func (c *Client) endAbandoned(all []*Token) {
 // false when the message must wait.
 func (c *Client) submitOne(t *Token) bool {
 	f := &c.inflight
-	if err := c.checkForBroker(&t.pub); err != nil {
+	err := c.checkForBroker(&t.pub)
+	if err == nil {
+		err = c.skipUsedIDs()
+	}
+	if err != nil {
 		f.tally(t, -1)
 		c.complete(t, acknowledgement{}, err)
 		return true
-	}
-	if !c.freePacketID(t) {
-		return false
 	}
 	mid, err := c.libraryPublish(&t.pub)
 	offline := errors.Is(err, mosquitto.ErrNoConn)
@@ -212,39 +205,6 @@ func (c *Client) submitOne(t *Token) bool {
 	return true
 }
 
-// freePacketID reports whether the next packet id may be used for a message. Two
-// packets in flight must not have one id. A QoS 0 message has none on the wire, but
-// the library reports its end by one: nothing else is read until then.
-func (c *Client) freePacketID(t *Token) bool {
-	f := &c.inflight
-	if !c.idInUse(f.nextID()) {
-		return true
-	}
-	if t.pub.QoS > 0 || f.paused != nil {
-		f.waitForID = true
-		return false
-	}
-	f.paused = t
-	c.flow.hold(true)
-	return true
-}
-
-// idInUse reports whether a packet that waits for the broker's acknowledgement has
-// this packet id.
-func (c *Client) idInUse(id int) bool { return c.inflight.byID[id] != nil || c.subs.requests[id] != nil }
-
-// idReleased goes on with what waits for a packet id.
-func (c *Client) idReleased() {
-	if c.inflight.waitForID {
-		c.inflight.waitForID = false
-		c.wake()
-	}
-	if c.subs.waitForID {
-		c.subs.waitForID = false
-		c.reconcile()
-	}
-}
-
 func (c *Client) libraryPublish(p *Publication) (mid int, err error) {
 	m := c.library.Load()
 	if len(p.Properties) == 0 {
@@ -263,12 +223,8 @@ func (c *Client) onPublish(_ *mosquitto.Client, mid int, code mosquitto.ReasonCo
 	if t == nil {
 		return
 	}
-	if t == c.inflight.paused {
-		c.inflight.paused = nil
-		c.flow.hold(false)
-	}
 	if t.pub.QoS > 0 {
-		c.conn.useful, c.conn.acked = true, true
+		c.conn.useful = true
 	}
 	var err error
 	if code.Failed() {
@@ -276,7 +232,6 @@ func (c *Client) onPublish(_ *mosquitto.Client, mid int, code mosquitto.ReasonCo
 		err = &PublishError{t.pub.Topic, code, text}
 	}
 	c.complete(t, acknowledgement{code, props}, err)
-	c.idReleased()
 }
 
 // complete ends a message on the loop.
@@ -314,13 +269,7 @@ func (c *Client) afterEnd(t *Token) {
 
 // loseUnwritten ends the QoS 0 messages of a connection that was lost.
 func (c *Client) loseUnwritten() {
-	f := &c.inflight
-	if f.paused != nil {
-		f.paused = nil
-		c.flow.hold(false)
-	}
-	f.waitForID = false
-	for _, t := range f.removeUnwritten() {
+	for _, t := range c.inflight.removeUnwritten() {
 		c.complete(t, acknowledgement{}, ErrConnectionLost)
 	}
 }
@@ -333,9 +282,9 @@ func (c *Client) blameMessage(t *Token, why error) {
 	t.closures++
 	alone := f.count == 1
 	switch {
+	case c.mayDrop(t): // the replacement does
 	case attempts == 0:
 		return
-	case t.abandoned != nil && !t.stored && t.closures >= min(attempts, 2): // the replacement ends it
 	case alone && t.closures >= attempts:
 		f.remove(t)
 		c.complete(t, acknowledgement{}, &DeliveryError{t.pub.Topic, t.pub.QoS, t.closures, why})
@@ -348,6 +297,16 @@ func (c *Client) blameMessage(t *Token, why error) {
 		return
 	}
 	c.replace = true
+}
+
+// mayDrop reports whether a message is dropped at the next connection because its caller
+// has given up. With a kept session that costs more than the message is worth, unless the
+// broker is known to close for it.
+func (c *Client) mayDrop(t *Token) bool {
+	if t.abandoned == nil || t.stored || t.closures < 2 {
+		return false
+	}
+	return !c.opts.keepSession || c.opts.deliveryAttempts > 0 && !c.exactlyOnce()
 }
 
 // requeue makes the messages in flight pending again, before a library client that

@@ -3,7 +3,6 @@
 package mqtt
 
 import (
-	"fmt"
 	"math"
 	"os"
 	"slices"
@@ -26,7 +25,7 @@ func (c *Client) makeLibrary() error {
 	if err != nil {
 		closeAll(files)
 		m.Close()
-		return fmt.Errorf("mqtt: %w", err)
+		return setupError{err}
 	}
 	m.OnConnect(c.onConnect)
 	m.OnDisconnect(c.onDisconnect)
@@ -40,6 +39,7 @@ func (c *Client) makeLibrary() error {
 	}
 	c.files = files
 	c.inflight.lastID = 0
+	c.last.limits = nil
 	c.flow.attach(m)
 	return nil
 }
@@ -130,18 +130,8 @@ func (c *Client) replaceLibrary() error {
 	}
 	c.requeue()
 	if c.opts.keepSession {
-		c.skipPacketIDs(last)
+		c.skipIDsTo(last)
 	}
 	c.replace = false
 	return nil
-}
-
-// skipPacketIDs uses up packet ids: a QoS 0 message without a connection is given one,
-// and is dropped.
-func (c *Client) skipPacketIDs(last int) {
-	m := c.library.Load()
-	for c.inflight.lastID < last {
-		_, _ = m.Publish("unused", nil, 0, false)
-		c.inflight.lastID++
-	}
 }

@@ -50,6 +50,15 @@ func limitsOf(props Properties, version Protocol) *limits {
 	return l
 }
 
+// outlives reports whether the library goes on with these limits although the next
+// connection does not have them: it forgets a limit only when the broker sends another.
+func (l *limits) outlives(next *limits) bool {
+	if l == nil {
+		return false
+	}
+	return l.maxQoS < 2 && next.maxQoS == 2 || l.maxPacket < math.MaxInt && next.maxPacket == math.MaxInt
+}
+
 // checkForBroker refuses a message that the connection's broker has said it cannot
 // take.
 func (c *Client) checkForBroker(p *Publication) error {

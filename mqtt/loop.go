@@ -84,7 +84,9 @@ func (c *Client) stayConnected() error {
 			return nil
 		}
 		if e.accepted {
-			c.announceLoss(s, e.err, 0)
+			if !e.discarded {
+				c.announceLoss(s, e.err, 0)
+			}
 			c.pause(r.afterConnection(e))
 			continue
 		}
@@ -113,7 +115,7 @@ const steadyAfter = 5 * time.Second
 func (r *retries) afterConnection(e ending) (pause int) {
 	r.ever, r.failures, r.permanent = true, 0, 0
 	switch {
-	case e.lasted > steadyAfter || e.again:
+	case e.lasted > steadyAfter || e.again || e.discarded:
 		r.short = 0
 		return 0
 	case e.useful:

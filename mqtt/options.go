@@ -83,7 +83,7 @@ func (s *settings) read(options []Option) error {
 	}
 	for _, d := range s.subscriptions {
 		if d.options != 0 && !v5 {
-			return badArgument("WithSubscription", "filter %q: its options need WithProtocol(V5)", d.filter)
+			return badArgument("WithSubscription", "filter %q: its options need MQTT 5: WithProtocol(V5)", d.filter)
 		}
 	}
 	if s.will != nil && len(s.will.Properties) > 0 && !v5 {

@@ -155,12 +155,17 @@ func (c *Client) subscribeAll(ctx context.Context, all []desire) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	for i := range all {
-		if err := c.checkDesire(&all[i]); err != nil {
-			return err
-		}
+	var impossible []error
+	all = slices.DeleteFunc(slices.Clone(all), func(d desire) bool {
+		err := c.checkDesire(&d)
+		impossible = append(impossible, err)
+		return err != nil
+	})
+	if len(all) == 0 {
+		return joinErrors(impossible...)
 	}
-	return c.ask(ctx, len(all), func(i int) *waiter { return c.want(all[i]) })
+	err := c.ask(ctx, len(all), func(i int) *waiter { return c.want(all[i]) })
+	return joinErrors(append(impossible, err)...)
 }
 
 // ask lets the loop note n changes of what the program wants, and waits for the

@@ -41,7 +41,6 @@ type subscriptions struct {
 	attempts  int              // connections that the broker may close in answer to a filter; 0: any number
 	oneByOne  bool             // the broker has closed a connection in answer: one packet at a time
 	missing   int              // desired filters that the broker does not have
-	waitForID bool             // the next packet id is in use: nothing is sent
 	removed   []*subscription  // that Unsubscribe waits for, and the broker has lost with the session
 }
 
@@ -249,7 +248,6 @@ func (s *subscriptions) lost() {
 		}
 	}
 	clear(s.requests)
-	s.waitForID = false
 }
 
 // oldestRequest is the SUBSCRIBE packet that was sent first, nil if none is
@@ -345,10 +343,6 @@ func (c *Client) reconcile() {
 	}
 	c.refuseImpossible()
 	for c.isOnline() {
-		if c.idInUse(c.inflight.nextID()) {
-			c.subs.waitForID = true
-			return
-		}
 		r := c.subs.next(c.sendsIdentifiers())
 		if r == nil || !c.sendRequest(r) {
 			return
@@ -380,7 +374,10 @@ func (c *Client) refuseImpossible() {
 // sendRequest gives a packet to the library. It reports false when the connection is
 // lost.
 func (c *Client) sendRequest(r *request) bool {
-	mid, err := c.librarySubscribe(r)
+	mid, err := 0, c.skipUsedIDs()
+	if err == nil {
+		mid, err = c.librarySubscribe(r)
+	}
 	if errors.Is(err, mosquitto.ErrNoConn) {
 		c.conn.online = false // the library's loop is about to say so
 		return false
@@ -445,7 +442,6 @@ func (c *Client) requestAnswered(mid int, codes []mosquitto.ReasonCode, props Pr
 	delete(c.subs.requests, mid)
 	text, _ := props.Text(mosquitto.PropReasonString)
 	c.answered(r, codes, text, nil)
-	c.idReleased()
 	c.reconcile()
 	c.settle()
 }

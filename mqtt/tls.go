@@ -3,9 +3,11 @@
 package mqtt
 
 import (
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/mosquitto-go/mosquitto"
 )
@@ -62,10 +64,30 @@ func (t *TLS) check() error {
 		return badArgument("WithTLS", "a certificate and its key go together")
 	case t.ServerName != "" && (psk || t.InsecureSkipHostname || t.InsecureSkipVerify):
 		return badArgument("WithTLS", "ServerName is for certificates that are checked")
+	case len(t.CA) > 0 && !holdsPEM(t.CA, "CERTIFICATE"):
+		return badArgument("WithTLS", "CA: no certificate in PEM form")
+	case len(t.Cert) > 0 && !holdsPEM(t.Cert, "CERTIFICATE"):
+		return badArgument("WithTLS", "Cert: no certificate in PEM form")
+	case len(t.Key) > 0 && !holdsPEM(t.Key, "KEY"):
+		return badArgument("WithTLS", "Key: no key in PEM form")
 	case len(t.ALPN) > 1:
 		return badArgument("WithTLS", "ALPN: %d protocols, the library offers one", len(t.ALPN))
 	}
 	return nil
+}
+
+// holdsPEM reports whether text has a PEM block of a kind.
+func holdsPEM(text []byte, kind string) bool {
+	for {
+		block, rest := pem.Decode(text)
+		if block == nil {
+			return false
+		}
+		if strings.HasSuffix(block.Type, kind) {
+			return true
+		}
+		text = rest
+	}
 }
 
 // apply tells the client underneath. The files are to be kept open as long as it
@@ -121,21 +143,21 @@ type pemFiles struct {
 // there is no CA.
 func (t *TLS) readable() (p pemFiles, err error) {
 	p = pemFiles{ca: t.CAFile, caPath: t.CAPath, cert: t.CertFile, key: t.KeyFile}
-	for _, pem := range []struct {
+	for _, part := range []struct {
 		name string
 		text []byte
 		file *string
 	}{{"CA", t.CA, &p.ca}, {"Cert", t.Cert, &p.cert}, {"Key", t.Key, &p.key}} {
-		if len(pem.text) == 0 {
+		if len(part.text) == 0 {
 			continue
 		}
-		f, err := memoryFile(pem.name, pem.text)
+		f, err := memoryFile(part.name, part.text)
 		if err != nil {
 			closeAll(p.files)
-			return pemFiles{}, fmt.Errorf("mqtt: WithTLS: %s: %w", pem.name, err)
+			return pemFiles{}, fmt.Errorf("mqtt: WithTLS: %s: %w", part.name, err)
 		}
 		p.files = append(p.files, f)
-		*pem.file = fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+		*part.file = fmt.Sprintf("/proc/self/fd/%d", f.Fd())
 	}
 	if p.ca == "" && p.caPath == "" {
 		if p.ca, p.caPath = systemStore(); p.ca == "" && p.caPath == "" {

@@ -1,0 +1,331 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/stretchr/testify/require"
+)
+
+// announces is a script that adds properties to CONNACK.
+func announces(props ...peer.Property) script {
+	return func(c *brokerConn, p packet) bool {
+		if p.Type() == peer.CONNECT {
+			c.write(c.version.Connack(false, 0, props...))
+		}
+		return p.Type() == peer.CONNECT
+	}
+}
+
+// requireRefusedMessage requires the error of a message that the broker's CONNACK
+// rules out.
+func requireRefusedMessage(t *testing.T, err error, topic string, code mosquitto.ReasonCode) {
+	t.Helper()
+	var refused *mqtt.PublishError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, topic, refused.Topic)
+	require.Equal(t, code, refused.Code)
+	require.ErrorIs(t, err, mosquitto.ReasonError{Code: code})
+}
+
+// requireRefusedFilter requires the error of a filter that the broker's CONNACK
+// rules out.
+func requireRefusedFilter(t *testing.T, err error, filter string, code mosquitto.ReasonCode) {
+	t.Helper()
+	var refused *mqtt.SubscribeError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, filter, refused.Filter)
+	require.Equal(t, code, refused.Code)
+	require.ErrorIs(t, err, mosquitto.ReasonError{Code: code})
+}
+
+// overLimit is a message that a broker rules out with a property of CONNACK.
+type overLimit struct {
+	name    string
+	connack []peer.Property
+	payload int // bytes
+	options []mqtt.PublishOption
+	code    mosquitto.ReasonCode
+}
+
+var messagesOverLimits = []overLimit{
+	{"retained", []peer.Property{peer.RetainAvailable(0)}, 1, []mqtt.PublishOption{mqtt.Retain()}, mosquitto.RCRetainNotSupported},
+	{"retained, QoS 0", []peer.Property{peer.RetainAvailable(0)}, 1, []mqtt.PublishOption{mqtt.Retain(), mqtt.QoS(0)}, mosquitto.RCRetainNotSupported},
+	{"QoS 2 over 1", []peer.Property{peer.MaximumQoS(1)}, 1, []mqtt.PublishOption{mqtt.QoS(2)}, mosquitto.RCQoSNotSupported},
+	{"QoS 2 over 0", []peer.Property{peer.MaximumQoS(0)}, 1, []mqtt.PublishOption{mqtt.QoS(2)}, mosquitto.RCQoSNotSupported},
+	{"QoS 1 over 0", []peer.Property{peer.MaximumQoS(0)}, 1, nil, mosquitto.RCQoSNotSupported},
+	{"large, QoS 0", []peer.Property{peer.MaximumPacketSize(100)}, 200, []mqtt.PublishOption{mqtt.QoS(0)}, mosquitto.RCPacketTooLarge},
+	{"large, QoS 1", []peer.Property{peer.MaximumPacketSize(100)}, 200, nil, mosquitto.RCPacketTooLarge},
+	{"large, QoS 2", []peer.Property{peer.MaximumPacketSize(100)}, 200, []mqtt.PublishOption{mqtt.QoS(2)}, mosquitto.RCPacketTooLarge},
+	{"large with its properties", []peer.Property{peer.MaximumPacketSize(100)}, 1, []mqtt.PublishOption{mqtt.UserProperty("name", strings.Repeat("x", 200))}, mosquitto.RCPacketTooLarge},
+	{"alias without aliases", nil, 1, []mqtt.PublishOption{mqtt.TopicAlias(1), mqtt.QoS(0)}, mosquitto.RCTopicAliasInvalid},
+	{"alias over the maximum", []peer.Property{peer.TopicAliasMaximum(5)}, 1, []mqtt.PublishOption{mqtt.TopicAlias(6), mqtt.QoS(0)}, mosquitto.RCTopicAliasInvalid},
+}
+
+// The call returns the reason code; nothing of the message is sent, and the
+// connection stays.
+func TestBrokerLimits_MessageIsRefusedAtTheCall(t *testing.T) {
+	t.Parallel()
+	for _, x := range messagesOverLimits {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			b := startFakeBroker(t, announces(x.connack...))
+			c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
+			err := c.Publish(wait.Soon(t), "refused", make([]byte, x.payload), x.options...)
+			requireRefusedMessage(t, err, "refused", x.code)
+			token := c.PublishAsync(wait.Soon(t), "refused", make([]byte, x.payload), x.options...)
+			requireRefusedMessage(t, token.Wait(wait.Soon(t)), "refused", x.code)
+			require.NoError(t, c.Publish(wait.Soon(t), "marker", nil, mqtt.QoS(0)))
+			wait.Until(t, "the marker", func() bool { return len(b.published("marker")) == 1 })
+			require.Len(t, b.received(peer.PUBLISH), 1, "nothing but the marker")
+			require.Equal(t, 1, b.connections())
+			require.Zero(t, c.Stats().Queued)
+		})
+	}
+}
+
+// A message that was queued before the connection ends with the reason code, and
+// those behind it are sent.
+func TestBrokerLimits_QueuedMessageIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, x := range messagesOverLimits {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			b := startFakeBroker(t, func(_ *brokerConn, p packet) bool { return p.Type() == peer.CONNECT })
+			c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackground())
+			refused := c.PublishAsync(wait.Soon(t), "refused", make([]byte, x.payload), x.options...)
+			marker := c.PublishAsync(wait.Soon(t), "marker", nil, mqtt.QoS(0))
+			wait.Until(t, "the connection", func() bool { return b.connections() == 1 })
+			pending(t, refused)
+			b.conn().write(peer.V5.Connack(false, 0, x.connack...))
+			requireRefusedMessage(t, refused.Wait(wait.Soon(t)), "refused", x.code)
+			require.NoError(t, marker.Wait(wait.Soon(t)))
+			wait.Until(t, "the marker", func() bool { return len(b.published("marker")) == 1 })
+			require.Len(t, b.received(peer.PUBLISH), 1, "nothing but the marker")
+			require.Equal(t, 1, b.connections())
+		})
+	}
+}
+
+// The limits are those of the server that is connected now.
+func TestBrokerLimits_LimitsOfTheNextServerCount(t *testing.T) {
+	t.Parallel()
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == peer.CONNECT && c.number == 2 })
+	option, changes := states()
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), option)
+	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x"), mqtt.Retain(), mqtt.QoS(2)))
+	b.conn().Close()
+	awaitState(t, changes, mqtt.StateDisconnected)
+	retained := c.PublishAsync(wait.Soon(t), "retained", []byte("x"), mqtt.Retain())
+	twice := c.PublishAsync(wait.Soon(t), "twice", nil, mqtt.QoS(2))
+	wait.Until(t, "the second connection", func() bool { return b.connections() == 2 })
+	b.conn().write(peer.V5.Connack(false, 0, peer.RetainAvailable(0), peer.MaximumQoS(1)))
+	requireRefusedMessage(t, retained.Wait(wait.Soon(t)), "retained", mosquitto.RCRetainNotSupported)
+	requireRefusedMessage(t, twice.Wait(wait.Soon(t)), "twice", mosquitto.RCQoSNotSupported)
+	b.conn().Close()
+	wait.Until(t, "the third connection", func() bool { return b.connections() >= 3 })
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x"), mqtt.Retain(), mqtt.QoS(2)))
+	require.Empty(t, b.published("retained"))
+	require.Empty(t, b.published("twice"))
+}
+
+// A message that fits exactly is sent; with one byte more it is refused.
+func TestBrokerLimits_PacketOfExactlyTheMaximumSizeIsSent(t *testing.T) {
+	t.Parallel()
+	const most, header = 100, len("\x32\x62") + len("\x00\x01a") + len("\x00\x01") + len("\x00")
+	b := startFakeBroker(t, announces(peer.MaximumPacketSize(most)))
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", make([]byte, most-header)))
+	err := c.Publish(wait.Soon(t), "a", make([]byte, most-header+1))
+	requireRefusedMessage(t, err, "a", mosquitto.RCPacketTooLarge)
+	sent := b.published("a")
+	require.Len(t, sent, 1)
+	require.Len(t, peer.Bytes(sent[0].First, sent[0].Body...), most)
+}
+
+func TestBrokerLimits_MessageWithinTheLimitsIsSent(t *testing.T) {
+	t.Parallel()
+	b := startFakeBroker(t, announces(peer.MaximumQoS(1), peer.RetainAvailable(1), peer.TopicAliasMaximum(5)))
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x"), mqtt.Retain(), mqtt.QoS(1)))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.TopicAlias(5), mqtt.QoS(0)))
+	wait.Until(t, "both messages", func() bool { return len(b.published("a")) == 2 })
+	require.True(t, b.published("a")[0].retain())
+}
+
+// ruledOut is a filter that a broker rules out with a property of CONNACK.
+type ruledOut struct {
+	filter  string
+	connack peer.Property
+	code    mosquitto.ReasonCode
+}
+
+var filtersRuledOut = []ruledOut{
+	{"a/#", peer.WildcardAvailable(0), mosquitto.RCWildcardSubsNotSupported},
+	{"a/+/b", peer.WildcardAvailable(0), mosquitto.RCWildcardSubsNotSupported},
+	{"$share/group/a", peer.SharedAvailable(0), mosquitto.RCSharedSubsNotSupported},
+	{"$share/group/a/#", peer.WildcardAvailable(0), mosquitto.RCWildcardSubsNotSupported},
+}
+
+func TestBrokerLimits_FilterIsRefusedAtTheCall(t *testing.T) {
+	t.Parallel()
+	for _, x := range filtersRuledOut {
+		t.Run(x.filter, func(t *testing.T) {
+			t.Parallel()
+			b := startFakeBroker(t, announces(x.connack))
+			c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
+			requireRefusedFilter(t, c.Subscribe(wait.Soon(t), x.filter, 1, ignore), x.filter, x.code)
+			errs := 0
+			for _, err := range c.Messages(wait.Soon(t), x.filter, 1) {
+				requireRefusedFilter(t, err, x.filter, x.code)
+				errs++
+			}
+			require.Equal(t, 1, errs)
+			err := c.SubscribeMultiple(wait.Soon(t), mqtt.Subscription{Filter: "possible", QoS: 1, Handler: ignore},
+				mqtt.Subscription{Filter: x.filter, QoS: 1, Handler: ignore})
+			requireRefusedFilter(t, err, x.filter, x.code)
+			var names []string
+			for _, p := range b.received(peer.SUBSCRIBE) {
+				names = append(names, p.names()...)
+			}
+			require.Equal(t, []string{"possible"}, names)
+			require.Equal(t, 1, b.connections())
+		})
+	}
+}
+
+// Dial returns the refusal of a subscription that it was given.
+func TestBrokerLimits_DialReturnsTheRefusedFilter(t *testing.T) {
+	t.Parallel()
+	for _, x := range filtersRuledOut {
+		b := startFakeBroker(t, announces(x.connack))
+		_, err := mqtt.Dial(wait.Soon(t), []string{url(b.port)}, fast(), mqtt.WithProtocol(mqtt.V5),
+			mqtt.WithSubscription(x.filter, 1, ignore))
+		requireRefusedFilter(t, err, x.filter, x.code)
+		require.Empty(t, b.received(peer.SUBSCRIBE))
+	}
+}
+
+// A subscription that the next server cannot have is reported once for each
+// connection. The others are restored, and it is restored where it is possible.
+func TestBrokerLimits_FilterOfTheNextServerIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	for _, x := range filtersRuledOut {
+		t.Run(x.filter, func(t *testing.T) {
+			t.Parallel()
+			b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
+				return (c.number == 2 || c.number == 3) && announces(x.connack)(c, p)
+			})
+			lost := make(chan mqtt.SubscribeError, 100)
+			var log record
+			c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithLogger(log.logger(slog.LevelInfo)),
+				mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- *err }}))
+			h, got := collect()
+			require.NoError(t, c.Subscribe(wait.Soon(t), x.filter, 1, ignore))
+			require.NoError(t, c.Subscribe(wait.Soon(t), "possible", 1, h))
+			for n := 2; n <= 4; n++ {
+				b.conn().Close()
+				wait.Until(t, "the next connection", func() bool { return b.connections() == n })
+				require.NoError(t, c.AwaitConnected(wait.Soon(t)))
+				if n < 4 {
+					refused := wait.For(t, lost, "the report")
+					require.Equal(t, x.filter, refused.Filter)
+					require.Equal(t, x.code, refused.Code)
+					wait.Until(t, "a line of the log", func() bool { return containsAll(log.String(), x.filter, x.code.String()) })
+				}
+				wait.Until(t, "the subscription that is possible", func() bool { return subscribedOn(b, n, "possible") })
+				b.conn().publish(0, "possible", 0, "x")
+				wait.For(t, got, "a message")
+				wait.None(t, lost, "second report")
+				require.Equal(t, n == 4, subscribedOn(b, n, x.filter))
+			}
+			require.Equal(t, mqtt.StateConnected, c.State())
+		})
+	}
+}
+
+// subscribedOn reports whether a SUBSCRIBE of a connection has a filter.
+func subscribedOn(b *fakeBroker, connection int, filter string) bool {
+	for _, p := range b.received(peer.SUBSCRIBE) {
+		for _, name := range p.names() {
+			if p.connection == connection && name == filter {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var optionsOfMQTT5 = map[string]func() mqtt.SubscribeOption{
+	"NoLocal": mqtt.NoLocal, "RetainAsPublished": mqtt.RetainAsPublished,
+	"RetainedIfNew": mqtt.RetainedIfNew, "NoRetained": mqtt.NoRetained,
+}
+
+func TestBrokerLimits_OptionOfMQTT5IsAnErrorWithMQTT3(t *testing.T) {
+	t.Parallel()
+	for _, version := range []mqtt.Protocol{mqtt.V31, mqtt.V311} {
+		b := startFakeBroker(t, nil)
+		c := dial(t, b.port, mqtt.WithProtocol(version))
+		for name, option := range optionsOfMQTT5 {
+			require.ErrorContains(t, c.Subscribe(wait.Soon(t), name, 1, ignore, option()), "MQTT 5", name)
+			multiple := mqtt.Subscription{Filter: name, QoS: 1, Handler: ignore, Options: []mqtt.SubscribeOption{option()}}
+			require.ErrorContains(t, c.SubscribeMultiple(wait.Soon(t), multiple), "MQTT 5", name)
+			errs := 0
+			for _, err := range c.Messages(brief(t), name, 1, option()) {
+				require.ErrorContains(t, err, "MQTT 5", name)
+				errs++
+			}
+			require.Equal(t, 1, errs, name)
+			_, err := mqtt.Dial(wait.Soon(t), []string{url(b.port)}, mqtt.WithProtocol(version), mqtt.WithSubscription(name, 1, ignore, option()))
+			require.ErrorContains(t, err, "MQTT 5", name)
+		}
+		require.NoError(t, c.Subscribe(wait.Soon(t), "plain", 1, ignore))
+		for _, p := range b.received(peer.SUBSCRIBE) {
+			require.Equal(t, []string{"plain"}, p.names())
+		}
+	}
+}
+
+// A client that had to connect with MQTT 3.1.1 refuses the options too.
+func TestBrokerLimits_OptionOfMQTT5IsAnErrorAfterAFallback(t *testing.T) {
+	t.Parallel()
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
+		if p.Type() != peer.CONNECT || c.version != peer.V5 {
+			return false
+		}
+		c.write(c.version.Connack(false, byte(mosquitto.RCUnsupportedProtocolVersion)))
+		c.Close()
+		return true
+	})
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5, mqtt.V311))
+	for name, option := range optionsOfMQTT5 {
+		require.ErrorContains(t, c.Subscribe(wait.Soon(t), name, 1, ignore, option()), "MQTT 5", name)
+	}
+	require.Empty(t, b.received(peer.SUBSCRIBE))
+}
+
+func TestBrokerLimits_OptionOfMQTT5IsSentWithMQTT5(t *testing.T) {
+	t.Parallel()
+	b := startFakeBroker(t, nil)
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
+	want := map[string]byte{"NoLocal": 0x05, "RetainAsPublished": 0x09, "RetainedIfNew": 0x11, "NoRetained": 0x21}
+	for name, option := range optionsOfMQTT5 {
+		require.NoError(t, c.Subscribe(context.Background(), name, 1, ignore, option()))
+	}
+	got := map[string]byte{}
+	for _, p := range b.received(peer.SUBSCRIBE) {
+		for _, f := range p.filters() {
+			got[f.Name] = f.Options
+		}
+	}
+	require.Equal(t, want, got)
+}

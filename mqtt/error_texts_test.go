@@ -1,0 +1,265 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/stretchr/testify/require"
+)
+
+// requireOneLine requires an error whose text is a line for a user: without names
+// that mean something to this package alone.
+func requireOneLine(t *testing.T, err error) {
+	t.Helper()
+	require.Error(t, err)
+	for _, part := range []string{"\n", "libmosquitto", "error 19", "/proc/self/fd", "client is closed"} {
+		require.NotContains(t, err.Error(), part)
+	}
+	require.True(t, strings.HasPrefix(err.Error(), "mqtt: "), err.Error())
+	require.Equal(t, 1, strings.Count(err.Error(), "mqtt: "), err.Error())
+}
+
+// requireConnectError requires the text of an attempt to connect that failed.
+func requireConnectError(t *testing.T, err error, server string) {
+	t.Helper()
+	requireOneLine(t, err)
+	require.True(t, strings.HasPrefix(err.Error(), "mqtt: connect "+server+": "), err.Error())
+	require.Equal(t, 1, strings.Count(err.Error(), server), err.Error())
+	require.NotEqual(t, "mqtt: connect "+server+": ", err.Error())
+	var failure *mqtt.ConnectError
+	require.ErrorAs(t, err, &failure)
+	require.Equal(t, server, failure.Server)
+}
+
+// refusesClients is a script that answers CONNECT with a code, and with a reason
+// string if the client speaks MQTT 5.
+func refusesClients(code byte, reason string) script {
+	return func(c *brokerConn, p packet) bool {
+		if p.Type() == peer.CONNECT {
+			c.write(c.version.Connack(false, code, peer.ReasonString(reason)))
+			c.Close()
+		}
+		return true
+	}
+}
+
+// failingServer is a server that a client cannot connect to.
+type failingServer struct {
+	name    string
+	server  string
+	says    string // a part of the error's text
+	options []mqtt.Option
+}
+
+// failingServers starts one of each kind.
+func failingServers(t *testing.T) []failingServer {
+	ca, other := broker.NewCA(t, "authority"), broker.NewCA(t, "another authority")
+	trusted := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
+	elsewhere := broker.Start(t, broker.Config{TLS: ca.Issue("elsewhere", "broker.test")})
+	silent := startFakeBroker(t, func(*brokerConn, packet) bool { return true })
+	closes := startFakeBroker(t, func(c *brokerConn, _ packet) bool {
+		c.Close()
+		return true
+	})
+	tls := func(file string) []mqtt.Option { return []mqtt.Option{mqtt.WithTLS(mqtt.TLS{CAFile: file})} }
+	soon := mqtt.WithConnectTimeout(time.Second)
+	return []failingServer{
+		{"nobody listens", url(broker.FreePort(t)), "connection refused", nil},
+		{"no socket", "unix:" + filepath.Join(t.TempDir(), "none"), "", nil},
+		{"no such name", "mqtt://name.invalid:1883", "name.invalid", []mqtt.Option{soon}},
+		{"silent", url(silent.port), mqtt.ErrTimeout.Error(), []mqtt.Option{mqtt.WithConnectTimeout(200 * time.Millisecond)}},
+		{"closes", url(closes.port), "", nil},
+		{"wrong password", url(startFakeBroker(t, refusesClients(4, "")).port), "", nil},
+		{"wrong password, MQTT 5", url(startFakeBroker(t, refusesClients(byte(mosquitto.RCBadUsernameOrPassword), "")).port), "", []mqtt.Option{mqtt.WithProtocol(mqtt.V5)}},
+		{"server unavailable", url(startFakeBroker(t, refusesClients(3, "")).port), "", nil},
+		{"unknown authority", secure(trusted.Port), "certificate verify failed", tls(other.File)},
+		{"another host", secure(elsewhere.Port), "certificate", tls(ca.File)},
+		{"no TLS", secure(plain(t).Port), "", tls(ca.File)},
+		{"TLS, and the client has none", url(trusted.Port), "", nil},
+	}
+}
+
+// Dial fails with one line that names the server and the cause: after one round, and
+// when its context ends.
+func TestErrorTexts_DialNamesTheServerAndTheCause(t *testing.T) {
+	t.Parallel()
+	for _, x := range failingServers(t) {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			server := x.server
+			_, err := mqtt.Dial(wait.Soon(t), []string{server}, append(x.options, mqtt.WithOneRound())...)
+			requireFailure(t, err, x)
+
+			option, changes := states()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			dialled := outcome(func() error {
+				_, err := mqtt.Dial(ctx, []string{server}, append(x.options, option, fast())...)
+				return err
+			})
+			awaitFailedAttempt(t, changes)
+			cancel()
+			requireFailure(t, wait.For(t, dialled, "Dial"), x)
+		})
+	}
+}
+
+// awaitFailedAttempt waits for the first attempt that failed.
+func awaitFailedAttempt(t *testing.T, changes <-chan mqtt.StateChange) {
+	t.Helper()
+	for {
+		switch change := wait.For(t, changes, "a failed attempt"); change.State {
+		case mqtt.StateDisconnected, mqtt.StateClosed:
+			return
+		}
+	}
+}
+
+func requireFailure(t *testing.T, err error, x failingServer) {
+	t.Helper()
+	requireConnectError(t, err, x.server)
+	require.Contains(t, err.Error(), x.says)
+	if strings.HasPrefix(x.server, "mqtts:") { // somebody listens: an old error number would mislead
+		require.NotContains(t, err.Error(), "connection refused")
+	}
+}
+
+// An error about a certificate from memory names the field of TLS, not a file.
+func TestErrorTexts_BadPEMNamesItsField(t *testing.T) {
+	t.Parallel()
+	ca := broker.NewCA(t, "authority")
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
+	bad := []byte("no PEM")
+	cert := ca.IssueForClient("client")
+	for field, settings := range map[string]mqtt.TLS{
+		"CA":   {CA: bad},
+		"Cert": {CAFile: ca.File, Cert: bad, KeyFile: cert.KeyFile},
+		"Key":  {CAFile: ca.File, CertFile: cert.CertFile, Key: bad},
+	} {
+		for _, name := range []string{"", "127.0.0.1"} {
+			settings.ServerName = name
+			_, err := mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithOneRound(), mqtt.WithTLS(settings))
+			requireOneLine(t, err)
+			require.Contains(t, err.Error(), field)
+		}
+	}
+}
+
+// The reason string of CONNACK is in the error of Dial.
+func TestErrorTexts_ReasonStringOfConnack(t *testing.T) {
+	t.Parallel()
+	const reason = "the token has expired"
+	b := startFakeBroker(t, refusesClients(byte(mosquitto.RCNotAuthorized), reason))
+	_, err := mqtt.Dial(wait.Soon(t), []string{url(b.port)}, mqtt.WithProtocol(mqtt.V5))
+	requireConnectError(t, err, url(b.port))
+	var failure *mqtt.ConnectError
+	require.ErrorAs(t, err, &failure)
+	require.Equal(t, reason, failure.Text)
+	require.ErrorContains(t, err, reason)
+	var refusal mosquitto.ConnackError
+	require.ErrorAs(t, err, &refusal)
+	require.Equal(t, mosquitto.ConnackCode(mosquitto.RCNotAuthorized), refusal.Code)
+}
+
+// The reason string of a temporary refusal is in the change of state, and in the
+// error of a Dial whose context ends.
+func TestErrorTexts_ReasonStringOfATemporaryRefusal(t *testing.T) {
+	t.Parallel()
+	const reason = "back in a minute"
+	b := startFakeBroker(t, refusesClients(byte(mosquitto.RCServerBusy), reason))
+	option, changes := states()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	dialled := outcome(func() error {
+		_, err := mqtt.Dial(ctx, []string{url(b.port)}, mqtt.WithProtocol(mqtt.V5), option, fast())
+		return err
+	})
+	var failure *mqtt.ConnectError
+	require.ErrorAs(t, awaitState(t, changes, mqtt.StateDisconnected).Err, &failure)
+	require.Equal(t, reason, failure.Text)
+	cancel()
+	err := wait.For(t, dialled, "Dial")
+	requireConnectError(t, err, url(b.port))
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, reason)
+}
+
+// The reason string of SUBACK is in the error of Subscribe.
+func TestErrorTexts_ReasonStringOfSuback(t *testing.T) {
+	t.Parallel()
+	const reason = "not for you"
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
+		if p.Type() != peer.SUBSCRIBE {
+			return false
+		}
+		c.write(c.version.Suback(p.MID(), []byte{byte(mosquitto.RCNotAuthorized)}, peer.ReasonString(reason)))
+		return true
+	})
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
+	err := c.Subscribe(wait.Soon(t), "a", 1, ignore)
+	requireOneLine(t, err)
+	var refused *mqtt.SubscribeError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, mqtt.SubscribeError{Filter: "a", Code: mosquitto.RCNotAuthorized, Text: reason}, *refused)
+	require.ErrorContains(t, err, reason)
+}
+
+// Errors that wrap several are one line too.
+func TestErrorTexts_ErrorsWithSeveralCausesAreOneLine(t *testing.T) {
+	t.Parallel()
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
+		if p.Type() == peer.SUBSCRIBE {
+			codes := make([]byte, len(p.filters()))
+			for i := range codes {
+				codes[i] = byte(mosquitto.RCUnspecified)
+			}
+			c.write(c.version.Suback(p.MID(), codes))
+			return true
+		}
+		return p.Type() == peer.PUBLISH
+	})
+	c := dial(t, b.port)
+	ctx, cancel := context.WithCancel(context.Background())
+	abandoned := outcome(func() error { return c.Publish(ctx, "a", nil) })
+	wait.Until(t, "the message", func() bool { return len(b.published("a")) == 1 })
+	cancel()
+	err := wait.For(t, abandoned, "Publish")
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, err, mqtt.ErrAbandoned)
+	require.NotContains(t, err.Error(), "\n")
+
+	var subscriptions []mqtt.Subscription
+	for n := range 3 {
+		subscriptions = append(subscriptions, mqtt.Subscription{Filter: fmt.Sprint("filters/", n), QoS: 1, Handler: ignore})
+	}
+	err = c.SubscribeMultiple(wait.Soon(t), subscriptions...)
+	require.NotContains(t, err.Error(), "\n")
+	for _, s := range subscriptions {
+		require.ErrorContains(t, err, s.Filter)
+	}
+}
+
+// A client that was refused for good says why, in one line.
+func TestErrorTexts_EndOfTheClientIsOneLine(t *testing.T) {
+	t.Parallel()
+	const reason = "the token has expired"
+	b := startFakeBroker(t, refusesClients(byte(mosquitto.RCNotAuthorized), reason))
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackground())
+	wait.For(t, c.Done(), "the end of the client")
+	for _, err := range []error{c.Err(), c.Publish(wait.Soon(t), "a", nil)} {
+		require.ErrorIs(t, err, mqtt.ErrClosed)
+		require.ErrorContains(t, err, reason)
+		require.NotContains(t, err.Error(), "\n")
+	}
+}

@@ -1,0 +1,167 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/stretchr/testify/require"
+)
+
+// publishesAfterSubscribe is a script that sends n numbered messages on a topic
+// behind each SUBACK.
+func publishesAfterSubscribe(topic string, n int) script {
+	return func(c *brokerConn, p packet) bool {
+		if p.Type() != peer.SUBSCRIBE {
+			return false
+		}
+		c.grant(p)
+		for i := range n {
+			c.publish(0, topic, 0, fmt.Sprint(i))
+		}
+		return true
+	}
+}
+
+// A program may pull the messages, and may call the client in between, from
+// goroutines of its choice. The test runs in a process of its own: a fatal error of
+// the Go runtime would end all tests.
+func TestMessages_CanBePulled(t *testing.T) {
+	t.Parallel()
+	if !isChild(t) {
+		output, err := child(t)
+		require.NoError(t, err, output)
+		return
+	}
+	b := startFakeBroker(t, publishesAfterSubscribe("a", 30))
+	c := dial(t, b.port)
+	next, stop := iter.Pull2(c.Messages(wait.Soon(t), "a", 1))
+	defer stop()
+	for n := range 20 {
+		pulled := outcome(func() error { // each time in another goroutine
+			m, err, ok := next()
+			if err == nil && (!ok || string(m.Payload) != fmt.Sprint(n)) {
+				err = fmt.Errorf("message %d: %t %q", n, ok, m.Payload)
+			}
+			return err
+		})
+		require.NoError(t, wait.For(t, pulled, "a message"))
+		require.NoError(t, c.Publish(wait.Soon(t), "b", nil))
+	}
+	stop()
+	wait.Until(t, "an UNSUBSCRIBE", func() bool { return len(b.received(peer.UNSUBSCRIBE)) == 1 })
+	require.NoError(t, c.Close(wait.Soon(t)))
+}
+
+// Two pulled iterators and a plain one stand side by side.
+func TestMessages_CanBePulledFromSeveralFilters(t *testing.T) {
+	t.Parallel()
+	if !isChild(t) {
+		output, err := child(t)
+		require.NoError(t, err, output)
+		return
+	}
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
+		return p.Type() == peer.SUBSCRIBE && publishesAfterSubscribe(p.names()[0], 20)(c, p)
+	})
+	c := dial(t, b.port)
+	first, stopFirst := iter.Pull2(c.Messages(wait.Soon(t), "first", 1))
+	defer stopFirst()
+	second, stopSecond := iter.Pull2(c.Messages(wait.Soon(t), "second", 1))
+	defer stopSecond()
+	n := 0
+	for m, err := range c.Messages(wait.Soon(t), "third", 1) {
+		require.NoError(t, err)
+		for topic, next := range map[string]func() (mqtt.Message, error, bool){"first": first, "second": second} {
+			other, err, ok := next()
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Equal(t, topic, other.Topic)
+			require.Equal(t, string(m.Payload), string(other.Payload))
+		}
+		if n++; n == 20 {
+			break
+		}
+	}
+	require.Equal(t, 20, n)
+}
+
+// The loop ends with its context, although messages are queued for it.
+func TestMessages_EndWithTheContextWhileMessagesAreQueued(t *testing.T) {
+	t.Parallel()
+	const queued = 100
+	for _, pulled := range []bool{false, true} {
+		t.Run(fmt.Sprint("pulled: ", pulled), func(t *testing.T) {
+			t.Parallel()
+			if pulled && !isChild(t) {
+				output, err := child(t)
+				require.NoError(t, err, output)
+				return
+			}
+			b := startFakeBroker(t, publishesAfterSubscribe("a", queued))
+			c := dial(t, b.port)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			messages := c.Messages(ctx, "a", 1)
+			if pulled {
+				next, stop := iter.Pull2(messages)
+				defer stop()
+				messages = func(yield func(mqtt.Message, error) bool) {
+					for m, err, ok := next(); ok && yield(m, err); m, err, ok = next() {
+					}
+				}
+			}
+			n := 0
+			for _, err := range messages {
+				require.NoError(t, err)
+				n++
+				wait.Until(t, "the other messages", func() bool { return c.Stats().Received == queued })
+				cancel()
+			}
+			require.Equal(t, 1, n)
+		})
+	}
+}
+
+// A goroutine of the loop's body may wait for the broker, although the queue of the
+// iterator is full: the acknowledgement is behind the messages.
+func TestMessages_GoroutineOfTheLoopMayWait(t *testing.T) {
+	t.Parallel()
+	const behind = 3000 // more than an iterator queues
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
+		if p.Type() == peer.PUBLISH && p.topic() == "answer" {
+			for i := range behind {
+				c.publish(0, "a", 0, fmt.Sprint(i+1))
+			}
+		}
+		return p.Type() == peer.SUBSCRIBE && publishesAfterSubscribe("a", 1)(c, p)
+	})
+	c := dial(t, b.port)
+	n := 0
+	for m, err := range c.Messages(wait.Soon(t), "a", 1) {
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(n), string(m.Payload))
+		if n == 0 {
+			errs := make(chan error, 1)
+			var all sync.WaitGroup
+			all.Add(1)
+			go func() {
+				defer all.Done()
+				errs <- c.Publish(wait.Soon(t), "answer", nil)
+			}()
+			all.Wait()
+			require.NoError(t, <-errs)
+		}
+		if n++; n == behind+1 {
+			break
+		}
+	}
+	require.Equal(t, behind+1, n)
+}

@@ -1,0 +1,119 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/stretchr/testify/require"
+)
+
+// forgetful is a broker without sessions: it delivers a message of QoS 2 when its
+// PUBLISH and its PUBREL came on the same connection. It closes the first connection
+// instead of sending PUBCOMP.
+type forgetful struct {
+	stored    map[uint16]string // payloads by packet id, of one connection
+	delivered []string
+}
+
+func (f *forgetful) answer(c *brokerConn, p packet) bool {
+	switch p.Type() {
+	case peer.CONNECT:
+		f.stored = map[uint16]string{}
+	case peer.PUBLISH:
+		f.stored[p.mid()] = p.payload()
+	case peer.PUBREL:
+		if c.number == 1 {
+			c.Close()
+			return true
+		}
+		f.release(c, p.MID())
+		return true
+	}
+	return false
+}
+
+func (f *forgetful) release(c *brokerConn, mid uint16) {
+	payload, found := f.stored[mid]
+	delete(f.stored, mid)
+	if !found {
+		c.write(c.version.Answer(peer.PUBCOMP, mid, byte(mosquitto.RCPacketIDNotFound)))
+		return
+	}
+	f.delivered = append(f.delivered, payload)
+	c.write(c.version.Pubcomp(mid))
+}
+
+// A broker that has lost the session between PUBREC and PUBCOMP has lost the message
+// too, and may still send PUBCOMP. Publish returns nil only for messages that were
+// delivered.
+func TestQoS2_SuccessMeansDeliveryWhenTheSessionIsLost(t *testing.T) {
+	t.Parallel()
+	sessions := map[string][]mqtt.Option{
+		"clean session": nil,
+		"kept session":  {mqtt.WithClientID("publisher"), mqtt.WithSession(time.Hour)},
+	}
+	for _, version := range []mqtt.Protocol{mqtt.V311, mqtt.V5} {
+		for name, session := range sessions {
+			t.Run(fmt.Sprint(version, ", ", name), func(t *testing.T) {
+				t.Parallel()
+				f := &forgetful{}
+				b := startFakeBroker(t, f.answer)
+				c := dial(t, b.port, append(session, mqtt.WithProtocol(version))...)
+				all := map[string]*mqtt.Token{}
+				for n := range 5 {
+					payload := fmt.Sprint(n)
+					all[payload] = c.PublishAsync(wait.Soon(t), "a", []byte(payload), mqtt.QoS(2))
+				}
+				succeeded := []string{}
+				for payload, token := range all {
+					wait.For(t, token.Done(), "the end of the message")
+					if token.Err() == nil {
+						succeeded = append(succeeded, payload)
+					}
+				}
+				require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("later"), mqtt.QoS(2)))
+				b.mu.Lock()
+				delivered := f.delivered
+				b.mu.Unlock()
+				require.Subset(t, delivered, append(succeeded, "later"))
+				once := map[string]bool{}
+				for _, payload := range delivered {
+					require.False(t, once[payload], "%s was delivered twice", payload)
+					once[payload] = true
+				}
+			})
+		}
+	}
+}
+
+// A broker that has kept the session completes the message with PUBREL alone.
+func TestQoS2_MessageIsDeliveredOnceWhenTheSessionIsKept(t *testing.T) {
+	t.Parallel()
+	for _, version := range []mqtt.Protocol{mqtt.V311, mqtt.V5} {
+		t.Run(version.String(), func(t *testing.T) {
+			t.Parallel()
+			b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
+				switch {
+				case p.Type() == peer.CONNECT:
+					c.write(c.version.Connack(c.number > 1, 0))
+					return true
+				case p.Type() == peer.PUBREL && c.number == 1:
+					c.Close()
+					return true
+				}
+				return false
+			})
+			c := dial(t, b.port, mqtt.WithProtocol(version), mqtt.WithClientID("publisher"), mqtt.WithSession(time.Hour))
+			require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.QoS(2)))
+			require.Len(t, b.published("a"), 1)
+			require.Len(t, b.received(peer.PUBREL), 2)
+		})
+	}
+}

@@ -1,0 +1,381 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/stretchr/testify/require"
+)
+
+// This file holds the fake broker that answers by itself, and what tests of several
+// subjects share.
+
+// script decides how the fake broker answers a packet. It returns true if it has
+// answered the packet, or closed the connection; otherwise the fake broker answers
+// as a broker does that accepts everything. Scripts run one at a time.
+type script func(c *brokerConn, p packet) (answered bool)
+
+// fakeBroker serves all connections of its clients, and records what they send.
+type fakeBroker struct {
+	port    int
+	script  script
+	running sync.WaitGroup
+
+	mu       sync.Mutex
+	closed   bool
+	conns    []*brokerConn
+	latest   *brokerConn // the connection of the last CONNECT
+	connects int
+	packets  []packet
+}
+
+// brokerConn is a client's connection to the fake broker.
+type brokerConn struct {
+	*peer.Conn
+	number  int // counts CONNECT packets, from 1
+	version peer.Version
+	closed  atomic.Bool
+}
+
+// Close ends the connection. Packets that have arrived and were not answered yet are
+// dropped.
+func (c *brokerConn) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
+}
+
+// packet is a packet that a client sent.
+type packet struct {
+	peer.Packet
+	connection int // the number of its connection
+	version    peer.Version
+}
+
+// startFakeBroker starts a fake broker that ends with the test. A nil script
+// accepts everything.
+func startFakeBroker(t testing.TB, s script) *fakeBroker {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	return fakeBrokerOn(t, l, s)
+}
+
+// fakeBrokerOn is startFakeBroker on a listener, for example of TLS.
+func fakeBrokerOn(t testing.TB, l net.Listener, s script) *fakeBroker {
+	t.Helper()
+	p := peer.On(t, l)
+	b := &fakeBroker{port: p.Port, script: s}
+	b.running.Add(1)
+	go b.accept(p)
+	t.Cleanup(func() {
+		p.Close()
+		b.end()
+		b.running.Wait()
+	})
+	return b
+}
+
+func (b *fakeBroker) accept(p *peer.Peer) {
+	defer b.running.Done()
+	for {
+		conn, err := p.TryAccept()
+		switch {
+		case isTimeout(err):
+			continue
+		case err != nil:
+			return
+		}
+		if c := (&brokerConn{Conn: conn}); b.admit(c) {
+			go b.serve(c)
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	var failure net.Error
+	return errors.As(err, &failure) && failure.Timeout()
+}
+
+func (b *fakeBroker) admit(c *brokerConn) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		c.Close()
+		return false
+	}
+	b.conns = append(b.conns, c)
+	b.running.Add(1)
+	return true
+}
+
+func (b *fakeBroker) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	for _, c := range b.conns {
+		c.Close()
+	}
+}
+
+func (b *fakeBroker) serve(c *brokerConn) {
+	defer b.running.Done()
+	defer c.Close()
+	for {
+		p, err := c.Next()
+		switch {
+		case isTimeout(err): // an idle connection
+			continue
+		case err != nil:
+			return
+		}
+		b.receive(c, p)
+	}
+}
+
+func (b *fakeBroker) receive(c *brokerConn, raw peer.Packet) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.closed.Load() {
+		return
+	}
+	if raw.Type() == peer.CONNECT {
+		b.connects++
+		c.number, c.version = b.connects, protocolLevel(raw)
+		b.latest = c
+	}
+	p := packet{raw, c.number, c.version}
+	b.packets = append(b.packets, p)
+	if b.script == nil || !b.script(c, p) {
+		c.accept(p)
+	}
+}
+
+func protocolLevel(connect peer.Packet) peer.Version {
+	return peer.Version(connect.Body[2+binary.BigEndian.Uint16(connect.Body)])
+}
+
+// connections counts the CONNECT packets.
+func (b *fakeBroker) connections() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.connects
+}
+
+// received lists the packets of a type, in the order of their arrival.
+func (b *fakeBroker) received(kind byte) (all []packet) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.packets {
+		if p.Type() == kind {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// published lists the PUBLISH packets on a topic.
+func (b *fakeBroker) published(topic string) (all []packet) {
+	for _, p := range b.received(peer.PUBLISH) {
+		if p.topic() == topic {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// conn is the connection of the last CONNECT.
+func (b *fakeBroker) conn() *brokerConn {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.latest
+}
+
+// write sends bytes. A client that has closed the connection misses them.
+func (c *brokerConn) write(b []byte) {
+	_ = c.SetWriteDeadline(time.Now().Add(wait.Patience))
+	_, _ = c.Write(b)
+}
+
+// publish sends a PUBLISH.
+func (c *brokerConn) publish(qos byte, topic string, mid uint16, payload string, props ...peer.Property) {
+	c.write(c.version.Publish(qos<<1, topic, mid, payload, props...))
+}
+
+// accept answers a packet as a broker does that accepts everything.
+func (c *brokerConn) accept(p packet) {
+	switch p.Type() {
+	case peer.CONNECT:
+		c.write(c.version.Connack(false, 0))
+	case peer.PUBLISH:
+		c.acknowledge(p)
+	case peer.PUBREL:
+		c.write(c.version.Pubcomp(p.MID()))
+	case peer.SUBSCRIBE:
+		c.grant(p)
+	case peer.UNSUBSCRIBE:
+		c.write(c.version.Unsuback(p.MID(), make([]byte, len(p.filters()))))
+	case peer.PINGREQ:
+		c.write(peer.Bytes(peer.PINGRESP))
+	case peer.DISCONNECT:
+		c.Close()
+	}
+}
+
+// acknowledge answers a PUBLISH with PUBACK or PUBREC.
+func (c *brokerConn) acknowledge(p packet) {
+	switch p.qos() {
+	case 1:
+		c.write(c.version.Puback(p.mid()))
+	case 2:
+		c.write(c.version.Pubrec(p.mid()))
+	}
+}
+
+// grant answers a SUBSCRIBE: each filter gets the QoS that it asks for.
+func (c *brokerConn) grant(p packet) {
+	var codes []byte
+	for _, f := range p.filters() {
+		codes = append(codes, f.Options&3)
+	}
+	c.write(c.version.Suback(p.MID(), codes))
+}
+
+// cutText takes a text with two bytes of length from the beginning of b.
+func cutText(b []byte) (text string, rest []byte) {
+	n := 2 + int(binary.BigEndian.Uint16(b))
+	return string(b[2:n]), b[n:]
+}
+
+// cutProperties takes the properties from the beginning of b.
+func (p packet) cutProperties(b []byte) (props, rest []byte) {
+	if p.version != peer.V5 {
+		return nil, b
+	}
+	size, n := binary.Uvarint(b)
+	return b[n : n+int(size)], b[n+int(size):]
+}
+
+// The parts of a PUBLISH.
+
+func (p packet) qos() byte    { return p.First >> 1 & 3 }
+func (p packet) retain() bool { return p.First&1 == 1 }
+
+func (p packet) topic() string {
+	topic, _ := cutText(p.Body)
+	return topic
+}
+
+func (p packet) mid() uint16 {
+	_, rest := cutText(p.Body)
+	return binary.BigEndian.Uint16(rest)
+}
+
+func (p packet) publishProperties() (props []byte, payload string) {
+	_, rest := cutText(p.Body)
+	if p.qos() > 0 {
+		rest = rest[2:]
+	}
+	props, rest = p.cutProperties(rest)
+	return props, string(rest)
+}
+
+func (p packet) payload() string {
+	_, payload := p.publishProperties()
+	return payload
+}
+
+// filters are those of a SUBSCRIBE, with their options, or of an UNSUBSCRIBE.
+func (p packet) filters() (all []peer.Filter) {
+	_, rest := p.cutProperties(p.Body[2:])
+	for len(rest) > 0 {
+		var f peer.Filter
+		f.Name, rest = cutText(rest)
+		if p.Type() == peer.SUBSCRIBE {
+			f.Options, rest = rest[0], rest[1:]
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// names are the filters without their options.
+func (p packet) names() (all []string) {
+	for _, f := range p.filters() {
+		all = append(all, f.Name)
+	}
+	return all
+}
+
+// subscriptionID is the subscription identifier of a SUBSCRIBE, 0 without one.
+func (p packet) subscriptionID() int {
+	props, _ := p.cutProperties(p.Body[2:])
+	if len(props) == 0 || props[0] != peer.SubscriptionID(1)[0] {
+		return 0
+	}
+	id, _ := binary.Uvarint(props[1:])
+	return int(id)
+}
+
+// within waits for the end of a call for longer than the patience of tests.
+func within(t testing.TB, limit time.Duration, ended <-chan error, what string) error {
+	t.Helper()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(limit):
+		require.FailNow(t, "no end of "+what)
+		return nil
+	}
+}
+
+// payloads are the payloads of messages that have arrived so far, in order.
+func payloads(got <-chan mqtt.Message) (all []string) {
+	for {
+		select {
+		case m := <-got:
+			all = append(all, string(m.Payload))
+		default:
+			return all
+		}
+	}
+}
+
+// numbersFrom reads payloads as numbers.
+func numbersFrom(t testing.TB, texts []string) (numbers []int) {
+	t.Helper()
+	for _, text := range texts {
+		var n int
+		_, err := fmt.Sscan(text, &n)
+		require.NoError(t, err)
+		numbers = append(numbers, n)
+	}
+	return numbers
+}
+
+// textProperty is the first property of a PUBLISH of MQTT 5 with this identifier. The
+// properties that may stand before it have texts as values.
+func (p packet) textProperty(id byte) (text string) {
+	props, _ := p.publishProperties()
+	for len(props) > 0 {
+		text, rest := cutText(props[1:])
+		if props[0] == id {
+			return text
+		}
+		props = rest
+	}
+	return ""
+}
+
+func (p packet) responseTopic() string   { return p.textProperty(peer.ResponseTopic("")[0]) }
+func (p packet) correlationData() string { return p.textProperty(peer.CorrelationData("")[0]) }
