@@ -51,11 +51,7 @@ func (c *Client) isOnline() bool { return c.conn != nil && c.conn.online }
 // connect tries one server, at each of its addresses, and stays until the connection
 // has ended.
 func (c *Client) connect(s server) ending {
-	var addresses []address
-	err := c.beside(c.link, func() (err error) {
-		addresses, err = c.addresses(s)
-		return err
-	})
+	addresses, err := c.resolve(s)
 	if err != nil {
 		return ending{err: &ConnectError{Server: s.name, Err: err}}
 	}
@@ -75,6 +71,18 @@ func (c *Client) connect(s server) ending {
 		all = preferPermanent(all, e)
 	}
 	return all
+}
+
+// resolve looks up the addresses of a server.
+func (c *Client) resolve(s server) (all []address, err error) {
+	if s.literal() || c.opts.proxied { // a proxy looks names up itself
+		return []address{{s.host, c.opts.bind}}, nil
+	}
+	err = c.beside(func() (err error) {
+		all, err = c.addresses(s)
+		return err
+	})
+	return all, err
 }
 
 // preferPermanent chooses between the failures of two addresses of a server: a permanent
@@ -116,10 +124,13 @@ func (c *Client) open(ctx context.Context, a *attempt, at address, version Proto
 	}
 	c.status.use(a.server.name)
 	c.watchLibraryLog(a)
-	m := c.library.Load()
-	return c.beside(ctx, func() error {
-		return m.ConnectContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, c.connectProperties(version))
-	})
+	connect := func() error {
+		return c.library.Load().ConnectContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, c.connectProperties(version))
+	}
+	if a.server.literal() {
+		return connect()
+	}
+	return c.beside(connect)
 }
 
 // prepare makes the settings of one connection.
@@ -150,7 +161,7 @@ func (c *Client) credentials(ctx context.Context, s server) (username, password 
 	switch {
 	case f != nil:
 		answer := make(chan [2]string, 1)
-		err = c.beside(ctx, func() error {
+		err = c.besideUntil(ctx, func() error {
 			username, password, err := f(ctx)
 			answer <- [2]string{username, password}
 			return err

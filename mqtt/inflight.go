@@ -303,7 +303,7 @@ func (c *Client) blameMessage(t *Token, why error) {
 // has given up. With a kept session that costs more than the message is worth, unless the
 // broker is known to close for it.
 func (c *Client) mayDrop(t *Token) bool {
-	if t.abandoned == nil || t.stored || t.closures < 2 {
+	if t.stored || t.closures < 2 || !c.queue.isAbandoned(t) {
 		return false
 	}
 	return !c.opts.keepSession || c.opts.deliveryAttempts > 0 && !c.exactlyOnce()

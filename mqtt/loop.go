@@ -44,8 +44,14 @@ func (c *Client) turnsUntil(done <-chan struct{}) {
 }
 
 // beside runs f in a goroutine, takes turns until f has returned, and returns its
-// error. If ctx ends first, f is left behind and beside returns the cause.
-func (c *Client) beside(ctx context.Context, f func() error) error {
+// error.
+func (c *Client) beside(f func() error) error {
+	return c.besideUntil(context.Background(), f)
+}
+
+// besideUntil is beside for a function of the program's: if ctx ends first, f is left
+// behind and besideUntil returns the cause.
+func (c *Client) besideUntil(ctx context.Context, f func() error) error {
 	returned := make(chan error, 1)
 	go func() { returned <- f() }()
 	for {
@@ -53,12 +59,7 @@ func (c *Client) beside(ctx context.Context, f func() error) error {
 		case err := <-returned:
 			return err
 		case <-ctx.Done():
-			select {
-			case err := <-returned:
-				return err
-			default:
-				return context.Cause(ctx)
-			}
+			return context.Cause(ctx)
 		case <-c.signal:
 			c.turn()
 		}

@@ -19,7 +19,9 @@ func (f *inflight) nextID() int { return f.lastID%maxPacketID + 1 }
 
 // idInUse reports whether a packet that waits for the broker's acknowledgement has
 // this packet id.
-func (c *Client) idInUse(id int) bool { return c.inflight.byID[id] != nil || c.subs.requests[id] != nil }
+func (c *Client) idInUse(id int) bool {
+	return c.inflight.byID[id] != nil || c.subs.requests[id] != nil
+}
 
 // skipUsedIDs makes the library's next packet id one that is free.
 func (c *Client) skipUsedIDs() error {

@@ -276,6 +276,13 @@ func (q *queue) abandon(t *Token, cause error) (ended, cancelled bool) {
 	return t.phase == over, false
 }
 
+// isAbandoned reports whether the caller of a message in flight has given up.
+func (q *queue) isAbandoned(t *Token) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return t.abandoned != nil
+}
+
 // finish ends a message that is in flight. more asks for a turn of the loop.
 func (q *queue) finish(t *Token, a acknowledgement, err error) (more bool) {
 	q.mu.Lock()

@@ -128,9 +128,6 @@ type address struct {
 // library needs the name, and tries one address of it alone: then the local address
 // chooses between IPv6 and IPv4.
 func (c *Client) addresses(s server) (all []address, err error) {
-	if s.literal() || c.opts.proxied { // a proxy looks names up itself
-		return []address{{s.host, c.opts.bind}}, nil
-	}
 	ctx, cancel := context.WithTimeout(c.link, c.opts.connectTimeout)
 	defer cancel()
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", s.host)

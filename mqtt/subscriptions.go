@@ -460,7 +460,7 @@ func (c *Client) answered(r *request, codes []mosquitto.ReasonCode, text string,
 		switch {
 		case !r.subscribe:
 			c.subs.set(sub, sub.desired, absent)
-			sub.answer(false, r.revisions[i], err)
+			sub.answer(false, sub.revision, err) // those who want it back were superseded
 		case err != nil:
 			c.refused(sub, r.revisions[i], err)
 		default:
