@@ -60,12 +60,41 @@ func (l *listeners) clear() {
 	l.password.f.Store(nil)
 }
 
+// events is where setters find their listener, also those of a nil client.
+func (c *Client) events() *listeners {
+	if c == nil {
+		return new(listeners)
+	}
+	return &c.listeners
+}
+
+// listen sets one listener. After Close it does nothing: no callback starts any
+// more.
 func listen[F any](c *Client, l *listener[F], event uint32, f F, on bool) {
-	if c.gate.enter() != nil { // closed: nothing will come any more
+	if !c.enterSetter() {
 		return
 	}
 	defer c.end()
 	l.set(c, event, f, on)
+}
+
+// enterSetter adds a call of a setter that reports no error. Beside Reinitialise
+// it waits for its end, so that the setting lasts.
+func (c *Client) enterSetter() bool {
+	if !c.made() {
+		return false
+	}
+	for {
+		err := c.gate.enter()
+		if err != ErrBusy {
+			return err == nil
+		}
+		if cInside(c.c) != 0 { // a log line of Reinitialise, which removes all callbacks
+			return false
+		}
+		c.reinitialising.Lock()
+		c.reinitialising.Unlock() //nolint:staticcheck // only waits
+	}
 }
 
 // OnConnect is mosquitto_connect_v5_callback_set, and stands for
@@ -73,7 +102,7 @@ func listen[F any](c *Client, l *listener[F], event uint32, f F, on bool) {
 // f is told the broker's answer to each CONNECT. Nil takes it back. See
 // "Callbacks" in the package documentation, also for the setters below.
 func (c *Client) OnConnect(f func(c *Client, ack Connack)) {
-	listen(c, &c.listeners.connect, evConnect, f, f != nil)
+	listen(c, &c.events().connect, evConnect, f, f != nil)
 }
 
 // OnDisconnect is mosquitto_disconnect_v5_callback_set and
@@ -82,7 +111,7 @@ func (c *Client) OnConnect(f func(c *Client, ack Connack)) {
 // the loops that reconnect; nor, before 2.0.13, a TLS handshake that fails.
 // LoopRead and LoopWrite without a connection call it each time.
 func (c *Client) OnDisconnect(f func(c *Client, d Disconnection)) {
-	listen(c, &c.listeners.disconnect, evDisconnect, f, f != nil)
+	listen(c, &c.events().disconnect, evDisconnect, f, f != nil)
 }
 
 // OnPublish is mosquitto_publish_v5_callback_set and
@@ -90,7 +119,7 @@ func (c *Client) OnDisconnect(f func(c *Client, d Disconnection)) {
 // (QoS 0), or acknowledged as its QoS demands. code may be a failure with MQTT
 // 5. It may run before Publish has returned mid to another goroutine.
 func (c *Client) OnPublish(f func(c *Client, mid int, code ReasonCode, props Properties)) {
-	listen(c, &c.listeners.publish, evPublish, f, f != nil)
+	listen(c, &c.events().publish, evPublish, f, f != nil)
 }
 
 // OnMessage is mosquitto_message_v5_callback_set and
@@ -98,14 +127,14 @@ func (c *Client) OnPublish(f func(c *Client, mid int, code ReasonCode, props Pro
 // arrival. With the default threading a QoS 1 message is acknowledged after f
 // has returned.
 func (c *Client) OnMessage(f func(c *Client, m Message)) {
-	listen(c, &c.listeners.message, evMessage, f, f != nil)
+	listen(c, &c.events().message, evMessage, f, f != nil)
 }
 
 // OnSubscribe is mosquitto_subscribe_v5_callback_set and
 // mosquitto_subscribe_callback_set: f is told the granted QoS of each filter
 // of the Subscribe call that returned mid, or the reason of its refusal.
 func (c *Client) OnSubscribe(f func(c *Client, mid int, granted []ReasonCode, props Properties)) {
-	listen(c, &c.listeners.subscribe, evSubscribe, f, f != nil)
+	listen(c, &c.events().subscribe, evSubscribe, f, f != nil)
 }
 
 // OnUnsubscribe is mosquitto_unsubscribe2_v5_callback_set,
@@ -113,7 +142,7 @@ func (c *Client) OnSubscribe(f func(c *Client, mid int, granted []ReasonCode, pr
 // mosquitto_unsubscribe_callback_set. codes has the reason code of each filter
 // with MQTT 5 and libmosquitto 2.1, and is nil otherwise.
 func (c *Client) OnUnsubscribe(f func(c *Client, mid int, codes []ReasonCode, props Properties)) {
-	listen(c, &c.listeners.unsubscribe, evUnsubscribe, f, f != nil)
+	listen(c, &c.events().unsubscribe, evUnsubscribe, f, f != nil)
 }
 
 // LogLevel is a MOSQ_LOG_ constant; they are bits.
@@ -173,7 +202,7 @@ func (c *Client) OnLog(f func(c *Client, level LogLevel, text string), levels ..
 	if len(levels) == 0 {
 		mask = LogAll
 	}
-	if c.gate.enter() != nil {
+	if !c.enterSetter() {
 		return
 	}
 	defer c.end()
@@ -192,7 +221,10 @@ func (c *Client) OnPreConnect(f func(c *Client)) error {
 	if !has21 {
 		return &OpError{Op: "pre_connect_callback_set", Err: ErrNotSupported}
 	}
-	listen(c, &c.listeners.preConnect, evPreConnect, f, f != nil)
+	if !c.made() {
+		return c.begin("pre_connect_callback_set")
+	}
+	listen(c, &c.events().preConnect, evPreConnect, f, f != nil)
 	return nil
 }
 
@@ -204,7 +236,10 @@ func (c *Client) OnExtAuth(f func(c *Client, method string, data []byte, props P
 	if !has21 {
 		return &OpError{Op: "ext_auth_callback_set", Err: ErrNotSupported}
 	}
-	listen(c, &c.listeners.extAuth, evExtAuth, f, f != nil)
+	if !c.made() {
+		return c.begin("ext_auth_callback_set")
+	}
+	listen(c, &c.events().extAuth, evExtAuth, f, f != nil)
 	return nil
 }
 

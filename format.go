@@ -95,7 +95,13 @@ func (t TLSContext) Format(f fmt.State, _ rune) {
 func (t TLSContext) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
 
 // Format names the client. Its fields are not for formatting while it is in use.
-func (c *Client) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "mosquitto.Client %d", c.id) }
+func (c *Client) Format(f fmt.State, _ rune) {
+	if c == nil {
+		fmt.Fprint(f, "mosquitto.Client <nil>")
+		return
+	}
+	fmt.Fprintf(f, "mosquitto.Client %d", c.id)
+}
 
 // size stands for bytes that are not shown.
 func size(b []byte) string { return fmt.Sprintf("(%d bytes)", len(b)) }

@@ -150,6 +150,8 @@ type Client struct {
 	posts      posts
 	deliveries deliveries
 	inLog      atomic.Int32 // OnLog callbacks in progress
+
+	reinitialising sync.Mutex // held while Reinitialise keeps other calls out
 }
 
 // server is where the last connect went.
@@ -243,6 +245,8 @@ func (c *Client) Reinitialise(clientID string, cleanSession bool, userData any) 
 		return err
 	}
 	defer c.disown(back)
+	c.reinitialising.Lock()
+	defer c.reinitialising.Unlock()
 	if !c.gate.alone() {
 		return &OpError{Op: op, Err: ErrBusy}
 	}
@@ -272,6 +276,9 @@ func (c *Client) Reinitialise(clientID string, cleanSession bool, userData any) 
 // callback, and not longer than a few seconds: what hangs in the resolver or in
 // a connect to a silent address keeps the client's memory until it returns.
 func (c *Client) Close() error {
+	if !c.made() {
+		return badArgument("destroy", ErrInval, "client: nil or zero, only New makes clients")
+	}
 	if !c.gate.shut() {
 		return nil
 	}
@@ -356,6 +363,9 @@ func (c *Client) setLeaving(leaving bool) {
 // begin adds a call. Inside the client's log callback there is none: the
 // library would deadlock (2.0.11) or overflow the stack.
 func (c *Client) begin(op string) error {
+	if !c.made() {
+		return badArgument(op, ErrInval, "client: nil or zero, only New makes clients")
+	}
 	if err := c.gate.enter(); err != nil {
 		return &OpError{Op: op, Err: err}
 	}
@@ -365,6 +375,9 @@ func (c *Client) begin(op string) error {
 	}
 	return nil
 }
+
+// made reports whether c is a client that New has made.
+func (c *Client) made() bool { return c != nil && c.c != nil }
 
 // end removes a call. The last one out after Close destroys.
 func (c *Client) end() {
@@ -404,6 +417,10 @@ func (c *Client) own(op string, allowed uint32) (back int32, err error) {
 		return ownerInside, nil
 	}
 	if c.owner.CompareAndSwap(ownerNone, ownerCall) {
+		if c.gate.closed() { // Close may have found no owner to stop
+			c.owner.Store(ownerNone)
+			return 0, &OpError{Op: op, Err: ErrClosed}
+		}
 		return ownerNone, nil
 	}
 	// LoopStart's thread looks at nothing until the first connect.
@@ -440,10 +457,19 @@ func (c *Client) configure(op string, set func() result) error {
 }
 
 // UserData is mosquitto_userdata: what New, Reinitialise or SetUserData was given.
-func (c *Client) UserData() any { return *c.userData.Load() }
+func (c *Client) UserData() any {
+	if !c.made() {
+		return nil
+	}
+	return *c.userData.Load()
+}
 
 // SetUserData is mosquitto_user_data_set.
-func (c *Client) SetUserData(userData any) { c.userData.Store(&userData) }
+func (c *Client) SetUserData(userData any) {
+	if c.made() {
+		c.userData.Store(&userData)
+	}
+}
 
 // Connect is mosquitto_connect. It blocks until the TCP connection stands, or
 // every address of the host was tried: the resolver and the kernel decide how
@@ -964,7 +990,7 @@ func (c *Client) Loop(timeout time.Duration) error {
 // [ErrNoConn].
 func (c *Client) LoopForever(timeout time.Duration) error {
 	const op = "loop_forever"
-	if !c.used.Load() { // the library would try to connect to nowhere for ever
+	if c.made() && !c.used.Load() { // the library would try to connect to nowhere for ever
 		return c.loop(op, func() result { return result{rc: cErrNoConn} })
 	}
 	return c.loop(op, func() result { return cLoopForever(c.c, milliseconds(timeout)) })
