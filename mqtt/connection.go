@@ -213,7 +213,7 @@ func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
 	}
 	a.online = true
 	c.last.limits = l
-	c.inflight.receiveMaximum = l.receiveMaximum
+	c.inflight.window.reset(l.receiveMaximum)
 	c.brokerLimits.Store(l)
 	c.log.connected(a.server.name, answer.SessionPresent, c.protocolNow())
 	c.subs.accepted(kept, c.protocolNow() == V5) // MQTT 5 can subscribe again without retained messages

@@ -17,8 +17,8 @@ const (
 
 // inflight holds the messages that the library has. Owned by the loop.
 type inflight struct {
-	limit, limitQoS2 int // messages of QoS 1 and 2 at a time; of these, QoS 2
-	receiveMaximum   int // of the connection's broker
+	window    window // messages of QoS 1 and 2 at a time
+	limitQoS2 int    // of these, messages of QoS 2
 
 	sent           list // QoS 1 and 2, in the order of submission
 	unwritten      list // QoS 0, in the order of submission: the library writes them in it
@@ -42,7 +42,7 @@ type acknowledgement struct {
 }
 
 func newInflight(s *settings) inflight {
-	return inflight{limit: s.inflight, limitQoS2: s.inflightQoS2, receiveMaximum: maxPacketID, byID: map[int]*Token{}}
+	return inflight{window: window{limit: s.inflight}, limitQoS2: s.inflightQoS2, byID: map[int]*Token{}}
 }
 
 // admits reports whether a message may be submitted now, and counts it.
@@ -56,11 +56,11 @@ func (f *inflight) admits(t *Token) bool {
 			return false
 		}
 	case 1:
-		if f.count >= min(f.limit, f.receiveMaximum) {
+		if f.count >= f.window.size {
 			return false
 		}
 	default:
-		if f.count >= min(f.limit, f.receiveMaximum) || f.countQoS2 >= f.limitQoS2 {
+		if f.count >= f.window.size || f.countQoS2 >= f.limitQoS2 {
 			return false
 		}
 	}
@@ -91,6 +91,7 @@ func (f *inflight) add(t *Token, id int) {
 	}
 	f.sent.pushBack(t)
 	f.byID[id] = t
+	f.window.submitted(t)
 }
 
 // take removes the message that the library reports with this packet id: QoS 0
@@ -225,6 +226,7 @@ func (c *Client) onPublish(_ *mosquitto.Client, mid int, code mosquitto.ReasonCo
 	}
 	if t.pub.QoS > 0 {
 		c.conn.useful = true
+		c.inflight.window.acknowledged(t)
 	}
 	var err error
 	if code.Failed() {
@@ -245,8 +247,13 @@ func (c *Client) complete(t *Token, a acknowledgement, err error) {
 		c.wake()
 	}
 	if outcome != nil {
-		c.runHook(func() { outcome(err) })
+		c.reportOutcome(outcome, err)
 	}
+}
+
+// reportOutcome is apart since its function is allocated.
+func (c *Client) reportOutcome(outcome func(error), err error) {
+	c.runHook(func() { outcome(err) })
 }
 
 // account counts a message that is over.
