@@ -34,6 +34,15 @@ unsigned gomosq_inside(struct gomosq_client *client)
 	return events;
 }
 
+/* Wakes the threads that wait for the end of the connection or of a flood. */
+void gomosq_notify(struct gomosq_client *client)
+{
+	if(__atomic_load_n(&client->waiters, __ATOMIC_SEQ_CST) == 0) return;
+	pthread_mutex_lock(&client->wait);
+	pthread_cond_broadcast(&client->changed);
+	pthread_mutex_unlock(&client->wait);
+}
+
 /* Children of os/exec must not keep the broker's connection open. */
 void gomosq_cloexec(int fd)
 {
@@ -95,7 +104,7 @@ static bool enter(struct gomosq_frame *f, void *obj, int event)
 		end_loop(f);
 		return false;
 	}
-	if(__atomic_load_n(&client->muted, __ATOMIC_RELAXED)) return false;
+	if(__atomic_load_n(&client->silent, __ATOMIC_RELAXED)) return false;
 	return __atomic_load_n(&client->interest, __ATOMIC_RELAXED) & (uint32_t)event;
 }
 
@@ -116,7 +125,7 @@ static void relay(struct gomosq_frame *f, int ticket)
 
 /* The library forgets a disconnect that comes while its loop reconnects: it is
  * told again. Without a connection that only sets its state. */
-static void leave_for_good(struct gomosq_client *client)
+static void repeat_disconnect(struct gomosq_client *client)
 {
 	int saved = errno;
 
@@ -147,7 +156,7 @@ static void on_connect(struct mosquitto *mosq, void *obj, int rc, int flags, con
 		relay(&f, gomosqGoConnect(f.client->id, rc, flags, flat.items, flat.count));
 		gomosq_flat_release(&flat);
 	}
-	leave_for_good(f.client);
+	repeat_disconnect(f.client);
 	leave(&f);
 }
 
@@ -177,7 +186,8 @@ static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosqu
 		relay(&f, gomosqGoDisconnect(f.client->id, loss_code(f.client, rc), f.saved_errno, flat.items, flat.count));
 		gomosq_flat_release(&flat);
 	}
-	if(mosquitto_socket(mosq) < 0) leave_for_good(f.client);
+	if(mosquitto_socket(mosq) < 0) repeat_disconnect(f.client);
+	gomosq_notify(f.client);
 	leave(&f);
 }
 
@@ -239,7 +249,7 @@ static void after_slow_callback(struct gomosq_client *client)
 		client->wrote = 1;
 		gomosq_write_begins(client);
 		mosquitto_loop_write(client->mosq, 1);
-		gomosq_go_on(client);
+		gomosq_restore_socket(client);
 		gomosq_write_ends(client);
 	}
 	errno = saved;

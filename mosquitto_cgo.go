@@ -37,6 +37,7 @@ import (
 	"encoding/binary"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	_ "github.com/mosquitto-go/mosquitto/include" // kept by go mod vendor
@@ -44,7 +45,7 @@ import (
 
 // go build does not see edits of include/: a test compares this stamp with the
 // headers, so that whoever edits one of them touches this file too.
-// include-stamp: ef7576d0242050f0
+// include-stamp: d96b0ce3b2449221
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -239,6 +240,11 @@ func cLoopStop(c *cClient, external bool) result {
 	return goResult(C.gomosq_loop_stop(c, C.bool(external)))
 }
 
+// cAwaitEnd blocks until the connection has ended or the time is over,
+// cAwaitFloodEnd until a flood has ended.
+func cAwaitEnd(c *cClient, limit time.Duration)      { C.gomosq_await_end(c, C.int64_t(limit)) }
+func cAwaitFloodEnd(c *cClient, limit time.Duration) { C.gomosq_await_flood_end(c, C.int64_t(limit)) }
+
 func cLoop(c *cClient, ms int) result { return goResult(C.gomosq_loop(c, C.int(ms))) }
 func cLoopRead(c *cClient) result     { return goResult(C.gomosq_loop_read(c)) }
 func cLoopWrite(c *cClient) result    { return goResult(C.gomosq_loop_write(c)) }
@@ -278,8 +284,8 @@ func cUnwatch(c *cClient, fd int)          { C.gomosq_unwatch(c, C.int(fd)) }
 func cDeliverAll(c *cClient) result        { return goResult(C.gomosq_deliver_all(c)) }
 func cConnectState(fd int) int             { return int(C.gomosq_connect_state(C.int(fd))) }
 func cAbandon(c *cClient)                  { C.gomosq_abandon(c) }
-func cSever(c *cClient)                    { C.gomosq_sever(c) }
-func cReadMuted(c *cClient) int            { return int(C.gomosq_read_muted(c)) }
+func cCutOwn(c *cClient)                   { C.gomosq_cut_own(c) }
+func cReadSilently(c *cClient) int         { return int(C.gomosq_read_silently(c)) }
 
 // Without a crossing: whether publishers are to wait for the owner's write, that they
 // need not, and how many messages it has sent.
@@ -314,8 +320,8 @@ func cPausedSet(c *cClient, paused bool) {
 	atomic.StoreInt32((*int32)(unsafe.Pointer(&c.published.paused)), number(paused))
 }
 
-// cKeepsMessages is gomosq_keeps. Only the loop calls it.
-func cKeepsMessages(c *cClient) bool {
+// cHoldsMessages is gomosq_holds_messages. Only the loop calls it.
+func cHoldsMessages(c *cClient) bool {
 	if !cPaused(c) || atomic.LoadInt32((*int32)(unsafe.Pointer(&c.leaving))) != 0 {
 		return false
 	}

@@ -66,13 +66,16 @@ struct gomosq_client {
 	pthread_t thread;    /* the library's own thread, as a callback saw it */
 	int thread_known;    /* (atomic) */
 	int leaving;         /* Disconnect was called since the last connect (atomic) */
-	int muted;           /* no callback crosses into Go (atomic) */
+	int silent;           /* no callback crosses into Go (atomic) */
 	int reading;         /* a burst of reads is on (atomic) */
-	int giving_way;      /* a publisher waits for its end (atomic) */
+	int yielding;      /* a publisher waits for its end (atomic) */
 	int pause_reading;   /* ends a burst of reads after the packet in hand (atomic) */
 	pthread_mutex_t log; /* guards the two below, and which log callback is installed */
 	bool log_listener;   /* OnLog has one */
 	bool log_pings;      /* Run wants to know of PINGREQ and PINGRESP */
+	pthread_mutex_t wait; /* for changed */
+	pthread_cond_t changed; /* the connection or a flood has ended */
+	int waiters;         /* threads that wait for changed (atomic) */
 
 	/* What Run looks at between two calls. */
 	struct gomosq_batch *batch; /* on the stack of a pass that is on, NULL otherwise */
@@ -103,7 +106,7 @@ struct gomosq_client {
 	struct {
 		uint32_t messages; /* of QoS 0, as published counts them (atomic) */
 		int on;            /* Run is in the library's write (atomic) */
-		int stand_in;      /* the far end of what is in the connection's place, -1 when it is the connection */
+		int substitute;      /* the far end of what is in the connection's place, -1 when it is the connection */
 		bool stopped;      /* the write was ended, and a whole burst of reads comes next */
 		struct timespec began;
 	} written;
@@ -139,6 +142,7 @@ void gomosq_log_install(struct gomosq_client *client, bool on);
 unsigned gomosq_inside(struct gomosq_client *client);
 void gomosq_cloexec(int fd);
 void gomosq_cut(struct mosquitto *mosq);
+void gomosq_notify(struct gomosq_client *client);
 void gomosq_log_pings(struct gomosq_client *client, bool on);
 void gomosq_flush(struct gomosq_client *client);
 void gomosq_deliver_pending(struct gomosq_client *client);

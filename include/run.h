@@ -47,17 +47,17 @@ static inline bool gomosq_tls_pending(struct mosquitto *mosq)
 /* After so many packets output that waits is let out: a window of messages in
  * flight that is kept short is walked faster by the library. */
 #define GOMOSQ_TURN 16
-#define GOMOSQ_LINGER 16 /* looks at the queue: a few microseconds */
+#define GOMOSQ_OUTPUT_CHECKS 16 /* looks at the queue: a few microseconds */
 
 /* Whether a pass may go on after a call of the library's. */
-static inline bool gomosq_going(struct gomosq_client *c, int rc)
+static inline bool gomosq_may_continue(struct gomosq_client *c, int rc)
 {
 	return rc == MOSQ_ERR_SUCCESS && c->watched >= 0 && !gomosq_thread.panicked;
 }
 
 /* Whether PauseReading keeps messages from the callbacks, now. A PINGRESP lies behind
  * them, and after a Disconnect they are on their way out. */
-static inline bool gomosq_keeps(struct gomosq_client *c)
+static inline bool gomosq_holds_messages(struct gomosq_client *c)
 {
 	if(!__atomic_load_n(&c->published.paused, __ATOMIC_RELAXED) || __atomic_load_n(&c->leaving, __ATOMIC_RELAXED)) return false;
 	return !c->ping_awaited || c->read_ahead >= GOMOSQ_READ_AHEAD;
@@ -84,7 +84,7 @@ static inline bool gomosq_reads_ahead(struct gomosq_client *c)
 static inline bool gomosq_may_read(struct gomosq_client *c)
 {
 	if(c->unacknowledged) return false;
-	if(gomosq_keeps(c)) return c->connack < 0 || gomosq_lost(c->watched);
+	if(gomosq_holds_messages(c)) return c->connack < 0 || gomosq_lost(c->watched);
 	return !c->pending || gomosq_reads_ahead(c);
 }
 
@@ -109,13 +109,13 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 	while(budget-- > 0){
 		errno = 0;
 		rc = mosquitto_loop_read(c->mosq, 1);
-		if(!gomosq_going(c, rc) || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
+		if(!gomosq_may_continue(c, rc) || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
 		if(errno == EAGAIN && !gomosq_poll(c->watched, POLLIN) && !gomosq_tls_pending(c->mosq)){
 			p->more = false;
 			break;
 		}
 		p->read = true;
-		if(gomosq_keeps(c) || c->spent || c->unacknowledged) break;
+		if(gomosq_holds_messages(c) || c->spent || c->unacknowledged) break;
 		if(budget % GOMOSQ_TURN) continue;
 		if(gomosq_posted(c)) break;
 		if(!c->written.stopped && mosquitto_want_write(c->mosq)) break;
@@ -155,7 +155,7 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	errno = 0;
 	gomosq_write_begins(c);
 	rc = mosquitto_loop_write(c->mosq, 1);
-	gomosq_go_on(c);
+	gomosq_restore_socket(c);
 	gomosq_write_ends(c);
 	return rc;
 }
@@ -170,11 +170,11 @@ static inline int gomosq_keep_alive(struct gomosq_client *c)
 /* Waits a moment, about as long as a publish takes, for more to write: cheaper
  * than to go to sleep and be woken for each message. Whoever is to write it, or to
  * read what was written, gets the core. */
-static inline bool gomosq_linger(struct gomosq_client *c)
+static inline bool gomosq_await_output(struct gomosq_client *c)
 {
 	int i;
 
-	for(i = 0; i < GOMOSQ_LINGER; i++){
+	for(i = 0; i < GOMOSQ_OUTPUT_CHECKS; i++){
 		sched_yield();
 		if(mosquitto_want_write(c->mosq)) return true;
 		if(gomosq_posted(c)) return false;
@@ -197,34 +197,34 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 
 	if(leaving && !c->unacknowledged){
 		rc = gomosq_write_all(c, &p);
-		blocked = gomosq_going(c, rc) && mosquitto_want_write(c->mosq) && (c->written.stopped || !(gomosq_poll(c->watched, POLLOUT) & POLLOUT));
+		blocked = gomosq_may_continue(c, rc) && mosquitto_want_write(c->mosq) && (c->written.stopped || !(gomosq_poll(c->watched, POLLOUT) & POLLOUT));
 	}
 	c->passing = 1;
 	c->slow = c->spent;
 	c->spent = c->wrote = c->pinged = 0;
-	if(misc && !c->ping_awaited && !c->unacknowledged && gomosq_going(c, rc)){ /* before callbacks that may take long */
+	if(misc && !c->ping_awaited && !c->unacknowledged && gomosq_may_continue(c, rc)){ /* before callbacks that may take long */
 		misc = false;
 		rc = gomosq_keep_alive(c);
-		if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
+		if(!blocked && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
 	}
-	if(!blocked && gomosq_going(c, rc) && c->pending && (c->unacknowledged || !gomosq_keeps(c))) gomosq_deliver_pending(c);
-	if(!blocked && gomosq_going(c, rc)){
+	if(!blocked && gomosq_may_continue(c, rc) && c->pending && (c->unacknowledged || !gomosq_holds_messages(c))) gomosq_deliver_pending(c);
+	if(!blocked && gomosq_may_continue(c, rc)){
 		if(gomosq_may_read(c)) rc = gomosq_read_burst(c, budget, &p);
 		else c->written.stopped = false;
 	}
-	if(misc && !c->unacknowledged && gomosq_going(c, rc)) rc = gomosq_keep_alive(c);
-	if(!blocked && !c->unacknowledged && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
+	if(misc && !c->unacknowledged && gomosq_may_continue(c, rc)) rc = gomosq_keep_alive(c);
+	if(!blocked && !c->unacknowledged && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
 	c->passing = 0;
 	p.wrote = p.wrote || c->wrote;
 	p.pinged = c->pinged;
-	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && !c->pending && !c->written.stopped && gomosq_going(c, rc); round++){
-		if(mosquitto_want_write(c->mosq) || !gomosq_linger(c)) break; /* blocked; nothing more */
+	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && !c->pending && !c->written.stopped && gomosq_may_continue(c, rc); round++){
+		if(mosquitto_want_write(c->mosq) || !gomosq_await_output(c)) break; /* blocked; nothing more */
 		rc = gomosq_write_all(c, &p);
 	}
 	gomosq_cork(c, &p, false);
 	if(!c->ping_awaited) gomosq_log_pings(c, false);
 	p.result = gomosq_leave(outer, rc, 0);
-	p.more = p.more || c->written.stopped || (c->pending && (c->unacknowledged || !gomosq_keeps(c)));
+	p.more = p.more || c->written.stopped || (c->pending && (c->unacknowledged || !gomosq_holds_messages(c)));
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
 	p.want_write = p.watching && !c->unacknowledged && mosquitto_want_write(c->mosq);
@@ -302,7 +302,7 @@ static inline int gomosq_connect_state(int fd)
 
 /* Puts a dead socket in the place of the connection: the library reads EOF at
  * once, whatever the peer goes on sending. For the owner of the network only. */
-static inline void gomosq_sever(struct gomosq_client *c)
+static inline void gomosq_cut_own(struct gomosq_client *c)
 {
 	int fd = mosquitto_socket(c->mosq);
 	int pair[2];
@@ -316,14 +316,14 @@ static inline void gomosq_sever(struct gomosq_client *c)
 }
 
 /* Reads without telling anybody. */
-static inline int gomosq_read_muted(struct gomosq_client *c)
+static inline int gomosq_read_silently(struct gomosq_client *c)
 {
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc;
 
-	__atomic_store_n(&c->muted, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->silent, 1, __ATOMIC_RELAXED);
 	rc = mosquitto_loop_read(c->mosq, 1);
-	__atomic_store_n(&c->muted, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->silent, 0, __ATOMIC_RELAXED);
 	gomosq_leave(outer, rc, 0);
 	return rc;
 }
@@ -332,8 +332,8 @@ static inline int gomosq_read_muted(struct gomosq_client *c)
 static inline void gomosq_abandon(struct gomosq_client *c)
 {
 	if(mosquitto_socket(c->mosq) < 0) return;
-	gomosq_sever(c);
-	gomosq_read_muted(c);
+	gomosq_cut_own(c);
+	gomosq_read_silently(c);
 }
 
 #endif

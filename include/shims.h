@@ -75,6 +75,25 @@ static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
 
 /* === Create, destroy === */
 
+static inline void gomosq_locks_init(struct gomosq_client *c)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&c->log, NULL);
+	pthread_mutex_init(&c->wait, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->changed, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static inline void gomosq_locks_destroy(struct gomosq_client *c)
+{
+	pthread_cond_destroy(&c->changed);
+	pthread_mutex_destroy(&c->wait);
+	pthread_mutex_destroy(&c->log);
+}
+
 struct gomosq_new {
 	struct gomosq_client *client;
 	int err;
@@ -90,15 +109,15 @@ static inline struct gomosq_new gomosq_new(const char *id, bool clean, uintptr_t
 	}
 	r.client->id = handle;
 	r.client->watched = -1;
-	r.client->written.stand_in = -1;
+	r.client->written.substitute = -1;
 	r.client->connack = -1;
-	pthread_mutex_init(&r.client->log, NULL);
+	gomosq_locks_init(r.client);
 	r.client->server_keepalive = -1;
 	errno = 0;
 	r.client->mosq = mosquitto_new(id, clean, r.client);
 	if(r.client->mosq == NULL){
 		r.err = errno;
-		pthread_mutex_destroy(&r.client->log);
+		gomosq_locks_destroy(r.client);
 		free(r.client);
 		r.client = NULL;
 		return r;
@@ -113,7 +132,7 @@ static inline void gomosq_destroy(struct gomosq_client *c)
 	int outer = gomosq_enter(GOMOSQ_IN_CALL);
 
 	mosquitto_destroy(c->mosq);
-	pthread_mutex_destroy(&c->log);
+	gomosq_locks_destroy(c);
 	free(c);
 	gomosq_leave(outer, 0, 0);
 }
@@ -290,17 +309,17 @@ static inline char *gomosq_text(char *few, const char *text, size_t len)
  * and each acknowledgement: beside a burst of them a publisher gives way, for some
  * 50 microseconds at most, which keeps the list short and both from waiting for the
  * lock in the kernel. */
-#define GOMOSQ_PATIENCE 100
+#define GOMOSQ_YIELDS 100
 
-static inline void gomosq_give_way(struct gomosq_client *c, int qos)
+static inline void gomosq_yield_to_reader(struct gomosq_client *c, int qos)
 {
 	int i;
 
 	if(qos == 0 || gomosq_thread.frames) return; /* a callback is part of the burst */
 	if(!__atomic_load_n(&c->reading, __ATOMIC_RELAXED)) return;
-	if(__atomic_exchange_n(&c->giving_way, 1, __ATOMIC_ACQUIRE)) return; /* one thread is enough */
-	for(i = 0; i < GOMOSQ_PATIENCE && __atomic_load_n(&c->reading, __ATOMIC_RELAXED); i++) sched_yield();
-	__atomic_store_n(&c->giving_way, 0, __ATOMIC_RELEASE);
+	if(__atomic_exchange_n(&c->yielding, 1, __ATOMIC_ACQUIRE)) return; /* one thread is enough */
+	for(i = 0; i < GOMOSQ_YIELDS && __atomic_load_n(&c->reading, __ATOMIC_RELAXED); i++) sched_yield();
+	__atomic_store_n(&c->yielding, 0, __ATOMIC_RELEASE);
 }
 
 /* One crossing for a publish: Go's bytes are read in place, nothing is
@@ -315,7 +334,7 @@ static inline struct gomosq_result gomosq_publish(uintptr_t client, const char *
 	char *text = gomosq_text(few, topic, topic_len);
 	int err;
 
-	gomosq_give_way(c, qos);
+	gomosq_yield_to_reader(c, qos);
 	if(text) rc = mosquitto_publish(c->mosq, &mid, text, len, payload, qos, retain);
 	err = errno;
 	gomosq_note_published(c, rc, qos);
@@ -334,7 +353,7 @@ static inline struct gomosq_result gomosq_publish_v5(struct gomosq_client *c, co
 	char *text = gomosq_text(few, topic, topic_len);
 	int err;
 
-	gomosq_give_way(c, qos);
+	gomosq_yield_to_reader(c, qos);
 	if(text) rc = gomosq_properties_build(&list, props, props_len);
 	if(rc == MOSQ_ERR_SUCCESS) rc = mosquitto_publish_v5(c->mosq, &mid, text, len, payload, qos, retain, list);
 	err = errno;
@@ -488,6 +507,39 @@ static inline struct gomosq_result gomosq_threaded_set(struct gomosq_client *c, 
 {
 	GOMOSQ_CALL(mosquitto_threaded_set(c->mosq, external));
 }
+
+static inline struct timespec gomosq_deadline(int64_t nanoseconds)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += (t.tv_nsec + nanoseconds) / 1000000000;
+	t.tv_nsec = (t.tv_nsec + nanoseconds) % 1000000000;
+	return t;
+}
+
+static inline bool gomosq_connected(struct gomosq_client *c) { return mosquitto_socket(c->mosq) >= 0; }
+
+/* Waits until condition no longer holds or the time is over. gomosq_notify wakes it. A
+ * connection can end without a notification when the library reconnects, so the
+ * condition is also checked every 200 ms. */
+static inline void gomosq_await(struct gomosq_client *c, bool (*condition)(struct gomosq_client *), int64_t nanoseconds)
+{
+	const int64_t period = 200000000;
+	struct timespec end;
+
+	__atomic_add_fetch(&c->waiters, 1, __ATOMIC_SEQ_CST);
+	pthread_mutex_lock(&c->wait);
+	for(; nanoseconds > 0 && condition(c); nanoseconds -= period){
+		end = gomosq_deadline(nanoseconds < period ? nanoseconds : period);
+		while(condition(c) && pthread_cond_timedwait(&c->changed, &c->wait, &end) == 0);
+	}
+	pthread_mutex_unlock(&c->wait);
+	__atomic_sub_fetch(&c->waiters, 1, __ATOMIC_SEQ_CST);
+}
+
+static inline void gomosq_await_end(struct gomosq_client *c, int64_t nanoseconds) { gomosq_await(c, gomosq_connected, nanoseconds); }
+static inline void gomosq_await_flood_end(struct gomosq_client *c, int64_t nanoseconds) { gomosq_await(c, gomosq_flooded, nanoseconds); }
 
 /* === Options === */
 
