@@ -1,10 +1,10 @@
 //go:build cgo
 
-/* The library's callbacks on their way to Go.
+/* Trampolines: the library's callbacks, which call Go.
  *
- * To add one: (1) its bit and its Go end in include/callbacks.h, (2) a
+ * To add a callback: (1) its bit and its Go function in include/callbacks.h, (2) a
  * trampoline here with the library's exact type, (3) a line in
- * gomosq_callbacks_install, (4) the Go end in callbacks_export.go, (5) the
+ * gomosq_callbacks_install, (4) the Go function in callbacks_export.go, (5) the
  * setter in callbacks.go.
  *
  * A trampoline leaves errno as it found it: the library decides by errno
@@ -34,7 +34,16 @@ unsigned gomosq_inside(struct gomosq_client *client)
 	return events;
 }
 
-/* Children of os/exec must not keep the broker's connection open. */
+/* Wakes the threads that wait for the end of the connection or of a flood. */
+void gomosq_notify(struct gomosq_client *client)
+{
+	if(__atomic_load_n(&client->waiters, __ATOMIC_SEQ_CST) == 0) return;
+	pthread_mutex_lock(&client->wait);
+	pthread_cond_broadcast(&client->changed);
+	pthread_mutex_unlock(&client->wait);
+}
+
+/* Child processes of os/exec must not keep the connection open. */
 void gomosq_cloexec(int fd)
 {
 	int saved = errno;
@@ -62,21 +71,21 @@ void gomosq_cut(struct mosquitto *mosq)
 	shutdown(fd, SHUT_RDWR);
 }
 
-/* After a panic the loop has to come back to Go, whichever loop it is. */
+/* After a panic the running loop must return to Go. */
 static void end_loop(struct gomosq_frame *f)
 {
 	struct mosquitto *mosq = f->client->mosq;
 	int fd = mosquitto_socket(mosq);
 
 	if(gomosq_thread.entered != GOMOSQ_IN_LOOP) return;
-	if(fd >= 0) shutdown(fd, SHUT_RDWR); /* nothing more goes out: the broker keeps what was not acknowledged */
+	if(fd >= 0) shutdown(fd, SHUT_RDWR); /* so that the broker keeps what was not acknowledged */
 	if(f->event != GOMOSQ_LOG) mosquitto_disconnect(mosq);
 }
 
-/* The events that must not overtake messages. */
+/* The events that must not be delivered before earlier messages. */
 #define GOMOSQ_IN_ORDER (GOMOSQ_CONNECT | GOMOSQ_DISCONNECT | GOMOSQ_PUBLISH | GOMOSQ_SUBSCRIBE | GOMOSQ_UNSUBSCRIBE | GOMOSQ_EXT_AUTH)
 
-/* Returns whether Go wants to hear of the event. */
+/* Begins a callback. Returns whether there is a Go callback to call. */
 static bool enter(struct gomosq_frame *f, void *obj, int event)
 {
 	struct gomosq_client *client = obj;
@@ -95,7 +104,7 @@ static bool enter(struct gomosq_frame *f, void *obj, int event)
 		end_loop(f);
 		return false;
 	}
-	if(__atomic_load_n(&client->muted, __ATOMIC_RELAXED)) return false;
+	if(__atomic_load_n(&client->silent, __ATOMIC_RELAXED)) return false;
 	return __atomic_load_n(&client->interest, __ATOMIC_RELAXED) & (uint32_t)event;
 }
 
@@ -105,7 +114,7 @@ static void leave(struct gomosq_frame *f)
 	errno = f->saved_errno;
 }
 
-/* Takes over what a Go end returned. */
+/* Keeps the ticket that a Go function returned. */
 static void relay(struct gomosq_frame *f, int ticket)
 {
 	if(ticket == 0) return;
@@ -114,9 +123,9 @@ static void relay(struct gomosq_frame *f, int ticket)
 	end_loop(f);
 }
 
-/* The library forgets a disconnect that comes while its loop reconnects: it is
- * told again. Without a connection that only sets its state. */
-static void leave_for_good(struct gomosq_client *client)
+/* Repeats a disconnect: the library forgets a disconnect while its loop reconnects.
+ * Without a connection this only sets its state. */
+static void repeat_disconnect(struct gomosq_client *client)
 {
 	int saved = errno;
 
@@ -124,7 +133,7 @@ static void leave_for_good(struct gomosq_client *client)
 	errno = saved;
 }
 
-/* Keeps what Run decides by, listener or not. */
+/* Keeps the parts of a CONNACK that Run needs. */
 static void note_connack(struct gomosq_client *client, int rc, const mosquitto_property *props)
 {
 	uint16_t seconds = 0;
@@ -147,12 +156,12 @@ static void on_connect(struct mosquitto *mosq, void *obj, int rc, int flags, con
 		relay(&f, gomosqGoConnect(f.client->id, rc, flags, flat.items, flat.count));
 		gomosq_flat_release(&flat);
 	}
-	leave_for_good(f.client);
+	repeat_disconnect(f.client);
 	leave(&f);
 }
 
-/* A loss after a disconnect was asked for, which the library's loop calls none
- * unless a CONNACK has made it forget that. */
+/* The code for OnDisconnect. After a Disconnect a loss has code 0, also if a CONNACK
+ * made the library forget the Disconnect. */
 static int loss_code(const struct gomosq_client *client, int rc)
 {
 	bool reason = rc >= MQTT_RC_UNSPECIFIED; /* of the broker's DISCONNECT */
@@ -177,7 +186,8 @@ static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosqu
 		relay(&f, gomosqGoDisconnect(f.client->id, loss_code(f.client, rc), f.saved_errno, flat.items, flat.count));
 		gomosq_flat_release(&flat);
 	}
-	if(mosquitto_socket(mosq) < 0) leave_for_good(f.client);
+	if(mosquitto_socket(mosq) < 0) repeat_disconnect(f.client);
+	gomosq_notify(f.client);
 	leave(&f);
 }
 
@@ -196,7 +206,7 @@ static void on_publish(struct mosquitto *mosq, void *obj, int mid, int reason, c
 	gomosq_note_written(obj);
 }
 
-/* Delivers the messages that a pass of Run has gathered. */
+/* Delivers the batch of a pass. */
 void gomosq_flush(struct gomosq_client *client)
 {
 	struct gomosq_batch *batch = client->batch;
@@ -239,7 +249,7 @@ static void after_slow_callback(struct gomosq_client *client)
 		client->wrote = 1;
 		gomosq_write_begins(client);
 		mosquitto_loop_write(client->mosq, 1);
-		gomosq_go_on(client);
+		gomosq_restore_socket(client);
 		gomosq_write_ends(client);
 	}
 	errno = saved;
@@ -347,7 +357,7 @@ static int on_ext_auth(struct mosquitto *mosq, void *obj, const char *method, ui
 {
 	struct gomosq_frame f;
 	struct gomosq_flat flat;
-	int rc = MOSQ_ERR_AUTH; /* as the library answers an AUTH nobody listens to */
+	int rc = MOSQ_ERR_AUTH; /* the library's answer without a callback */
 
 	(void)mosq;
 	if(enter(&f, obj, GOMOSQ_EXT_AUTH)){
@@ -434,7 +444,7 @@ void gomosq_callbacks_install(struct gomosq_client *client)
 #endif
 }
 
-/* Apart from the others: with it the library formats a line for every packet. */
+/* Installed only when needed: with it the library formats a line for every packet. */
 void gomosq_log_install(struct gomosq_client *client, bool on)
 {
 	pthread_mutex_lock(&client->log);

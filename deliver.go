@@ -90,7 +90,7 @@ func (d *deliveries) redelivers(m Message) bool {
 
 // paused reports whether PauseReading keeps messages from the callback now. Only
 // the loop calls it.
-func (c *Client) paused() bool { return c.run.Load() != nil && cKeepsMessages(c.c) }
+func (c *Client) paused() bool { return c.run.Load() != nil && cHoldsMessages(c.c) }
 
 // ending reports whether Run must return soon.
 func (c *Client) ending() bool {

@@ -5,25 +5,24 @@ package mosquitto
 import "time"
 
 const (
-	floodPatience = 10 * time.Millisecond // the longest pause of one publish
-	floodLook     = time.Millisecond
+	floodLimit = 10 * time.Millisecond // the longest time that one publish blocks
+	floodSlice = floodLimit / 2        // how long a write may make no progress
 )
 
-// giveWay waits while a flood of messages of QoS 0 is written: whoever publishes
-// faster than Run sends would fill the memory. One looks, the others wait for it.
-func (c *Client) giveWay() {
-	if !cFlooded(c.c) || cInside(c.c) != 0 { // a callback of the write must let it go on
+// awaitFloodEnd blocks while a flood of QoS 0 messages is written: publishers
+// that are faster than Run would fill the memory. One publisher waits for the
+// write, the others wait for that publisher.
+func (c *Client) awaitFloodEnd() {
+	if !cFlooded(c.c) || cInside(c.c) != 0 { // a callback of the write must not wait for the write
 		return
 	}
-	end := time.Now().Add(floodPatience)
+	end := time.Now().Add(floodLimit)
 	c.flood.Lock()
 	defer c.flood.Unlock()
-	began, written := time.Now(), cWritten(c.c)
-	for cFlooded(c.c) && time.Now().Before(end) {
-		time.Sleep(floodLook)
-	}
-	// The write may be in a callback that waits for the caller.
-	if cFlooded(c.c) && time.Since(began) > floodPatience/2 && cWritten(c.c) == written {
-		cFloodOver(c.c)
+	for written := cWritten(c.c); cFlooded(c.c) && time.Now().Before(end); written = cWritten(c.c) {
+		cAwaitFloodEnd(c.c, min(floodSlice, time.Until(end)))
+		if cFlooded(c.c) && cWritten(c.c) == written {
+			cFloodOver(c.c) // the write may be in a callback that waits for the caller
+		}
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// The library is given a number, never a Go pointer. Numbers rise from 1 and
-// are never used again; whoever comes with an old one finds nothing.
+// C identifies clients by a number, never by a Go pointer. Numbers rise from 1 and
+// are never reused, so an old number finds no client. This file owns the registry of
+// clients and the gate.
 
 // handleShards keeps clients that receive at the same time off each other's lock.
 const handleShards = 64
@@ -49,9 +50,9 @@ func dropHandle(id uintptr) {
 	delete(s.clients, id)
 }
 
-// OpenClients counts the clients that were made and whose memory in C is not
-// free yet: a leak check for tests. A client goes when Close was called and
-// every call on it has returned.
+// OpenClients returns the number of clients whose memory in C is not freed yet, as a
+// leak check for tests. A client is freed when Close was called and all calls on it
+// have returned.
 func OpenClients() int {
 	n := 0
 	for i := range handles.shards {
@@ -63,9 +64,9 @@ func OpenClients() int {
 	return n
 }
 
-// gate counts the calls on a client, so that closing beside them is safe: after
-// shut nobody enters, and the last one out destroys. The idea is that of
-// internal/poll's fdMutex.
+// gate counts the calls on a client, so that Close beside them is safe: after shut no
+// call enters, and the last call that leaves destroys the client. internal/poll's
+// fdMutex works in the same way.
 type gate struct{ state atomic.Uint64 }
 
 const (

@@ -37,14 +37,15 @@ import (
 	"encoding/binary"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	_ "github.com/mosquitto-go/mosquitto/include" // kept by go mod vendor
 )
 
-// go build does not see edits of include/: a test compares this stamp with the
-// headers, so that whoever edits one of them touches this file too.
-// include-stamp: ef7576d0242050f0
+// go build does not notice edits in include/. A test compares this stamp with the
+// headers, so that each edit of a header changes this file too.
+// include-stamp: 30835141803fac49
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -52,10 +53,10 @@ type (
 	cMessage  = C.struct_mosquitto_message
 )
 
-// result is what a library call gives back, all of it read in the same C call.
+// result holds what a library call returns, all read in the same C call.
 type result struct {
 	rc       int
-	errno    int // to be read only when rc says so
+	errno    int // valid only if rc says so
 	mid      int
 	panicked int // ticket of a panic that a callback of this call raised
 }
@@ -117,7 +118,7 @@ func cLibCleanup() int { return int(C.mosquitto_lib_cleanup()) }
 // Create and destroy.
 
 // cNew makes the client with its user data, trampolines and threading mode.
-// errno is 0 when the library did not say what was wrong.
+// errno is 0 if the library did not set it.
 func cNew(id string, clean bool, handle uintptr) (c *cClient, errno int) {
 	r := C.gomosq_new(cTextOrNull(id), C.bool(clean), C.uintptr_t(handle))
 	return r.client, int(r.err)
@@ -190,7 +191,7 @@ func cDisconnectV5(c *cClient, reason int, props []byte) result {
 	return goResult(C.gomosq_disconnect_v5(c, C.int(reason), cProps(props), C.size_t(len(props))))
 }
 
-// cCut ends the connection without a word, under a loop that runs elsewhere.
+// cCut ends the connection without a DISCONNECT, under a loop on another thread.
 func cCut(c *cClient) { C.gomosq_cut(c.mosq) }
 
 // Publish, subscribe, unsubscribe.
@@ -198,7 +199,7 @@ func cCut(c *cClient) { C.gomosq_cut(c.mosq) }
 // The client goes as a number and the payload as text: pointers that cgo would
 // look through at run time.
 func cPublish(c *cClient, topic string, payload []byte, qos QoS, retain bool) result {
-	client := C.uintptr_t(uintptr(unsafe.Pointer(c))) // of C's memory
+	client := C.uintptr_t(uintptr(unsafe.Pointer(c))) // memory of C
 	return goResult(C.gomosq_publish(client, (*C.char)(unsafe.Pointer(unsafe.StringData(topic))), C.size_t(len(topic)), (*C.char)(cBytes(payload)), C.int(len(payload)), C.int(qos), C.bool(retain)))
 }
 
@@ -239,6 +240,11 @@ func cLoopStop(c *cClient, external bool) result {
 	return goResult(C.gomosq_loop_stop(c, C.bool(external)))
 }
 
+// cAwaitEnd blocks until the connection has ended or the time is over,
+// cAwaitFloodEnd until a flood has ended.
+func cAwaitEnd(c *cClient, limit time.Duration)      { C.gomosq_await_end(c, C.int64_t(limit)) }
+func cAwaitFloodEnd(c *cClient, limit time.Duration) { C.gomosq_await_flood_end(c, C.int64_t(limit)) }
+
 func cLoop(c *cClient, ms int) result { return goResult(C.gomosq_loop(c, C.int(ms))) }
 func cLoopRead(c *cClient) result     { return goResult(C.gomosq_loop_read(c)) }
 func cLoopWrite(c *cClient) result    { return goResult(C.gomosq_loop_write(c)) }
@@ -250,13 +256,13 @@ func cThreadedSet(c *cClient, external bool) result {
 	return goResult(C.gomosq_threaded_set(c, C.bool(external)))
 }
 
-// What Run needs.
+// Functions for Run.
 
 // pass is the state of a connection after a burst of reads and a write.
 type pass struct {
 	result
 	closed    bool // the library has closed the socket
-	watching  bool // the socket is the one that is watched
+	watching  bool // the socket is still the watched one
 	more      bool // there may be more input
 	wantWrite bool // the library has more to write
 	writable  bool // and the kernel would take it
@@ -278,11 +284,10 @@ func cUnwatch(c *cClient, fd int)          { C.gomosq_unwatch(c, C.int(fd)) }
 func cDeliverAll(c *cClient) result        { return goResult(C.gomosq_deliver_all(c)) }
 func cConnectState(fd int) int             { return int(C.gomosq_connect_state(C.int(fd))) }
 func cAbandon(c *cClient)                  { C.gomosq_abandon(c) }
-func cSever(c *cClient)                    { C.gomosq_sever(c) }
-func cReadMuted(c *cClient) int            { return int(C.gomosq_read_muted(c)) }
+func cCutOwn(c *cClient)                   { C.gomosq_cut_own(c) }
+func cReadSilently(c *cClient) int         { return int(C.gomosq_read_silently(c)) }
 
-// Without a crossing: whether publishers are to wait for the owner's write, that they
-// need not, and how many messages it has sent.
+// Flags and counters of floods, read and written without a crossing.
 
 func cFlooded(c *cClient) bool {
 	return atomic.LoadInt32((*int32)(unsafe.Pointer(&c.published.flooded))) != 0
@@ -314,8 +319,8 @@ func cPausedSet(c *cClient, paused bool) {
 	atomic.StoreInt32((*int32)(unsafe.Pointer(&c.published.paused)), number(paused))
 }
 
-// cKeepsMessages is gomosq_keeps. Only the loop calls it.
-func cKeepsMessages(c *cClient) bool {
+// cHoldsMessages is gomosq_holds_messages. Only the loop calls it.
+func cHoldsMessages(c *cClient) bool {
 	if !cPaused(c) || atomic.LoadInt32((*int32)(unsafe.Pointer(&c.leaving))) != 0 {
 		return false
 	}
@@ -348,8 +353,8 @@ func cWritten(c *cClient) uint32 {
 	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&c.written.messages)))
 }
 
-// cConnack is the last answer to a CONNECT, how many were acceptances, and the
-// keepalive that the last one demanded (-1: none).
+// cConnack returns the code of the last CONNACK, the number of acceptances, and the
+// keepalive that the last CONNACK demanded (-1: none).
 func cConnack(c *cClient) (code ConnackCode, accepted uint, keepalive int) {
 	return ConnackCode(c.connack), uint(c.accepted), int(c.server_keepalive)
 }
@@ -436,8 +441,8 @@ func cInterestSet(c *cClient, event uint32, on bool) {
 func cLogLevelsSet(c *cClient, levels LogLevel) { C.gomosq_log_levels_set(c, C.uint(levels)) }
 func cLogInstall(c *cClient, on bool)           { C.gomosq_log_install(c, C.bool(on)) }
 
-// cInside tells which callbacks of the client are in progress on this thread,
-// which is this goroutine's while it is in a callback.
+// cInside returns the callbacks of the client that run on this thread. A goroutine
+// keeps its thread while it is in a callback.
 func cInside(c *cClient) uint32 { return uint32(C.gomosq_inside(c)) }
 
 // Strings.
@@ -530,11 +535,11 @@ func goMessage(m *cMessage, topicLen C.size_t) Message {
 	return msg
 }
 
-// chunk bounds the memory that neighbours in a batch share: one allocation for some
-// short messages, of which one that is kept keeps no more than this.
+// chunk limits the memory that short messages of a batch share: one allocation holds
+// several messages, and a message that is kept keeps at most this many bytes.
 const chunk = 512
 
-// batch are messages on their way out of C.
+// batch copies messages out of C.
 type batch struct {
 	c     *C.struct_gomosq_batch
 	bytes []byte // a copy of consecutive messages
@@ -543,7 +548,7 @@ type batch struct {
 
 func goBatch(c *C.struct_gomosq_batch) (b batch, messages int) { return batch{c: c}, int(c.count) }
 
-// message is the i-th one; they are asked for in order.
+// message returns the i-th message. The caller goes through them in order.
 func (b *batch) message(i int) Message {
 	item := &b.c.items[i]
 	topic := int(item.offset) - b.start
@@ -577,8 +582,8 @@ func (b *batch) copyFrom(i int) {
 }
 
 // setBytes gives the message copies of its topic and payload, in one allocation.
-// A Builder does not clear it first, which pays for long ones; nobody else has
-// the string, so its bytes may be the payload's.
+// A Builder does not clear the memory first, which is faster for long messages. No
+// other code has the string, so its bytes can serve as the payload.
 func (m *Message) setBytes(topic, payload []byte) {
 	size := len(topic) + len(payload)
 	if size <= short {
@@ -599,7 +604,7 @@ func (m *Message) setBytes(topic, payload []byte) {
 	}
 }
 
-// short messages are cleared faster than a Builder is gone round.
+// short is the length up to which clearing is faster than a Builder.
 const short = 512
 
 // Topics and UTF-8.
@@ -890,5 +895,5 @@ const (
 	evPosted      = C.GOMOSQ_POSTED
 )
 
-// has21 tells whether the header that this was compiled with is 2.1's.
+// has21 reports whether the package was compiled with the header of 2.1.
 const has21 = C.GOMOSQ_21 != 0

@@ -1,5 +1,5 @@
-/* What callbacks.c, callbacks_export.go and shims.h share: the C side of a
- * client, the state of a thread, and the Go ends of the callbacks. */
+/* Shared by callbacks.c, callbacks_export.go and shims.h: the C part of a client, the
+ * state of a thread, and the Go functions that the callbacks call. */
 #ifndef GOMOSQ_CALLBACKS_H
 #define GOMOSQ_CALLBACKS_H
 
@@ -8,8 +8,8 @@
 
 #include "mosq.h"
 
-/* The events that a Go closure can listen to; also the bits of
- * gomosq_client.interest and of gomosq_inside. */
+/* The events that have a Go callback. Also the bits of gomosq_client.interest and of
+ * gomosq_inside. */
 enum {
 	GOMOSQ_CONNECT = 1 << 0,
 	GOMOSQ_DISCONNECT = 1 << 1,
@@ -21,7 +21,7 @@ enum {
 	GOMOSQ_PRE_CONNECT = 1 << 7,
 	GOMOSQ_EXT_AUTH = 1 << 8,
 	GOMOSQ_PASSWORD = 1 << 9,
-	GOMOSQ_POSTED = 1 << 10 /* no callback: a function that Post queued */
+	GOMOSQ_POSTED = 1 << 10 /* not a callback: a function that Post queued */
 };
 
 /* A callback in progress on this thread; they nest. */
@@ -32,13 +32,13 @@ struct gomosq_frame {
 	struct gomosq_frame *outer;
 };
 
-/* Messages that Run delivers together: one crossing for many. */
+/* Messages that Run delivers together, in one crossing. */
 #define GOMOSQ_BATCH_MESSAGES 64
 #define GOMOSQ_BATCH_BYTES 8192
-#define GOMOSQ_BATCH_LONGEST 1024 /* longer ones cross by themselves: one copy less */
+#define GOMOSQ_BATCH_LONGEST 1024 /* longer messages cross by themselves: one copy less */
 
-/* Bytes of messages that Run reads for each PINGREQ although it should not read: the
- * PINGRESP lies behind them. */
+/* Bytes of messages that Run reads for each PINGREQ although callbacks are slow or
+ * reading is paused: the PINGRESP lies behind them. */
 #define GOMOSQ_READ_AHEAD (1 << 20)
 
 struct gomosq_batched {
@@ -57,74 +57,79 @@ struct gomosq_batch {
 	char data[GOMOSQ_BATCH_BYTES];
 };
 
-/* The library's user data. Go sees the id, never this address as a handle. */
+/* The C part of a client, and the library's user data. Go identifies clients by id,
+ * never by this address. */
 struct gomosq_client {
 	struct mosquitto *mosq;
 	uintptr_t id;
-	uint32_t interest;   /* events with a listener (atomic) */
-	uint32_t log_levels; /* levels the log listener wants (atomic) */
+	uint32_t interest;   /* events with a Go callback (atomic) */
+	uint32_t log_levels; /* levels of OnLog (atomic) */
 	pthread_t thread;    /* the library's own thread, as a callback saw it */
 	int thread_known;    /* (atomic) */
 	int leaving;         /* Disconnect was called since the last connect (atomic) */
-	int muted;           /* no callback crosses into Go (atomic) */
+	int silent;          /* no callback crosses into Go (atomic) */
 	int reading;         /* a burst of reads is on (atomic) */
-	int giving_way;      /* a publisher waits for its end (atomic) */
-	int pause_reading;   /* ends a burst of reads after the packet in hand (atomic) */
-	pthread_mutex_t log; /* guards the two below, and which log callback is installed */
-	bool log_listener;   /* OnLog has one */
-	bool log_pings;      /* Run wants to know of PINGREQ and PINGRESP */
+	int yielding;        /* a publisher waits for the end of a burst (atomic) */
+	int pause_reading;   /* ends a burst of reads after the current packet (atomic) */
+	pthread_mutex_t log; /* guards log_listener, log_pings and the library's log callback */
+	bool log_listener;   /* OnLog has a callback */
+	bool log_pings;      /* Run looks for PINGREQ and PINGRESP in the log */
+	pthread_mutex_t wait; /* for changed */
+	pthread_cond_t changed; /* the connection or a flood has ended */
+	int waiters;         /* threads that wait for changed (atomic) */
 
-	/* What Run looks at between two calls. */
-	struct gomosq_batch *batch; /* on the stack of a pass that is on, NULL otherwise */
-	int watched;         /* the poller's descriptor of the connection, -1 without one */
-	int connack;         /* the broker's last answer to a CONNECT, -1 before the first */
-	unsigned accepted;   /* how many of them were acceptances */
-	int server_keepalive; /* seconds, as the last CONNACK demanded, -1 when it did not */
+	/* State of Run. */
+	struct gomosq_batch *batch; /* on the stack of a running pass, NULL otherwise */
+	int watched;         /* the poller's file descriptor of the connection, -1 without one */
+	int connack;         /* code of the last CONNACK, -1 while there is none for this CONNECT */
+	unsigned accepted;   /* CONNACKs of acceptance */
+	int server_keepalive; /* seconds that the last CONNACK demanded, -1 if none */
 	int ping_awaited;    /* a PINGREQ was sent and its PINGRESP has not arrived (loop only) */
 	int pinged;          /* a PINGREQ was sent in this pass (loop only) */
 	uint32_t read_ahead; /* bytes of messages since that PINGREQ (loop only) */
 	int pending;         /* Go holds messages that no callback has seen yet (loop only) */
 	int unacknowledged;  /* pending has a QoS 1 or 2 message: its acknowledgement must not be written (loop only) */
-	int passing;         /* Run is in a pass (loop only) */
+	int passing;         /* a pass of Run is running (loop only) */
 	int spent;           /* the callbacks of this pass have used its time (loop only) */
 	int slow;            /* the callbacks of the last pass had used its time (loop only) */
-	int wrote;           /* a write between two callbacks of this pass (loop only) */
+	int wrote;           /* this pass has written between two callbacks (loop only) */
 	struct gomosq_frame posting; /* of the function that Post queued and Run is running */
 
-	/* Memory that changes with each message: the publishers', and the owner's. */
+	/* Counters that change with each message, on cache lines of their own: first the
+	 * publishers', then the loop's. */
 	char apart[64];
 	struct {
-		uint32_t messages; /* of QoS 0 that the library took (atomic) */
-		int flooded;       /* many of them wait for a write that is on (atomic) */
-		int posted;        /* functions that Post queued (atomic) */
-		int paused;        /* PauseReading (atomic) */
+		uint32_t messages; /* QoS 0 messages that the library has queued (atomic) */
+		int flooded;       /* too many of them are queued behind a running write (atomic) */
+		int posted;        /* Post has queued functions (atomic) */
+		int paused;        /* PauseReading is in force (atomic) */
 	} published;
 	char apart_too[64];
 	struct {
-		uint32_t messages; /* of QoS 0, as published counts them (atomic) */
+		uint32_t messages; /* QoS 0 messages that were written (atomic) */
 		int on;            /* Run is in the library's write (atomic) */
-		int stand_in;      /* the far end of what is in the connection's place, -1 when it is the connection */
-		bool stopped;      /* the write was ended, and a whole burst of reads comes next */
+		int substitute;    /* peer of the socket in the connection's place, -1 without one */
+		bool stopped;      /* the write was stopped, so a whole burst of reads follows */
 		struct timespec began;
 	} written;
 };
 
 /* How a thread came into the library. */
 enum {
-	GOMOSQ_OUTSIDE = 0, /* not from Go: the library's own thread */
+	GOMOSQ_OUTSIDE = 0, /* not from Go: the thread of the library */
 	GOMOSQ_IN_CALL = 1,
 	GOMOSQ_IN_LOOP = 2
 };
 
 struct gomosq_thread {
 	int entered;
-	int panicked; /* ticket of a Go panic that waits to be raised again */
+	int panicked; /* ticket of a Go panic that the Go caller raises again */
 	struct gomosq_frame *frames;
 };
 
 extern __thread struct gomosq_thread gomosq_thread;
 
-/* One v5 property, flat: Go reads it without calling C. */
+/* A v5 property that Go reads without calling C. */
 struct gomosq_property {
 	int id;
 	uint32_t number;
@@ -139,12 +144,13 @@ void gomosq_log_install(struct gomosq_client *client, bool on);
 unsigned gomosq_inside(struct gomosq_client *client);
 void gomosq_cloexec(int fd);
 void gomosq_cut(struct mosquitto *mosq);
+void gomosq_notify(struct gomosq_client *client);
 void gomosq_log_pings(struct gomosq_client *client, bool on);
 void gomosq_flush(struct gomosq_client *client);
 void gomosq_deliver_pending(struct gomosq_client *client);
 int gomosq_password(char *buf, int size, int rwflag, void *userdata);
 
-/* The Go ends. Each returns 0, or the ticket of the panic that ended it. */
+/* Exported by Go. Each returns 0, or the ticket of the panic that ended it. */
 int gomosqGoConnect(uintptr_t id, int rc, int flags, struct gomosq_property *props, int count);
 int gomosqGoDisconnect(uintptr_t id, int rc, int err, struct gomosq_property *props, int count);
 int gomosqGoPublish(uintptr_t id, int mid, int reason, struct gomosq_property *props, int count);

@@ -1,5 +1,5 @@
-/* Publishers that are faster than Run: their messages of QoS 0 wait in the library,
- * whose write goes on as long as there are any. */
+/* Publishers that are faster than Run: their QoS 0 messages are queued in the
+ * library, which writes as long as there are any. */
 #ifndef GOMOSQ_FLOOD_H
 #define GOMOSQ_FLOOD_H
 
@@ -11,17 +11,23 @@
 
 #include "callbacks.h"
 
-/* A flood: more messages of QoS 0 wait for a write that is on than its memory does
- * well with. It ends when the writer has most of them behind it. */
+/* A flood: more QoS 0 messages than GOMOSQ_FLOOD are queued behind a running write.
+ * It ends when fewer than GOMOSQ_FLOOD_END are left. */
 #define GOMOSQ_FLOOD 16384
-#define GOMOSQ_EBB 4096
-#define GOMOSQ_LOOK_PUBLISHED 256 /* messages between two looks */
-#define GOMOSQ_LOOK_WRITTEN 64
-#define GOMOSQ_LOOK_TOLD 8         /* when a callback is told of each */
+#define GOMOSQ_FLOOD_END 4096
+#define GOMOSQ_CHECK_PUBLISHED 256 /* messages between two checks */
+#define GOMOSQ_CHECK_WRITTEN 64
+#define GOMOSQ_CHECK_LISTENED 8    /* with an OnPublish callback for each message */
 #define GOMOSQ_LONG_WRITE 20000000 /* nanoseconds */
 
 static inline bool gomosq_flooded(struct gomosq_client *c) { return __atomic_load_n(&c->published.flooded, __ATOMIC_RELAXED); }
-static inline void gomosq_flooded_set(struct gomosq_client *c, bool on) { __atomic_store_n(&c->published.flooded, on, __ATOMIC_RELAXED); }
+
+/* Starts or ends a flood. The end wakes the publisher that waits for it. */
+static inline void gomosq_flooded_set(struct gomosq_client *c, bool on)
+{
+	__atomic_store_n(&c->published.flooded, on, __ATOMIC_SEQ_CST);
+	if(!on) gomosq_notify(c);
+}
 
 static inline int32_t gomosq_backlog(struct gomosq_client *c)
 {
@@ -31,12 +37,12 @@ static inline int32_t gomosq_backlog(struct gomosq_client *c)
 static inline void gomosq_note_published(struct gomosq_client *c, int rc, int qos)
 {
 	if(rc || qos) return;
-	if(__atomic_add_fetch(&c->published.messages, 1, __ATOMIC_RELAXED) % GOMOSQ_LOOK_PUBLISHED) return;
+	if(__atomic_add_fetch(&c->published.messages, 1, __ATOMIC_RELAXED) % GOMOSQ_CHECK_PUBLISHED) return;
 	if(__atomic_load_n(&c->written.on, __ATOMIC_RELAXED) && gomosq_backlog(c) > GOMOSQ_FLOOD) gomosq_flooded_set(c, true);
 }
 
-/* Makes a write return: a socket that takes nothing is in the connection's place,
- * until gomosq_go_on. */
+/* Makes a running write return: puts a full socket in the place of the connection,
+ * until gomosq_restore_socket. */
 static inline bool gomosq_stop_write(struct gomosq_client *client)
 {
 	static const char block[8192];
@@ -48,10 +54,10 @@ static inline bool gomosq_stop_write(struct gomosq_client *client)
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	while(write(pair[0], block, sizeof(block)) > 0);
 	full = write(pair[0], block, 1) < 0 && errno == EAGAIN; /* and not out of memory */
-	if(full && dup3(pair[0], mosquitto_socket(client->mosq), O_CLOEXEC) >= 0) client->written.stand_in = pair[1];
+	if(full && dup3(pair[0], mosquitto_socket(client->mosq), O_CLOEXEC) >= 0) client->written.substitute = pair[1];
 	else close(pair[1]);
 	close(pair[0]);
-	return client->written.stand_in >= 0;
+	return client->written.substitute >= 0;
 }
 
 static inline void gomosq_write_begins(struct gomosq_client *client)
@@ -69,35 +75,37 @@ static inline int64_t gomosq_since(const struct timespec *began)
 	return (now.tv_sec - began->tv_sec) * INT64_C(1000000000) + now.tv_nsec - began->tv_nsec;
 }
 
-/* The library was told to write once, and goes on as long as there is more: a write
- * has to end before there is input again. Without descriptors to end it with, the
- * publishers wait until nothing is left. */
+/* Counts a QoS 0 message that was written. The library writes until its queue is
+ * empty, so a long write is stopped: input must be read as well. If no socket pair is
+ * free for that, publishers wait until the queue is empty. */
 static inline void gomosq_note_written(struct gomosq_client *client)
 {
-	bool told = __atomic_load_n(&client->interest, __ATOMIC_RELAXED) & GOMOSQ_PUBLISH;
+	bool listened = __atomic_load_n(&client->interest, __ATOMIC_RELAXED) & GOMOSQ_PUBLISH;
 	uint32_t messages = client->written.messages + 1;
 	int saved = errno;
 
 	if(!client->written.on) return;
 	__atomic_store_n(&client->written.messages, messages, __ATOMIC_RELAXED);
-	if(messages % (told ? GOMOSQ_LOOK_TOLD : GOMOSQ_LOOK_WRITTEN) || client->written.stand_in >= 0) return;
+	if(messages % (listened ? GOMOSQ_CHECK_LISTENED : GOMOSQ_CHECK_WRITTEN) || client->written.substitute >= 0) return;
 	if(gomosq_since(&client->written.began) > GOMOSQ_LONG_WRITE && !gomosq_stop_write(client)) gomosq_flooded_set(client, true);
-	else if(gomosq_flooded(client) && gomosq_backlog(client) < GOMOSQ_EBB) gomosq_flooded_set(client, false);
+	else if(gomosq_flooded(client) && gomosq_backlog(client) < GOMOSQ_FLOOD_END) gomosq_flooded_set(client, false);
 	errno = saved;
 }
 
-/* Undoes gomosq_stop_write: the poller's descriptor is the connection's too. */
-static inline void gomosq_go_on(struct gomosq_client *c)
+/* Undoes gomosq_stop_write. The poller's file descriptor is a duplicate of the
+ * connection's. */
+static inline void gomosq_restore_socket(struct gomosq_client *c)
 {
-	if(c->written.stand_in < 0) return;
+	if(c->written.substitute < 0) return;
 	if(c->watched >= 0) dup3(c->watched, mosquitto_socket(c->mosq), O_CLOEXEC);
-	close(c->written.stand_in);
-	c->written.stand_in = -1;
+	close(c->written.substitute);
+	c->written.substitute = -1;
 	c->written.stopped = true;
 }
 
-/* After a write: nobody waits for it, unless it goes on at once; and where nothing is
- * left, the counts agree, whatever became of messages outside Run. */
+/* Ends a flood after a write, unless the write was stopped and continues at once. If
+ * the queue is empty, the two counts are made equal: messages outside Run are not
+ * counted as written. */
 static inline void gomosq_write_ends(struct gomosq_client *c)
 {
 	uint32_t published = __atomic_load_n(&c->published.messages, __ATOMIC_RELAXED);

@@ -1,5 +1,5 @@
-/* What Run needs of C: a burst of reads and a write in one crossing. Included
- * by mosquitto_cgo.go only. */
+/* The C part of Run: a burst of reads and a write in one crossing. Included by
+ * mosquitto_cgo.go only. */
 #ifndef GOMOSQ_RUN_H
 #define GOMOSQ_RUN_H
 
@@ -16,14 +16,14 @@ struct gomosq_pass {
 	struct gomosq_result result;
 	int fd;          /* the library's socket, -1 when it has closed it */
 	bool watching;   /* the socket is still the one that is watched */
-	bool more;       /* the budget ended before the input did, or a write was ended */
-	bool want_write; /* the library still has something to write */
-	bool writable;   /* the kernel would take it: it waits for input, in a TLS handshake */
+	bool more;       /* there may be more input, or a write was stopped, or messages are pending */
+	bool want_write; /* the library has packets queued */
+	bool writable;   /* the socket is writable although packets are queued: a TLS handshake waits for input */
 	bool read;       /* there was input */
 	bool wrote;      /* there was output */
 	bool pinged;     /* a PINGREQ was among it */
-	bool corked;     /* the kernel gathers what is written */
-	unsigned accepted; /* acceptances by a broker so far */
+	bool corked;     /* the kernel collects output */
+	unsigned accepted; /* CONNACKs of acceptance so far */
 };
 
 static inline short gomosq_poll(int fd, short events)
@@ -33,7 +33,7 @@ static inline short gomosq_poll(int fd, short events)
 	return poll(&p, 1, 0) > 0 ? p.revents : 0;
 }
 
-/* Decrypted input that OpenSSL holds: the socket does not tell of it. */
+/* Whether OpenSSL holds decrypted input. Polling the socket does not show it. */
 static inline bool gomosq_tls_pending(struct mosquitto *mosq)
 {
 	static int (*pending)(const void *);
@@ -44,20 +44,20 @@ static inline bool gomosq_tls_pending(struct mosquitto *mosq)
 	return pending && pending(ssl) > 0;
 }
 
-/* After so many packets output that waits is let out: a window of messages in
- * flight that is kept short is walked faster by the library. */
+/* Write queued packets every 16 packets: the library searches its list of messages in
+ * flight linearly, so a short list is cheaper. */
 #define GOMOSQ_TURN 16
-#define GOMOSQ_LINGER 16 /* looks at the queue: a few microseconds */
+#define GOMOSQ_OUTPUT_CHECKS 16 /* a few microseconds */
 
-/* Whether a pass may go on after a call of the library's. */
-static inline bool gomosq_going(struct gomosq_client *c, int rc)
+/* Whether a pass may continue after a library call that returned rc. */
+static inline bool gomosq_may_continue(struct gomosq_client *c, int rc)
 {
 	return rc == MOSQ_ERR_SUCCESS && c->watched >= 0 && !gomosq_thread.panicked;
 }
 
-/* Whether PauseReading keeps messages from the callbacks, now. A PINGRESP lies behind
- * them, and after a Disconnect they are on their way out. */
-static inline bool gomosq_keeps(struct gomosq_client *c)
+/* Whether PauseReading holds messages back from the callbacks now. It does not while
+ * Run waits for a PINGRESP, which lies behind them, nor after Disconnect. */
+static inline bool gomosq_holds_messages(struct gomosq_client *c)
 {
 	if(!__atomic_load_n(&c->published.paused, __ATOMIC_RELAXED) || __atomic_load_n(&c->leaving, __ATOMIC_RELAXED)) return false;
 	return !c->ping_awaited || c->read_ahead >= GOMOSQ_READ_AHEAD;
@@ -84,17 +84,16 @@ static inline bool gomosq_reads_ahead(struct gomosq_client *c)
 static inline bool gomosq_may_read(struct gomosq_client *c)
 {
 	if(c->unacknowledged) return false;
-	if(gomosq_keeps(c)) return c->connack < 0 || gomosq_lost(c->watched);
+	if(gomosq_holds_messages(c)) return c->connack < 0 || gomosq_lost(c->watched);
 	return !c->pending || gomosq_reads_ahead(c);
 }
 
 static inline bool gomosq_posted(struct gomosq_client *c) { return __atomic_load_n(&c->published.posted, __ATOMIC_RELAXED); }
 
-/* Reads until the socket is empty, without asking it between packets, and
- * delivers messages in batches, before anything is written: acknowledgements
- * leave after the handler has returned. errno
- * says EAGAIN for an empty socket, but also when the library's own pair of
- * sockets is full: so the socket is asked before the end. */
+/* Reads until the socket is empty, without a poll between packets, and delivers
+ * messages in batches. It writes nothing, so acknowledgements leave after the callback
+ * has returned. errno is EAGAIN for an empty socket, but also when the library's own
+ * pair of sockets is full: the socket is polled before the burst ends. */
 static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct gomosq_pass *p)
 {
 	struct gomosq_batch batch;
@@ -109,13 +108,13 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 	while(budget-- > 0){
 		errno = 0;
 		rc = mosquitto_loop_read(c->mosq, 1);
-		if(!gomosq_going(c, rc) || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
+		if(!gomosq_may_continue(c, rc) || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
 		if(errno == EAGAIN && !gomosq_poll(c->watched, POLLIN) && !gomosq_tls_pending(c->mosq)){
 			p->more = false;
 			break;
 		}
 		p->read = true;
-		if(gomosq_keeps(c) || c->spent || c->unacknowledged) break;
+		if(gomosq_holds_messages(c) || c->spent || c->unacknowledged) break;
 		if(budget % GOMOSQ_TURN) continue;
 		if(gomosq_posted(c)) break;
 		if(!c->written.stopped && mosquitto_want_write(c->mosq)) break;
@@ -127,8 +126,8 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 	return rc;
 }
 
-/* The library writes each packet by itself: the kernel is told to gather them, until
- * the end of the pass. */
+/* Lets the kernel collect output until the end of the pass. The library writes each
+ * packet by itself. */
 static inline void gomosq_cork(struct gomosq_client *c, struct gomosq_pass *p, bool on)
 {
 #ifdef TCP_CORK
@@ -155,26 +154,25 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	errno = 0;
 	gomosq_write_begins(c);
 	rc = mosquitto_loop_write(c->mosq, 1);
-	gomosq_go_on(c);
+	gomosq_restore_socket(c);
 	gomosq_write_ends(c);
 	return rc;
 }
 
-/* Sends a PINGREQ when it is due, and finds out when the answer is overdue. */
+/* Sends a PINGREQ if it is due, and ends the connection if a PINGRESP is overdue. */
 static inline int gomosq_keep_alive(struct gomosq_client *c)
 {
 	gomosq_log_pings(c, true);
 	return mosquitto_loop_misc(c->mosq);
 }
 
-/* Waits a moment, about as long as a publish takes, for more to write: cheaper
- * than to go to sleep and be woken for each message. Whoever is to write it, or to
- * read what was written, gets the core. */
-static inline bool gomosq_linger(struct gomosq_client *c)
+/* Waits for more output, about as long as a publish takes: that is cheaper than to
+ * park and be woken for each message. Publishers and readers get the core meanwhile. */
+static inline bool gomosq_await_output(struct gomosq_client *c)
 {
 	int i;
 
-	for(i = 0; i < GOMOSQ_LINGER; i++){
+	for(i = 0; i < GOMOSQ_OUTPUT_CHECKS; i++){
 		sched_yield();
 		if(mosquitto_want_write(c->mosq)) return true;
 		if(gomosq_posted(c)) return false;
@@ -182,11 +180,11 @@ static inline bool gomosq_linger(struct gomosq_client *c)
 	return false;
 }
 
-/* One turn of Run: reads, looks after the keepalive when that is due, writes.
- * leaving says that a DISCONNECT is queued: it must be out before anything is
- * read, since the library ends the connection at the next packet. streaming says
- * that there was output a moment ago: more of it is worth lingering for, on a thread
- * that thousands of clients must not all take for it. */
+/* One pass of Run: it delivers pending messages, reads, looks at the keepalive if misc
+ * says so, and writes. With leaving a DISCONNECT is queued: it must be written before
+ * anything is read, because the library ends the connection at the next packet. With
+ * streaming there was output less than 100 us ago, and the pass waits for more output.
+ * Idle clients must not wait so: the threads of thousands of clients would spin. */
 static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving, bool streaming)
 {
 	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, false, 0};
@@ -197,34 +195,34 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 
 	if(leaving && !c->unacknowledged){
 		rc = gomosq_write_all(c, &p);
-		blocked = gomosq_going(c, rc) && mosquitto_want_write(c->mosq) && (c->written.stopped || !(gomosq_poll(c->watched, POLLOUT) & POLLOUT));
+		blocked = gomosq_may_continue(c, rc) && mosquitto_want_write(c->mosq) && (c->written.stopped || !(gomosq_poll(c->watched, POLLOUT) & POLLOUT));
 	}
 	c->passing = 1;
 	c->slow = c->spent;
 	c->spent = c->wrote = c->pinged = 0;
-	if(misc && !c->ping_awaited && !c->unacknowledged && gomosq_going(c, rc)){ /* before callbacks that may take long */
+	if(misc && !c->ping_awaited && !c->unacknowledged && gomosq_may_continue(c, rc)){ /* before callbacks that may take long */
 		misc = false;
 		rc = gomosq_keep_alive(c);
-		if(!blocked && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
+		if(!blocked && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
 	}
-	if(!blocked && gomosq_going(c, rc) && c->pending && (c->unacknowledged || !gomosq_keeps(c))) gomosq_deliver_pending(c);
-	if(!blocked && gomosq_going(c, rc)){
+	if(!blocked && gomosq_may_continue(c, rc) && c->pending && (c->unacknowledged || !gomosq_holds_messages(c))) gomosq_deliver_pending(c);
+	if(!blocked && gomosq_may_continue(c, rc)){
 		if(gomosq_may_read(c)) rc = gomosq_read_burst(c, budget, &p);
 		else c->written.stopped = false;
 	}
-	if(misc && !c->unacknowledged && gomosq_going(c, rc)) rc = gomosq_keep_alive(c);
-	if(!blocked && !c->unacknowledged && gomosq_going(c, rc)) rc = gomosq_write_all(c, &p);
+	if(misc && !c->unacknowledged && gomosq_may_continue(c, rc)) rc = gomosq_keep_alive(c);
+	if(!blocked && !c->unacknowledged && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
 	c->passing = 0;
 	p.wrote = p.wrote || c->wrote;
 	p.pinged = c->pinged;
-	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && !c->pending && !c->written.stopped && gomosq_going(c, rc); round++){
-		if(mosquitto_want_write(c->mosq) || !gomosq_linger(c)) break; /* blocked; nothing more */
+	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && !c->pending && !c->written.stopped && gomosq_may_continue(c, rc); round++){
+		if(mosquitto_want_write(c->mosq) || !gomosq_await_output(c)) break; /* blocked; nothing more */
 		rc = gomosq_write_all(c, &p);
 	}
 	gomosq_cork(c, &p, false);
 	if(!c->ping_awaited) gomosq_log_pings(c, false);
 	p.result = gomosq_leave(outer, rc, 0);
-	p.more = p.more || c->written.stopped || (c->pending && (c->unacknowledged || !gomosq_keeps(c)));
+	p.more = p.more || c->written.stopped || (c->pending && (c->unacknowledged || !gomosq_holds_messages(c)));
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
 	p.want_write = p.watching && !c->unacknowledged && mosquitto_want_write(c->mosq);
@@ -233,8 +231,8 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 	return p;
 }
 
-/* Whether there is something to do before waiting: input, or output that the
- * last pass did not leave behind. */
+/* Whether Run must not wait: there is input, or new output. blocked says that the last
+ * pass left output behind. */
 static inline bool gomosq_ready(struct gomosq_client *c, bool blocked)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the counterpart of gomosq_leave's */
@@ -244,7 +242,7 @@ static inline bool gomosq_ready(struct gomosq_client *c, bool blocked)
 
 static inline bool gomosq_writable(int fd) { return gomosq_poll(fd, POLLOUT) != 0; }
 
-/* Marks this thread as one that runs functions that Post queued, and no longer. */
+/* Mark this thread while it runs functions that Post queued. */
 static inline void gomosq_posting(struct gomosq_client *c)
 {
 	c->posting.client = c;
@@ -255,7 +253,7 @@ static inline void gomosq_posting(struct gomosq_client *c)
 
 static inline void gomosq_posting_done(struct gomosq_client *c) { gomosq_thread.frames = c->posting.outer; }
 
-/* Delivers what Go holds when the connection has ended. */
+/* Delivers the pending messages when the connection has ended. */
 static inline struct gomosq_result gomosq_deliver_all(struct gomosq_client *c)
 {
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
@@ -265,7 +263,8 @@ static inline struct gomosq_result gomosq_deliver_all(struct gomosq_client *c)
 	return gomosq_leave(outer, MOSQ_ERR_SUCCESS, 0);
 }
 
-/* Gives Go's poller a descriptor of its own for the connection. -1 without one. */
+/* Makes a duplicate of the connection's file descriptor for Go's poller. -1 without a
+ * connection. */
 static inline int gomosq_watch(struct gomosq_client *c)
 {
 	int fd = mosquitto_socket(c->mosq);
@@ -275,9 +274,9 @@ static inline int gomosq_watch(struct gomosq_client *c)
 	return c->watched;
 }
 
-/* Forgets the poller's descriptor fd before Go closes it. What the peer has
- * sent meanwhile is thrown away: closing over it would make the kernel send a
- * reset, which may overtake the DISCONNECT. */
+/* Releases the poller's file descriptor fd before Go closes it. It discards unread
+ * input: if a socket is closed with unread input, the kernel sends a reset, which may
+ * arrive before the DISCONNECT. */
 static inline void gomosq_unwatch(struct gomosq_client *c, int fd)
 {
 	c->watched = -1;
@@ -286,7 +285,7 @@ static inline void gomosq_unwatch(struct gomosq_client *c, int fd)
 	recv(fd, NULL, 1 << 30, MSG_TRUNC | MSG_DONTWAIT);
 }
 
-/* How an asynchronous connect stands: 0 connected, EINPROGRESS, or its error. */
+/* The state of an asynchronous connect: 0 (connected), EINPROGRESS, or its error. */
 static inline int gomosq_connect_state(int fd)
 {
 	struct sockaddr_storage peer;
@@ -300,9 +299,9 @@ static inline int gomosq_connect_state(int fd)
 	return errno == ENOTCONN ? (gomosq_poll(fd, POLLHUP) & POLLHUP ? ECONNREFUSED : EINPROGRESS) : errno;
 }
 
-/* Puts a dead socket in the place of the connection: the library reads EOF at
- * once, whatever the peer goes on sending. For the owner of the network only. */
-static inline void gomosq_sever(struct gomosq_client *c)
+/* Puts a closed socket in the place of the connection: the library reads EOF at once,
+ * although the peer may still send. Only the owner of the network side may call it. */
+static inline void gomosq_cut_own(struct gomosq_client *c)
 {
 	int fd = mosquitto_socket(c->mosq);
 	int pair[2];
@@ -315,25 +314,25 @@ static inline void gomosq_sever(struct gomosq_client *c)
 	close(pair[0]);
 }
 
-/* Reads without telling anybody. */
-static inline int gomosq_read_muted(struct gomosq_client *c)
+/* Reads without callbacks. */
+static inline int gomosq_read_silently(struct gomosq_client *c)
 {
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc;
 
-	__atomic_store_n(&c->muted, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->silent, 1, __ATOMIC_RELAXED);
 	rc = mosquitto_loop_read(c->mosq, 1);
-	__atomic_store_n(&c->muted, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->silent, 0, __ATOMIC_RELAXED);
 	gomosq_leave(outer, rc, 0);
 	return rc;
 }
 
-/* Ends a connection that nobody serves, without a callback. */
+/* Ends a connection that no loop serves, without a callback. */
 static inline void gomosq_abandon(struct gomosq_client *c)
 {
 	if(mosquitto_socket(c->mosq) < 0) return;
-	gomosq_sever(c);
-	gomosq_read_muted(c);
+	gomosq_cut_own(c);
+	gomosq_read_silently(c);
 }
 
 #endif

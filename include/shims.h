@@ -1,7 +1,7 @@
-/* One static inline function per library function that cannot be called from
- * Go as it is: out-values and errno come back by value, on the thread and in
- * the call that set them; texts that are needed with a NUL behind them get it
- * on the C stack. Order: as in mosquitto.h. Included by mosquitto_cgo.go only. */
+/* One static inline function for each library function that Go cannot call directly.
+ * They return out-values and errno by value, from the thread and the call that set
+ * them. They terminate Go texts with a NUL on the C stack. The order is that of
+ * mosquitto.h. Included by mosquitto_cgo.go only. */
 #ifndef GOMOSQ_SHIMS_H
 #define GOMOSQ_SHIMS_H
 
@@ -38,7 +38,7 @@ static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
 {
 	struct gomosq_result r = {rc, errno, mid, gomosq_thread.panicked};
 
-	/* Run's owner sees what was queued, or whoever queued it sees it parked. */
+	/* Either Run sees the packet that was queued, or the caller sees that Run is parked. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	gomosq_thread.panicked = 0;
 	gomosq_thread.entered = outer;
@@ -75,6 +75,25 @@ static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
 
 /* === Create, destroy === */
 
+static inline void gomosq_locks_init(struct gomosq_client *c)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&c->log, NULL);
+	pthread_mutex_init(&c->wait, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->changed, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static inline void gomosq_locks_destroy(struct gomosq_client *c)
+{
+	pthread_cond_destroy(&c->changed);
+	pthread_mutex_destroy(&c->wait);
+	pthread_mutex_destroy(&c->log);
+}
+
 struct gomosq_new {
 	struct gomosq_client *client;
 	int err;
@@ -90,15 +109,15 @@ static inline struct gomosq_new gomosq_new(const char *id, bool clean, uintptr_t
 	}
 	r.client->id = handle;
 	r.client->watched = -1;
-	r.client->written.stand_in = -1;
+	r.client->written.substitute = -1;
 	r.client->connack = -1;
-	pthread_mutex_init(&r.client->log, NULL);
+	gomosq_locks_init(r.client);
 	r.client->server_keepalive = -1;
 	errno = 0;
 	r.client->mosq = mosquitto_new(id, clean, r.client);
 	if(r.client->mosq == NULL){
 		r.err = errno;
-		pthread_mutex_destroy(&r.client->log);
+		gomosq_locks_destroy(r.client);
 		free(r.client);
 		r.client = NULL;
 		return r;
@@ -113,7 +132,7 @@ static inline void gomosq_destroy(struct gomosq_client *c)
 	int outer = gomosq_enter(GOMOSQ_IN_CALL);
 
 	mosquitto_destroy(c->mosq);
-	pthread_mutex_destroy(&c->log);
+	gomosq_locks_destroy(c);
 	free(c);
 	gomosq_leave(outer, 0, 0);
 }
@@ -144,8 +163,8 @@ static inline int gomosq_free_descriptor(void)
 	return fd;
 }
 
-/* Makes the pair of sockets that mosquitto_new opened close-on-exec: unnamed,
- * non-blocking stream sockets at or above the number that was free before. */
+/* Marks the pair of sockets that mosquitto_new opened close-on-exec: unnamed,
+ * non-blocking sockets, with file descriptors from the one that was free before. */
 static inline int gomosq_cloexec_pairs(int from, int to)
 {
 	struct sockaddr_storage addr;
@@ -171,7 +190,7 @@ static inline struct gomosq_result gomosq_will_set(struct gomosq_client *c, cons
 	GOMOSQ_CALL(mosquitto_will_set(c->mosq, topic, len, payload, qos, retain));
 }
 
-/* On success the list is the library's. */
+/* On success the library owns the list. */
 static inline int gomosq_will_keep(struct mosquitto *mosq, const char *topic, int len, const void *payload, int qos, bool retain, mosquitto_property **list)
 {
 	int rc = mosquitto_will_set_v5(mosq, topic, len, payload, qos, retain, *list);
@@ -286,25 +305,24 @@ static inline char *gomosq_text(char *few, const char *text, size_t len)
 	return copy;
 }
 
-/* The library's list of messages in flight is walked under a lock by each publish
- * and each acknowledgement: beside a burst of them a publisher gives way, for some
- * 50 microseconds at most, which keeps the list short and both from waiting for the
- * lock in the kernel. */
-#define GOMOSQ_PATIENCE 100
+/* Each publish and each acknowledgement searches the library's list of messages in
+ * flight, under a lock. Beside a burst of reads a publisher yields, for at most about 50
+ * microseconds: that keeps the list short, and neither side waits for the lock in the
+ * kernel. */
+#define GOMOSQ_YIELDS 100
 
-static inline void gomosq_give_way(struct gomosq_client *c, int qos)
+static inline void gomosq_yield_to_reader(struct gomosq_client *c, int qos)
 {
 	int i;
 
-	if(qos == 0 || gomosq_thread.frames) return; /* a callback is part of the burst */
+	if(qos == 0 || gomosq_thread.frames) return; /* a callback runs inside the burst */
 	if(!__atomic_load_n(&c->reading, __ATOMIC_RELAXED)) return;
-	if(__atomic_exchange_n(&c->giving_way, 1, __ATOMIC_ACQUIRE)) return; /* one thread is enough */
-	for(i = 0; i < GOMOSQ_PATIENCE && __atomic_load_n(&c->reading, __ATOMIC_RELAXED); i++) sched_yield();
-	__atomic_store_n(&c->giving_way, 0, __ATOMIC_RELEASE);
+	if(__atomic_exchange_n(&c->yielding, 1, __ATOMIC_ACQUIRE)) return; /* one thread is enough */
+	for(i = 0; i < GOMOSQ_YIELDS && __atomic_load_n(&c->reading, __ATOMIC_RELAXED); i++) sched_yield();
+	__atomic_store_n(&c->yielding, 0, __ATOMIC_RELEASE);
 }
 
-/* One crossing for a publish: Go's bytes are read in place, nothing is
- * allocated in Go. */
+/* A publish in one crossing, without an allocation in Go: C reads the bytes of Go. */
 static inline struct gomosq_result gomosq_publish(uintptr_t client, const char *topic, size_t topic_len, const char *payload, int len, int qos, bool retain)
 {
 	struct gomosq_client *c = (struct gomosq_client *)client;
@@ -315,7 +333,7 @@ static inline struct gomosq_result gomosq_publish(uintptr_t client, const char *
 	char *text = gomosq_text(few, topic, topic_len);
 	int err;
 
-	gomosq_give_way(c, qos);
+	gomosq_yield_to_reader(c, qos);
 	if(text) rc = mosquitto_publish(c->mosq, &mid, text, len, payload, qos, retain);
 	err = errno;
 	gomosq_note_published(c, rc, qos);
@@ -334,7 +352,7 @@ static inline struct gomosq_result gomosq_publish_v5(struct gomosq_client *c, co
 	char *text = gomosq_text(few, topic, topic_len);
 	int err;
 
-	gomosq_give_way(c, qos);
+	gomosq_yield_to_reader(c, qos);
 	if(text) rc = gomosq_properties_build(&list, props, props_len);
 	if(rc == MOSQ_ERR_SUCCESS) rc = mosquitto_publish_v5(c->mosq, &mid, text, len, payload, qos, retain, list);
 	err = errno;
@@ -448,8 +466,7 @@ static inline struct gomosq_result gomosq_loop_start(struct gomosq_client *c)
 	return gomosq_leave(outer, rc, 0);
 }
 
-/* From 2.0.12 on a thread that has ended by itself is not the library's any
- * more, and nobody would ever join it: that is done here. */
+/* From 2.0.12 on the library does not join a thread that has ended by itself. */
 static inline struct gomosq_result gomosq_loop_stop(struct gomosq_client *c, bool external)
 {
 	int outer = gomosq_enter(GOMOSQ_IN_CALL);
@@ -488,6 +505,39 @@ static inline struct gomosq_result gomosq_threaded_set(struct gomosq_client *c, 
 {
 	GOMOSQ_CALL(mosquitto_threaded_set(c->mosq, external));
 }
+
+static inline struct timespec gomosq_deadline(int64_t nanoseconds)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += (t.tv_nsec + nanoseconds) / 1000000000;
+	t.tv_nsec = (t.tv_nsec + nanoseconds) % 1000000000;
+	return t;
+}
+
+static inline bool gomosq_connected(struct gomosq_client *c) { return mosquitto_socket(c->mosq) >= 0; }
+
+/* Waits until condition no longer holds or the time is over. gomosq_notify wakes it. A
+ * connection can end without a notification when the library reconnects, so the
+ * condition is also checked every 200 ms. */
+static inline void gomosq_await(struct gomosq_client *c, bool (*condition)(struct gomosq_client *), int64_t nanoseconds)
+{
+	const int64_t period = 200000000;
+	struct timespec end;
+
+	__atomic_add_fetch(&c->waiters, 1, __ATOMIC_SEQ_CST);
+	pthread_mutex_lock(&c->wait);
+	for(; nanoseconds > 0 && condition(c); nanoseconds -= period){
+		end = gomosq_deadline(nanoseconds < period ? nanoseconds : period);
+		while(condition(c) && pthread_cond_timedwait(&c->changed, &c->wait, &end) == 0);
+	}
+	pthread_mutex_unlock(&c->wait);
+	__atomic_sub_fetch(&c->waiters, 1, __ATOMIC_SEQ_CST);
+}
+
+static inline void gomosq_await_end(struct gomosq_client *c, int64_t nanoseconds) { gomosq_await(c, gomosq_connected, nanoseconds); }
+static inline void gomosq_await_flood_end(struct gomosq_client *c, int64_t nanoseconds) { gomosq_await(c, gomosq_flooded, nanoseconds); }
 
 /* === Options === */
 

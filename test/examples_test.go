@@ -429,7 +429,7 @@ func pubFails(t *testing.T, bin examples) {
 	bin.start(t, "pub", "-p", port, "-V", "5", "-q", "1", "-t", "refused", "-m", "x").fails(1, mosquitto.RCNotAuthorized.String())
 
 	bin.start(t, "pub", "-p", strconv.Itoa(broker.FreePort(t)), "-t", "a", "-m", "x").fails(1, "connect_bind_v5")
-	bin.start(t, "pub", "-p", port, "-t", "a/#", "-m", "x").fails(1, "not one to publish on")
+	bin.start(t, "pub", "-p", port, "-t", "a/#", "-m", "x").fails(1, "not valid to publish to")
 	bin.start(t, "pub", "-p", port, "-t", "a", "-m", "x", "-q", "256").fails(1, "qos")
 }
 

@@ -1,0 +1,139 @@
+//go:build cgo
+
+package mosquitto
+
+import (
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// poller is how Run waits: on Go's poller for a connection, on a channel without
+// one. state and file are shared with goroutines that wake Run; the loop owns the
+// other fields.
+type poller struct {
+	state  atomic.Int32
+	signal chan struct{}           // wakes Run from a pause
+	file   atomic.Pointer[os.File] // of the watched file descriptor
+
+	raw       syscall.RawConn
+	fd        int
+	ready     func(uintptr) bool // for raw.Read, made once
+	blocked   bool               // the last pass left output behind
+	retry     time.Duration      // the last delay of output that waits for input
+	writeWait atomic.Bool        // a goroutine waits until the socket is writable
+}
+
+// Values of poller.state: what Run waits for.
+const (
+	runAwake = iota
+	parkedOnRead
+	parkedOnWrite
+	parkedInPause
+)
+
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
+func (p *poller) awake() bool { return p.state.Load() == runAwake }
+
+// announce says that Run is about to wait. Run must look for work once more after
+// announce: whoever adds work after that look wakes Run.
+func (p *poller) announce(state int32) { p.state.Swap(state) }
+
+// resume says that Run no longer waits.
+func (p *poller) resume() { p.state.Store(runAwake) }
+
+// wake ends the wait of Run, from any goroutine.
+func (p *poller) wake() {
+	switch {
+	case p.awake(): // the usual case, without a write to shared memory
+	case p.state.CompareAndSwap(parkedOnRead, runAwake):
+		if f := p.file.Load(); f != nil {
+			_ = f.SetReadDeadline(past)
+		}
+	case p.state.CompareAndSwap(parkedOnWrite, runAwake):
+		if f := p.file.Load(); f != nil {
+			_ = f.SetWriteDeadline(past)
+		}
+	case p.state.CompareAndSwap(parkedInPause, runAwake):
+		select {
+		case p.signal <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// watch gives a duplicate of the connection's file descriptor to Go's poller.
+func (p *poller) watch(c *cClient) bool {
+	fd := cWatch(c)
+	if fd < 0 {
+		return false
+	}
+	f := os.NewFile(uintptr(fd), "mqtt")
+	raw, err := f.SyscallConn()
+	if err != nil || f.SetDeadline(time.Time{}) != nil {
+		cUnwatch(c, fd)
+		f.Close()
+		return false
+	}
+	if p.ready == nil {
+		p.ready = func(uintptr) bool { return cReady(c, p.blocked) }
+	}
+	p.raw, p.fd, p.blocked = raw, fd, false
+	p.file.Store(f)
+	return true
+}
+
+func (p *poller) unwatch(c *cClient) {
+	cUnwatch(c, p.fd)
+	p.file.Swap(nil).Close()
+}
+
+// waitConnected waits until a connect that is in progress has ended, or Run is
+// woken.
+func (p *poller) waitConnected(hasWork func() bool) {
+	f := p.file.Load()
+	_ = f.SetWriteDeadline(time.Time{})
+	p.announce(parkedOnWrite)
+	if !hasWork() {
+		_ = p.raw.Write(func(fd uintptr) bool { return cConnectState(int(fd)) != int(syscall.EINPROGRESS) })
+	}
+	p.resume()
+	_ = f.SetWriteDeadline(time.Time{})
+}
+
+// outputDelay prepares the wait for output that a pass has left behind. A
+// positive result is the delay before a retry.
+func (p *poller) outputDelay(last pass) time.Duration {
+	p.blocked = last.wantWrite
+	switch {
+	case !last.wantWrite:
+		p.retry = 0
+	case last.writable: // a TLS handshake waits for input; so does 2.1 after a DISCONNECT
+		p.retry = min(max(2*p.retry, firstRetry), longestRetry)
+		return p.retry
+	case p.writeWait.CompareAndSwap(false, true):
+		go p.waitWritable(p.raw)
+	}
+	return 0
+}
+
+// waitInput waits for input or until until, or until Run is woken.
+func (p *poller) waitInput(until time.Time, hasWork func() bool) {
+	f := p.file.Load()
+	_ = f.SetReadDeadline(until)
+	p.announce(parkedOnRead)
+	if !hasWork() {
+		_ = p.raw.Read(p.ready)
+	}
+	p.resume()
+}
+
+// waitWritable wakes Run when a full socket is writable again, or is closed.
+func (p *poller) waitWritable(raw syscall.RawConn) {
+	_ = raw.Write(cWritable)
+	p.writeWait.Store(false)
+	p.wake()
+}

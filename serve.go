@@ -1,0 +1,195 @@
+//go:build cgo
+
+package mosquitto
+
+import (
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// One connection of Run, from the end of the connect to its loss. The state is
+// the runner's.
+
+const (
+	burst        = 256                    // packets that one pass reads
+	firstRetry   = time.Millisecond       // delay before output is retried that waits for input
+	longestRetry = time.Second            // and the longest delay
+	maxRun       = 4 * time.Millisecond   // how long Run goes on before it calls runtime.Gosched
+	streamGap    = 100 * time.Microsecond // the longest gap between the writes of a stream
+)
+
+// maxRun is below 10 ms: after that the scheduler takes the loop for a slow
+// system call.
+
+// serve serves one connection until it has ended. again reports that OnDisconnect
+// has begun the next one.
+func (r *runner) serve() (lost result, again bool) {
+	if !r.watch() {
+		cAbandon(r.c.c)
+		return result{rc: cErrNoConn}, false
+	}
+	defer r.poller.unwatch(r.c.c)
+	if lost := r.establish(); lost.rc != cSuccess {
+		cAbandon(r.c.c) // without a callback, like a blocking connect that fails
+		return lost, false
+	}
+	for {
+		r.turn()
+		r.end()
+		r.paused = cPaused(r.c.c)
+		now := time.Now()
+		r.pacer.begin(now)
+		misc := !now.Before(r.nextMisc)
+		p := cPass(r.c.c, burst, misc, r.ended != notEnding, now.Sub(r.lastWrite) < streamGap)
+		r.note(p.accepted)
+		switch {
+		case p.panicked != 0:
+			r.raise(p.result)
+		case p.rc != cSuccess && p.watching: // 2.0.11 does not close after a failed TLS handshake
+			cAbandon(r.c.c)
+			return p.result, false
+		case p.rc != cSuccess || !p.watching:
+			return p.result, !p.closed
+		}
+		r.planMisc(now, misc, p)
+		if !p.more {
+			r.park(p)
+		} else if now.Sub(r.yielded) > maxRun {
+			runtime.Gosched()
+			r.yielded = now
+		}
+	}
+}
+
+// watch gives the connection to Go's poller and starts its timers.
+func (r *runner) watch() bool {
+	if !r.poller.watch(r.c.c) {
+		return false
+	}
+	r.ended, r.deadline = notEnding, time.Time{}
+	r.setKeepalive()
+	return true
+}
+
+// note notices a new acceptance by the broker.
+func (r *runner) note(accepted uint) {
+	if accepted != r.accepted {
+		r.accepted, r.ever, r.failures = accepted, true, 0
+		r.setKeepalive() // the CONNACK may demand another one
+	}
+}
+
+// setKeepalive takes the keepalive of the connect, or the one of the CONNACK.
+func (r *runner) setKeepalive() {
+	r.keepalive = r.c.server.keepalive
+	if _, _, seconds := cConnack(r.c.c); seconds >= 0 {
+		r.keepalive = time.Duration(seconds) * time.Second
+	}
+	if r.keepalive == 0 {
+		r.keepalive = 24 * time.Hour // none
+	}
+	r.lastRead, r.lastWrite = time.Now(), time.Now()
+	r.nextMisc = r.lastWrite.Add(r.keepalive)
+}
+
+// planMisc sets the time for the next look at the keepalive: one keepalive after
+// the last input or the last output. The library counts whole seconds: if a look
+// was too early, it is repeated after one second.
+func (r *runner) planMisc(now time.Time, misc bool, p pass) {
+	if p.read {
+		r.lastRead = now
+	}
+	if p.wrote {
+		r.lastWrite = now
+	}
+	switch {
+	case p.pinged: // the PINGRESP may take as long
+		r.lastRead = now
+	case misc:
+		r.nextMisc = now.Add(time.Second)
+		return
+	}
+	last := r.lastRead
+	if r.lastWrite.Before(last) {
+		last = r.lastWrite
+	}
+	r.nextMisc = last.Add(r.keepalive)
+}
+
+// establish waits until an asynchronous connect has succeeded or failed.
+func (r *runner) establish() result {
+	for {
+		switch errno := cConnectState(r.poller.fd); {
+		case errno == 0:
+			return result{}
+		case syscall.Errno(errno) != syscall.EINPROGRESS:
+			return result{rc: cErrErrno, errno: errno}
+		case r.ending() != notEnding:
+			return result{rc: cErrNoConn}
+		}
+		r.turn()
+		r.poller.waitConnected(func() bool { return r.ending() != notEnding || cPosted(r.c.c) })
+	}
+}
+
+// end ends the connection between two passes if Run has to end: it sends a
+// DISCONNECT, and cuts the connection when its time is over.
+func (r *runner) end() {
+	if e := r.ending(); e > r.ended {
+		r.startEnding(e)
+	}
+	if r.ended != notEnding && !time.Now().Before(r.deadline) {
+		cCutOwn(r.c.c)
+	}
+}
+
+// startEnding sends the DISCONNECT if none was sent, and sets the deadline.
+func (r *runner) startEnding(e ending) {
+	grace := stopGrace
+	if e == cancelled {
+		grace = endGrace
+	}
+	deadline := time.Now().Add(grace)
+	if r.ended == notEnding || deadline.Before(r.deadline) {
+		r.deadline = deadline
+	}
+	if r.ended == notEnding && !(r.c.leaving.Load() && r.request.Load() == nil) { // or it was queued before Run
+		d := r.request.Load()
+		if d == nil {
+			d = &disconnect{}
+		}
+		r.c.setLeaving(true)
+		cDisconnectV5(r.c.c, d.reason, d.props)
+	}
+	r.ended = e
+}
+
+// hasWork reports whether something has to be done before Run may wait.
+func (r *runner) hasWork() bool {
+	return r.ending() > r.ended || cPosted(r.c.c) || cPaused(r.c.c) != r.paused
+}
+
+// park waits for input, for space to write, for the keepalive, or for wake.
+func (r *runner) park(p pass) {
+	until := r.nextMisc
+	if r.ended != notEnding && r.deadline.Before(until) {
+		until = r.deadline
+	}
+	if delay := r.poller.outputDelay(p); delay > 0 {
+		if retry := time.Now().Add(delay); retry.Before(until) {
+			until = retry
+		}
+	}
+	r.poller.waitInput(until, r.work)
+}
+
+// wake makes Run look for work if it waits.
+func (r *runner) wake() { r.poller.wake() }
+
+// wakeRun lets Run send queued packets.
+func (c *Client) wakeRun() {
+	if r := c.run.Load(); r != nil {
+		r.wake()
+	}
+}
