@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 30835141803fac49
+// include-stamp: 900cb384b5f18a18
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -385,11 +385,15 @@ func cVoidOption(c *cClient, option Option, value unsafe.Pointer) result {
 	return goResult(C.gomosq_void_option(c, C.int(option), value))
 }
 
-// cTLSContext makes an SSL_CTX; fault says why it could not.
-func cTLSContext(t TLSContext, minVersion int) (ctx unsafe.Pointer, fault string) {
+// cTLSContext makes an SSL_CTX. If it returns nil, part is the setting that OpenSSL has
+// refused.
+func cTLSContext(t TLSContext, minVersion int) (ctx unsafe.Pointer, part, reason string) {
 	made := C.gomosq_tls_make(cTextOrNull(t.ServerName), cTextOrNull(t.CAFile), cTextOrNull(t.CAPath), cTextOrNull(t.CertFile),
 		cTextOrNull(t.KeyFile), cTextOrNull(t.KeyPassword), cTextOrNull(t.Ciphers), cTextOrNull(t.ALPN), C.long(minVersion))
-	return made.ctx, C.GoString(&made.text[0])
+	if made.ctx != nil {
+		return made.ctx, "", ""
+	}
+	return nil, C.GoString(made.part), C.GoString(&made.text[0])
 }
 
 func cTLSContextFree(ctx unsafe.Pointer) { C.gomosq_tls_free(ctx) }

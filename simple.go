@@ -19,7 +19,7 @@ type SimpleOptions struct {
 	TLS                *TLS
 }
 
-// SubscribeCallback is mosquitto_subscribe_callback: it connects, subscribes,
+// SubscribeCallback wraps mosquitto_subscribe_callback: it connects, subscribes,
 // and calls f with each message until f returns false, which makes it return
 // nil. It reconnects as [Client.LoopForever] does. Unlike the library's, it
 // ends with ctx, and with the broker's answer when that refuses the connection
@@ -90,7 +90,7 @@ func (c *Client) runUntil(ctx context.Context, o SimpleOptions, ended chan error
 	}
 }
 
-// SubscribeSimple is mosquitto_subscribe_simple: it connects, subscribes, and
+// SubscribeSimple wraps mosquitto_subscribe_simple: it connects, subscribes, and
 // returns the next count messages; retained ones only if wantRetained. See
 // [SubscribeCallback] for how it ends otherwise; the messages received until
 // then are returned beside the error.

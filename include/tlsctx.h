@@ -26,8 +26,9 @@ struct gomosq_tls {
 };
 
 struct gomosq_tls_made {
-	void *ctx;       /* NULL when it failed */
-	char text[256];  /* why */
+	void *ctx;        /* NULL if a part was refused */
+	const char *part; /* its name */
+	char text[256];   /* the reason */
 };
 
 /* Finds a function of OpenSSL's; p is the address of a pointer to it. */
@@ -158,24 +159,24 @@ static inline struct gomosq_tls_made gomosq_tls_make(const char *server_name, co
 		const char *cert_file, const char *key_file, const char *key_password, const char *ciphers, const char *alpn, long min_version)
 {
 	struct gomosq_tls t = {server_name, ca_file, ca_path, cert_file, key_file, key_password, ciphers, alpn, min_version};
-	struct gomosq_tls_made made = {NULL, "no OpenSSL"};
+	struct gomosq_tls_made made = {NULL, "OpenSSL", "not loaded"};
 	const void *(*method)(void);
 	void *(*ctx_new)(const void *);
 	unsigned long (*get_error)(void);
-	void (*error_text)(unsigned long, char *, size_t), (*clear)(void);
-	const char *failed;
-	int n;
+	const char *(*reason)(unsigned long);
+	void (*clear)(void);
+	const char *text;
 
 	if(!gomosq_openssl("TLS_client_method", &method) || !gomosq_openssl("SSL_CTX_new", &ctx_new)
-			|| !gomosq_openssl("ERR_get_error", &get_error) || !gomosq_openssl("ERR_error_string_n", &error_text)
+			|| !gomosq_openssl("ERR_get_error", &get_error) || !gomosq_openssl("ERR_reason_error_string", &reason)
 			|| !gomosq_openssl("ERR_clear_error", &clear)) return made;
 	clear(); /* the library takes what is left of errors for its own */
 	made.ctx = ctx_new(method());
 	if(made.ctx == NULL) return made;
-	failed = gomosq_tls_apply(made.ctx, &t);
-	if(failed){
-		n = snprintf(made.text, sizeof(made.text), "%s: ", failed);
-		error_text(get_error(), made.text + n, sizeof(made.text) - (size_t)n);
+	made.part = gomosq_tls_apply(made.ctx, &t);
+	if(made.part){
+		text = reason(get_error());
+		snprintf(made.text, sizeof(made.text), "%s", text ? text : "refused by OpenSSL");
 		gomosq_tls_free(made.ctx);
 		made.ctx = NULL;
 	}
