@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 900cb384b5f18a18
+// include-stamp: 8b92a14aa421c8e3
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -130,10 +130,16 @@ func cReinitialise(c *cClient, id string, clean bool) result {
 	return goResult(C.gomosq_reinitialise(c, cTextOrNull(id), C.bool(clean)))
 }
 
-// cFreeDescriptor is the lowest descriptor that is free now.
-func cFreeDescriptor() int { return int(C.gomosq_free_descriptor()) }
+// pairLike lists the sockets that look like the library's pair and are not.
+type pairLike = C.struct_gomosq_pair_like
 
-func cCloseOnExecPairs(from, to int) int { return int(C.gomosq_cloexec_pairs(C.int(from), C.int(to))) }
+func cListPairLike(wide bool) pairLike { return C.gomosq_list_pair_like(C.bool(wide)) }
+
+// cCloseOnExecPair marks the pair that was opened after the list was made. It returns how
+// many sockets it has marked.
+func cCloseOnExecPair(c *cClient, before *pairLike) int {
+	return int(C.gomosq_cloexec_pair(c, before))
+}
 
 // Will.
 
@@ -192,7 +198,7 @@ func cDisconnectV5(c *cClient, reason int, props []byte) result {
 }
 
 // cCut ends the connection without a DISCONNECT, under a loop on another thread.
-func cCut(c *cClient) { C.gomosq_cut(c.mosq) }
+func cCut(c *cClient) { C.gomosq_cut(c) }
 
 // Publish, subscribe, unsubscribe.
 

@@ -36,11 +36,18 @@ static inline short gomosq_poll(int fd, short events)
 /* Whether OpenSSL holds decrypted input. Polling the socket does not show it. */
 static inline bool gomosq_tls_pending(struct mosquitto *mosq)
 {
-	static int (*pending)(const void *);
+	static void *found; /* (atomic) */
 	void *ssl = mosquitto_ssl_get(mosq);
+	void *function;
+	int (*pending)(const void *);
 
 	if(ssl == NULL) return false;
-	if(pending == NULL) pending = (int (*)(const void *))dlsym(RTLD_DEFAULT, "SSL_pending");
+	function = __atomic_load_n(&found, __ATOMIC_RELAXED);
+	if(function == NULL){
+		function = dlsym(RTLD_DEFAULT, "SSL_pending");
+		__atomic_store_n(&found, function, __ATOMIC_RELAXED);
+	}
+	memcpy(&pending, &function, sizeof(pending));
 	return pending && pending(ssl) > 0;
 }
 
