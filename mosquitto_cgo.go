@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 8b92a14aa421c8e3
+// include-stamp: d7b92fcf9ba12432
 
 type (
 	cClient   = C.struct_gomosq_client

@@ -15,7 +15,7 @@ type Option int
 // "string" [Client.StringOption], "void" [Client.VoidOption].
 const (
 	OptProtocolVersion    Option = cOptProtocolVersion    // int: ProtocolV31, ProtocolV311 (default), ProtocolV5
-	OptSSLCtx             Option = cOptSSLCtx             // void: an OpenSSL SSL_CTX of the caller's
+	OptSSLCtx             Option = cOptSSLCtx             // void: an OpenSSL SSL_CTX that the caller has made
 	OptSSLCtxWithDefaults Option = cOptSSLCtxWithDefaults // int 0 or 1 (default 1): apply the library's TLS settings to OptSSLCtx
 	OptReceiveMaximum     Option = cOptReceiveMaximum     // int 0 to 65535 (default 20, 0 is 65535): QoS>0 messages in flight towards us, MQTT 5
 	OptSendMaximum        Option = cOptSendMaximum        // int 0 to 65535 (default 20, 0 is 65535): QoS>0 messages in flight from us
@@ -147,8 +147,8 @@ func (c *Client) sslContext(op string, option Option, value unsafe.Pointer, set 
 	if option != OptSSLCtx {
 		return badArgument(op, ErrInval, "option: %d takes no pointer", int(option))
 	}
-	// Not c.tls: with a context of the caller's 2.0 sets nothing up, so that its
-	// connects must not pass for the one that has.
+	// c.tls stays as it is: with such a context 2.0 does not initialise OpenSSL, so a
+	// connect with it must not count as the first connect with TLS.
 	return c.configure(op, func() result { return set(c.c, option, value) })
 }
 

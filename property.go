@@ -15,7 +15,7 @@ import (
 // PropertyID is the identifier of an MQTT 5 property.
 type PropertyID int
 
-// The properties of MQTT 5, with their type and the packets they may stand on.
+// The properties of MQTT 5, with their type and the packets that may contain them.
 const (
 	PropPayloadFormatIndicator     PropertyID = cPropPayloadFormatIndicator     // byte; PUBLISH, will
 	PropMessageExpiryInterval      PropertyID = cPropMessageExpiryInterval      // four bytes, seconds; PUBLISH, will
@@ -259,15 +259,15 @@ func (p Properties) UserProperty(name string) (value string, ok bool) {
 	return "", false
 }
 
-// PropertyCheckCommand wraps mosquitto_property_check_command: whether the
-// property may stand on the packet. It wraps [ErrProtocol] when not.
+// PropertyCheckCommand wraps mosquitto_property_check_command: it returns an error
+// that wraps [ErrProtocol] if the packet must not contain the property.
 func PropertyCheckCommand(command Command, id PropertyID) error {
 	return libError("property_check_command", result{rc: cPropertyCheckCommand(command, id)})
 }
 
-// PropertyCheckAll wraps mosquitto_property_check_all: whether all properties may
-// stand together on the packet. It wraps [ErrProtocol], [ErrDuplicateProperty]
-// or [ErrInval] when not.
+// PropertyCheckAll wraps mosquitto_property_check_all: it returns an error that wraps
+// [ErrProtocol], [ErrDuplicateProperty] or [ErrInval] if the packet must not contain
+// these properties together.
 func PropertyCheckAll(command Command, props Properties) error {
 	const op = "property_check_all"
 	encoded, err := encodeProperties(op, props, false)
@@ -277,8 +277,8 @@ func PropertyCheckAll(command Command, props Properties) error {
 	return libError(op, result{rc: cPropertyCheckAll(command, encoded)})
 }
 
-// copiesEmptyText tells whether the library survives copying an empty string:
-// before 2.0.16 it reads through a null pointer.
+// copiesEmptyText reports whether the library can copy an empty string. Before 2.0.16
+// it reads through a null pointer.
 var copiesEmptyText = sync.OnceValue(func() bool {
 	major, minor, revision := cLibVersion()
 	return major*1000000+minor*1000+revision >= 2000016

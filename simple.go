@@ -64,8 +64,8 @@ func SubscribeCallback(ctx context.Context, o SimpleOptions, topic string, qos Q
 	return c.runUntil(ctx, o, ended)
 }
 
-// runUntil connects and loops in a goroutine of its own, since the library can
-// block where ctx does not reach; what is left behind then ends with Close.
+// runUntil connects and runs the loop in another goroutine, because the library can
+// block where ctx has no effect. Close ends that goroutine.
 func (c *Client) runUntil(ctx context.Context, o SimpleOptions, ended chan error) error {
 	panicked := make(chan any, 1)
 	go func() {

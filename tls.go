@@ -25,15 +25,14 @@ type TLS struct {
 	Version, Ciphers                  string // "" is the library's default
 }
 
-// TLSSet wraps mosquitto_tls_set: TLS with certificates from PEM files. caFile or
-// caPath (a directory prepared by "openssl rehash") says whom to trust; for
-// the system's store see [OptTLSUseOSCerts]. certFile and keyFile are the
-// client's own, both or none.
+// TLSSet wraps mosquitto_tls_set: it sets up TLS with certificates from PEM files.
+// caFile or caPath (a directory prepared by "openssl rehash") has the trusted
+// authorities; for those of the system see [OptTLSUseOSCerts]. certFile and keyFile
+// are the client's certificate and key: set both or none.
 //
-// password is asked for the password of an encrypted key, inside every connect
-// and reconnect, on the goroutine that connects or on the library's thread. Nil
-// is for keys without one: an encrypted key then fails to load, nothing asks on
-// the terminal.
+// password returns the password of an encrypted key. It is called in every connect and
+// reconnect, on the goroutine that connects or on the thread of the library. With a nil
+// password an encrypted key fails to load; OpenSSL does not ask on the terminal.
 //
 // TLSSet checks that the files can be opened. A connect checks their content ([ErrTLS]).
 func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(*Client) (string, error)) (err error) {

@@ -118,10 +118,10 @@ func SubTopicTokenise(topic string) ([]string, error) {
 	return levels, libError(op, result{rc: rc})
 }
 
-// ValidateUTF8 wraps mosquitto_validate_utf8: nil when the text may stand in an
-// MQTT packet. It wraps [ErrMalformedUTF8] when not, also for the control
-// characters and non-characters that MQTT advises against, and [ErrInval] for
-// more than 65,536 bytes.
+// ValidateUTF8 wraps mosquitto_validate_utf8: it returns nil if an MQTT packet may
+// contain the text. Otherwise the error wraps [ErrMalformedUTF8], also for the control
+// characters and non-characters that MQTT advises against, or [ErrInval] for more than
+// 65,536 bytes.
 func ValidateUTF8(text []byte) error {
 	const op = "validate_utf8"
 	if len(text) > maxText+1 {

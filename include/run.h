@@ -187,8 +187,8 @@ static inline bool gomosq_await_output(struct gomosq_client *c)
 	return false;
 }
 
-/* One pass of Run: it delivers pending messages, reads, looks at the keepalive if misc
- * says so, and writes. With leaving a DISCONNECT is queued: it must be written before
+/* One pass of Run: it delivers pending messages, reads, looks at the keepalive if misc is
+ * set, and writes. With leaving a DISCONNECT is queued: it must be written before
  * anything is read, because the library ends the connection at the next packet. With
  * streaming there was output less than 100 us ago, and the pass waits for more output.
  * Idle clients must not wait so: the threads of thousands of clients would spin. */
