@@ -56,19 +56,55 @@ void gomosq_cloexec(int fd)
 	errno = saved;
 }
 
-/* Ends the connection under a loop that runs on another thread. The number is
- * looked at twice, a moment apart: one that is being closed and given to
- * somebody else at this instant must not be hit. */
-void gomosq_cut(struct mosquitto *mosq)
+/* The number by which the kernel identifies a socket for its lifetime, 0 without one. */
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+#ifdef SO_COOKIE
+	socklen_t len = sizeof(cookie);
+
+	if(getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len)) cookie = 0;
+#else
+	(void)fd;
+#endif
+	return cookie;
+}
+
+/* Keeps the identity of the connection's socket, on the thread that owns it. */
+void gomosq_note_socket(struct gomosq_client *client)
+{
+	int saved = errno;
+	int fd = mosquitto_socket(client->mosq);
+
+	__atomic_store_n(&client->cookie, fd < 0 ? 0 : cookie_of(fd), __ATOMIC_RELEASE);
+	errno = saved;
+}
+
+/* Whether the file descriptor fd is still the connection after a moment, and same is a
+ * duplicate of it. The library closes a socket before it forgets its number: in between
+ * another thread may get the number. That takes microseconds, unless the thread of the
+ * loop loses the processor there for longer than a millisecond. */
+static bool is_connection_still(struct gomosq_client *client, int fd, int same)
 {
 	struct timespec moment = {0, 1000000};
 	struct stat before, after;
-	int fd = mosquitto_socket(mosq);
 
-	if(fd < 0 || fstat(fd, &before) || !S_ISSOCK(before.st_mode)) return;
 	nanosleep(&moment, NULL);
-	if(mosquitto_socket(mosq) != fd || fstat(fd, &after) || before.st_ino != after.st_ino) return;
-	shutdown(fd, SHUT_RDWR);
+	if(mosquitto_socket(client->mosq) != fd || fstat(same, &before) || fstat(fd, &after)) return false;
+	return S_ISSOCK(before.st_mode) && before.st_ino == after.st_ino;
+}
+
+/* Ends the connection under a loop that runs on another thread, which may close the
+ * socket at this moment. The duplicate cannot change its meaning. */
+void gomosq_cut(struct gomosq_client *client)
+{
+	uint64_t cookie = __atomic_load_n(&client->cookie, __ATOMIC_ACQUIRE);
+	int fd = mosquitto_socket(client->mosq);
+	int same = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if(same < 0) return;
+	if((cookie && cookie_of(same) == cookie) || is_connection_still(client, fd, same)) shutdown(same, SHUT_RDWR);
+	close(same);
 }
 
 /* After a panic the running loop must return to Go. */
@@ -138,6 +174,7 @@ static void note_connack(struct gomosq_client *client, int rc, const mosquitto_p
 {
 	uint16_t seconds = 0;
 
+	gomosq_note_socket(client);
 	client->connack = rc;
 	client->server_keepalive = -1;
 	if(rc == 0) client->accepted++;

@@ -9,12 +9,15 @@ import (
 	"sync/atomic"
 )
 
-// listener holds the closure of one event. The library's callback is installed
-// once, in New; setting a closure swaps this pointer and a bit that C looks at
-// before it crosses into Go.
+// Setters of callbacks, and panics in callbacks. This file owns the callbacks of a
+// client and the panics that C carries to the caller.
+
+// listener holds the callback of one event. The library's callback is installed
+// once, in New. Setting a callback swaps this pointer and a bit that C checks before
+// it crosses into Go.
 type listener[F any] struct{ f atomic.Pointer[F] }
 
-// set takes on for "f is not nil".
+// set sets the callback, and removes it if on is false.
 func (l *listener[F]) set(c *Client, event uint32, f F, on bool) {
 	if !on {
 		cInterestSet(c.c, event, false)
@@ -25,7 +28,7 @@ func (l *listener[F]) set(c *Client, event uint32, f F, on bool) {
 	cInterestSet(c.c, event, true)
 }
 
-// get returns the closure, the zero F when there is none.
+// get returns the callback, if there is one.
 func (l *listener[F]) get() (f F, ok bool) {
 	if p := l.f.Load(); p != nil {
 		return *p, true
@@ -46,7 +49,7 @@ type listeners struct {
 	password    listener[func(*Client) (string, error)]
 }
 
-// clear forgets all closures; the interest in C is cleared by the caller.
+// clear removes all callbacks. The caller clears the interest in C.
 func (l *listeners) clear() {
 	l.connect.f.Store(nil)
 	l.disconnect.f.Store(nil)
@@ -97,50 +100,51 @@ func (c *Client) enterSetter() bool {
 	}
 }
 
-// OnConnect is mosquitto_connect_v5_callback_set, and stands for
-// mosquitto_connect_callback_set and mosquitto_connect_with_flags_callback_set:
-// f is told the broker's answer to each CONNECT. Nil takes it back. See
-// "Callbacks" in the package documentation, also for the setters below.
+// OnConnect wraps mosquitto_connect_v5_callback_set, and replaces
+// mosquitto_connect_callback_set and mosquitto_connect_with_flags_callback_set: it
+// sets the callback for each CONNACK. A nil f removes the callback. See "Callbacks"
+// in the package documentation, also for the other setters.
 func (c *Client) OnConnect(f func(c *Client, ack Connack)) {
 	listen(c, &c.events().connect, evConnect, f, f != nil)
 }
 
-// OnDisconnect is mosquitto_disconnect_v5_callback_set and
-// mosquitto_disconnect_callback_set: f is told that a connection has ended. A
-// connect that returns an error calls nothing, and neither do the attempts of
-// the loops that reconnect; nor, before 2.0.13, a TLS handshake that fails.
+// OnDisconnect wraps mosquitto_disconnect_v5_callback_set, and replaces
+// mosquitto_disconnect_callback_set: it sets the callback for the end of a
+// connection. Connects that return an error, and failed attempts of loops that
+// reconnect, do not call it; nor, before 2.0.13, does a TLS handshake that fails.
 // LoopRead and LoopWrite without a connection call it each time.
 func (c *Client) OnDisconnect(f func(c *Client, d Disconnection)) {
 	listen(c, &c.events().disconnect, evDisconnect, f, f != nil)
 }
 
-// OnPublish is mosquitto_publish_v5_callback_set and
-// mosquitto_publish_callback_set: f is told that the message mid has been sent
-// (QoS 0), or acknowledged as its QoS demands. code may be a failure with MQTT
-// 5. It may run before Publish has returned mid to another goroutine.
+// OnPublish wraps mosquitto_publish_v5_callback_set, and replaces
+// mosquitto_publish_callback_set: it sets the callback for each message that was
+// sent (QoS 0) or acknowledged (QoS 1 and 2). With MQTT 5 code may be a failure. f
+// may run before Publish has returned mid to another goroutine.
 func (c *Client) OnPublish(f func(c *Client, mid int, code ReasonCode, props Properties)) {
 	listen(c, &c.events().publish, evPublish, f, f != nil)
 }
 
-// OnMessage is mosquitto_message_v5_callback_set and
-// mosquitto_message_callback_set: f is given each message, in the order of
-// arrival. With the default threading a QoS 1 message is acknowledged after f
-// has returned.
+// OnMessage wraps mosquitto_message_v5_callback_set, and replaces
+// mosquitto_message_callback_set: it sets the callback for each received message,
+// in the order of arrival. With the default threading a QoS 1 message is
+// acknowledged after f has returned.
 func (c *Client) OnMessage(f func(c *Client, m Message)) {
 	listen(c, &c.events().message, evMessage, f, f != nil)
 }
 
-// OnSubscribe is mosquitto_subscribe_v5_callback_set and
-// mosquitto_subscribe_callback_set: f is told the granted QoS of each filter
-// of the Subscribe call that returned mid, or the reason of its refusal.
+// OnSubscribe wraps mosquitto_subscribe_v5_callback_set, and replaces
+// mosquitto_subscribe_callback_set: it sets the callback for each SUBACK. granted
+// has the granted QoS of each filter of the Subscribe call that returned mid, or the
+// reason code of its refusal.
 func (c *Client) OnSubscribe(f func(c *Client, mid int, granted []ReasonCode, props Properties)) {
 	listen(c, &c.events().subscribe, evSubscribe, f, f != nil)
 }
 
-// OnUnsubscribe is mosquitto_unsubscribe2_v5_callback_set,
-// mosquitto_unsubscribe_v5_callback_set and
-// mosquitto_unsubscribe_callback_set. codes has the reason code of each filter
-// with MQTT 5 and libmosquitto 2.1, and is nil otherwise.
+// OnUnsubscribe wraps mosquitto_unsubscribe2_v5_callback_set, and replaces
+// mosquitto_unsubscribe_v5_callback_set and mosquitto_unsubscribe_callback_set: it
+// sets the callback for each UNSUBACK. With MQTT 5 and libmosquitto 2.1 codes has
+// the reason code of each filter; otherwise it is nil.
 func (c *Client) OnUnsubscribe(f func(c *Client, mid int, codes []ReasonCode, props Properties)) {
 	listen(c, &c.events().unsubscribe, evUnsubscribe, f, f != nil)
 }
@@ -188,12 +192,12 @@ func (l LogLevel) String() string {
 	return fmt.Sprintf("level %#x", uint32(l))
 }
 
-// OnLog is mosquitto_log_callback_set: f is given the library's log lines of
-// the named levels, of all levels when none is named. Lines come on any
-// goroutine that calls the client, and on the loop; f may run on several at a
-// time. Inside f every call on the client is refused with [ErrInCallback]: the
-// library would deadlock. With a log listener the library formats a line for
-// each packet, whatever the levels. Lines hold topics as they came.
+// OnLog wraps mosquitto_log_callback_set: it sets the callback for the library's log
+// lines of the given levels, or of all levels if none is given. f runs on the loop and
+// on each goroutine that calls the client, possibly on several at a time. Inside f
+// every call on the client returns [ErrInCallback], because the library would
+// deadlock. With a log callback the library formats a line for each packet, for all
+// levels. Lines contain topics as they were received: do not trust them.
 func (c *Client) OnLog(f func(c *Client, level LogLevel, text string), levels ...LogLevel) {
 	var mask LogLevel
 	for _, l := range levels {
@@ -214,9 +218,9 @@ func (c *Client) OnLog(f func(c *Client, level LogLevel, text string), levels ..
 	cLogInstall(c.c, f != nil)
 }
 
-// OnPreConnect is mosquitto_pre_connect_callback_set: f runs before each
-// attempt to connect, on the goroutine or thread that connects, and may call
-// setters such as [Client.UsernamePwSet]. [ErrNotSupported] before 2.1.
+// OnPreConnect wraps mosquitto_pre_connect_callback_set: it sets the callback that
+// runs before each connect, on the goroutine or thread that connects. f may call
+// setters such as [Client.UsernamePwSet]. It returns [ErrNotSupported] before 2.1.
 func (c *Client) OnPreConnect(f func(c *Client)) error {
 	if !has21 {
 		return &OpError{Op: "pre_connect_callback_set", Err: ErrNotSupported}
@@ -228,10 +232,10 @@ func (c *Client) OnPreConnect(f func(c *Client)) error {
 	return nil
 }
 
-// OnExtAuth is mosquitto_ext_auth_callback_set: f is given each AUTH packet of
-// the broker (MQTT 5) and answers with [Client.ExtAuthContinue]. An error ends
-// the connection; its [Error], [ErrAuth] when it has none, is what the loop
-// returns. [ErrNotSupported] before 2.1, where the library ignores AUTH.
+// OnExtAuth wraps mosquitto_ext_auth_callback_set: it sets the callback for each AUTH
+// packet of the broker (MQTT 5). f replies with [Client.ExtAuthContinue]. An error ends
+// the connection, and the loop returns its [Error], or [ErrAuth] if it has none. It
+// returns [ErrNotSupported] before 2.1, where the library ignores AUTH.
 func (c *Client) OnExtAuth(f func(c *Client, method string, data []byte, props Properties) error) error {
 	if !has21 {
 		return &OpError{Op: "ext_auth_callback_set", Err: ErrNotSupported}
@@ -243,10 +247,10 @@ func (c *Client) OnExtAuth(f func(c *Client, method string, data []byte, props P
 	return nil
 }
 
-// PanicError is what a panic in a callback becomes on its way through C: it is
-// caught before the library's frames, the connection is cut so that the broker
-// keeps what was not acknowledged, and the Go call that had entered C panics
-// with this value. On the thread of [Client.LoopStart] it ends the program.
+// PanicError is the value of a panic that came from a callback. The binding recovers
+// the panic before it reaches C, and cuts the connection, so that the broker keeps
+// messages that were not acknowledged. Then the Go call that had entered C panics with
+// this value. On the thread of [Client.LoopStart] the panic ends the program.
 type PanicError struct {
 	Value any    // of the panic
 	Stack []byte // of the panic
@@ -262,7 +266,7 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// panics holds, by ticket, the panics that are on their way through C.
+// panics holds recovered panics by ticket until the Go caller raises them again.
 var panics struct {
 	sync.Mutex
 	last    int32
@@ -277,7 +281,7 @@ func newPanicError(value any) *PanicError {
 	return &PanicError{value, debug.Stack()}
 }
 
-// keepPanic returns the ticket that C carries back to the caller, never 0.
+// keepPanic returns the ticket for C to return to the caller. It is never 0.
 func keepPanic(value any) int32 {
 	e := newPanicError(value)
 	panics.Lock()

@@ -2,9 +2,9 @@
 
 package mosquitto
 
-// The Go ends of the library's callbacks, called by callbacks.c. Each looks
-// its client and closure up, copies what C lends, and calls the closure under
-// a guard: a panic must not unwind through C. Nothing here blocks.
+// The functions that callbacks.c calls. Each looks up its client and callback, copies
+// its arguments from C, and calls the callback under a guard, because a panic must not
+// unwind through C. Nothing else here blocks.
 
 /*
 #include "callbacks.h"
@@ -49,8 +49,8 @@ func (c *Client) behindMessages(f func()) C.int {
 	})
 }
 
-// listening finds the client and its closure; ok is false when nobody listens
-// any more. After Close no closure starts.
+// listening finds the client and the callback of an event. ok is false if there is no
+// callback. After Close no callback starts.
 func listening[F any](id C.uintptr_t, of func(*listeners) *listener[F]) (c *Client, f F, ok bool) {
 	c = lookupHandle(uintptr(id))
 	if c == nil || c.gate.closed() {
@@ -115,8 +115,8 @@ func gomosqGoMessage(id C.uintptr_t, message *C.struct_mosquitto_message, topicL
 	return deliver(c, f, message, topicLen, props, count)
 }
 
-// deliver is guarded for messages: without a closure of its own, which would
-// be a second allocation.
+// deliver is guarded for messages. It has no closure, which would be a second
+// allocation.
 func deliver(c *Client, f func(*Client, Message), message *C.struct_mosquitto_message, topicLen C.size_t, props *C.struct_gomosq_property, count C.int) (ticket C.int) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -140,7 +140,7 @@ func gomosqGoMessages(id C.uintptr_t, batch *C.struct_gomosq_batch) (ticket C.in
 			ticket = C.int(keepPanic(r))
 		}
 	}()
-	pacer := &c.run.Load().pacer // only Run gathers
+	pacer := &c.run.Load().pacer // only Run makes batches
 	gathered, messages := goBatch(batch)
 	for i := range messages {
 		m := gathered.message(i)
@@ -245,8 +245,8 @@ func gomosqGoPassword(id C.uintptr_t, buf *C.char, size, _ C.int, written *C.int
 	})
 }
 
-// gomosqGoCrash ends the program: a panic on the library's own thread has no Go
-// frame to be raised in.
+// gomosqGoCrash ends the program: the thread of the library has no Go frame that could
+// raise the panic.
 //
 //export gomosqGoCrash
 func gomosqGoCrash(ticket C.int) {

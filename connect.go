@@ -4,6 +4,7 @@ package mosquitto
 
 import (
 	"context"
+	"math"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -82,7 +83,7 @@ func (c *Client) ConnectBindAsync(host string, port int, keepalive time.Duration
 }
 
 // portOfSRV is the port of a server that DNS names, for checkServer.
-const portOfSRV = -1
+const portOfSRV = math.MinInt
 
 // ConnectSRV wraps mosquitto_connect_srv: it looks the broker up in DNS, in
 // _mqtt._tcp of host. Most builds of the library lack it, Debian's among them,

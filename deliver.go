@@ -11,7 +11,7 @@ import (
 type delivery struct {
 	message Message
 	event   func() // nil for a message
-	unacked bool   // nothing is written until this message was delivered
+	unacked bool   // no write until this message was delivered
 }
 
 // deliveries holds what the library has read and no callback has seen, in the
@@ -19,7 +19,7 @@ type delivery struct {
 type deliveries struct {
 	pending        []delivery
 	next           int     // the first of pending that was not delivered
-	unacknowledged int     // pending messages of QoS 1 and 2; nothing is written meanwhile
+	unacknowledged int     // pending messages of QoS 1 and 2; no write meanwhile
 	overlong       Message // the last message of QoS 1 or 2 whose callback outlasted the keepalive
 }
 
@@ -105,8 +105,8 @@ func (c *Client) mustHold() bool {
 }
 
 // hold keeps a message for later. The library has queued the acknowledgement of
-// a QoS 1 or 2 message: either its callback runs now, or nothing is written
-// until it has run.
+// a QoS 1 or 2 message: either its callback runs now, or the loop writes nothing
+// until the callback has returned.
 func (c *Client) hold(f func(*Client, Message), m Message) {
 	d := &c.deliveries
 	switch {
@@ -197,9 +197,9 @@ func (c *Client) deliverOne() bool {
 	return true
 }
 
-// endDeliveries runs the callbacks of what is pending when a connection has
-// ended, unless Run has to return soon. While reading is paused they stay
-// pending for the next connection.
+// endDeliveries runs the callbacks of pending deliveries when a connection has
+// ended, unless Run has to return soon. While reading is paused the deliveries
+// stay pending for the next connection.
 func (r *runner) endDeliveries() {
 	d := &r.c.deliveries
 	if d.holds() && !r.c.ending() {

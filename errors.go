@@ -8,10 +8,12 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 )
 
-// Error is one of the library's MOSQ_ERR_ codes. Success is the nil error.
-// Use [errors.Is] with the constants: methods return an [*OpError] around it.
+// Error is a MOSQ_ERR_ code of the library. Success is a nil error. Methods return an
+// [*OpError] that wraps it: compare with [errors.Is].
 type Error int
 
 // The library's codes. Their numbers are those of the header that the program
@@ -96,31 +98,73 @@ var (
 	ErrBusy = errors.New("a loop or a connect of this client is running")
 )
 
-// Error returns the library's own text ([Strerror]), and the number where the
-// installed library has no text for it.
+// Error returns the library's text for the code, or a text of this package if the
+// installed library has none. It is one line in lower case.
 func (e Error) Error() string {
-	if e == ErrErrno { // the library would read the errno of now and of this thread
-		return "System call failed"
+	if e == ErrErrno { // the library would read the errno of this thread at this moment
+		return "system call failed"
 	}
-	text := strings.TrimSuffix(cStrerror(int(e)), ".")
-	if text == "" || e != ErrUnknown && (strings.EqualFold(text, "Unknown error") || strings.EqualFold(text, "Unknown reason")) {
-		return "error " + strconv.Itoa(int(e)) + " of libmosquitto"
+	text := sentence(cStrerror(int(e)))
+	if text != "" && text != "unknown error" && text != "unknown reason" {
+		return text
 	}
-	return text
+	if text, ok := missingTexts[e]; ok {
+		return text
+	}
+	return "unknown error " + strconv.Itoa(int(e))
 }
 
-// Strerror is mosquitto_strerror: the library's text for a code, as
-// [Error.Error] gives it.
+// missingTexts are the texts of codes for which the strerror of some version has none.
+var missingTexts = map[Error]string{
+	ErrQuotaExceeded: "quota exceeded", ErrAuthDelayed: "authentication delayed",
+	ErrAuthContinue: "continue with authentication", ErrNoSubscribers: "no subscribers",
+	ErrSubExists: "subscription already exists", ErrConnPending: "connection pending",
+	ErrUnknown: "unknown error", ErrPluginDefer: "plugin deferred the decision",
+	ErrMalformedUTF8: "malformed UTF-8", ErrKeepalive: "no packet from the broker within the keepalive",
+	ErrLookup: "DNS lookup failed", ErrMalformedPacket: "malformed packet",
+	ErrDuplicateProperty: "duplicate property", ErrTLSHandshake: "TLS handshake failed",
+	ErrQoSNotSupported: "QoS not supported by the broker", ErrOversizePacket: "packet larger than the broker accepts",
+	ErrOCSP: "OCSP check failed", ErrTimeout: "timeout", ErrRetainNotSupported: "retain not supported by the broker",
+	ErrTopicAliasInvalid: "invalid topic alias", ErrAdministrativeAction: "administrative action",
+	ErrAlreadyExists: "already exists", ErrPluginIgnore: "plugin ignored the event",
+	ErrHTTPBadOrigin: "HTTP origin refused", ErrUnspecified: "unspecified error",
+	ErrImplementationSpecific: "implementation specific error", ErrUnsupportedProtocolVersion: "unsupported protocol version",
+	ErrClientIdentifierNotValid: "client identifier not valid", ErrBadUsernameOrPassword: "bad username or password",
+	ErrServerUnavailable: "server unavailable", ErrServerBusy: "server busy", ErrBanned: "banned",
+	ErrServerShuttingDown: "server shutting down", ErrBadAuthenticationMethod: "bad authentication method",
+	ErrSessionTakenOver: "session taken over", ErrTopicFilterInvalid: "topic filter invalid",
+	ErrTopicNameInvalid: "topic name invalid", ErrPacketIDInUse: "packet identifier in use",
+	ErrPacketIDNotFound: "packet identifier not found", ErrReceiveMaximumExceeded: "receive maximum exceeded",
+	ErrMessageRateTooHigh: "message rate too high", ErrPayloadFormatInvalid: "payload format invalid",
+	ErrUseAnotherServer: "use another server", ErrServerMoved: "server moved",
+	ErrSharedSubsNotSupported: "shared subscriptions not supported", ErrConnectionRateExceeded: "connection rate exceeded",
+	ErrMaximumConnectTime: "maximum connect time", ErrSubscriptionIDsNotSupported: "subscription identifiers not supported",
+	ErrWildcardSubsNotSupported: "wildcard subscriptions not supported",
+}
+
+// sentence turns a text of a C library into a part of an error text: one line, without
+// a full stop, in lower case except for abbreviations.
+func sentence(text string) string {
+	text = strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
+	first, size := utf8.DecodeRuneInString(text)
+	if second, _ := utf8.DecodeRuneInString(text[size:]); unicode.IsUpper(second) || unicode.IsDigit(second) {
+		return text
+	}
+	return string(unicode.ToLower(first)) + text[size:]
+}
+
+// Strerror wraps mosquitto_strerror: it returns the text of a code, as [Error.Error]
+// does.
 func Strerror(code Error) string { return code.Error() }
 
-// OpError says which call failed and why. It unwraps to the library's [Error],
-// or to [ErrClosed], [ErrInCallback] or [ErrBusy], and to the [syscall.Errno]
-// when the library said that a system call failed.
+// OpError reports which call failed and why. It unwraps to the library's [Error], or to
+// [ErrClosed], [ErrInCallback] or [ErrBusy], and to the [syscall.Errno] if a system
+// call failed.
 type OpError struct {
 	Op     string        // the C function without its prefix, for example "connect_async"
-	Err    error         // an Error, or one of ErrClosed, ErrInCallback, ErrBusy
-	Errno  syscall.Errno // 0 when there is none, or when the library (2.1's connect) overwrote it
-	Detail string        // which argument is wrong and how; the resolver's text
+	Err    error         // an Error, ErrClosed, ErrInCallback or ErrBusy
+	Errno  syscall.Errno // 0 if there is none, or if the library (2.1's connect) overwrote it
+	Detail string        // which argument is wrong and how; the text of the resolver
 }
 
 func (e *OpError) Error() string {
@@ -158,8 +202,8 @@ func (e *OpError) Code() Error {
 	return ErrInval
 }
 
-// libError is the error of a library call, nil on success. Codes below zero
-// say "under way".
+// libError returns the error of a library call, nil on success. Codes below zero mean
+// that the operation continues.
 func libError(op string, r result) error {
 	if r.rc <= cSuccess {
 		return nil
@@ -170,7 +214,7 @@ func libError(op string, r result) error {
 		e.Errno = errnoOf(r.errno)
 	case ErrEAI:
 		if r.errno < 0 {
-			e.Detail = cAddressError(r.errno)
+			e.Detail = sentence(cAddressError(r.errno))
 		}
 	}
 	return e
@@ -189,7 +233,7 @@ func badArgument(op string, code Error, format string, args ...any) error {
 	return &OpError{Op: op, Err: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// naming, deferred, says which argument the library's refusal is about.
+// naming, deferred, names the argument that the library has refused.
 func naming(err *error, format string, args ...any) {
 	var e *OpError
 	if errors.As(*err, &e) && e.Detail == "" && (errors.Is(e.Err, ErrInval) || errors.Is(e.Err, ErrMalformedUTF8)) {
@@ -238,7 +282,7 @@ func (c ConnackCode) Temporary() bool {
 	return true
 }
 
-// Err is nil when the connection was accepted, and a [ConnackError] otherwise.
+// Err returns nil if the broker accepted the connection, and a [ConnackError] otherwise.
 func (c ConnackCode) Err() error {
 	if c == ConnackAccepted {
 		return nil
@@ -250,9 +294,12 @@ func (c ConnackCode) Err() error {
 // errors.Is(err, ConnackError{ConnackRefusedNotAuthorized}).
 type ConnackError struct{ Code ConnackCode }
 
-func (e ConnackError) Error() string { return "mosquitto: connect: " + e.Code.String() }
+func (e ConnackError) Error() string {
+	text := strings.Replace(e.Code.String(), "Connection Refused", "connection refused", 1)
+	return "mosquitto: connect: " + sentence(text)
+}
 
-// ConnackString is mosquitto_connack_string.
+// ConnackString wraps mosquitto_connack_string: it returns the text of an MQTT 3 code.
 func ConnackString(code ConnackCode) string { return cConnackString(int(code)) }
 
 // ReasonCode is a reason code of MQTT 5. Codes from 128 on are failures. In a
@@ -314,10 +361,10 @@ func (r ReasonCode) String() string {
 	return strings.TrimSuffix(cReasonString(int(r)), ".")
 }
 
-// Failed tells whether the broker refused: the code is 128 or above.
+// Failed reports whether the code is a failure: 128 or above.
 func (r ReasonCode) Failed() bool { return r >= RCUnspecified }
 
-// Err is nil unless the code is a failure, and a [ReasonError] then.
+// Err returns a [ReasonError] if the code is a failure, and nil otherwise.
 func (r ReasonCode) Err() error {
 	if !r.Failed() {
 		return nil
@@ -330,8 +377,8 @@ func (r ReasonCode) Err() error {
 type ReasonError struct{ Code ReasonCode }
 
 func (e ReasonError) Error() string {
-	return "mosquitto: reason code " + strconv.Itoa(int(e.Code)) + ": " + e.Code.String()
+	return "mosquitto: reason code " + strconv.Itoa(int(e.Code)) + ": " + sentence(e.Code.String())
 }
 
-// ReasonString is mosquitto_reason_string.
+// ReasonString wraps mosquitto_reason_string: it returns the text of a reason code.
 func ReasonString(code ReasonCode) string { return cReasonString(int(code)) }

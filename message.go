@@ -11,11 +11,11 @@ import (
 // once. The untyped constants 0, 1 and 2 convert by themselves.
 type QoS byte
 
-// Message is struct mosquitto_message: a message that was received. It is a
-// value, its topic and payload are Go's and may be kept; there is nothing to
-// free, so mosquitto_message_free and mosquitto_message_free_contents have no
-// counterpart. Short ones that Run delivers together share memory: one that is kept
-// keeps up to 512 bytes; its Clone does not.
+// Message is struct mosquitto_message: a received message. Topic and payload are in
+// memory of Go and may be kept. There is nothing to free, so mosquitto_message_free and
+// mosquitto_message_free_contents have no counterpart. Short messages that Run delivers
+// together share memory: a message that is kept keeps up to 512 bytes. Its Clone does
+// not.
 type Message struct {
 	MID        int    // message id; 0 for QoS 0
 	Topic      string // where it was published
@@ -25,7 +25,7 @@ type Message struct {
 	Properties Properties // of MQTT 5, nil otherwise
 }
 
-// Clone is mosquitto_message_copy: a message that shares nothing with m.
+// Clone wraps mosquitto_message_copy: it returns a copy that shares no memory with m.
 func (m Message) Clone() Message {
 	m.Topic = strings.Clone(m.Topic)
 	m.Payload = slices.Clone(m.Payload)
@@ -33,17 +33,17 @@ func (m Message) Clone() Message {
 	return m
 }
 
-// Connack is what [Client.OnConnect] is told.
+// Connack is a CONNACK, for [Client.OnConnect].
 type Connack struct {
 	Code           ConnackCode // 0: the connection was accepted
 	SessionPresent bool        // the broker still had the session of this client id
 	Properties     Properties  // of MQTT 5, nil otherwise
 }
 
-// Err is nil when the connection was accepted.
+// Err returns nil if the broker accepted the connection.
 func (a Connack) Err() error { return a.Code.Err() }
 
-// Disconnection is what [Client.OnDisconnect] is told.
+// Disconnection is the end of a connection, for [Client.OnDisconnect].
 type Disconnection struct {
 	// Code is 0 when Disconnect asked for it (a broker's DISCONNECT with reason
 	// 0 looks the same), a library code below 128, or the reason code of the

@@ -151,7 +151,10 @@ func New(clientID string, cleanSession bool, userData any) (*Client, error) {
 	c.userData.Store(&userData)
 	c.id = registerHandle(c) // before the library can call back
 	var errno int
-	withPairsClosedOnExec(func() { c.c, errno = cNew(clientID, cleanSession, c.id) })
+	withPairsClosedOnExec(func() *cClient {
+		c.c, errno = cNew(clientID, cleanSession, c.id)
+		return c.c
+	}, func() { cDestroy(c.c) })
 	if c.c == nil {
 		dropHandle(c.id)
 		if errno == 0 {
@@ -173,17 +176,24 @@ func checkClientID(op, clientID string, cleanSession bool) error {
 // sockets. The library calls nothing back while it makes a client.
 var newMutex sync.Mutex
 
+// pairTries limits how often the library opens its pair of sockets if the pair is not
+// found where it was expected, because other file descriptors were closed meanwhile.
+const pairTries = 10
+
 // withPairsClosedOnExec runs f, which makes the library open a pair of sockets,
-// and marks them close-on-exec before a child process can inherit them.
-func withPairsClosedOnExec(f func()) {
+// and marks them close-on-exec before a child process can inherit them. f returns
+// the client, nil if it failed; if the pair is not found, undo and f run again.
+func withPairsClosedOnExec(f func() *cClient, undo func()) {
 	newMutex.Lock()
 	defer newMutex.Unlock()
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	from := cFreeDescriptor()
-	f()
-	if from >= 0 && cCloseOnExecPairs(from, from+64) < 2 { // lower file descriptors were closed meanwhile
-		cCloseOnExecPairs(3, from)
+	for try := 1; ; try++ {
+		before := cListPairLike(try > 1)
+		if c := f(); c == nil || cCloseOnExecPair(c, &before) >= 2 || try == pairTries {
+			return
+		}
+		undo()
 	}
 }
 
@@ -211,7 +221,12 @@ func (c *Client) Reinitialise(clientID string, cleanSession bool, userData any) 
 	}
 	defer c.gate.together()
 	var r result
-	withPairsClosedOnExec(func() { r = cReinitialise(c.c, clientID, cleanSession) })
+	withPairsClosedOnExec(func() *cClient {
+		if r = cReinitialise(c.c, clientID, cleanSession); r.rc != cSuccess {
+			return nil
+		}
+		return c.c
+	}, func() {})
 	c.listeners.clear()
 	for _, flag := range []*atomic.Bool{&c.logging, &c.tls, &c.single, &c.v5, &c.used, &c.leaving, &c.stale} {
 		flag.Store(false)

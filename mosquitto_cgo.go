@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 30835141803fac49
+// include-stamp: d7b92fcf9ba12432
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -130,10 +130,16 @@ func cReinitialise(c *cClient, id string, clean bool) result {
 	return goResult(C.gomosq_reinitialise(c, cTextOrNull(id), C.bool(clean)))
 }
 
-// cFreeDescriptor is the lowest descriptor that is free now.
-func cFreeDescriptor() int { return int(C.gomosq_free_descriptor()) }
+// pairLike lists the sockets that look like the library's pair and are not.
+type pairLike = C.struct_gomosq_pair_like
 
-func cCloseOnExecPairs(from, to int) int { return int(C.gomosq_cloexec_pairs(C.int(from), C.int(to))) }
+func cListPairLike(wide bool) pairLike { return C.gomosq_list_pair_like(C.bool(wide)) }
+
+// cCloseOnExecPair marks the pair that was opened after the list was made. It returns how
+// many sockets it has marked.
+func cCloseOnExecPair(c *cClient, before *pairLike) int {
+	return int(C.gomosq_cloexec_pair(c, before))
+}
 
 // Will.
 
@@ -192,7 +198,7 @@ func cDisconnectV5(c *cClient, reason int, props []byte) result {
 }
 
 // cCut ends the connection without a DISCONNECT, under a loop on another thread.
-func cCut(c *cClient) { C.gomosq_cut(c.mosq) }
+func cCut(c *cClient) { C.gomosq_cut(c) }
 
 // Publish, subscribe, unsubscribe.
 
@@ -385,11 +391,15 @@ func cVoidOption(c *cClient, option Option, value unsafe.Pointer) result {
 	return goResult(C.gomosq_void_option(c, C.int(option), value))
 }
 
-// cTLSContext makes an SSL_CTX; fault says why it could not.
-func cTLSContext(t TLSContext, minVersion int) (ctx unsafe.Pointer, fault string) {
+// cTLSContext makes an SSL_CTX. If it returns nil, part is the setting that OpenSSL has
+// refused.
+func cTLSContext(t TLSContext, minVersion int) (ctx unsafe.Pointer, part, reason string) {
 	made := C.gomosq_tls_make(cTextOrNull(t.ServerName), cTextOrNull(t.CAFile), cTextOrNull(t.CAPath), cTextOrNull(t.CertFile),
 		cTextOrNull(t.KeyFile), cTextOrNull(t.KeyPassword), cTextOrNull(t.Ciphers), cTextOrNull(t.ALPN), C.long(minVersion))
-	return made.ctx, C.GoString(&made.text[0])
+	if made.ctx != nil {
+		return made.ctx, "", ""
+	}
+	return nil, C.GoString(made.part), C.GoString(&made.text[0])
 }
 
 func cTLSContextFree(ctx unsafe.Pointer) { C.gomosq_tls_free(ctx) }

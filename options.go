@@ -15,7 +15,7 @@ type Option int
 // "string" [Client.StringOption], "void" [Client.VoidOption].
 const (
 	OptProtocolVersion    Option = cOptProtocolVersion    // int: ProtocolV31, ProtocolV311 (default), ProtocolV5
-	OptSSLCtx             Option = cOptSSLCtx             // void: an OpenSSL SSL_CTX of the caller's
+	OptSSLCtx             Option = cOptSSLCtx             // void: an OpenSSL SSL_CTX that the caller has made
 	OptSSLCtxWithDefaults Option = cOptSSLCtxWithDefaults // int 0 or 1 (default 1): apply the library's TLS settings to OptSSLCtx
 	OptReceiveMaximum     Option = cOptReceiveMaximum     // int 0 to 65535 (default 20, 0 is 65535): QoS>0 messages in flight towards us, MQTT 5
 	OptSendMaximum        Option = cOptSendMaximum        // int 0 to 65535 (default 20, 0 is 65535): QoS>0 messages in flight from us
@@ -46,7 +46,7 @@ const (
 	TransportWebsockets = cTransportWebsockets
 )
 
-// IntOption is mosquitto_int_option. Set options before connecting. It wraps
+// IntOption wraps mosquitto_int_option. Set options before connecting. It wraps
 // [ErrNotSupported] for an option that the installed library lacks. Not beside
 // a running loop ([ErrBusy]), as every setter.
 func (c *Client) IntOption(option Option, value int) (err error) {
@@ -79,7 +79,7 @@ func (c *Client) noteOption(option Option, value int) {
 	}
 }
 
-// StringOption is mosquitto_string_option. The empty string takes
+// StringOption wraps mosquitto_string_option. The empty string takes
 // [OptBindAddress] and [OptHTTPPath] back, with libmosquitto 2.1
 // ([ErrNotSupported] before: it would free the old value twice); the others
 // refuse it.
@@ -108,7 +108,7 @@ func (c *Client) StringOption(option Option, value string) (err error) {
 	return c.configure(op, func() result { return cStringOption(c.c, option, text) })
 }
 
-// VoidOption is mosquitto_void_option: [OptSSLCtx] with a pointer to an
+// VoidOption wraps mosquitto_void_option: it is [OptSSLCtx] with a pointer to an
 // OpenSSL SSL_CTX, which the library keeps a reference of its own to; nil takes
 // it back (from 2.0.12 on). Set [OptSSLCtxWithDefaults] to 0 as well, unless a
 // CA is set with [Client.TLSSet]: the library refuses to connect otherwise.
@@ -118,7 +118,7 @@ func (c *Client) VoidOption(option Option, value unsafe.Pointer) error {
 	return c.sslContext("void_option", option, value, cVoidOption)
 }
 
-// OptsSet is mosquitto_opts_set, which the library calls deprecated in favour
+// OptsSet wraps mosquitto_opts_set, which the library calls deprecated in favour
 // of the typed setters: [OptProtocolVersion] with an int, or [OptSSLCtx] with
 // an unsafe.Pointer.
 func (c *Client) OptsSet(option Option, value any) (err error) {
@@ -147,8 +147,8 @@ func (c *Client) sslContext(op string, option Option, value unsafe.Pointer, set 
 	if option != OptSSLCtx {
 		return badArgument(op, ErrInval, "option: %d takes no pointer", int(option))
 	}
-	// Not c.tls: with a context of the caller's 2.0 sets nothing up, so that its
-	// connects must not pass for the one that has.
+	// c.tls stays as it is: with such a context 2.0 does not initialise OpenSSL, so a
+	// connect with it must not count as the first connect with TLS.
 	return c.configure(op, func() result { return set(c.c, option, value) })
 }
 
@@ -160,7 +160,7 @@ func checkOption(op string, option Option) error {
 	return nil
 }
 
-// ReconnectDelaySet is mosquitto_reconnect_delay_set, for LoopForever,
+// ReconnectDelaySet wraps mosquitto_reconnect_delay_set, for LoopForever,
 // LoopStart and Run: whole seconds, at least one for delay and for limit. The
 // n-th attempt in a row waits n times delay, with exponential n*n times (the
 // library's header says "doubles"), never more than limit. Default: one second
@@ -179,7 +179,7 @@ func (c *Client) ReconnectDelaySet(delay, limit time.Duration, exponential bool)
 	})
 }
 
-// MaxInflightMessagesSet is mosquitto_max_inflight_messages_set: how many QoS 1
+// MaxInflightMessagesSet wraps mosquitto_max_inflight_messages_set: how many QoS 1
 // and 2 messages may wait for their acknowledgement at a time, 0 to 65,535,
 // where 0 is 65,535; default 20. The others wait in the library. It takes
 // effect at the next connect; a broker of MQTT 5 may change it. The library walks
@@ -193,7 +193,7 @@ func (c *Client) MaxInflightMessagesSet(n int) error {
 	return c.configure(op, func() result { return cMaxInflightMessagesSet(c.c, n) })
 }
 
-// MessageRetrySet is mosquitto_message_retry_set, which does nothing since the
+// MessageRetrySet wraps mosquitto_message_retry_set, which does nothing since the
 // library resends at a reconnect only.
 func (c *Client) MessageRetrySet(retry time.Duration) error {
 	return c.configure("message_retry_set", func() result {
@@ -202,7 +202,7 @@ func (c *Client) MessageRetrySet(retry time.Duration) error {
 	})
 }
 
-// UsernamePwSet is mosquitto_username_pw_set. Two empty strings take the
+// UsernamePwSet wraps mosquitto_username_pw_set. Two empty strings take the
 // credentials back. A password without a username needs MQTT 5. Inside
 // [Client.OnPreConnect] it serves the connection that is being made.
 func (c *Client) UsernamePwSet(username, password string) (err error) {
@@ -217,7 +217,7 @@ func (c *Client) UsernamePwSet(username, password string) (err error) {
 	return c.configure(op, func() result { return cUsernamePwSet(c.c, username, password) })
 }
 
-// Socks5Set is mosquitto_socks5_set: connect through a SOCKS5 proxy, which
+// Socks5Set wraps mosquitto_socks5_set: connect through a SOCKS5 proxy, which
 // resolves the broker's name. Host up to 256 bytes, username and password up to
 // 255; both may be empty. The library does not send CONNECT properties through
 // a proxy.
@@ -247,7 +247,7 @@ func (c *Client) Socks5Set(host string, port int, username, password string) err
 	})
 }
 
-// ThreadedSet is mosquitto_threaded_set. True is the default here and makes
+// ThreadedSet wraps mosquitto_threaded_set. True is the default here and makes
 // publishing from any goroutine safe: calls only queue, the loop writes, and
 // callbacks run on the loop alone. False gives the library's single-threaded
 // behaviour back: Publish writes to the socket itself and runs OnPublish before

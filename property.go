@@ -15,7 +15,7 @@ import (
 // PropertyID is the identifier of an MQTT 5 property.
 type PropertyID int
 
-// The properties of MQTT 5, with their type and the packets they may stand on.
+// The properties of MQTT 5, with their type and the packets that may contain them.
 const (
 	PropPayloadFormatIndicator     PropertyID = cPropPayloadFormatIndicator     // byte; PUBLISH, will
 	PropMessageExpiryInterval      PropertyID = cPropMessageExpiryInterval      // four bytes, seconds; PUBLISH, will
@@ -72,7 +72,7 @@ var propertyTypes = sync.OnceValue(func() *[256]PropertyType {
 	return &types // by value it would be copied to the stack of every callback
 })
 
-// Type is mosquitto_property_type: the type of the values of id, 0 when there
+// Type wraps mosquitto_property_type: the type of the values of id, 0 when there
 // is no such property.
 func (id PropertyID) Type() PropertyType {
 	if id < 0 || id > 255 {
@@ -81,7 +81,7 @@ func (id PropertyID) Type() PropertyType {
 	return propertyTypes()[id]
 }
 
-// String is mosquitto_property_identifier_to_string, for example
+// String wraps mosquitto_property_identifier_to_string, for example
 // "content-type".
 func (id PropertyID) String() string {
 	if id.Type() == 0 {
@@ -90,7 +90,7 @@ func (id PropertyID) String() string {
 	return cPropertyName(int(id))
 }
 
-// StringToPropertyInfo is mosquitto_string_to_property_info: the property with
+// StringToPropertyInfo wraps mosquitto_string_to_property_info: the property with
 // this name, for example "content-type".
 func StringToPropertyInfo(name string) (PropertyID, PropertyType, error) {
 	const op = "string_to_property_info"
@@ -130,47 +130,47 @@ func (p *Properties) add(op string, kind PropertyType, q Property) error {
 	return nil
 }
 
-// AddByte is mosquitto_property_add_byte.
+// AddByte wraps mosquitto_property_add_byte.
 func (p *Properties) AddByte(id PropertyID, value byte) error {
 	return p.add("property_add_byte", TypeByte, Property{ID: id, Number: uint32(value)})
 }
 
-// AddInt16 is mosquitto_property_add_int16.
+// AddInt16 wraps mosquitto_property_add_int16.
 func (p *Properties) AddInt16(id PropertyID, value uint16) error {
 	return p.add("property_add_int16", TypeInt16, Property{ID: id, Number: uint32(value)})
 }
 
-// AddInt32 is mosquitto_property_add_int32.
+// AddInt32 wraps mosquitto_property_add_int32.
 func (p *Properties) AddInt32(id PropertyID, value uint32) error {
 	return p.add("property_add_int32", TypeInt32, Property{ID: id, Number: value})
 }
 
-// AddVarint is mosquitto_property_add_varint. The largest value is 268,435,455.
+// AddVarint wraps mosquitto_property_add_varint. The largest value is 268,435,455.
 func (p *Properties) AddVarint(id PropertyID, value uint32) error {
 	return p.add("property_add_varint", TypeVarint, Property{ID: id, Number: value})
 }
 
-// AddBinary is mosquitto_property_add_binary: up to 65,535 bytes, which are
+// AddBinary wraps mosquitto_property_add_binary: up to 65,535 bytes, which are
 // not copied.
 func (p *Properties) AddBinary(id PropertyID, value []byte) error {
 	return p.add("property_add_binary", TypeBinary, Property{ID: id, Data: value})
 }
 
-// AddString is mosquitto_property_add_string: up to 65,535 bytes of UTF-8.
+// AddString wraps mosquitto_property_add_string: up to 65,535 bytes of UTF-8.
 func (p *Properties) AddString(id PropertyID, value string) error {
 	return p.add("property_add_string", TypeString, Property{ID: id, Text: value})
 }
 
-// AddStringPair is mosquitto_property_add_string_pair.
+// AddStringPair wraps mosquitto_property_add_string_pair.
 func (p *Properties) AddStringPair(id PropertyID, name, value string) error {
 	return p.add("property_add_string_pair", TypeStringPair, Property{ID: id, Name: name, Text: value})
 }
 
-// Remove is mosquitto_property_remove, with every library version: it takes
+// Remove wraps mosquitto_property_remove, with every library version: it takes
 // the i-th property out. It panics when there is none, as a slice does.
 func (p *Properties) Remove(i int) { *p = slices.Delete(*p, i, i+1) }
 
-// Clone is mosquitto_property_copy_all: properties that share nothing with p.
+// Clone wraps mosquitto_property_copy_all: properties that share nothing with p.
 func (p Properties) Clone() Properties {
 	q := slices.Clone(p)
 	for i := range q {
@@ -202,7 +202,7 @@ func (p Properties) first(id PropertyID, kind PropertyType) (q Property, ok bool
 	return Property{}, false
 }
 
-// Byte is mosquitto_property_read_byte and mosquitto_property_byte_value: the
+// Byte wraps mosquitto_property_read_byte and mosquitto_property_byte_value: the
 // first property with this identifier; ok is false when there is none, or it
 // has another type.
 func (p Properties) Byte(id PropertyID) (value byte, ok bool) {
@@ -210,39 +210,39 @@ func (p Properties) Byte(id PropertyID) (value byte, ok bool) {
 	return byte(q.Number), ok
 }
 
-// Int16 is mosquitto_property_read_int16 and mosquitto_property_int16_value.
+// Int16 wraps mosquitto_property_read_int16 and mosquitto_property_int16_value.
 func (p Properties) Int16(id PropertyID) (value uint16, ok bool) {
 	q, ok := p.first(id, TypeInt16)
 	return uint16(q.Number), ok
 }
 
-// Int32 is mosquitto_property_read_int32 and mosquitto_property_int32_value.
+// Int32 wraps mosquitto_property_read_int32 and mosquitto_property_int32_value.
 func (p Properties) Int32(id PropertyID) (value uint32, ok bool) {
 	q, ok := p.first(id, TypeInt32)
 	return q.Number, ok
 }
 
-// Varint is mosquitto_property_read_varint and mosquitto_property_varint_value.
+// Varint wraps mosquitto_property_read_varint and mosquitto_property_varint_value.
 func (p Properties) Varint(id PropertyID) (value uint32, ok bool) {
 	q, ok := p.first(id, TypeVarint)
 	return q.Number, ok
 }
 
-// Binary is mosquitto_property_read_binary, mosquitto_property_binary_value
+// Binary wraps mosquitto_property_read_binary, mosquitto_property_binary_value
 // and mosquitto_property_binary_value_length. The bytes are not copied.
 func (p Properties) Binary(id PropertyID) (value []byte, ok bool) {
 	q, ok := p.first(id, TypeBinary)
 	return q.Data, ok
 }
 
-// Text is mosquitto_property_read_string, mosquitto_property_string_value and
+// Text wraps mosquitto_property_read_string, mosquitto_property_string_value and
 // mosquitto_property_string_value_length.
 func (p Properties) Text(id PropertyID) (value string, ok bool) {
 	q, ok := p.first(id, TypeString)
 	return q.Text, ok
 }
 
-// StringPair is mosquitto_property_read_string_pair,
+// StringPair wraps mosquitto_property_read_string_pair,
 // mosquitto_property_string_name and mosquitto_property_string_name_length.
 func (p Properties) StringPair(id PropertyID) (name, value string, ok bool) {
 	q, ok := p.first(id, TypeStringPair)
@@ -259,15 +259,15 @@ func (p Properties) UserProperty(name string) (value string, ok bool) {
 	return "", false
 }
 
-// PropertyCheckCommand is mosquitto_property_check_command: whether the
-// property may stand on the packet. It wraps [ErrProtocol] when not.
+// PropertyCheckCommand wraps mosquitto_property_check_command: it returns an error
+// that wraps [ErrProtocol] if the packet must not contain the property.
 func PropertyCheckCommand(command Command, id PropertyID) error {
 	return libError("property_check_command", result{rc: cPropertyCheckCommand(command, id)})
 }
 
-// PropertyCheckAll is mosquitto_property_check_all: whether all properties may
-// stand together on the packet. It wraps [ErrProtocol], [ErrDuplicateProperty]
-// or [ErrInval] when not.
+// PropertyCheckAll wraps mosquitto_property_check_all: it returns an error that wraps
+// [ErrProtocol], [ErrDuplicateProperty] or [ErrInval] if the packet must not contain
+// these properties together.
 func PropertyCheckAll(command Command, props Properties) error {
 	const op = "property_check_all"
 	encoded, err := encodeProperties(op, props, false)
@@ -277,8 +277,8 @@ func PropertyCheckAll(command Command, props Properties) error {
 	return libError(op, result{rc: cPropertyCheckAll(command, encoded)})
 }
 
-// copiesEmptyText tells whether the library survives copying an empty string:
-// before 2.0.16 it reads through a null pointer.
+// copiesEmptyText reports whether the library can copy an empty string. Before 2.0.16
+// it reads through a null pointer.
 var copiesEmptyText = sync.OnceValue(func() bool {
 	major, minor, revision := cLibVersion()
 	return major*1000000+minor*1000+revision >= 2000016

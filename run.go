@@ -371,7 +371,7 @@ func (r *runner) reconnectBeside() result {
 	}
 }
 
-// takeSlot waits for one of connectSlots, and reports false if Run has to end.
+// takeSlot waits for a connect slot, and reports false if Run has to end.
 func (r *runner) takeSlot() bool {
 	for r.ending() == notEnding {
 		r.turn()

@@ -15,7 +15,7 @@ const (
 	burst        = 256                    // packets that one pass reads
 	firstRetry   = time.Millisecond       // delay before output is retried that waits for input
 	longestRetry = time.Second            // and the longest delay
-	maxRun       = 4 * time.Millisecond   // how long Run goes on before it calls runtime.Gosched
+	maxRun       = 4 * time.Millisecond   // how long Run continues before it calls runtime.Gosched
 	streamGap    = 100 * time.Microsecond // the longest gap between the writes of a stream
 )
 
@@ -80,7 +80,7 @@ func (r *runner) note(accepted uint) {
 	}
 }
 
-// setKeepalive takes the keepalive of the connect, or the one of the CONNACK.
+// setKeepalive takes the keepalive of the connect, or that of the CONNACK.
 func (r *runner) setKeepalive() {
 	r.keepalive = r.c.server.keepalive
 	if _, _, seconds := cConnack(r.c.c); seconds >= 0 {

@@ -19,7 +19,7 @@ type SimpleOptions struct {
 	TLS                *TLS
 }
 
-// SubscribeCallback is mosquitto_subscribe_callback: it connects, subscribes,
+// SubscribeCallback wraps mosquitto_subscribe_callback: it connects, subscribes,
 // and calls f with each message until f returns false, which makes it return
 // nil. It reconnects as [Client.LoopForever] does. Unlike the library's, it
 // ends with ctx, and with the broker's answer when that refuses the connection
@@ -64,8 +64,8 @@ func SubscribeCallback(ctx context.Context, o SimpleOptions, topic string, qos Q
 	return c.runUntil(ctx, o, ended)
 }
 
-// runUntil connects and loops in a goroutine of its own, since the library can
-// block where ctx does not reach; what is left behind then ends with Close.
+// runUntil connects and runs the loop in another goroutine, because the library can
+// block where ctx has no effect. Close ends that goroutine.
 func (c *Client) runUntil(ctx context.Context, o SimpleOptions, ended chan error) error {
 	panicked := make(chan any, 1)
 	go func() {
@@ -90,7 +90,7 @@ func (c *Client) runUntil(ctx context.Context, o SimpleOptions, ended chan error
 	}
 }
 
-// SubscribeSimple is mosquitto_subscribe_simple: it connects, subscribes, and
+// SubscribeSimple wraps mosquitto_subscribe_simple: it connects, subscribes, and
 // returns the next count messages; retained ones only if wantRetained. See
 // [SubscribeCallback] for how it ends otherwise; the messages received until
 // then are returned beside the error.

@@ -3,6 +3,9 @@
 package mosquitto
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"strings"
 	"unsafe"
 )
@@ -22,20 +25,23 @@ type TLS struct {
 	Version, Ciphers                  string // "" is the library's default
 }
 
-// TLSSet is mosquitto_tls_set: TLS with certificates from PEM files. caFile or
-// caPath (a directory prepared by "openssl rehash") says whom to trust; for
-// the system's store see [OptTLSUseOSCerts]. certFile and keyFile are the
-// client's own, both or none.
+// TLSSet wraps mosquitto_tls_set: it sets up TLS with certificates from PEM files.
+// caFile or caPath (a directory prepared by "openssl rehash") has the trusted
+// authorities; for those of the system see [OptTLSUseOSCerts]. certFile and keyFile
+// are the client's certificate and key: set both or none.
 //
-// password is asked for the password of an encrypted key, inside every connect
-// and reconnect, on the goroutine that connects or on the library's thread. Nil
-// is for keys without one: an encrypted key then fails to load, nothing asks on
-// the terminal.
+// password returns the password of an encrypted key. It is called in every connect and
+// reconnect, on the goroutine that connects or on the thread of the library. With a nil
+// password an encrypted key fails to load; OpenSSL does not ask on the terminal.
 //
-// That a file can be opened is checked here, its content at connect ([ErrTLS]).
+// TLSSet checks that the files can be opened. A connect checks their content ([ErrTLS]).
 func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(*Client) (string, error)) (err error) {
 	const op = "tls_set"
-	defer naming(&err, "caFile, caPath, certFile, keyFile: one cannot be opened")
+	defer func() {
+		if errors.Is(err, ErrInval) { // the library reports no more than that
+			naming(&err, "%s", unreadable(fileArgument{"caFile", caFile}, fileArgument{"certFile", certFile}, fileArgument{"keyFile", keyFile}))
+		}
+	}()
 	for _, arg := range [...]struct{ name, value string }{
 		{"caFile", caFile}, {"caPath", caPath}, {"certFile", certFile}, {"keyFile", keyFile},
 	} {
@@ -59,14 +65,14 @@ func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(
 	})
 }
 
-// TLSInsecureSet is mosquitto_tls_insecure_set: true switches the check of the
+// TLSInsecureSet wraps mosquitto_tls_insecure_set: true switches the check of the
 // broker's host name off. For tests: anybody with a certificate of the CA can
 // then be the broker.
 func (c *Client) TLSInsecureSet(insecure bool) error {
 	return c.configure("tls_insecure_set", func() result { return cTLSInsecureSet(c.c, insecure) })
 }
 
-// TLSOptsSet is mosquitto_tls_opts_set: verify is [SSLVerifyPeer] or
+// TLSOptsSet wraps mosquitto_tls_opts_set: verify is [SSLVerifyPeer] or
 // [SSLVerifyNone]; version is "tlsv1.1" (not in 2.1), "tlsv1.2" or "tlsv1.3",
 // "" the library's default; ciphers is an OpenSSL list.
 func (c *Client) TLSOptsSet(verify int, version, ciphers string) (err error) {
@@ -89,7 +95,7 @@ func (c *Client) TLSOptsSet(verify int, version, ciphers string) (err error) {
 // maxPSK is what OpenSSL takes: 512 bytes, in hex digits.
 const maxPSK = 1024
 
-// TLSPSKSet is mosquitto_tls_psk_set: TLS with a key that both sides know.
+// TLSPSKSet wraps mosquitto_tls_psk_set: TLS with a key that both sides know.
 // psk is the key in hex digits, without 0x, 1024 at most. Before 2.0.12 the
 // library also accepts, unchecked, a broker that shows a certificate instead of
 // the key.
@@ -123,7 +129,7 @@ func isHex(text string) bool {
 	return strings.TrimLeft(text, "0123456789abcdefABCDEF") == ""
 }
 
-// SSLGet is mosquitto_ssl_get: the connection's OpenSSL SSL object, nil
+// SSLGet wraps mosquitto_ssl_get: the connection's OpenSSL SSL object, nil
 // without one. It is the library's, and valid only until the connection ends:
 // use it inside a callback.
 func (c *Client) SSLGet() unsafe.Pointer {
@@ -132,4 +138,43 @@ func (c *Client) SSLGet() unsafe.Pointer {
 	}
 	defer c.end()
 	return cSSLGet(c.c)
+}
+
+// fileArgument is an argument that names a file.
+type fileArgument struct{ argument, file string }
+
+// unreadable returns a text that names the first file that cannot be opened, and why.
+func unreadable(files ...fileArgument) string {
+	for _, f := range files {
+		if fault := f.fault(); fault != "" {
+			return fault
+		}
+	}
+	return "caFile, caPath, certFile, keyFile: the library cannot open a file"
+}
+
+// fault returns why the file cannot be opened, "" if it can.
+func (f fileArgument) fault() string {
+	if f.file == "" {
+		return ""
+	}
+	opened, err := os.Open(f.file)
+	if err == nil {
+		opened.Close()
+		return ""
+	}
+	var fault *fs.PathError
+	if errors.As(err, &fault) {
+		err = fault.Err
+	}
+	return f.String() + ": " + err.Error()
+}
+
+// String names the argument and the file. A path of a file descriptor means nothing to
+// the user.
+func (f fileArgument) String() string {
+	if f.file == "" || strings.HasPrefix(f.file, "/proc/self/fd/") || strings.HasPrefix(f.file, "/dev/fd/") {
+		return f.argument
+	}
+	return f.argument + ": " + f.file
 }

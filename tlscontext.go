@@ -2,8 +2,8 @@
 
 package mosquitto
 
-// TLSContext is TLS for a broker whose certificate names another host than the
-// one that is connected to, which [Client.TLSSet] cannot express.
+// TLSContext holds TLS settings for a broker whose certificate has another name than
+// the host of the connect. [Client.TLSSet] cannot express that.
 type TLSContext struct {
 	ServerName        string // that the certificate must be for, and is asked for (SNI); "" checks no name
 	CAFile, CAPath    string // whom to trust, PEM; one at least
@@ -16,7 +16,7 @@ type TLSContext struct {
 
 var tlsVersions = map[string]int{"": 0x0303, "tlsv1.2": 0x0303, "tlsv1.3": 0x0304} // numbers of the protocol
 
-// TLSContextSet is mosquitto_void_option with [OptSSLCtx] and a context that is
+// TLSContextSet wraps mosquitto_void_option with [OptSSLCtx] and a context that is
 // made of t. What [Client.TLSSet], TLSOptsSet, TLSPSKSet, TLSInsecureSet and the
 // options about TLS say does not hold then. The files are read here, once. Set it
 // before connecting. It wraps [ErrTLS], with OpenSSL's text, for files that
@@ -26,15 +26,33 @@ func (c *Client) TLSContextSet(t TLSContext) error {
 	if err := t.check(op); err != nil {
 		return err
 	}
-	ctx, fault := cTLSContext(t, tlsVersions[t.MinVersion])
+	ctx, part, reason := cTLSContext(t, tlsVersions[t.MinVersion])
 	if ctx == nil {
-		return badArgument(op, ErrTLS, "%s", fault)
+		return badArgument(op, ErrTLS, "%s", t.fault(part, reason))
 	}
 	defer cTLSContextFree(ctx) // the library has a reference of its own
 	if err := c.IntOption(OptSSLCtxWithDefaults, 0); err != nil {
 		return err
 	}
 	return c.VoidOption(OptSSLCtx, ctx)
+}
+
+// fault is the text for a part of t that OpenSSL has refused, with its reason.
+func (t *TLSContext) fault(part, reason string) string {
+	files := map[string]fileArgument{
+		"CAFile, CAPath": {"CAFile", t.CAFile}, "CertFile": {"CertFile", t.CertFile}, "KeyFile": {"KeyFile", t.KeyFile},
+	}
+	f, isFile := files[part]
+	if !isFile {
+		return part + ": " + sentence(reason)
+	}
+	if f.argument == "CAFile" && f.file == "" {
+		f = fileArgument{"CAPath", t.CAPath}
+	}
+	if fault := f.fault(); fault != "" {
+		return fault
+	}
+	return f.String() + ": " + sentence(reason)
 }
 
 func (t *TLSContext) check(op string) error {

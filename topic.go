@@ -4,7 +4,7 @@ package mosquitto
 
 // Helpers without a client: safe in any goroutine and in any callback.
 
-// TopicMatchesSub is mosquitto_topic_matches_sub: whether a message on topic
+// TopicMatchesSub wraps mosquitto_topic_matches_sub: whether a message on topic
 // is one for the subscription sub. It wraps [ErrInval] for an invalid filter
 // or topic.
 func TopicMatchesSub(sub, topic string) (bool, error) {
@@ -16,7 +16,7 @@ func TopicMatchesSub(sub, topic string) (bool, error) {
 	return yes, libError(op, result{rc: rc})
 }
 
-// TopicMatchesSub2 is mosquitto_topic_matches_sub2: [TopicMatchesSub] for byte
+// TopicMatchesSub2 wraps mosquitto_topic_matches_sub2: it is [TopicMatchesSub] for byte
 // slices. The lengths hold with every version of the library.
 func TopicMatchesSub2(sub, topic []byte) (bool, error) {
 	const op = "topic_matches_sub2"
@@ -27,7 +27,7 @@ func TopicMatchesSub2(sub, topic []byte) (bool, error) {
 	return yes, libError(op, result{rc: rc})
 }
 
-// TopicMatchesSubWithPattern is mosquitto_topic_matches_sub_with_pattern: %c
+// TopicMatchesSubWithPattern wraps mosquitto_topic_matches_sub_with_pattern: %c
 // and %u, as whole levels of sub, stand for the client id and the username;
 // when one is "" its pattern matches nothing. [ErrNotSupported] before 2.1.
 func TopicMatchesSubWithPattern(sub, topic, clientID, username string) (bool, error) {
@@ -42,7 +42,7 @@ func TopicMatchesSubWithPattern(sub, topic, clientID, username string) (bool, er
 	return yes, libError(op, result{rc: rc})
 }
 
-// SubMatchesACL is mosquitto_sub_matches_acl: whether all that the filter sub
+// SubMatchesACL wraps mosquitto_sub_matches_acl: whether all that the filter sub
 // can match is allowed by the filter acl. [ErrNotSupported] before 2.1.
 func SubMatchesACL(acl, sub string) (bool, error) {
 	const op = "sub_matches_acl"
@@ -53,7 +53,7 @@ func SubMatchesACL(acl, sub string) (bool, error) {
 	return yes, libError(op, result{rc: rc})
 }
 
-// SubMatchesACLWithPattern is mosquitto_sub_matches_acl_with_pattern:
+// SubMatchesACLWithPattern wraps mosquitto_sub_matches_acl_with_pattern:
 // [SubMatchesACL] with the patterns of [TopicMatchesSubWithPattern] in acl.
 // [ErrNotSupported] before 2.1.
 func SubMatchesACLWithPattern(acl, sub, clientID, username string) (bool, error) {
@@ -68,7 +68,7 @@ func SubMatchesACLWithPattern(acl, sub, clientID, username string) (bool, error)
 	return yes, libError(op, result{rc: rc})
 }
 
-// PubTopicCheck is mosquitto_pub_topic_check: nil when one can publish on the
+// PubTopicCheck wraps mosquitto_pub_topic_check: nil when one can publish on the
 // topic. The empty topic is refused with every version of the library.
 func PubTopicCheck(topic string) error {
 	const op = "pub_topic_check"
@@ -78,7 +78,7 @@ func PubTopicCheck(topic string) error {
 	return libError(op, result{rc: cPubTopicCheck(topic)})
 }
 
-// PubTopicCheck2 is mosquitto_pub_topic_check2: [PubTopicCheck] for a byte slice.
+// PubTopicCheck2 wraps mosquitto_pub_topic_check2: it is [PubTopicCheck] for a byte slice.
 func PubTopicCheck2(topic []byte) error {
 	const op = "pub_topic_check2"
 	if err := checkName(op, "topic", string(topic)); err != nil {
@@ -87,7 +87,7 @@ func PubTopicCheck2(topic []byte) error {
 	return libError(op, result{rc: cPubTopicCheck2(topic)})
 }
 
-// SubTopicCheck is mosquitto_sub_topic_check: nil when one can subscribe to
+// SubTopicCheck wraps mosquitto_sub_topic_check: nil when one can subscribe to
 // the filter. The empty filter is refused with every version of the library.
 func SubTopicCheck(filter string) error {
 	const op = "sub_topic_check"
@@ -97,7 +97,7 @@ func SubTopicCheck(filter string) error {
 	return libError(op, result{rc: cSubTopicCheck(filter)})
 }
 
-// SubTopicCheck2 is mosquitto_sub_topic_check2: [SubTopicCheck] for a byte slice.
+// SubTopicCheck2 wraps mosquitto_sub_topic_check2: it is [SubTopicCheck] for a byte slice.
 func SubTopicCheck2(filter []byte) error {
 	const op = "sub_topic_check2"
 	if err := checkName(op, "filter", string(filter)); err != nil {
@@ -106,7 +106,7 @@ func SubTopicCheck2(filter []byte) error {
 	return libError(op, result{rc: cSubTopicCheck2(filter)})
 }
 
-// SubTopicTokenise is mosquitto_sub_topic_tokenise, and frees what it made
+// SubTopicTokenise wraps mosquitto_sub_topic_tokenise, and frees what it made
 // with mosquitto_sub_topic_tokens_free: the levels of a topic or filter. An
 // empty level is "".
 func SubTopicTokenise(topic string) ([]string, error) {
@@ -118,10 +118,10 @@ func SubTopicTokenise(topic string) ([]string, error) {
 	return levels, libError(op, result{rc: rc})
 }
 
-// ValidateUTF8 is mosquitto_validate_utf8: nil when the text may stand in an
-// MQTT packet. It wraps [ErrMalformedUTF8] when not, also for the control
-// characters and non-characters that MQTT advises against, and [ErrInval] for
-// more than 65,536 bytes.
+// ValidateUTF8 wraps mosquitto_validate_utf8: it returns nil if an MQTT packet may
+// contain the text. Otherwise the error wraps [ErrMalformedUTF8], also for the control
+// characters and non-characters that MQTT advises against, or [ErrInval] for more than
+// 65,536 bytes.
 func ValidateUTF8(text []byte) error {
 	const op = "validate_utf8"
 	if len(text) > maxText+1 {
@@ -154,7 +154,7 @@ const (
 	CmdWill        Command = cCmdWill
 )
 
-// StringToCommand is mosquitto_string_to_command: the packet of this name, for
+// StringToCommand wraps mosquitto_string_to_command: the packet of this name, for
 // example "publish" or "will". The library knows no "suback", "unsuback" and
 // no pings.
 func StringToCommand(name string) (Command, error) {

@@ -16,7 +16,7 @@ type Will struct {
 // corrupt CONNECT.
 const maxWill = 65535
 
-// WillSet is mosquitto_will_set. It takes effect at the next connect. The
+// WillSet wraps mosquitto_will_set. It takes effect at the next connect. The
 // payload is copied; 65,535 bytes at most, [ErrPayloadSize] above. Not beside a
 // running loop ([ErrBusy]).
 func (c *Client) WillSet(topic string, payload []byte, qos QoS, retain bool) error {
@@ -27,7 +27,7 @@ func (c *Client) WillSet(topic string, payload []byte, qos QoS, retain bool) err
 	return c.configure(op, func() result { return cWillSet(c.c, topic, payload, qos, retain) })
 }
 
-// WillSetV5 is mosquitto_will_set_v5: [Client.WillSet] with properties, for
+// WillSetV5 wraps mosquitto_will_set_v5: it is [Client.WillSet] with properties, for
 // MQTT 5; [ErrNotSupported] for a client of MQTT 3 when there are any.
 func (c *Client) WillSetV5(topic string, payload []byte, qos QoS, retain bool, props Properties) error {
 	const op = "will_set_v5"
@@ -41,7 +41,7 @@ func (c *Client) WillSetV5(topic string, payload []byte, qos QoS, retain bool, p
 	return c.configure(op, func() result { return cWillSetV5(c.c, topic, payload, qos, retain, encoded) })
 }
 
-// WillClear is mosquitto_will_clear. It takes effect at the next connect.
+// WillClear wraps mosquitto_will_clear. It takes effect at the next connect.
 func (c *Client) WillClear() error {
 	return c.configure("will_clear", func() result { return cWillClear(c.c) })
 }

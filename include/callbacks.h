@@ -64,6 +64,7 @@ struct gomosq_client {
 	uintptr_t id;
 	uint32_t interest;   /* events with a Go callback (atomic) */
 	uint32_t log_levels; /* levels of OnLog (atomic) */
+	int pair[2];         /* file descriptors of the library's pair of sockets, -1 if unknown */
 	pthread_t thread;    /* the library's own thread, as a callback saw it */
 	int thread_known;    /* (atomic) */
 	int leaving;         /* Disconnect was called since the last connect (atomic) */
@@ -80,6 +81,7 @@ struct gomosq_client {
 
 	/* State of Run. */
 	struct gomosq_batch *batch; /* on the stack of a running pass, NULL otherwise */
+	uint64_t cookie;     /* names the connection's socket in the kernel, 0 if unknown (atomic) */
 	int watched;         /* the poller's file descriptor of the connection, -1 without one */
 	int connack;         /* code of the last CONNACK, -1 while there is none for this CONNECT */
 	unsigned accepted;   /* CONNACKs of acceptance */
@@ -143,7 +145,8 @@ void gomosq_callbacks_install(struct gomosq_client *client);
 void gomosq_log_install(struct gomosq_client *client, bool on);
 unsigned gomosq_inside(struct gomosq_client *client);
 void gomosq_cloexec(int fd);
-void gomosq_cut(struct mosquitto *mosq);
+void gomosq_cut(struct gomosq_client *client);
+void gomosq_note_socket(struct gomosq_client *client);
 void gomosq_notify(struct gomosq_client *client);
 void gomosq_log_pings(struct gomosq_client *client, bool on);
 void gomosq_flush(struct gomosq_client *client);

@@ -160,7 +160,7 @@ static inline const char *gomosq_take_text(const uint8_t **at, uint32_t *len)
 }
 
 /* Builds a list from Go's bytes: per property the identifier, its type and
- * the number, or the texts. On an error nothing is left behind. */
+ * the number, or the texts. On an error it frees its memory. */
 static inline int gomosq_properties_build(mosquitto_property **list, const uint8_t *at, size_t size)
 {
 	const uint8_t *end = at + size;

@@ -36,11 +36,18 @@ static inline short gomosq_poll(int fd, short events)
 /* Whether OpenSSL holds decrypted input. Polling the socket does not show it. */
 static inline bool gomosq_tls_pending(struct mosquitto *mosq)
 {
-	static int (*pending)(const void *);
+	static void *found; /* (atomic) */
 	void *ssl = mosquitto_ssl_get(mosq);
+	void *function;
+	int (*pending)(const void *);
 
 	if(ssl == NULL) return false;
-	if(pending == NULL) pending = (int (*)(const void *))dlsym(RTLD_DEFAULT, "SSL_pending");
+	function = __atomic_load_n(&found, __ATOMIC_RELAXED);
+	if(function == NULL){
+		function = dlsym(RTLD_DEFAULT, "SSL_pending");
+		__atomic_store_n(&found, function, __ATOMIC_RELAXED);
+	}
+	memcpy(&pending, &function, sizeof(pending));
 	return pending && pending(ssl) > 0;
 }
 
@@ -180,8 +187,8 @@ static inline bool gomosq_await_output(struct gomosq_client *c)
 	return false;
 }
 
-/* One pass of Run: it delivers pending messages, reads, looks at the keepalive if misc
- * says so, and writes. With leaving a DISCONNECT is queued: it must be written before
+/* One pass of Run: it delivers pending messages, reads, looks at the keepalive if misc is
+ * set, and writes. With leaving a DISCONNECT is queued: it must be written before
  * anything is read, because the library ends the connection at the next packet. With
  * streaming there was output less than 100 us ago, and the pass waits for more output.
  * Idle clients must not wait so: the threads of thousands of clients would spin. */

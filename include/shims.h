@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "callbacks.h"
@@ -58,6 +59,7 @@ static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
 	int outer = gomosq_enter(GOMOSQ_IN_CALL); \
 	int rc = (c->connack = c->server_keepalive = -1, (call)); \
 	gomosq_cloexec(mosquitto_socket(c->mosq)); \
+	gomosq_note_socket(c); \
 	return gomosq_leave(outer, rc, 0)
 
 /* As GOMOSQ_CALL, for calls with a property list, which is freed here unless
@@ -109,6 +111,7 @@ static inline struct gomosq_new gomosq_new(const char *id, bool clean, uintptr_t
 	}
 	r.client->id = handle;
 	r.client->watched = -1;
+	r.client->pair[0] = r.client->pair[1] = -1;
 	r.client->written.substitute = -1;
 	r.client->connack = -1;
 	gomosq_locks_init(r.client);
@@ -154,31 +157,83 @@ static inline struct gomosq_result gomosq_reinitialise(struct gomosq_client *c, 
 	return gomosq_leave(outer, rc, 0);
 }
 
-/* The lowest descriptor that is free now. */
-static inline int gomosq_free_descriptor(void)
-{
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+/* Sockets that child processes inherit and that look like an end of the library's pair,
+ * among the file descriptors from first to end - 1. */
+struct gomosq_pair_like {
+	int first;
+	int end;
+	int count;
+	struct {
+		int fd;
+		ino_t inode;
+	} sockets[64];
+};
 
-	if(fd >= 0) close(fd);
-	return fd;
-}
+#define GOMOSQ_PAIR_WINDOW 64  /* file descriptors from the lowest free one */
+#define GOMOSQ_PAIR_WIDE 4096  /* and below it, if the pair was not found there */
 
-/* Marks the pair of sockets that mosquitto_new opened close-on-exec: unnamed,
- * non-blocking sockets, with file descriptors from the one that was free before. */
-static inline int gomosq_cloexec_pairs(int from, int to)
+/* Whether fd is an unnamed, non-blocking unix socket that child processes inherit. */
+static inline bool gomosq_is_pair_like(int fd, ino_t *inode)
 {
 	struct sockaddr_storage addr;
-	int fd, found = 0;
+	socklen_t len = sizeof(addr);
+	struct stat status;
+	int flags = fcntl(fd, F_GETFD);
 
-	for(fd = from; fd < to; fd++){
-		socklen_t len = sizeof(addr);
-		int fdflags = fcntl(fd, F_GETFD);
+	if(flags < 0 || (flags & FD_CLOEXEC)) return false;
+	if(getsockname(fd, (struct sockaddr *)&addr, &len) || addr.ss_family != AF_UNIX) return false;
+	if(len != sizeof(sa_family_t) || !(fcntl(fd, F_GETFL) & O_NONBLOCK) || fstat(fd, &status)) return false;
+	*inode = status.st_ino;
+	return true;
+}
 
-		if(fdflags < 0 || (fdflags & FD_CLOEXEC)) continue;
-		if(getsockname(fd, (struct sockaddr *)&addr, &len) || addr.ss_family != AF_UNIX) continue;
-		if(len != sizeof(sa_family_t) || !(fcntl(fd, F_GETFL) & O_NONBLOCK)) continue;
-		fcntl(fd, F_SETFD, fdflags | FD_CLOEXEC);
-		found++;
+/* Lists such sockets before the library opens its pair. */
+static inline struct gomosq_pair_like gomosq_list_pair_like(bool wide)
+{
+	struct gomosq_pair_like before;
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	ino_t inode;
+
+	before.count = 0;
+	before.first = fd < 0 ? 0 : fd;
+	before.end = before.first + GOMOSQ_PAIR_WINDOW;
+	if(fd >= 0) close(fd);
+	if(wide) before.first = before.first > GOMOSQ_PAIR_WIDE ? before.first - GOMOSQ_PAIR_WIDE : 0;
+	for(fd = before.first; fd < before.end && before.count < 64; fd++){
+		if(!gomosq_is_pair_like(fd, &inode)) continue;
+		before.sockets[before.count].fd = fd;
+		before.sockets[before.count++].inode = inode;
+	}
+	return before;
+}
+
+/* Marks fd close-on-exec if it is such a socket and was not listed before. */
+static inline bool gomosq_cloexec_end(int fd, const struct gomosq_pair_like *before)
+{
+	ino_t inode;
+	int i;
+
+	if(!gomosq_is_pair_like(fd, &inode)) return false;
+	for(i = 0; i < before->count; i++){
+		if(before->sockets[i].fd == fd && before->sockets[i].inode == inode) return false;
+	}
+	return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+/* Marks the pair of sockets that the library has opened close-on-exec. The library does
+ * not report their numbers: they are new, or those of the client's last pair. A socket of
+ * that kind that another thread opens in these microseconds, without SOCK_CLOEXEC, is
+ * marked too. Returns how many were marked. */
+static inline int gomosq_cloexec_pair(struct gomosq_client *c, const struct gomosq_pair_like *before)
+{
+	int last[2] = {c->pair[0], c->pair[1]};
+	int i, fd, found = 0;
+
+	for(i = 0; i < 2; i++){
+		if(last[i] >= 0 && gomosq_cloexec_end(last[i], before)) c->pair[found++] = last[i];
+	}
+	for(fd = before->first; fd < before->end && found < 2; fd++){
+		if(gomosq_cloexec_end(fd, before)) c->pair[found++] = fd;
 	}
 	return found;
 }
@@ -250,6 +305,7 @@ static inline struct gomosq_result gomosq_connect_bind_v5(struct gomosq_client *
 	err = errno;
 	mosquitto_property_free_all(&list);
 	gomosq_cloexec(mosquitto_socket(c->mosq));
+	gomosq_note_socket(c);
 	errno = err;
 	return gomosq_leave(outer, rc, 0);
 }

@@ -1,11 +1,12 @@
-/* An SSL_CTX for a broker whose certificate does not name the host that is
- * connected to. OpenSSL is the one that the library has loaded: its functions are
- * looked up, and none of its headers is needed. Included by mosquitto_cgo.go only. */
+/* An SSL_CTX for a broker whose certificate has another name than the host of the
+ * connect. It looks up the functions of the OpenSSL that the library has loaded, and
+ * needs no OpenSSL header. Included by mosquitto_cgo.go only. */
 #ifndef GOMOSQ_TLSCTX_H
 #define GOMOSQ_TLSCTX_H
 
 #include <arpa/inet.h>
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,15 +20,16 @@
 #define GOMOSQ_CRYPTO_EX_INDEX_SSL_CTX 1
 #define GOMOSQ_X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS 4
 
-/* What a context is made of; texts are NULL when not set. */
+/* The settings of a context. Texts are NULL if not set. */
 struct gomosq_tls {
 	const char *server_name, *ca_file, *ca_path, *cert_file, *key_file, *key_password, *ciphers, *alpn;
 	long min_version;
 };
 
 struct gomosq_tls_made {
-	void *ctx;       /* NULL when it failed */
-	char text[256];  /* why */
+	void *ctx;        /* NULL if a part was refused */
+	const char *part; /* its name */
+	char text[256];   /* the reason */
 };
 
 /* Finds a function of OpenSSL's; p is the address of a pointer to it. */
@@ -45,16 +47,24 @@ static inline void gomosq_name_free(void *parent, void *name, void *ad, int inde
 	free(name);
 }
 
-/* The place in a context for its server name, which is freed with it. */
-static inline int gomosq_name_index(void)
+static int gomosq_name_place = -1; /* written once, by gomosq_name_place_find */
+
+static inline void gomosq_name_place_find(void)
 {
-	static int index = -1;
 	int (*new_index)(int, long, void *, void *, void *, void (*)(void *, void *, void *, int, long, void *));
 
-	if(index < 0 && gomosq_openssl("CRYPTO_get_ex_new_index", &new_index)){
-		index = new_index(GOMOSQ_CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, NULL, NULL, gomosq_name_free);
-	}
-	return index;
+	if(!gomosq_openssl("CRYPTO_get_ex_new_index", &new_index)) return;
+	gomosq_name_place = new_index(GOMOSQ_CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, NULL, NULL, gomosq_name_free);
+}
+
+/* The index of the server name in the extra data of a context, which frees the name. -1
+ * without OpenSSL. Contexts may be made and used on several threads. */
+static inline int gomosq_name_index(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, gomosq_name_place_find);
+	return gomosq_name_place;
 }
 
 /* Asks for the server name at the start of a handshake, in place of the host that
@@ -114,7 +124,7 @@ static inline bool gomosq_expect_name(void *ctx, const char *name)
 	return true;
 }
 
-/* Applies the parts of t; the name of the one that failed, or NULL. */
+/* Applies the settings t. Returns the name of the setting that OpenSSL refused, or NULL. */
 static inline const char *gomosq_tls_apply(void *ctx, const struct gomosq_tls *t)
 {
 	int (*trust)(void *, const char *, const char *), (*certificate)(void *, const char *), (*key)(void *, const char *, int);
@@ -158,24 +168,24 @@ static inline struct gomosq_tls_made gomosq_tls_make(const char *server_name, co
 		const char *cert_file, const char *key_file, const char *key_password, const char *ciphers, const char *alpn, long min_version)
 {
 	struct gomosq_tls t = {server_name, ca_file, ca_path, cert_file, key_file, key_password, ciphers, alpn, min_version};
-	struct gomosq_tls_made made = {NULL, "no OpenSSL"};
+	struct gomosq_tls_made made = {NULL, "OpenSSL", "not loaded"};
 	const void *(*method)(void);
 	void *(*ctx_new)(const void *);
 	unsigned long (*get_error)(void);
-	void (*error_text)(unsigned long, char *, size_t), (*clear)(void);
-	const char *failed;
-	int n;
+	const char *(*reason)(unsigned long);
+	void (*clear)(void);
+	const char *text;
 
 	if(!gomosq_openssl("TLS_client_method", &method) || !gomosq_openssl("SSL_CTX_new", &ctx_new)
-			|| !gomosq_openssl("ERR_get_error", &get_error) || !gomosq_openssl("ERR_error_string_n", &error_text)
+			|| !gomosq_openssl("ERR_get_error", &get_error) || !gomosq_openssl("ERR_reason_error_string", &reason)
 			|| !gomosq_openssl("ERR_clear_error", &clear)) return made;
 	clear(); /* the library takes what is left of errors for its own */
 	made.ctx = ctx_new(method());
 	if(made.ctx == NULL) return made;
-	failed = gomosq_tls_apply(made.ctx, &t);
-	if(failed){
-		n = snprintf(made.text, sizeof(made.text), "%s: ", failed);
-		error_text(get_error(), made.text + n, sizeof(made.text) - (size_t)n);
+	made.part = gomosq_tls_apply(made.ctx, &t);
+	if(made.part){
+		text = reason(get_error());
+		snprintf(made.text, sizeof(made.text), "%s", text ? text : "refused by OpenSSL");
 		gomosq_tls_free(made.ctx);
 		made.ctx = NULL;
 	}

@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
@@ -39,7 +40,7 @@ func TestConnackRefusedV3(t *testing.T) {
 				ack := wait.For(t, e.connect, "OnConnect")
 				require.Equal(t, mosquitto.Connack{Code: mosquitto.ConnackCode(code)}, ack)
 				require.ErrorIs(t, ack.Err(), mosquitto.ConnackError{Code: mosquitto.ConnackCode(code)})
-				require.Contains(t, ack.Err().Error(), ack.Code.String())
+				require.Contains(t, strings.ToLower(ack.Err().Error()), strings.ToLower(ack.Code.String()))
 				refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrConnRefused)
 
 				c.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {

@@ -155,7 +155,7 @@ func TestTableNamesGo(t *testing.T) {
 // What a comment says to be a C function stands in the table as such.
 func TestTableHasWhatCommentsName(t *testing.T) {
 	rows := table(t)
-	is := regexp.MustCompile(`^\w+ is (mosquitto_\w+)`)
+	is := regexp.MustCompile(`^\w+ wraps (mosquitto_\w+)`)
 	n := 0
 	for name, text := range docs(t) {
 		for _, c := range function.FindAllString(text, -1) {

@@ -344,7 +344,7 @@ func tourFails(t *testing.T, bin examples) {
 
 	lines, stderr := tour(broker.Start(t, broker.Config{Users: map[string]string{"somebody": "else"}}).Port)
 	require.Contains(t, lines, "OnConnect: "+mosquitto.ConnackRefusedNotAuthorized.String())
-	require.Contains(t, stderr, mosquitto.ConnackRefusedNotAuthorized.String())
+	require.Contains(t, stderr, mosquitto.ConnackRefusedNotAuthorized.Err().Error())
 
 	_, stderr = tour(peer.Listen(t).Port, "-timeout", "300ms")
 	require.Contains(t, stderr, "nothing more came within 300ms")
@@ -426,7 +426,7 @@ func pubFails(t *testing.T, bin examples) {
 	b := broker.Start(t, broker.Config{Extra: "acl_file " + acl})
 	port := strconv.Itoa(b.Port)
 	bin.pub(t, b, "-V", "5", "-q", "1", "-t", "allowed", "-m", "x")
-	bin.start(t, "pub", "-p", port, "-V", "5", "-q", "1", "-t", "refused", "-m", "x").fails(1, mosquitto.RCNotAuthorized.String())
+	bin.start(t, "pub", "-p", port, "-V", "5", "-q", "1", "-t", "refused", "-m", "x").fails(1, mosquitto.RCNotAuthorized.Err().Error())
 
 	bin.start(t, "pub", "-p", strconv.Itoa(broker.FreePort(t)), "-t", "a", "-m", "x").fails(1, "connect_bind_v5")
 	bin.start(t, "pub", "-p", port, "-t", "a/#", "-m", "x").fails(1, "not valid to publish to")
@@ -437,11 +437,11 @@ func subFails(t *testing.T, bin examples) {
 	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "password"}})
 	port := strconv.Itoa(b.Port)
 	for _, version := range []string{"31", "311"} {
-		bin.start(t, "sub", "-p", port, "-t", "a", "-V", version, "-u", "user", "-P", "wrong").fails(1, mosquitto.ConnackRefusedNotAuthorized.String())
-		bin.start(t, "pub", "-p", port, "-t", "a", "-m", "x", "-V", version).fails(1, mosquitto.ConnackRefusedNotAuthorized.String())
+		bin.start(t, "sub", "-p", port, "-t", "a", "-V", version, "-u", "user", "-P", "wrong").fails(1, mosquitto.ConnackRefusedNotAuthorized.Err().Error())
+		bin.start(t, "pub", "-p", port, "-t", "a", "-m", "x", "-V", version).fails(1, mosquitto.ConnackRefusedNotAuthorized.Err().Error())
 	}
-	bin.start(t, "sub", "-p", port, "-t", "a", "-V", "5").fails(1, mosquitto.RCNotAuthorized.String())
-	bin.start(t, "pub", "-p", port, "-t", "a", "-m", "x", "-V", "5").fails(1, mosquitto.RCNotAuthorized.String())
+	bin.start(t, "sub", "-p", port, "-t", "a", "-V", "5").fails(1, "connect: not authorized")
+	bin.start(t, "pub", "-p", port, "-t", "a", "-m", "x", "-V", "5").fails(1, "connect: not authorized")
 
 	l := peer.Listen(t)
 	p := bin.start(t, "sub", "-p", strconv.Itoa(l.Port), "-t", "a", "-t", "b")
@@ -632,7 +632,7 @@ func clientExample(t *testing.T, bin examples) {
 	bin.start(t, "client", "-t", "a/#", fmt.Sprintf("mqtt://127.0.0.1:%d", b.Port)).fails(1, "client: mqtt: topic: ")
 	bin.start(t, "client", "nonsense://").fails(1, "client: mqtt: servers[0]: ")
 	locked := broker.Start(t, broker.Config{Users: map[string]string{"somebody": "else"}})
-	bin.start(t, "client", fmt.Sprintf("mqtt://127.0.0.1:%d", locked.Port)).fails(1, mosquitto.ConnackRefusedNotAuthorized.String())
+	bin.start(t, "client", fmt.Sprintf("mqtt://127.0.0.1:%d", locked.Port)).fails(1, mosquitto.ConnackRefusedNotAuthorized.Err().Error())
 }
 
 func shareExample(t *testing.T, bin examples) {

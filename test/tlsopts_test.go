@@ -300,3 +300,20 @@ func TestTLSPeerHangsUp(t *testing.T) {
 	wait.None(t, e.connect, "OnConnect")
 	wait.For(t, done, "the peer")
 }
+
+func TestTLSSet_NamesTheFileThatCannotBeOpened(t *testing.T) {
+	ca := broker.NewCA(t, "authority")
+	own := ca.Issue("client")
+	c, _ := newClient(t, "", true)
+	for want, files := range map[string][3]string{
+		"caFile: /nowhere/ca: no such file or directory":     {"/nowhere/ca", own.CertFile, own.KeyFile},
+		"certFile: /nowhere/cert: no such file or directory": {ca.File, "/nowhere/cert", own.KeyFile},
+		"keyFile: /nowhere/key: no such file or directory":   {ca.File, own.CertFile, "/nowhere/key"},
+		"keyFile: no such file or directory":                 {ca.File, own.CertFile, "/proc/self/fd/99999"},
+	} {
+		err := c.TLSSet(files[0], "", files[1], files[2], nil)
+		require.ErrorIs(t, err, mosquitto.ErrInval)
+		require.ErrorContains(t, err, "tls_set: "+want)
+		require.NotContains(t, err.Error(), "\n")
+	}
+}
