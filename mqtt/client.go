@@ -20,35 +20,35 @@ import (
 // The rest is set before the loop starts.
 type Client struct {
 	// Immutable once the loop has started.
-	opts    settings
-	servers []server
-	log     clientLog
-	life    context.Context    // of the handlers
-	end     context.CancelFunc // ends life
-	link    context.Context    // of the connections and the pauses between them
-	cut     context.CancelFunc // ends link
-	turnNow func()             // turn, as a value that is made once
+	opts           settings
+	servers        []server
+	log            clientLog
+	handlerCtx     context.Context    // of the handlers
+	cancelHandlers context.CancelFunc // ends life
+	connectCtx     context.Context    // of the connections and the pauses between them
+	cancelConnect  context.CancelFunc // ends link
+	turnFunc       func()             // turn, as a value that is made once
 
 	// Shared.
-	library      atomic.Pointer[mosquitto.Client] // the loop replaces it; others only ask it for InCallback and Post
-	queue        queue
-	mail         mailbox
-	flow         flow
-	status       status
-	closer       closer
-	answers      answers
-	count        counters
-	stateCalls   serial // calls of the state handler
-	hookCalls    serial // calls of hooks that no callback of the library makes
-	worker       *inbox // nil with inline handlers
-	working      sync.WaitGroup
-	woken        atomic.Bool            // a turn of the loop is due
-	signal       chan struct{}          // wakes the loop while it is not connected
-	brokerLimits atomic.Pointer[limits] // of the connection; nil without one
-	protocol     atomic.Int32           // of the connection, or the attempt
-	userCode     atomic.Bool            // the loop runs a handler, a hook or the logger
-	up           chan struct{}          // closed at the first connection with all its subscriptions
-	done         chan struct{}          // closed when the client has ended
+	library        atomic.Pointer[mosquitto.Client] // the loop replaces it; others only ask it for InCallback and Post
+	queue          queue
+	mail           mailbox
+	flow           flow
+	status         status
+	closer         closer
+	responses      responses
+	count          counters
+	stateCalls     serial // calls of the state handler
+	hookCalls      serial // calls of hooks that no callback of the library makes
+	worker         *inbox // nil with inline handlers
+	goroutines     sync.WaitGroup
+	turnDue        atomic.Bool            // a turn of the loop is due
+	wakeup         chan struct{}          // wakes the loop while it is not connected
+	brokerLimits   atomic.Pointer[limits] // of the connection; nil without one
+	protocol       atomic.Int32           // of the connection, or the attempt
+	userCode       atomic.Bool            // the loop runs a handler, a hook or the logger
+	firstConnected chan struct{}          // closed at the first connection with all its subscriptions
+	done           chan struct{}          // closed when the client has ended
 
 	// Owned by the loop.
 	files    []*os.File // that the library reads when it connects
@@ -90,7 +90,7 @@ func Dial(ctx context.Context, servers []string, options ...Option) (*Client, er
 func newClient(servers []string, options []Option) (c *Client, initial []*waiter, err error) {
 	c = &Client{
 		opts: defaults(), router: newRouter(), requests: map[uint64]chan Message{},
-		signal: make(chan struct{}, 1), up: make(chan struct{}), done: make(chan struct{}),
+		wakeup: make(chan struct{}, 1), firstConnected: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := c.opts.read(options); err != nil {
 		return nil, nil, err
@@ -101,9 +101,9 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	if c.opts.tls != nil && !c.servers[0].tls {
 		return nil, nil, errNoTLS
 	}
-	c.life, c.end = context.WithCancel(context.Background())
-	c.link, c.cut = context.WithCancel(c.life)
-	c.turnNow = c.turn
+	c.handlerCtx, c.cancelHandlers = context.WithCancel(context.Background())
+	c.connectCtx, c.cancelConnect = context.WithCancel(c.handlerCtx)
+	c.turnFunc = c.turn
 	c.log.logger = c.opts.logger
 	c.queue.init(c.opts.queue)
 	c.closer.init()
@@ -111,7 +111,7 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	c.subs = newSubscriptions(&c.opts)
 	c.status.server = c.servers[0].name
 	if err := c.makeLibrary(); err != nil {
-		c.end()
+		c.cancelHandlers()
 		return nil, nil, err
 	}
 	if err := c.loadOutbox(); err != nil {
@@ -119,7 +119,7 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 		return nil, nil, err
 	}
 	for _, s := range c.opts.subscriptions {
-		initial = append(initial, c.want(s))
+		initial = append(initial, c.addSubscription(s))
 	}
 	if c.opts.worker > 0 {
 		c.startWorker()
@@ -130,7 +130,7 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 // firstConnection waits for the first connection and its subscriptions.
 func (c *Client) firstConnection(ctx context.Context, initial []*waiter) error {
 	select {
-	case <-c.up:
+	case <-c.firstConnected:
 	case <-c.done:
 		return c.status.cause()
 	case <-ctx.Done():
@@ -143,7 +143,7 @@ func (c *Client) firstConnection(ctx context.Context, initial []*waiter) error {
 // does not hold it up.
 func (c *Client) abort() {
 	c.closer.begin()
-	c.end()
+	c.cancelHandlers()
 	select {
 	case <-c.done:
 	case <-time.After(endPatience):
@@ -152,7 +152,7 @@ func (c *Client) abort() {
 
 // free releases what the client holds outside Go.
 func (c *Client) free() {
-	c.end()
+	c.cancelHandlers()
 	c.library.Load().Close()
 	closeAll(c.files)
 }

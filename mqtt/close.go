@@ -11,19 +11,19 @@ import (
 
 // closer is what Close and the end of the client share. It has its own mutex.
 type closer struct {
-	closing chan struct{} // closed: nothing new is accepted
-	hurry   chan struct{} // closed: the context of a Close has ended
+	closing   chan struct{} // closed: nothing new is accepted
+	stopFlush chan struct{} // closed: the context of a Close has ended
 
-	mu     sync.Mutex
-	begun  bool
-	hasty  bool
-	left   bool // DISCONNECT was asked for
-	unsent []Unsent
-	unread bool // the outbox has more
+	mu                  sync.Mutex
+	begun               bool
+	flushStopped        bool
+	disconnectRequested bool // DISCONNECT was asked for
+	unsent              []Unsent
+	unread              bool // the outbox has more
 }
 
 func (c *closer) init() {
-	c.closing, c.hurry = make(chan struct{}), make(chan struct{})
+	c.closing, c.stopFlush = make(chan struct{}), make(chan struct{})
 }
 
 // begin makes all calls that accept something fail.
@@ -37,20 +37,20 @@ func (c *closer) begin() {
 }
 
 // hasten ends the flush of every Close.
-func (c *closer) hasten() {
+func (c *closer) endFlush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.hasty {
-		c.hasty = true
-		close(c.hurry)
+	if !c.flushStopped {
+		c.flushStopped = true
+		close(c.stopFlush)
 	}
 }
 
 // leave reports whether the caller is the first to ask for the DISCONNECT.
-func (c *closer) leave() (first bool) {
+func (c *closer) firstDisconnect() (first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	first, c.left = !c.left, true
+	first, c.disconnectRequested = !c.disconnectRequested, true
 	return first
 }
 
@@ -106,10 +106,10 @@ func (c *Client) Close(ctx context.Context) error {
 	c.flow.enter()
 	defer c.flow.leave()
 	c.closer.begin()
-	defer context.AfterFunc(ctx, c.closer.hasten)()
+	defer context.AfterFunc(ctx, c.closer.endFlush)()
 	c.flush()
-	c.leave()
-	defer context.AfterFunc(ctx, c.end)()
+	c.requestDisconnect()
+	defer context.AfterFunc(ctx, c.cancelHandlers)()
 	select {
 	case <-c.done:
 	case <-ctx.Done():
@@ -145,7 +145,7 @@ func (c *Client) flush() {
 		case <-c.queue.emptied:
 		case <-c.done:
 			return
-		case <-c.closer.hurry:
+		case <-c.closer.stopFlush:
 			return
 		}
 	}
@@ -153,8 +153,8 @@ func (c *Client) flush() {
 }
 
 // leave asks the loop to end the connection with a DISCONNECT, and to make no other.
-func (c *Client) leave() {
-	if c.closer.leave() {
+func (c *Client) requestDisconnect() {
+	if c.closer.firstDisconnect() {
 		c.do(c.disconnect)
 	}
 }
@@ -162,8 +162,8 @@ func (c *Client) leave() {
 // disconnect ends the connection with a DISCONNECT, and there is no other. The loop runs
 // it.
 func (c *Client) disconnect() {
-	c.last.leaving = true
+	c.last.noReconnect = true
 	if c.library.Load().Disconnect() != nil { // no connection to end
-		c.cut()
+		c.cancelConnect()
 	}
 }

@@ -17,7 +17,7 @@ type attempt struct {
 	timer     *time.Timer // of the connect timeout
 	accepted  time.Time   // zero before CONNACK
 	online    bool        // accepted, and not lost
-	settled   bool        // StateConnected was announced
+	announced bool        // StateConnected was announced
 	useful    bool        // the broker has sent more than CONNACK
 	discarded bool        // acknowledgements count for nothing: the broker has lost the session
 	sequence  int         // packets submitted so far
@@ -32,7 +32,7 @@ type ending struct {
 	err       error
 	accepted  bool
 	useful    bool          // the broker has sent more than CONNACK
-	again     bool          // the next attempt needs no pause
+	retryNow  bool          // the next attempt needs no pause
 	discarded bool          // the client has ended it at once, to connect again
 	lasted    time.Duration // since it was accepted
 }
@@ -42,7 +42,7 @@ type lastConnection struct {
 	server        string          // that accepted the client last
 	limits        *limits         // the last ones that the library client knows; nil for a new client
 	noIdentifiers map[string]bool // servers that send several subscription identifiers in one packet
-	leaving       bool            // there is to be no other connection
+	noReconnect   bool            // there is to be no other connection
 }
 
 // isOnline reports whether there is a connection that the broker has accepted.
@@ -60,12 +60,12 @@ func (c *Client) connect(s server) ending {
 		var e ending
 		for _, version := range c.opts.protocols {
 			e = c.attempt(s, at, version)
-			if e.accepted || c.quitting() || !refusesVersion(e.err) {
+			if e.accepted || c.isStopping() || !refusesVersion(e.err) {
 				break
 			}
 		}
 		var refusal mosquitto.ConnackError
-		if e.accepted || c.quitting() || errors.As(e.err, &refusal) {
+		if e.accepted || c.isStopping() || errors.As(e.err, &refusal) {
 			return e
 		}
 		all = preferPermanent(all, e)
@@ -75,10 +75,10 @@ func (c *Client) connect(s server) ending {
 
 // resolve looks up the addresses of a server.
 func (c *Client) resolve(s server) (all []address, err error) {
-	if s.literal() || c.opts.proxied { // a proxy looks names up itself
+	if s.isLiteral() || c.opts.proxied { // a proxy looks names up itself
 		return []address{{s.host, c.opts.bind}}, nil
 	}
-	err = c.beside(func() (err error) {
+	err = c.runInBackground(func() (err error) {
 		all, err = c.addresses(s)
 		return err
 	})
@@ -96,7 +96,7 @@ func preferPermanent(before, now ending) ending {
 
 // attempt makes one connection and serves it until it ends.
 func (c *Client) attempt(s server, at address, version Protocol) ending {
-	ctx, cancel := context.WithCancelCause(c.link)
+	ctx, cancel := context.WithCancelCause(c.connectCtx)
 	defer cancel(nil)
 	a := &attempt{server: s, timer: time.AfterFunc(c.opts.connectTimeout, func() { cancel(ErrTimeout) })}
 	defer a.timer.Stop()
@@ -127,10 +127,10 @@ func (c *Client) open(ctx context.Context, a *attempt, at address, version Proto
 	connect := func() error {
 		return c.library.Load().ConnectContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, c.connectProperties(version))
 	}
-	if a.server.literal() {
+	if a.server.isLiteral() {
 		return connect()
 	}
-	return c.beside(connect)
+	return c.runInBackground(connect)
 }
 
 // prepare makes the settings of one connection.
@@ -161,7 +161,7 @@ func (c *Client) credentials(ctx context.Context, s server) (username, password 
 	switch {
 	case f != nil:
 		answer := make(chan [2]string, 1)
-		err = c.besideUntil(ctx, func() error {
+		err = c.runInBackgroundUntil(ctx, func() error {
 			username, password, err := f(ctx)
 			answer <- [2]string{username, password}
 			return err
@@ -192,10 +192,10 @@ func (c *Client) connectProperties(version Protocol) Properties {
 // onConnect is called by the library with the broker's CONNACK. Subscriptions that the
 // broker does not know are sent before anything else: the library repeats its own
 // messages next, and queued messages follow.
-func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
+func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	a := c.conn
-	a.text, _ = answer.Properties.Text(mosquitto.PropReasonString)
-	if answer.Code != mosquitto.ConnackAccepted {
+	a.text, _ = connack.Properties.Text(mosquitto.PropReasonString)
+	if connack.Code != mosquitto.ConnackAccepted {
 		return // RunOnce returns it
 	}
 	a.timer.Stop()
@@ -204,48 +204,48 @@ func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
 	if !c.log.debug() {
 		c.library.Load().OnLog(nil)
 	}
-	kept := answer.SessionPresent && (c.last.server == "" || a.server.name == c.last.server) // another broker may know an older session
+	kept := connack.SessionPresent && (c.last.server == "" || a.server.name == c.last.server) // another broker may know an older session
 	c.last.server = a.server.name
-	l := limitsOf(answer.Properties, c.protocolNow())
-	if !answer.SessionPresent && c.inflight.countQoS2 > 0 || c.last.limits.outlives(l) && !c.exactlyOnce() {
-		c.startAnew(a)
+	l := limitsOf(connack.Properties, c.protocolNow())
+	if !connack.SessionPresent && c.inflight.countQoS2 > 0 || c.last.limits.outlives(l) && !c.exactlyOnce() {
+		c.reconnectWithNewLibrary(a)
 		return
 	}
 	a.online = true
 	c.last.limits = l
 	c.inflight.window.reset(l.receiveMaximum)
 	c.brokerLimits.Store(l)
-	c.log.connected(a.server.name, answer.SessionPresent, c.protocolNow())
-	c.subs.accepted(kept, c.protocolNow() == V5) // MQTT 5 can subscribe again without retained messages
+	c.log.connected(a.server.name, connack.SessionPresent, c.protocolNow())
+	c.subs.connectionAccepted(kept, c.protocolNow() == V5) // MQTT 5 can subscribe again without retained messages
 	c.endRemoved()
 	c.reconcile()
 	a.resent = a.sequence
-	c.settle()
+	c.announceConnected()
 	c.wake()
 }
 
-// startAnew ends a connection that the library client is not fit for. If the broker has
+// reconnectWithNewLibrary ends a connection that the library client is not fit for. If the broker has
 // lost the session of QoS 2 messages in flight, the library would complete them without
 // delivering them; if the broker has fewer limits than before, the library goes on with
 // the old ones. A new library client submits the messages again.
-func (c *Client) startAnew(a *attempt) {
+func (c *Client) reconnectWithNewLibrary(a *attempt) {
 	a.discarded = true
 	c.replace = true
 	_ = c.library.Load().Disconnect()
 }
 
 // settle announces the connection when all subscriptions are back.
-func (c *Client) settle() {
+func (c *Client) announceConnected() {
 	a := c.conn
-	if !c.isOnline() || a.settled || c.subs.missing > 0 {
+	if !c.isOnline() || a.announced || c.subs.missing > 0 {
 		return
 	}
-	a.settled = true
+	a.announced = true
 	c.setState(StateChange{State: StateConnected, Server: a.server.name})
 	select {
-	case <-c.up:
+	case <-c.firstConnected:
 	default:
-		close(c.up)
+		close(c.firstConnected)
 	}
 }
 
@@ -263,7 +263,7 @@ func (c *Client) onDisconnect(_ *mosquitto.Client, d mosquitto.Disconnection) {
 func (c *Client) goOffline() {
 	c.conn.online = false
 	c.brokerLimits.Store(nil)
-	c.loseUnwritten()
+	c.failUnwritten()
 }
 
 // ended draws the conclusions from the end of an attempt.
@@ -283,17 +283,17 @@ func (c *Client) ended(a *attempt, err error) ending {
 		e.lasted = time.Since(a.accepted)
 	}
 	request, message := c.subs.oldestRequest(), c.inflight.oldest()
-	c.subs.lost()
+	c.subs.connectionLost()
 	switch {
 	case !e.accepted || a.discarded:
 	case errors.Is(err, mosquitto.ErrDuplicateProperty) && c.usesIdentifiers(a.server.name):
 		c.stopIdentifiers(a.server.name)
-		e.again = true
+		e.retryNow = true
 	case !closedByBroker(a, err):
 	case request != nil && (message == nil || request.sequence < a.sequenceOf(message)):
-		c.blameRequest(request, err)
+		c.countRequestClosure(request, err)
 	case message != nil:
-		c.blameMessage(message, err)
+		c.countMessageClosure(message, err)
 	}
 	if !c.opts.keepSession && c.inflight.countQoS2 > 0 {
 		c.replace = true // the broker forgets them with the session

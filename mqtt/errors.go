@@ -160,10 +160,10 @@ type CloseError struct {
 }
 
 func (e *CloseError) Error() string {
-	const most = 5
-	topics := make([]string, 0, most+1)
+	const maxTopics = 5
+	topics := make([]string, 0, maxTopics+1)
 	for i, u := range e.Unsent {
-		if i == most {
+		if i == maxTopics {
 			topics = append(topics, "...")
 			break
 		}

@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	maxWaitingBytes = 16 << 20    // in full queues, while calls wait for the broker
-	stuckAfter      = time.Second // without a message taken from a full queue
+	maxQueuedBytes = 16 << 20    // in full queues, while calls wait for the broker
+	stuckAfter     = time.Second // without a message taken from a full queue
 )
 
 // flow decides whether the library reads from the connection: not while a queue of a
 // consumer is full, unless a call waits for the broker, whose answer is behind the
 // messages. It does not matter which goroutine calls. Shared: it has its own mutex.
 type flow struct {
-	waiting atomic.Int64                  // calls that wait for the broker
-	fulls   atomic.Int64                  // full queues
-	full    atomic.Pointer[chan struct{}] // closed when such calls are to end; nil before there is a queue
+	waiting     atomic.Int64                  // calls that wait for the broker
+	fullQueues  atomic.Int64                  // full queues
+	stuckSignal atomic.Pointer[chan struct{}] // closed when such calls are to end; nil before there is a queue
 
 	mu      sync.Mutex
 	library *mosquitto.Client
@@ -42,12 +42,12 @@ func (f *flow) attach(m *mosquitto.Client) {
 // enter begins a wait for the broker. The channel, nil if there are no queues, is
 // closed when the wait is to end with ErrHandlerQueueFull.
 func (f *flow) enter() (full <-chan struct{}) {
-	if f.waiting.Add(1) == 1 && f.fulls.Load() > 0 {
+	if f.waiting.Add(1) == 1 && f.fullQueues.Load() > 0 {
 		f.mu.Lock()
 		f.decide()
 		f.mu.Unlock()
 	}
-	if ch := f.full.Load(); ch != nil {
+	if ch := f.stuckSignal.Load(); ch != nil {
 		return *ch
 	}
 	return nil
@@ -55,7 +55,7 @@ func (f *flow) enter() (full <-chan struct{}) {
 
 // leave ends a wait.
 func (f *flow) leave() {
-	if f.waiting.Add(-1) > 0 || f.fulls.Load() == 0 {
+	if f.waiting.Add(-1) > 0 || f.fullQueues.Load() == 0 {
 		return
 	}
 	f.mu.Lock()
@@ -73,7 +73,7 @@ func (f *flow) add(b *inbox) bool {
 	}
 	if f.inboxes == nil {
 		f.inboxes = map[*inbox]int{}
-		f.renewFull()
+		f.renewStuckSignal()
 	}
 	f.inboxes[b] = -1
 	return true
@@ -83,7 +83,7 @@ func (f *flow) add(b *inbox) bool {
 func (f *flow) remove(b *inbox) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.note(b, -1)
+	f.setBytes(b, -1)
 	delete(f.inboxes, b)
 	f.decide()
 }
@@ -95,14 +95,14 @@ func (f *flow) report(b *inbox, full bool, bytes int) {
 	if !full {
 		bytes = -1
 	}
-	if before := f.note(b, bytes); bytes < before && f.stuck != nil { // the consumer has taken one
+	if before := f.setBytes(b, bytes); bytes < before && f.stuck != nil { // the consumer has taken one
 		f.stuck.Stop()
 		f.stuck = nil
 	}
 	f.decide()
 }
 
-func (f *flow) note(b *inbox, bytes int) (before int) {
+func (f *flow) setBytes(b *inbox, bytes int) (before int) {
 	before, known := f.inboxes[b]
 	if !known {
 		return -1
@@ -110,9 +110,9 @@ func (f *flow) note(b *inbox, bytes int) (before int) {
 	f.inboxes[b] = bytes
 	switch {
 	case before < 0 && bytes >= 0:
-		f.fulls.Add(1)
+		f.fullQueues.Add(1)
 	case before >= 0 && bytes < 0:
-		f.fulls.Add(-1)
+		f.fullQueues.Add(-1)
 	}
 	return before
 }
@@ -124,12 +124,12 @@ func (f *flow) decide() {
 	for _, n := range f.inboxes {
 		bytes += max(n, 0)
 	}
-	full, waiting := f.fulls.Load() > 0, f.waiting.Load() > 0
-	overBound := full && waiting && bytes > maxWaitingBytes
-	pause := full && !waiting || overBound
-	if overBound && f.stuck == nil {
+	full, waiting := f.fullQueues.Load() > 0, f.waiting.Load() > 0
+	overLimit := full && waiting && bytes > maxQueuedBytes
+	pause := full && !waiting || overLimit
+	if overLimit && f.stuck == nil {
 		f.stuck = time.AfterFunc(stuckAfter, f.endWaits)
-	} else if !overBound && f.stuck != nil {
+	} else if !overLimit && f.stuck != nil {
 		f.stuck.Stop()
 		f.stuck = nil
 	}
@@ -150,13 +150,13 @@ func (f *flow) endWaits() {
 		return
 	}
 	f.stuck = nil
-	close(*f.full.Load())
-	f.renewFull()
+	close(*f.stuckSignal.Load())
+	f.renewStuckSignal()
 }
 
-func (f *flow) renewFull() {
+func (f *flow) renewStuckSignal() {
 	full := make(chan struct{})
-	f.full.Store(&full)
+	f.stuckSignal.Store(&full)
 }
 
 // closeInboxes lets every consumer take what it has, and then end.

@@ -29,7 +29,7 @@ func (c *Client) onMessage(_ *mosquitto.Client, m Message) {
 	outer := c.userCode.Swap(true)
 	defer c.userCode.Store(outer)
 	if len(c.opts.hooks) == 0 {
-		c.dispatch(c.life, m, nil)
+		c.dispatch(c.handlerCtx, m, nil)
 		return
 	}
 	c.dispatchHooked(m)
@@ -51,15 +51,15 @@ func (c *Client) find(topic string, props Properties) {
 
 // dispatchHooked is apart since its message is allocated.
 func (c *Client) dispatchHooked(m Message) {
-	ctx, passage := received(c.opts.hooks, c.life, &m)
-	defer passage.done()
-	c.dispatch(ctx, m, passage)
+	ctx, ends := received(c.opts.hooks, c.handlerCtx, &m)
+	defer ends.done()
+	c.dispatch(ctx, m, ends)
 }
 
 // dispatch gives a message to the targets that the router has found.
-func (c *Client) dispatch(ctx context.Context, m Message, passage *passage) {
+func (c *Client) dispatch(ctx context.Context, m Message, ends *receiveEnds) {
 	if len(c.match.found) == 0 {
-		c.unhandled(ctx, m, passage)
+		c.unhandled(ctx, m, ends)
 		return
 	}
 	for _, t := range c.match.found {
@@ -70,15 +70,15 @@ func (c *Client) dispatch(ctx context.Context, m Message, passage *passage) {
 		case t.direct != nil:
 			t.direct(m)
 		default:
-			c.handle(ctx, t, m, passage)
+			c.handle(ctx, t, m, ends)
 		}
 	}
 }
 
 // handle runs a handler, or queues the message for the worker.
-func (c *Client) handle(ctx context.Context, t *target, m Message, passage *passage) {
+func (c *Client) handle(ctx context.Context, t *target, m Message, ends *receiveEnds) {
 	if c.worker != nil {
-		c.push(c.worker, delivery{ctx, m, t, passage.also()})
+		c.push(c.worker, delivery{ctx, m, t, ends.add()})
 		return
 	}
 	if !c.log.enabled() {
@@ -92,10 +92,10 @@ func (c *Client) handle(ctx context.Context, t *target, m Message, passage *pass
 	}
 }
 
-func (c *Client) unhandled(ctx context.Context, m Message, passage *passage) {
+func (c *Client) unhandled(ctx context.Context, m Message, ends *receiveEnds) {
 	c.count.unhandled.Add(1)
 	if t := c.opts.unhandled; t != nil {
-		c.handle(ctx, t, m, passage)
+		c.handle(ctx, t, m, ends)
 		return
 	}
 	c.log.unhandled(m.Topic)
@@ -114,7 +114,7 @@ func (c *Client) push(b *inbox, d delivery) {
 			h.Dropped(&dropped.message)
 		}
 	})
-	dropped.passage.done()
+	dropped.ends.done()
 }
 
 func (c *Client) callHooks(f func(*Hooks)) {

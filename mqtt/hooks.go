@@ -84,14 +84,14 @@ func published(hooks []Hooks, ctx context.Context, p *Publication) func(error) {
 }
 
 // received runs the Receive hooks of a message. The passage is for its end.
-func received(hooks []Hooks, ctx context.Context, m *Message) (context.Context, *passage) {
-	p := &passage{}
-	p.left.Store(1)
+func received(hooks []Hooks, ctx context.Context, m *Message) (context.Context, *receiveEnds) {
+	p := &receiveEnds{}
+	p.pending.Store(1)
 	for i := range hooks {
 		if f := hooks[i].Receive; f != nil {
 			var end func()
 			if ctx, end = f(ctx, m); end != nil {
-				p.ends = append(p.ends, end)
+				p.functions = append(p.functions, end)
 			}
 		}
 	}
@@ -100,24 +100,24 @@ func received(hooks []Hooks, ctx context.Context, m *Message) (context.Context, 
 
 // passage calls the ends of the Receive hooks when all handlers of a message have
 // returned. Its methods do nothing without hooks.
-type passage struct {
-	left atomic.Int32 // handlers that it still waits for, and the loop
-	ends []func()
+type receiveEnds struct {
+	pending   atomic.Int32 // handlers that it still waits for, and the loop
+	functions []func()
 }
 
 // also lets it wait for one more.
-func (p *passage) also() *passage {
+func (p *receiveEnds) add() *receiveEnds {
 	if p != nil {
-		p.left.Add(1)
+		p.pending.Add(1)
 	}
 	return p
 }
 
-func (p *passage) done() {
-	if p == nil || p.left.Add(-1) > 0 {
+func (p *receiveEnds) done() {
+	if p == nil || p.pending.Add(-1) > 0 {
 		return
 	}
-	for _, end := range slices.Backward(p.ends) {
+	for _, end := range slices.Backward(p.functions) {
 		end()
 	}
 }

@@ -50,7 +50,7 @@ type delivery struct {
 	ctx     context.Context
 	message Message
 	target  *target
-	passage *passage
+	ends    *receiveEnds
 }
 
 func (d *delivery) size() int { return len(d.message.Topic) + len(d.message.Payload) }

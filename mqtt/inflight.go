@@ -28,8 +28,8 @@ type inflight struct {
 	unwrittenCount int
 	unwrittenBytes int
 
-	lastID  int    // the library's last packet id
-	aloneTo uint64 // messages up to this number are sent one by one
+	lastID       int    // the library's last packet id
+	oneByOneUpTo uint64 // messages up to this number are sent one by one
 
 	admit func(*Token) bool // admits, as a value that is made once
 	batch []*Token          // of submit
@@ -47,7 +47,7 @@ func newInflight(s *settings) inflight {
 
 // admits reports whether a message may be submitted now, and counts it.
 func (f *inflight) admits(t *Token) bool {
-	if f.count > 0 && (f.sent.first != nil && f.sent.first.number <= f.aloneTo || t.number <= f.aloneTo) {
+	if f.count > 0 && (f.sent.first != nil && f.sent.first.number <= f.oneByOneUpTo || t.number <= f.oneByOneUpTo) {
 		return false
 	}
 	switch t.pub.QoS {
@@ -151,7 +151,7 @@ func (c *Client) submit() {
 	f.batch = c.queue.take(f.admit, f.batch[:0])
 	for i, t := range f.batch {
 		if !c.submitOne(t) {
-			c.putBack(f.batch[i:])
+			c.requeueBatch(f.batch[i:])
 			break
 		}
 	}
@@ -159,11 +159,11 @@ func (c *Client) submit() {
 }
 
 // putBack makes admitted messages pending again.
-func (c *Client) putBack(all []*Token) {
+func (c *Client) requeueBatch(all []*Token) {
 	for _, t := range all {
 		c.inflight.tally(t, -1)
 	}
-	c.endAbandoned(c.queue.putBack(all))
+	c.endAbandoned(c.queue.requeue(all))
 }
 
 // endAbandoned ends messages whose callers have given up.
@@ -238,7 +238,7 @@ func (c *Client) onPublish(_ *mosquitto.Client, mid int, code mosquitto.ReasonCo
 
 // complete ends a message on the loop.
 func (c *Client) complete(t *Token, a acknowledgement, err error) {
-	c.account(t, err)
+	c.countOutcome(t, err)
 	if t.stored && (err == nil || !errors.Is(err, ErrClosed)) {
 		c.opts.outbox.Delete(t.key)
 	}
@@ -257,7 +257,7 @@ func (c *Client) reportOutcome(outcome func(error), err error) {
 }
 
 // account counts a message that is over.
-func (c *Client) account(t *Token, err error) {
+func (c *Client) countOutcome(t *Token, err error) {
 	if err != nil {
 		c.count.failed.Add(1)
 		return
@@ -266,25 +266,25 @@ func (c *Client) account(t *Token, err error) {
 	c.count.bytesOut.Add(uint64(len(t.pub.Payload)))
 }
 
-// afterEnd is what follows when a message was ended by a goroutine of the program's.
-func (c *Client) afterEnd(t *Token) {
-	c.account(t, t.err)
+// reportEnd is what follows when a message was ended by a goroutine of the program's.
+func (c *Client) reportEnd(t *Token) {
+	c.countOutcome(t, t.err)
 	if t.outcome != nil {
 		t.outcome(t.err)
 	}
 }
 
-// loseUnwritten ends the QoS 0 messages of a connection that was lost.
-func (c *Client) loseUnwritten() {
+// failUnwritten ends the QoS 0 messages of a connection that was lost.
+func (c *Client) failUnwritten() {
 	for _, t := range c.inflight.removeUnwritten() {
 		c.complete(t, acknowledgement{}, ErrConnectionLost)
 	}
 }
 
-// blameMessage notes that the broker has closed the connection while a message was the
+// countMessageClosure notes that the broker has closed the connection while a message was the
 // oldest in flight. A message for which that happens again and again is sent alone,
 // and then given up.
-func (c *Client) blameMessage(t *Token, why error) {
+func (c *Client) countMessageClosure(t *Token, why error) {
 	f, attempts := &c.inflight, c.opts.deliveryAttempts
 	t.closures++
 	alone := f.count == 1
@@ -299,7 +299,7 @@ func (c *Client) blameMessage(t *Token, why error) {
 		f.remove(t)
 		c.complete(t, acknowledgement{}, &DeliveryError{t.pub.Topic, t.pub.QoS, t.closures, why})
 	case !alone && t.closures >= max(attempts-1, 1) && !c.exactlyOnce():
-		f.aloneTo = f.sent.last.number
+		f.oneByOneUpTo = f.sent.last.number
 	default:
 		return
 	}
@@ -318,9 +318,9 @@ func (c *Client) mayDrop(t *Token) bool {
 
 // requeue makes the messages in flight pending again, before a library client that
 // does not know them.
-func (c *Client) requeue() {
+func (c *Client) requeueInFlight() {
 	all := c.inflight.removeAll()
-	c.endAbandoned(c.queue.putBack(all))
+	c.endAbandoned(c.queue.requeue(all))
 }
 
 // exactlyOnce reports whether the broker keeps the session of QoS 2 messages in flight:

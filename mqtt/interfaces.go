@@ -25,7 +25,7 @@ var (
 // EndedToken is a token that has come to its end with err: for a [Publisher] of a
 // test's.
 func EndedToken(err error) *Token {
-	t := &Token{ended: make(chan struct{}), phase: over, err: err}
+	t := &Token{ended: make(chan struct{}), phase: completed, err: err}
 	close(t.ended)
 	return t
 }

@@ -128,7 +128,7 @@ func (c *Client) replaceLibrary() error {
 	if err := c.makeLibrary(); err != nil {
 		return err
 	}
-	c.requeue()
+	c.requeueInFlight()
 	if c.opts.keepSession {
 		c.skipIDsTo(last)
 	}

@@ -57,7 +57,7 @@ func (l *clientLog) lostSubscription(filter string, err error) {
 	l.later(slog.LevelError, "subscription not restored", "filter", filter, "error", err)
 }
 
-func (l *clientLog) lostLeft(topic string, err error) {
+func (l *clientLog) storedMessageLost(topic string, err error) {
 	l.later(slog.LevelError, "message of an earlier process not delivered", "topic", topic, "error", err)
 }
 

@@ -18,7 +18,7 @@ func (c *Client) run() { c.finish(c.stayConnected()) }
 // turn does what other goroutines have asked for. The library's loop calls it
 // between two packets, and the loop itself while it is not connected.
 func (c *Client) turn() {
-	c.woken.Store(false)
+	c.turnDue.Store(false)
 	c.runOperations()
 	c.submit()
 	c.queue.grantAll()
@@ -37,7 +37,7 @@ func (c *Client) turnsUntil(done <-chan struct{}) {
 		select {
 		case <-done:
 			return
-		case <-c.signal:
+		case <-c.wakeup:
 			c.turn()
 		}
 	}
@@ -45,13 +45,13 @@ func (c *Client) turnsUntil(done <-chan struct{}) {
 
 // beside runs f in a goroutine, takes turns until f has returned, and returns its
 // error.
-func (c *Client) beside(f func() error) error {
-	return c.besideUntil(context.Background(), f)
+func (c *Client) runInBackground(f func() error) error {
+	return c.runInBackgroundUntil(context.Background(), f)
 }
 
-// besideUntil is beside for a function of the program's: if ctx ends first, f is left
-// behind and besideUntil returns the cause.
-func (c *Client) besideUntil(ctx context.Context, f func() error) error {
+// runInBackgroundUntil is beside for a function of the program's: if ctx ends first, f is left
+// behind and runInBackgroundUntil returns the cause.
+func (c *Client) runInBackgroundUntil(ctx context.Context, f func() error) error {
 	returned := make(chan error, 1)
 	go func() { returned <- f() }()
 	for {
@@ -60,7 +60,7 @@ func (c *Client) besideUntil(ctx context.Context, f func() error) error {
 			return err
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-c.signal:
+		case <-c.wakeup:
 			c.turn()
 		}
 	}
@@ -68,10 +68,10 @@ func (c *Client) besideUntil(ctx context.Context, f func() error) error {
 
 // retries decides when the next attempt is made and when none would help.
 type retries struct {
-	failures  int  // attempts in a row that the broker did not accept
-	permanent int  // of this round, those that failed permanently
-	short     int  // connections in a row that did nothing useful
-	ever      bool // the broker has accepted once
+	failures     int  // attempts in a row that the broker did not accept
+	permanent    int  // of this round, those that failed permanently
+	short        int  // connections in a row that did nothing useful
+	everAccepted bool // the broker has accepted once
 }
 
 // stayConnected goes from connection to connection. It returns nil when Close has
@@ -81,7 +81,7 @@ func (c *Client) stayConnected() error {
 	for at := 0; ; {
 		s := c.servers[at]
 		e := c.connect(s)
-		if c.quitting() {
+		if c.isStopping() {
 			return nil
 		}
 		if e.accepted {
@@ -99,7 +99,7 @@ func (c *Client) stayConnected() error {
 		if at = (at + 1) % len(c.servers); r.failures%len(c.servers) != 0 {
 			continue
 		}
-		if !r.ever && (r.permanent == len(c.servers) || c.opts.oneRound) {
+		if !r.everAccepted && (r.permanent == len(c.servers) || c.opts.oneRound) {
 			return e.err
 		}
 		r.permanent = 0
@@ -107,16 +107,16 @@ func (c *Client) stayConnected() error {
 	}
 }
 
-// steadyAfter is how long a connection lasts that is followed by no pause.
-const steadyAfter = 5 * time.Second
+// stableAfter is how long a connection lasts that is followed by no pause.
+const stableAfter = 5 * time.Second
 
 // afterConnection counts a connection that has ended, and returns the number of the
 // pause that follows. Pauses grow only while connections do nothing useful: the broker
 // accepts and closes at once.
 func (r *retries) afterConnection(e ending) (pause int) {
-	r.ever, r.failures, r.permanent = true, 0, 0
+	r.everAccepted, r.failures, r.permanent = true, 0, 0
 	switch {
-	case e.lasted > steadyAfter || e.again || e.discarded:
+	case e.lasted > stableAfter || e.retryNow || e.discarded:
 		r.short = 0
 		return 0
 	case e.useful:
@@ -127,15 +127,15 @@ func (r *retries) afterConnection(e ending) (pause int) {
 	return r.short - 1
 }
 
-// quitting reports whether there is to be no other connection.
-func (c *Client) quitting() bool { return c.last.leaving || c.link.Err() != nil }
+// isStopping reports whether there is to be no other connection.
+func (c *Client) isStopping() bool { return c.last.noReconnect || c.connectCtx.Err() != nil }
 
 // pause waits before an attempt; the pause number 0 is none.
 func (c *Client) pause(number int) {
 	if number < 1 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.link, c.opts.backoff.pause(number))
+	ctx, cancel := context.WithTimeout(c.connectCtx, c.opts.backoff.pause(number))
 	defer cancel()
 	c.turnsUntil(ctx.Done())
 }
@@ -154,14 +154,14 @@ func (c *Client) finish(why error) {
 		why = c.backlog.err
 	}
 	c.status.end(why)
-	c.cut() // ends the reader of the outbox, and waits for the broker
+	c.cancelConnect() // ends the reader of the outbox, and waits for the broker
 	c.closer.begin()
 	c.mail.close()
 	c.runOperations()
 	c.closer.keep(c.endMessages())
 	c.subs.endAll(c.closedErr())
 	c.flow.closeInboxes()
-	c.working.Wait()
+	c.goroutines.Wait()
 	c.free()
 	c.log.closed(why)
 	c.log.calls.drain(endPatience)

@@ -61,11 +61,11 @@ func (c *Client) do(operation func()) bool {
 // wake makes the loop take a turn: in Run between two packets, otherwise at once.
 // What the turn is for must be in its place before.
 func (c *Client) wake() {
-	if c.woken.Load() || c.woken.Swap(true) {
+	if c.turnDue.Load() || c.turnDue.Swap(true) {
 		return
 	}
-	notify(c.signal)
-	_ = c.library.Load().Post(c.turnNow) // fails for a library client that was replaced: the next turn is due anyway
+	notify(c.wakeup)
+	_ = c.library.Load().Post(c.turnFunc) // fails for a library client that was replaced: the next turn is due anyway
 }
 
 // notify leaves one wake-up in a channel of capacity one.

@@ -63,7 +63,7 @@ func (c *Client) leaveMessages(filter string, t *target) {
 	c.flow.remove(t.inbox)
 	c.do(func() {
 		if sub := c.subs.byFilter[filter]; sub != nil {
-			c.detach(sub, t)
+			c.removeTarget(sub, t)
 			c.reconcile()
 		}
 	})

@@ -40,27 +40,27 @@ func (c *Client) loadOutbox() error {
 	c.queue.unread = true
 	unread, err := c.readBacklog()
 	if unread && err == nil {
-		c.working.Add(1)
-		go c.readOn()
+		c.goroutines.Add(1)
+		go c.readRest()
 	}
 	return err
 }
 
-// readOn reads the rest of the backlog, as there is room. The client cannot go on
+// readRest reads the rest of the backlog, as there is room. The client cannot go on
 // without it: what is behind would be sent first, or never.
-func (c *Client) readOn() {
-	defer c.working.Done()
+func (c *Client) readRest() {
+	defer c.goroutines.Done()
 	for {
 		select {
-		case <-c.queue.room:
-		case <-c.link.Done():
+		case <-c.queue.readable:
+		case <-c.connectCtx.Done():
 			return
 		}
 		unread, err := c.readBacklog()
 		if err != nil {
 			c.do(func() {
 				c.backlog.err = err
-				c.cut()
+				c.cancelConnect()
 			})
 		}
 		if !unread {
@@ -103,7 +103,7 @@ func (q *queue) addPage(page []*Token, unread bool) bool {
 }
 
 // space is how much room a queue has. Only the backlog takes room while it is unread.
-func (q *queue) space() (messages, bytes int, empty bool) {
+func (q *queue) free() (messages, bytes int, empty bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.limits.messages - q.messages, q.limits.bytes - q.bytes, q.messages == 0
@@ -112,12 +112,12 @@ func (q *queue) space() (messages, bytes int, empty bool) {
 // loadPage reads what fits into the queue.
 func (c *Client) loadPage(after uint64) (page []*Token, unread bool, err error) {
 	var bad error
-	messages, bytes, empty := c.queue.space()
+	messages, bytes, empty := c.queue.free()
 	err = c.opts.outbox.Load(after, func(key uint64, p *Publication) bool {
-		if bad = c.checkLeft(p); bad != nil {
+		if bad = c.checkStored(p); bad != nil {
 			return false
 		}
-		t := c.leftToken(key, p)
+		t := c.storedToken(key, p)
 		alone := empty && len(page) == 0 // a large one goes alone
 		if unread = !alone && (messages < 1 || t.size > bytes); unread {
 			return false
@@ -129,22 +129,22 @@ func (c *Client) loadPage(after uint64) (page []*Token, unread bool, err error) 
 	return page, unread, joinErrors(bad, err)
 }
 
-// leftToken is the token of a message that nobody waits for: if it is refused, the
+// storedToken is the token of a message that nobody waits for: if it is refused, the
 // log says so.
-func (c *Client) leftToken(key uint64, p *Publication) *Token {
+func (c *Client) storedToken(key uint64, p *Publication) *Token {
 	t := &Token{client: c, pub: *p, ended: make(chan struct{}), key: key, stored: true}
 	t.size = p.size()
 	topic := p.Topic
 	t.outcome = func(err error) {
 		if err != nil && !errors.Is(err, ErrClosed) {
-			c.log.lostLeft(topic, err)
+			c.log.storedMessageLost(topic, err)
 		}
 	}
 	return t
 }
 
-// checkLeft refuses a message that this client could only throw away.
-func (c *Client) checkLeft(p *Publication) error {
+// checkStored refuses a message that this client could only throw away.
+func (c *Client) checkStored(p *Publication) error {
 	if len(p.Properties) > 0 && !slices.Contains(c.opts.protocols, V5) {
 		return badArgument("WithProtocol", "a message on %q is left, whose properties need MQTT 5", p.Topic)
 	}

@@ -147,7 +147,7 @@ func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte,
 	t := &Token{ended: make(chan struct{})}
 	t.prepare(c, topic, payload, options)
 	if err := c.accept(ctx, t); err != nil {
-		t.phase, t.err, t.pub.Payload = over, err, nil
+		t.phase, t.err, t.pub.Payload = completed, err, nil
 		close(t.ended)
 	}
 	return t
@@ -206,12 +206,12 @@ func (c *Client) enqueue(ctx context.Context, t *Token) error {
 func (c *Client) reserve(ctx context.Context, size int) error {
 	dropped, wait, err := c.queue.tryReserve(size, !c.inInlineHandler())
 	for _, t := range dropped {
-		c.afterEnd(t)
+		c.reportEnd(t)
 	}
 	if wait == nil {
 		return err
 	}
-	if err := c.awaitRoom(ctx, wait); err != nil {
+	if err := c.awaitCapacity(ctx, wait); err != nil {
 		if errors.Is(err, ErrClosed) {
 			return c.closedErr()
 		}
@@ -227,7 +227,7 @@ func (c *Client) store(t *Token) error {
 	}
 	key, err := c.opts.outbox.Put(&t.pub)
 	if err != nil {
-		c.queue.giveRoomBack(t.size)
+		c.queue.releaseUnused(t.size)
 		return err
 	}
 	t.key, t.stored = key, true

@@ -36,10 +36,10 @@ type queueLimits struct {
 // counts those that are not over. Shared: it has its own mutex, which guards the phase
 // of each token too. Goroutines add and cancel; the loop takes.
 type queue struct {
-	limits  queueLimits
-	length  atomic.Int64  // of pending, for a look without the mutex
-	emptied chan struct{} // told when nothing is left
-	room    chan struct{} // told when the outbox may be read on
+	limits   queueLimits
+	length   atomic.Int64  // of pending, for a look without the mutex
+	emptied  chan struct{} // told when nothing is left
+	readable chan struct{} // told when the outbox may be read on
 
 	mu        sync.Mutex
 	pending   list // links[0]
@@ -60,8 +60,8 @@ type permit struct {
 }
 
 func (q *queue) init(limits queueLimits) {
-	q.limits, q.qos0.which = limits, 1
-	q.emptied, q.room = make(chan struct{}, 1), make(chan struct{}, 1)
+	q.limits, q.qos0.index = limits, 1
+	q.emptied, q.readable = make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
 // fits reports whether there is room for a message of this size.
@@ -91,7 +91,7 @@ func (q *queue) release(size int) {
 		notify(q.emptied)
 	}
 	if q.unread && q.messages <= q.limits.messages/2 && q.bytes <= q.limits.bytes/2 {
-		notify(q.room)
+		notify(q.readable)
 	}
 }
 
@@ -177,8 +177,8 @@ func (q *queue) grantAll() {
 	q.grant()
 }
 
-// giveRoomBack frees room that no message has taken.
-func (q *queue) giveRoomBack(size int) {
+// releaseUnused frees room that no message has taken.
+func (q *queue) releaseUnused(size int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.release(size)
@@ -237,7 +237,7 @@ func (q *queue) take(admit func(*Token) bool, into []*Token) []*Token {
 // putBack makes messages pending again, before all others, in their order. Only the
 // loop calls it. Messages whose callers wait no longer are not put back: they are
 // returned.
-func (q *queue) putBack(all []*Token) (abandoned []*Token) {
+func (q *queue) requeue(all []*Token) (abandoned []*Token) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, t := range slices.Backward(all) {
@@ -273,7 +273,7 @@ func (q *queue) abandon(t *Token, cause error) (ended, cancelled bool) {
 	if t.phase == inFlight {
 		t.abandoned = cause
 	}
-	return t.phase == over, false
+	return t.phase == completed, false
 }
 
 // isAbandoned reports whether the caller of a message in flight has given up.
@@ -297,7 +297,7 @@ func (q *queue) end(t *Token, a acknowledgement, err error) {
 	if t.phase == inFlight {
 		q.inFlight--
 	}
-	t.phase, t.code, t.props, t.err = over, a.code, a.props, err
+	t.phase, t.code, t.props, t.err = completed, a.code, a.props, err
 	q.release(t.size)
 	if t.ended != nil {
 		t.pub.Payload = nil
@@ -326,8 +326,8 @@ func (q *queue) isEmpty() bool {
 	return q.messages == 0 && !q.unread
 }
 
-// awaitRoom waits for a permit.
-func (c *Client) awaitRoom(ctx context.Context, p *permit) error {
+// awaitCapacity waits for a permit.
+func (c *Client) awaitCapacity(ctx context.Context, p *permit) error {
 	full := c.flow.enter()
 	defer c.flow.leave()
 	var err error

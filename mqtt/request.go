@@ -17,7 +17,7 @@ import (
 
 // answers is the subscription by which answers come in: made at the first request.
 // Shared: it has its own mutex. The requests themselves are the loop's.
-type answers struct {
+type responses struct {
 	last atomic.Uint64 // correlation data
 
 	mu         sync.Mutex
@@ -47,19 +47,19 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 	}
 	full := c.flow.enter()
 	defer c.flow.leave()
-	answerTopic, err := c.subscribeToAnswers(ctx)
+	responseTopic, err := c.subscribeToResponses(ctx)
 	if err != nil {
 		return Message{}, err
 	}
-	id, answer := c.answers.last.Add(1), make(chan Message, 1)
-	c.do(func() { c.requests[id] = answer })
+	id, response := c.responses.last.Add(1), make(chan Message, 1)
+	c.do(func() { c.requests[id] = response })
 	defer c.do(func() { delete(c.requests, id) })
-	options = append(slices.Clip(options), ResponseTopic(answerTopic), CorrelationData(binary.BigEndian.AppendUint64(nil, id)))
+	options = append(slices.Clip(options), ResponseTopic(responseTopic), CorrelationData(binary.BigEndian.AppendUint64(nil, id)))
 	if err := c.Publish(ctx, topic, payload, options...); err != nil {
 		return Message{}, err
 	}
 	select {
-	case m := <-answer:
+	case m := <-response:
 		if text, failed := m.Properties.UserProperty(responseError); failed {
 			return m, &RequestError{text}
 		}
@@ -68,25 +68,25 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 		return Message{}, ErrHandlerQueueFull
 	case <-ctx.Done():
 		return Message{}, ctx.Err()
-	case <-c.link.Done(): // done follows the worker, which may be waiting here
+	case <-c.connectCtx.Done(): // done follows the worker, which may be waiting here
 		return Message{}, c.closedErr()
 	}
 }
 
-// subscribeToAnswers subscribes once to a topic that nobody else uses. The first
+// subscribeToResponses subscribes once to a topic that nobody else uses. The first
 // request does it, the others wait for that.
-func (c *Client) subscribeToAnswers(ctx context.Context) (topic string, err error) {
+func (c *Client) subscribeToResponses(ctx context.Context) (topic string, err error) {
 	for {
-		topic, ready, first := c.answers.begin()
+		topic, ready, first := c.responses.begin()
 		if first {
-			err := c.subscribeAnswers(ctx, topic)
-			c.answers.end(err == nil)
+			err := c.subscribeResponseTopic(ctx, topic)
+			c.responses.end(err == nil)
 			close(ready)
 			return topic, err
 		}
 		select {
 		case <-ready:
-			if c.answers.isSubscribed() {
+			if c.responses.isSubscribed() {
 				return topic, nil
 			}
 		case <-ctx.Done():
@@ -96,27 +96,27 @@ func (c *Client) subscribeToAnswers(ctx context.Context) (topic string, err erro
 }
 
 // begin returns the topic of the answers. first asks the caller to subscribe to it.
-func (a *answers) begin() (topic string, ready chan struct{}, first bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.ready == nil {
-		a.ready, a.topic, first = make(chan struct{}), "responses/"+randomName(), true
+func (r *responses) begin() (topic string, ready chan struct{}, first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ready == nil {
+		r.ready, r.topic, first = make(chan struct{}), "responses/"+randomName(), true
 	}
-	return a.topic, a.ready, first
+	return r.topic, r.ready, first
 }
 
-func (a *answers) end(subscribed bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.subscribed = subscribed; !subscribed {
-		a.ready = nil // the next request tries again
+func (r *responses) end(subscribed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.subscribed = subscribed; !subscribed {
+		r.ready = nil // the next request tries again
 	}
 }
 
-func (a *answers) isSubscribed() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.subscribed
+func (r *responses) isSubscribed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.subscribed
 }
 
 func randomName() string {
@@ -125,18 +125,18 @@ func randomName() string {
 	return hex.EncodeToString(name)
 }
 
-// subscribeAnswers subscribes past the worker: an answer goes to its request at
+// subscribeResponseTopic subscribes past the worker: an answer goes to its request at
 // once.
-func (c *Client) subscribeAnswers(ctx context.Context, topic string) error {
-	d, err := desireFor(&target{direct: c.onAnswer}, topic, 1, nil)
+func (c *Client) subscribeResponseTopic(ctx context.Context, topic string) error {
+	d, err := desireFor(&target{direct: c.onResponse}, topic, 1, nil)
 	if err != nil {
 		return err
 	}
 	return c.subscribeAll(ctx, []desire{d})
 }
 
-// onAnswer is called by the loop with each message on the topic of the answers.
-func (c *Client) onAnswer(m Message) {
+// onResponse is called by the loop with each message on the topic of the answers.
+func (c *Client) onResponse(m Message) {
 	data, _ := m.Properties.Binary(mosquitto.PropCorrelationData)
 	if len(data) != 8 {
 		return

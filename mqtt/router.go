@@ -36,9 +36,9 @@ type router struct {
 
 // node is a level of the trie.
 type node struct {
-	children  map[string]*node // by level, but the wildcards
-	one, rest *node            // of "+" and of "#"
-	routes    []*route
+	children      map[string]*node // by level, but the wildcards
+	single, multi *node            // of "+" and of "#"
+	routes        []*route
 }
 
 // route is a filter with its targets.
@@ -90,9 +90,9 @@ func (r *router) set(filter string, id uint32, targets []*target) {
 func (n *node) child(level string) *node {
 	switch level {
 	case "+":
-		return n.one
+		return n.single
 	case "#":
-		return n.rest
+		return n.multi
 	}
 	return n.children[level]
 }
@@ -100,9 +100,9 @@ func (n *node) child(level string) *node {
 func (n *node) setChild(level string, child *node) {
 	switch {
 	case level == "+":
-		n.one = child
+		n.single = child
 	case level == "#":
-		n.rest = child
+		n.multi = child
 	case child == nil:
 		delete(n.children, level)
 	default:
@@ -114,7 +114,7 @@ func (n *node) setChild(level string, child *node) {
 }
 
 func (n *node) empty() bool {
-	return len(n.children) == 0 && n.one == nil && n.rest == nil && len(n.routes) == 0
+	return len(n.children) == 0 && n.single == nil && n.multi == nil && len(n.routes) == 0
 }
 
 // find returns the node of a filter, which it makes if need be.
@@ -179,14 +179,14 @@ func (r *router) named(topic string, props Properties, found []*target) (all []*
 func (n *node) match(topic string, first bool, found []*target) []*target {
 	level, rest, more := strings.Cut(topic, "/")
 	wild := !first || !strings.HasPrefix(level, "$") // wildcards do not match the broker's own topics
-	if n.rest != nil && wild {
-		found = n.rest.collect(found)
+	if n.multi != nil && wild {
+		found = n.multi.collect(found)
 	}
 	if child := n.children[level]; child != nil {
 		found = child.next(rest, more, found)
 	}
-	if n.one != nil && wild {
-		found = n.one.next(rest, more, found)
+	if n.single != nil && wild {
+		found = n.single.next(rest, more, found)
 	}
 	return found
 }
@@ -196,8 +196,8 @@ func (n *node) next(rest string, more bool, found []*target) []*target {
 	if more {
 		return n.match(rest, false, found)
 	}
-	if n.rest != nil { // "a/#" is for "a" too
-		found = n.rest.collect(found)
+	if n.multi != nil { // "a/#" is for "a" too
+		found = n.multi.collect(found)
 	}
 	return n.collect(found)
 }

@@ -110,7 +110,7 @@ func websockets() bool {
 }
 
 // literal tells whether there is no name to look up.
-func (s server) literal() bool {
+func (s server) isLiteral() bool {
 	if s.port == 0 {
 		return true
 	}
@@ -128,7 +128,7 @@ type address struct {
 // library needs the name, and tries one address of it alone: then the local address
 // chooses between IPv6 and IPv4.
 func (c *Client) addresses(s server) (all []address, err error) {
-	ctx, cancel := context.WithTimeout(c.link, c.opts.connectTimeout)
+	ctx, cancel := context.WithTimeout(c.connectCtx, c.opts.connectTimeout)
 	defer cancel()
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", s.host)
 	if err != nil {

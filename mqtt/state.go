@@ -137,7 +137,7 @@ func (c *Client) AwaitConnected(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
-		case <-c.link.Done(): // done follows the worker, which may be waiting here
+		case <-c.connectCtx.Done(): // done follows the worker, which may be waiting here
 			return c.closedErr()
 		case <-full:
 			return ErrHandlerQueueFull

@@ -155,22 +155,22 @@ func (c *Client) subscribeAll(ctx context.Context, all []desire) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var impossible []error
+	var unsupported []error
 	all = slices.DeleteFunc(slices.Clone(all), func(d desire) bool {
 		err := c.checkDesire(&d)
-		impossible = append(impossible, err)
+		unsupported = append(unsupported, err)
 		return err != nil
 	})
 	if len(all) == 0 {
-		return joinErrors(impossible...)
+		return joinErrors(unsupported...)
 	}
-	err := c.ask(ctx, len(all), func(i int) *waiter { return c.want(all[i]) })
-	return joinErrors(append(impossible, err)...)
+	err := c.requestChanges(ctx, len(all), func(i int) *waiter { return c.addSubscription(all[i]) })
+	return joinErrors(append(unsupported, err)...)
 }
 
 // ask lets the loop note n changes of what the program wants, and waits for the
 // broker's answers.
-func (c *Client) ask(ctx context.Context, n int, note func(i int) *waiter) error {
+func (c *Client) requestChanges(ctx context.Context, n int, change func(i int) *waiter) error {
 	if c.inInlineHandler() {
 		return ErrInCallback
 	}
@@ -181,7 +181,7 @@ func (c *Client) ask(ctx context.Context, n int, note func(i int) *waiter) error
 	accepted := c.do(func() {
 		all := make([]*waiter, n)
 		for i := range all {
-			all[i] = note(i)
+			all[i] = change(i)
 		}
 		waiters <- all
 		c.reconcile()
@@ -189,12 +189,12 @@ func (c *Client) ask(ctx context.Context, n int, note func(i int) *waiter) error
 	if !accepted {
 		return c.closedErr()
 	}
-	return c.awaitNoted(ctx, waiters)
+	return c.awaitChanges(ctx, waiters)
 }
 
-// awaitNoted waits until the loop has noted a change, and then for the answers. If ctx
+// awaitChanges waits until the loop has noted a change, and then for the answers. If ctx
 // ends before the loop comes to it, the change is undone when it does.
-func (c *Client) awaitNoted(ctx context.Context, waiters <-chan []*waiter) error {
+func (c *Client) awaitChanges(ctx context.Context, waiters <-chan []*waiter) error {
 	full := c.flow.enter()
 	defer c.flow.leave()
 	var err error
@@ -209,7 +209,7 @@ func (c *Client) awaitNoted(ctx context.Context, waiters <-chan []*waiter) error
 	c.do(func() {
 		for _, w := range <-waiters {
 			if w.decided.CompareAndSwap(false, true) {
-				c.withdraw(w)
+				c.cancelWaiter(w)
 			}
 		}
 	})
@@ -232,7 +232,7 @@ func (c *Client) Unsubscribe(ctx context.Context, filters ...string) error {
 	if len(filters) == 0 {
 		return badArgument("filters", "none")
 	}
-	return c.ask(ctx, len(filters), func(i int) *waiter { return c.unwant(filters[i]) })
+	return c.requestChanges(ctx, len(filters), func(i int) *waiter { return c.removeSubscription(filters[i]) })
 }
 
 // identifier is the subscription identifier of a filter: the same in every
@@ -240,6 +240,6 @@ func (c *Client) Unsubscribe(ctx context.Context, filters ...string) error {
 func identifier(filter string) uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(filter))
-	const most = 268_435_455
-	return h.Sum32()%most + 1
+	const maxIdentifier = 268_435_455
+	return h.Sum32()%maxIdentifier + 1
 }

@@ -120,7 +120,7 @@ func (sub *subscription) isRequested() bool {
 }
 
 // want notes a subscription that the program asks for.
-func (c *Client) want(d desire) *waiter {
+func (c *Client) addSubscription(d desire) *waiter {
 	s := &c.subs
 	sub := s.get(d.filter)
 	sub.supersede(true)
@@ -151,14 +151,14 @@ func (c *Client) want(d desire) *waiter {
 
 // unwant notes that the program does not want a filter any more. The broker is asked
 // to remove it even if the client does not know it: a kept session may.
-func (c *Client) unwant(filter string) *waiter {
+func (c *Client) removeSubscription(filter string) *waiter {
 	s := &c.subs
 	sub := s.get(filter)
 	sub.supersede(false)
 	if !sub.isRequested() {
 		s.set(sub, sub.desired, uncertain)
 	}
-	c.drop(sub, sub.supersededErr())
+	c.clearDesired(sub, sub.supersededErr())
 	w := sub.newWaiter(desire{})
 	w.revision = sub.revision
 	sub.waiters = append(sub.waiters, w)
@@ -172,18 +172,18 @@ func (c *Client) setTargets(sub *subscription, targets []*target) {
 
 // drop makes a filter undesired. Its iterators end with why, its handlers are not
 // called any more.
-func (c *Client) drop(sub *subscription, why error) {
+func (c *Client) clearDesired(sub *subscription, why error) {
 	c.subs.set(sub, false, sub.state)
 	sub.revision++
 	for _, t := range sub.targets {
 		t.end(why)
 	}
 	c.setTargets(sub, nil)
-	c.settle()
+	c.announceConnected()
 }
 
 // detach removes one receiver of a filter, and with the last one the filter.
-func (c *Client) detach(sub *subscription, t *target) {
+func (c *Client) removeTarget(sub *subscription, t *target) {
 	i := slices.Index(sub.targets, t)
 	if i < 0 {
 		return
@@ -191,13 +191,13 @@ func (c *Client) detach(sub *subscription, t *target) {
 	t.end(nil)
 	c.setTargets(sub, slices.Delete(slices.Clone(sub.targets), i, i+1))
 	if len(sub.targets) == 0 {
-		c.drop(sub, nil)
-		c.subs.forget(sub)
+		c.clearDesired(sub, nil)
+		c.subs.removeUnused(sub)
 	}
 }
 
 // forget removes a filter that neither side has.
-func (s *subscriptions) forget(sub *subscription) {
+func (s *subscriptions) removeUnused(sub *subscription) {
 	if sub.desired || sub.state != absent && sub.state != refused || len(sub.waiters) > 0 || s.byFilter[sub.filter] != sub {
 		return
 	}
@@ -207,7 +207,7 @@ func (s *subscriptions) forget(sub *subscription) {
 
 // accepted notes what a broker has that has accepted a connection. With renew, filters
 // of a kept session are sent again.
-func (s *subscriptions) accepted(sessionKept, renew bool) {
+func (s *subscriptions) connectionAccepted(sessionKept, renew bool) {
 	s.removed = s.removed[:0]
 	for _, sub := range s.order {
 		state := sub.state
@@ -230,14 +230,14 @@ func (s *subscriptions) accepted(sessionKept, renew bool) {
 // endRemoved ends the calls of Unsubscribe for filters that are gone with the session.
 func (c *Client) endRemoved() {
 	for _, sub := range c.subs.removed {
-		sub.answer(false, sub.revision, nil)
-		c.subs.forget(sub)
+		sub.completeWaiters(false, sub.revision, nil)
+		c.subs.removeUnused(sub)
 	}
 	clear(c.subs.removed)
 }
 
 // lost notes that packets on their way are not answered any more.
-func (s *subscriptions) lost() {
+func (s *subscriptions) connectionLost() {
 	for _, r := range s.requests {
 		for _, sub := range r.all {
 			if sub.state == renewing {
@@ -261,10 +261,10 @@ func (s *subscriptions) oldestRequest() (oldest *request) {
 	return oldest
 }
 
-// blameRequest draws the conclusion from a connection that the broker has closed
+// countRequestClosure draws the conclusion from a connection that the broker has closed
 // instead of answering a SUBSCRIBE packet: packets become smaller, and a filter that it
 // closes for again and again is refused.
-func (c *Client) blameRequest(r *request, why error) {
+func (c *Client) countRequestClosure(r *request, why error) {
 	s := &c.subs
 	s.oneByOne = true
 	if len(r.all) > 1 {
@@ -285,9 +285,9 @@ func (s *subscriptions) closesFor(sub *subscription) bool {
 	return s.attempts > 0 && sub.closures >= s.attempts
 }
 
-// askedOptions are the options of the next SUBSCRIBE. A filter that the broker may have
+// subscribeOptions are the options of the next SUBSCRIBE. A filter that the broker may have
 // in a kept session brings no retained messages again.
-func (sub *subscription) askedOptions() mosquitto.SubscribeOptions {
+func (sub *subscription) subscribeOptions() mosquitto.SubscribeOptions {
 	if sub.state == outdated && sub.options&mosquitto.SubSendRetainNever == 0 {
 		return sub.options | mosquitto.SubSendRetainNew
 	}
@@ -322,7 +322,7 @@ func (s *subscriptions) next(identifiers bool) (r *request) {
 		}
 		if r == nil {
 			r = &request{subscribe: subscribe}
-		} else if r.subscribe != subscribe || subscribe && (identifiers || sub.qos != r.all[0].qos || sub.askedOptions() != r.all[0].askedOptions()) {
+		} else if r.subscribe != subscribe || subscribe && (identifiers || sub.qos != r.all[0].qos || sub.subscribeOptions() != r.all[0].subscribeOptions()) {
 			continue
 		}
 		if size += len(sub.filter); size > maxBytes && len(r.all) > 0 {
@@ -341,7 +341,7 @@ func (c *Client) reconcile() {
 	if !c.isOnline() {
 		return
 	}
-	c.refuseImpossible()
+	c.refuseUnsupported()
 	for c.isOnline() {
 		r := c.subs.next(c.sendsIdentifiers())
 		if r == nil || !c.sendRequest(r) {
@@ -355,9 +355,9 @@ func (c *Client) sendsIdentifiers() bool {
 	return c.usesIdentifiers(c.conn.server.name) && c.brokerLimits.Load().identifiers
 }
 
-// refuseImpossible ends the wait for subscriptions that the connection's broker has
+// refuseUnsupported ends the wait for subscriptions that the connection's broker has
 // said it cannot make.
-func (c *Client) refuseImpossible() {
+func (c *Client) refuseUnsupported() {
 	l := c.brokerLimits.Load()
 	for _, sub := range slices.Clone(c.subs.order) {
 		if subscribe, any := sub.pendingPacket(); !any || !subscribe {
@@ -393,7 +393,7 @@ func (c *Client) sendRequest(r *request) bool {
 		c.subs.set(sub, sub.desired, state)
 	}
 	if err != nil {
-		c.answered(r, nil, "", err)
+		c.applyAck(r, nil, "", err)
 		return true
 	}
 	c.inflight.lastID = mid
@@ -420,20 +420,20 @@ func (c *Client) librarySubscribe(r *request) (mid int, err error) {
 	if c.sendsIdentifiers() {
 		props = Properties{{ID: mosquitto.PropSubscriptionIdentifier, Number: first.id}}
 	}
-	return m.SubscribeMultiple(filters, first.qos, first.askedOptions(), props)
+	return m.SubscribeMultiple(filters, first.qos, first.subscribeOptions(), props)
 }
 
 // onSubscribe is called by the library with a SUBACK.
 func (c *Client) onSubscribe(_ *mosquitto.Client, mid int, codes []mosquitto.ReasonCode, props Properties) {
-	c.requestAnswered(mid, codes, props)
+	c.onAck(mid, codes, props)
 }
 
 // onUnsubscribe is called by the library with an UNSUBACK.
 func (c *Client) onUnsubscribe(_ *mosquitto.Client, mid int, codes []mosquitto.ReasonCode, props Properties) {
-	c.requestAnswered(mid, codes, props)
+	c.onAck(mid, codes, props)
 }
 
-func (c *Client) requestAnswered(mid int, codes []mosquitto.ReasonCode, props Properties) {
+func (c *Client) onAck(mid int, codes []mosquitto.ReasonCode, props Properties) {
 	c.conn.useful = true
 	r := c.subs.requests[mid]
 	if r == nil {
@@ -441,13 +441,13 @@ func (c *Client) requestAnswered(mid int, codes []mosquitto.ReasonCode, props Pr
 	}
 	delete(c.subs.requests, mid)
 	text, _ := props.Text(mosquitto.PropReasonString)
-	c.answered(r, codes, text, nil)
+	c.applyAck(r, codes, text, nil)
 	c.reconcile()
-	c.settle()
+	c.announceConnected()
 }
 
 // answered notes the broker's answer to a packet, or why it could not be sent.
-func (c *Client) answered(r *request, codes []mosquitto.ReasonCode, text string, failure error) {
+func (c *Client) applyAck(r *request, codes []mosquitto.ReasonCode, text string, failure error) {
 	for i, sub := range r.all {
 		err := failure
 		var code mosquitto.ReasonCode
@@ -460,13 +460,13 @@ func (c *Client) answered(r *request, codes []mosquitto.ReasonCode, text string,
 		switch {
 		case !r.subscribe:
 			c.subs.set(sub, sub.desired, absent)
-			sub.answer(false, sub.revision, err) // those who want it back were superseded
+			sub.completeWaiters(false, sub.revision, err) // those who want it back were superseded
 		case err != nil:
 			c.refused(sub, r.revisions[i], err)
 		default:
 			c.granted(sub, r.revisions[i], QoSLevel(code))
 		}
-		c.subs.forget(sub)
+		c.subs.removeUnused(sub)
 	}
 }
 
@@ -501,8 +501,8 @@ func (c *Client) refused(sub *subscription, revision int, err error) {
 		c.revert(w, true)
 		w.complete(err)
 	}
-	c.settle()
-	c.subs.forget(sub)
+	c.announceConnected()
+	c.subs.removeUnused(sub)
 }
 
 // revert undoes what a call has changed that was refused or cancelled. If the broker has
@@ -521,7 +521,7 @@ func (c *Client) revert(w *waiter, refusedByBroker bool) {
 		c.setTargets(sub, append(slices.Clone(sub.targets), h))
 	}
 	latest := w.revision == sub.revision
-	c.detach(sub, w.target)
+	c.removeTarget(sub, w.target)
 	if !sub.desired || !latest {
 		return
 	}
@@ -536,14 +536,14 @@ func (c *Client) revert(w *waiter, refusedByBroker bool) {
 }
 
 // withdraw undoes what a call has changed whose context has ended.
-func (c *Client) withdraw(w *waiter) {
+func (c *Client) cancelWaiter(w *waiter) {
 	sub := w.subscription
 	sub.waiters = slices.DeleteFunc(sub.waiters, func(o *waiter) bool { return o == w })
 	if w.subscribe {
 		c.revert(w, false)
 		c.reconcile()
 	}
-	c.subs.forget(sub)
+	c.subs.removeUnused(sub)
 }
 
 // reportLost reports a subscription that was refused at a reconnect. Its iterators end.

@@ -64,11 +64,11 @@ func (t *TLS) check() error {
 		return badArgument("WithTLS", "a certificate and its key go together")
 	case t.ServerName != "" && (psk || t.InsecureSkipHostname || t.InsecureSkipVerify):
 		return badArgument("WithTLS", "ServerName is for certificates that are checked")
-	case len(t.CA) > 0 && !holdsPEM(t.CA, "CERTIFICATE"):
+	case len(t.CA) > 0 && !containsPEM(t.CA, "CERTIFICATE"):
 		return badArgument("WithTLS", "CA: no certificate in PEM form")
-	case len(t.Cert) > 0 && !holdsPEM(t.Cert, "CERTIFICATE"):
+	case len(t.Cert) > 0 && !containsPEM(t.Cert, "CERTIFICATE"):
 		return badArgument("WithTLS", "Cert: no certificate in PEM form")
-	case len(t.Key) > 0 && !holdsPEM(t.Key, "KEY"):
+	case len(t.Key) > 0 && !containsPEM(t.Key, "KEY"):
 		return badArgument("WithTLS", "Key: no key in PEM form")
 	case len(t.ALPN) > 1:
 		return badArgument("WithTLS", "ALPN: %d protocols, the library offers one", len(t.ALPN))
@@ -76,8 +76,8 @@ func (t *TLS) check() error {
 	return nil
 }
 
-// holdsPEM reports whether text has a PEM block of a kind.
-func holdsPEM(text []byte, kind string) bool {
+// containsPEM reports whether text has a PEM block of a kind.
+func containsPEM(text []byte, kind string) bool {
 	for {
 		block, rest := pem.Decode(text)
 		if block == nil {
@@ -141,7 +141,7 @@ type pemFiles struct {
 
 // readable puts what is in memory into files, and looks for the system's store if
 // there is no CA.
-func (t *TLS) readable() (p pemFiles, err error) {
+func (t *TLS) loadFiles() (p pemFiles, err error) {
 	p = pemFiles{ca: t.CAFile, caPath: t.CAPath, cert: t.CertFile, key: t.KeyFile}
 	for _, part := range []struct {
 		name string
@@ -169,7 +169,7 @@ func (t *TLS) readable() (p pemFiles, err error) {
 }
 
 func (t *TLS) applyCertificates(m *mosquitto.Client) (files []*os.File, err error) {
-	p, err := t.readable()
+	p, err := t.loadFiles()
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +182,7 @@ func (t *TLS) applyCertificates(m *mosquitto.Client) (files []*os.File, err erro
 
 // applyContext is for a server name: the library itself knows the host only.
 func (t *TLS) applyContext(m *mosquitto.Client) error {
-	p, err := t.readable()
+	p, err := t.loadFiles()
 	if err != nil {
 		return err
 	}

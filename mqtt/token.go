@@ -41,16 +41,16 @@ type Token struct {
 type phase uint8
 
 const (
-	pending  phase = iota // in the queue, or not accepted yet
-	inFlight              // the library has it
-	over                  // acknowledged, or failed
+	pending   phase = iota // in the queue, or not accepted yet
+	inFlight               // the library has it
+	completed              // acknowledged, or failed
 )
 
 // Done returns a channel that is closed when the message was acknowledged or has failed.
 func (t *Token) Done() <-chan struct{} { return t.ended }
 
-// isOver reports whether the message was acknowledged or has failed.
-func (t *Token) isOver() bool {
+// isCompleted reports whether the message was acknowledged or has failed.
+func (t *Token) isCompleted() bool {
 	select {
 	case <-t.ended:
 		return true
@@ -61,7 +61,7 @@ func (t *Token) isOver() bool {
 
 // Err returns why the message failed: nil before that, and when it was acknowledged.
 func (t *Token) Err() error {
-	if t.isOver() {
+	if t.isCompleted() {
 		return t.err
 	}
 	return nil
@@ -71,7 +71,7 @@ func (t *Token) Err() error {
 // message that was not sent is cancelled; otherwise the error wraps [ErrAbandoned] too.
 // Inside an inline handler it returns [ErrInCallback].
 func (t *Token) Wait(ctx context.Context) error {
-	if t.isOver() {
+	if t.isCompleted() {
 		return t.err
 	}
 	if t.client.inInlineHandler() {
@@ -91,17 +91,17 @@ func (t *Token) wait(ctx context.Context, full <-chan struct{}) error {
 	case <-t.wake:
 		return t.err
 	case <-full:
-		return t.client.giveUp(t, ErrHandlerQueueFull)
+		return t.client.stopWaiting(t, ErrHandlerQueueFull)
 	case <-ctx.Done():
-		return t.client.giveUp(t, ctx.Err())
+		return t.client.stopWaiting(t, ctx.Err())
 	}
 }
 
-// giveUp ends a wait. A message that is still queued is cancelled.
-func (c *Client) giveUp(t *Token, cause error) error {
+// stopWaiting ends a wait. A message that is still queued is cancelled.
+func (c *Client) stopWaiting(t *Token, cause error) error {
 	ended, cancelled := c.queue.abandon(t, cause)
 	if cancelled {
-		c.afterEnd(t)
+		c.reportEnd(t)
 	}
 	if !ended {
 		return joinErrors(cause, ErrAbandoned)
@@ -118,7 +118,7 @@ func (t *Token) MID() int { return int(t.mid.Load()) }
 
 // ReasonCode returns the broker's reason code with MQTT 5, 0 before there is one.
 func (t *Token) ReasonCode() mosquitto.ReasonCode {
-	if t.isOver() {
+	if t.isCompleted() {
 		return t.code
 	}
 	return 0
@@ -126,7 +126,7 @@ func (t *Token) ReasonCode() mosquitto.ReasonCode {
 
 // Properties returns the properties of the broker's acknowledgement with MQTT 5.
 func (t *Token) Properties() Properties {
-	if t.isOver() {
+	if t.isCompleted() {
 		return t.props
 	}
 	return nil

@@ -71,7 +71,7 @@ func (sub *subscription) takeWaiters(subscribe bool, revision int) (taken []*wai
 }
 
 // answer ends the waits that an answer is for.
-func (sub *subscription) answer(subscribe bool, revision int, err error) {
+func (sub *subscription) completeWaiters(subscribe bool, revision int, err error) {
 	for _, w := range sub.takeWaiters(subscribe, revision) {
 		w.complete(err)
 	}
@@ -124,6 +124,6 @@ func (c *Client) awaitOne(ctx context.Context, w *waiter, full <-chan struct{}) 
 	if !w.decided.CompareAndSwap(false, true) {
 		return <-w.result, true
 	}
-	c.do(func() { c.withdraw(w) })
+	c.do(func() { c.cancelWaiter(w) })
 	return err, false
 }

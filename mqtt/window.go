@@ -14,7 +14,7 @@ const (
 // near. If it is far away, the window grows up to the limit. Owned by the loop.
 type window struct {
 	limit    int // WithInflight
-	most     int // limit, or the broker's receive maximum
+	maxSize  int // limit, or the broker's receive maximum
 	size     int
 	sample   *Token // whose acknowledgement is timed
 	sent     time.Time
@@ -23,13 +23,13 @@ type window struct {
 
 // reset begins a connection.
 func (w *window) reset(receiveMaximum int) {
-	*w = window{limit: w.limit, most: min(w.limit, receiveMaximum)}
-	w.size = min(w.most, nearWindow)
+	*w = window{limit: w.limit, maxSize: min(w.limit, receiveMaximum)}
+	w.size = min(w.maxSize, nearWindow)
 }
 
 // submitted times a message, if none is timed.
 func (w *window) submitted(t *Token) {
-	if w.sample == nil && w.size < w.most {
+	if w.sample == nil && w.size < w.maxSize {
 		w.sample, w.sent = t, time.Now()
 	}
 }
@@ -44,6 +44,6 @@ func (w *window) acknowledged(t *Token) {
 		w.shortest = took
 	}
 	if w.shortest > farAway {
-		w.size = min(2*w.size, w.most)
+		w.size = min(2*w.size, w.maxSize)
 	}
 }

@@ -12,15 +12,15 @@ type clientKey struct{}
 func (c *Client) startWorker() {
 	c.worker = newInbox(c.opts.worker, c.opts.overflow, &c.flow)
 	c.flow.add(c.worker)
-	c.working.Add(1)
+	c.goroutines.Add(1)
 	go c.work()
 }
 
 // work runs handlers until the client has ended, and what has come in by then.
 func (c *Client) work() {
-	defer c.working.Done()
+	defer c.goroutines.Done()
 	for {
-		d, ok := c.worker.pop(c.life.Done())
+		d, ok := c.worker.pop(c.handlerCtx.Done())
 		if !ok {
 			c.dropRest()
 			return
@@ -30,7 +30,7 @@ func (c *Client) work() {
 			d.target.handler(context.WithValue(d.ctx, clientKey{}, c), d.message)
 			c.worker.busy.Store(false)
 		}
-		d.passage.done()
+		d.ends.done()
 	}
 }
 
@@ -38,7 +38,7 @@ func (c *Client) work() {
 func (c *Client) dropRest() {
 	c.worker.close()
 	for d, ok := c.worker.tryPop(); ok; d, ok = c.worker.tryPop() {
-		d.passage.done()
+		d.ends.done()
 	}
 }
 

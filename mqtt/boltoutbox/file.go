@@ -43,7 +43,7 @@ func openFile(path string, wait time.Duration) (db *bolt.DB, err error) {
 			return nil, openErr(path, wait, err)
 		}
 	}
-	err = guard(func() (err error) {
+	err = catchPanic(func() (err error) {
 		db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: wait, FreelistType: bolt.FreelistMapType})
 		return err
 	})
@@ -54,7 +54,7 @@ func openFile(path string, wait time.Duration) (db *bolt.DB, err error) {
 		err = syncDir(filepath.Dir(path))
 	}
 	if err == nil {
-		err = guard(func() error { return prepare(db) })
+		err = catchPanic(func() error { return prepare(db) })
 	}
 	if err != nil {
 		_ = db.Close()
@@ -66,7 +66,7 @@ func openFile(path string, wait time.Duration) (db *bolt.DB, err error) {
 // checkLength refuses a file whose end was cut off: bbolt would read beyond it. A
 // read-only database reads nothing but its first pages.
 func checkLength(path string, wait time.Duration) error {
-	return guard(func() error {
+	return catchPanic(func() error {
 		db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: wait, ReadOnly: true})
 		if err != nil {
 			return contentErr(err)
@@ -138,9 +138,9 @@ func (d damage) Error() string { return ErrDamaged.Error() + ": " + d.error.Erro
 
 func (d damage) Unwrap() []error { return []error{ErrDamaged, d.error} }
 
-// guard turns bbolt's panics over damaged pages into errors, and so the faults of
+// catchPanic turns bbolt's panics over damaged pages into errors, and so the faults of
 // pages that cannot be read.
-func guard(f func() error) (err error) {
+func catchPanic(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {

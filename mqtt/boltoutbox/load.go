@@ -18,16 +18,16 @@ var (
 // Load calls f with the messages under keys above after, in their order, until f
 // returns false. A record that cannot be read is an error, with which it ends.
 func (o *Outbox) Load(after uint64, f func(key uint64, p *mqtt.Publication) bool) error {
-	tx, gone, err := o.view()
+	tx, deleted, err := o.view()
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	w := walk{cursor: tx.Bucket(messagesBucket).Cursor(), gone: gone, at: after}
+	w := reader{cursor: tx.Bucket(messagesBucket).Cursor(), deleted: deleted, at: after}
 	for {
 		p, err := w.next()
 		if err != nil {
-			return o.inFile("reading", err)
+			return o.fileErr("reading", err)
 		}
 		if p == nil || !f(w.at, p) {
 			return nil
@@ -36,33 +36,33 @@ func (o *Outbox) Load(after uint64, f func(key uint64, p *mqtt.Publication) bool
 }
 
 // view is the file at this moment, and what was deleted but for the disk.
-func (o *Outbox) view() (tx *bolt.Tx, gone map[uint64]bool, err error) {
+func (o *Outbox) view() (tx *bolt.Tx, deleted map[uint64]bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
 		return nil, nil, ErrClosed
 	}
 	tx, err = o.db.Begin(false)
-	return tx, maps.Clone(o.gone), o.inFile("reading", err)
+	return tx, maps.Clone(o.deleted), o.fileErr("reading", err)
 }
 
-// walk goes through the records.
-type walk struct {
-	cursor *bolt.Cursor
-	gone   map[uint64]bool
-	at     uint64 // key
-	begun  bool
+// reader goes through the records.
+type reader struct {
+	cursor  *bolt.Cursor
+	deleted map[uint64]bool
+	at      uint64 // key
+	started bool
 }
 
 // next is the next message, nil at the end.
-func (w *walk) next() (p *mqtt.Publication, err error) {
-	err = guard(func() error {
+func (w *reader) next() (p *mqtt.Publication, err error) {
+	err = catchPanic(func() error {
 		for {
 			record, err := w.step()
 			if record == nil || err != nil {
 				return err
 			}
-			if w.gone[w.at] {
+			if w.deleted[w.at] {
 				continue
 			}
 			if p, err = decode(w.at, record); err != nil {
@@ -76,13 +76,13 @@ func (w *walk) next() (p *mqtt.Publication, err error) {
 
 // step goes on to the next record, nil at the end. In a damaged file there may be
 // no end.
-func (w *walk) step() (record []byte, err error) {
+func (w *reader) step() (record []byte, err error) {
 	var key []byte
-	if w.begun {
+	if w.started {
 		key, record = w.cursor.Next()
 	} else {
 		key, record = w.cursor.Seek(keyBytes(w.at + 1))
-		w.begun = true
+		w.started = true
 	}
 	if key == nil {
 		return nil, nil

@@ -29,16 +29,16 @@ type Outbox struct {
 	wake chan struct{} // told when there is something to write
 	done chan struct{} // the writer has ended
 
-	mu      sync.Mutex
-	last    uint64          // key
-	puts    []*put          // that wait for the writer
-	deletes []uint64        // that wait for the writer
-	gone    map[uint64]bool // deletes, and those being written
-	stored  int             // records in the file
-	timer   *time.Timer     // wakes the writer for deletes
-	closed  bool
-	failed  error // why the last deletions were not written
-	broken  error // the disk has failed: what is on it is not known any more
+	mu        sync.Mutex
+	last      uint64          // key
+	puts      []*put          // that wait for the writer
+	deletes   []uint64        // that wait for the writer
+	deleted   map[uint64]bool // deletes, and those being written
+	stored    int             // records in the file
+	timer     *time.Timer     // wakes the writer for deletes
+	closed    bool
+	deleteErr error // why the last deletions were not written
+	diskErr   error // the disk has failed: what is on it is not known any more
 }
 
 var _ mqtt.Outbox = (*Outbox)(nil)
@@ -65,8 +65,8 @@ func Open(path string, options ...Option) (*Outbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Outbox{path: path, db: db, wake: make(chan struct{}, 1), done: make(chan struct{}), gone: map[uint64]bool{}}
-	if err := o.survey(); err != nil {
+	o := &Outbox{path: path, db: db, wake: make(chan struct{}, 1), done: make(chan struct{}), deleted: map[uint64]bool{}}
+	if err := o.countRecords(); err != nil {
 		_ = db.Close()
 		return nil, err
 	}
@@ -76,11 +76,11 @@ func Open(path string, options ...Option) (*Outbox, error) {
 	return o, nil
 }
 
-// survey finds out what is stored.
-func (o *Outbox) survey() error {
-	return o.inFile("reading", guard(func() error {
+// countRecords finds out what is stored.
+func (o *Outbox) countRecords() error {
+	return o.fileErr("reading", catchPanic(func() error {
 		return o.db.View(func(tx *bolt.Tx) error {
-			w := walk{cursor: tx.Bucket(messagesBucket).Cursor()}
+			w := reader{cursor: tx.Bucket(messagesBucket).Cursor()}
 			for {
 				record, err := w.step()
 				if record == nil || err != nil {
@@ -93,8 +93,8 @@ func (o *Outbox) survey() error {
 	}))
 }
 
-// inFile says which file an error is about.
-func (o *Outbox) inFile(doing string, err error) error {
+// fileErr says which file an error is about.
+func (o *Outbox) fileErr(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -107,12 +107,12 @@ func (o *Outbox) inFile(doing string, err error) error {
 func (o *Outbox) Put(p *mqtt.Publication) (key uint64, err error) {
 	record := encode(p)
 	o.mu.Lock()
-	if err := o.usable(); err != nil {
+	if err := o.acceptErr(); err != nil {
 		o.mu.Unlock()
 		return 0, err
 	}
 	o.last++
-	w := &put{key: o.last, record: seal(o.last, record), done: make(chan error, 1)}
+	w := &put{key: o.last, record: appendSum(o.last, record), done: make(chan error, 1)}
 	o.puts = append(o.puts, w)
 	o.mu.Unlock()
 	o.wakeWriter()
@@ -122,30 +122,30 @@ func (o *Outbox) Put(p *mqtt.Publication) (key uint64, err error) {
 	return w.key, nil
 }
 
-// usable is why nothing can be stored any more. mu is held.
-func (o *Outbox) usable() error {
+// acceptErr is why nothing can be stored any more. mu is held.
+func (o *Outbox) acceptErr() error {
 	if o.closed {
 		return ErrClosed
 	}
-	return o.broken
+	return o.diskErr
 }
 
-// deletePause is how long deletions wait for others, or for a Put that they can
+// deleteDelay is how long deletions wait for others, or for a Put that they can
 // go along with.
-const deletePause = 50 * time.Millisecond
+const deleteDelay = 50 * time.Millisecond
 
 // Delete forgets a message. It does not wait: the file forgets it some time later,
 // at Close at the latest. After Close it does nothing.
 func (o *Outbox) Delete(key uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed || o.gone[key] {
+	if o.closed || o.deleted[key] {
 		return
 	}
-	o.gone[key] = true
+	o.deleted[key] = true
 	o.deletes = append(o.deletes, key)
 	if len(o.deletes) == 1 {
-		o.timer.Reset(deletePause)
+		o.timer.Reset(deleteDelay)
 	}
 }
 
@@ -156,7 +156,7 @@ func (o *Outbox) Len() (n int, err error) {
 	if o.closed {
 		return 0, ErrClosed
 	}
-	return o.stored - len(o.gone), nil
+	return o.stored - len(o.deleted), nil
 }
 
 // Close waits for calls of Put, writes the deletions, and unlocks the file. An
@@ -175,8 +175,8 @@ func (o *Outbox) Close() error {
 	o.wakeWriter()
 	<-o.done
 	var err error
-	if n := len(o.gone); n > 0 {
-		err = fmt.Errorf("boltoutbox: %s: %d messages that were delivered are still stored: %w", o.path, n, o.failed)
+	if n := len(o.deleted); n > 0 {
+		err = fmt.Errorf("boltoutbox: %s: %d messages that were delivered are still stored: %w", o.path, n, o.deleteErr)
 	}
-	return errors.Join(err, o.inFile("closing", o.db.Close()))
+	return errors.Join(err, o.fileErr("closing", o.db.Close()))
 }

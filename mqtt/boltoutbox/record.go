@@ -50,8 +50,8 @@ func sum(key uint64, record []byte) uint32 {
 
 func keyBytes(key uint64) []byte { return binary.BigEndian.AppendUint64(nil, key) }
 
-// seal adds the checksum.
-func seal(key uint64, record []byte) []byte {
+// appendSum adds the checksum.
+func appendSum(key uint64, record []byte) []byte {
 	return binary.BigEndian.AppendUint32(record, sum(key, record))
 }
 

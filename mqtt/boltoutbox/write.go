@@ -16,8 +16,8 @@ type put struct {
 	done   chan error // has room for the outcome
 }
 
-// retryPause is how long deletions wait after a disk was full.
-const retryPause = time.Second
+// retryDelay is how long deletions wait after a disk was full.
+const retryDelay = time.Second
 
 func (o *Outbox) wakeWriter() {
 	select {
@@ -55,25 +55,25 @@ func (o *Outbox) take() (puts []*put, deletes []uint64, closed bool) {
 func (o *Outbox) commit(puts []*put, deletes []uint64) {
 	err := o.update(puts, deletes)
 	if len(puts) == 0 || !isFull(err) {
-		o.settle(puts, deletes, err)
+		o.finish(puts, deletes, err)
 		return
 	}
 	if len(deletes) > 0 {
-		o.settle(nil, deletes, o.update(nil, deletes))
+		o.finish(nil, deletes, o.update(nil, deletes))
 	}
 	for i := range puts {
 		one := puts[i : i+1]
-		o.settle(one, nil, o.update(one, nil))
+		o.finish(one, nil, o.update(one, nil))
 	}
 }
 
 // update makes one transaction, which is on the disk when it returns nil.
 func (o *Outbox) update(puts []*put, deletes []uint64) error {
-	if o.broken != nil { // only the writer sets it
-		return o.broken
+	if o.diskErr != nil { // only the writer sets it
+		return o.diskErr
 	}
 	change := 0
-	err := guard(func() error {
+	err := catchPanic(func() error {
 		return o.db.Update(func(tx *bolt.Tx) error {
 			b := tx.Bucket(messagesBucket)
 			b.FillPercent = 0.9 // keys rise
@@ -96,13 +96,13 @@ func (o *Outbox) update(puts []*put, deletes []uint64) error {
 		})
 	})
 	if err != nil {
-		return o.inFile("storing", err)
+		return o.fileErr("storing", err)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.stored += change
 	for _, key := range deletes {
-		delete(o.gone, key)
+		delete(o.deleted, key)
 	}
 	return nil
 }
@@ -116,14 +116,14 @@ func isFull(err error) bool {
 
 // settle tells of the outcome of an update. Deletions that were not written wait
 // for another attempt, if one can help.
-func (o *Outbox) settle(puts []*put, deletes []uint64, err error) {
+func (o *Outbox) finish(puts []*put, deletes []uint64, err error) {
 	if err != nil {
 		o.mu.Lock()
-		o.deletes, o.failed = append(deletes, o.deletes...), err
+		o.deletes, o.deleteErr = append(deletes, o.deletes...), err
 		if !isFull(err) {
-			o.broken = err
+			o.diskErr = err
 		} else if len(o.deletes) > 0 && !o.closed {
-			o.timer.Reset(retryPause)
+			o.timer.Reset(retryDelay)
 		}
 		o.mu.Unlock()
 	}
