@@ -11,27 +11,27 @@ import (
 )
 
 const (
-	maxQueuedBytes = 16 << 20    // in full queues, while calls wait for the broker
-	stuckAfter     = time.Second // without a message taken from a full queue
+	maxQueuedBytes = 16 << 20    // limit of the bytes in full queues while calls wait for the broker
+	stuckAfter     = time.Second // time without a message taken from a full queue, until waiting calls fail
 )
 
-// flow decides whether the library reads from the connection: not while a queue of a
-// consumer is full, unless a call waits for the broker, whose answer is behind the
-// messages. It does not matter which goroutine calls. Shared: it has its own mutex.
+// flow decides whether the library reads from the connection. It pauses reading while
+// the queue of a consumer is full. It does not pause while a call waits for the broker,
+// because the broker's reply is behind the messages. Shared: it has its own mutex.
 type flow struct {
 	waiting     atomic.Int64                  // calls that wait for the broker
-	fullQueues  atomic.Int64                  // full queues
-	stuckSignal atomic.Pointer[chan struct{}] // closed when such calls are to end; nil before there is a queue
+	fullQueues  atomic.Int64                  // number of full queues
+	stuckSignal atomic.Pointer[chan struct{}] // closed to end the waiting calls; nil if there is no queue
 
 	mu      sync.Mutex
 	library *mosquitto.Client
-	inboxes map[*inbox]int // of consumers; the bytes of those that are full, -1 for others
-	paused  bool           // as the library was told
-	stuck   *time.Timer    // of calls that wait behind full queues
+	inboxes map[*inbox]int // the consumers' queues: bytes of a full queue, -1 for other queues
+	paused  bool           // PauseReading was called last
+	stuck   *time.Timer    // ends the waiting calls when no consumer takes a message
 	ended   bool
 }
 
-// attach makes m the library client that is told.
+// attach sets the library client that flow pauses and resumes.
 func (f *flow) attach(m *mosquitto.Client) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -39,8 +39,8 @@ func (f *flow) attach(m *mosquitto.Client) {
 	f.decide()
 }
 
-// enter begins a wait for the broker. The channel, nil if there are no queues, is
-// closed when the wait is to end with ErrHandlerQueueFull.
+// enter begins a wait for the broker. The caller must end its wait with
+// ErrHandlerQueueFull when full is closed. full is nil if there are no queues.
 func (f *flow) enter() (full <-chan struct{}) {
 	if f.waiting.Add(1) == 1 && f.fullQueues.Load() > 0 {
 		f.mu.Lock()
@@ -53,7 +53,7 @@ func (f *flow) enter() (full <-chan struct{}) {
 	return nil
 }
 
-// leave ends a wait.
+// leave ends a wait for the broker.
 func (f *flow) leave() {
 	if f.waiting.Add(-1) > 0 || f.fullQueues.Load() == 0 {
 		return
@@ -63,8 +63,7 @@ func (f *flow) leave() {
 	f.decide()
 }
 
-// add makes the queue of a consumer one that flow looks after. It reports false when
-// the client has ended.
+// add registers the queue of a consumer. It reports false if the client has ended.
 func (f *flow) add(b *inbox) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -79,7 +78,7 @@ func (f *flow) add(b *inbox) bool {
 	return true
 }
 
-// remove forgets the queue of a consumer.
+// remove unregisters the queue of a consumer.
 func (f *flow) remove(b *inbox) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -88,20 +87,21 @@ func (f *flow) remove(b *inbox) {
 	f.decide()
 }
 
-// report notes whether a queue is full, and its bytes.
+// report updates whether a queue is full, and how many bytes it holds.
 func (f *flow) report(b *inbox, full bool, bytes int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !full {
 		bytes = -1
 	}
-	if before := f.setBytes(b, bytes); bytes < before && f.stuck != nil { // the consumer has taken one
+	if before := f.setBytes(b, bytes); bytes < before && f.stuck != nil { // the consumer has taken a message
 		f.stuck.Stop()
 		f.stuck = nil
 	}
 	f.decide()
 }
 
+// setBytes stores the bytes of a full queue, or -1. The caller must hold mu.
 func (f *flow) setBytes(b *inbox, bytes int) (before int) {
 	before, known := f.inboxes[b]
 	if !known {
@@ -117,8 +117,8 @@ func (f *flow) setBytes(b *inbox, bytes int) (before int) {
 	return before
 }
 
-// decide tells the library whether to read. The caller must hold mu; PauseReading and
-// ResumeReading call nothing back.
+// decide pauses or resumes reading. The caller must hold mu. PauseReading and
+// ResumeReading call no callback.
 func (f *flow) decide() {
 	bytes := 0
 	for _, n := range f.inboxes {
@@ -142,7 +142,7 @@ func (f *flow) decide() {
 	f.paused = pause
 }
 
-// endWaits ends the calls that wait behind more messages than the bound allows.
+// endWaits ends the calls that wait for the broker, after stuckAfter without progress.
 func (f *flow) endWaits() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -154,12 +154,14 @@ func (f *flow) endWaits() {
 	f.renewStuckSignal()
 }
 
+// renewStuckSignal makes the channel for the next waits. The caller must hold mu.
 func (f *flow) renewStuckSignal() {
 	full := make(chan struct{})
 	f.stuckSignal.Store(&full)
 }
 
-// closeInboxes lets every consumer take what it has, and then end.
+// closeInboxes closes all queues. Each consumer takes the messages of its queue and
+// ends.
 func (f *flow) closeInboxes() {
 	f.mu.Lock()
 	f.ended = true

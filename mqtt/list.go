@@ -2,11 +2,11 @@
 
 package mqtt
 
-// list is a list of tokens that needs no memory of its own: the links are in the
-// tokens. Its owner guards it.
+// list is a doubly linked list of tokens. The links are stored in the tokens, so the
+// list allocates nothing. The owner of the list guards it.
 type list struct {
 	first, last *Token
-	index       int // of the token's links
+	index       int // index of this list's link in Token.links
 }
 
 type link struct{ before, after *Token }
