@@ -64,6 +64,5 @@
 // # Goroutines
 //
 // All methods are safe for concurrent use. A client uses one goroutine, and no thread
-// while idle. It uses four file descriptors: its socket, two of the library and one of
-// package mosquitto.
+// while idle. It uses four file descriptors: its socket, and three of package mosquitto.
 package mqtt

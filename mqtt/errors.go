@@ -175,7 +175,7 @@ func (e *CloseError) Error() string {
 	}
 	text := fmt.Sprintf("mqtt: closed with %d messages not acknowledged: %s", len(e.Unsent), strings.Join(topics, ", "))
 	if e.Unread {
-		text += "; the outbox has more"
+		text += "; the outbox has more messages"
 	}
 	return text
 }

@@ -70,7 +70,7 @@ func (c *Client) checkForBroker(p *Publication) error {
 		return errPropertiesNeedV5
 	}
 	if code := l.refusesMessage(p); code != 0 {
-		return &PublishError{p.Topic, code, "the broker has said so when it accepted the connection"}
+		return &PublishError{p.Topic, code, "the broker announced this when it accepted the connection"}
 	}
 	return nil
 }

@@ -301,8 +301,8 @@ func WithQueue(messages, bytes int, policy QueueFull) Option {
 }
 
 // WithInflight sets how many messages of QoS 1 and 2 may be in flight at a time: 1 to
-// 65,535. The default is 100, and at most 19 of them may have QoS 2. Queued messages can
-// be cancelled; messages in flight cannot.
+// 65,535. The default is 100, and at most 19 of them may have QoS 2. An explicit n also
+// replaces the limit of 19. Queued messages can be cancelled; messages in flight cannot.
 //
 // More than 100 messages in flight increase the throughput only if the broker is far
 // away. The client uses more than 100 only while every acknowledgement takes longer than
@@ -393,15 +393,15 @@ func WithOutbox(o Outbox) Option {
 
 // HandlerMode selects the goroutine that runs handlers: see [Inline] and [Worker].
 type HandlerMode struct {
-	bound    int
+	capacity int
 	overflow Overflow
 }
 
 // Inline runs handlers on the loop goroutine. It is the default.
 func Inline() HandlerMode { return HandlerMode{} }
 
-// Worker runs handlers on a goroutine of their own, in the order of arrival. Its queue
-// holds this many messages, at least 1. overflow is the policy of the full queue.
+// Worker runs handlers on a goroutine of their own, in the order of arrival. messages is
+// the capacity of its queue; 0 means [Inline]. overflow is the policy of the full queue.
 func Worker(messages int, overflow Overflow) HandlerMode {
 	return HandlerMode{max(messages, -1), overflow}
 }
@@ -409,10 +409,10 @@ func Worker(messages int, overflow Overflow) HandlerMode {
 // WithHandlerMode sets which goroutine runs handlers: see [Inline] and [Worker].
 func WithHandlerMode(mode HandlerMode) Option {
 	return func(s *settings) error {
-		if mode.bound < 0 || mode.overflow < Block || mode.overflow > DropNewest {
-			return badArgument("WithHandlerMode", "a worker's queue of %d messages, overflow %d", mode.bound, int(mode.overflow))
+		if mode.capacity < 0 || mode.overflow < Block || mode.overflow > DropNewest {
+			return badArgument("WithHandlerMode", "a worker's queue of %d messages, overflow %d", mode.capacity, int(mode.overflow))
 		}
-		s.worker, s.overflow = mode.bound, mode.overflow
+		s.worker, s.overflow = mode.capacity, mode.overflow
 		return nil
 	}
 }
@@ -446,7 +446,7 @@ func WithSubscription(filter string, qos QoSLevel, h Handler, options ...Subscri
 // WithLogger sets the logger. The client logs connections at level Info, failures at
 // Warn and lost messages and subscriptions at Error. If the logger accepts level Debug,
 // the client also logs the library's lines, one line for each packet. It never logs
-// payloads or secrets. A logger may call the client.
+// payloads or secrets.
 func WithLogger(l *slog.Logger) Option {
 	return func(s *settings) error {
 		if l == nil {

@@ -15,29 +15,30 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// answers is the subscription by which answers come in: made at the first request.
-// Shared: it has its own mutex. The requests themselves are the loop's.
+// responses is the subscription for the responses to requests. The first Request makes
+// it. The loop owns the pending requests. Shared: it has its own mutex.
 type responses struct {
-	last atomic.Uint64 // correlation data
+	last atomic.Uint64 // correlation data of the last request
 
 	mu         sync.Mutex
 	topic      string
-	ready      chan struct{} // closed when the topic is subscribed to; nil before anybody has tried
+	ready      chan struct{} // closed when subscribing has ended; nil before the first attempt
 	subscribed bool
 }
 
-// responseError is the user property by which [Client.Respond] reports an error.
+// responseError is the name of the user property in which [Client.Respond] sends an
+// error.
 const responseError = "error"
 
-// RequestError is what a responder answered instead of a result.
+// RequestError is the error that a responder returned instead of a result.
 type RequestError struct{ Text string }
 
 func (e *RequestError) Error() string { return "mqtt: request: " + e.Text }
 
-// Request publishes a message with a response topic of this client's and waits
-// for the answer, or for the end of ctx. It needs MQTT 5. The answer is any
-// message on that topic with the same correlation data; [Client.Respond] gives
-// it. Inside an inline handler it returns [ErrInCallback].
+// Request publishes a request and blocks until the response arrives, ctx ends or the
+// client ends. It sets a response topic of this client and correlation data. A response
+// is any message on this topic with the same correlation data; [Client.Respond] sends
+// one. Request needs MQTT 5. Inside an inline handler it returns [ErrInCallback].
 func (c *Client) Request(ctx context.Context, topic string, payload []byte, options ...PublishOption) (Message, error) {
 	if c.protocolNow() != V5 {
 		return Message{}, fmt.Errorf("mqtt: requests need MQTT 5: %w", ErrNotSupported)
@@ -68,13 +69,13 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 		return Message{}, ErrHandlerQueueFull
 	case <-ctx.Done():
 		return Message{}, ctx.Err()
-	case <-c.connectCtx.Done(): // done follows the worker, which may be waiting here
+	case <-c.connectCtx.Done(): // not done, which is closed after the worker's end: the worker may be waiting here
 		return Message{}, c.closedErr()
 	}
 }
 
-// subscribeToResponses subscribes once to a topic that nobody else uses. The first
-// request does it, the others wait for that.
+// subscribeToResponses subscribes once to a topic that only this client uses. The first
+// request subscribes; other requests wait until it has.
 func (c *Client) subscribeToResponses(ctx context.Context) (topic string, err error) {
 	for {
 		topic, ready, first := c.responses.begin()
@@ -95,7 +96,7 @@ func (c *Client) subscribeToResponses(ctx context.Context) (topic string, err er
 	}
 }
 
-// begin returns the topic of the answers. first asks the caller to subscribe to it.
+// begin returns the response topic. If first is true, the caller must subscribe to it.
 func (r *responses) begin() (topic string, ready chan struct{}, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,11 +106,12 @@ func (r *responses) begin() (topic string, ready chan struct{}, first bool) {
 	return r.topic, r.ready, first
 }
 
+// end stores the result of subscribing.
 func (r *responses) end(subscribed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.subscribed = subscribed; !subscribed {
-		r.ready = nil // the next request tries again
+		r.ready = nil // the next request subscribes again
 	}
 }
 
@@ -125,8 +127,8 @@ func randomName() string {
 	return hex.EncodeToString(name)
 }
 
-// subscribeResponseTopic subscribes past the worker: an answer goes to its request at
-// once.
+// subscribeResponseTopic subscribes with a target on the loop, so that responses do not
+// wait behind messages of the worker.
 func (c *Client) subscribeResponseTopic(ctx context.Context, topic string) error {
 	d, err := desireFor(&target{direct: c.onResponse}, topic, 1, nil)
 	if err != nil {
@@ -135,22 +137,23 @@ func (c *Client) subscribeResponseTopic(ctx context.Context, topic string) error
 	return c.subscribeAll(ctx, []desire{d})
 }
 
-// onResponse is called by the loop with each message on the topic of the answers.
+// onResponse passes a response to its request. Only the loop calls it.
 func (c *Client) onResponse(m Message) {
 	data, _ := m.Properties.Binary(mosquitto.PropCorrelationData)
 	if len(data) != 8 {
 		return
 	}
 	select {
-	case c.requests[binary.BigEndian.Uint64(data)] <- m: // nil, and never ready, if nobody waits any more
+	case c.requests[binary.BigEndian.Uint64(data)] <- m: // a nil channel if no request waits: never ready
 	default:
 	}
 }
 
-// Respond subscribes and answers every request with what f returns: to the
-// request's response topic, with its correlation data. An error is answered with
-// the user property "error", and [Client.Request] returns it. Messages without a
-// response topic are handed to f as well, and not answered. It needs MQTT 5.
+// Respond subscribes to filter and answers every request with the result of f. It sends
+// the response to the request's response topic, with its correlation data. If f returns
+// an error, the response has the user property "error", and [Client.Request] returns a
+// [*RequestError]. f is also called for messages without a response topic; they get no
+// response. Respond needs MQTT 5. It blocks and fails as [Client.Subscribe] does.
 func (c *Client) Respond(ctx context.Context, filter string, qos QoSLevel, f func(ctx context.Context, request Message) ([]byte, error), options ...SubscribeOption) error {
 	if f == nil {
 		return badArgument("f", "nil")
@@ -165,9 +168,8 @@ func (c *Client) Respond(ctx context.Context, filter string, qos QoSLevel, f fun
 	}, options...)
 }
 
-// Reply publishes the answer to a request, with the request's QoS, as
-// [Client.PublishAsync] does. A request without a response topic gets none: the
-// token fails.
+// Reply publishes the response to a request, with the request's QoS, as
+// [Client.PublishAsync] does. If the request has no response topic, the token fails.
 func (c *Client) Reply(ctx context.Context, request Message, payload []byte, options ...PublishOption) *Token {
 	topic, _ := request.Properties.Text(mosquitto.PropResponseTopic)
 	all := []PublishOption{QoS(request.QoS)}

@@ -4,8 +4,9 @@ package mqtt
 
 import "context"
 
-// The worker runs handlers on one goroutine of its own, in the order of arrival.
+// The worker is a goroutine that runs handlers, in the order of arrival.
 
+// clientKey is the key of the client in the context of a worker's handler.
 type clientKey struct{}
 
 // startWorker starts the worker's goroutine.
@@ -16,7 +17,7 @@ func (c *Client) startWorker() {
 	go c.work()
 }
 
-// work runs handlers until the client has ended, and what has come in by then.
+// work runs handlers until the queue is closed and empty, or handlerCtx ends.
 func (c *Client) work() {
 	defer c.goroutines.Done()
 	for {
@@ -25,7 +26,7 @@ func (c *Client) work() {
 			c.dropRest()
 			return
 		}
-		if !d.target.ended.Load() { // or Unsubscribe has returned
+		if !d.target.ended.Load() { // no handler runs after Unsubscribe has returned
 			c.worker.busy.Store(true)
 			d.target.handler(context.WithValue(d.ctx, clientKey{}, c), d.message)
 			c.worker.busy.Store(false)
@@ -34,7 +35,7 @@ func (c *Client) work() {
 	}
 }
 
-// dropRest removes what nobody will handle any more.
+// dropRest drops the messages that no handler will get.
 func (c *Client) dropRest() {
 	c.worker.close()
 	for d, ok := c.worker.tryPop(); ok; d, ok = c.worker.tryPop() {
@@ -42,8 +43,8 @@ func (c *Client) dropRest() {
 	}
 }
 
-// inWorkersContext reports whether ctx is that of a handler at work on the worker, which
-// the end of the client would wait for.
+// inWorkersContext reports whether ctx derives from the context of a running worker's
+// handler. Close would wait for that handler.
 func (c *Client) inWorkersContext(ctx context.Context) bool {
 	return c.worker != nil && c.worker.busy.Load() && ctx.Value(clientKey{}) == c
 }
