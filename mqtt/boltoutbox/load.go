@@ -11,12 +11,13 @@ import (
 )
 
 var (
-	errKey    = errors.New("a key that is none of an outbox, or out of order")
-	errBucket = errors.New("something else under a message's key")
+	errKey    = errors.New("a key that is invalid or out of order")
+	errBucket = errors.New("a bucket instead of a message")
 )
 
-// Load calls f with the messages under keys above after, in their order, until f
-// returns false. A record that cannot be read is an error, with which it ends.
+// Load calls f for each message whose key is above after, in the order of the keys,
+// until f returns false. f may keep the messages. Load returns an error at the first
+// record that it cannot read, or [ErrClosed]. Load is safe for concurrent use.
 func (o *Outbox) Load(after uint64, f func(key uint64, p *mqtt.Publication) bool) error {
 	tx, deleted, err := o.view()
 	if err != nil {
@@ -27,7 +28,7 @@ func (o *Outbox) Load(after uint64, f func(key uint64, p *mqtt.Publication) bool
 	for {
 		p, err := w.next()
 		if err != nil {
-			return o.fileErr("reading", err)
+			return o.fileErr("read", err)
 		}
 		if p == nil || !f(w.at, p) {
 			return nil
@@ -35,7 +36,8 @@ func (o *Outbox) Load(after uint64, f func(key uint64, p *mqtt.Publication) bool
 	}
 }
 
-// view is the file at this moment, and what was deleted but for the disk.
+// view returns a snapshot of the file, and the keys of messages that are deleted but
+// still stored.
 func (o *Outbox) view() (tx *bolt.Tx, deleted map[uint64]bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -43,18 +45,18 @@ func (o *Outbox) view() (tx *bolt.Tx, deleted map[uint64]bool, err error) {
 		return nil, nil, ErrClosed
 	}
 	tx, err = o.db.Begin(false)
-	return tx, maps.Clone(o.deleted), o.fileErr("reading", err)
+	return tx, maps.Clone(o.deleted), o.fileErr("read", err)
 }
 
-// reader goes through the records.
+// reader reads the records in the order of their keys.
 type reader struct {
 	cursor  *bolt.Cursor
 	deleted map[uint64]bool
-	at      uint64 // key
+	at      uint64 // key of the current record
 	started bool
 }
 
-// next is the next message, nil at the end.
+// next returns the next message, or nil at the end.
 func (w *reader) next() (p *mqtt.Publication, err error) {
 	err = catchPanic(func() error {
 		for {
@@ -74,8 +76,8 @@ func (w *reader) next() (p *mqtt.Publication, err error) {
 	return p, err
 }
 
-// step goes on to the next record, nil at the end. In a damaged file there may be
-// no end.
+// step returns the next record, or nil at the end. It checks that keys rise: in a
+// damaged file the cursor could run in a cycle.
 func (w *reader) step() (record []byte, err error) {
 	var key []byte
 	if w.started {
