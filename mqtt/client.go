@@ -16,8 +16,8 @@ import (
 // every connection loss. Its methods are safe for concurrent use.
 //
 // A client has three kinds of state. State that only the loop goroutine touches needs no
-// lock. Shared state has its own mutex or is atomic; no function is called while the
-// mutex is held. All other state is set before the loop starts.
+// lock. Shared state has its own mutex or is atomic; no callback and no code of the
+// program runs while the mutex is held. All other state is set before the loop starts.
 type Client struct {
 	// Immutable once the loop has started.
 	opts           settings
@@ -77,8 +77,8 @@ type Client struct {
 //
 // Dial returns when the broker has accepted the connection and granted the subscriptions
 // of [WithSubscription]. It returns an error if ctx ends, if all servers refuse
-// permanently, or if a subscription is refused. If Dial returns an error, no client
-// exists. ctx limits Dial only: the client lives until Close.
+// permanently, or if a subscription is refused. Dial ends the client before it returns
+// an error. ctx limits Dial only: the client lives until Close.
 func Dial(ctx context.Context, servers []string, options ...Option) (*Client, error) {
 	c, initial, err := newClient(servers, options)
 	if err != nil {

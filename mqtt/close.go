@@ -18,7 +18,7 @@ type closer struct {
 	mu                  sync.Mutex
 	begun               bool
 	flushStopped        bool
-	disconnectRequested bool // DISCONNECT was asked for
+	disconnectRequested bool // a Close has requested the DISCONNECT
 	unsent              []Unsent
 	unread              bool // the outbox has more messages
 }
@@ -113,8 +113,8 @@ func (c *Client) Close(ctx context.Context) error {
 	}
 	ctx, cancel := closeContext(ctx)
 	defer cancel()
-	c.flow.enter()
-	defer c.flow.leave()
+	c.flow.beginWait()
+	defer c.flow.endWait()
 	c.closer.begin()
 	defer context.AfterFunc(ctx, c.closer.endFlush)()
 	c.flush()

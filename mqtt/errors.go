@@ -34,16 +34,16 @@ var (
 	// of handlers and iterators are full: more than 16 MiB of messages are queued, and
 	// no handler has taken a message for a second. The broker's reply is behind still
 	// more messages. Use [Client.PublishAsync] inside such handlers, or faster handlers.
-	ErrHandlerQueueFull = errors.New("queue of the handler that waits is full")
-	// ErrDropped is returned for a QoS 0 message that was dropped to make room for
+	ErrHandlerQueueFull = errors.New("the handlers' queues are full")
+	// ErrDropped is returned for a QoS 0 message that was dropped to free capacity for
 	// another message in the queue: see [DropOldestQoS0].
-	ErrDropped = errors.New("dropped to make room in the queue")
+	ErrDropped = errors.New("dropped to free capacity in the queue")
 	// ErrOvertaken is returned by Subscribe, Unsubscribe or Messages when a later,
 	// opposite call for the same filter supersedes the call.
 	ErrOvertaken = errors.New("superseded by another call for the same filter")
 	// ErrTimeout is returned for an attempt to connect that exceeds the limit of
 	// [WithConnectTimeout].
-	ErrTimeout = errors.New("no answer in time")
+	ErrTimeout = errors.New("timed out")
 )
 
 // ConnectError reports that an attempt to connect failed, or that a connection was lost.

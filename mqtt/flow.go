@@ -39,9 +39,9 @@ func (f *flow) attach(m *mosquitto.Client) {
 	f.decide()
 }
 
-// enter begins a wait for the broker. The caller must end its wait with
+// beginWait begins a wait for the broker. The caller must end its wait with
 // ErrHandlerQueueFull when full is closed. full is nil if there are no queues.
-func (f *flow) enter() (full <-chan struct{}) {
+func (f *flow) beginWait() (full <-chan struct{}) {
 	if f.waiting.Add(1) == 1 && f.fullQueues.Load() > 0 {
 		f.mu.Lock()
 		f.decide()
@@ -53,8 +53,8 @@ func (f *flow) enter() (full <-chan struct{}) {
 	return nil
 }
 
-// leave ends a wait for the broker.
-func (f *flow) leave() {
+// endWait ends a wait for the broker.
+func (f *flow) endWait() {
 	if f.waiting.Add(-1) > 0 || f.fullQueues.Load() == 0 {
 		return
 	}
@@ -128,7 +128,7 @@ func (f *flow) decide() {
 	overLimit := full && waiting && bytes > maxQueuedBytes
 	pause := full && !waiting || overLimit
 	if overLimit && f.stuck == nil {
-		f.stuck = time.AfterFunc(stuckAfter, f.endWaits)
+		f.stuck = time.AfterFunc(stuckAfter, f.failWaits)
 	} else if !overLimit && f.stuck != nil {
 		f.stuck.Stop()
 		f.stuck = nil
@@ -142,8 +142,8 @@ func (f *flow) decide() {
 	f.paused = pause
 }
 
-// endWaits ends the calls that wait for the broker, after stuckAfter without progress.
-func (f *flow) endWaits() {
+// failWaits ends the calls that wait for the broker, after stuckAfter without progress.
+func (f *flow) failWaits() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stuck == nil || f.ended {

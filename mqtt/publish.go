@@ -109,8 +109,8 @@ func (c *Client) Publish(ctx context.Context, topic string, payload []byte, opti
 	if c.inInlineHandler() {
 		return ErrInCallback
 	}
-	full := c.flow.enter()
-	defer c.flow.leave()
+	full := c.flow.beginWait()
+	defer c.flow.endWait()
 	t := tokens.Get().(*Token)
 	t.prepare(c, topic, payload, options)
 	err := c.accept(ctx, t)
@@ -144,7 +144,8 @@ func (t *Token) recycle(err error) {
 // PublishAsync queues a message and returns its token. It does not wait for the broker.
 // It blocks only while the queue is full, until ctx ends, and while an outbox stores the
 // message. [Token.Err] and [Token.Wait] return any error. PublishAsync copies topic and
-// payload. Inside an inline handler it may be called, and never waits for the queue.
+// payload. Any handler may call it. Inside an inline handler it does not wait for the
+// queue.
 func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte, options ...PublishOption) *Token {
 	t := &Token{ended: make(chan struct{})}
 	t.prepare(c, topic, payload, options)

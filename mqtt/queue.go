@@ -331,8 +331,8 @@ func (q *queue) isEmpty() bool {
 
 // awaitCapacity blocks until a permit is granted.
 func (c *Client) awaitCapacity(ctx context.Context, p *permit) error {
-	full := c.flow.enter()
-	defer c.flow.leave()
+	full := c.flow.beginWait()
+	defer c.flow.endWait()
 	var err error
 	select {
 	case <-p.granted:

@@ -37,8 +37,9 @@ func (e *RequestError) Error() string { return "mqtt: request: " + e.Text }
 
 // Request publishes a request and blocks until the response arrives, ctx ends or the
 // client ends. It sets a response topic of this client and correlation data. A response
-// is any message on this topic with the same correlation data; [Client.Respond] sends
-// one. Request needs MQTT 5. Inside an inline handler it returns [ErrInCallback].
+// is any message on this topic with the same correlation data, such as the responses of
+// [Client.Respond]. Request needs MQTT 5. Inside an inline handler it returns
+// [ErrInCallback].
 func (c *Client) Request(ctx context.Context, topic string, payload []byte, options ...PublishOption) (Message, error) {
 	if c.protocolNow() != V5 {
 		return Message{}, fmt.Errorf("mqtt: requests need MQTT 5: %w", ErrNotSupported)
@@ -46,8 +47,8 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 	if c.inInlineHandler() {
 		return Message{}, ErrInCallback
 	}
-	full := c.flow.enter()
-	defer c.flow.leave()
+	full := c.flow.beginWait()
+	defer c.flow.endWait()
 	responseTopic, err := c.subscribeToResponses(ctx)
 	if err != nil {
 		return Message{}, err
@@ -74,8 +75,8 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 	}
 }
 
-// subscribeToResponses subscribes once to a topic that only this client uses. The first
-// request subscribes; other requests wait until it has.
+// subscribeToResponses subscribes once to a topic that only this client uses. Other
+// requests wait until the first request has subscribed.
 func (c *Client) subscribeToResponses(ctx context.Context) (topic string, err error) {
 	for {
 		topic, ready, first := c.responses.begin()
@@ -149,11 +150,12 @@ func (c *Client) onResponse(m Message) {
 	}
 }
 
-// Respond subscribes to filter and answers every request with the result of f. It sends
-// the response to the request's response topic, with its correlation data. If f returns
-// an error, the response has the user property "error", and [Client.Request] returns a
-// [*RequestError]. f is also called for messages without a response topic; they get no
-// response. Respond needs MQTT 5. It blocks and fails as [Client.Subscribe] does.
+// Respond subscribes to filter and responds to every request with the result of f. It
+// sends the response to the request's response topic, with its correlation data. If f
+// returns an error, the response has the user property "error", and [Client.Request]
+// returns a [*RequestError]. f is also called for messages without a response topic;
+// they get no response. Respond needs MQTT 5. It blocks and fails as [Client.Subscribe]
+// does.
 func (c *Client) Respond(ctx context.Context, filter string, qos QoSLevel, f func(ctx context.Context, request Message) ([]byte, error), options ...SubscribeOption) error {
 	if f == nil {
 		return badArgument("f", "nil")

@@ -128,8 +128,8 @@ func (c *Client) AwaitConnected(ctx context.Context) error {
 	if c.inInlineHandler() {
 		return ErrInCallback
 	}
-	full := c.flow.enter()
-	defer c.flow.leave()
+	full := c.flow.beginWait()
+	defer c.flow.endWait()
 	for {
 		state, changed := c.status.watch()
 		if state == StateConnected {

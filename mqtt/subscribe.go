@@ -203,8 +203,8 @@ func (c *Client) requestChanges(ctx context.Context, n int, change func(i int) *
 // broker's replies. If ctx ends first, the changes are undone after the loop has made
 // them.
 func (c *Client) awaitChanges(ctx context.Context, waiters <-chan []*waiter) error {
-	full := c.flow.enter()
-	defer c.flow.leave()
+	full := c.flow.beginWait()
+	defer c.flow.endWait()
 	var err error
 	select {
 	case all := <-waiters:

@@ -80,12 +80,12 @@ func (t *Token) Wait(ctx context.Context) error {
 	if t.client.inInlineHandler() {
 		return ErrInCallback
 	}
-	full := t.client.flow.enter()
-	defer t.client.flow.leave()
+	full := t.client.flow.beginWait()
+	defer t.client.flow.endWait()
 	return t.wait(ctx, full)
 }
 
-// wait blocks until the message has ended. full is the channel of flow.enter.
+// wait blocks until the message has ended. full is the channel of flow.beginWait.
 func (t *Token) wait(ctx context.Context, full <-chan struct{}) error {
 	select {
 	case <-t.ended:

@@ -95,13 +95,13 @@ func (sub *subscription) supersededErr() error {
 // await blocks until the broker has replied to all waiters. If ctx ends first,
 // subscriptions that are not granted are cancelled.
 func (c *Client) await(ctx context.Context, waiters []*waiter) error {
-	full := c.flow.enter()
-	defer c.flow.leave()
+	full := c.flow.beginWait()
+	defer c.flow.endWait()
 	var failed []error
 	var ended error
 	for _, w := range waiters {
-		err, answered := c.awaitOne(ctx, w, full)
-		if answered {
+		err, replied := c.awaitOne(ctx, w, full)
+		if replied {
 			failed = append(failed, err)
 		} else {
 			ended = err
@@ -110,8 +110,8 @@ func (c *Client) await(ctx context.Context, waiters []*waiter) error {
 	return joinErrors(append(failed, ended)...)
 }
 
-// awaitOne waits for one reply. answered is false if the caller has stopped waiting.
-func (c *Client) awaitOne(ctx context.Context, w *waiter, full <-chan struct{}) (err error, answered bool) {
+// awaitOne waits for one reply. replied is false if the caller has stopped waiting.
+func (c *Client) awaitOne(ctx context.Context, w *waiter, full <-chan struct{}) (err error, replied bool) {
 	select {
 	case err := <-w.result:
 		return err, true
