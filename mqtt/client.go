@@ -14,11 +14,11 @@ import (
 
 // Client is an MQTT client that keeps a connection to a broker. It reconnects after
 // every connection loss. Its methods are safe for concurrent use.
-//
-// A client has three kinds of state. State that only the loop goroutine touches needs no
-// lock. Shared state has its own mutex or is atomic; no callback and no code of the
-// program runs while the mutex is held. All other state is set before the loop starts.
 type Client struct {
+	// A client has three kinds of state. State that only the loop goroutine touches needs
+	// no lock. Shared state has its own mutex or is atomic: no callback and no code of the
+	// program runs while the mutex is held. All other state is set before the loop starts.
+
 	// Immutable once the loop has started.
 	opts           settings
 	servers        []server

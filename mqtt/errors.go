@@ -31,9 +31,9 @@ var (
 	// ErrQueueFull is returned for a message that exceeds the limits of [WithQueue].
 	ErrQueueFull = errors.New("queue is full")
 	// ErrHandlerQueueFull is returned by calls that wait for the broker while the queues
-	// of handlers and iterators are full: more than 16 MiB of messages are queued, and
-	// no handler has taken a message for a second. The broker's reply is behind still
-	// more messages. Use [Client.PublishAsync] inside such handlers, or faster handlers.
+	// of handlers and iterators are full. More than 16 MiB of messages are queued, and
+	// no handler has taken a message for 1 s. The broker's reply is behind still more
+	// messages. Use [Client.PublishAsync] inside such handlers, or faster handlers.
 	ErrHandlerQueueFull = errors.New("the handlers' queues are full")
 	// ErrDropped is returned for a QoS 0 message that was dropped to free capacity for
 	// another message in the queue: see [DropOldestQoS0].

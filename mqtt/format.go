@@ -9,8 +9,8 @@ import (
 )
 
 // Types that can hold a secret or a payload hide it, with every verb of package fmt and
-// in log/slog, because values are often logged by accident. To print a payload, format
-// the payload itself.
+// in log/slog. Values are often logged by accident. To print a payload, format the
+// payload itself.
 
 // Format prints the settings without keys. It prints the size of PEM texts.
 func (t TLS) Format(f fmt.State, _ rune) {

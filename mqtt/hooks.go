@@ -34,8 +34,8 @@ type Hooks struct {
 	// Receive is called on the loop goroutine before the handlers of a message, which
 	// get the returned context. If the returned function is not nil, the client calls it
 	// after all handlers have returned, or when the message is dropped. With a [Worker]
-	// it runs on the worker's goroutine. For an iterator it is called when the message
-	// is queued.
+	// the function runs on the worker's goroutine. For an iterator the function runs
+	// when the message is queued.
 	Receive func(ctx context.Context, m *Message) (context.Context, func())
 	// SubscriptionLost is called when the broker refuses to restore a subscription after
 	// a reconnect. The client tries the subscription again at the next reconnect.

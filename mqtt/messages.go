@@ -8,16 +8,16 @@ import (
 )
 
 // Messages returns an iterator over the messages that match a filter. It subscribes when
-// the loop begins, and yields messages in the order of arrival, across reconnects.
+// the range loop begins, and yields messages in the order of arrival, across reconnects.
 //
 // The iterator ends without an error when ctx ends, even if messages are queued. It
 // yields an error and ends if the broker refuses the subscription, if another call
-// unsubscribes the filter, or if the client ends. When the loop ends, the iterator
+// unsubscribes the filter, or if the client ends. When the range loop ends, the iterator
 // removes the subscription, unless the filter has other handlers or iterators.
 //
 // The queue holds at most 1,000 messages. When it is full, the policy [Block] applies.
-// The loop's body may call and wait for anything. Inside an inline handler the iterator
-// yields [ErrInCallback].
+// The body of the range loop may call and wait for anything. Inside an inline handler
+// the iterator yields [ErrInCallback].
 //
 //	for m, err := range client.Messages(ctx, "sensors/#", 1) {
 //		if err != nil { ... }

@@ -47,8 +47,8 @@ func (c *Client) skipIDsTo(last int) {
 }
 
 // skipID uses one packet id up with a publish that fails. The library assigns an id to a
-// QoS 0 message before it finds that it is not connected, or that the packet is larger
-// than MQTT allows. It does not read the payload.
+// QoS 0 message before it checks the connection and the size of the packet. It does not
+// read the payload.
 func (c *Client) skipID(payload []byte) {
 	_, _ = c.library.Load().Publish("skip", payload, 0, false)
 	c.inflight.lastID = c.inflight.nextID()

@@ -113,7 +113,7 @@ type Subscription struct {
 }
 
 // Subscribe subscribes to a filter and blocks until the broker has granted the
-// subscription. If ctx ends before, the subscription is cancelled. While the client is
+// subscription. If ctx ends first, the subscription is cancelled. While the client is
 // offline, Subscribe waits for the connection. The client restores the subscription
 // after every reconnect.
 //
@@ -130,8 +130,8 @@ type Subscription struct {
 // clients of a group. It needs a broker that supports it: MQTT 5 brokers, and mosquitto
 // with any version. If a client dies, its unacknowledged messages are lost, unless its
 // session is kept ([WithSession]). Mosquitto then holds them until the client
-// reconnects. If a shared subscription overlaps other filters of the client, use MQTT 5:
-// with MQTT 3 its handler also gets the messages of the other filters.
+// reconnects. If a shared subscription overlaps other filters of the client, use MQTT 5.
+// With MQTT 3 its handler also gets the messages of the other filters.
 func (c *Client) Subscribe(ctx context.Context, filter string, qos QoSLevel, h Handler, options ...SubscribeOption) error {
 	d, err := newDesire(filter, qos, h, options)
 	if err != nil {

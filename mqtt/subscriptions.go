@@ -44,7 +44,7 @@ type subscriptions struct {
 	attempts  int              // connections that the broker may close for a filter before it counts as refused; 0: no limit
 	oneByOne  bool             // send one packet at a time, because the broker has closed a connection after SUBSCRIBE
 	missing   int              // desired filters that the broker does not have
-	removed   []*subscription  // filters that are neither desired nor in the broker's session
+	removed   []*subscription  // undesired filters that the broker has lost with the session: their Unsubscribe calls must complete
 }
 
 type subscriptionState uint8

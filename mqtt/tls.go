@@ -26,7 +26,8 @@ type TLS struct {
 	// connect.
 	KeyPassword func() (string, error)
 
-	// PSK is a pre-shared key in hex digits. It is used instead of certificates.
+	// PSK is a pre-shared key in hex digits, and PSKIdentity is its name. They are used
+	// instead of certificates.
 	PSK, PSKIdentity string
 
 	// ServerName is the name in the broker's certificate, if it differs from the

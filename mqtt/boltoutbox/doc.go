@@ -26,11 +26,11 @@
 // other disk error the outbox accepts nothing until the file is opened again, because the
 // content of the disk is unknown.
 //
-// With QoS 2 a receiver gets fewer duplicates than with QoS 1, but it may get some: if the
-// broker loses the session, messages in flight are published again, and out of order. Do
-// not keep the session (mqtt.WithSession) of a client that publishes QoS 2 from an outbox.
-// The messages in flight of a killed process stay in the session, and mosquitto closes the
-// connection when there are too many.
+// With QoS 2 a receiver gets fewer duplicates than with QoS 1, but it may get some. If
+// the broker loses the session, the client publishes the messages in flight again, out
+// of order. Do not keep the session (mqtt.WithSession) of a client that publishes QoS 2
+// from an outbox. The messages in flight of a killed process stay in the session, and
+// mosquitto closes the connection when there are too many.
 //
 // # Cost
 //
