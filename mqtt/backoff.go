@@ -7,14 +7,15 @@ import (
 	"time"
 )
 
-// backoff is the rule for the pauses between rounds of attempts.
+// backoff computes the delays between rounds of attempts to connect.
 type backoff struct {
 	min, max time.Duration
-	jitter   float64 // 0 to 1: the share of the pause that is random
+	jitter   float64 // 0 to 1: the random share of the delay
 }
 
-// pause doubles with each round that failed, up to max, and is spread by the
-// jitter so that clients that lost the same broker do not come back at once.
+// pause returns the delay after a number of failed rounds. It doubles with each round,
+// up to max. The jitter spreads the reconnects of many clients that lost the same
+// broker.
 func (b backoff) pause(round int) time.Duration {
 	d := b.max
 	if shift := max(round-1, 0); shift < 30 && b.min<<shift < b.max && b.min<<shift > 0 {

@@ -12,64 +12,73 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// Client is a connection to an MQTT broker that is kept up. Its methods are safe
-// for concurrent use.
-//
-// A client has three kinds of state. What only the loop goroutine touches needs no
-// lock. What goroutines share has a mutex of its own, under which nothing is called.
-// The rest is set before the loop starts.
+// Client is an MQTT client that keeps a connection to a broker. It reconnects after
+// every connection loss. Its methods are safe for concurrent use.
 type Client struct {
+	// A client has three kinds of state. State that only the loop goroutine touches needs
+	// no lock. Shared state has its own mutex or is atomic: no callback and no code of the
+	// program runs while the mutex is held. All other state is set before the loop starts.
+
 	// Immutable once the loop has started.
-	opts    settings
-	servers []server
-	log     clientLog
-	life    context.Context    // of the handlers
-	end     context.CancelFunc // ends life
-	link    context.Context    // of the connections and the pauses between them
-	cut     context.CancelFunc // ends link
-	turnNow func()             // turn, as a value that is made once
+	opts           settings
+	servers        []server
+	log            clientLog
+	handlerCtx     context.Context    // the context of handlers
+	cancelHandlers context.CancelFunc // ends handlerCtx, and with it connectCtx
+	connectCtx     context.Context    // the context of connections and of the delays between them
+	cancelConnect  context.CancelFunc // ends connectCtx
+	turnFunc       func()             // c.turn as a func value, made once to avoid allocations
 
 	// Shared.
-	library      atomic.Pointer[mosquitto.Client] // the loop replaces it; others only ask it for InCallback and Post
-	queue        queue
-	mail         mailbox
-	flow         flow
-	status       status
-	closer       closer
-	answers      answers
-	count        counters
-	stateCalls   serial // calls of the state handler
-	hookCalls    serial // calls of hooks that no callback of the library makes
-	worker       *inbox // nil with inline handlers
-	working      sync.WaitGroup
-	woken        atomic.Bool            // a turn of the loop is due
-	signal       chan struct{}          // wakes the loop while it is not connected
-	brokerLimits atomic.Pointer[limits] // of the connection; nil without one
-	protocol     atomic.Int32           // of the connection, or the attempt
-	userCode     atomic.Bool            // the loop runs a handler, a hook or the logger
-	up           chan struct{}          // closed at the first connection with all its subscriptions
-	done         chan struct{}          // closed when the client has ended
+	library        atomic.Pointer[mosquitto.Client] // the loop replaces it; other goroutines only call InCallback and Post
+	queue          queue
+	mail           mailbox
+	flow           flow
+	status         status
+	closer         closer
+	responses      responses
+	count          counters
+	stateCalls     serial                 // calls of the state handler
+	hookCalls      serial                 // calls of hooks outside callbacks of the library
+	worker         *inbox                 // nil with inline handlers
+	goroutines     sync.WaitGroup         // the worker and the reader of the outbox
+	turnDue        atomic.Bool            // a turn of the loop is requested and has not begun
+	wakeup         chan struct{}          // wakes the loop while it is not connected
+	brokerLimits   atomic.Pointer[limits] // limits of the connection's broker; nil while offline
+	protocol       atomic.Int32           // version of the connection, or of the attempt
+	userCode       atomic.Bool            // the loop is running a handler, a hook or the logger
+	firstConnected chan struct{}          // closed when the first connection has all its subscriptions
+	done           chan struct{}          // closed when the client has ended
 
 	// Owned by the loop.
-	files    []*os.File // that the library reads when it connects
-	conn     *attempt   // the connection, or the attempt at one
+	files    []*os.File // PEM files that the library reads when it connects
+	conn     *attempt   // the connection, or the current attempt
 	last     lastConnection
 	inflight inflight
 	subs     subscriptions
 	router   *router
 	match    lastMatch
-	requests map[uint64]chan Message // by correlation data
+	requests map[uint64]chan Message // pending Requests, by correlation data
 	backlog  backlog
 	replace  bool // the library client is replaced before the next attempt
 }
 
-// Dial makes a client and connects it to the first of the servers that accepts:
-// mqtt://host:1883, mqtts://host:8883 (TLS), unix:/path, and with libmosquitto
-// 2.1 ws://host:80/path and wss://host:443/path. The port may be left out,
-// credentials may be part of the URL, a bare host:port means mqtt. Dial returns
-// when the connection is accepted and the subscriptions of [WithSubscription] are
-// granted. It returns an error when ctx ends, or when all servers refuse
-// permanently. ctx bounds Dial alone; the client lives until Close.
+// Dial makes a client and connects it to the first server that accepts it. A server is
+// one of these:
+//
+//	mqtt://host:1883        tcp:// means the same
+//	mqtts://host:8883       with TLS; ssl:// and tls:// mean the same
+//	unix:/path              a unix socket
+//	ws://host:80/path       a websocket: needs libmosquitto 2.1
+//	wss://host:443/path     a websocket with TLS: needs libmosquitto 2.1
+//
+// The URL may contain credentials. The ports above are the defaults. A bare host:port
+// means mqtt. TLS is for all servers or for none.
+//
+// Dial returns when the broker has accepted the connection and granted the subscriptions
+// of [WithSubscription]. It returns an error if ctx ends, if all servers refuse
+// permanently, or if a subscription is refused. Dial ends the client before it returns
+// an error. ctx limits Dial only: the client lives until Close.
 func Dial(ctx context.Context, servers []string, options ...Option) (*Client, error) {
 	c, initial, err := newClient(servers, options)
 	if err != nil {
@@ -86,11 +95,12 @@ func Dial(ctx context.Context, servers []string, options ...Option) (*Client, er
 	return c, nil
 }
 
-// newClient prepares a client whose loop has not started.
+// newClient makes a client whose loop has not started. initial are the waiters of
+// WithSubscription.
 func newClient(servers []string, options []Option) (c *Client, initial []*waiter, err error) {
 	c = &Client{
 		opts: defaults(), router: newRouter(), requests: map[uint64]chan Message{},
-		signal: make(chan struct{}, 1), up: make(chan struct{}), done: make(chan struct{}),
+		wakeup: make(chan struct{}, 1), firstConnected: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := c.opts.read(options); err != nil {
 		return nil, nil, err
@@ -101,9 +111,9 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	if c.opts.tls != nil && !c.servers[0].tls {
 		return nil, nil, errNoTLS
 	}
-	c.life, c.end = context.WithCancel(context.Background())
-	c.link, c.cut = context.WithCancel(c.life)
-	c.turnNow = c.turn
+	c.handlerCtx, c.cancelHandlers = context.WithCancel(context.Background())
+	c.connectCtx, c.cancelConnect = context.WithCancel(c.handlerCtx)
+	c.turnFunc = c.turn
 	c.log.logger = c.opts.logger
 	c.queue.init(c.opts.queue)
 	c.closer.init()
@@ -111,7 +121,7 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	c.subs = newSubscriptions(&c.opts)
 	c.status.server = c.servers[0].name
 	if err := c.makeLibrary(); err != nil {
-		c.end()
+		c.cancelHandlers()
 		return nil, nil, err
 	}
 	if err := c.loadOutbox(); err != nil {
@@ -119,7 +129,7 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 		return nil, nil, err
 	}
 	for _, s := range c.opts.subscriptions {
-		initial = append(initial, c.want(s))
+		initial = append(initial, c.addSubscription(s))
 	}
 	if c.opts.worker > 0 {
 		c.startWorker()
@@ -127,10 +137,10 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	return c, initial, nil
 }
 
-// firstConnection waits for the first connection and its subscriptions.
+// firstConnection blocks until the first connection has its subscriptions.
 func (c *Client) firstConnection(ctx context.Context, initial []*waiter) error {
 	select {
-	case <-c.up:
+	case <-c.firstConnected:
 	case <-c.done:
 		return c.status.cause()
 	case <-ctx.Done():
@@ -139,29 +149,31 @@ func (c *Client) firstConnection(ctx context.Context, initial []*waiter) error {
 	return c.await(ctx, initial)
 }
 
-// abort ends a client that Dial does not return. A handler that does not return
-// does not hold it up.
+// abort ends a client that Dial does not return. It waits at most endPatience for
+// handlers.
 func (c *Client) abort() {
 	c.closer.begin()
-	c.end()
+	c.cancelHandlers()
 	select {
 	case <-c.done:
 	case <-time.After(endPatience):
 	}
 }
 
-// free releases what the client holds outside Go.
+// free releases the library client, its files and the contexts.
 func (c *Client) free() {
-	c.end()
+	c.cancelHandlers()
 	c.library.Load().Close()
 	closeAll(c.files)
 }
 
-// Done returns a channel that is closed when the client has ended: by Close, or by a
-// permanent error of its first connection, which [Client.Err] returns.
+// Done returns a channel that is closed when the client has ended. Close ends a client,
+// and so does a permanent error before the first accepted connection. [Client.Err]
+// returns the cause.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
 // Err returns why the client has ended: nil before the end, [ErrClosed] after Close.
+// After a permanent error it returns that error joined with ErrClosed.
 func (c *Client) Err() error {
 	select {
 	case <-c.done:
@@ -171,25 +183,26 @@ func (c *Client) Err() error {
 	}
 }
 
-// closedErr is what calls return when the client is closing or has ended.
+// closedErr returns the error of calls on a client that is closing or has ended.
 func (c *Client) closedErr() error { return joinErrors(c.status.cause(), ErrClosed) }
 
-// inInlineHandler reports whether the calling goroutine is the loop, in a handler, a
-// hook or the logger.
+// inInlineHandler reports whether the calling goroutine is the loop and is running a
+// handler, a hook or the logger.
 func (c *Client) inInlineHandler() bool {
 	return c.userCode.Load() && c.library.Load().InCallback()
 }
 
-// runUserCode runs f on the loop, inside a callback of the library: what f calls on the
-// client is recognised by that.
+// runUserCode runs f on the loop, inside a callback of the library. Calls of f on the
+// client can then be recognised, and return ErrInCallback instead of blocking the loop.
 func (c *Client) runUserCode(f func()) {
 	outer := c.userCode.Swap(true)
 	defer c.userCode.Store(outer)
 	f()
 }
 
-// runHook runs a hook of the program's. Outside a callback of the library the loop
-// must not run the program's code: a call in it that waits would wait for the loop.
+// runHook runs a hook. Outside a callback of the library, the loop must not run the
+// program's code: inInlineHandler cannot recognise its calls, so they would block the
+// loop.
 func (c *Client) runHook(f func()) {
 	if c.library.Load().InCallback() {
 		c.runUserCode(f)

@@ -9,24 +9,25 @@ import (
 	"time"
 )
 
-// closer is what Close and the end of the client share. It has its own mutex.
+// closer is the state that Close and the end of the client share. Shared: it has its own
+// mutex.
 type closer struct {
-	closing chan struct{} // closed: nothing new is accepted
-	hurry   chan struct{} // closed: the context of a Close has ended
+	closing   chan struct{} // closed when the client accepts nothing more
+	stopFlush chan struct{} // closed when the context of a Close has ended
 
-	mu     sync.Mutex
-	begun  bool
-	hasty  bool
-	left   bool // DISCONNECT was asked for
-	unsent []Unsent
-	unread bool // the outbox has more
+	mu                  sync.Mutex
+	begun               bool
+	flushStopped        bool
+	disconnectRequested bool // a Close has requested the DISCONNECT
+	unsent              []Unsent
+	unread              bool // the outbox has more messages
 }
 
 func (c *closer) init() {
-	c.closing, c.hurry = make(chan struct{}), make(chan struct{})
+	c.closing, c.stopFlush = make(chan struct{}), make(chan struct{})
 }
 
-// begin makes all calls that accept something fail.
+// begin makes all calls fail that submit something.
 func (c *closer) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -36,31 +37,33 @@ func (c *closer) begin() {
 	}
 }
 
-// hasten ends the flush of every Close.
-func (c *closer) hasten() {
+// endFlush ends the flush of every Close.
+func (c *closer) endFlush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.hasty {
-		c.hasty = true
-		close(c.hurry)
+	if !c.flushStopped {
+		c.flushStopped = true
+		close(c.stopFlush)
 	}
 }
 
-// leave reports whether the caller is the first to ask for the DISCONNECT.
-func (c *closer) leave() (first bool) {
+// firstDisconnect reports whether no caller has requested the DISCONNECT before.
+func (c *closer) firstDisconnect() (first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	first, c.left = !c.left, true
+	first, c.disconnectRequested = !c.disconnectRequested, true
 	return first
 }
 
+// keep stores the messages that were not acknowledged.
 func (c *closer) keep(unsent []Unsent, unread bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.unsent, c.unread = unsent, unread
 }
 
-// takeUnsent returns once what was not acknowledged.
+// takeUnsent returns the unacknowledged messages as a CloseError. Only the first call
+// returns them.
 func (c *closer) takeUnsent() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,7 +75,7 @@ func (c *closer) takeUnsent() error {
 	return &CloseError{unsent, unread}
 }
 
-// isClosing reports whether Close was called, or the client has ended.
+// isClosing reports whether Close was called or the client has ended.
 func (c *Client) isClosing() bool {
 	select {
 	case <-c.closer.closing:
@@ -83,33 +86,40 @@ func (c *Client) isClosing() bool {
 }
 
 const (
-	closePatience = 30 * time.Second // of a Close whose context has no deadline
-	endPatience   = time.Second      // for the loop and the handlers to return after the end of a context
+	closePatience = 30 * time.Second // limit of a Close whose context has no deadline
+	endPatience   = time.Second      // limit for the loop and the handlers to return after the context has ended
 )
 
-// Close ends the client: it accepts nothing new, sends what it has accepted and waits
-// until the broker has acknowledged it, lets the worker handle what it has, and sends
-// DISCONNECT. ctx bounds all of that, 30 s if it has no deadline; when it ends, Close
-// sends DISCONNECT at once and returns within a second. Beside another Close the
-// context that ends first counts for both. Calls that wait return [ErrClosed].
+// Close ends the client with a clean disconnect. From the call on the client accepts
+// nothing new. Close sends the queued messages and waits until the broker has
+// acknowledged them. Then it sends DISCONNECT, and waits until the worker has handled
+// its queue.
 //
-// It returns a [*CloseError] that lists the messages that were not acknowledged, an
-// error that says so when a handler does not return, and nil when the client has ended
-// already. Inside a handler it returns [ErrInCallback], on a worker if ctx is the
-// handler's: close in a new goroutine there.
+// ctx limits all of these steps. Without a deadline the limit is 30 s. When ctx ends,
+// Close sends DISCONNECT at once and returns within a second. If several goroutines call
+// Close, the context that ends first counts for all of them. Other calls that are
+// waiting return [ErrClosed].
+//
+// Close returns a [*CloseError] that lists the messages that were not acknowledged. Only
+// the first call returns this error. Close returns another error if a handler does not
+// return in time.
+//
+// Inside an inline handler Close returns [ErrInCallback]. Inside a worker's handler it
+// returns ErrInCallback if ctx derives from the handler's context. A handler can call
+// Close in a new goroutine.
 func (c *Client) Close(ctx context.Context) error {
 	if c.inInlineHandler() || c.inWorkersContext(ctx) {
 		return ErrInCallback
 	}
 	ctx, cancel := closeContext(ctx)
 	defer cancel()
-	c.flow.enter()
-	defer c.flow.leave()
+	c.flow.beginWait()
+	defer c.flow.endWait()
 	c.closer.begin()
-	defer context.AfterFunc(ctx, c.closer.hasten)()
+	defer context.AfterFunc(ctx, c.closer.endFlush)()
 	c.flush()
-	c.leave()
-	defer context.AfterFunc(ctx, c.end)()
+	c.requestDisconnect()
+	defer context.AfterFunc(ctx, c.cancelHandlers)()
 	select {
 	case <-c.done:
 	case <-ctx.Done():
@@ -122,6 +132,7 @@ func (c *Client) Close(ctx context.Context) error {
 	return c.closer.takeUnsent()
 }
 
+// closeContext returns ctx with the default limit, unless ctx has a deadline.
 func closeContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, bounded := ctx.Deadline(); bounded {
 		return context.WithCancel(ctx)
@@ -129,7 +140,7 @@ func closeContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, closePatience)
 }
 
-// stillRunning is the error of a Close that could not wait for the end.
+// stillRunning returns the error of a Close that could not wait for the end.
 func (c *Client) stillRunning(cause error) error {
 	if c.userCode.Load() || c.worker != nil && c.worker.busy.Load() {
 		return fmt.Errorf("mqtt: close: a handler does not return: %w", cause)
@@ -137,33 +148,32 @@ func (c *Client) stillRunning(cause error) error {
 	return fmt.Errorf("mqtt: close: the client is still ending: %w", cause)
 }
 
-// flush waits until everything that was accepted has been acknowledged, or the context
-// of a Close has ended.
+// flush blocks until every accepted message is acknowledged or has failed, or the
+// context of a Close has ended.
 func (c *Client) flush() {
 	for !c.queue.isEmpty() {
 		select {
 		case <-c.queue.emptied:
 		case <-c.done:
 			return
-		case <-c.closer.hurry:
+		case <-c.closer.stopFlush:
 			return
 		}
 	}
 	notify(c.queue.emptied) // for the flush of another Close
 }
 
-// leave asks the loop to end the connection with a DISCONNECT, and to make no other.
-func (c *Client) leave() {
-	if c.closer.leave() {
+// requestDisconnect asks the loop to send DISCONNECT and not to reconnect.
+func (c *Client) requestDisconnect() {
+	if c.closer.firstDisconnect() {
 		c.do(c.disconnect)
 	}
 }
 
-// disconnect ends the connection with a DISCONNECT, and there is no other. The loop runs
-// it.
+// disconnect sends DISCONNECT and prevents reconnects. Only the loop calls it.
 func (c *Client) disconnect() {
-	c.last.leaving = true
-	if c.library.Load().Disconnect() != nil { // no connection to end
-		c.cut()
+	c.last.noReconnect = true
+	if c.library.Load().Disconnect() != nil { // not connected
+		c.cancelConnect()
 	}
 }

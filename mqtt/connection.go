@@ -11,45 +11,46 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// attempt is a connection, or the attempt at one. Owned by the loop, but for detail.
+// attempt is a connection, or an attempt to make a connection. Owned by the loop, except
+// detail.
 type attempt struct {
 	server    server
-	timer     *time.Timer // of the connect timeout
+	timer     *time.Timer // connect timeout
 	accepted  time.Time   // zero before CONNACK
-	online    bool        // accepted, and not lost
-	settled   bool        // StateConnected was announced
-	useful    bool        // the broker has sent more than CONNACK
-	discarded bool        // acknowledgements count for nothing: the broker has lost the session
+	online    bool        // accepted and not lost
+	announced bool        // StateConnected was announced
+	useful    bool        // the broker has sent a packet after CONNACK
+	discarded bool        // acknowledgements are ignored: the client replaces the library client
 	sequence  int         // packets submitted so far
-	resent    int         // sequence when the library sent its own messages again
-	reason    error       // of the broker's DISCONNECT
-	text      string      // CONNACK's reason string
-	detail    detail      // what the library logged
+	resent    int         // sequence at the moment when the library sent its in-flight messages again
+	reason    error       // the reason of the DISCONNECT that the broker sent
+	text      string      // the reason string of CONNACK
+	detail    detail      // lines that the library logged
 }
 
-// ending is how an attempt ended.
+// ending describes how an attempt ended.
 type ending struct {
 	err       error
 	accepted  bool
-	useful    bool          // the broker has sent more than CONNACK
-	again     bool          // the next attempt needs no pause
-	discarded bool          // the client has ended it at once, to connect again
-	lasted    time.Duration // since it was accepted
+	useful    bool          // the broker has sent a packet after CONNACK
+	retryNow  bool          // the next attempt needs no delay
+	discarded bool          // the client disconnected on purpose, to replace the library client
+	lasted    time.Duration // since CONNACK
 }
 
-// lastConnection is what the loop remembers between connections.
+// lastConnection is the state that the loop keeps between connections.
 type lastConnection struct {
-	server        string          // that accepted the client last
-	limits        *limits         // the last ones that the library client knows; nil for a new client
-	noIdentifiers map[string]bool // servers that send several subscription identifiers in one packet
-	leaving       bool            // there is to be no other connection
+	server        string          // the last server that accepted the client
+	limits        *limits         // the last limits that the library client received; nil for a new library client
+	noIdentifiers map[string]bool // servers that sent several subscription identifiers in one packet
+	noReconnect   bool            // the loop must not reconnect
 }
 
-// isOnline reports whether there is a connection that the broker has accepted.
+// isOnline reports whether the broker has accepted the connection and it is not lost.
 func (c *Client) isOnline() bool { return c.conn != nil && c.conn.online }
 
-// connect tries one server, at each of its addresses, and stays until the connection
-// has ended.
+// connect tries the addresses of a server one after the other. It returns when the
+// connection has ended, or when all addresses have failed.
 func (c *Client) connect(s server) ending {
 	addresses, err := c.resolve(s)
 	if err != nil {
@@ -60,12 +61,12 @@ func (c *Client) connect(s server) ending {
 		var e ending
 		for _, version := range c.opts.protocols {
 			e = c.attempt(s, at, version)
-			if e.accepted || c.quitting() || !refusesVersion(e.err) {
+			if e.accepted || c.isStopping() || !refusesVersion(e.err) {
 				break
 			}
 		}
 		var refusal mosquitto.ConnackError
-		if e.accepted || c.quitting() || errors.As(e.err, &refusal) {
+		if e.accepted || c.isStopping() || errors.As(e.err, &refusal) {
 			return e
 		}
 		all = preferPermanent(all, e)
@@ -75,18 +76,19 @@ func (c *Client) connect(s server) ending {
 
 // resolve looks up the addresses of a server.
 func (c *Client) resolve(s server) (all []address, err error) {
-	if s.literal() || c.opts.proxied { // a proxy looks names up itself
+	if s.isLiteral() || c.opts.proxied { // a proxy resolves the name itself
 		return []address{{s.host, c.opts.bind}}, nil
 	}
-	err = c.beside(func() (err error) {
+	err = c.runInBackground(func() (err error) {
 		all, err = c.addresses(s)
 		return err
 	})
 	return all, err
 }
 
-// preferPermanent chooses between the failures of two addresses of a server: a permanent
-// one, or the last. A host without IPv6 must not hide a bad certificate.
+// preferPermanent chooses which failure of two addresses is reported: a permanent error
+// if there is one, else the last error. Otherwise a host without IPv6 would hide a bad
+// certificate.
 func preferPermanent(before, now ending) ending {
 	if before.err != nil && isPermanent(before.err) {
 		return before
@@ -96,7 +98,7 @@ func preferPermanent(before, now ending) ending {
 
 // attempt makes one connection and serves it until it ends.
 func (c *Client) attempt(s server, at address, version Protocol) ending {
-	ctx, cancel := context.WithCancelCause(c.link)
+	ctx, cancel := context.WithCancelCause(c.connectCtx)
 	defer cancel(nil)
 	a := &attempt{server: s, timer: time.AfterFunc(c.opts.connectTimeout, func() { cancel(ErrTimeout) })}
 	defer a.timer.Stop()
@@ -112,7 +114,7 @@ func (c *Client) attempt(s server, at address, version Protocol) ending {
 	return c.ended(a, err)
 }
 
-// open prepares a connection and begins it.
+// open sets the library up for one connection, and sends CONNECT.
 func (c *Client) open(ctx context.Context, a *attempt, at address, version Protocol) error {
 	if c.replace {
 		if err := c.replaceLibrary(); err != nil {
@@ -127,13 +129,13 @@ func (c *Client) open(ctx context.Context, a *attempt, at address, version Proto
 	connect := func() error {
 		return c.library.Load().ConnectContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, c.connectProperties(version))
 	}
-	if a.server.literal() {
+	if a.server.isLiteral() {
 		return connect()
 	}
-	return c.beside(connect)
+	return c.runInBackground(connect)
 }
 
-// prepare makes the settings of one connection.
+// prepare sets credentials, protocol version, will and transport of one connection.
 func (c *Client) prepare(ctx context.Context, s server, version Protocol) error {
 	m := c.library.Load()
 	username, password, err := c.credentials(ctx, s)
@@ -154,14 +156,14 @@ func (c *Client) prepare(ctx context.Context, s server, version Protocol) error 
 	return c.setTransport(m, s)
 }
 
-// credentials returns those of an attempt. A function of the program's runs beside the
-// loop, and is left behind when ctx ends.
+// credentials returns the credentials of an attempt. The function of WithCredentialsFunc
+// runs in its own goroutine. If ctx ends first, the loop does not wait for the function.
 func (c *Client) credentials(ctx context.Context, s server) (username, password string, err error) {
 	f := c.opts.credentials
 	switch {
 	case f != nil:
 		answer := make(chan [2]string, 1)
-		err = c.besideUntil(ctx, func() error {
+		err = c.runInBackgroundUntil(ctx, func() error {
 			username, password, err := f(ctx)
 			answer <- [2]string{username, password}
 			return err
@@ -177,7 +179,7 @@ func (c *Client) credentials(ctx context.Context, s server) (username, password 
 	return s.user, s.password, nil
 }
 
-// connectProperties are those of the CONNECT packet.
+// connectProperties returns the properties of the CONNECT packet.
 func (c *Client) connectProperties(version Protocol) Properties {
 	if version != V5 {
 		return nil
@@ -189,14 +191,13 @@ func (c *Client) connectProperties(version Protocol) Properties {
 	return props
 }
 
-// onConnect is called by the library with the broker's CONNACK. Subscriptions that the
-// broker does not know are sent before anything else: the library repeats its own
-// messages next, and queued messages follow.
-func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
+// onConnect is the library's callback for CONNACK. It sends missing subscriptions first.
+// The library then sends its in-flight messages again, and queued messages follow.
+func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	a := c.conn
-	a.text, _ = answer.Properties.Text(mosquitto.PropReasonString)
-	if answer.Code != mosquitto.ConnackAccepted {
-		return // RunOnce returns it
+	a.text, _ = connack.Properties.Text(mosquitto.PropReasonString)
+	if connack.Code != mosquitto.ConnackAccepted {
+		return // RunOnce returns the refusal
 	}
 	a.timer.Stop()
 	a.accepted = time.Now()
@@ -204,52 +205,54 @@ func (c *Client) onConnect(_ *mosquitto.Client, answer mosquitto.Connack) {
 	if !c.log.debug() {
 		c.library.Load().OnLog(nil)
 	}
-	kept := answer.SessionPresent && (c.last.server == "" || a.server.name == c.last.server) // another broker may know an older session
+	// Another server may have an older session of this client, with other subscriptions.
+	kept := connack.SessionPresent && (c.last.server == "" || a.server.name == c.last.server)
 	c.last.server = a.server.name
-	l := limitsOf(answer.Properties, c.protocolNow())
-	if !answer.SessionPresent && c.inflight.countQoS2 > 0 || c.last.limits.outlives(l) && !c.exactlyOnce() {
-		c.startAnew(a)
+	l := limitsOf(connack.Properties, c.protocolNow())
+	if !connack.SessionPresent && c.inflight.countQoS2 > 0 || c.last.limits.outlives(l) && !c.exactlyOnce() {
+		c.reconnectWithNewLibrary(a)
 		return
 	}
 	a.online = true
 	c.last.limits = l
 	c.inflight.window.reset(l.receiveMaximum)
 	c.brokerLimits.Store(l)
-	c.log.connected(a.server.name, answer.SessionPresent, c.protocolNow())
-	c.subs.accepted(kept, c.protocolNow() == V5) // MQTT 5 can subscribe again without retained messages
+	c.log.connected(a.server.name, connack.SessionPresent, c.protocolNow())
+	c.subs.connectionAccepted(kept, c.protocolNow() == V5) // only MQTT 5 can subscribe again without retained messages
 	c.endRemoved()
 	c.reconcile()
 	a.resent = a.sequence
-	c.settle()
+	c.announceConnected()
 	c.wake()
 }
 
-// startAnew ends a connection that the library client is not fit for. If the broker has
-// lost the session of QoS 2 messages in flight, the library would complete them without
-// delivering them; if the broker has fewer limits than before, the library goes on with
-// the old ones. A new library client submits the messages again.
-func (c *Client) startAnew(a *attempt) {
+// reconnectWithNewLibrary ends a connection that the library client cannot serve. There
+// are two such cases. If the broker has lost the session, the library would complete QoS
+// 2 messages in flight without delivering them. If the broker has fewer limits than
+// before, the library still applies the old limits. A new library client submits the
+// messages again.
+func (c *Client) reconnectWithNewLibrary(a *attempt) {
 	a.discarded = true
 	c.replace = true
 	_ = c.library.Load().Disconnect()
 }
 
-// settle announces the connection when all subscriptions are back.
-func (c *Client) settle() {
+// announceConnected reports StateConnected when all subscriptions are restored.
+func (c *Client) announceConnected() {
 	a := c.conn
-	if !c.isOnline() || a.settled || c.subs.missing > 0 {
+	if !c.isOnline() || a.announced || c.subs.missing > 0 {
 		return
 	}
-	a.settled = true
+	a.announced = true
 	c.setState(StateChange{State: StateConnected, Server: a.server.name})
 	select {
-	case <-c.up:
+	case <-c.firstConnected:
 	default:
-		close(c.up)
+		close(c.firstConnected)
 	}
 }
 
-// onDisconnect is called by the library when a connection has ended.
+// onDisconnect is the library's callback for the end of a connection.
 func (c *Client) onDisconnect(_ *mosquitto.Client, d mosquitto.Disconnection) {
 	var reason mosquitto.ReasonError
 	if errors.As(d.Err, &reason) {
@@ -259,14 +262,15 @@ func (c *Client) onDisconnect(_ *mosquitto.Client, d mosquitto.Disconnection) {
 	c.goOffline()
 }
 
-// goOffline stops submitting. QoS 0 messages that may not have been written end.
+// goOffline stops submitting. QoS 0 messages fail if they may not have been written.
 func (c *Client) goOffline() {
 	c.conn.online = false
 	c.brokerLimits.Store(nil)
-	c.loseUnwritten()
+	c.failUnwritten()
 }
 
-// ended draws the conclusions from the end of an attempt.
+// ended updates the state after an attempt has ended. If the broker has closed the
+// connection, ended counts this against the oldest packet in flight.
 func (c *Client) ended(a *attempt, err error) ending {
 	c.goOffline()
 	if a.reason != nil {
@@ -283,26 +287,26 @@ func (c *Client) ended(a *attempt, err error) ending {
 		e.lasted = time.Since(a.accepted)
 	}
 	request, message := c.subs.oldestRequest(), c.inflight.oldest()
-	c.subs.lost()
+	c.subs.connectionLost()
 	switch {
 	case !e.accepted || a.discarded:
 	case errors.Is(err, mosquitto.ErrDuplicateProperty) && c.usesIdentifiers(a.server.name):
 		c.stopIdentifiers(a.server.name)
-		e.again = true
+		e.retryNow = true
 	case !closedByBroker(a, err):
 	case request != nil && (message == nil || request.sequence < a.sequenceOf(message)):
-		c.blameRequest(request, err)
+		c.countRequestClosure(request, err)
 	case message != nil:
-		c.blameMessage(message, err)
+		c.countMessageClosure(message, err)
 	}
 	if !c.opts.keepSession && c.inflight.countQoS2 > 0 {
-		c.replace = true // the broker forgets them with the session
+		c.replace = true // the broker discards their state with the session
 	}
 	return e
 }
 
-// sequenceOf is when a message was sent on this connection: those of earlier ones are
-// sent again after the first SUBSCRIBE packets.
+// sequenceOf returns when a message was sent on this connection. The library sends
+// messages of earlier connections again, after the first SUBSCRIBE packets.
 func (a *attempt) sequenceOf(t *Token) int {
 	if t.connection != a {
 		return a.resent
@@ -310,8 +314,8 @@ func (a *attempt) sequenceOf(t *Token) int {
 	return t.sequence
 }
 
-// closedByBroker reports whether the broker has ended a connection, rather than the
-// network, the client or the library.
+// closedByBroker reports whether the broker has closed the connection, as far as the
+// error shows. A timeout, or an error of the client or of the library, does not count.
 func closedByBroker(a *attempt, err error) bool {
 	if a.reason != nil {
 		return true
@@ -324,13 +328,13 @@ func closedByBroker(a *attempt, err error) bool {
 	return false
 }
 
-// usesIdentifiers reports whether subscription identifiers are sent to a server.
+// usesIdentifiers reports whether the client sends subscription identifiers to a server.
 func (c *Client) usesIdentifiers(server string) bool {
 	return c.protocolNow() == V5 && c.opts.identifiers && !c.last.noIdentifiers[server]
 }
 
-// stopIdentifiers goes on without subscription identifiers: the library cannot read a
-// PUBLISH packet that has several.
+// stopIdentifiers turns subscription identifiers off for a server. The library cannot
+// parse a PUBLISH packet that has several of them.
 func (c *Client) stopIdentifiers(server string) {
 	if c.last.noIdentifiers == nil {
 		c.last.noIdentifiers = map[string]bool{}
@@ -339,8 +343,8 @@ func (c *Client) stopIdentifiers(server string) {
 	c.log.identifiersOff(server)
 }
 
-// refusesVersion reports whether a lower version of MQTT may do. Brokers that do not
-// know a version answer in the oddest ways, or not at all.
+// refusesVersion reports whether the client should try its next MQTT version. A broker
+// that does not support a version may send any of these codes, or close the connection.
 func refusesVersion(err error) bool {
 	var refusal mosquitto.ConnackError
 	if errors.As(err, &refusal) {
@@ -352,7 +356,8 @@ func refusesVersion(err error) bool {
 	return errors.Is(err, mosquitto.ErrConnLost) || errors.Is(err, mosquitto.ErrMalformedPacket) || errors.Is(err, mosquitto.ErrProtocol)
 }
 
-// isPermanent reports whether the next attempt would fail in the same way.
+// isPermanent reports whether err is permanent: the next attempt would fail in the same
+// way.
 func isPermanent(err error) bool {
 	var refusal mosquitto.ConnackError
 	var failure *ConnectError

@@ -1,8 +1,10 @@
 //go:build cgo
 
-// Package mqtt is an MQTT client for Go programs: contexts, awaited
-// acknowledgements, handlers by topic filter, reconnection, several servers,
-// MQTT 3.1, 3.1.1 and 5, on libmosquitto.
+// Package mqtt is an MQTT client for Go programs, built on libmosquitto.
+//
+// Calls take a context and wait for the broker's acknowledgement. Each topic filter has
+// its own handler. The client reconnects, and it can have several servers. It speaks
+// MQTT 3.1, 3.1.1 and 5.
 //
 //	client, err := mqtt.Dial(ctx, []string{"mqtt://127.0.0.1:1883"})
 //	if err != nil { ... }
@@ -14,48 +16,53 @@
 //
 // # What a nil error means
 //
-// Publish returns nil when the broker has acknowledged the message: PUBACK for
-// QoS 1, the default, PUBCOMP for QoS 2; for QoS 0, when its last byte was given
-// to the kernel. Subscribe returns nil when the broker has granted the
-// subscription. Any other end of a wait is an error:
+// Publish returns nil when the broker has acknowledged the message: with PUBACK for
+// QoS 1 (the default), with PUBCOMP for QoS 2. For QoS 0 it returns nil when the last
+// byte of the message was written to the socket. Subscribe returns nil when the broker
+// has granted the subscription. In all other cases they return an error:
 //
-//	the broker refuses                       a *PublishError, a *SubscribeError with its reason code
-//	ctx ends before the message was sent     ctx.Err(): it will not be sent
-//	ctx ends afterwards                      ctx.Err() and ErrAbandoned: it may be delivered
-//	the connection is lost                   QoS 1 and 2, Subscribe and Unsubscribe go on when it is back;
-//	                                         QoS 0 that the kernel may not have got: ErrConnectionLost
-//	the queue is full                        ErrQueueFull, or ErrDropped for a QoS 0 message that made room
-//	Close, or a refusal that ends the client ErrClosed, and the cause
+//	the broker refuses the message           *PublishError with the reason code
+//	the broker refuses the subscription      *SubscribeError with the reason code
+//	ctx ends before the message was sent     ctx.Err(): the message will not be sent
+//	ctx ends after the message was sent      ctx.Err() and ErrAbandoned: the message may still be delivered
+//	the connection is lost, QoS 0            ErrConnectionLost if the message may not have been written
+//	the queue is full                        ErrQueueFull; ErrDropped for a QoS 0 message that was dropped
+//	the client ends                          ErrClosed and the cause
+//
+// A lost connection does not end the wait for a message of QoS 1 or 2, for Subscribe or
+// for Unsubscribe. They complete after the reconnect.
 //
 // # Connections
 //
-// A client connects to the first of its servers that accepts it, and does so
-// again after every loss, the last one first. Subscriptions are restored when
-// the broker has not kept them, before the state becomes [StateConnected]. What
-// is published meanwhile waits, within the bounds of [WithQueue]. A refusal that
-// no retry can mend ends the client if it was never accepted: wrong
-// credentials, a client id or a protocol version that the broker does not take.
-// Later refusals are tried again: the broker may be without its user database
-// for a while.
+// A client connects to the first of its servers that accepts it. It reconnects after
+// every connection loss, and tries the last server first. If the broker has not kept the
+// subscriptions, the client restores them before the state becomes [StateConnected].
+// Messages published while offline are queued, within the limits of [WithQueue].
+//
+// Before the first accepted connection, a permanent error of all servers ends the client.
+// Permanent errors are, for example, wrong credentials, a refused client id, an
+// unsupported protocol version, or a certificate that cannot be verified. After the first accepted connection the client retries after every error: the
+// broker's user database may be temporarily unavailable.
 //
 // # Handlers
 //
-// Handlers run one at a time, in the order of arrival. By default they run
-// inline, on the goroutine that reads: the broker gets the acknowledgement of a
-// QoS 1 message when its handlers have returned, so a message is not lost when
-// the process dies in a handler, but delivered again if the session is kept
-// ([WithSession]). A slow handler slows the connection down; one that takes
-// longer than the keepalive costs it. Waiting inside an inline handler would wait
-// for itself: Publish, Subscribe, Unsubscribe, Request, Wait and Close return
-// [ErrInCallback] at once there. PublishAsync is the one to use.
+// Handlers run one at a time, in the order of arrival. By default they run inline, on
+// the loop goroutine. The client acknowledges a QoS 1 message after its handlers have
+// returned. If the process dies in a handler, the broker delivers the message again,
+// provided that the session is kept ([WithSession]).
 //
-// With [WithHandlerMode] and [Worker] they run on a goroutine of their own, behind a
-// bounded queue, and may wait for anything. Messages are then acknowledged when
-// they are queued.
+// A slow inline handler slows the connection down. If a handler runs longer than the
+// keepalive, the broker may close the connection. An inline handler must not wait for the
+// broker, because the loop cannot read while the handler runs. Publish, Subscribe,
+// Unsubscribe, Request, Wait, AwaitConnected and Close return [ErrInCallback] at once
+// inside an inline handler. Use PublishAsync there.
+//
+// With [WithHandlerMode] and [Worker], handlers run on the worker's goroutine, behind a
+// bounded queue. They may call and wait for anything. The client then acknowledges a
+// message when it is queued.
 //
 // # Goroutines
 //
-// All methods may be called from any goroutine. A client costs one goroutine, no
-// thread while idle, and a descriptor more than its socket and the two of the
-// library.
+// All methods are safe for concurrent use. A client uses one goroutine, and no thread
+// while idle. It uses four file descriptors: its socket, and three of package mosquitto.
 package mqtt

@@ -12,46 +12,49 @@ import (
 )
 
 var (
-	// ErrClosed ends every wait when the client ends. [Client.Err] says why.
+	// ErrClosed is returned by every call that waits when the client ends, and by every
+	// later call. [Client.Err] returns the cause.
 	ErrClosed = mosquitto.ErrClosed
-	// ErrInCallback is returned at once by calls that would wait for the
-	// handler that makes them.
+	// ErrInCallback is returned by calls that would block inside an inline handler, a
+	// hook or the logger. They return it at once.
 	ErrInCallback = mosquitto.ErrInCallback
-	// ErrNotSupported is returned for what the installed library, or the
-	// protocol version of the connection, lacks.
+	// ErrNotSupported is returned for features that the installed library or the
+	// protocol version of the connection does not have.
 	ErrNotSupported error = mosquitto.ErrNotSupported
-	// ErrConnectionLost ends the wait for a QoS 0 message that was handed to a
-	// connection which then ended: it may or may not have been sent.
+	// ErrConnectionLost is returned for a QoS 0 message if the connection was lost and
+	// the message may not have been written. The broker may or may not have received it.
 	ErrConnectionLost = errors.New("connection lost before the message was sent")
-	// ErrAbandoned stands beside the error of a context that ended when the
-	// message had been handed over, and beside the end of any wait for a message
-	// that stays in the outbox: it may still be delivered.
+	// ErrAbandoned is returned with the error of a context that ended while the message
+	// was in flight. It is also returned when the wait for a message of the outbox ends
+	// early. The message may still be delivered.
 	ErrAbandoned = errors.New("the message may still be delivered")
-	// ErrQueueFull is the refusal of a message for which the queue has no room.
+	// ErrQueueFull is returned for a message that exceeds the limits of [WithQueue].
 	ErrQueueFull = errors.New("queue is full")
-	// ErrHandlerQueueFull ends a wait inside a handler, or an iterator's loop, whose
-	// queue is at 64 times its bound: the answer is behind still more messages.
-	// Publish with a token, or a longer queue, is the remedy.
-	ErrHandlerQueueFull = errors.New("queue of the handler that waits is full")
-	// ErrDropped ends the wait for a QoS 0 message that made room for another.
-	ErrDropped = errors.New("dropped to make room in the queue")
-	// ErrOvertaken ends Subscribe, Unsubscribe or Messages when another call for
-	// the same filter wants the contrary.
-	ErrOvertaken = errors.New("overtaken by another call for the same filter")
-	// ErrTimeout is the end of an attempt to connect that took longer than
-	// [WithConnectTimeout] allows.
-	ErrTimeout = errors.New("no answer in time")
+	// ErrHandlerQueueFull is returned by calls that wait for the broker while the queues
+	// of handlers and iterators are full. More than 16 MiB of messages are queued, and
+	// no handler has taken a message for 1 s. The broker's reply is behind still more
+	// messages. Use [Client.PublishAsync] inside such handlers, or faster handlers.
+	ErrHandlerQueueFull = errors.New("the handlers' queues are full")
+	// ErrDropped is returned for a QoS 0 message that was dropped to free capacity for
+	// another message in the queue: see [DropOldestQoS0].
+	ErrDropped = errors.New("dropped to free capacity in the queue")
+	// ErrOvertaken is returned by Subscribe, Unsubscribe or Messages when a later,
+	// opposite call for the same filter supersedes the call.
+	ErrOvertaken = errors.New("superseded by another call for the same filter")
+	// ErrTimeout is returned for an attempt to connect that exceeds the limit of
+	// [WithConnectTimeout].
+	ErrTimeout = errors.New("timed out")
 )
 
-// ConnectError says why a connection did not come about or ended. Err is a
-// [mosquitto.ConnackError] when the broker refused.
+// ConnectError reports that an attempt to connect failed, or that a connection was lost.
+// Err is a [mosquitto.ConnackError] if the broker refused the connection.
 type ConnectError struct {
 	Server string // without credentials
 	Err    error
-	Text   string // the reason string of the broker's CONNACK
-	Detail string // what the library logged about it: OpenSSL's text
+	Text   string // the reason string of CONNACK
+	Detail string // what the library logged about the failure, such as OpenSSL's error text
 
-	lost bool // the broker had accepted it
+	lost bool // the broker had accepted the connection
 }
 
 func (e *ConnectError) Error() string {
@@ -68,8 +71,8 @@ func (e *ConnectError) Error() string {
 	return text
 }
 
-// withoutPrefix is an error's text for a line that begins with "mqtt: ": without that
-// prefix, and without the name of the library's function.
+// withoutPrefix returns the text of err without a leading "mqtt: " or "mosquitto: ", and
+// without the name of a C function. The caller writes it behind its own prefix.
 func withoutPrefix(err error) string {
 	switch e := err.(type) {
 	case *mosquitto.OpError:
@@ -91,11 +94,12 @@ func withoutPrefix(err error) string {
 // Unwrap returns Err.
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// SubscribeError is a broker's refusal of a subscription, or of taking one back.
+// SubscribeError reports that the broker refused to subscribe to a filter or to
+// unsubscribe from it.
 type SubscribeError struct {
 	Filter string
 	Code   mosquitto.ReasonCode // 0x80 with MQTT 3.1.1
-	Text   string               // the broker's reason string, or what else is known
+	Text   string               // the broker's reason string, or another explanation
 }
 
 func (e *SubscribeError) Error() string {
@@ -106,10 +110,10 @@ func (e *SubscribeError) Error() string {
 	return text
 }
 
-// Unwrap returns the code as a [mosquitto.ReasonError].
+// Unwrap returns Code as a [mosquitto.ReasonError].
 func (e *SubscribeError) Unwrap() error { return e.Code.Err() }
 
-// PublishError is a broker's refusal of a message (MQTT 5).
+// PublishError reports that the broker refused a message (MQTT 5).
 type PublishError struct {
 	Topic string
 	Code  mosquitto.ReasonCode
@@ -124,16 +128,16 @@ func (e *PublishError) Error() string {
 	return text
 }
 
-// Unwrap returns the code as a [mosquitto.ReasonError].
+// Unwrap returns Code as a [mosquitto.ReasonError].
 func (e *PublishError) Unwrap() error { return e.Code.Err() }
 
-// DeliveryError ends a message that the broker has answered again and again by closing
-// the connection: see [WithDeliveryAttempts].
+// DeliveryError reports that the client gave a message up, because the broker repeatedly
+// closed the connection for it: see [WithDeliveryAttempts].
 type DeliveryError struct {
 	Topic    string
 	QoS      QoSLevel
-	Attempts int   // connections that ended while the message was the oldest in flight
-	Err      error // why the last one ended
+	Attempts int   // connections that the broker closed while the message was the oldest in flight
+	Err      error // why the last of these connections ended
 }
 
 func (e *DeliveryError) Error() string {
@@ -144,26 +148,26 @@ func (e *DeliveryError) Error() string {
 // Unwrap returns Err.
 func (e *DeliveryError) Unwrap() error { return e.Err }
 
-// Unsent is a message that was accepted and not acknowledged.
+// Unsent describes a message that was accepted and not acknowledged.
 type Unsent struct {
 	Topic string
 	QoS   mosquitto.QoS
-	Sent  bool // it was handed to a connection: it may have been delivered
-	Kept  bool // the outbox keeps it
+	Sent  bool // the message was submitted to a connection: it may have been delivered
+	Kept  bool // the outbox keeps the message for the next process
 }
 
-// CloseError lists what [Client.Close] could not flush. A message of the outbox
-// is in it too, though it is kept there.
+// CloseError lists the messages that were not acknowledged when [Client.Close] ended.
+// The list includes messages that the outbox keeps.
 type CloseError struct {
 	Unsent []Unsent
-	Unread bool // the outbox has more, from an earlier process
+	Unread bool // the outbox has more messages of an earlier process, which are not listed
 }
 
 func (e *CloseError) Error() string {
-	const most = 5
-	topics := make([]string, 0, most+1)
+	const maxTopics = 5
+	topics := make([]string, 0, maxTopics+1)
 	for i, u := range e.Unsent {
-		if i == most {
+		if i == maxTopics {
 			topics = append(topics, "...")
 			break
 		}
@@ -171,19 +175,19 @@ func (e *CloseError) Error() string {
 	}
 	text := fmt.Sprintf("mqtt: closed with %d messages not acknowledged: %s", len(e.Unsent), strings.Join(topics, ", "))
 	if e.Unread {
-		text += "; the outbox has more"
+		text += "; the outbox has more messages"
 	}
 	return text
 }
 
 var errPropertiesNeedV5 = badArgument("properties", "they need MQTT 5")
 
-// badArgument is the refusal of an argument, before anything was done.
+// badArgument returns the error for an invalid argument. It wraps mosquitto.ErrInval.
 func badArgument(argument, format string, args ...any) error {
 	return fmt.Errorf("mqtt: %s: %s: %w", argument, fmt.Sprintf(format, args...), mosquitto.ErrInval)
 }
 
-// joined is several errors on one line.
+// joined is a list of errors whose text is one line.
 type joined []error
 
 func (j joined) Error() string {
@@ -200,7 +204,8 @@ func (j joined) Error() string {
 // Unwrap returns the errors.
 func (j joined) Unwrap() []error { return j }
 
-// joinErrors is errors.Join on one line: nil for none, the error itself for one.
+// joinErrors is errors.Join with a text of one line. It returns nil for no error, and
+// the error itself for a single error.
 func joinErrors(all ...error) error {
 	all = slices.DeleteFunc(slices.Clone(all), func(err error) bool { return err == nil })
 	switch len(all) {
@@ -212,10 +217,10 @@ func joinErrors(all ...error) error {
 	return joined(all)
 }
 
-// wrapError says what an error is about.
+// wrapError prefixes the text of err with its subject.
 func wrapError(what string, err error) error { return fmt.Errorf("%s: %w", what, err) }
 
-// withReason adds a broker's reason string to an error.
+// withReason appends the broker's reason string to err.
 func withReason(err error, text string) error {
 	if text == "" {
 		return err
@@ -223,7 +228,7 @@ func withReason(err error, text string) error {
 	return fmt.Errorf("%w: %s", err, text)
 }
 
-// setupError is the refusal of a setting by the library.
+// setupError reports that the library refused a setting.
 type setupError struct{ err error }
 
 func (e setupError) Error() string { return "mqtt: " + withoutPrefix(e.err) }

@@ -11,27 +11,27 @@ import (
 )
 
 const (
-	maxWaitingBytes = 16 << 20    // in full queues, while calls wait for the broker
-	stuckAfter      = time.Second // without a message taken from a full queue
+	maxQueuedBytes = 16 << 20    // limit of the bytes in full queues while calls wait for the broker
+	stuckAfter     = time.Second // time without a message taken from a full queue, until waiting calls fail
 )
 
-// flow decides whether the library reads from the connection: not while a queue of a
-// consumer is full, unless a call waits for the broker, whose answer is behind the
-// messages. It does not matter which goroutine calls. Shared: it has its own mutex.
+// flow decides whether the library reads from the connection. It pauses reading while
+// the queue of a consumer is full. It does not pause while a call waits for the broker,
+// because the broker's reply is behind the messages. Shared: it has its own mutex.
 type flow struct {
-	waiting atomic.Int64                  // calls that wait for the broker
-	fulls   atomic.Int64                  // full queues
-	full    atomic.Pointer[chan struct{}] // closed when such calls are to end; nil before there is a queue
+	waiting     atomic.Int64                  // calls that wait for the broker
+	fullQueues  atomic.Int64                  // number of full queues
+	stuckSignal atomic.Pointer[chan struct{}] // closed to end the waiting calls; nil if there is no queue
 
 	mu      sync.Mutex
 	library *mosquitto.Client
-	inboxes map[*inbox]int // of consumers; the bytes of those that are full, -1 for others
-	paused  bool           // as the library was told
-	stuck   *time.Timer    // of calls that wait behind full queues
+	inboxes map[*inbox]int // the consumers' queues: bytes of a full queue, -1 for other queues
+	paused  bool           // PauseReading was called last
+	stuck   *time.Timer    // ends the waiting calls when no consumer takes a message
 	ended   bool
 }
 
-// attach makes m the library client that is told.
+// attach sets the library client that flow pauses and resumes.
 func (f *flow) attach(m *mosquitto.Client) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -39,23 +39,23 @@ func (f *flow) attach(m *mosquitto.Client) {
 	f.decide()
 }
 
-// enter begins a wait for the broker. The channel, nil if there are no queues, is
-// closed when the wait is to end with ErrHandlerQueueFull.
-func (f *flow) enter() (full <-chan struct{}) {
-	if f.waiting.Add(1) == 1 && f.fulls.Load() > 0 {
+// beginWait begins a wait for the broker. The caller must end its wait with
+// ErrHandlerQueueFull when full is closed. full is nil if there are no queues.
+func (f *flow) beginWait() (full <-chan struct{}) {
+	if f.waiting.Add(1) == 1 && f.fullQueues.Load() > 0 {
 		f.mu.Lock()
 		f.decide()
 		f.mu.Unlock()
 	}
-	if ch := f.full.Load(); ch != nil {
+	if ch := f.stuckSignal.Load(); ch != nil {
 		return *ch
 	}
 	return nil
 }
 
-// leave ends a wait.
-func (f *flow) leave() {
-	if f.waiting.Add(-1) > 0 || f.fulls.Load() == 0 {
+// endWait ends a wait for the broker.
+func (f *flow) endWait() {
+	if f.waiting.Add(-1) > 0 || f.fullQueues.Load() == 0 {
 		return
 	}
 	f.mu.Lock()
@@ -63,8 +63,7 @@ func (f *flow) leave() {
 	f.decide()
 }
 
-// add makes the queue of a consumer one that flow looks after. It reports false when
-// the client has ended.
+// add registers the queue of a consumer. It reports false if the client has ended.
 func (f *flow) add(b *inbox) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -73,36 +72,37 @@ func (f *flow) add(b *inbox) bool {
 	}
 	if f.inboxes == nil {
 		f.inboxes = map[*inbox]int{}
-		f.renewFull()
+		f.renewStuckSignal()
 	}
 	f.inboxes[b] = -1
 	return true
 }
 
-// remove forgets the queue of a consumer.
+// remove unregisters the queue of a consumer.
 func (f *flow) remove(b *inbox) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.note(b, -1)
+	f.setBytes(b, -1)
 	delete(f.inboxes, b)
 	f.decide()
 }
 
-// report notes whether a queue is full, and its bytes.
+// report updates whether a queue is full, and how many bytes it holds.
 func (f *flow) report(b *inbox, full bool, bytes int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !full {
 		bytes = -1
 	}
-	if before := f.note(b, bytes); bytes < before && f.stuck != nil { // the consumer has taken one
+	if before := f.setBytes(b, bytes); bytes < before && f.stuck != nil { // the consumer has taken a message
 		f.stuck.Stop()
 		f.stuck = nil
 	}
 	f.decide()
 }
 
-func (f *flow) note(b *inbox, bytes int) (before int) {
+// setBytes stores the bytes of a full queue, or -1. The caller must hold mu.
+func (f *flow) setBytes(b *inbox, bytes int) (before int) {
 	before, known := f.inboxes[b]
 	if !known {
 		return -1
@@ -110,26 +110,26 @@ func (f *flow) note(b *inbox, bytes int) (before int) {
 	f.inboxes[b] = bytes
 	switch {
 	case before < 0 && bytes >= 0:
-		f.fulls.Add(1)
+		f.fullQueues.Add(1)
 	case before >= 0 && bytes < 0:
-		f.fulls.Add(-1)
+		f.fullQueues.Add(-1)
 	}
 	return before
 }
 
-// decide tells the library whether to read. The caller must hold mu; PauseReading and
-// ResumeReading call nothing back.
+// decide pauses or resumes reading. The caller must hold mu. PauseReading and
+// ResumeReading call no callback.
 func (f *flow) decide() {
 	bytes := 0
 	for _, n := range f.inboxes {
 		bytes += max(n, 0)
 	}
-	full, waiting := f.fulls.Load() > 0, f.waiting.Load() > 0
-	overBound := full && waiting && bytes > maxWaitingBytes
-	pause := full && !waiting || overBound
-	if overBound && f.stuck == nil {
-		f.stuck = time.AfterFunc(stuckAfter, f.endWaits)
-	} else if !overBound && f.stuck != nil {
+	full, waiting := f.fullQueues.Load() > 0, f.waiting.Load() > 0
+	overLimit := full && waiting && bytes > maxQueuedBytes
+	pause := full && !waiting || overLimit
+	if overLimit && f.stuck == nil {
+		f.stuck = time.AfterFunc(stuckAfter, f.failWaits)
+	} else if !overLimit && f.stuck != nil {
 		f.stuck.Stop()
 		f.stuck = nil
 	}
@@ -142,24 +142,26 @@ func (f *flow) decide() {
 	f.paused = pause
 }
 
-// endWaits ends the calls that wait behind more messages than the bound allows.
-func (f *flow) endWaits() {
+// failWaits ends the calls that wait for the broker, after stuckAfter without progress.
+func (f *flow) failWaits() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stuck == nil || f.ended {
 		return
 	}
 	f.stuck = nil
-	close(*f.full.Load())
-	f.renewFull()
+	close(*f.stuckSignal.Load())
+	f.renewStuckSignal()
 }
 
-func (f *flow) renewFull() {
+// renewStuckSignal makes the channel for the next waits. The caller must hold mu.
+func (f *flow) renewStuckSignal() {
 	full := make(chan struct{})
-	f.full.Store(&full)
+	f.stuckSignal.Store(&full)
 }
 
-// closeInboxes lets every consumer take what it has, and then end.
+// closeInboxes closes all queues. Each consumer takes the messages of its queue and
+// ends.
 func (f *flow) closeInboxes() {
 	f.mu.Lock()
 	f.ended = true

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// What can hold a secret is formatted without it, whatever the verb, and so is
-// logged by log/slog: values land in logs by accident. A program that wants to see
-// a payload formats the payload.
+// Types that can hold a secret or a payload hide it, with every verb of package fmt and
+// in log/slog. Values are often logged by accident. To print a payload, format the
+// payload itself.
 
-// Format shows the settings without keys. Of PEM texts it tells the size.
+// Format prints the settings without keys. It prints the size of PEM texts.
 func (t TLS) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "{CAFile:%q CAPath:%q CertFile:%q KeyFile:%q CA:%s Cert:%s Key:%s KeyPassword:%t PSK:%s PSKIdentity:%q "+
 		"ServerName:%q ALPN:%q MinVersion:%q Ciphers:%q InsecureSkipHostname:%t InsecureSkipVerify:%t}",
@@ -20,24 +20,24 @@ func (t TLS) Format(f fmt.State, _ rune) {
 		t.ServerName, t.ALPN, t.MinVersion, t.Ciphers, t.InsecureSkipHostname, t.InsecureSkipVerify)
 }
 
-// LogValue is what [TLS.Format] shows.
+// LogValue returns the text that [TLS.Format] prints.
 func (t TLS) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
 
-// Format shows the message without its payload, of which it tells the size.
+// Format prints the message without its payload. It prints the size of the payload.
 func (p Publication) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "{Topic:%q Payload:%s QoS:%d Retain:%t Properties:%v Protocol:%v}",
 		p.Topic, size(p.Payload), p.QoS, p.Retain, p.Properties, p.Protocol)
 }
 
-// LogValue is what [Publication.Format] shows.
+// LogValue returns the text that [Publication.Format] prints.
 func (p Publication) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
-// Format names the topic of the message.
+// Format prints the topic and the QoS of the message.
 func (t *Token) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "mqtt.Token{Topic:%q QoS:%d}", t.pub.Topic, t.pub.QoS)
 }
 
-// Format names the servers of the client.
+// Format prints the servers of the client, without credentials.
 func (c *Client) Format(f fmt.State, _ rune) {
 	names := make([]string, len(c.servers))
 	for i, s := range c.servers {
@@ -46,10 +46,10 @@ func (c *Client) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "mqtt.Client{%s}", strings.Join(names, " "))
 }
 
-// size stands for bytes that are not shown.
+// size replaces bytes that must not be printed.
 func size(b []byte) string { return fmt.Sprintf("(%d bytes)", len(b)) }
 
-// hidden stands for a text that is not shown.
+// hidden replaces a text that must not be printed.
 func hidden(text string) string {
 	if text == "" {
 		return `""`

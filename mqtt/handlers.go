@@ -9,17 +9,17 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// lastMatch is what the router has found for the last message. Owned by the loop.
+// lastMatch caches the targets of the last message's topic. Owned by the loop.
 type lastMatch struct {
 	found   []*target
-	topic   string // whose they are
-	version uint64 // of the router
+	topic   string // the topic of found; "" if found is valid for one message only
+	version uint64 // version of the router when found was computed
 }
 
-// onMessage is called by the library with each message. Inline handlers run here, others
-// get the message through their queue.
+// onMessage is the library's callback for a message. Inline handlers run here. The
+// worker and iterators get the message through their queues.
 func (c *Client) onMessage(_ *mosquitto.Client, m Message) {
-	if c.mail.filled.Load() { // Unsubscribe counts from the call on
+	if c.mail.filled.Load() { // an Unsubscribe call takes effect before the next message
 		c.runOperations()
 	}
 	c.conn.useful = true
@@ -29,14 +29,13 @@ func (c *Client) onMessage(_ *mosquitto.Client, m Message) {
 	outer := c.userCode.Swap(true)
 	defer c.userCode.Store(outer)
 	if len(c.opts.hooks) == 0 {
-		c.dispatch(c.life, m, nil)
+		c.dispatch(c.handlerCtx, m, nil)
 		return
 	}
 	c.dispatchHooked(m)
 }
 
-// find looks for the targets of a message. A topic often comes several times in a
-// row.
+// find looks up the targets of a message. Successive messages often have the same topic.
 func (c *Client) find(topic string, props Properties) {
 	at := &c.match
 	if len(props) == 0 && topic == at.topic && c.router.version == at.version {
@@ -44,41 +43,42 @@ func (c *Client) find(topic string, props Properties) {
 	}
 	at.found = c.router.match(topic, props, at.found[:0])
 	at.topic, at.version = topic, c.router.version
-	if len(props) > 0 { // they may name subscriptions
+	if len(props) > 0 { // the targets may depend on subscription identifiers
 		at.topic = ""
 	}
 }
 
-// dispatchHooked is apart since its message is allocated.
+// dispatchHooked runs the Receive hooks around dispatch. It is a function of its own
+// because &m makes the message escape to the heap.
 func (c *Client) dispatchHooked(m Message) {
-	ctx, passage := received(c.opts.hooks, c.life, &m)
-	defer passage.done()
-	c.dispatch(ctx, m, passage)
+	ctx, ends := received(c.opts.hooks, c.handlerCtx, &m)
+	defer ends.done()
+	c.dispatch(ctx, m, ends)
 }
 
-// dispatch gives a message to the targets that the router has found.
-func (c *Client) dispatch(ctx context.Context, m Message, passage *passage) {
+// dispatch passes a message to the targets that the router has found.
+func (c *Client) dispatch(ctx context.Context, m Message, ends *receiveEnds) {
 	if len(c.match.found) == 0 {
-		c.unhandled(ctx, m, passage)
+		c.unhandled(ctx, m, ends)
 		return
 	}
 	for _, t := range c.match.found {
 		switch {
-		case t.ended.Load(): // by a handler of this message
+		case t.ended.Load(): // a handler of this message has unsubscribed the target
 		case t.inbox != nil:
 			c.push(t.inbox, delivery{ctx: ctx, message: m, target: t})
 		case t.direct != nil:
 			t.direct(m)
 		default:
-			c.handle(ctx, t, m, passage)
+			c.handle(ctx, t, m, ends)
 		}
 	}
 }
 
 // handle runs a handler, or queues the message for the worker.
-func (c *Client) handle(ctx context.Context, t *target, m Message, passage *passage) {
+func (c *Client) handle(ctx context.Context, t *target, m Message, ends *receiveEnds) {
 	if c.worker != nil {
-		c.push(c.worker, delivery{ctx, m, t, passage.also()})
+		c.push(c.worker, delivery{ctx, m, t, ends.add()})
 		return
 	}
 	if !c.log.enabled() {
@@ -92,17 +92,17 @@ func (c *Client) handle(ctx context.Context, t *target, m Message, passage *pass
 	}
 }
 
-func (c *Client) unhandled(ctx context.Context, m Message, passage *passage) {
+// unhandled passes a message without a handler to the default handler.
+func (c *Client) unhandled(ctx context.Context, m Message, ends *receiveEnds) {
 	c.count.unhandled.Add(1)
 	if t := c.opts.unhandled; t != nil {
-		c.handle(ctx, t, m, passage)
+		c.handle(ctx, t, m, ends)
 		return
 	}
 	c.log.unhandled(m.Topic)
 }
 
-// push queues a message for a consumer, as the policy of its queue says. Hooks get what
-// was dropped.
+// push queues a message for a consumer, and reports a dropped message to the hooks.
 func (c *Client) push(b *inbox, d delivery) {
 	dropped, any := b.push(d)
 	if !any {
@@ -114,7 +114,7 @@ func (c *Client) push(b *inbox, d delivery) {
 			h.Dropped(&dropped.message)
 		}
 	})
-	dropped.passage.done()
+	dropped.ends.done()
 }
 
 func (c *Client) callHooks(f func(*Hooks)) {

@@ -10,39 +10,42 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// Message is a message that was received. It may be kept.
+// Message is a received message. The program may keep it after the handler has returned.
 type Message = mosquitto.Message
 
 // Properties are the properties of an MQTT 5 packet.
 type Properties = mosquitto.Properties
 
-// QoSLevel is 0, at most once; 1, at least once; 2, exactly once.
+// QoSLevel is a quality of service: 0 is at most once, 1 at least once, 2 exactly once.
 type QoSLevel = mosquitto.QoS
 
-// Handler is called with each message of a subscription. ctx ends with the
-// client; what [Hooks] have put into it is there too.
+// Handler is called with each message of a subscription. ctx ends with the client. It
+// holds the values that [Hooks] have added. By default handlers run on the loop
+// goroutine: see [WithHandlerMode].
 type Handler func(ctx context.Context, m Message)
 
-// Hooks are told of what passes through a client: for traces and metrics. They
-// run where the message does and must not wait. Any of them may be nil.
+// Hooks are functions that a client calls for its messages, for traces and metrics. They
+// must return quickly and must not wait for the broker. Every field may be nil.
 type Hooks struct {
-	// Publish is called before a message is queued, with the caller's context,
-	// and may add to its properties if the protocol is V5. The function that it
-	// returns, unless nil, is told the outcome, once.
+	// Publish is called before a message is queued, with the caller's context and on the
+	// caller's goroutine. It may add properties if the protocol is V5. If the returned
+	// function is not nil, the client calls it exactly once with the outcome.
 	Publish func(ctx context.Context, p *Publication) func(error)
-	// Receive is called before the handlers of a message. They get its context;
-	// the function that it returns, unless nil, is called when they have
-	// returned, on a worker's goroutine if that runs them, or when the message was
-	// dropped. A message that an iterator takes has passed when it is queued.
+	// Receive is called on the loop goroutine before the handlers of a message, which
+	// get the returned context. If the returned function is not nil, the client calls it
+	// after all handlers have returned, or when the message is dropped. With a [Worker]
+	// the function runs on the worker's goroutine. For an iterator the function runs
+	// when the message is queued.
 	Receive func(ctx context.Context, m *Message) (context.Context, func())
-	// SubscriptionLost is told when a broker refuses to restore a subscription
-	// after a reconnect. It is tried again at the next one.
+	// SubscriptionLost is called when the broker refuses to restore a subscription after
+	// a reconnect. The client tries the subscription again at the next reconnect.
 	SubscriptionLost func(err *SubscribeError)
-	// Dropped is called for each message that a full queue of handlers dropped.
+	// Dropped is called for each received message that a full queue drops: see
+	// [Overflow].
 	Dropped func(m *Message)
 }
 
-// Publication is a message on its way out.
+// Publication is an outgoing message.
 type Publication struct {
 	Topic      string
 	Payload    []byte
@@ -50,10 +53,10 @@ type Publication struct {
 	Retain     bool
 	Properties Properties // need MQTT 5
 
-	Protocol Protocol // of the connection, or the attempt: for hooks
+	Protocol Protocol // version of the connection, or of the attempt; set for hooks
 }
 
-// size is how many bytes count in the queue.
+// size returns how many bytes of the queue's limit the message uses.
 func (p *Publication) size() int {
 	size := len(p.Topic) + len(p.Payload)
 	for i := range p.Properties {
@@ -63,7 +66,8 @@ func (p *Publication) size() int {
 	return size
 }
 
-// published runs the Publish hooks; the result, unless nil, is for the outcome.
+// published runs the Publish hooks. The caller must call the result with the outcome,
+// unless it is nil.
 func published(hooks []Hooks, ctx context.Context, p *Publication) func(error) {
 	var ends []func(error)
 	for i := range hooks {
@@ -83,41 +87,42 @@ func published(hooks []Hooks, ctx context.Context, p *Publication) func(error) {
 	}
 }
 
-// received runs the Receive hooks of a message. The passage is for its end.
-func received(hooks []Hooks, ctx context.Context, m *Message) (context.Context, *passage) {
-	p := &passage{}
-	p.left.Store(1)
+// received runs the Receive hooks of a message.
+func received(hooks []Hooks, ctx context.Context, m *Message) (context.Context, *receiveEnds) {
+	p := &receiveEnds{}
+	p.pending.Store(1)
 	for i := range hooks {
 		if f := hooks[i].Receive; f != nil {
 			var end func()
 			if ctx, end = f(ctx, m); end != nil {
-				p.ends = append(p.ends, end)
+				p.functions = append(p.functions, end)
 			}
 		}
 	}
 	return ctx, p
 }
 
-// passage calls the ends of the Receive hooks when all handlers of a message have
-// returned. Its methods do nothing without hooks.
-type passage struct {
-	left atomic.Int32 // handlers that it still waits for, and the loop
-	ends []func()
+// receiveEnds calls the functions that Receive hooks returned, when all handlers of a
+// message have returned. A nil *receiveEnds does nothing.
+type receiveEnds struct {
+	pending   atomic.Int32 // handlers that have not returned, plus 1 for the loop
+	functions []func()
 }
 
-// also lets it wait for one more.
-func (p *passage) also() *passage {
+// add adds a handler whose return must be awaited.
+func (p *receiveEnds) add() *receiveEnds {
 	if p != nil {
-		p.left.Add(1)
+		p.pending.Add(1)
 	}
 	return p
 }
 
-func (p *passage) done() {
-	if p == nil || p.left.Add(-1) > 0 {
+// done calls the functions if it was called for the last pending handler.
+func (p *receiveEnds) done() {
+	if p == nil || p.pending.Add(-1) > 0 {
 		return
 	}
-	for _, end := range slices.Backward(p.ends) {
+	for _, end := range slices.Backward(p.functions) {
 		end()
 	}
 }

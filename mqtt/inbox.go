@@ -8,33 +8,36 @@ import (
 	"sync/atomic"
 )
 
-// Overflow says what happens to a message for which the queue of a worker or an
-// iterator has no room.
+// Overflow is the policy of a full queue of received messages: of the worker's queue or
+// of an iterator's queue.
 type Overflow int
 
-// The policies.
+// The policies of [Worker] and of iterators.
 const (
-	// Block stops reading from the connection until there is room; the broker then
-	// holds messages back. While any call of the client waits for the broker, reading
-	// goes on, since the answer is behind the messages that arrive, until 16 MiB of
-	// messages wait in full queues. If no handler takes one of those for a second,
-	// such calls end with [ErrHandlerQueueFull]. Reading also goes on while the
-	// client awaits the broker's PINGRESP, for at most 1 MiB.
+	// Block stops reading from the connection until the queue has capacity. The broker
+	// holds its messages back meanwhile.
+	//
+	// While a call of the client waits for the broker, the client keeps reading, because
+	// the reply is behind the messages. Full queues then grow beyond their limits, to 16
+	// MiB in total. If a second passes after that without a message taken from a full
+	// queue, the waiting calls return [ErrHandlerQueueFull].
+	//
+	// The client also keeps reading while it waits for PINGRESP, at most 1 MiB.
 	Block Overflow = iota
 	// DropOldest drops the message that has been queued longest.
 	DropOldest
-	// DropNewest drops the message that has arrived.
+	// DropNewest drops the message that has just arrived.
 	DropNewest
 )
 
-// inbox is the queue between the loop and a consumer: the worker or an iterator. Shared:
-// it has its own mutex. It never blocks the loop: flow decides whether reading goes on.
+// inbox is the queue between the loop and a consumer: the worker or an iterator. It
+// never blocks the loop; instead flow pauses reading. Shared: it has its own mutex.
 type inbox struct {
 	limit    int
 	overflow Overflow
 	flow     *flow
-	filled   chan struct{} // told when there is a message, or the inbox is closed
-	busy     atomic.Bool   // the consumer is at work
+	filled   chan struct{} // receives a value when a message is queued or the inbox is closed
+	busy     atomic.Bool   // the consumer is running a handler
 
 	mu     sync.Mutex
 	items  []delivery
@@ -42,7 +45,7 @@ type inbox struct {
 	bytes  int // of the items
 	full   bool
 	closed bool
-	err    error // why it was closed, nil when the client has ended
+	err    error // why it was closed; nil if the client has ended
 }
 
 // delivery is a message for a consumer.
@@ -50,7 +53,7 @@ type delivery struct {
 	ctx     context.Context
 	message Message
 	target  *target
-	passage *passage
+	ends    *receiveEnds
 }
 
 func (d *delivery) size() int { return len(d.message.Topic) + len(d.message.Payload) }
@@ -59,15 +62,15 @@ func newInbox(limit int, overflow Overflow, f *flow) *inbox {
 	return &inbox{limit: limit, overflow: overflow, flow: f, filled: make(chan struct{}, 1)}
 }
 
-// length is the number of queued messages.
+// length returns the number of queued messages.
 func (b *inbox) length() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.items) - b.head
 }
 
-// push queues a message, as the policy says, and returns the message that was dropped.
-// Only the loop calls it.
+// push queues a message. If the policy drops a message, push returns it. Only the loop
+// calls it.
 func (b *inbox) push(d delivery) (dropped delivery, any bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -85,8 +88,7 @@ func (b *inbox) push(d delivery) (dropped delivery, any bool) {
 	return dropped, any
 }
 
-// report tells flow whether the inbox is full, and how many bytes it holds then. The
-// caller must hold mu.
+// report passes to flow whether the inbox is full. The caller must hold mu.
 func (b *inbox) report() {
 	full := b.overflow == Block && !b.closed && len(b.items)-b.head >= b.limit
 	if full || b.full {
@@ -95,7 +97,8 @@ func (b *inbox) report() {
 	}
 }
 
-// remove removes the first message. There must be one. The caller must hold mu.
+// remove removes the first message of an inbox that is not empty. The caller must hold
+// mu.
 func (b *inbox) remove() delivery {
 	d := b.items[b.head]
 	b.items[b.head] = delivery{}
@@ -103,7 +106,7 @@ func (b *inbox) remove() delivery {
 	b.bytes -= d.size()
 	if b.head == len(b.items) {
 		b.items, b.head = b.items[:0], 0
-		if cap(b.items) > 4*b.limit+64 { // it was over its limit
+		if cap(b.items) > 4*b.limit+64 { // it has grown beyond its limit
 			b.items = nil
 		}
 	} else if b.head > 1024 && b.head > len(b.items)/2 {
@@ -114,7 +117,7 @@ func (b *inbox) remove() delivery {
 	return d
 }
 
-// tryPop removes a message if there is one.
+// tryPop removes the first message. It reports false if the inbox is empty.
 func (b *inbox) tryPop() (d delivery, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -126,8 +129,8 @@ func (b *inbox) tryPop() (d delivery, ok bool) {
 	return d, true
 }
 
-// pop waits for a message. It reports false when the inbox is closed and empty, or ended
-// was closed.
+// pop blocks until it has removed a message. It reports false if the inbox is closed and
+// empty, or if ended is closed.
 func (b *inbox) pop(ended <-chan struct{}) (d delivery, ok bool) {
 	for {
 		select {
@@ -152,10 +155,11 @@ func (b *inbox) isClosed() bool {
 	return b.closed && b.head == len(b.items)
 }
 
-// close lets the consumer take what is there, and then end.
+// close closes the inbox because the client ends. The consumer still takes queued
+// messages.
 func (b *inbox) close() { b.fail(nil) }
 
-// fail closes the inbox for a reason.
+// fail closes the inbox. err is the reason that reason returns.
 func (b *inbox) fail(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -8,34 +8,35 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// The library gets a few QoS 0 messages at a time, so that the others can still be
+// The loop submits few QoS 0 messages at a time, so that queued messages can still be
 // cancelled or dropped.
 const (
 	maxUnwritten      = 1000
 	maxUnwrittenBytes = 1 << 20
 )
 
-// inflight holds the messages that the library has. Owned by the loop.
+// inflight holds the messages that the loop has submitted to the library. Owned by the
+// loop.
 type inflight struct {
-	window    window // messages of QoS 1 and 2 at a time
-	limitQoS2 int    // of these, messages of QoS 2
+	window    window // limit for QoS 1 and 2
+	limitQoS2 int    // limit for QoS 2, within the window
 
 	sent           list // QoS 1 and 2, in the order of submission
-	unwritten      list // QoS 0, in the order of submission: the library writes them in it
+	unwritten      list // QoS 0, in the order of submission; the library writes them in this order
 	byID           map[int]*Token
-	count          int // of sent
+	count          int // messages of QoS 1 and 2
 	countQoS2      int
 	unwrittenCount int
 	unwrittenBytes int
 
-	lastID  int    // the library's last packet id
-	aloneTo uint64 // messages up to this number are sent one by one
+	lastID       int    // the packet id that the library used last
+	oneByOneUpTo uint64 // messages up to this number are sent one at a time
 
-	admit func(*Token) bool // admits, as a value that is made once
-	batch []*Token          // of submit
+	admit func(*Token) bool // f.admits as a func value, made once to avoid allocations
+	batch []*Token          // buffer of submit
 }
 
-// acknowledgement is what the broker has answered.
+// acknowledgement is the content of the broker's PUBACK, PUBREC or PUBCOMP.
 type acknowledgement struct {
 	code  mosquitto.ReasonCode
 	props Properties
@@ -45,9 +46,9 @@ func newInflight(s *settings) inflight {
 	return inflight{window: window{limit: s.inflight}, limitQoS2: s.inflightQoS2, byID: map[int]*Token{}}
 }
 
-// admits reports whether a message may be submitted now, and counts it.
+// admits reports whether a message may be submitted now. If so, it counts the message.
 func (f *inflight) admits(t *Token) bool {
-	if f.count > 0 && (f.sent.first != nil && f.sent.first.number <= f.aloneTo || t.number <= f.aloneTo) {
+	if f.count > 0 && (f.sent.first != nil && f.sent.first.number <= f.oneByOneUpTo || t.number <= f.oneByOneUpTo) {
 		return false
 	}
 	switch t.pub.QoS {
@@ -68,7 +69,7 @@ func (f *inflight) admits(t *Token) bool {
 	return true
 }
 
-// tally counts a message that is admitted (1), or is over or withdrawn (-1).
+// tally adds a message to the counters (n is 1) or removes it from them (n is -1).
 func (f *inflight) tally(t *Token, n int) {
 	if t.pub.QoS == 0 {
 		f.unwrittenCount += n
@@ -81,7 +82,7 @@ func (f *inflight) tally(t *Token, n int) {
 	}
 }
 
-// add notes a message that the library has accepted.
+// add adds a message that the library has accepted.
 func (f *inflight) add(t *Token, id int) {
 	f.lastID = id
 	t.mid.Store(int32(id))
@@ -94,9 +95,9 @@ func (f *inflight) add(t *Token, id int) {
 	f.window.submitted(t)
 }
 
-// take removes the message that the library reports with this packet id: QoS 0
-// messages are written in their order, so the report is the oldest one's or an
-// acknowledgement's.
+// take removes and returns the message that the library reports with this packet id. The
+// library writes QoS 0 messages in their order. So the report is either for the oldest
+// QoS 0 message, or it is an acknowledgement.
 func (f *inflight) take(id int) *Token {
 	t := f.unwritten.first
 	if t == nil || int(t.mid.Load()) != id {
@@ -118,7 +119,7 @@ func (f *inflight) remove(t *Token) {
 	delete(f.byID, int(t.mid.Load()))
 }
 
-// oldest is the message of QoS 1 or 2 that was submitted first; nil if there is none.
+// oldest returns the message of QoS 1 or 2 that was submitted first, or nil.
 func (f *inflight) oldest() *Token { return f.sent.first }
 
 // removeUnwritten removes the QoS 0 messages that may not have been written.
@@ -130,7 +131,7 @@ func (f *inflight) removeUnwritten() (all []*Token) {
 	return all
 }
 
-// removeAll removes every message.
+// removeAll removes all messages.
 func (f *inflight) removeAll() (all []*Token) {
 	for t := f.sent.first; t != nil; t = f.sent.first {
 		f.remove(t)
@@ -139,7 +140,7 @@ func (f *inflight) removeAll() (all []*Token) {
 	return append(all, f.removeUnwritten()...)
 }
 
-// submit gives pending messages to the library, in order, as many as may be in flight.
+// submit submits queued messages to the library, in order, as many as may be in flight.
 func (c *Client) submit() {
 	f := &c.inflight
 	if !c.isOnline() || c.queue.length.Load() == 0 {
@@ -151,30 +152,30 @@ func (c *Client) submit() {
 	f.batch = c.queue.take(f.admit, f.batch[:0])
 	for i, t := range f.batch {
 		if !c.submitOne(t) {
-			c.putBack(f.batch[i:])
+			c.requeueBatch(f.batch[i:])
 			break
 		}
 	}
 	clear(f.batch)
 }
 
-// putBack makes admitted messages pending again.
-func (c *Client) putBack(all []*Token) {
+// requeueBatch queues admitted messages again that could not be submitted.
+func (c *Client) requeueBatch(all []*Token) {
 	for _, t := range all {
 		c.inflight.tally(t, -1)
 	}
-	c.endAbandoned(c.queue.putBack(all))
+	c.endAbandoned(c.queue.requeue(all))
 }
 
-// endAbandoned ends messages whose callers have given up.
+// endAbandoned ends messages whose callers no longer wait.
 func (c *Client) endAbandoned(all []*Token) {
 	for _, t := range all {
 		c.complete(t, acknowledgement{}, joinErrors(t.abandoned, ErrAbandoned))
 	}
 }
 
-// submitOne gives one message to the library, or ends it with an error. It reports
-// false when the message must wait.
+// submitOne submits a message to the library, or ends it with an error. It reports false
+// if the connection is lost and the message must stay queued.
 func (c *Client) submitOne(t *Token) bool {
 	f := &c.inflight
 	err := c.checkForBroker(&t.pub)
@@ -189,11 +190,11 @@ func (c *Client) submitOne(t *Token) bool {
 	mid, err := c.libraryPublish(&t.pub)
 	offline := errors.Is(err, mosquitto.ErrNoConn)
 	if offline {
-		c.conn.online = false // the library's loop is about to say so
+		c.conn.online = false // RunOnce is about to return the loss
 	}
 	switch {
 	case offline && mid == 0:
-		f.lastID = f.nextID() // the library has used one
+		f.lastID = f.nextID() // the library has used a packet id
 		return false
 	case err != nil && mid == 0:
 		f.tally(t, -1)
@@ -214,8 +215,8 @@ func (c *Client) libraryPublish(p *Publication) (mid int, err error) {
 	return m.PublishV5(p.Topic, p.Payload, p.QoS, p.Retain, p.Properties)
 }
 
-// onPublish is called by the library when a message was written (QoS 0) or
-// acknowledged.
+// onPublish is the library's callback for a written message of QoS 0, and for the
+// acknowledgement of a message of QoS 1 or 2.
 func (c *Client) onPublish(_ *mosquitto.Client, mid int, code mosquitto.ReasonCode, props Properties) {
 	if c.conn.discarded {
 		return
@@ -236,9 +237,9 @@ func (c *Client) onPublish(_ *mosquitto.Client, mid int, code mosquitto.ReasonCo
 	c.complete(t, acknowledgement{code, props}, err)
 }
 
-// complete ends a message on the loop.
+// complete ends a message. Only the loop calls it.
 func (c *Client) complete(t *Token, a acknowledgement, err error) {
-	c.account(t, err)
+	c.countOutcome(t, err)
 	if t.stored && (err == nil || !errors.Is(err, ErrClosed)) {
 		c.opts.outbox.Delete(t.key)
 	}
@@ -251,13 +252,14 @@ func (c *Client) complete(t *Token, a acknowledgement, err error) {
 	}
 }
 
-// reportOutcome is apart since its function is allocated.
+// reportOutcome calls the outcome function of the Publish hooks. It is a function of its
+// own because the func literal is allocated.
 func (c *Client) reportOutcome(outcome func(error), err error) {
 	c.runHook(func() { outcome(err) })
 }
 
-// account counts a message that is over.
-func (c *Client) account(t *Token, err error) {
+// countOutcome counts an acknowledged or failed message.
+func (c *Client) countOutcome(t *Token, err error) {
 	if err != nil {
 		c.count.failed.Add(1)
 		return
@@ -266,30 +268,31 @@ func (c *Client) account(t *Token, err error) {
 	c.count.bytesOut.Add(uint64(len(t.pub.Payload)))
 }
 
-// afterEnd is what follows when a message was ended by a goroutine of the program's.
-func (c *Client) afterEnd(t *Token) {
-	c.account(t, t.err)
+// reportEnd counts and reports a message that a goroutine of the program has cancelled
+// or dropped.
+func (c *Client) reportEnd(t *Token) {
+	c.countOutcome(t, t.err)
 	if t.outcome != nil {
 		t.outcome(t.err)
 	}
 }
 
-// loseUnwritten ends the QoS 0 messages of a connection that was lost.
-func (c *Client) loseUnwritten() {
+// failUnwritten ends the QoS 0 messages of a lost connection.
+func (c *Client) failUnwritten() {
 	for _, t := range c.inflight.removeUnwritten() {
 		c.complete(t, acknowledgement{}, ErrConnectionLost)
 	}
 }
 
-// blameMessage notes that the broker has closed the connection while a message was the
-// oldest in flight. A message for which that happens again and again is sent alone,
-// and then given up.
-func (c *Client) blameMessage(t *Token, why error) {
+// countMessageClosure counts a connection that the broker closed while t was the oldest
+// message in flight. After repeated closures, t is sent alone. If the broker then closes
+// the connection again, t fails.
+func (c *Client) countMessageClosure(t *Token, why error) {
 	f, attempts := &c.inflight, c.opts.deliveryAttempts
 	t.closures++
 	alone := f.count == 1
 	switch {
-	case c.mayDrop(t): // the replacement does
+	case c.mayDrop(t): // requeueInFlight drops it when the library client is replaced
 	case attempts == 0:
 		return
 	case alone && t.closures >= attempts:
@@ -299,16 +302,16 @@ func (c *Client) blameMessage(t *Token, why error) {
 		f.remove(t)
 		c.complete(t, acknowledgement{}, &DeliveryError{t.pub.Topic, t.pub.QoS, t.closures, why})
 	case !alone && t.closures >= max(attempts-1, 1) && !c.exactlyOnce():
-		f.aloneTo = f.sent.last.number
+		f.oneByOneUpTo = f.sent.last.number
 	default:
 		return
 	}
 	c.replace = true
 }
 
-// mayDrop reports whether a message is dropped at the next connection because its caller
-// has given up. With a kept session that costs more than the message is worth, unless the
-// broker is known to close for it.
+// mayDrop reports whether a message whose caller no longer waits is dropped before the
+// next connection. Dropping replaces the library client. With a kept session, the client
+// does so only if the broker closes the connection for this message.
 func (c *Client) mayDrop(t *Token) bool {
 	if t.stored || t.closures < 2 || !c.queue.isAbandoned(t) {
 		return false
@@ -316,13 +319,13 @@ func (c *Client) mayDrop(t *Token) bool {
 	return !c.opts.keepSession || c.opts.deliveryAttempts > 0 && !c.exactlyOnce()
 }
 
-// requeue makes the messages in flight pending again, before a library client that
-// does not know them.
-func (c *Client) requeue() {
+// requeueInFlight queues the messages in flight again. The caller has replaced the
+// library client, and the new library client does not know them.
+func (c *Client) requeueInFlight() {
 	all := c.inflight.removeAll()
-	c.endAbandoned(c.queue.putBack(all))
+	c.endAbandoned(c.queue.requeue(all))
 }
 
-// exactlyOnce reports whether the broker keeps the session of QoS 2 messages in flight:
-// submitting them again would repeat them.
+// exactlyOnce reports whether the broker keeps the session of QoS 2 messages in flight.
+// Such messages would be delivered twice if they were submitted again.
 func (c *Client) exactlyOnce() bool { return c.opts.keepSession && c.inflight.countQoS2 > 0 }

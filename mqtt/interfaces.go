@@ -4,14 +4,14 @@ package mqtt
 
 import "context"
 
-// Publisher is the part of a [Client] that publishes: for code that is to be
-// tested without a broker.
+// Publisher is the publishing part of a [Client]. Code that depends on it can be tested
+// without a broker.
 type Publisher interface {
 	Publish(ctx context.Context, topic string, payload []byte, options ...PublishOption) error
 	PublishAsync(ctx context.Context, topic string, payload []byte, options ...PublishOption) *Token
 }
 
-// Subscriber is the part of a [Client] that subscribes.
+// Subscriber is the subscribing part of a [Client].
 type Subscriber interface {
 	Subscribe(ctx context.Context, filter string, qos QoSLevel, h Handler, options ...SubscribeOption) error
 	Unsubscribe(ctx context.Context, filters ...string) error
@@ -22,10 +22,10 @@ var (
 	_ Subscriber = (*Client)(nil)
 )
 
-// EndedToken is a token that has come to its end with err: for a [Publisher] of a
-// test's.
+// EndedToken returns a token that has ended with err. A [Publisher] in a test can return
+// it.
 func EndedToken(err error) *Token {
-	t := &Token{ended: make(chan struct{}), phase: over, err: err}
+	t := &Token{ended: make(chan struct{}), phase: completed, err: err}
 	close(t.ended)
 	return t
 }

@@ -10,11 +10,10 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// The library client underneath: how it is made, set up and replaced. Only the loop
-// does so.
+// This file makes, sets up and replaces the library client. Only the loop does so.
 
-// makeLibrary makes the library client, with all settings but those of a connection.
-// The settings of the connection follow in prepare.
+// makeLibrary makes the library client, with all settings that do not change between
+// connections. prepare makes the other settings.
 func (c *Client) makeLibrary() error {
 	s := &c.opts
 	m, err := mosquitto.New(s.clientID, !s.keepSession, nil)
@@ -44,15 +43,16 @@ func (c *Client) makeLibrary() error {
 	return nil
 }
 
-// configure makes the settings that stay. The files must be kept open as long as the
-// library connects.
+// configure makes the settings that do not change between connections. The library reads
+// the files at every connect, so the caller must keep them open.
 func (c *Client) configure(m *mosquitto.Client) (files []*os.File, err error) {
 	s := &c.opts
 	steps := []func() error{
 		func() error { return m.IntOption(mosquitto.OptTCPNodelay, 1) },
 		func() error { return m.MaxInflightMessagesSet(s.inflight) },
-		// Copies of QoS 2 messages that the library keeps after losses use the
-		// receive maximum up, and then every connection ends: see docs/reliability.md.
+		// After a connection loss the library keeps copies of incoming QoS 2 messages,
+		// which count against the receive maximum. A small maximum would be exhausted,
+		// and then every connection would end: see docs/reliability.md.
 		func() error { return m.IntOption(mosquitto.OptReceiveMaximum, math.MaxUint16) },
 		func() error {
 			files, err = c.configureTLS(m)
@@ -102,7 +102,7 @@ func (c *Client) setWill(m *mosquitto.Client) error {
 	return m.WillSetV5(w.Topic, w.Payload, w.QoS, w.Retain, w.Properties)
 }
 
-// setTransport chooses between TCP and websockets, if any server has websockets.
+// setTransport sets TCP or websockets, if any server uses websockets.
 func (c *Client) setTransport(m *mosquitto.Client, s server) error {
 	if !slices.ContainsFunc(c.servers, func(s server) bool { return s.ws }) {
 		return nil
@@ -117,18 +117,18 @@ func (c *Client) setTransport(m *mosquitto.Client, s server) error {
 	return m.StringOption(mosquitto.OptHTTPPath, s.path)
 }
 
-// protocolNow is the version of the connection, or of the attempt.
+// protocolNow returns the protocol version of the connection, or of the attempt.
 func (c *Client) protocolNow() Protocol { return Protocol(c.protocol.Load()) }
 
-// replaceLibrary makes a library client that knows of no message, and puts those in
-// flight back into the queue: the library forgets messages only as a whole. Packet ids
-// go on behind those that a kept session may know.
+// replaceLibrary makes a new library client and queues the messages in flight again. The
+// library can only discard all of its messages, not a single message. With a kept
+// session, new packet ids follow the ids that the broker may still hold.
 func (c *Client) replaceLibrary() error {
 	last := c.inflight.lastID
 	if err := c.makeLibrary(); err != nil {
 		return err
 	}
-	c.requeue()
+	c.requeueInFlight()
 	if c.opts.keepSession {
 		c.skipIDsTo(last)
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// limits is what a broker of MQTT 5 has said in CONNACK that it cannot do. It is
-// immutable: each connection has its own.
+// limits are the limits that an MQTT 5 broker announced in CONNACK. A limits value is
+// immutable. Each connection has its own.
 type limits struct {
 	maxQoS         QoSLevel
 	retain         bool
@@ -22,9 +22,9 @@ type limits struct {
 	receiveMaximum int
 }
 
-// limitsOf reads the properties of a CONNACK. Without properties a broker can do
-// everything but topic aliases, which need its permission. Brokers of MQTT 3 say
-// nothing.
+// limitsOf reads the limits from the properties of CONNACK. A missing property means no
+// limit, except for topic aliases, which the broker must allow. With MQTT 3 there are no
+// limits.
 func limitsOf(props Properties, version Protocol) *limits {
 	available := func(id mosquitto.PropertyID) bool {
 		value, found := props.Byte(id)
@@ -50,8 +50,8 @@ func limitsOf(props Properties, version Protocol) *limits {
 	return l
 }
 
-// outlives reports whether the library goes on with these limits although the next
-// connection does not have them: it forgets a limit only when the broker sends another.
+// outlives reports whether the library would still apply l after next has replaced it.
+// The library only replaces a limit when the broker sends a new value for it.
 func (l *limits) outlives(next *limits) bool {
 	if l == nil {
 		return false
@@ -59,8 +59,8 @@ func (l *limits) outlives(next *limits) bool {
 	return l.maxQoS < 2 && next.maxQoS == 2 || l.maxPacket < math.MaxInt && next.maxPacket == math.MaxInt
 }
 
-// checkForBroker refuses a message that the connection's broker has said it cannot
-// take.
+// checkForBroker returns an error if a message exceeds a limit of the connection's
+// broker.
 func (c *Client) checkForBroker(p *Publication) error {
 	l := c.brokerLimits.Load()
 	if l == nil {
@@ -70,13 +70,13 @@ func (c *Client) checkForBroker(p *Publication) error {
 		return errPropertiesNeedV5
 	}
 	if code := l.refusesMessage(p); code != 0 {
-		return &PublishError{p.Topic, code, "the broker has said so when it accepted the connection"}
+		return &PublishError{p.Topic, code, "the broker announced this when it accepted the connection"}
 	}
 	return nil
 }
 
-// refusesMessage returns the reason code with which the broker would refuse a message,
-// 0 if it takes it.
+// refusesMessage returns the reason code with which the broker would refuse a message.
+// It returns 0 if the broker would accept it.
 func (l *limits) refusesMessage(p *Publication) mosquitto.ReasonCode {
 	alias, hasAlias := p.Properties.Int16(mosquitto.PropTopicAlias)
 	switch {
@@ -93,7 +93,7 @@ func (l *limits) refusesMessage(p *Publication) mosquitto.ReasonCode {
 }
 
 // refusesFilter returns the reason code with which the broker would refuse a
-// subscription, 0 if it takes it.
+// subscription. It returns 0 if the broker would accept it.
 func (l *limits) refusesFilter(filter string) mosquitto.ReasonCode {
 	switch {
 	case !l.shared && strings.HasPrefix(filter, "$share/"):
@@ -104,7 +104,7 @@ func (l *limits) refusesFilter(filter string) mosquitto.ReasonCode {
 	return 0
 }
 
-// packetSize is the size in bytes of a PUBLISH packet of MQTT 5.
+// packetSize returns the size in bytes of a PUBLISH packet of MQTT 5.
 func packetSize(p *Publication) int {
 	props := 0
 	for i := range p.Properties {
@@ -117,7 +117,7 @@ func packetSize(p *Publication) int {
 	return 1 + varintSize(rest) + rest
 }
 
-// propertySize is the size of a property in a packet.
+// propertySize returns the size in bytes of a property in a packet.
 func propertySize(q *mosquitto.Property) int {
 	const id, length = 1, 2
 	switch q.ID.Type() {
@@ -137,7 +137,7 @@ func propertySize(q *mosquitto.Property) int {
 	return id + length + len(q.Text)
 }
 
-// varintSize is the size of a variable byte integer.
+// varintSize returns the size in bytes of a variable byte integer.
 func varintSize(n int) int {
 	size := 1
 	for ; n > 127; n >>= 7 {

@@ -2,48 +2,48 @@
 
 package mqtt
 
-// list is a list of tokens that needs no memory of its own: the links are in the
-// tokens. Its owner guards it.
+// list is a doubly linked list of tokens. The links are stored in the tokens, so the
+// list allocates nothing. The owner of the list guards it.
 type list struct {
 	first, last *Token
-	which       int // of the token's links
+	index       int // index of this list's link in Token.links
 }
 
 type link struct{ before, after *Token }
 
-func (l *list) next(t *Token) *Token { return t.links[l.which].after }
+func (l *list) next(t *Token) *Token { return t.links[l.index].after }
 
 func (l *list) pushBack(t *Token) {
-	t.links[l.which] = link{before: l.last}
+	t.links[l.index] = link{before: l.last}
 	if l.last == nil {
 		l.first = t
 	} else {
-		l.last.links[l.which].after = t
+		l.last.links[l.index].after = t
 	}
 	l.last = t
 }
 
 func (l *list) pushFront(t *Token) {
-	t.links[l.which] = link{after: l.first}
+	t.links[l.index] = link{after: l.first}
 	if l.first == nil {
 		l.last = t
 	} else {
-		l.first.links[l.which].before = t
+		l.first.links[l.index].before = t
 	}
 	l.first = t
 }
 
 func (l *list) remove(t *Token) {
-	at := t.links[l.which]
+	at := t.links[l.index]
 	if at.before == nil {
 		l.first = at.after
 	} else {
-		at.before.links[l.which].after = at.after
+		at.before.links[l.index].after = at.after
 	}
 	if at.after == nil {
 		l.last = at.before
 	} else {
-		at.after.links[l.which].before = at.before
+		at.after.links[l.index].before = at.before
 	}
-	t.links[l.which] = link{}
+	t.links[l.index] = link{}
 }

@@ -13,20 +13,22 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// clientLog writes to the client's logger, one method for each event. Without a logger
-// the methods do nothing. Lines about the connection are written in order on a goroutine
-// of their own, since a logger may call the client.
+// clientLog writes to the client's logger, with one method for each event. Without a
+// logger the methods do nothing. A separate goroutine writes the lines about the
+// connection, in order, because a logger may call the client.
 type clientLog struct {
 	logger *slog.Logger
 	calls  serial
 }
 
+// now writes a line on the calling goroutine.
 func (l *clientLog) now(level slog.Level, text string, args ...any) {
 	if l.logger != nil {
 		l.logger.Log(context.Background(), level, "mqtt: "+text, args...)
 	}
 }
 
+// later writes a line on the goroutine of calls.
 func (l *clientLog) later(level slog.Level, text string, args ...any) {
 	if l.logger != nil {
 		l.calls.add(func() { l.now(level, text, args...) })
@@ -57,7 +59,7 @@ func (l *clientLog) lostSubscription(filter string, err error) {
 	l.later(slog.LevelError, "subscription not restored", "filter", filter, "error", err)
 }
 
-func (l *clientLog) lostLeft(topic string, err error) {
+func (l *clientLog) storedMessageLost(topic string, err error) {
 	l.later(slog.LevelError, "message of an earlier process not delivered", "topic", topic, "error", err)
 }
 
@@ -66,7 +68,7 @@ func (l *clientLog) downgraded(filter string, wanted, granted QoSLevel) {
 }
 
 func (l *clientLog) identifiersOff(server string) {
-	l.later(slog.LevelWarn, "the broker sends several subscription identifiers with one message: going on without", "server", server)
+	l.later(slog.LevelWarn, "subscription identifiers turned off: the broker sends several with one message", "server", server)
 }
 
 func (l *clientLog) unhandled(topic string) {
@@ -79,15 +81,16 @@ func (l *clientLog) unhandled(topic string) {
 func (l *clientLog) enabled() bool { return l.logger != nil }
 
 func (l *clientLog) slowHandler(topic string, took time.Duration) {
-	l.now(slog.LevelWarn, "a handler took longer than half the keepalive: the connection stood still", "topic", topic, "took", took)
+	l.now(slog.LevelWarn, "a handler ran longer than half the keepalive and blocked the connection", "topic", topic, "took", took)
 }
 
-// debug reports whether the library's lines are wanted, one for each packet.
+// debug reports whether the logger wants the library's lines, one line for each packet.
 func (l *clientLog) debug() bool {
 	return l.logger != nil && l.logger.Enabled(context.Background(), slog.LevelDebug)
 }
 
-// detail collects what the library logs about a failure. Shared: it has its own mutex.
+// detail collects what the library logs about a failure: at most 5 different lines.
+// Shared: it has its own mutex.
 type detail struct {
 	mu    sync.Mutex
 	lines []string
@@ -107,8 +110,9 @@ func (d *detail) String() string {
 	return strings.Join(d.lines, "; ")
 }
 
-// watchLibraryLog takes the library's lines for the logger, and during an attempt with
-// TLS what OpenSSL says: the library has no error code for it.
+// watchLibraryLog passes the library's log lines to the logger. During an attempt with
+// TLS it also collects errors, because the library returns no error code for OpenSSL's
+// failures.
 func (c *Client) watchLibraryLog(a *attempt) {
 	debug, tls := c.log.debug(), a.server.tls
 	if !debug && !tls {

@@ -8,50 +8,51 @@ import (
 	"time"
 )
 
-// The event loop: one goroutine from Dial to the end of the client. It connects,
-// waits, runs the library's loop, and is the only caller of the library. It owns the
-// state that Client lists as the loop's.
+// This file is the event loop: one goroutine from Dial to the end of the client. It
+// connects, waits and runs the library's loop. No other goroutine calls the library,
+// except for Post, InCallback, PauseReading and ResumeReading. The loop owns the state
+// that Client lists as owned by the loop.
 
 // run is the loop goroutine.
 func (c *Client) run() { c.finish(c.stayConnected()) }
 
-// turn does what other goroutines have asked for. The library's loop calls it
-// between two packets, and the loop itself while it is not connected.
+// turn runs the operations of the mailbox and submits queued messages. The library's
+// loop calls it between two packets. The event loop calls it while it is not connected.
 func (c *Client) turn() {
-	c.woken.Store(false)
+	c.turnDue.Store(false)
 	c.runOperations()
 	c.submit()
 	c.queue.grantAll()
 }
 
-// runOperations empties the mailbox.
+// runOperations runs the operations of the mailbox.
 func (c *Client) runOperations() {
 	for _, operation := range c.mail.take() {
 		operation()
 	}
 }
 
-// turnsUntil takes turns until done is closed.
+// turnsUntil runs turns on demand until done is closed.
 func (c *Client) turnsUntil(done <-chan struct{}) {
 	for {
 		select {
 		case <-done:
 			return
-		case <-c.signal:
+		case <-c.wakeup:
 			c.turn()
 		}
 	}
 }
 
-// beside runs f in a goroutine, takes turns until f has returned, and returns its
-// error.
-func (c *Client) beside(f func() error) error {
-	return c.besideUntil(context.Background(), f)
+// runInBackground runs f in a new goroutine and returns its error. Until f has returned,
+// the loop runs turns on demand.
+func (c *Client) runInBackground(f func() error) error {
+	return c.runInBackgroundUntil(context.Background(), f)
 }
 
-// besideUntil is beside for a function of the program's: if ctx ends first, f is left
-// behind and besideUntil returns the cause.
-func (c *Client) besideUntil(ctx context.Context, f func() error) error {
+// runInBackgroundUntil is runInBackground with a context. If ctx ends first, it returns
+// the cause and does not wait for f.
+func (c *Client) runInBackgroundUntil(ctx context.Context, f func() error) error {
 	returned := make(chan error, 1)
 	go func() { returned <- f() }()
 	for {
@@ -60,28 +61,29 @@ func (c *Client) besideUntil(ctx context.Context, f func() error) error {
 			return err
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-c.signal:
+		case <-c.wakeup:
 			c.turn()
 		}
 	}
 }
 
-// retries decides when the next attempt is made and when none would help.
+// retries counts failures. They determine the delay before the next attempt, and whether
+// an error is permanent.
 type retries struct {
-	failures  int  // attempts in a row that the broker did not accept
-	permanent int  // of this round, those that failed permanently
-	short     int  // connections in a row that did nothing useful
-	ever      bool // the broker has accepted once
+	failures     int  // attempts in a row that the broker did not accept
+	permanent    int  // servers in this round that failed permanently
+	short        int  // successive connections that ended early
+	everAccepted bool // a broker has accepted the client at least once
 }
 
-// stayConnected goes from connection to connection. It returns nil when Close has
-// asked for the end, and otherwise the permanent error.
+// stayConnected connects, and reconnects after every loss. It returns nil after Close,
+// and the error after a permanent failure of all servers.
 func (c *Client) stayConnected() error {
 	var r retries
 	for at := 0; ; {
 		s := c.servers[at]
 		e := c.connect(s)
-		if c.quitting() {
+		if c.isStopping() {
 			return nil
 		}
 		if e.accepted {
@@ -99,7 +101,7 @@ func (c *Client) stayConnected() error {
 		if at = (at + 1) % len(c.servers); r.failures%len(c.servers) != 0 {
 			continue
 		}
-		if !r.ever && (r.permanent == len(c.servers) || c.opts.oneRound) {
+		if !r.everAccepted && (r.permanent == len(c.servers) || c.opts.oneRound) {
 			return e.err
 		}
 		r.permanent = 0
@@ -107,61 +109,60 @@ func (c *Client) stayConnected() error {
 	}
 }
 
-// steadyAfter is how long a connection lasts that is followed by no pause.
-const steadyAfter = 5 * time.Second
+// stableAfter is the duration of a connection whose loss causes no delay.
+const stableAfter = 5 * time.Second
 
-// afterConnection counts a connection that has ended, and returns the number of the
-// pause that follows. Pauses grow only while connections do nothing useful: the broker
-// accepts and closes at once.
+// afterConnection counts an ended connection and returns the number of the next delay.
+// The delays grow only while connections do nothing useful: the broker accepts them and
+// closes them at once.
 func (r *retries) afterConnection(e ending) (pause int) {
-	r.ever, r.failures, r.permanent = true, 0, 0
+	r.everAccepted, r.failures, r.permanent = true, 0, 0
 	switch {
-	case e.lasted > steadyAfter || e.again || e.discarded:
+	case e.lasted > stableAfter || e.retryNow || e.discarded:
 		r.short = 0
 		return 0
 	case e.useful:
-		r.short = min(r.short+1, 2) // the first loss is followed by no pause
+		r.short = min(r.short+1, 2) // the first loss causes no delay
 	default:
 		r.short++
 	}
 	return r.short - 1
 }
 
-// quitting reports whether there is to be no other connection.
-func (c *Client) quitting() bool { return c.last.leaving || c.link.Err() != nil }
+// isStopping reports whether the loop must not reconnect.
+func (c *Client) isStopping() bool { return c.last.noReconnect || c.connectCtx.Err() != nil }
 
-// pause waits before an attempt; the pause number 0 is none.
+// pause waits for the delay with this number. Delay 0 is none.
 func (c *Client) pause(number int) {
 	if number < 1 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.link, c.opts.backoff.pause(number))
+	ctx, cancel := context.WithTimeout(c.connectCtx, c.opts.backoff.pause(number))
 	defer cancel()
 	c.turnsUntil(ctx.Done())
 }
 
-// announceLoss reports a connection that was lost (attempt 0), or an attempt that
-// failed.
+// announceLoss reports a lost connection (attempt 0) or a failed attempt.
 func (c *Client) announceLoss(s server, err error, attempt int) {
 	c.log.lost(s.name, err, attempt)
 	c.status.failed(err)
 	c.setState(StateChange{State: StateDisconnected, Server: s.name, Err: err, Attempt: attempt})
 }
 
-// finish ends the client: every wait ends, everything is released.
+// finish ends the client: it ends every wait and releases everything.
 func (c *Client) finish(why error) {
 	if why == nil {
 		why = c.backlog.err
 	}
 	c.status.end(why)
-	c.cut() // ends the reader of the outbox, and waits for the broker
+	c.cancelConnect() // ends the reader of the outbox, and calls that wait for the broker
 	c.closer.begin()
 	c.mail.close()
 	c.runOperations()
 	c.closer.keep(c.endMessages())
 	c.subs.endAll(c.closedErr())
 	c.flow.closeInboxes()
-	c.working.Wait()
+	c.goroutines.Wait()
 	c.free()
 	c.log.closed(why)
 	c.log.calls.drain(endPatience)
@@ -170,8 +171,7 @@ func (c *Client) finish(why error) {
 	close(c.done)
 }
 
-// endMessages ends every message that is left, and returns those that were accepted
-// and not acknowledged.
+// endMessages ends all messages, and returns those that were not acknowledged.
 func (c *Client) endMessages() (unsent []Unsent, unread bool) {
 	all := c.inflight.removeAll()
 	for _, t := range all {

@@ -7,17 +7,17 @@ import (
 	"sync/atomic"
 )
 
-// mailbox holds the operations that other goroutines ask the loop to run. Shared: it
-// has its own mutex.
+// mailbox holds operations that other goroutines ask the loop to run. Shared: it has its
+// own mutex.
 type mailbox struct {
-	filled atomic.Bool // there are operations
+	filled atomic.Bool // operations is not empty
 
 	mu         sync.Mutex
 	operations []func()
 	closed     bool
 }
 
-// put adds an operation. It reports false when the loop has ended.
+// put adds an operation. It reports false if the client has ended.
 func (m *mailbox) put(operation func()) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -29,7 +29,7 @@ func (m *mailbox) put(operation func()) bool {
 	return true
 }
 
-// take removes all operations.
+// take removes all operations and returns them.
 func (m *mailbox) take() []func() {
 	if !m.filled.Load() {
 		return nil
@@ -42,14 +42,14 @@ func (m *mailbox) take() []func() {
 	return all
 }
 
-// close makes put fail. Operations that were put before are left for take.
+// close makes put fail. take still returns the operations that were put before.
 func (m *mailbox) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.closed = true
 }
 
-// do asks the loop to run an operation. It reports false when the loop has ended.
+// do asks the loop to run an operation. It reports false if the client has ended.
 func (c *Client) do(operation func()) bool {
 	if !c.mail.put(operation) {
 		return false
@@ -58,17 +58,19 @@ func (c *Client) do(operation func()) bool {
 	return true
 }
 
-// wake makes the loop take a turn: in Run between two packets, otherwise at once.
-// What the turn is for must be in its place before.
+// wake makes the loop run a turn: between two packets while connected, otherwise at
+// once. The caller must store its work before, where the turn can find it.
 func (c *Client) wake() {
-	if c.woken.Load() || c.woken.Swap(true) {
+	if c.turnDue.Load() || c.turnDue.Swap(true) {
 		return
 	}
-	notify(c.signal)
-	_ = c.library.Load().Post(c.turnNow) // fails for a library client that was replaced: the next turn is due anyway
+	notify(c.wakeup)
+	// Post fails if the loop has just replaced this library client. Then the loop runs a turn
+	// before the next connection anyway.
+	_ = c.library.Load().Post(c.turnFunc)
 }
 
-// notify leaves one wake-up in a channel of capacity one.
+// notify sends a value to a channel of capacity 1, unless the channel is full.
 func notify(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:

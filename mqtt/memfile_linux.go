@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memoryFile is a file that exists in memory only, for what the library reads
-// from files.
+// memoryFile makes a file that exists in memory only. The library reads PEM texts from
+// it.
 func memoryFile(name string, text []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {

@@ -7,13 +7,17 @@ import (
 	"iter"
 )
 
-// Messages subscribes and ranges over the messages of a filter, in the order of
-// arrival, across reconnects. It ends without an error when ctx ends, also with messages
-// queued. It yields an error and ends when the broker refuses the subscription, another
-// call unsubscribes the filter, or the client ends. When the loop is left, the
-// subscription is removed, unless others have the filter. Up to 1,000 messages are queued
-// for the loop; when the queue is full, the policy [Block] applies. The body of the loop
-// may call and wait for anything.
+// Messages returns an iterator over the messages that match a filter. It subscribes when
+// the range loop begins, and yields messages in the order of arrival, across reconnects.
+//
+// The iterator ends without an error when ctx ends, even if messages are queued. It
+// yields an error and ends if the broker refuses the subscription, if another call
+// unsubscribes the filter, or if the client ends. When the range loop ends, the iterator
+// removes the subscription, unless the filter has other handlers or iterators.
+//
+// The queue holds at most 1,000 messages. When it is full, the policy [Block] applies.
+// The body of the range loop may call and wait for anything. Inside an inline handler
+// the iterator yields [ErrInCallback].
 //
 //	for m, err := range client.Messages(ctx, "sensors/#", 1) {
 //		if err != nil { ... }
@@ -25,7 +29,7 @@ func (c *Client) Messages(ctx context.Context, filter string, qos QoSLevel, opti
 			yield(Message{}, c.closedErr())
 			return
 		}
-		defer c.leaveMessages(filter, t)
+		defer c.unsubscribeMessages(filter, t)
 		d, err := desireFor(t, filter, qos, options)
 		if err == nil {
 			err = c.subscribeAll(ctx, []desire{d})
@@ -41,7 +45,7 @@ func (c *Client) Messages(ctx context.Context, filter string, qos QoSLevel, opti
 	}
 }
 
-// yieldNext waits for a message and yields it. It reports false at the end.
+// yieldNext blocks until there is a message, and yields it. It reports false at the end.
 func (c *Client) yieldNext(ctx context.Context, b *inbox, yield func(Message, error) bool) (more bool) {
 	d, ok := b.pop(ctx.Done())
 	if ok {
@@ -57,13 +61,13 @@ func (c *Client) yieldNext(ctx context.Context, b *inbox, yield func(Message, er
 	return false
 }
 
-// leaveMessages removes an iterator's subscription, without waiting.
-func (c *Client) leaveMessages(filter string, t *target) {
+// unsubscribeMessages removes an iterator's subscription. It does not block.
+func (c *Client) unsubscribeMessages(filter string, t *target) {
 	t.end(nil)
 	c.flow.remove(t.inbox)
 	c.do(func() {
 		if sub := c.subs.byFilter[filter]; sub != nil {
-			c.detach(sub, t)
+			c.removeTarget(sub, t)
 			c.reconcile()
 		}
 	})

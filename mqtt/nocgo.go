@@ -2,5 +2,5 @@
 
 package mqtt
 
-// A build without cgo ends in the package underneath, which says what to do.
+// A build without cgo fails in package mosquitto, with an error that explains what to do.
 import _ "github.com/mosquitto-go/mosquitto"

@@ -14,10 +14,10 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// Option is a setting of [Dial].
+// Option is a setting for [Dial].
 type Option func(*settings) error
 
-// settings are what the options say.
+// settings holds the values of the options.
 type settings struct {
 	clientID    string
 	keepSession bool
@@ -45,7 +45,7 @@ type settings struct {
 	deliveryAttempts int
 	outbox           Outbox
 
-	worker           int // limit of its queue, 0 for inline handlers
+	worker           int // capacity of the worker's queue; 0 for inline handlers
 	overflow         Overflow
 	iteratorLimit    int
 	unhandled        *target
@@ -67,7 +67,7 @@ func defaults() settings {
 	}
 }
 
-// read applies the options and checks that they go together.
+// read applies the options and checks their combinations.
 func (s *settings) read(options []Option) error {
 	for _, option := range options {
 		if err := option(s); err != nil {
@@ -75,7 +75,7 @@ func (s *settings) read(options []Option) error {
 		}
 	}
 	if s.keepSession && s.clientID == "" {
-		return badArgument("WithSession", "needs WithClientID: the broker knows a session by it")
+		return badArgument("WithSession", "needs WithClientID: the broker finds a session by the client id")
 	}
 	v5 := slices.Contains(s.protocols, V5)
 	if len(s.connect) > 0 && !v5 {
@@ -92,7 +92,8 @@ func (s *settings) read(options []Option) error {
 	return nil
 }
 
-// expirySeconds is the session expiry as MQTT 5 sends it; the largest is for ever.
+// expirySeconds returns the session expiry for MQTT 5. The largest value means no
+// expiry.
 func (s *settings) expirySeconds() uint32 {
 	if s.expiry < 0 {
 		return math.MaxUint32
@@ -100,7 +101,8 @@ func (s *settings) expirySeconds() uint32 {
 	return seconds(s.expiry)
 }
 
-// publishing runs the Publish hooks.
+// publishing runs the Publish hooks. The caller must call the result with the outcome,
+// unless it is nil.
 func (s *settings) publishing(ctx context.Context, p *Publication) func(error) {
 	if len(s.hooks) == 0 {
 		return nil
@@ -108,8 +110,8 @@ func (s *settings) publishing(ctx context.Context, p *Publication) func(error) {
 	return published(s.hooks, ctx, p)
 }
 
-// WithClientID sets the name by which the broker knows the client. Without it
-// the broker, or the library, makes one up.
+// WithClientID sets the client id. Without it the broker or the library chooses a random
+// id.
 func WithClientID(id string) Option {
 	return func(s *settings) error {
 		s.clientID = id
@@ -117,12 +119,16 @@ func WithClientID(id string) Option {
 	}
 }
 
-// WithSession makes the broker keep the subscriptions and the messages of QoS 1
-// and 2 while the client is away: with MQTT 5 for so long (whole seconds,
-// rounded up; a negative duration is for ever), with MQTT 3 as long as the broker
-// likes. A broker that is killed comes back with the session that it saved last:
-// with MQTT 5 it is told all subscriptions again, with MQTT 3, where that would
-// bring all retained messages again, it is not, and has lost the newer ones.
+// WithSession makes the broker keep the subscriptions and the messages of QoS 1 and 2
+// while the client is disconnected. It needs [WithClientID].
+//
+// With MQTT 5 the session ends when the client was disconnected for longer than expiry.
+// The unit is whole seconds, rounded up. A negative expiry keeps the session for ever.
+// With MQTT 3 expiry has no effect: the broker decides how long it keeps the session.
+//
+// After a crash, a broker may restore an older version of the session. With MQTT 5 the
+// client therefore sends all subscriptions again. With MQTT 3 it does not, because that
+// would replay retained messages; recent subscriptions may be lost.
 func WithSession(expiry time.Duration) Option {
 	return func(s *settings) error {
 		s.keepSession, s.expiry = true, expiry
@@ -130,8 +136,8 @@ func WithSession(expiry time.Duration) Option {
 	}
 }
 
-// WithProtocol sets the version of MQTT: V311 unless said otherwise. With several
-// the first is tried first, and the next when a broker refuses that.
+// WithProtocol sets the versions of MQTT. The default is V311. With several versions the
+// client tries the first version first, and the next version if the broker refuses it.
 func WithProtocol(versions ...Protocol) Option {
 	return func(s *settings) error {
 		if len(versions) == 0 {
@@ -147,9 +153,9 @@ func WithProtocol(versions ...Protocol) Option {
 	}
 }
 
-// WithKeepAlive sets how long the connection may be silent before the client and
-// the broker make sure of each other: 5 s to 65,535 s, or 0 for never; a minute
-// unless said otherwise.
+// WithKeepAlive sets the keepalive: the longest time without a packet before the client
+// sends PINGREQ. It is 5 s to 65,535 s, or 0 to turn the keepalive off. The default is
+// 60 s.
 func WithKeepAlive(d time.Duration) Option {
 	return func(s *settings) error {
 		if d != 0 && (d < 5*time.Second || d > math.MaxUint16*time.Second) {
@@ -160,8 +166,8 @@ func WithKeepAlive(d time.Duration) Option {
 	}
 }
 
-// WithCredentials sets the username and password. They take precedence over those
-// of a server's URL.
+// WithCredentials sets the username and the password. They replace the credentials in
+// the URL of a server.
 func WithCredentials(username, password string) Option {
 	return func(s *settings) error {
 		s.username, s.password = username, password
@@ -169,8 +175,9 @@ func WithCredentials(username, password string) Option {
 	}
 }
 
-// WithCredentialsFunc asks f for the credentials before every attempt to connect:
-// for tokens that expire. An error of f is one of the attempt. ctx ends with the
+// WithCredentialsFunc sets a function that returns the credentials, for example a token
+// that expires. The client calls f before every attempt to connect, on a separate
+// goroutine. If f returns an error, the attempt fails with this error. ctx ends with the
 // connect timeout.
 func WithCredentialsFunc(f func(ctx context.Context) (username, password string, err error)) Option {
 	return func(s *settings) error {
@@ -182,11 +189,11 @@ func WithCredentialsFunc(f func(ctx context.Context) (username, password string,
 	}
 }
 
-// Will is the message that the broker publishes when the client is gone without a
-// goodbye. Its properties need MQTT 5; the will delay is among them.
+// Will is the message that the broker publishes if the connection ends without
+// DISCONNECT. Its properties, such as the will delay, need MQTT 5.
 type Will = mosquitto.Will
 
-// WithWill sets the will.
+// WithWill sets the will. It copies the payload.
 func WithWill(w Will) Option {
 	return func(s *settings) error {
 		if err := checkTopic(w.Topic); err != nil {
@@ -198,7 +205,7 @@ func WithWill(w Will) Option {
 	}
 }
 
-// WithConnectProperties adds properties to the CONNECT packet, for MQTT 5.
+// WithConnectProperties adds properties to the CONNECT packet. They need MQTT 5.
 func WithConnectProperties(props Properties) Option {
 	return func(s *settings) error {
 		s.connect = append(s.connect, props...)
@@ -206,7 +213,7 @@ func WithConnectProperties(props Properties) Option {
 	}
 }
 
-// WithBindAddress sets the local address to connect from.
+// WithBindAddress sets the local address of connections.
 func WithBindAddress(address string) Option {
 	return func(s *settings) error {
 		s.bind = address
@@ -214,8 +221,8 @@ func WithBindAddress(address string) Option {
 	}
 }
 
-// WithProxy connects through a SOCKS5 proxy, which resolves the broker's name.
-// The library does not send CONNECT properties through it.
+// WithProxy sets a SOCKS5 proxy, which also resolves the broker's name. With a proxy the
+// library does not send CONNECT properties.
 func WithProxy(host string, port int, username, password string) Option {
 	return func(s *settings) error {
 		s.proxied = true
@@ -223,9 +230,9 @@ func WithProxy(host string, port int, username, password string) Option {
 	}
 }
 
-// WithSetup calls f with the client underneath, before it connects: for what has
-// no option here, such as OCSP stapling, engines or an SSL_CTX. Callbacks are not
-// for f to set.
+// WithSetup calls f with the library client before it connects. Use it for settings that
+// have no option here, such as OCSP stapling, engines or an SSL_CTX. The client may make
+// several library clients, and calls f for each. f must not set callbacks.
 func WithSetup(f func(*mosquitto.Client) error) Option {
 	return func(s *settings) error {
 		if f == nil {
@@ -236,10 +243,10 @@ func WithSetup(f func(*mosquitto.Client) error) Option {
 	}
 }
 
-// WithBackoff sets the pauses after a round of attempts at all servers has
-// failed: min after the first, twice as long after each further one, up to max.
-// jitter, 0 to 1, is the share of a pause that is random. 500 ms, 30 s and 0.5
-// unless said otherwise.
+// WithBackoff sets the delays between rounds of attempts. A round tries all servers. The
+// delay is min after the first failed round, and doubles with each further round up to
+// max. jitter, 0 to 1, is the random share of a delay. The defaults are 500 ms, 30 s and
+// 0.5.
 func WithBackoff(min, max time.Duration, jitter float64) Option {
 	return func(s *settings) error {
 		if min <= 0 || max < min || !(jitter >= 0 && jitter <= 1) {
@@ -250,8 +257,8 @@ func WithBackoff(min, max time.Duration, jitter float64) Option {
 	}
 }
 
-// WithConnectTimeout sets how long an attempt to connect to one address may take,
-// until the broker has accepted: 10 s unless said otherwise.
+// WithConnectTimeout sets the limit of an attempt to connect to one address, until the
+// broker has accepted the connection. The default is 10 s.
 func WithConnectTimeout(d time.Duration) Option {
 	return func(s *settings) error {
 		if d <= 0 {
@@ -262,8 +269,8 @@ func WithConnectTimeout(d time.Duration) Option {
 	}
 }
 
-// WithOneRound makes Dial fail when each server was tried once, instead of trying
-// until its ctx ends.
+// WithOneRound makes Dial return an error when every server has failed once. By default
+// Dial retries until its ctx ends.
 func WithOneRound() Option {
 	return func(s *settings) error {
 		s.oneRound = true
@@ -271,7 +278,7 @@ func WithOneRound() Option {
 	}
 }
 
-// WithBackground makes Dial return at once; the connection is made meanwhile.
+// WithBackground makes Dial return at once. The client connects in the background.
 func WithBackground() Option {
 	return func(s *settings) error {
 		s.background = true
@@ -279,9 +286,10 @@ func WithBackground() Option {
 	}
 }
 
-// WithQueue bounds the messages that were accepted and not yet acknowledged, in
-// number and in bytes of topic, payload and properties, and says what happens to those for
-// which there is no room: 10,000, 64 MiB and [WaitForRoom] unless said otherwise.
+// WithQueue sets the limits of the queue. They count the messages that were accepted and
+// not yet acknowledged, and the bytes of their topics, payloads and properties. policy
+// decides about messages that exceed a limit. The defaults are 10,000 messages, 64 MiB
+// and [WaitForRoom].
 func WithQueue(messages, bytes int, policy QueueFull) Option {
 	return func(s *settings) error {
 		if messages < 1 || bytes < 1 || policy < WaitForRoom || policy > DropOldestQoS0 {
@@ -292,13 +300,17 @@ func WithQueue(messages, bytes int, policy QueueFull) Option {
 	}
 }
 
-// WithInflight sets how many messages of QoS 1 and 2 may be in flight at a time, 1 to
-// 65,535. The default is 100, 19 of them of QoS 2. Queued messages can be cancelled;
-// messages in flight cannot. More than 100 help if the broker is far away: the client uses
-// more only when no acknowledgement comes within 2 ms, since libmosquitto walks through
-// all of them at each one. A broker of MQTT 5 may lower
-// the limit. A broker of MQTT 3 cannot, and mosquitto closes the connection when a message
-// comes while 20 of QoS 2 (max_inflight_messages) are in flight.
+// WithInflight sets how many messages of QoS 1 and 2 may be in flight at a time: 1 to
+// 65,535. The default is 100, and at most 19 of them may have QoS 2. An explicit n also
+// replaces the limit of 19. Queued messages can be cancelled; messages in flight cannot.
+//
+// More than 100 messages in flight increase the throughput only if the broker is far
+// away. The client uses more than 100 only while every acknowledgement takes longer than
+// 2 ms, because libmosquitto searches its in-flight list linearly.
+//
+// An MQTT 5 broker may lower the limit. An MQTT 3 broker cannot. Mosquitto closes an
+// MQTT 3 connection if a message arrives while 20 messages of QoS 2 are in flight
+// (max_inflight_messages).
 func WithInflight(n int) Option {
 	return func(s *settings) error {
 		if n < 1 || n > math.MaxUint16 {
@@ -309,13 +321,18 @@ func WithInflight(n int) Option {
 	}
 }
 
-// WithDeliveryAttempts sets after how many connections a message of QoS 1 or 2 is given
-// up, if the broker has closed each of them while that message was the oldest in flight:
-// 3 by default, 0 for never. Brokers answer in this way to messages that they do not
-// take, such as one above their packet size with MQTT 3. The message ends with a
-// [*DeliveryError] and leaves the outbox; the others go on. Before it is given up, it is
-// sent alone, so that no other message is blamed. The same number counts for a filter
-// that the broker closes connections for: its subscription ends with a [*SubscribeError].
+// WithDeliveryAttempts limits how often a message of QoS 1 or 2 is sent if the broker
+// closes the connection each time. It counts the connections that the broker closes
+// while the message is the oldest in flight. The default is 3, and 0 means no limit.
+// Brokers close the connection for messages that they do not accept, such as a message
+// above their packet size with MQTT 3.
+//
+// At the limit the message fails with a [*DeliveryError] and leaves the outbox. Other
+// messages are sent normally. Before the message fails, the client sends it alone, so
+// that no other message can be the cause.
+//
+// The limit also applies to a filter for which the broker closes connections. Its
+// subscription fails with a [*SubscribeError].
 func WithDeliveryAttempts(n int) Option {
 	return func(s *settings) error {
 		if n < 0 {
@@ -326,9 +343,9 @@ func WithDeliveryAttempts(n int) Option {
 	}
 }
 
-// WithFiltersPerSubscribe sets how many filters a SUBSCRIBE packet has at most: 8 by
-// default, which is the limit of AWS IoT Core. If the broker closes the connection in
-// answer, the client halves the number, down to one.
+// WithFiltersPerSubscribe sets the maximum number of filters in a SUBSCRIBE packet. The
+// default is 8, which is the limit of AWS IoT Core. If the broker closes the connection
+// instead of sending SUBACK, the client halves the number, down to 1.
 func WithFiltersPerSubscribe(n int) Option {
 	return func(s *settings) error {
 		if n < 1 {
@@ -339,10 +356,13 @@ func WithFiltersPerSubscribe(n int) Option {
 	}
 }
 
-// WithSubscriptionIdentifiers says whether subscriptions have identifiers with MQTT 5,
-// by which messages of overlapping filters reach their handlers once: true by default.
-// libmosquitto cannot read a message with several identifiers. When a broker sends one,
-// the client logs it, reconnects and uses none with that server.
+// WithSubscriptionIdentifiers turns subscription identifiers on or off. They need MQTT
+// 5. The default is on. With them, a message that matches several filters reaches each
+// handler once, even if the broker sends several copies.
+//
+// libmosquitto cannot parse a message with several identifiers. If a server sends such a
+// message, the client logs a warning, reconnects and uses no identifiers with this
+// server.
 func WithSubscriptionIdentifiers(on bool) Option {
 	return func(s *settings) error {
 		s.identifiers = on
@@ -350,14 +370,17 @@ func WithSubscriptionIdentifiers(on bool) Option {
 	}
 }
 
-// WithOutbox keeps messages of QoS 1 and 2 in o until they are acknowledged, or
-// refused. Those that an earlier process has left there are sent first, in their
-// order; what was on its way then may be delivered twice. They count in the queue,
-// and are read as it has room for them: until all are, it is full for new ones.
+// WithOutbox keeps messages of QoS 1 and 2 in o until the broker has acknowledged or
+// refused them. The client does not close o.
 //
-// Publish and PublishAsync store the message first, for which they wait whatever
-// ctx says. From then on it is sent even if ctx or the client ends: their error
-// says ErrAbandoned then. The client does not close o.
+// Messages of an earlier process are sent first, in their order. Messages that were in
+// flight when that process ended may be delivered twice. The messages count in the
+// queue, and the client reads them as the queue has capacity. Until it has read all of
+// them, the queue accepts no new messages.
+//
+// Publish and PublishAsync store a message before they queue it. They wait for the
+// outbox even if ctx ends. A stored message is sent even if ctx or the client ends: the
+// error then wraps [ErrAbandoned].
 func WithOutbox(o Outbox) Option {
 	return func(s *settings) error {
 		if o == nil {
@@ -368,34 +391,35 @@ func WithOutbox(o Outbox) Option {
 	}
 }
 
-// HandlerMode says where handlers run.
+// HandlerMode selects the goroutine that runs handlers: see [Inline] and [Worker].
 type HandlerMode struct {
-	bound    int
+	capacity int
 	overflow Overflow
 }
 
-// Inline runs handlers on the goroutine that reads the connection: the default.
+// Inline runs handlers on the loop goroutine. It is the default.
 func Inline() HandlerMode { return HandlerMode{} }
 
-// Worker runs handlers on a goroutine of their own, in order, behind a queue of
-// this many messages.
+// Worker runs handlers on a goroutine of their own, in the order of arrival. messages is
+// the capacity of its queue; 0 means [Inline]. overflow is the policy of the full queue.
 func Worker(messages int, overflow Overflow) HandlerMode {
 	return HandlerMode{max(messages, -1), overflow}
 }
 
-// WithHandlerMode says where handlers run: [Inline] or on a [Worker].
+// WithHandlerMode sets which goroutine runs handlers: see [Inline] and [Worker].
 func WithHandlerMode(mode HandlerMode) Option {
 	return func(s *settings) error {
-		if mode.bound < 0 || mode.overflow < Block || mode.overflow > DropNewest {
-			return badArgument("WithHandlerMode", "a worker's queue of %d messages, overflow %d", mode.bound, int(mode.overflow))
+		if mode.capacity < 0 || mode.overflow < Block || mode.overflow > DropNewest {
+			return badArgument("WithHandlerMode", "a worker's queue of %d messages, overflow %d", mode.capacity, int(mode.overflow))
 		}
-		s.worker, s.overflow = mode.bound, mode.overflow
+		s.worker, s.overflow = mode.capacity, mode.overflow
 		return nil
 	}
 }
 
-// WithDefaultHandler sets the handler of messages for which there is no other,
-// such as those of a kept session before the program has subscribed.
+// WithDefaultHandler sets the handler of messages that match no other handler. For
+// example, the broker may send messages of a kept session before the program has
+// subscribed.
 func WithDefaultHandler(h Handler) Option {
 	return func(s *settings) error {
 		s.unhandled = nil
@@ -406,8 +430,9 @@ func WithDefaultHandler(h Handler) Option {
 	}
 }
 
-// WithSubscription subscribes before Dial returns, and before any message comes
-// in: [Client.Subscribe] for handlers that must not miss one.
+// WithSubscription adds a subscription that is made before Dial returns. Its handler is
+// set before the first message can arrive, so it misses no message of a kept session.
+// For the arguments see [Client.Subscribe].
 func WithSubscription(filter string, qos QoSLevel, h Handler, options ...SubscribeOption) Option {
 	return func(s *settings) error {
 		d, err := newDesire(filter, qos, h, options)
@@ -418,9 +443,10 @@ func WithSubscription(filter string, qos QoSLevel, h Handler, options ...Subscri
 	}
 }
 
-// WithLogger logs what the client does: connections at Info, failures at Warn,
-// what is lost at Error, and the library's own lines, one for each packet, if the
-// logger takes Debug. Payloads and secrets are never logged.
+// WithLogger sets the logger. The client logs connections at level Info, failures at
+// Warn and lost messages and subscriptions at Error. If the logger accepts level Debug,
+// the client also logs the library's lines, one line for each packet. It never logs
+// payloads or secrets.
 func WithLogger(l *slog.Logger) Option {
 	return func(s *settings) error {
 		if l == nil {
@@ -431,7 +457,7 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// WithHooks adds hooks; the first added are the outermost.
+// WithHooks adds hooks. Hooks that are added first are the outermost.
 func WithHooks(h Hooks) Option {
 	return func(s *settings) error {
 		s.hooks = append(s.hooks, h)
@@ -439,8 +465,8 @@ func WithHooks(h Hooks) Option {
 	}
 }
 
-// WithStateHandler calls f with every change of state, in order, on a goroutine
-// of its own: f may call and wait for anything.
+// WithStateHandler calls f with every change of state, in order. f runs on a goroutine
+// of its own, and may call and wait for anything.
 func WithStateHandler(f func(StateChange)) Option {
 	return func(s *settings) error {
 		s.state = f

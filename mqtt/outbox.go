@@ -8,31 +8,32 @@ import (
 	"slices"
 )
 
-// Outbox keeps messages of QoS 1 and 2 until they are acknowledged, so that they
-// survive the process: see [WithOutbox]. Its methods may be called from any
-// goroutine. One client at a time uses it.
+// Outbox stores messages of QoS 1 and 2 until they are acknowledged, so that they
+// survive the process: see [WithOutbox]. Its methods must be safe for concurrent use. At
+// most one client may use an outbox at a time.
 type Outbox interface {
-	// Put stores a message durably before it returns, and gives it a key. Keys
-	// rise in the order of the calls. The message is the caller's again then.
+	// Put stores a message durably before it returns. Keys rise in the order of the
+	// calls. Put must not keep p.
 	Put(p *Publication) (key uint64, err error)
-	// Delete forgets a message that was acknowledged. It must not wait for the
-	// disk: a message whose deletion is lost in a crash is delivered once more.
+	// Delete removes an acknowledged message. It must not wait for the disk. If a crash
+	// loses the deletion, the message is delivered once more.
 	Delete(key uint64)
-	// Load calls f with the messages whose keys are above after, in the order of
-	// the keys, until f returns false. The messages are f's to keep.
+	// Load calls f for each message whose key is above after, in the order of the keys,
+	// until f returns false. f may keep the messages.
 	Load(after uint64, f func(key uint64, p *Publication) bool) error
 }
 
-// backlog is what an earlier process has left in the outbox. It is read as the queue
-// has room for it. While some of it is unread, the queue takes nothing else
-// (queue.unread), so that all else has higher keys. The goroutine that reads it owns it,
-// but for err, which the loop owns.
+// backlog is the reading position in the messages that an earlier process left in the
+// outbox. They are read as the queue has capacity. While messages are unread, the queue
+// accepts no new messages (queue.unread), so new messages have higher keys. Owned by the
+// goroutine that reads, except err, which the loop owns.
 type backlog struct {
-	last uint64 // key that was read
-	err  error  // why it could not be read
+	last uint64 // key that was read last
+	err  error  // why the outbox could not be read
 }
 
-// loadOutbox queues what an earlier process has left, or the beginning of it.
+// loadOutbox queues the messages of an earlier process, as far as the queue has
+// capacity. A goroutine reads further messages.
 func (c *Client) loadOutbox() error {
 	if c.opts.outbox == nil {
 		return nil
@@ -40,27 +41,27 @@ func (c *Client) loadOutbox() error {
 	c.queue.unread = true
 	unread, err := c.readBacklog()
 	if unread && err == nil {
-		c.working.Add(1)
-		go c.readOn()
+		c.goroutines.Add(1)
+		go c.readRest()
 	}
 	return err
 }
 
-// readOn reads the rest of the backlog, as there is room. The client cannot go on
-// without it: what is behind would be sent first, or never.
-func (c *Client) readOn() {
-	defer c.working.Done()
+// readRest reads further messages as the queue has capacity. A read error ends the
+// client: without the unread messages the order of delivery would be lost.
+func (c *Client) readRest() {
+	defer c.goroutines.Done()
 	for {
 		select {
-		case <-c.queue.room:
-		case <-c.link.Done():
+		case <-c.queue.readable:
+		case <-c.connectCtx.Done():
 			return
 		}
 		unread, err := c.readBacklog()
 		if err != nil {
 			c.do(func() {
 				c.backlog.err = err
-				c.cut()
+				c.cancelConnect()
 			})
 		}
 		if !unread {
@@ -69,7 +70,8 @@ func (c *Client) readOn() {
 	}
 }
 
-// readBacklog queues as many messages as there is room for.
+// readBacklog queues as many messages as fit. unread reports whether more messages
+// follow.
 func (c *Client) readBacklog() (unread bool, err error) {
 	page, unread, err := c.loadPage(c.backlog.last)
 	if err != nil {
@@ -84,7 +86,7 @@ func (c *Client) readBacklog() (unread bool, err error) {
 	return unread, nil
 }
 
-// addPage queues messages of the outbox. It reports false when the client has ended.
+// addPage queues messages of the outbox. It reports false if the client has ended.
 func (q *queue) addPage(page []*Token, unread bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -102,23 +104,24 @@ func (q *queue) addPage(page []*Token, unread bool) bool {
 	return true
 }
 
-// space is how much room a queue has. Only the backlog takes room while it is unread.
-func (q *queue) space() (messages, bytes int, empty bool) {
+// free returns the free capacity of the queue. Only loadPage uses this capacity while
+// the outbox has unread messages.
+func (q *queue) free() (messages, bytes int, empty bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.limits.messages - q.messages, q.limits.bytes - q.bytes, q.messages == 0
 }
 
-// loadPage reads what fits into the queue.
+// loadPage reads the messages that fit into the queue.
 func (c *Client) loadPage(after uint64) (page []*Token, unread bool, err error) {
 	var bad error
-	messages, bytes, empty := c.queue.space()
+	messages, bytes, empty := c.queue.free()
 	err = c.opts.outbox.Load(after, func(key uint64, p *Publication) bool {
-		if bad = c.checkLeft(p); bad != nil {
+		if bad = c.checkStored(p); bad != nil {
 			return false
 		}
-		t := c.leftToken(key, p)
-		alone := empty && len(page) == 0 // a large one goes alone
+		t := c.storedToken(key, p)
+		alone := empty && len(page) == 0 // an oversized message must have the queue to itself
 		if unread = !alone && (messages < 1 || t.size > bytes); unread {
 			return false
 		}
@@ -129,22 +132,22 @@ func (c *Client) loadPage(after uint64) (page []*Token, unread bool, err error) 
 	return page, unread, joinErrors(bad, err)
 }
 
-// leftToken is the token of a message that nobody waits for: if it is refused, the
-// log says so.
-func (c *Client) leftToken(key uint64, p *Publication) *Token {
+// storedToken makes the token of a message of an earlier process. No caller waits for
+// the message, so a failure is logged.
+func (c *Client) storedToken(key uint64, p *Publication) *Token {
 	t := &Token{client: c, pub: *p, ended: make(chan struct{}), key: key, stored: true}
 	t.size = p.size()
 	topic := p.Topic
 	t.outcome = func(err error) {
 		if err != nil && !errors.Is(err, ErrClosed) {
-			c.log.lostLeft(topic, err)
+			c.log.storedMessageLost(topic, err)
 		}
 	}
 	return t
 }
 
-// checkLeft refuses a message that this client could only throw away.
-func (c *Client) checkLeft(p *Publication) error {
+// checkStored returns an error for a message that this client could never send.
+func (c *Client) checkStored(p *Publication) error {
 	if len(p.Properties) > 0 && !slices.Contains(c.opts.protocols, V5) {
 		return badArgument("WithProtocol", "a message on %q is left, whose properties need MQTT 5", p.Topic)
 	}

@@ -7,23 +7,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The library gives packet ids in turn, and begins again after 65,535 without a look at
-// those that are in flight. Two packets in flight must not have one id, and the end of a
-// QoS 0 message is reported by an id too. So the loop makes the library skip ids.
+// The library assigns packet ids in sequence. After 65,535 it starts at 1 again, even if
+// the ids are in flight. Two packets in flight must not have the same id. The library also
+// assigns an id to each QoS 0 message, to report when it was written. The loop therefore
+// makes the library skip ids that are in flight.
 
-// maxPacketID is the largest packet id; the library goes on with 1.
+// maxPacketID is the largest packet id. The next id after it is 1.
 const maxPacketID = 65535
 
-// nextID is the packet id that the library gives next.
+// nextID returns the packet id that the library assigns next.
 func (f *inflight) nextID() int { return f.lastID%maxPacketID + 1 }
 
-// idInUse reports whether a packet that waits for the broker's acknowledgement has
-// this packet id.
+// idInUse reports whether an unacknowledged packet has this packet id.
 func (c *Client) idInUse(id int) bool {
 	return c.inflight.byID[id] != nil || c.subs.requests[id] != nil
 }
 
-// skipUsedIDs makes the library's next packet id one that is free.
+// skipUsedIDs makes the library skip ids until its next packet id is free.
 func (c *Client) skipUsedIDs() error {
 	if !c.idInUse(c.inflight.nextID()) {
 		return nil
@@ -38,16 +38,17 @@ func (c *Client) skipUsedIDs() error {
 	return unix.Munmap(tooLarge)
 }
 
-// skipIDsTo makes a library client that is not connected skip the ids up to last.
+// skipIDsTo makes the library skip all ids up to last. The library must not be
+// connected.
 func (c *Client) skipIDsTo(last int) {
 	for c.inflight.lastID < last {
 		c.skipID(nil)
 	}
 }
 
-// skipID uses up one packet id: the library gives one to a QoS 0 message before it finds
-// that there is no connection, or that packet and topic together are larger than MQTT
-// allows. It does not look at the payload.
+// skipID uses one packet id up with a publish that fails. The library assigns an id to a
+// QoS 0 message before it checks the connection and the size of the packet. It does not
+// read the payload.
 func (c *Client) skipID(payload []byte) {
 	_, _ = c.library.Load().Publish("skip", payload, 0, false)
 	c.inflight.lastID = c.inflight.nextID()

@@ -7,7 +7,7 @@ import "github.com/mosquitto-go/mosquitto"
 // Protocol is a version of MQTT.
 type Protocol int
 
-// The versions.
+// The supported versions.
 const (
 	V31  Protocol = mosquitto.ProtocolV31
 	V311 Protocol = mosquitto.ProtocolV311 // the default

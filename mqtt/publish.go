@@ -13,7 +13,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// PublishOption says how a message is published.
+// PublishOption is a setting for [Client.Publish] and [Client.PublishAsync].
 type PublishOption func(*Publication)
 
 var (
@@ -23,9 +23,9 @@ var (
 	badQoS = func(p *Publication) { p.QoS = math.MaxUint8 }
 )
 
-// QoS sets the quality of service: 0, 1 (default) or 2. With 2 the broker has to keep
-// the session ([WithSession]): one that has forgotten it confirms what it has not
-// delivered.
+// QoS sets the quality of service: 0, 1 (default) or 2. Use QoS 2 only with a kept
+// session ([WithSession]). A broker that has lost the session acknowledges messages that
+// it has not delivered.
 func QoS(qos QoSLevel) PublishOption {
 	if qos > 2 {
 		return badQoS
@@ -33,7 +33,7 @@ func QoS(qos QoSLevel) PublishOption {
 	return qosOptions[qos]
 }
 
-// Retain makes the broker keep the message for later subscribers of its topic.
+// Retain makes the broker store the message for later subscribers of its topic.
 func Retain() PublishOption { return retain }
 
 func retain(p *Publication) { p.Retain = true }
@@ -42,48 +42,48 @@ func with(q mosquitto.Property) PublishOption {
 	return func(p *Publication) { p.Properties = append(p.Properties, q) }
 }
 
-// The properties of a message, for MQTT 5.
-
-// ContentType says what the payload is, for example "application/json".
+// ContentType describes the payload, for example "application/json". It needs MQTT 5.
 func ContentType(value string) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropContentType, Text: value})
 }
 
-// PayloadIsUTF8 says that the payload is text.
+// PayloadIsUTF8 marks the payload as UTF-8 text. It needs MQTT 5.
 func PayloadIsUTF8() PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropPayloadFormatIndicator, Number: 1})
 }
 
-// MessageExpiry makes the broker drop the message when it could not deliver it
-// for so long: whole seconds, rounded up.
+// MessageExpiry makes the broker discard the message if it has not delivered it within
+// this time. The unit is whole seconds, rounded up. It needs MQTT 5.
 func MessageExpiry(after time.Duration) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropMessageExpiryInterval, Number: seconds(after)})
 }
 
-// ResponseTopic says where an answer is awaited.
+// ResponseTopic sets the topic for responses to the message. It needs MQTT 5.
 func ResponseTopic(topic string) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropResponseTopic, Text: topic})
 }
 
-// CorrelationData comes back with the answer.
+// CorrelationData sets data that a response must repeat. It copies data. It needs MQTT
+// 5.
 func CorrelationData(data []byte) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropCorrelationData, Data: slices.Clone(data)})
 }
 
-// UserProperty adds a name and a value; it may be repeated.
+// UserProperty adds a name and a value. It may be used repeatedly. It needs MQTT 5.
 func UserProperty(name, value string) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropUserProperty, Name: name, Text: value})
 }
 
-// TopicAlias sends a number with the topic, which may be empty when the alias is
-// known on this connection. It does not survive a reconnect: for QoS 0 only.
+// TopicAlias sends a number that stands for the topic. The topic may be empty if an
+// earlier message on this connection has set the alias. An alias is valid only on one
+// connection, so an empty topic needs QoS 0. It needs MQTT 5.
 func TopicAlias(alias uint16) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropTopicAlias, Number: uint32(alias)})
 }
 
-// WithProperties adds properties. It may be given those of a message that came in,
-// to send it on: the subscription identifiers, which are for its receiver alone and
-// which brokers end a connection for, are left out.
+// WithProperties adds properties. They may be the properties of a received message that
+// is forwarded: subscription identifiers are omitted, because brokers close the
+// connection for them.
 func WithProperties(props Properties) PublishOption {
 	return func(p *Publication) {
 		for _, q := range props {
@@ -94,22 +94,23 @@ func WithProperties(props Properties) PublishOption {
 	}
 }
 
-// seconds is a duration for an MQTT packet: rounded up, within four bytes.
+// seconds converts d to whole seconds for an MQTT packet, rounded up, at most four
+// bytes.
 func seconds(d time.Duration) uint32 {
 	return uint32(min(max((d+time.Second-1)/time.Second, 0), math.MaxUint32))
 }
 
-// Publish publishes a message and waits until the broker has acknowledged it as
-// its QoS demands (1 unless an option says otherwise), or ctx ends: see the
-// package documentation for what an error means. Topic and payload are copied
-// before it returns. Without a connection the message waits for one. Inside an
-// inline handler it publishes nothing and returns [ErrInCallback].
+// Publish publishes a message and blocks until the broker has acknowledged it, or until
+// ctx ends. The default is QoS 1. The package documentation lists the errors. Topic and
+// payload belong to the caller again when Publish returns. While the client is offline,
+// the message is queued. Inside an inline handler Publish sends nothing and returns
+// [ErrInCallback].
 func (c *Client) Publish(ctx context.Context, topic string, payload []byte, options ...PublishOption) error {
 	if c.inInlineHandler() {
 		return ErrInCallback
 	}
-	full := c.flow.enter()
-	defer c.flow.leave()
+	full := c.flow.beginWait()
+	defer c.flow.endWait()
 	t := tokens.Get().(*Token)
 	t.prepare(c, topic, payload, options)
 	err := c.accept(ctx, t)
@@ -120,14 +121,14 @@ func (c *Client) Publish(ctx context.Context, topic string, payload []byte, opti
 	return err
 }
 
-// tokens are those of Publish, which nobody else sees: they are used again.
+// tokens are the tokens of Publish. The program never sees them, so they can be reused.
 var tokens = sync.Pool{New: func() any { return &Token{wake: make(chan struct{}, 1)} }}
 
-// maxKept is the largest payload whose memory a token of Publish keeps.
+// maxKept is the capacity in bytes of the largest payload buffer that is reused.
 const maxKept = 4096
 
-// recycle keeps a token for the next Publish, unless the loop or a hook may still come
-// back to it.
+// recycle makes the token available for the next Publish. After an error, or with a
+// hook, the loop or the hook may still use the token.
 func (t *Token) recycle(err error) {
 	if err != nil || t.outcome != nil {
 		return
@@ -140,20 +141,22 @@ func (t *Token) recycle(err error) {
 	tokens.Put(t)
 }
 
-// PublishAsync queues a message and returns its token: [Client.Publish] without the
-// wait for the broker. It blocks only while the queue has no room, until ctx ends, and
-// in an outbox. An error is the token's. Any handler may call it.
+// PublishAsync queues a message and returns its token. It does not wait for the broker.
+// It blocks only while the queue is full, until ctx ends, and while an outbox stores the
+// message. [Token.Err] and [Token.Wait] return any error. PublishAsync copies topic and
+// payload. Any handler may call it. Inside an inline handler it does not wait for the
+// queue.
 func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte, options ...PublishOption) *Token {
 	t := &Token{ended: make(chan struct{})}
 	t.prepare(c, topic, payload, options)
 	if err := c.accept(ctx, t); err != nil {
-		t.phase, t.err, t.pub.Payload = over, err, nil
+		t.phase, t.err, t.pub.Payload = completed, err, nil
 		close(t.ended)
 	}
 	return t
 }
 
-// prepare makes the message of a token, with a copy of the payload.
+// prepare sets the message of a token, with a copy of the payload.
 func (t *Token) prepare(c *Client, topic string, payload []byte, options []PublishOption) {
 	kept := t.pub.Payload
 	t.client = c
@@ -167,8 +170,8 @@ func (t *Token) prepare(c *Client, topic string, payload []byte, options []Publi
 	t.pub.Payload = payload
 }
 
-// accept takes a message into the queue. If it returns an error, it did not, and the
-// hooks have been told.
+// accept runs the hooks and queues a message. If it returns an error, the message is not
+// queued, and the hooks have received the error.
 func (c *Client) accept(ctx context.Context, t *Token) error {
 	t.outcome = c.opts.publishing(ctx, &t.pub)
 	err := c.enqueue(ctx, t)
@@ -178,6 +181,7 @@ func (c *Client) accept(ctx context.Context, t *Token) error {
 	return err
 }
 
+// enqueue checks, stores and queues a message.
 func (c *Client) enqueue(ctx context.Context, t *Token) error {
 	if err := c.checkPublication(&t.pub); err != nil {
 		return err
@@ -202,16 +206,16 @@ func (c *Client) enqueue(ctx context.Context, t *Token) error {
 	return nil
 }
 
-// reserve takes room in the queue, as its policy says.
+// reserve reserves capacity in the queue, as its policy requires.
 func (c *Client) reserve(ctx context.Context, size int) error {
 	dropped, wait, err := c.queue.tryReserve(size, !c.inInlineHandler())
 	for _, t := range dropped {
-		c.afterEnd(t)
+		c.reportEnd(t)
 	}
 	if wait == nil {
 		return err
 	}
-	if err := c.awaitRoom(ctx, wait); err != nil {
+	if err := c.awaitCapacity(ctx, wait); err != nil {
 		if errors.Is(err, ErrClosed) {
 			return c.closedErr()
 		}
@@ -220,22 +224,22 @@ func (c *Client) reserve(ctx context.Context, size int) error {
 	return nil
 }
 
-// store puts a message into the outbox, if there is one.
+// store puts a message of QoS 1 or 2 into the outbox, if there is one.
 func (c *Client) store(t *Token) error {
 	if c.opts.outbox == nil || t.pub.QoS == 0 {
 		return nil
 	}
 	key, err := c.opts.outbox.Put(&t.pub)
 	if err != nil {
-		c.queue.giveRoomBack(t.size)
+		c.queue.releaseUnused(t.size)
 		return err
 	}
 	t.key, t.stored = key, true
 	return nil
 }
 
-// checkPublication refuses what the library or the broker would not take, before
-// anything waits for a connection.
+// checkPublication returns an error for a message that the library or the broker would
+// refuse.
 func (c *Client) checkPublication(p *Publication) error {
 	if p.QoS > 2 {
 		return badArgument("QoS", "not 0, 1 or 2")
@@ -261,7 +265,8 @@ func (c *Client) checkPublication(p *Publication) error {
 	return mosquitto.PropertyCheckAll(mosquitto.CmdPublish, p.Properties)
 }
 
-// checkTopic refuses what is no topic. Plain ones are looked at in Go.
+// checkTopic returns an error for an invalid topic. It checks plain ASCII topics without
+// a C call.
 func checkTopic(topic string) error {
 	plain := topic != "" && len(topic) <= math.MaxUint16
 	for i := 0; plain && i < len(topic); i++ {
@@ -271,5 +276,5 @@ func checkTopic(topic string) error {
 	if plain || mosquitto.PubTopicCheck(topic) == nil && mosquitto.ValidateUTF8([]byte(topic)) == nil {
 		return nil
 	}
-	return badArgument("topic", "%.100q is not one to publish on", topic)
+	return badArgument("topic", "%.100q is not a valid topic", topic)
 }

@@ -10,66 +10,66 @@ import (
 	"sync/atomic"
 )
 
-// QueueFull says what happens to a message for which the queue has no room.
+// QueueFull is the policy for a message that exceeds a limit of the queue.
 type QueueFull int
 
 // The policies of [WithQueue].
 const (
-	// WaitForRoom makes Publish and PublishAsync wait until ctx ends. Inside an
-	// inline handler they fail with [ErrQueueFull] instead.
+	// WaitForRoom makes Publish and PublishAsync block until the queue has capacity or
+	// ctx ends. Inside an inline handler they fail with [ErrQueueFull] instead.
 	WaitForRoom QueueFull = iota
-	// Refuse makes them fail with [ErrQueueFull].
+	// Refuse makes Publish and PublishAsync fail with [ErrQueueFull].
 	Refuse
-	// DropOldestQoS0 drops the QoS 0 messages that have been queued longest. They end
-	// with [ErrDropped]. If there are not enough of them, the new message fails with
-	// [ErrQueueFull].
+	// DropOldestQoS0 drops the QoS 0 messages that have been queued longest. They fail
+	// with [ErrDropped]. If dropping all of them is not enough, it drops none, and the
+	// new message fails with [ErrQueueFull].
 	DropOldestQoS0
 )
 
-// queueLimits is what [WithQueue] says.
+// queueLimits are the arguments of [WithQueue].
 type queueLimits struct {
 	messages, bytes int
 	policy          QueueFull
 }
 
-// queue holds the messages that were accepted and are not in flight, in order, and
-// counts those that are not over. Shared: it has its own mutex, which guards the phase
-// of each token too. Goroutines add and cancel; the loop takes.
+// queue holds the accepted messages that are not in flight, in order. It also counts the
+// messages in flight. Goroutines of the program add and cancel messages; the loop takes
+// them. Shared: it has its own mutex, which also guards the phase of each token.
 type queue struct {
-	limits  queueLimits
-	length  atomic.Int64  // of pending, for a look without the mutex
-	emptied chan struct{} // told when nothing is left
-	room    chan struct{} // told when the outbox may be read on
+	limits   queueLimits
+	length   atomic.Int64  // length of pending, readable without the mutex
+	emptied  chan struct{} // receives a value when the queue has become empty
+	readable chan struct{} // receives a value when the outbox may be read further
 
 	mu        sync.Mutex
-	pending   list // links[0]
-	qos0      list // those of QoS 0; links[1]
-	messages  int  // pending and in flight
-	bytes     int
-	inFlight  int
-	unread    bool // the outbox has messages that come first: there is no room for others
-	producers []*permit
-	accepted  uint64 // messages so far
+	pending   list      // all queued messages; uses links[0]
+	qos0      list      // queued messages of QoS 0; uses links[1]
+	messages  int       // queued and in flight
+	bytes     int       // of these messages
+	inFlight  int       // submitted to the library
+	unread    bool      // the outbox has unread messages; until they are read, no new message is accepted
+	producers []*permit // calls that wait for capacity, first come first served
+	accepted  uint64    // messages since Dial
 	closed    bool
 }
 
-// permit is what a producer waits for.
+// permit is the capacity that a producer waits for.
 type permit struct {
 	size    int
 	granted chan struct{}
 }
 
 func (q *queue) init(limits queueLimits) {
-	q.limits, q.qos0.which = limits, 1
-	q.emptied, q.room = make(chan struct{}, 1), make(chan struct{}, 1)
+	q.limits, q.qos0.index = limits, 1
+	q.emptied, q.readable = make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
-// fits reports whether there is room for a message of this size.
+// fits reports whether there is capacity for a message of this size.
 func (q *queue) fits(size int) bool {
 	return q.messages < q.limits.messages && q.bytes+size <= q.limits.bytes
 }
 
-// reserveNow takes room for a message, if there is any. The caller must hold mu.
+// reserveNow reserves capacity for a message, if there is any. The caller must hold mu.
 func (q *queue) reserveNow(size int) bool {
 	if q.unread || !q.fits(size) {
 		return false
@@ -78,12 +78,13 @@ func (q *queue) reserveNow(size int) bool {
 	return true
 }
 
+// reserve counts a message. The caller must hold mu.
 func (q *queue) reserve(size int) {
 	q.messages++
 	q.bytes += size
 }
 
-// release frees room. The caller must hold mu.
+// release releases the capacity of a message. The caller must hold mu.
 func (q *queue) release(size int) {
 	q.messages--
 	q.bytes -= size
@@ -91,19 +92,20 @@ func (q *queue) release(size int) {
 		notify(q.emptied)
 	}
 	if q.unread && q.messages <= q.limits.messages/2 && q.bytes <= q.limits.bytes/2 {
-		notify(q.room)
+		notify(q.readable)
 	}
 }
 
+// fullErr returns ErrQueueFull with the limits. The caller must hold mu.
 func (q *queue) fullErr(why string) error {
 	if q.unread {
-		why += "; the outbox has more, which come first"
+		why += "; the outbox has more messages, which are sent first"
 	}
 	return fmt.Errorf("%w: %d of %d messages, %d of %d bytes%s", ErrQueueFull, q.messages, q.limits.messages, q.bytes, q.limits.bytes, why)
 }
 
-// tryReserve takes room for a message as the policy says. dropped are the messages
-// that made room. wait asks the caller to wait for the permit.
+// tryReserve reserves capacity as the policy requires. It returns the messages that were
+// dropped. If wait is not nil, the caller must wait for this permit.
 func (q *queue) tryReserve(size int, mayWait bool) (dropped []*Token, wait *permit, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -118,15 +120,15 @@ func (q *queue) tryReserve(size int, mayWait bool) (dropped []*Token, wait *perm
 	case q.limits.policy == Refuse:
 		return nil, nil, q.fullErr("")
 	case !mayWait:
-		return nil, nil, q.fullErr("; a handler cannot wait")
+		return nil, nil, q.fullErr("; an inline handler cannot wait")
 	}
 	wait = &permit{size, make(chan struct{})}
 	q.producers = append(q.producers, wait)
 	return nil, wait, nil
 }
 
-// dropFor takes room at the cost of the oldest pending messages of QoS 0. It drops
-// none if that would not be enough. The caller must hold mu.
+// dropFor drops the oldest queued messages of QoS 0 and reserves their capacity. It
+// drops none if that would not be enough. The caller must hold mu.
 func (q *queue) dropFor(size int) (dropped []*Token, err error) {
 	messages, bytes, enough := q.messages, q.bytes, false
 	for t := q.qos0.first; t != nil && !enough; t = q.qos0.next(t) {
@@ -147,7 +149,8 @@ func (q *queue) dropFor(size int) (dropped []*Token, err error) {
 	return dropped, nil
 }
 
-// cancel ends the wait for a permit. Room that was granted meanwhile is released.
+// cancel removes a permit. If the permit was granted meanwhile, its capacity is
+// released.
 func (q *queue) cancel(p *permit) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -159,7 +162,7 @@ func (q *queue) cancel(p *permit) {
 	q.grant()
 }
 
-// grant gives room to waiting producers, first come first served. The caller must
+// grant grants permits to waiting producers, first come first served. The caller must
 // hold mu.
 func (q *queue) grant() {
 	n := 0
@@ -170,22 +173,23 @@ func (q *queue) grant() {
 	q.producers = slices.Delete(q.producers, 0, n)
 }
 
-// grantAll is grant for the loop, once a turn.
+// grantAll is grant for the loop. The loop calls it once a turn.
 func (q *queue) grantAll() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.grant()
 }
 
-// giveRoomBack frees room that no message has taken.
-func (q *queue) giveRoomBack(size int) {
+// releaseUnused releases capacity that was reserved for a message that is not queued.
+func (q *queue) releaseUnused(size int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.release(size)
 	q.grant()
 }
 
-// add queues a message that has room. It reports false when the client has ended.
+// add queues a message whose capacity is reserved. It reports false if the client has
+// ended.
 func (q *queue) add(t *Token) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -197,7 +201,7 @@ func (q *queue) add(t *Token) bool {
 	return true
 }
 
-// append queues a message behind the others. The caller must hold mu.
+// append adds a message at the end. The caller must hold mu.
 func (q *queue) append(t *Token) {
 	q.accepted++
 	t.number = q.accepted
@@ -208,7 +212,7 @@ func (q *queue) append(t *Token) {
 	q.length.Add(1)
 }
 
-// unlink removes a pending message. The caller must hold mu.
+// unlink removes a queued message. The caller must hold mu.
 func (q *queue) unlink(t *Token) {
 	q.pending.remove(t)
 	if t.pub.QoS == 0 {
@@ -217,8 +221,8 @@ func (q *queue) unlink(t *Token) {
 	q.length.Add(-1)
 }
 
-// take moves pending messages in flight, as long as admit allows. Only the loop calls
-// it.
+// take removes queued messages and marks them as in flight, as long as admit allows.
+// Only the loop calls it.
 func (q *queue) take(admit func(*Token) bool, into []*Token) []*Token {
 	if q.length.Load() == 0 {
 		return into
@@ -234,10 +238,9 @@ func (q *queue) take(admit func(*Token) bool, into []*Token) []*Token {
 	return into
 }
 
-// putBack makes messages pending again, before all others, in their order. Only the
-// loop calls it. Messages whose callers wait no longer are not put back: they are
-// returned.
-func (q *queue) putBack(all []*Token) (abandoned []*Token) {
+// requeue queues messages again, before all others and in their order. It returns the
+// messages whose callers no longer wait: they are not queued. Only the loop calls it.
+func (q *queue) requeue(all []*Token) (abandoned []*Token) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, t := range slices.Backward(all) {
@@ -256,8 +259,8 @@ func (q *queue) putBack(all []*Token) (abandoned []*Token) {
 	return abandoned
 }
 
-// abandon ends the wait for a message: a pending message that the outbox does not keep
-// is cancelled.
+// abandon ends the wait for a message. It cancels the message if it is queued and not
+// stored in the outbox.
 func (q *queue) abandon(t *Token, cause error) (ended, cancelled bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -273,17 +276,17 @@ func (q *queue) abandon(t *Token, cause error) (ended, cancelled bool) {
 	if t.phase == inFlight {
 		t.abandoned = cause
 	}
-	return t.phase == over, false
+	return t.phase == completed, false
 }
 
-// isAbandoned reports whether the caller of a message in flight has given up.
+// isAbandoned reports whether the caller of a message in flight no longer waits.
 func (q *queue) isAbandoned(t *Token) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return t.abandoned != nil
 }
 
-// finish ends a message that is in flight. more asks for a turn of the loop.
+// finish ends a message in flight. more reports whether the loop must run another turn.
 func (q *queue) finish(t *Token, a acknowledgement, err error) (more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -291,13 +294,13 @@ func (q *queue) finish(t *Token, a acknowledgement, err error) (more bool) {
 	return q.pending.first != nil || len(q.producers) > 0
 }
 
-// end notes the end of a message and wakes its waiters: from then on a token of Publish
-// may be another message's. The caller must hold mu.
+// end ends a message and wakes its waiters. After end, a token of Publish may already
+// belong to another message. The caller must hold mu.
 func (q *queue) end(t *Token, a acknowledgement, err error) {
 	if t.phase == inFlight {
 		q.inFlight--
 	}
-	t.phase, t.code, t.props, t.err = over, a.code, a.props, err
+	t.phase, t.code, t.props, t.err = completed, a.code, a.props, err
 	q.release(t.size)
 	if t.ended != nil {
 		t.pub.Payload = nil
@@ -307,7 +310,7 @@ func (q *queue) end(t *Token, a acknowledgement, err error) {
 	}
 }
 
-// close makes add fail, and removes all pending messages.
+// close makes add fail. It removes and returns all queued messages.
 func (q *queue) close() (all []*Token, unread bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -319,17 +322,17 @@ func (q *queue) close() (all []*Token, unread bool) {
 	return all, q.unread
 }
 
-// isEmpty reports whether every accepted message is over.
+// isEmpty reports whether every accepted message is acknowledged or has failed.
 func (q *queue) isEmpty() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.messages == 0 && !q.unread
 }
 
-// awaitRoom waits for a permit.
-func (c *Client) awaitRoom(ctx context.Context, p *permit) error {
-	full := c.flow.enter()
-	defer c.flow.leave()
+// awaitCapacity blocks until a permit is granted.
+func (c *Client) awaitCapacity(ctx context.Context, p *permit) error {
+	full := c.flow.beginWait()
+	defer c.flow.endWait()
 	var err error
 	select {
 	case <-p.granted:

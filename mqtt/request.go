@@ -15,29 +15,31 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// answers is the subscription by which answers come in: made at the first request.
-// Shared: it has its own mutex. The requests themselves are the loop's.
-type answers struct {
-	last atomic.Uint64 // correlation data
+// responses is the subscription for the responses to requests. The first Request makes
+// it. The loop owns the pending requests. Shared: it has its own mutex.
+type responses struct {
+	last atomic.Uint64 // correlation data of the last request
 
 	mu         sync.Mutex
 	topic      string
-	ready      chan struct{} // closed when the topic is subscribed to; nil before anybody has tried
+	ready      chan struct{} // closed when subscribing has ended; nil before the first attempt
 	subscribed bool
 }
 
-// responseError is the user property by which [Client.Respond] reports an error.
+// responseError is the name of the user property in which [Client.Respond] sends an
+// error.
 const responseError = "error"
 
-// RequestError is what a responder answered instead of a result.
+// RequestError is the error that a responder returned instead of a result.
 type RequestError struct{ Text string }
 
 func (e *RequestError) Error() string { return "mqtt: request: " + e.Text }
 
-// Request publishes a message with a response topic of this client's and waits
-// for the answer, or for the end of ctx. It needs MQTT 5. The answer is any
-// message on that topic with the same correlation data; [Client.Respond] gives
-// it. Inside an inline handler it returns [ErrInCallback].
+// Request publishes a request and blocks until the response arrives, ctx ends or the
+// client ends. It sets a response topic of this client and correlation data. A response
+// is any message on this topic with the same correlation data, such as the responses of
+// [Client.Respond]. Request needs MQTT 5. Inside an inline handler it returns
+// [ErrInCallback].
 func (c *Client) Request(ctx context.Context, topic string, payload []byte, options ...PublishOption) (Message, error) {
 	if c.protocolNow() != V5 {
 		return Message{}, fmt.Errorf("mqtt: requests need MQTT 5: %w", ErrNotSupported)
@@ -45,21 +47,21 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 	if c.inInlineHandler() {
 		return Message{}, ErrInCallback
 	}
-	full := c.flow.enter()
-	defer c.flow.leave()
-	answerTopic, err := c.subscribeToAnswers(ctx)
+	full := c.flow.beginWait()
+	defer c.flow.endWait()
+	responseTopic, err := c.subscribeToResponses(ctx)
 	if err != nil {
 		return Message{}, err
 	}
-	id, answer := c.answers.last.Add(1), make(chan Message, 1)
-	c.do(func() { c.requests[id] = answer })
+	id, response := c.responses.last.Add(1), make(chan Message, 1)
+	c.do(func() { c.requests[id] = response })
 	defer c.do(func() { delete(c.requests, id) })
-	options = append(slices.Clip(options), ResponseTopic(answerTopic), CorrelationData(binary.BigEndian.AppendUint64(nil, id)))
+	options = append(slices.Clip(options), ResponseTopic(responseTopic), CorrelationData(binary.BigEndian.AppendUint64(nil, id)))
 	if err := c.Publish(ctx, topic, payload, options...); err != nil {
 		return Message{}, err
 	}
 	select {
-	case m := <-answer:
+	case m := <-response:
 		if text, failed := m.Properties.UserProperty(responseError); failed {
 			return m, &RequestError{text}
 		}
@@ -68,25 +70,25 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 		return Message{}, ErrHandlerQueueFull
 	case <-ctx.Done():
 		return Message{}, ctx.Err()
-	case <-c.link.Done(): // done follows the worker, which may be waiting here
+	case <-c.connectCtx.Done(): // not done, which is closed after the worker's end: the worker may be waiting here
 		return Message{}, c.closedErr()
 	}
 }
 
-// subscribeToAnswers subscribes once to a topic that nobody else uses. The first
-// request does it, the others wait for that.
-func (c *Client) subscribeToAnswers(ctx context.Context) (topic string, err error) {
+// subscribeToResponses subscribes once to a topic that only this client uses. Other
+// requests wait until the first request has subscribed.
+func (c *Client) subscribeToResponses(ctx context.Context) (topic string, err error) {
 	for {
-		topic, ready, first := c.answers.begin()
+		topic, ready, first := c.responses.begin()
 		if first {
-			err := c.subscribeAnswers(ctx, topic)
-			c.answers.end(err == nil)
+			err := c.subscribeResponseTopic(ctx, topic)
+			c.responses.end(err == nil)
 			close(ready)
 			return topic, err
 		}
 		select {
 		case <-ready:
-			if c.answers.isSubscribed() {
+			if c.responses.isSubscribed() {
 				return topic, nil
 			}
 		case <-ctx.Done():
@@ -95,28 +97,29 @@ func (c *Client) subscribeToAnswers(ctx context.Context) (topic string, err erro
 	}
 }
 
-// begin returns the topic of the answers. first asks the caller to subscribe to it.
-func (a *answers) begin() (topic string, ready chan struct{}, first bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.ready == nil {
-		a.ready, a.topic, first = make(chan struct{}), "responses/"+randomName(), true
+// begin returns the response topic. If first is true, the caller must subscribe to it.
+func (r *responses) begin() (topic string, ready chan struct{}, first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ready == nil {
+		r.ready, r.topic, first = make(chan struct{}), "responses/"+randomName(), true
 	}
-	return a.topic, a.ready, first
+	return r.topic, r.ready, first
 }
 
-func (a *answers) end(subscribed bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.subscribed = subscribed; !subscribed {
-		a.ready = nil // the next request tries again
+// end stores the result of subscribing.
+func (r *responses) end(subscribed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.subscribed = subscribed; !subscribed {
+		r.ready = nil // the next request subscribes again
 	}
 }
 
-func (a *answers) isSubscribed() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.subscribed
+func (r *responses) isSubscribed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.subscribed
 }
 
 func randomName() string {
@@ -125,32 +128,34 @@ func randomName() string {
 	return hex.EncodeToString(name)
 }
 
-// subscribeAnswers subscribes past the worker: an answer goes to its request at
-// once.
-func (c *Client) subscribeAnswers(ctx context.Context, topic string) error {
-	d, err := desireFor(&target{direct: c.onAnswer}, topic, 1, nil)
+// subscribeResponseTopic subscribes with a target on the loop, so that responses do not
+// wait behind messages of the worker.
+func (c *Client) subscribeResponseTopic(ctx context.Context, topic string) error {
+	d, err := desireFor(&target{direct: c.onResponse}, topic, 1, nil)
 	if err != nil {
 		return err
 	}
 	return c.subscribeAll(ctx, []desire{d})
 }
 
-// onAnswer is called by the loop with each message on the topic of the answers.
-func (c *Client) onAnswer(m Message) {
+// onResponse passes a response to its request. Only the loop calls it.
+func (c *Client) onResponse(m Message) {
 	data, _ := m.Properties.Binary(mosquitto.PropCorrelationData)
 	if len(data) != 8 {
 		return
 	}
 	select {
-	case c.requests[binary.BigEndian.Uint64(data)] <- m: // nil, and never ready, if nobody waits any more
+	case c.requests[binary.BigEndian.Uint64(data)] <- m: // a nil channel if no request waits: never ready
 	default:
 	}
 }
 
-// Respond subscribes and answers every request with what f returns: to the
-// request's response topic, with its correlation data. An error is answered with
-// the user property "error", and [Client.Request] returns it. Messages without a
-// response topic are handed to f as well, and not answered. It needs MQTT 5.
+// Respond subscribes to filter and responds to every request with the result of f. It
+// sends the response to the request's response topic, with its correlation data. If f
+// returns an error, the response has the user property "error", and [Client.Request]
+// returns a [*RequestError]. f is also called for messages without a response topic;
+// they get no response. Respond needs MQTT 5. It blocks and fails as [Client.Subscribe]
+// does.
 func (c *Client) Respond(ctx context.Context, filter string, qos QoSLevel, f func(ctx context.Context, request Message) ([]byte, error), options ...SubscribeOption) error {
 	if f == nil {
 		return badArgument("f", "nil")
@@ -165,9 +170,8 @@ func (c *Client) Respond(ctx context.Context, filter string, qos QoSLevel, f fun
 	}, options...)
 }
 
-// Reply publishes the answer to a request, with the request's QoS, as
-// [Client.PublishAsync] does. A request without a response topic gets none: the
-// token fails.
+// Reply publishes the response to a request, with the request's QoS, as
+// [Client.PublishAsync] does. If the request has no response topic, the token fails.
 func (c *Client) Reply(ctx context.Context, request Message, payload []byte, options ...PublishOption) *Token {
 	topic, _ := request.Properties.Text(mosquitto.PropResponseTopic)
 	all := []PublishOption{QoS(request.QoS)}

@@ -10,16 +10,16 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// target is one receiver of a subscription's messages: a handler, an iterator's queue,
-// or the client itself.
+// target is one receiver of a subscription's messages: a handler, an iterator's queue or
+// the client itself.
 type target struct {
 	handler Handler
 	inbox   *inbox
-	direct  func(Message) // on the loop
-	ended   atomic.Bool   // nothing is delivered any more
+	direct  func(Message) // called on the loop
+	ended   atomic.Bool   // no more messages are delivered
 }
 
-// end stops the delivery. An iterator ends with why.
+// end stops the delivery. An iterator ends with the error why.
 func (t *target) end(why error) {
 	t.ended.Store(true)
 	if t.inbox != nil {
@@ -27,32 +27,34 @@ func (t *target) end(why error) {
 	}
 }
 
-// router finds the targets of a message: a trie of topic levels. Owned by the loop.
+// router finds the targets of a message. It is a trie of topic levels. Owned by the
+// loop.
 type router struct {
-	version uint64 // counts the changes
+	version uint64 // number of changes
 	root    node
-	byID    map[uint32]*route
+	byID    map[uint32]*route // by subscription identifier
 }
 
 // node is a level of the trie.
 type node struct {
-	children  map[string]*node // by level, but the wildcards
-	one, rest *node            // of "+" and of "#"
-	routes    []*route
+	children      map[string]*node // by level, except wildcards
+	single, multi *node            // of the wildcards "+" and "#"
+	routes        []*route
 }
 
-// route is a filter with its targets.
+// route is a filter and its targets.
 type route struct {
 	filter  string // as subscribed
-	id      uint32 // its subscription identifier
+	id      uint32 // subscription identifier
 	targets []*target
 }
 
 func newRouter() *router { return &router{byID: map[uint32]*route{}} }
 
-// levelsOf is the filter that topics are compared with. Shared subscriptions are
-// $share/group/filter, and with some brokers $queue/filter; $exclusive/filter is for one
-// client. Their messages come under the topic alone.
+// levelsOf returns the part of a filter that topics are compared with. Shared
+// subscriptions have the form $share/group/filter, with some brokers $queue/filter.
+// $exclusive/filter is a subscription for one client. Topics of messages do not contain
+// these prefixes.
 func levelsOf(filter string) string {
 	if rest, ok := strings.CutPrefix(filter, "$share/"); ok {
 		_, rest, _ = strings.Cut(rest, "/")
@@ -66,7 +68,7 @@ func levelsOf(filter string) string {
 	return filter
 }
 
-// set makes targets the receivers of a filter; none removes it.
+// set sets the targets of a filter. Without targets it removes the filter.
 func (r *router) set(filter string, id uint32, targets []*target) {
 	r.version++
 	if len(targets) == 0 {
@@ -86,13 +88,13 @@ func (r *router) set(filter string, id uint32, targets []*target) {
 	r.byID[id] = n.routes[i]
 }
 
-// child is where the node of a level hangs, nil if nowhere yet.
+// child returns the child for a level, or nil.
 func (n *node) child(level string) *node {
 	switch level {
 	case "+":
-		return n.one
+		return n.single
 	case "#":
-		return n.rest
+		return n.multi
 	}
 	return n.children[level]
 }
@@ -100,9 +102,9 @@ func (n *node) child(level string) *node {
 func (n *node) setChild(level string, child *node) {
 	switch {
 	case level == "+":
-		n.one = child
+		n.single = child
 	case level == "#":
-		n.rest = child
+		n.multi = child
 	case child == nil:
 		delete(n.children, level)
 	default:
@@ -114,10 +116,10 @@ func (n *node) setChild(level string, child *node) {
 }
 
 func (n *node) empty() bool {
-	return len(n.children) == 0 && n.one == nil && n.rest == nil && len(n.routes) == 0
+	return len(n.children) == 0 && n.single == nil && n.multi == nil && len(n.routes) == 0
 }
 
-// find returns the node of a filter, which it makes if need be.
+// find returns the node of a filter. It makes missing nodes.
 func (n *node) find(filter string) *node {
 	for more := true; more; {
 		var level string
@@ -132,7 +134,7 @@ func (n *node) find(filter string) *node {
 	return n
 }
 
-// remove takes a filter away, and the nodes that it leaves empty.
+// remove removes a filter, and the nodes that are then empty.
 func (n *node) remove(rest, filter string) {
 	level, rest, more := strings.Cut(rest, "/")
 	child := n.child(level)
@@ -149,10 +151,10 @@ func (n *node) remove(rest, filter string) {
 	}
 }
 
-// match appends the targets of a message to found. Where the broker names the
-// subscriptions that a message is for, these are taken: it sends a copy for each
-// of those that overlap. They are checked, since a session may remember those of
-// an earlier process.
+// match appends the targets of a message to found. If the broker sends subscription
+// identifiers, they determine the targets, because the broker sends one copy for each
+// overlapping subscription. Unknown identifiers are possible: a kept session may hold
+// subscriptions of an earlier process. Then the topic determines the targets.
 func (r *router) match(topic string, props Properties, found []*target) []*target {
 	if named, ok := r.named(topic, props, found); ok {
 		return named
@@ -160,8 +162,8 @@ func (r *router) match(topic string, props Properties, found []*target) []*targe
 	return r.root.match(topic, true, found)
 }
 
-// named appends the targets of the subscriptions that the message names. ok says
-// that it names some, and that all are known.
+// named appends the targets of the message's subscription identifiers. ok reports
+// whether there are identifiers and all of them are known.
 func (r *router) named(topic string, props Properties, found []*target) (all []*target, ok bool) {
 	for _, p := range props {
 		if p.ID != mosquitto.PropSubscriptionIdentifier {
@@ -178,26 +180,26 @@ func (r *router) named(topic string, props Properties, found []*target) (all []*
 
 func (n *node) match(topic string, first bool, found []*target) []*target {
 	level, rest, more := strings.Cut(topic, "/")
-	wild := !first || !strings.HasPrefix(level, "$") // wildcards do not match the broker's own topics
-	if n.rest != nil && wild {
-		found = n.rest.collect(found)
+	wild := !first || !strings.HasPrefix(level, "$") // wildcards do not match topics of the broker itself
+	if n.multi != nil && wild {
+		found = n.multi.collect(found)
 	}
 	if child := n.children[level]; child != nil {
 		found = child.next(rest, more, found)
 	}
-	if n.one != nil && wild {
-		found = n.one.next(rest, more, found)
+	if n.single != nil && wild {
+		found = n.single.next(rest, more, found)
 	}
 	return found
 }
 
-// next goes on below a level that matched.
+// next matches the levels below a level that matched.
 func (n *node) next(rest string, more bool, found []*target) []*target {
 	if more {
 		return n.match(rest, false, found)
 	}
-	if n.rest != nil { // "a/#" is for "a" too
-		found = n.rest.collect(found)
+	if n.multi != nil { // "a/#" also matches "a"
+		found = n.multi.collect(found)
 	}
 	return n.collect(found)
 }
@@ -209,7 +211,7 @@ func (n *node) collect(found []*target) []*target {
 	return found
 }
 
-// matches tells whether a topic is one for a filter without $share.
+// matches reports whether a topic matches a filter without $share.
 func matches(filter, topic string) bool {
 	if strings.HasPrefix(topic, "$") && !strings.HasPrefix(filter, "$") {
 		return false

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// serial calls functions one at a time, in order, on a goroutine of its own that
-// lives as long as there are any. Shared: it has its own mutex.
+// serial calls functions one at a time, in order, on a goroutine of its own. The
+// goroutine ends when there are no more functions. Shared: it has its own mutex.
 type serial struct {
 	mu    sync.Mutex
 	calls []func()
 	busy  bool          // the goroutine is running
-	idle  chan struct{} // closed when it ends; made by drain
+	idle  chan struct{} // made by drain; closed when the goroutine ends
 }
 
-// add calls f after the functions that were added before it.
+// add schedules f after the functions that were added before.
 func (s *serial) add(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -37,7 +37,7 @@ func (s *serial) run() {
 	}
 }
 
-// next removes the first function; nil ends the goroutine.
+// next removes and returns the first function. It returns nil to end the goroutine.
 func (s *serial) next() (f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,7 +55,7 @@ func (s *serial) next() (f func()) {
 	return nil
 }
 
-// drain waits until all functions were called, at most for patience.
+// drain blocks until all functions have returned, at most for patience.
 func (s *serial) drain(patience time.Duration) {
 	s.mu.Lock()
 	if !s.busy {

@@ -15,19 +15,19 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// server is one address that a client connects to.
+// server is an address that Dial was called with.
 type server struct {
-	name     string // as it is logged: without credentials
-	host     string // or the path of a unix socket
+	name     string // for logs and errors: without credentials
+	host     string // host, or the path of a unix socket
 	port     int    // 0 for a unix socket
 	tls      bool
-	path     string // of a websocket, "" without
+	path     string // path of a websocket
 	ws       bool
 	user     string
 	password string
 }
 
-// scheme is what the first part of a server's URL stands for.
+// scheme is the meaning of a URL's scheme.
 type scheme struct {
 	port    int
 	tls, ws bool
@@ -39,7 +39,7 @@ var schemes = map[string]scheme{
 	"ws": {port: 80, ws: true}, "wss": {port: 443, tls: true, ws: true},
 }
 
-// parseServers reads the addresses that Dial was given.
+// parseServers parses the addresses that Dial was called with.
 func parseServers(texts []string) ([]server, error) {
 	if len(texts) == 0 {
 		return nil, badArgument("servers", "none")
@@ -71,7 +71,7 @@ func parseServer(text string) (server, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return server{}, fmt.Errorf("not a URL: %w", mosquitto.ErrInval) // err holds the text, and it a password
+		return server{}, fmt.Errorf("not a URL: %w", mosquitto.ErrInval) // err contains the text, which may contain a password
 	}
 	kind, ok := schemes[strings.ToLower(u.Scheme)]
 	switch {
@@ -80,11 +80,11 @@ func parseServer(text string) (server, error) {
 	case u.Hostname() == "":
 		return server{}, fmt.Errorf("no host: %w", mosquitto.ErrInval)
 	case u.RawQuery != "" || u.Fragment != "":
-		return server{}, fmt.Errorf("a query or fragment means nothing here: %w", mosquitto.ErrInval)
-	case strings.Contains(u.Path, "@"): // what is logged must not be half of a password
+		return server{}, fmt.Errorf("a query or a fragment is not supported: %w", mosquitto.ErrInval)
+	case strings.Contains(u.Path, "@"): // an unescaped / in a password would be logged as part of the path
 		return server{}, fmt.Errorf("a path with @: write / in credentials as %%2F: %w", mosquitto.ErrInval)
 	case !kind.ws && strings.Trim(u.Path, "/") != "":
-		return server{}, fmt.Errorf("a path is for websockets: %w", mosquitto.ErrInval)
+		return server{}, fmt.Errorf("only websockets have a path: %w", mosquitto.ErrInval)
 	case kind.ws && !websockets():
 		return server{}, fmt.Errorf("websockets need libmosquitto 2.1: %w", mosquitto.ErrNotSupported)
 	}
@@ -103,14 +103,15 @@ func parseServer(text string) (server, error) {
 	return s, nil
 }
 
-// websockets tells whether the installed library has them.
+// websockets reports whether the installed library supports websockets.
 func websockets() bool {
 	major, minor, _ := mosquitto.LibVersion()
 	return major > 2 || major == 2 && minor >= 1
 }
 
-// literal tells whether there is no name to look up.
-func (s server) literal() bool {
+// isLiteral reports whether the server is an IP address or a unix socket: no name to
+// resolve.
+func (s server) isLiteral() bool {
 	if s.port == 0 {
 		return true
 	}
@@ -118,17 +119,17 @@ func (s server) literal() bool {
 	return err == nil
 }
 
-// address is one of those that a server's name stands for.
+// address is one of the addresses of a server.
 type address struct {
 	host string
-	bind string // the local address to connect from
+	bind string // local address
 }
 
-// addresses looks a server's name up. With TLS, and in the request of a websocket, the
-// library needs the name, and tries one address of it alone: then the local address
-// chooses between IPv6 and IPv4.
+// addresses resolves a server's name. With TLS or a websocket the library needs the name
+// itself, and it connects to only one address of the name. In this case the local
+// address selects IPv6 or IPv4.
 func (c *Client) addresses(s server) (all []address, err error) {
-	ctx, cancel := context.WithTimeout(c.link, c.opts.connectTimeout)
+	ctx, cancel := context.WithTimeout(c.connectCtx, c.opts.connectTimeout)
 	defer cancel()
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", s.host)
 	if err != nil {
@@ -146,7 +147,7 @@ func (c *Client) addresses(s server) (all []address, err error) {
 		return []address{{s.host, c.opts.bind}}, nil
 	}
 	all = []address{{s.host, "::"}, {s.host, "0.0.0.0"}}
-	if is4(found[0]) { // the better one by the system's rules
+	if is4(found[0]) { // the system prefers IPv4
 		slices.Reverse(all)
 	}
 	return all, nil

@@ -7,15 +7,15 @@ import (
 	"sync"
 )
 
-// State is where a client is in its life.
+// State is a state of a client.
 type State int
 
-// The states. A client begins as StateConnecting; StateClosed is the last.
+// The states. A client starts as StateConnecting and ends as StateClosed.
 const (
-	StateConnecting   State = iota // not connected; attempts are being made
-	StateConnected                 // accepted, and the subscriptions restored
-	StateDisconnected              // lost, or an attempt failed; another one follows
-	StateClosed                    // by Close, or by a permanent error
+	StateConnecting   State = iota // not connected yet; the client is connecting
+	StateConnected                 // the broker has accepted the connection, and all subscriptions are restored
+	StateDisconnected              // the connection was lost, or an attempt failed; the client reconnects
+	StateClosed                    // ended by Close or by a permanent error
 )
 
 func (s State) String() string {
@@ -30,26 +30,26 @@ func (s State) String() string {
 	return "closed"
 }
 
-// StateChange is what a state handler receives.
+// StateChange is the argument of a state handler.
 type StateChange struct {
 	State   State
-	Server  string // the server that is meant, without credentials
-	Err     error  // why: StateDisconnected, and StateClosed after a failure
-	Attempt int    // failed attempts since the last connection
+	Server  string // the server that was connected or tried, without credentials
+	Err     error  // the cause of StateDisconnected, and of StateClosed after a permanent error
+	Attempt int    // failed attempts since the last connection; 0 if a connection was lost
 }
 
-// status is what a client reports about itself. Shared: it has its own mutex. Only
+// status holds what a client reports about itself. Shared: it has its own mutex. Only
 // the loop changes it.
 type status struct {
 	mu      sync.Mutex
 	state   State
-	server  string // connected to, or tried
-	lastErr error  // why the last connection, or attempt, ended
-	err     error  // why the client ended; nil after Close
-	changed chan struct{}
+	server  string        // the server that is connected or tried
+	lastErr error         // why the last connection or attempt ended
+	err     error         // why the client ended; nil after Close
+	changed chan struct{} // closed at the next change; nil if no goroutine waits
 }
 
-// set notes a change of state and wakes those who wait for one.
+// set stores a state and wakes the goroutines that wait for a change.
 func (s *status) set(state State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *status) watch() (state State, changed <-chan struct{}) {
 	return s.state, s.changed
 }
 
-// end notes that the client ends, and why. The change is announced later.
+// end stores that the client ends, and why. finish announces StateClosed later.
 func (s *status) end(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +107,7 @@ func (s *status) currentServer() string {
 	return s.server
 }
 
-// setState notes a change of state and reports it to the state handler.
+// setState stores a change of state and calls the state handler.
 func (c *Client) setState(change StateChange) {
 	c.status.set(change.State)
 	if f := c.opts.state; f != nil {
@@ -115,21 +115,21 @@ func (c *Client) setState(change StateChange) {
 	}
 }
 
-// State returns where the client is in its life.
+// State returns the current state. Any handler may call it.
 func (c *Client) State() State {
 	c.status.mu.Lock()
 	defer c.status.mu.Unlock()
 	return c.status.state
 }
 
-// AwaitConnected blocks until the client is connected. It returns an error when ctx or
-// the client ends. Inside an inline handler it returns [ErrInCallback].
+// AwaitConnected blocks until the state is [StateConnected]. It returns an error if ctx
+// or the client ends. Inside an inline handler it returns [ErrInCallback].
 func (c *Client) AwaitConnected(ctx context.Context) error {
 	if c.inInlineHandler() {
 		return ErrInCallback
 	}
-	full := c.flow.enter()
-	defer c.flow.leave()
+	full := c.flow.beginWait()
+	defer c.flow.endWait()
 	for {
 		state, changed := c.status.watch()
 		if state == StateConnected {
@@ -137,7 +137,7 @@ func (c *Client) AwaitConnected(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
-		case <-c.link.Done(): // done follows the worker, which may be waiting here
+		case <-c.connectCtx.Done(): // not done, which is closed after the worker's end: the worker may be waiting here
 			return c.closedErr()
 		case <-full:
 			return ErrHandlerQueueFull

@@ -4,28 +4,28 @@ package mqtt
 
 import "sync/atomic"
 
-// Stats are the counters of a client since Dial, and what it holds now.
+// Stats are the counters of a client since Dial, and its current queues.
 type Stats struct {
-	Connects    uint64 // acceptances by a broker
-	Published   uint64 // messages that were acknowledged; QoS 0: sent
-	Failed      uint64 // messages that were refused, lost, given up or dropped
-	Received    uint64 // messages
-	Unhandled   uint64 // received messages for which there was no handler
-	Dropped     uint64 // received messages that a full queue of handlers dropped
-	BytesOut    uint64 // payload bytes of Published
-	BytesIn     uint64 // payload bytes of Received
-	Queued      int    // messages accepted and not yet acknowledged
-	QueuedBytes int    // their topics, payloads and properties
-	InFlight    int    // of Queued, those handed to the library
-	Handling    int    // received messages that wait for the worker
+	Connects    uint64 // connections that a broker accepted
+	Published   uint64 // messages that were acknowledged, or sent with QoS 0
+	Failed      uint64 // messages that failed: refused, lost, cancelled or dropped
+	Received    uint64 // received messages
+	Unhandled   uint64 // received messages without a handler
+	Dropped     uint64 // received messages that a full queue dropped: see Overflow
+	BytesOut    uint64 // payload bytes of the Published messages
+	BytesIn     uint64 // payload bytes of the Received messages
+	Queued      int    // messages that are accepted and not yet acknowledged
+	QueuedBytes int    // bytes of their topics, payloads and properties
+	InFlight    int    // how many of the Queued messages are in flight
+	Handling    int    // received messages in the worker's queue
 }
 
-// counters are the part of Stats that only rises.
+// counters are the values of Stats that never decrease.
 type counters struct {
 	connects, published, failed, received, unhandled, dropped, bytesOut, bytesIn atomic.Uint64
 }
 
-// Stats returns the client's counters.
+// Stats returns the client's counters. Any handler may call it.
 func (c *Client) Stats() Stats {
 	s := Stats{
 		Connects: c.count.connects.Load(), Published: c.count.published.Load(), Failed: c.count.failed.Load(),

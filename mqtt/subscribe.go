@@ -12,34 +12,35 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// SubscribeOption says more about a subscription.
+// SubscribeOption is a setting for [Client.Subscribe] and [Client.Messages].
 type SubscribeOption func(*desire)
 
-// The first four need MQTT 5: with MQTT 3 Subscribe returns [ErrNotSupported].
-
-// NoLocal keeps the client's own messages away.
+// NoLocal makes the broker send no messages that this client has published. It needs
+// MQTT 5: with MQTT 3 Subscribe returns [ErrNotSupported].
 func NoLocal() SubscribeOption {
 	return func(d *desire) { d.options |= mosquitto.SubNoLocal }
 }
 
-// RetainAsPublished leaves the retain flag of messages as the publisher set it.
+// RetainAsPublished makes the broker forward the retain flag that the publisher has set.
+// It needs MQTT 5: with MQTT 3 Subscribe returns [ErrNotSupported].
 func RetainAsPublished() SubscribeOption {
 	return func(d *desire) { d.options |= mosquitto.SubRetainAsPublished }
 }
 
-// RetainedIfNew makes the broker send retained messages only if the subscription
-// did not exist.
+// RetainedIfNew makes the broker send retained messages only if the subscription did not
+// exist. It needs MQTT 5: with MQTT 3 Subscribe returns [ErrNotSupported].
 func RetainedIfNew() SubscribeOption {
 	return func(d *desire) { d.options |= mosquitto.SubSendRetainNew }
 }
 
-// NoRetained makes the broker send no retained messages.
+// NoRetained makes the broker send no retained messages. It needs MQTT 5: with MQTT 3
+// Subscribe returns [ErrNotSupported].
 func NoRetained() SubscribeOption {
 	return func(d *desire) { d.options |= mosquitto.SubSendRetainNever }
 }
 
-// GrantedQoS stores the QoS that the broker granted, which may be less than was
-// asked for, before Subscribe returns.
+// GrantedQoS stores the QoS that the broker has granted in granted, before Subscribe
+// returns. The broker may grant a lower QoS than the call asked for.
 func GrantedQoS(granted *QoSLevel) SubscribeOption {
 	return func(d *desire) { d.granted = granted }
 }
@@ -74,7 +75,7 @@ func (d *desire) check() error {
 	case d.qos > 2:
 		return badArgument("qos", "%d is not 0, 1 or 2", d.qos)
 	case mosquitto.SubTopicCheck(d.filter) != nil || mosquitto.ValidateUTF8([]byte(d.filter)) != nil:
-		return badArgument("filter", "%.100q is not one to subscribe to", d.filter)
+		return badArgument("filter", "%.100q is not a valid filter", d.filter)
 	case d.options&both == both:
 		return badArgument("options", "RetainedIfNew and NoRetained exclude each other")
 	}
@@ -89,20 +90,21 @@ func (d *desire) check() error {
 	return nil
 }
 
-// checkDesire refuses what the protocol or the connection's broker cannot do.
+// checkDesire returns an error for a subscription that the protocol version or the
+// connection's broker does not support.
 func (c *Client) checkDesire(d *desire) error {
 	if d.options != 0 && c.protocolNow() != V5 {
 		return fmt.Errorf("mqtt: subscribe to %q: NoLocal, RetainAsPublished, RetainedIfNew and NoRetained need MQTT 5: %w", d.filter, ErrNotSupported)
 	}
 	if l := c.brokerLimits.Load(); l != nil {
 		if code := l.refusesFilter(d.filter); code != 0 {
-			return &SubscribeError{Filter: d.filter, Code: code, Text: "the broker has said so when it accepted the connection"}
+			return &SubscribeError{Filter: d.filter, Code: code, Text: "the broker announced this when it accepted the connection"}
 		}
 	}
 	return nil
 }
 
-// Subscription is one of several for [Client.SubscribeMultiple].
+// Subscription is an argument of [Client.SubscribeMultiple].
 type Subscription struct {
 	Filter  string
 	QoS     QoSLevel
@@ -110,22 +112,26 @@ type Subscription struct {
 	Options []SubscribeOption
 }
 
-// Subscribe subscribes and waits until the broker has granted it, or ctx ends:
-// then it is taken back. h is called with the messages that match from then on,
-// and after every reconnect; a message that matches several filters is handed to
-// each handler once. With MQTT 3 some brokers send a copy for each of them,
-// mosquitto since 2.1 among them, which nothing tells apart: the handlers get every
-// copy. Subscribing to a filter again replaces its handler. A refusal is a
-// [*SubscribeError]. Without a connection it waits for one. It ends with
-// [ErrOvertaken] when Unsubscribe is called for the filter meanwhile. Inside an
-// inline handler it returns [ErrInCallback].
+// Subscribe subscribes to a filter and blocks until the broker has granted the
+// subscription. If ctx ends first, the subscription is cancelled. While the client is
+// offline, Subscribe waits for the connection. The client restores the subscription
+// after every reconnect.
 //
-// A shared subscription, "$share/GROUP/FILTER", spreads the messages over the
-// clients of the group, where the broker can do that (MQTT 5, and mosquitto with
-// any version). What a client was given and had not acknowledged when it died is
-// lost, unless its session is kept ([WithSession]): mosquitto then holds its share
-// until it is back. Beside other filters that overlap it needs MQTT 5: with MQTT 3
-// its handler would get their messages too.
+// The client calls h for each message that matches the filter. Subscribing to a filter
+// again replaces its handler. If a message matches several filters, each handler gets it
+// once. With MQTT 3 some brokers, such as mosquitto since 2.1, send a copy for each
+// filter. The client cannot recognise these copies, so each handler gets every copy.
+//
+// If the broker refuses, Subscribe returns a [*SubscribeError]. If Unsubscribe is called
+// for the filter before the broker has replied, Subscribe returns [ErrOvertaken]. Inside
+// an inline handler it returns [ErrInCallback].
+//
+// A shared subscription, "$share/GROUP/FILTER", distributes the messages over the
+// clients of a group. It needs a broker that supports it: MQTT 5 brokers, and mosquitto
+// with any version. If a client dies, its unacknowledged messages are lost, unless its
+// session is kept ([WithSession]). Mosquitto then holds them until the client
+// reconnects. If a shared subscription overlaps other filters of the client, use MQTT 5.
+// With MQTT 3 its handler also gets the messages of the other filters.
 func (c *Client) Subscribe(ctx context.Context, filter string, qos QoSLevel, h Handler, options ...SubscribeOption) error {
 	d, err := newDesire(filter, qos, h, options)
 	if err != nil {
@@ -134,8 +140,9 @@ func (c *Client) Subscribe(ctx context.Context, filter string, qos QoSLevel, h H
 	return c.subscribeAll(ctx, []desire{d})
 }
 
-// SubscribeMultiple is [Client.Subscribe] for several filters at once. If the broker
-// refuses some, the others stand: the error joins a [*SubscribeError] for each.
+// SubscribeMultiple is [Client.Subscribe] for several filters. If the broker refuses
+// some of the filters, the other subscriptions remain. The error joins a
+// [*SubscribeError] for each refused filter.
 func (c *Client) SubscribeMultiple(ctx context.Context, subscriptions ...Subscription) error {
 	all := make([]desire, 0, len(subscriptions))
 	for _, s := range subscriptions {
@@ -155,22 +162,22 @@ func (c *Client) subscribeAll(ctx context.Context, all []desire) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var impossible []error
+	var unsupported []error
 	all = slices.DeleteFunc(slices.Clone(all), func(d desire) bool {
 		err := c.checkDesire(&d)
-		impossible = append(impossible, err)
+		unsupported = append(unsupported, err)
 		return err != nil
 	})
 	if len(all) == 0 {
-		return joinErrors(impossible...)
+		return joinErrors(unsupported...)
 	}
-	err := c.ask(ctx, len(all), func(i int) *waiter { return c.want(all[i]) })
-	return joinErrors(append(impossible, err)...)
+	err := c.requestChanges(ctx, len(all), func(i int) *waiter { return c.addSubscription(all[i]) })
+	return joinErrors(append(unsupported, err)...)
 }
 
-// ask lets the loop note n changes of what the program wants, and waits for the
-// broker's answers.
-func (c *Client) ask(ctx context.Context, n int, note func(i int) *waiter) error {
+// requestChanges asks the loop to make n changes to the subscriptions, and waits for the
+// broker's replies. change runs on the loop.
+func (c *Client) requestChanges(ctx context.Context, n int, change func(i int) *waiter) error {
 	if c.inInlineHandler() {
 		return ErrInCallback
 	}
@@ -181,7 +188,7 @@ func (c *Client) ask(ctx context.Context, n int, note func(i int) *waiter) error
 	accepted := c.do(func() {
 		all := make([]*waiter, n)
 		for i := range all {
-			all[i] = note(i)
+			all[i] = change(i)
 		}
 		waiters <- all
 		c.reconcile()
@@ -189,14 +196,15 @@ func (c *Client) ask(ctx context.Context, n int, note func(i int) *waiter) error
 	if !accepted {
 		return c.closedErr()
 	}
-	return c.awaitNoted(ctx, waiters)
+	return c.awaitChanges(ctx, waiters)
 }
 
-// awaitNoted waits until the loop has noted a change, and then for the answers. If ctx
-// ends before the loop comes to it, the change is undone when it does.
-func (c *Client) awaitNoted(ctx context.Context, waiters <-chan []*waiter) error {
-	full := c.flow.enter()
-	defer c.flow.leave()
+// awaitChanges blocks until the loop has made the changes, and then waits for the
+// broker's replies. If ctx ends first, the changes are undone after the loop has made
+// them.
+func (c *Client) awaitChanges(ctx context.Context, waiters <-chan []*waiter) error {
+	full := c.flow.beginWait()
+	defer c.flow.endWait()
 	var err error
 	select {
 	case all := <-waiters:
@@ -209,19 +217,21 @@ func (c *Client) awaitNoted(ctx context.Context, waiters <-chan []*waiter) error
 	c.do(func() {
 		for _, w := range <-waiters {
 			if w.decided.CompareAndSwap(false, true) {
-				c.withdraw(w)
+				c.cancelWaiter(w)
 			}
 		}
 	})
 	return err
 }
 
-// Unsubscribe removes subscriptions and waits for the broker's answer. Their handlers
-// are not called any more from the moment of the call, and they are not restored,
-// whatever the error; their iterators end. Filters that the client has not subscribed to
-// are unsubscribed all the same: a kept session may have them. It returns
-// [ErrOvertaken] if a later call subscribes to one of them meanwhile, and an error if ctx
-// ends before the answer.
+// Unsubscribe removes subscriptions and blocks until the broker has acknowledged the
+// removal. From the call on their handlers are not called, and their iterators end. The
+// subscriptions are not restored, even if Unsubscribe returns an error.
+//
+// The client also sends filters to which it has not subscribed, because a kept session
+// may contain them. Unsubscribe returns [ErrOvertaken] if a later call subscribes to one
+// of the filters before the broker has replied. It returns an error if ctx ends before
+// the reply. Inside an inline handler it changes nothing and returns [ErrInCallback].
 func (c *Client) Unsubscribe(ctx context.Context, filters ...string) error {
 	for _, filter := range filters {
 		d := desire{filter: filter}
@@ -232,14 +242,14 @@ func (c *Client) Unsubscribe(ctx context.Context, filters ...string) error {
 	if len(filters) == 0 {
 		return badArgument("filters", "none")
 	}
-	return c.ask(ctx, len(filters), func(i int) *waiter { return c.unwant(filters[i]) })
+	return c.requestChanges(ctx, len(filters), func(i int) *waiter { return c.removeSubscription(filters[i]) })
 }
 
-// identifier is the subscription identifier of a filter: the same in every
-// process, since a kept session remembers it.
+// identifier returns the subscription identifier of a filter. It must be the same in
+// every process, because a kept session stores it.
 func identifier(filter string) uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(filter))
-	const most = 268_435_455
-	return h.Sum32()%most + 1
+	const maxIdentifier = 268_435_455
+	return h.Sum32()%maxIdentifier + 1
 }

@@ -11,37 +11,40 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// subscriptions holds the desired and the known state of each filter; reconcile sends
+// subscriptions holds the desired and the granted state of each filter; reconcile sends
 // the difference. Owned by the loop.
 //
-// The state is what the connection's broker has, as far as the client knows:
+// The state describes the subscriptions of the connection's broker, as the client knows
+// them:
 //
-//	state      meaning                                    SUBSCRIBE is sent  SUBACK                  UNSUBSCRIBE is sent  UNSUBACK  connection lost
-//	absent     the broker does not have the filter        requested          -                       -                    -         absent
-//	uncertain  it may have it, or with other options      requested          -                       removing             -         uncertain
-//	requested  SUBSCRIBE is not answered yet              -                  granted, or refused     -                    -         uncertain
-//	granted    it has it as desired                       -                  -                       removing             -         granted
-//	outdated   it had it in a kept session: send again    renewing           -                       removing             -         outdated
-//	renewing   the same, SUBSCRIBE is not answered yet    -                  granted, or refused     -                    -         outdated
-//	refused    it has refused it on this connection       -                  -                       -                    -         absent
-//	removing   UNSUBSCRIBE is not answered yet            -                  -                       -                    absent    uncertain
+//	state      meaning                                            SUBSCRIBE is sent  SUBACK              UNSUBSCRIBE is sent  UNSUBACK  connection lost
+//	absent     the broker does not have the filter                requested          -                   -                    -         absent
+//	uncertain  it may have the filter, perhaps with old options   requested          -                   removing             -         uncertain
+//	requested  SUBSCRIBE is not acknowledged yet                  -                  granted or refused  -                    -         uncertain
+//	granted    it has the filter as desired                       -                  -                   removing             -         granted
+//	outdated   it had the filter in a kept session: send again    renewing           -                   removing             -         outdated
+//	renewing   as outdated, SUBSCRIBE is not acknowledged yet     -                  granted or refused  -                    -         outdated
+//	refused    it has refused the filter on this connection       -                  -                   -                    -         absent
+//	removing   UNSUBSCRIBE is not acknowledged yet                -                  -                   -                    absent    uncertain
 //
-// SUBSCRIBE is sent for absent, uncertain and outdated filters that are desired,
-// UNSUBSCRIBE for uncertain, granted and outdated ones that are not. If the program
-// has changed its mind before a SUBACK, the filter becomes uncertain instead of granted.
-// A broker that accepts a connection without the session makes every filter absent; with
-// it, granted filters become outdated with MQTT 5 (a broker that was killed may come back
-// with an older session) and stay granted with MQTT 3, where SUBSCRIBE would bring
-// retained messages again.
+// The client sends SUBSCRIBE for desired filters that are absent, uncertain or outdated.
+// It sends UNSUBSCRIBE for undesired filters that are uncertain, granted or outdated. If
+// the program changes a filter before SUBACK, the filter becomes uncertain instead of
+// granted.
+//
+// If a broker accepts a connection without the session, every filter becomes absent. If
+// the session was kept, granted filters become outdated with MQTT 5, because a broker
+// may restore an older session after a crash. They stay granted with MQTT 3, where a new
+// SUBSCRIBE would replay retained messages.
 type subscriptions struct {
 	byFilter  map[string]*subscription
-	order     []*subscription  // by first use: restored in this order
-	requests  map[int]*request // sent and not answered, by packet id
-	perPacket int              // filters in a SUBSCRIBE packet
-	attempts  int              // connections that the broker may close in answer to a filter; 0: any number
-	oneByOne  bool             // the broker has closed a connection in answer: one packet at a time
+	order     []*subscription  // in the order of first use, in which filters are restored
+	requests  map[int]*request // unacknowledged packets, by packet id
+	perPacket int              // maximum number of filters in a SUBSCRIBE packet
+	attempts  int              // connections that the broker may close for a filter before it counts as refused; 0: no limit
+	oneByOne  bool             // send one packet at a time, because the broker has closed a connection after SUBSCRIBE
 	missing   int              // desired filters that the broker does not have
-	removed   []*subscription  // that Unsubscribe waits for, and the broker has lost with the session
+	removed   []*subscription  // undesired filters that the broker has lost with the session: their Unsubscribe calls must complete
 }
 
 type subscriptionState uint8
@@ -57,26 +60,26 @@ const (
 	removing
 )
 
-// subscription is a filter that the program desires, or the broker may have.
+// subscription is a filter that the program desires or that the broker may have.
 type subscription struct {
 	filter   string
 	id       uint32 // subscription identifier
 	desired  bool
 	qos      QoSLevel
 	options  mosquitto.SubscribeOptions
-	revision int // counts the changes of what is desired
+	revision int // counts the changes of the desired subscription
 	state    subscriptionState
 	targets  []*target
 	waiters  []*waiter
-	closures int // connections that the broker closed in answer to this filter alone
+	closures int // connections that the broker closed after a SUBSCRIBE for this filter alone
 }
 
-// request is a SUBSCRIBE or UNSUBSCRIBE packet that is not answered.
+// request is an unacknowledged SUBSCRIBE or UNSUBSCRIBE packet.
 type request struct {
 	subscribe bool
 	all       []*subscription
-	revisions []int // of all, when it was sent
-	sequence  int   // by submission on the connection
+	revisions []int // revisions of all when the packet was sent
+	sequence  int   // order of submission on the connection
 }
 
 func newSubscriptions(s *settings) subscriptions {
@@ -96,8 +99,7 @@ func (s *subscriptions) get(filter string) *subscription {
 	return sub
 }
 
-// set changes what is known and what is desired, and keeps the count of missing
-// filters.
+// set changes the desired and the known state of a filter, and updates missing.
 func (s *subscriptions) set(sub *subscription, desired bool, state subscriptionState) {
 	if sub.isMissing() {
 		s.missing--
@@ -108,24 +110,24 @@ func (s *subscriptions) set(sub *subscription, desired bool, state subscriptionS
 	}
 }
 
-// isMissing reports whether the broker does not have a desired filter. A refusal is
-// final for a connection.
+// isMissing reports whether the client still expects a SUBACK for a desired filter that
+// the broker does not have. After a refusal it expects none on this connection.
 func (sub *subscription) isMissing() bool {
 	return sub.desired && (sub.state == absent || sub.state == uncertain || sub.state == requested)
 }
 
-// isRequested reports whether a packet for the filter is not answered.
+// isRequested reports whether a packet for the filter is unacknowledged.
 func (sub *subscription) isRequested() bool {
 	return sub.state == requested || sub.state == renewing || sub.state == removing
 }
 
-// want notes a subscription that the program asks for.
-func (c *Client) want(d desire) *waiter {
+// addSubscription adds a desired subscription.
+func (c *Client) addSubscription(d desire) *waiter {
 	s := &c.subs
 	sub := s.get(d.filter)
 	sub.supersede(true)
 	w := sub.newWaiter(d)
-	if d.target.inbox == nil { // the handler of a filter is replaced, iterators add up
+	if d.target.inbox == nil { // a handler replaces the handler; iterators are added
 		if i := slices.IndexFunc(sub.targets, func(t *target) bool { return t.inbox == nil }); i >= 0 {
 			w.previous.handler = sub.targets[i]
 			sub.targets = slices.Delete(slices.Clone(sub.targets), i, i+1)
@@ -149,16 +151,16 @@ func (c *Client) want(d desire) *waiter {
 	return w
 }
 
-// unwant notes that the program does not want a filter any more. The broker is asked
-// to remove it even if the client does not know it: a kept session may.
-func (c *Client) unwant(filter string) *waiter {
+// removeSubscription makes a filter undesired. The client sends UNSUBSCRIBE even for an
+// unknown filter, because a kept session may contain it.
+func (c *Client) removeSubscription(filter string) *waiter {
 	s := &c.subs
 	sub := s.get(filter)
 	sub.supersede(false)
 	if !sub.isRequested() {
 		s.set(sub, sub.desired, uncertain)
 	}
-	c.drop(sub, sub.supersededErr())
+	c.clearDesired(sub, sub.supersededErr())
 	w := sub.newWaiter(desire{})
 	w.revision = sub.revision
 	sub.waiters = append(sub.waiters, w)
@@ -170,20 +172,21 @@ func (c *Client) setTargets(sub *subscription, targets []*target) {
 	c.router.set(sub.filter, sub.id, targets)
 }
 
-// drop makes a filter undesired. Its iterators end with why, its handlers are not
-// called any more.
-func (c *Client) drop(sub *subscription, why error) {
+// clearDesired makes a filter undesired. Its iterators end with why. Its handlers are
+// not called any more.
+func (c *Client) clearDesired(sub *subscription, why error) {
 	c.subs.set(sub, false, sub.state)
 	sub.revision++
 	for _, t := range sub.targets {
 		t.end(why)
 	}
 	c.setTargets(sub, nil)
-	c.settle()
+	c.announceConnected()
 }
 
-// detach removes one receiver of a filter, and with the last one the filter.
-func (c *Client) detach(sub *subscription, t *target) {
+// removeTarget removes a receiver of a filter. With the last receiver it removes the
+// filter.
+func (c *Client) removeTarget(sub *subscription, t *target) {
 	i := slices.Index(sub.targets, t)
 	if i < 0 {
 		return
@@ -191,13 +194,14 @@ func (c *Client) detach(sub *subscription, t *target) {
 	t.end(nil)
 	c.setTargets(sub, slices.Delete(slices.Clone(sub.targets), i, i+1))
 	if len(sub.targets) == 0 {
-		c.drop(sub, nil)
-		c.subs.forget(sub)
+		c.clearDesired(sub, nil)
+		c.subs.removeUnused(sub)
 	}
 }
 
-// forget removes a filter that neither side has.
-func (s *subscriptions) forget(sub *subscription) {
+// removeUnused removes a filter that is not desired, that the broker does not have and
+// that no call waits for.
+func (s *subscriptions) removeUnused(sub *subscription) {
 	if sub.desired || sub.state != absent && sub.state != refused || len(sub.waiters) > 0 || s.byFilter[sub.filter] != sub {
 		return
 	}
@@ -205,14 +209,14 @@ func (s *subscriptions) forget(sub *subscription) {
 	s.order = slices.DeleteFunc(s.order, func(o *subscription) bool { return o == sub })
 }
 
-// accepted notes what a broker has that has accepted a connection. With renew, filters
-// of a kept session are sent again.
-func (s *subscriptions) accepted(sessionKept, renew bool) {
+// connectionAccepted updates the known states after CONNACK. With renew, the filters of
+// a kept session are sent again.
+func (s *subscriptions) connectionAccepted(sessionKept, renew bool) {
 	s.removed = s.removed[:0]
 	for _, sub := range s.order {
 		state := sub.state
 		switch {
-		case state == refused && s.closesFor(sub): // until the program subscribes again
+		case state == refused && s.closesFor(sub): // stays refused until the program subscribes again
 		case !sessionKept || state == refused:
 			state = absent
 		case state == granted && renew:
@@ -227,17 +231,18 @@ func (s *subscriptions) accepted(sessionKept, renew bool) {
 	}
 }
 
-// endRemoved ends the calls of Unsubscribe for filters that are gone with the session.
+// endRemoved completes Unsubscribe calls for filters that the broker has lost with the
+// session.
 func (c *Client) endRemoved() {
 	for _, sub := range c.subs.removed {
-		sub.answer(false, sub.revision, nil)
-		c.subs.forget(sub)
+		sub.completeWaiters(false, sub.revision, nil)
+		c.subs.removeUnused(sub)
 	}
 	clear(c.subs.removed)
 }
 
-// lost notes that packets on their way are not answered any more.
-func (s *subscriptions) lost() {
+// connectionLost updates the states of the filters in unacknowledged packets.
+func (s *subscriptions) connectionLost() {
 	for _, r := range s.requests {
 		for _, sub := range r.all {
 			if sub.state == renewing {
@@ -250,8 +255,7 @@ func (s *subscriptions) lost() {
 	clear(s.requests)
 }
 
-// oldestRequest is the SUBSCRIBE packet that was sent first, nil if none is
-// unanswered.
+// oldestRequest returns the unacknowledged SUBSCRIBE packet that was sent first, or nil.
 func (s *subscriptions) oldestRequest() (oldest *request) {
 	for r := range maps.Values(s.requests) {
 		if r.subscribe && (oldest == nil || r.sequence < oldest.sequence) {
@@ -261,10 +265,10 @@ func (s *subscriptions) oldestRequest() (oldest *request) {
 	return oldest
 }
 
-// blameRequest draws the conclusion from a connection that the broker has closed
-// instead of answering a SUBSCRIBE packet: packets become smaller, and a filter that it
-// closes for again and again is refused.
-func (c *Client) blameRequest(r *request, why error) {
+// countRequestClosure counts a connection that the broker closed instead of sending
+// SUBACK. The next packets have fewer filters. A filter that repeatedly closes the
+// connection alone counts as refused.
+func (c *Client) countRequestClosure(r *request, why error) {
 	s := &c.subs
 	s.oneByOne = true
 	if len(r.all) > 1 {
@@ -276,25 +280,26 @@ func (c *Client) blameRequest(r *request, why error) {
 	if !s.closesFor(sub) {
 		return
 	}
-	text := fmt.Sprintf("the broker has closed the connection in answer: %v", why)
+	text := fmt.Sprintf("the broker closed the connection instead of sending SUBACK: %v", why)
 	c.refused(sub, r.revisions[0], &SubscribeError{Filter: sub.filter, Code: mosquitto.RCUnspecified, Text: text})
 }
 
-// closesFor reports whether the broker closes every connection in answer to a filter.
+// closesFor reports whether the broker repeatedly closed the connection for a filter.
 func (s *subscriptions) closesFor(sub *subscription) bool {
 	return s.attempts > 0 && sub.closures >= s.attempts
 }
 
-// askedOptions are the options of the next SUBSCRIBE. A filter that the broker may have
-// in a kept session brings no retained messages again.
-func (sub *subscription) askedOptions() mosquitto.SubscribeOptions {
+// subscribeOptions returns the options of the next SUBSCRIBE. For a filter that the
+// broker may have in a kept session, retained messages must not be sent again.
+func (sub *subscription) subscribeOptions() mosquitto.SubscribeOptions {
 	if sub.state == outdated && sub.options&mosquitto.SubSendRetainNever == 0 {
 		return sub.options | mosquitto.SubSendRetainNew
 	}
 	return sub.options
 }
 
-// pendingPacket reports whether a packet is to be sent for a filter, and which.
+// pendingPacket reports whether a packet must be sent for a filter, and whether it is a
+// SUBSCRIBE.
 func (sub *subscription) pendingPacket() (subscribe, any bool) {
 	switch sub.state {
 	case absent:
@@ -307,8 +312,8 @@ func (sub *subscription) pendingPacket() (subscribe, any bool) {
 	return false, false
 }
 
-// next collects what goes into the next packet. A subscription identifier is for one
-// filter alone.
+// next collects the filters of the next packet. With a subscription identifier, a packet
+// holds one filter.
 func (s *subscriptions) next(identifiers bool) (r *request) {
 	if s.oneByOne && len(s.requests) > 0 {
 		return nil
@@ -322,7 +327,7 @@ func (s *subscriptions) next(identifiers bool) (r *request) {
 		}
 		if r == nil {
 			r = &request{subscribe: subscribe}
-		} else if r.subscribe != subscribe || subscribe && (identifiers || sub.qos != r.all[0].qos || sub.askedOptions() != r.all[0].askedOptions()) {
+		} else if r.subscribe != subscribe || subscribe && (identifiers || sub.qos != r.all[0].qos || sub.subscribeOptions() != r.all[0].subscribeOptions()) {
 			continue
 		}
 		if size += len(sub.filter); size > maxBytes && len(r.all) > 0 {
@@ -336,12 +341,12 @@ func (s *subscriptions) next(identifiers bool) (r *request) {
 	return r
 }
 
-// reconcile sends what the broker does not have yet.
+// reconcile sends the difference between the desired and the known state of all filters.
 func (c *Client) reconcile() {
 	if !c.isOnline() {
 		return
 	}
-	c.refuseImpossible()
+	c.refuseUnsupported()
 	for c.isOnline() {
 		r := c.subs.next(c.sendsIdentifiers())
 		if r == nil || !c.sendRequest(r) {
@@ -355,9 +360,9 @@ func (c *Client) sendsIdentifiers() bool {
 	return c.usesIdentifiers(c.conn.server.name) && c.brokerLimits.Load().identifiers
 }
 
-// refuseImpossible ends the wait for subscriptions that the connection's broker has
-// said it cannot make.
-func (c *Client) refuseImpossible() {
+// refuseUnsupported refuses subscriptions that the connection's broker or its protocol
+// version does not support.
+func (c *Client) refuseUnsupported() {
 	l := c.brokerLimits.Load()
 	for _, sub := range slices.Clone(c.subs.order) {
 		if subscribe, any := sub.pendingPacket(); !any || !subscribe {
@@ -366,12 +371,12 @@ func (c *Client) refuseImpossible() {
 		if sub.options != 0 && c.protocolNow() != V5 {
 			c.refused(sub, sub.revision, &SubscribeError{Filter: sub.filter, Code: mosquitto.RCImplementationSpecific, Text: "its options need MQTT 5"})
 		} else if code := l.refusesFilter(sub.filter); code != 0 {
-			c.refused(sub, sub.revision, &SubscribeError{Filter: sub.filter, Code: code, Text: "the broker has said so when it accepted the connection"})
+			c.refused(sub, sub.revision, &SubscribeError{Filter: sub.filter, Code: code, Text: "the broker announced this when it accepted the connection"})
 		}
 	}
 }
 
-// sendRequest gives a packet to the library. It reports false when the connection is
+// sendRequest submits a packet to the library. It reports false if the connection is
 // lost.
 func (c *Client) sendRequest(r *request) bool {
 	mid, err := 0, c.skipUsedIDs()
@@ -379,7 +384,7 @@ func (c *Client) sendRequest(r *request) bool {
 		mid, err = c.librarySubscribe(r)
 	}
 	if errors.Is(err, mosquitto.ErrNoConn) {
-		c.conn.online = false // the library's loop is about to say so
+		c.conn.online = false // RunOnce is about to return the loss
 		return false
 	}
 	for _, sub := range r.all {
@@ -393,7 +398,7 @@ func (c *Client) sendRequest(r *request) bool {
 		c.subs.set(sub, sub.desired, state)
 	}
 	if err != nil {
-		c.answered(r, nil, "", err)
+		c.applyAck(r, nil, "", err)
 		return true
 	}
 	c.inflight.lastID = mid
@@ -420,20 +425,20 @@ func (c *Client) librarySubscribe(r *request) (mid int, err error) {
 	if c.sendsIdentifiers() {
 		props = Properties{{ID: mosquitto.PropSubscriptionIdentifier, Number: first.id}}
 	}
-	return m.SubscribeMultiple(filters, first.qos, first.askedOptions(), props)
+	return m.SubscribeMultiple(filters, first.qos, first.subscribeOptions(), props)
 }
 
-// onSubscribe is called by the library with a SUBACK.
+// onSubscribe is the library's callback for SUBACK.
 func (c *Client) onSubscribe(_ *mosquitto.Client, mid int, codes []mosquitto.ReasonCode, props Properties) {
-	c.requestAnswered(mid, codes, props)
+	c.onAck(mid, codes, props)
 }
 
-// onUnsubscribe is called by the library with an UNSUBACK.
+// onUnsubscribe is the library's callback for UNSUBACK.
 func (c *Client) onUnsubscribe(_ *mosquitto.Client, mid int, codes []mosquitto.ReasonCode, props Properties) {
-	c.requestAnswered(mid, codes, props)
+	c.onAck(mid, codes, props)
 }
 
-func (c *Client) requestAnswered(mid int, codes []mosquitto.ReasonCode, props Properties) {
+func (c *Client) onAck(mid int, codes []mosquitto.ReasonCode, props Properties) {
 	c.conn.useful = true
 	r := c.subs.requests[mid]
 	if r == nil {
@@ -441,13 +446,13 @@ func (c *Client) requestAnswered(mid int, codes []mosquitto.ReasonCode, props Pr
 	}
 	delete(c.subs.requests, mid)
 	text, _ := props.Text(mosquitto.PropReasonString)
-	c.answered(r, codes, text, nil)
+	c.applyAck(r, codes, text, nil)
 	c.reconcile()
-	c.settle()
+	c.announceConnected()
 }
 
-// answered notes the broker's answer to a packet, or why it could not be sent.
-func (c *Client) answered(r *request, codes []mosquitto.ReasonCode, text string, failure error) {
+// applyAck applies the broker's SUBACK or UNSUBACK, or the failure to send a packet.
+func (c *Client) applyAck(r *request, codes []mosquitto.ReasonCode, text string, failure error) {
 	for i, sub := range r.all {
 		err := failure
 		var code mosquitto.ReasonCode
@@ -460,17 +465,17 @@ func (c *Client) answered(r *request, codes []mosquitto.ReasonCode, text string,
 		switch {
 		case !r.subscribe:
 			c.subs.set(sub, sub.desired, absent)
-			sub.answer(false, sub.revision, err) // those who want it back were superseded
+			sub.completeWaiters(false, sub.revision, err) // later Subscribe calls have superseded these waiters
 		case err != nil:
 			c.refused(sub, r.revisions[i], err)
 		default:
 			c.granted(sub, r.revisions[i], QoSLevel(code))
 		}
-		c.subs.forget(sub)
+		c.subs.removeUnused(sub)
 	}
 }
 
-// granted notes a subscription that the broker has made.
+// granted applies an accepted subscription.
 func (c *Client) granted(sub *subscription, revision int, qos QoSLevel) {
 	state := granted
 	if revision != sub.revision {
@@ -486,14 +491,14 @@ func (c *Client) granted(sub *subscription, revision int, qos QoSLevel) {
 	})
 }
 
-// refused notes a subscription that the broker has refused. If a call waits for it, the
-// call fails and the filter is what it was before the call. A refusal at a reconnect is
-// reported, and the filter is sent again at the next connection.
+// refused applies a refused subscription. A call that waits for the SUBACK fails, and
+// the filter returns to its state before the call. A refusal after a reconnect is
+// reported. The filter is sent again on the next connection.
 func (c *Client) refused(sub *subscription, revision int, err error) {
 	failed := sub.takeWaiters(true, revision)
 	c.subs.set(sub, sub.desired, refused)
 	if revision != sub.revision {
-		c.subs.set(sub, sub.desired, uncertain) // the program has changed its mind
+		c.subs.set(sub, sub.desired, uncertain) // the program has changed the subscription since
 	} else if len(failed) == 0 && sub.desired {
 		c.reportLost(sub, err)
 	}
@@ -501,27 +506,27 @@ func (c *Client) refused(sub *subscription, revision int, err error) {
 		c.revert(w, true)
 		w.complete(err)
 	}
-	c.settle()
-	c.subs.forget(sub)
+	c.announceConnected()
+	c.subs.removeUnused(sub)
 }
 
-// revert undoes what a call has changed that was refused or cancelled. If the broker has
-// refused it, the subscription of before stays there.
+// revert undoes the change of a refused or cancelled call. If the broker has refused the
+// change, it still has the previous subscription.
 func (c *Client) revert(w *waiter, refusedByBroker bool) {
 	sub := w.subscription
 	for _, later := range sub.waiters {
-		if later.previous.handler == w.target { // what it would bring back is not wanted any more
+		if later.previous.handler == w.target { // undoing later must not bring the handler of w back
 			later.previous = w.previous
 		}
 	}
 	if !slices.Contains(sub.targets, w.target) {
-		return // replaced meanwhile
+		return // another call has replaced the target
 	}
 	if h := w.previous.handler; h != nil {
 		c.setTargets(sub, append(slices.Clone(sub.targets), h))
 	}
 	latest := w.revision == sub.revision
-	c.detach(sub, w.target)
+	c.removeTarget(sub, w.target)
 	if !sub.desired || !latest {
 		return
 	}
@@ -535,18 +540,19 @@ func (c *Client) revert(w *waiter, refusedByBroker bool) {
 	}
 }
 
-// withdraw undoes what a call has changed whose context has ended.
-func (c *Client) withdraw(w *waiter) {
+// cancelWaiter undoes the change of a call whose context has ended.
+func (c *Client) cancelWaiter(w *waiter) {
 	sub := w.subscription
 	sub.waiters = slices.DeleteFunc(sub.waiters, func(o *waiter) bool { return o == w })
 	if w.subscribe {
 		c.revert(w, false)
 		c.reconcile()
 	}
-	c.subs.forget(sub)
+	c.subs.removeUnused(sub)
 }
 
-// reportLost reports a subscription that was refused at a reconnect. Its iterators end.
+// reportLost reports a subscription that was refused after a reconnect. Its iterators
+// end.
 func (c *Client) reportLost(sub *subscription, err error) {
 	c.log.lostSubscription(sub.filter, err)
 	var refusal *SubscribeError
@@ -564,7 +570,7 @@ func (c *Client) reportLost(sub *subscription, err error) {
 	}
 }
 
-// endAll ends every wait.
+// endAll ends every wait with err.
 func (s *subscriptions) endAll(err error) {
 	for _, sub := range s.order {
 		for _, w := range sub.waiters {

@@ -12,37 +12,40 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// TLS says how the broker is known, and how the client makes itself known. The
-// zero value trusts what the system trusts. Servers with mqtts:// or wss:// use
-// it; without [WithTLS] they use the zero value.
+// TLS holds the TLS settings for servers with mqtts:// or wss://. The zero value trusts
+// the system's certificate authorities; it is the default without [WithTLS].
 type TLS struct {
-	CAFile, CAPath    string // whom to trust: a PEM file, or a directory made by "openssl rehash"
-	CertFile, KeyFile string // the client's own, PEM
+	CAFile, CAPath    string // trusted authorities: a PEM file, or a directory made by "openssl rehash"
+	CertFile, KeyFile string // the client's certificate and key, in PEM files
 
-	// The same from memory, PEM. Nothing of it is written to a disk.
+	// CA, Cert and Key are the same as PEM texts in memory. They are not written to a
+	// disk.
 	CA, Cert, Key []byte
 
-	// KeyPassword is asked for the password of an encrypted key, at every connect.
+	// KeyPassword returns the password of an encrypted key. It is called at every
+	// connect.
 	KeyPassword func() (string, error)
 
-	// PSK is a key that both sides know, in hex digits, instead of certificates.
+	// PSK is a pre-shared key in hex digits, and PSKIdentity is its name. They are used
+	// instead of certificates.
 	PSK, PSKIdentity string
 
-	// ServerName is the name that the broker's certificate must have, if not the
-	// host of its address. The files are then read by Dial, once.
+	// ServerName is the name in the broker's certificate, if it differs from the
+	// server's host. With ServerName, Dial reads the files once; they are not read again
+	// at reconnects.
 	ServerName string
 
-	ALPN       []string // one protocol: the library offers no more
-	MinVersion string   // "tlsv1.2" (default) or "tlsv1.3": the lowest version
-	Ciphers    string   // an OpenSSL list, for TLS 1.2
+	ALPN       []string // at most one protocol, because the library offers only one
+	MinVersion string   // lowest version: "tlsv1.2" (default) or "tlsv1.3"
+	Ciphers    string   // OpenSSL cipher list for TLS 1.2
 
-	// InsecureSkipHostname accepts a certificate of any host: for tests.
+	// InsecureSkipHostname accepts a certificate of any host. Use it only in tests.
 	InsecureSkipHostname bool
-	// InsecureSkipVerify accepts anybody as the broker: for tests.
+	// InsecureSkipVerify accepts any certificate. Use it only in tests.
 	InsecureSkipVerify bool
 }
 
-// WithTLS sets TLS up.
+// WithTLS sets the TLS settings. It needs servers with mqtts:// or wss://.
 func WithTLS(t TLS) Option {
 	return func(s *settings) error {
 		s.tls = &t
@@ -64,11 +67,11 @@ func (t *TLS) check() error {
 		return badArgument("WithTLS", "a certificate and its key go together")
 	case t.ServerName != "" && (psk || t.InsecureSkipHostname || t.InsecureSkipVerify):
 		return badArgument("WithTLS", "ServerName is for certificates that are checked")
-	case len(t.CA) > 0 && !holdsPEM(t.CA, "CERTIFICATE"):
+	case len(t.CA) > 0 && !containsPEM(t.CA, "CERTIFICATE"):
 		return badArgument("WithTLS", "CA: no certificate in PEM form")
-	case len(t.Cert) > 0 && !holdsPEM(t.Cert, "CERTIFICATE"):
+	case len(t.Cert) > 0 && !containsPEM(t.Cert, "CERTIFICATE"):
 		return badArgument("WithTLS", "Cert: no certificate in PEM form")
-	case len(t.Key) > 0 && !holdsPEM(t.Key, "KEY"):
+	case len(t.Key) > 0 && !containsPEM(t.Key, "KEY"):
 		return badArgument("WithTLS", "Key: no key in PEM form")
 	case len(t.ALPN) > 1:
 		return badArgument("WithTLS", "ALPN: %d protocols, the library offers one", len(t.ALPN))
@@ -76,8 +79,8 @@ func (t *TLS) check() error {
 	return nil
 }
 
-// holdsPEM reports whether text has a PEM block of a kind.
-func holdsPEM(text []byte, kind string) bool {
+// containsPEM reports whether text has a PEM block of a kind.
+func containsPEM(text []byte, kind string) bool {
 	for {
 		block, rest := pem.Decode(text)
 		if block == nil {
@@ -90,8 +93,8 @@ func holdsPEM(text []byte, kind string) bool {
 	}
 }
 
-// apply tells the client underneath. The files are to be kept open as long as it
-// connects: it reads them at every connect.
+// apply passes the settings to the library client. The library reads the files at every
+// connect, so the caller must keep them open.
 func (t *TLS) apply(m *mosquitto.Client) (files []*os.File, err error) {
 	defer func() {
 		if err != nil {
@@ -132,16 +135,15 @@ func (t *TLS) apply(m *mosquitto.Client) (files []*os.File, err error) {
 	return files, nil
 }
 
-// pemFiles are files that the library can read, and which of them are to be closed
-// when it has.
+// pemFiles are the paths that the library reads. The caller must close files when the
+// library no longer needs them.
 type pemFiles struct {
 	ca, caPath, cert, key string
 	files                 []*os.File
 }
 
-// readable puts what is in memory into files, and looks for the system's store if
-// there is no CA.
-func (t *TLS) readable() (p pemFiles, err error) {
+// loadFiles writes PEM texts to memory files. Without a CA it uses the system's store.
+func (t *TLS) loadFiles() (p pemFiles, err error) {
 	p = pemFiles{ca: t.CAFile, caPath: t.CAPath, cert: t.CertFile, key: t.KeyFile}
 	for _, part := range []struct {
 		name string
@@ -162,14 +164,14 @@ func (t *TLS) readable() (p pemFiles, err error) {
 	if p.ca == "" && p.caPath == "" {
 		if p.ca, p.caPath = systemStore(); p.ca == "" && p.caPath == "" {
 			closeAll(p.files)
-			return pemFiles{}, errors.New("mqtt: WithTLS: no CA given, and no store of the system's found")
+			return pemFiles{}, errors.New("mqtt: WithTLS: no CA given, and the system has no certificate store")
 		}
 	}
 	return p, nil
 }
 
 func (t *TLS) applyCertificates(m *mosquitto.Client) (files []*os.File, err error) {
-	p, err := t.readable()
+	p, err := t.loadFiles()
 	if err != nil {
 		return nil, err
 	}
@@ -180,9 +182,10 @@ func (t *TLS) applyCertificates(m *mosquitto.Client) (files []*os.File, err erro
 	return p.files, m.TLSSet(p.ca, p.caPath, p.cert, p.key, password)
 }
 
-// applyContext is for a server name: the library itself knows the host only.
+// applyContext sets the TLS context for a ServerName. The library's own options can only
+// check the server's host.
 func (t *TLS) applyContext(m *mosquitto.Client) error {
-	p, err := t.readable()
+	p, err := t.loadFiles()
 	if err != nil {
 		return err
 	}
@@ -203,8 +206,8 @@ func (t *TLS) applyContext(m *mosquitto.Client) error {
 	return m.TLSContextSet(settings)
 }
 
-// systemStore is where this system keeps whom it trusts. The library's own option
-// for it fails at reconnects (2.0.11).
+// systemStore returns the system's certificate store. The library's own option for it
+// fails at reconnects (2.0.11).
 func systemStore() (file, path string) {
 	if file = os.Getenv("SSL_CERT_FILE"); file != "" {
 		return file, ""

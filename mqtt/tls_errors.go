@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// OpenSSL's reason codes of failures that the next attempt would meet again: the client
-// does not trust the broker, or the broker's alert says that it does not take the client.
-// Other alerts may come from a broker that is starting.
+// permanentReasons are OpenSSL's reason codes of permanent errors: the client does not
+// trust the broker, or the broker's alert refuses the client. A broker that is starting
+// may send other alerts, so these count as temporary.
 var permanentReasons = []uint64{
 	134,         // certificate verify failed
 	191,         // no protocols available
@@ -30,13 +30,13 @@ var permanentReasons = []uint64{
 	alert + 120, // no application protocol
 }
 
-const alert = 1000 // of the reason codes that stand for a TLS alert
+const alert = 1000 // offset of the reason codes for TLS alerts
 
 var opensslErrors = regexp.MustCompile(`error:([0-9A-Fa-f]+):`)
 
-// isPermanentTLS reports whether what the library has logged about a TLS handshake says
-// that the next one would fail in the same way. OpenSSL's error number holds the reason
-// code in its last three digits; the library reports a wrong host name itself.
+// isPermanentTLS reports whether the library's log lines about a TLS handshake describe
+// a permanent error. The last three hex digits of OpenSSL's error number are the reason
+// code. The library itself reports a wrong host name.
 func isPermanentTLS(detail string) bool {
 	for _, number := range opensslErrors.FindAllStringSubmatch(detail, -1) {
 		code, err := strconv.ParseUint(number[1], 16, 64)

@@ -9,48 +9,50 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// Token is a message that [Client.PublishAsync] has accepted.
+// Token is a message that [Client.PublishAsync] has accepted or refused. Its methods are
+// safe for concurrent use.
 type Token struct {
 	client  *Client
-	pub     Publication   // its payload is the token's own copy
-	size    int           // bytes that count in the queue
-	number  uint64        // by acceptance
-	ended   chan struct{} // closed at the end; nil for a token of Publish
-	wake    chan struct{} // receives one value at the end instead
-	outcome func(error)   // of the Publish hooks; nil without
+	pub     Publication   // with a copy of the payload
+	size    int           // bytes of the queue's limit
+	number  uint64        // order of acceptance
+	ended   chan struct{} // closed when the message has ended; nil for a token of Publish
+	wake    chan struct{} // for a token of Publish: receives a value when the message has ended
+	outcome func(error)   // calls the functions of the Publish hooks; nil without
 	key     uint64        // in the outbox, if stored
-	stored  bool          // the outbox has it
+	stored  bool          // the outbox has the message
 	mid     atomic.Int32
 
 	// Guarded by the queue's mutex until the end.
 	phase     phase
-	sent      bool    // it was in flight once
-	abandoned error   // why the caller waits no longer for a message in flight
-	links     [2]link // in the lists of the queue, or of the messages in flight
+	sent      bool    // the message was in flight at least once
+	abandoned error   // why the caller no longer waits for a message in flight
+	links     [2]link // in the lists of queue or inflight
 	code      mosquitto.ReasonCode
 	props     Properties
 	err       error
 
 	// Owned by the loop while the message is in flight.
-	connection *attempt // on which it was submitted first
-	sequence   int      // by submission on that connection
-	closures   int      // connections that the broker closed when it was the oldest
+	connection *attempt // the connection on which it was submitted first
+	sequence   int      // order of submission on this connection
+	closures   int      // connections that the broker closed while it was the oldest in flight
 }
 
-// phase is how far a message has come.
+// phase is the progress of a message.
 type phase uint8
 
 const (
-	pending  phase = iota // in the queue, or not accepted yet
-	inFlight              // the library has it
-	over                  // acknowledged, or failed
+	pending   phase = iota // queued, or not accepted yet
+	inFlight               // submitted to the library
+	completed              // acknowledged or failed
 )
 
-// Done returns a channel that is closed when the message was acknowledged or has failed.
+// Done returns a channel that is closed when the message is acknowledged or has failed.
+// For QoS 0, that is when the message is written.
 func (t *Token) Done() <-chan struct{} { return t.ended }
 
-// isOver reports whether the message was acknowledged or has failed.
-func (t *Token) isOver() bool {
+// isCompleted reports whether the message is acknowledged or has failed.
+func (t *Token) isCompleted() bool {
 	select {
 	case <-t.ended:
 		return true
@@ -59,31 +61,31 @@ func (t *Token) isOver() bool {
 	}
 }
 
-// Err returns why the message failed: nil before that, and when it was acknowledged.
+// Err returns why the message has failed. It returns nil before the end, and for an
+// acknowledged message.
 func (t *Token) Err() error {
-	if t.isOver() {
+	if t.isCompleted() {
 		return t.err
 	}
 	return nil
 }
 
-// Wait blocks until the message was acknowledged or has failed. If ctx ends first, a
-// message that was not sent is cancelled; otherwise the error wraps [ErrAbandoned] too.
-// Inside an inline handler it returns [ErrInCallback].
+// Wait blocks until the message is acknowledged or has failed. If ctx ends first, a
+// queued message is cancelled. A message in flight is not cancelled, and the error wraps
+// [ErrAbandoned] too. Inside an inline handler Wait returns [ErrInCallback].
 func (t *Token) Wait(ctx context.Context) error {
-	if t.isOver() {
+	if t.isCompleted() {
 		return t.err
 	}
 	if t.client.inInlineHandler() {
 		return ErrInCallback
 	}
-	full := t.client.flow.enter()
-	defer t.client.flow.leave()
+	full := t.client.flow.beginWait()
+	defer t.client.flow.endWait()
 	return t.wait(ctx, full)
 }
 
-// wait blocks until the message has ended. full is closed when the broker's answer is
-// behind more messages than a handler's queue may hold.
+// wait blocks until the message has ended. full is the channel of flow.beginWait.
 func (t *Token) wait(ctx context.Context, full <-chan struct{}) error {
 	select {
 	case <-t.ended:
@@ -91,54 +93,56 @@ func (t *Token) wait(ctx context.Context, full <-chan struct{}) error {
 	case <-t.wake:
 		return t.err
 	case <-full:
-		return t.client.giveUp(t, ErrHandlerQueueFull)
+		return t.client.stopWaiting(t, ErrHandlerQueueFull)
 	case <-ctx.Done():
-		return t.client.giveUp(t, ctx.Err())
+		return t.client.stopWaiting(t, ctx.Err())
 	}
 }
 
-// giveUp ends a wait. A message that is still queued is cancelled.
-func (c *Client) giveUp(t *Token, cause error) error {
+// stopWaiting ends a wait. It cancels the message if it is queued.
+func (c *Client) stopWaiting(t *Token, cause error) error {
 	ended, cancelled := c.queue.abandon(t, cause)
 	if cancelled {
-		c.afterEnd(t)
+		c.reportEnd(t)
 	}
 	if !ended {
 		return joinErrors(cause, ErrAbandoned)
 	}
 	if t.wake != nil {
-		<-t.wake // or the next message of this token would end with it
+		<-t.wake // remove the value: it must not wake the next Publish with this token
 	}
 	return t.err
 }
 
-// MID returns the packet id, 0 before there is one. Packet ids are used again after
-// 65,535 messages.
+// MID returns the packet id, or 0 before the message is submitted. Packet ids repeat
+// after 65,535 messages.
 func (t *Token) MID() int { return int(t.mid.Load()) }
 
-// ReasonCode returns the broker's reason code with MQTT 5, 0 before there is one.
+// ReasonCode returns the broker's reason code (MQTT 5), or 0 before the message has
+// ended.
 func (t *Token) ReasonCode() mosquitto.ReasonCode {
-	if t.isOver() {
+	if t.isCompleted() {
 		return t.code
 	}
 	return 0
 }
 
-// Properties returns the properties of the broker's acknowledgement with MQTT 5.
+// Properties returns the properties of the PUBACK, PUBREC or PUBCOMP packet (MQTT 5), or
+// nil before the message has ended.
 func (t *Token) Properties() Properties {
-	if t.isOver() {
+	if t.isCompleted() {
 		return t.props
 	}
 	return nil
 }
 
-// unsent describes the message for [CloseError].
+// unsent returns the entry of the message in [CloseError].
 func (t *Token) unsent(sent bool) Unsent {
 	return Unsent{t.pub.Topic, t.pub.QoS, sent, t.stored}
 }
 
-// closedErr is the error of a message that ends with the client. A stored message may
-// be delivered later.
+// closedErr returns the error of a message that ends with the client. The next process
+// may deliver a stored message.
 func (t *Token) closedErr(err error) error {
 	if t.stored {
 		return joinErrors(err, ErrAbandoned)

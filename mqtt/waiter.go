@@ -11,20 +11,20 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// waiter is a call that waits for the answer to a subscription or its removal. The loop
-// owns it, but for decided and result.
+// waiter is a Subscribe or Unsubscribe call that waits for the broker's reply. Owned by
+// the loop, except decided and result.
 type waiter struct {
 	subscription *subscription
 	subscribe    bool
-	revision     int // of the subscription, as this call made it
+	revision     int // revision of the subscription that this call made
 	target       *target
 	previous     previous
 	granted      *QoSLevel
-	decided      atomic.Bool // answered, or given up by the caller
+	decided      atomic.Bool // the loop has completed the wait, or the caller has stopped waiting
 	result       chan error
 }
 
-// previous is what a Subscribe call has replaced.
+// previous is the subscription that a Subscribe call has replaced.
 type previous struct {
 	handler *target
 	qos     QoSLevel
@@ -32,7 +32,7 @@ type previous struct {
 	granted bool // the broker has it
 }
 
-// newWaiter makes the waiter of a call; a desire without a target is for Unsubscribe.
+// newWaiter makes the waiter of a call. A desire without a target means Unsubscribe.
 func (sub *subscription) newWaiter(d desire) *waiter {
 	return &waiter{
 		subscription: sub, subscribe: d.target != nil, target: d.target, granted: d.granted, result: make(chan error, 1),
@@ -40,14 +40,14 @@ func (sub *subscription) newWaiter(d desire) *waiter {
 	}
 }
 
-// complete ends the wait, unless the caller has given up.
+// complete ends the wait, unless the caller has stopped waiting.
 func (w *waiter) complete(err error) {
 	if w.decided.CompareAndSwap(false, true) {
 		w.result <- err
 	}
 }
 
-// grant ends the wait for a subscription that was granted. It is always true.
+// grant completes the wait for a granted subscription. It always returns true.
 func (w *waiter) grant(qos QoSLevel) bool {
 	if w.decided.CompareAndSwap(false, true) {
 		if w.granted != nil {
@@ -58,7 +58,7 @@ func (w *waiter) grant(qos QoSLevel) bool {
 	return true
 }
 
-// takeWaiters removes the waiters that an answer is for.
+// takeWaiters removes and returns the waiters that a reply is for.
 func (sub *subscription) takeWaiters(subscribe bool, revision int) (taken []*waiter) {
 	sub.waiters = slices.DeleteFunc(sub.waiters, func(w *waiter) bool {
 		matches := w.subscribe == subscribe && w.revision <= revision
@@ -70,15 +70,14 @@ func (sub *subscription) takeWaiters(subscribe bool, revision int) (taken []*wai
 	return taken
 }
 
-// answer ends the waits that an answer is for.
-func (sub *subscription) answer(subscribe bool, revision int, err error) {
+// completeWaiters completes the waiters that a reply is for.
+func (sub *subscription) completeWaiters(subscribe bool, revision int, err error) {
 	for _, w := range sub.takeWaiters(subscribe, revision) {
 		w.complete(err)
 	}
 }
 
-// supersede ends the waits of calls that want the opposite of the latest: what they
-// wait for may never be sent.
+// supersede ends the waits of earlier, opposite calls: their packets may never be sent.
 func (sub *subscription) supersede(subscribe bool) {
 	sub.waiters = slices.DeleteFunc(sub.waiters, func(w *waiter) bool {
 		opposite := w.subscribe != subscribe
@@ -93,16 +92,16 @@ func (sub *subscription) supersededErr() error {
 	return fmt.Errorf("mqtt: filter %q: %w", sub.filter, ErrOvertaken)
 }
 
-// await waits for the answers to a call. Subscriptions that are not granted when ctx
-// ends are withdrawn.
+// await blocks until the broker has replied to all waiters. If ctx ends first,
+// subscriptions that are not granted are cancelled.
 func (c *Client) await(ctx context.Context, waiters []*waiter) error {
-	full := c.flow.enter()
-	defer c.flow.leave()
+	full := c.flow.beginWait()
+	defer c.flow.endWait()
 	var failed []error
 	var ended error
 	for _, w := range waiters {
-		err, answered := c.awaitOne(ctx, w, full)
-		if answered {
+		err, replied := c.awaitOne(ctx, w, full)
+		if replied {
 			failed = append(failed, err)
 		} else {
 			ended = err
@@ -111,8 +110,8 @@ func (c *Client) await(ctx context.Context, waiters []*waiter) error {
 	return joinErrors(append(failed, ended)...)
 }
 
-// awaitOne waits for one answer. answered is false when the caller has given up.
-func (c *Client) awaitOne(ctx context.Context, w *waiter, full <-chan struct{}) (err error, answered bool) {
+// awaitOne waits for one reply. replied is false if the caller has stopped waiting.
+func (c *Client) awaitOne(ctx context.Context, w *waiter, full <-chan struct{}) (err error, replied bool) {
 	select {
 	case err := <-w.result:
 		return err, true
@@ -124,6 +123,6 @@ func (c *Client) awaitOne(ctx context.Context, w *waiter, full <-chan struct{}) 
 	if !w.decided.CompareAndSwap(false, true) {
 		return <-w.result, true
 	}
-	c.do(func() { c.withdraw(w) })
+	c.do(func() { c.cancelWaiter(w) })
 	return err, false
 }

@@ -5,36 +5,36 @@ package mqtt
 import "time"
 
 const (
-	nearWindow = 100                  // messages in flight to a broker that is near
-	farAway    = 2 * time.Millisecond // the least time to the acknowledgement of a broker that is not
+	nearWindow = 100                  // messages in flight to a near broker
+	farAway    = 2 * time.Millisecond // a broker is far away if its fastest acknowledgement takes longer
 )
 
-// window is how many messages of QoS 1 and 2 are in flight at a time. libmosquitto walks
-// through all of them at each acknowledgement, so there are few as long as the broker is
-// near. If it is far away, the window grows up to the limit. Owned by the loop.
+// window is the limit of QoS 1 and 2 messages in flight. libmosquitto searches its
+// in-flight list linearly at each acknowledgement, so a short list is cheaper. If the
+// broker is far away, the window grows up to its limit. Owned by the loop.
 type window struct {
-	limit    int // WithInflight
-	most     int // limit, or the broker's receive maximum
+	limit    int // from WithInflight
+	maxSize  int // limit, or the broker's receive maximum if that is lower
 	size     int
-	sample   *Token // whose acknowledgement is timed
+	sample   *Token // the message whose acknowledgement is timed
 	sent     time.Time
-	shortest time.Duration // of the samples on this connection; 0 before the first
+	shortest time.Duration // shortest time to an acknowledgement on this connection; 0 before the first
 }
 
-// reset begins a connection.
+// reset sets the window for a new connection.
 func (w *window) reset(receiveMaximum int) {
-	*w = window{limit: w.limit, most: min(w.limit, receiveMaximum)}
-	w.size = min(w.most, nearWindow)
+	*w = window{limit: w.limit, maxSize: min(w.limit, receiveMaximum)}
+	w.size = min(w.maxSize, nearWindow)
 }
 
-// submitted times a message, if none is timed.
+// submitted times a message, if no message is timed and the window can still grow.
 func (w *window) submitted(t *Token) {
-	if w.sample == nil && w.size < w.most {
+	if w.sample == nil && w.size < w.maxSize {
 		w.sample, w.sent = t, time.Now()
 	}
 }
 
-// acknowledged grows the window if no broker that is near would have taken so long.
+// acknowledged grows the window if the broker is far away.
 func (w *window) acknowledged(t *Token) {
 	if t != w.sample {
 		return
@@ -44,6 +44,6 @@ func (w *window) acknowledged(t *Token) {
 		w.shortest = took
 	}
 	if w.shortest > farAway {
-		w.size = min(2*w.size, w.most)
+		w.size = min(2*w.size, w.maxSize)
 	}
 }

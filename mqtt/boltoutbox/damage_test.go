@@ -56,7 +56,7 @@ func TestForeignFiles(t *testing.T) {
 		_, err := tx.CreateBucket(messages)
 		require.NoError(t, err)
 	})
-	refused(t, other, boltoutbox.ErrDamaged, "something else in it")
+	refused(t, other, boltoutbox.ErrDamaged, "database of another program")
 
 	newer, _ := prepared(t)
 	edit(t, newer, func(tx *bolt.Tx) {
@@ -149,7 +149,7 @@ func TestDamagedRecords(t *testing.T) {
 		require.NoError(t, tx.Bucket(messages).Delete(second))
 		require.NoError(t, tx.Bucket(messages).Put([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0}, record))
 	})
-	refused(t, file, boltoutbox.ErrDamaged, "a key that is none of an outbox")
+	refused(t, file, boltoutbox.ErrDamaged, "a key that is invalid")
 }
 
 // Whatever is in a file, the process goes on, and what is not damaged is right.

@@ -16,23 +16,22 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// The file's buckets and what tells it from others.
+// The names of the buckets, and the key and value that identify an outbox.
 var (
 	metaBucket     = []byte("meta")
 	messagesBucket = []byte("messages")
 	formatKey      = []byte("format")
-	formatName     = []byte("mosquitto-go outbox ") // and its version
+	formatName     = []byte("mosquitto-go outbox ") // without the version
 	format         = append(slices.Clip(formatName), '1')
 )
 
 var (
-	errForeign = errors.New("a bbolt database with something else in it")
-	errShort   = errors.New("the end is missing")
+	errForeign = errors.New("a bbolt database of another program")
+	errShort   = errors.New("the file is truncated")
 	errNewer   = errors.New("written by a newer version of this package")
 )
 
-// openFile opens the database, which is empty, or an outbox as far as one can see
-// without reading all of it.
+// openFile opens the database. It checks the length and the format, but not the records.
 func openFile(path string, wait time.Duration) (db *bolt.DB, err error) {
 	size := int64(0)
 	if info, err := os.Stat(path); err == nil {
@@ -43,7 +42,7 @@ func openFile(path string, wait time.Duration) (db *bolt.DB, err error) {
 			return nil, openErr(path, wait, err)
 		}
 	}
-	err = guard(func() (err error) {
+	err = catchPanic(func() (err error) {
 		db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: wait, FreelistType: bolt.FreelistMapType})
 		return err
 	})
@@ -54,7 +53,7 @@ func openFile(path string, wait time.Duration) (db *bolt.DB, err error) {
 		err = syncDir(filepath.Dir(path))
 	}
 	if err == nil {
-		err = guard(func() error { return prepare(db) })
+		err = catchPanic(func() error { return prepare(db) })
 	}
 	if err != nil {
 		_ = db.Close()
@@ -63,15 +62,15 @@ func openFile(path string, wait time.Duration) (db *bolt.DB, err error) {
 	return db, nil
 }
 
-// checkLength refuses a file whose end was cut off: bbolt would read beyond it. A
-// read-only database reads nothing but its first pages.
+// checkLength returns an error for a truncated file. Otherwise bbolt would read beyond
+// its end. A read-only database reads only the first pages.
 func checkLength(path string, wait time.Duration) error {
-	return guard(func() error {
+	return catchPanic(func() error {
 		db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: wait, ReadOnly: true})
 		if err != nil {
 			return contentErr(err)
 		}
-		defer func() { _ = db.Close() }() // it was only read
+		defer func() { _ = db.Close() }() // Close cannot lose data here: the database is read-only
 		info, err := os.Stat(path)
 		if err != nil {
 			return err
@@ -85,7 +84,7 @@ func checkLength(path string, wait time.Duration) error {
 	})
 }
 
-// prepare makes the buckets of a new file, and refuses files with others.
+// prepare makes the buckets of a new file, and checks the format of other files.
 func prepare(db *bolt.DB) error {
 	empty := false
 	err := db.View(func(tx *bolt.Tx) error {
@@ -121,7 +120,7 @@ func checkFormat(meta, messages *bolt.Bucket) error {
 	return nil
 }
 
-// syncDir makes a new file's name durable.
+// syncDir makes the name of a new file durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -131,16 +130,16 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// damage marks an error as one of what is in the file.
+// damage marks an error that is caused by the content of the file.
 type damage struct{ error }
 
 func (d damage) Error() string { return ErrDamaged.Error() + ": " + d.error.Error() }
 
 func (d damage) Unwrap() []error { return []error{ErrDamaged, d.error} }
 
-// guard turns bbolt's panics over damaged pages into errors, and so the faults of
-// pages that cannot be read.
-func guard(f func() error) (err error) {
+// catchPanic converts panics to errors. bbolt panics on damaged pages, and reading a bad
+// page of the mapped file raises a fault.
+func catchPanic(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
@@ -150,8 +149,8 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// contentErr marks the errors of bbolt that are about what is in a file: all but
-// those of the system and of the lock.
+// contentErr marks bbolt's errors as damage, except errors of the system and of the
+// lock.
 func contentErr(err error) error {
 	var path *fs.PathError
 	var errno syscall.Errno
@@ -161,10 +160,10 @@ func contentErr(err error) error {
 	return damage{err}
 }
 
-// openErr says what an error of Open is about.
+// openErr adds the path to an error of Open.
 func openErr(path string, wait time.Duration, err error) error {
 	if errors.Is(err, berrors.ErrTimeout) {
 		err = fmt.Errorf("%w (waited %v)", ErrLocked, wait)
 	}
-	return fmt.Errorf("boltoutbox: opening %s: %w", path, err)
+	return fmt.Errorf("boltoutbox: open %s: %w", path, err)
 }

@@ -11,23 +11,24 @@ import (
 )
 
 var (
-	errKey    = errors.New("a key that is none of an outbox, or out of order")
-	errBucket = errors.New("something else under a message's key")
+	errKey    = errors.New("a key that is invalid or out of order")
+	errBucket = errors.New("a bucket instead of a message")
 )
 
-// Load calls f with the messages under keys above after, in their order, until f
-// returns false. A record that cannot be read is an error, with which it ends.
+// Load calls f for each message whose key is above after, in the order of the keys,
+// until f returns false. f may keep the messages. Load returns an error at the first
+// record that it cannot read, or [ErrClosed]. Load is safe for concurrent use.
 func (o *Outbox) Load(after uint64, f func(key uint64, p *mqtt.Publication) bool) error {
-	tx, gone, err := o.view()
+	tx, deleted, err := o.view()
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	w := walk{cursor: tx.Bucket(messagesBucket).Cursor(), gone: gone, at: after}
+	w := reader{cursor: tx.Bucket(messagesBucket).Cursor(), deleted: deleted, at: after}
 	for {
 		p, err := w.next()
 		if err != nil {
-			return o.inFile("reading", err)
+			return o.fileErr("read", err)
 		}
 		if p == nil || !f(w.at, p) {
 			return nil
@@ -35,34 +36,35 @@ func (o *Outbox) Load(after uint64, f func(key uint64, p *mqtt.Publication) bool
 	}
 }
 
-// view is the file at this moment, and what was deleted but for the disk.
-func (o *Outbox) view() (tx *bolt.Tx, gone map[uint64]bool, err error) {
+// view returns a snapshot of the file, and the keys of messages that are deleted but
+// still stored.
+func (o *Outbox) view() (tx *bolt.Tx, deleted map[uint64]bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
 		return nil, nil, ErrClosed
 	}
 	tx, err = o.db.Begin(false)
-	return tx, maps.Clone(o.gone), o.inFile("reading", err)
+	return tx, maps.Clone(o.deleted), o.fileErr("read", err)
 }
 
-// walk goes through the records.
-type walk struct {
-	cursor *bolt.Cursor
-	gone   map[uint64]bool
-	at     uint64 // key
-	begun  bool
+// reader reads the records in the order of their keys.
+type reader struct {
+	cursor  *bolt.Cursor
+	deleted map[uint64]bool
+	at      uint64 // key of the current record
+	started bool
 }
 
-// next is the next message, nil at the end.
-func (w *walk) next() (p *mqtt.Publication, err error) {
-	err = guard(func() error {
+// next returns the next message, or nil at the end.
+func (w *reader) next() (p *mqtt.Publication, err error) {
+	err = catchPanic(func() error {
 		for {
 			record, err := w.step()
 			if record == nil || err != nil {
 				return err
 			}
-			if w.gone[w.at] {
+			if w.deleted[w.at] {
 				continue
 			}
 			if p, err = decode(w.at, record); err != nil {
@@ -74,15 +76,15 @@ func (w *walk) next() (p *mqtt.Publication, err error) {
 	return p, err
 }
 
-// step goes on to the next record, nil at the end. In a damaged file there may be
-// no end.
-func (w *walk) step() (record []byte, err error) {
+// step returns the next record, or nil at the end. It checks that keys rise: in a
+// damaged file the cursor could run in a cycle.
+func (w *reader) step() (record []byte, err error) {
 	var key []byte
-	if w.begun {
+	if w.started {
 		key, record = w.cursor.Next()
 	} else {
 		key, record = w.cursor.Seek(keyBytes(w.at + 1))
-		w.begun = true
+		w.started = true
 	}
 	if key == nil {
 		return nil, nil

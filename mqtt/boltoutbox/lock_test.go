@@ -91,7 +91,7 @@ func TestLockedFile(t *testing.T) {
 		_, err := boltoutbox.Open(file, boltoutbox.WithLockTimeout(timeout))
 		require.ErrorIs(t, err, boltoutbox.ErrLocked)
 		require.ErrorContains(t, err, file)
-		require.ErrorContains(t, err, "somebody else has it open")
+		require.ErrorContains(t, err, "another process or Outbox has it open")
 	}
 
 	opened := make(chan error, 1) // as it is when a service is restarted

@@ -9,7 +9,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 )
 
-// The format of a record is part of the package documentation.
+// The package documentation describes the format of a record.
 const (
 	recordVersion = 1
 	qosBits       = 3
@@ -19,7 +19,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// encode makes the record of a message, without its checksum.
+// encode returns the record of a message, without the checksum.
 func encode(p *mqtt.Publication) []byte {
 	flags := byte(p.QoS)
 	if p.Retain {
@@ -43,24 +43,25 @@ func appendText[T string | []byte](b []byte, text T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
-// sum is the checksum of a record under its key.
+// sum returns the checksum of a record and its key.
 func sum(key uint64, record []byte) uint32 {
 	return crc32.Update(crc32.Checksum(record, castagnoli), castagnoli, keyBytes(key))
 }
 
 func keyBytes(key uint64) []byte { return binary.BigEndian.AppendUint64(nil, key) }
 
-// seal adds the checksum.
-func seal(key uint64, record []byte) []byte {
+// appendSum appends the checksum to a record.
+func appendSum(key uint64, record []byte) []byte {
 	return binary.BigEndian.AppendUint32(record, sum(key, record))
 }
 
 var (
-	errSum    = damage{errors.New("its checksum is wrong")}
-	errFields = damage{errors.New("its fields are wrong")}
+	errSum    = damage{errors.New("wrong checksum")}
+	errFields = damage{errors.New("invalid fields")}
 )
 
-// decode reads a record. What it returns does not share the record's memory.
+// decode returns the message of a record. The message does not share memory with the
+// record.
 func decode(key uint64, record []byte) (*mqtt.Publication, error) {
 	n := len(record) - sumSize
 	if n < 0 || binary.BigEndian.Uint32(record[n:]) != sum(key, record[:n]) {
@@ -83,7 +84,7 @@ func decode(key uint64, record []byte) (*mqtt.Publication, error) {
 	return p, nil
 }
 
-// fields takes a record apart. Once something was bad everything is empty.
+// fields parses a record. After an error bad is true, and all further fields are empty.
 type fields struct {
 	rest []byte
 	bad  bool
@@ -117,7 +118,8 @@ func (f *fields) number() uint64 {
 
 func (f *fields) text() []byte { return f.take(f.number()) }
 
-// count is how many properties follow, of five bytes or more each.
+// count returns the number of properties that follow. A property has at least five
+// bytes.
 func (f *fields) count() int {
 	n := f.number()
 	if f.bad = f.bad || n > uint64(len(f.rest))/5; f.bad {
@@ -133,5 +135,6 @@ func (f *fields) property() mosquitto.Property {
 	}
 }
 
-// clone copies memory of the file's; nothing is nil.
+// clone copies b, because the record is memory of the mapped file. It returns nil for an
+// empty b.
 func clone(b []byte) []byte { return append([]byte(nil), b...) }

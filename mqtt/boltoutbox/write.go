@@ -9,15 +9,15 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// put is a message on its way to the disk.
+// put is a message that Put submits to the writer.
 type put struct {
 	key    uint64
 	record []byte
-	done   chan error // has room for the outcome
+	done   chan error // capacity 1, for the result
 }
 
-// retryPause is how long deletions wait after a disk was full.
-const retryPause = time.Second
+// retryDelay is the delay before deletions are tried again after the disk was full.
+const retryDelay = time.Second
 
 func (o *Outbox) wakeWriter() {
 	select {
@@ -26,8 +26,8 @@ func (o *Outbox) wakeWriter() {
 	}
 }
 
-// write is the goroutine that writes: all that has come in while it wrote what was
-// before, at a time.
+// write is the writer's goroutine. Each transaction writes everything that was queued
+// during the previous transaction.
 func (o *Outbox) write() {
 	defer close(o.done)
 	for range o.wake {
@@ -41,7 +41,8 @@ func (o *Outbox) write() {
 	}
 }
 
-// take takes what there is to write. After closed nothing more comes.
+// take removes and returns the queued puts and deletions. If closed is true, nothing
+// more will be queued.
 func (o *Outbox) take() (puts []*put, deletes []uint64, closed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -50,30 +51,30 @@ func (o *Outbox) take() (puts []*put, deletes []uint64, closed bool) {
 	return puts, deletes, o.closed
 }
 
-// commit writes all at once. If that does not fit on the disk the deletions go
-// first, for they make room, and then as many messages as there is room for.
+// commit writes everything in one transaction. If the disk is full, it writes the
+// deletions first, because they free space, and then one message after the other.
 func (o *Outbox) commit(puts []*put, deletes []uint64) {
 	err := o.update(puts, deletes)
 	if len(puts) == 0 || !isFull(err) {
-		o.settle(puts, deletes, err)
+		o.finish(puts, deletes, err)
 		return
 	}
 	if len(deletes) > 0 {
-		o.settle(nil, deletes, o.update(nil, deletes))
+		o.finish(nil, deletes, o.update(nil, deletes))
 	}
 	for i := range puts {
 		one := puts[i : i+1]
-		o.settle(one, nil, o.update(one, nil))
+		o.finish(one, nil, o.update(one, nil))
 	}
 }
 
-// update makes one transaction, which is on the disk when it returns nil.
+// update writes one transaction. When it returns nil, the transaction is on the disk.
 func (o *Outbox) update(puts []*put, deletes []uint64) error {
-	if o.broken != nil { // only the writer sets it
-		return o.broken
+	if o.diskErr != nil { // only the writer sets it
+		return o.diskErr
 	}
 	change := 0
-	err := guard(func() error {
+	err := catchPanic(func() error {
 		return o.db.Update(func(tx *bolt.Tx) error {
 			b := tx.Bucket(messagesBucket)
 			b.FillPercent = 0.9 // keys rise
@@ -96,34 +97,34 @@ func (o *Outbox) update(puts []*put, deletes []uint64) error {
 		})
 	})
 	if err != nil {
-		return o.inFile("storing", err)
+		return o.fileErr("store", err)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.stored += change
 	for _, key := range deletes {
-		delete(o.gone, key)
+		delete(o.deleted, key)
 	}
 	return nil
 }
 
-// isFull tells errors after which nothing was written, and which may pass, from
-// those that leave unknown what is on the disk.
+// isFull reports whether an error is temporary and left the file unchanged: the disk or
+// a quota is full. After other errors the content of the file is unknown.
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) ||
-		err != nil && strings.Contains(err.Error(), "file resize error") // bbolt's, without its cause
+		err != nil && strings.Contains(err.Error(), "file resize error") // bbolt does not wrap the cause
 }
 
-// settle tells of the outcome of an update. Deletions that were not written wait
-// for another attempt, if one can help.
-func (o *Outbox) settle(puts []*put, deletes []uint64, err error) {
+// finish reports the result of an update. Deletions that were not written are queued
+// again. After a temporary error they are retried.
+func (o *Outbox) finish(puts []*put, deletes []uint64, err error) {
 	if err != nil {
 		o.mu.Lock()
-		o.deletes, o.failed = append(deletes, o.deletes...), err
+		o.deletes, o.deleteErr = append(deletes, o.deletes...), err
 		if !isFull(err) {
-			o.broken = err
+			o.diskErr = err
 		} else if len(o.deletes) > 0 && !o.closed {
-			o.timer.Reset(retryPause)
+			o.timer.Reset(retryDelay)
 		}
 		o.mu.Unlock()
 	}
