@@ -149,14 +149,14 @@ func (c *Client) firstConnection(ctx context.Context, initial []*waiter) error {
 	return c.await(ctx, initial)
 }
 
-// abort ends a client that Dial does not return. It waits at most endPatience for
+// abort ends a client that Dial does not return. It waits at most abortPatience for
 // handlers.
 func (c *Client) abort() {
 	c.closer.begin()
 	c.cancelHandlers()
 	select {
 	case <-c.done:
-	case <-time.After(endPatience):
+	case <-time.After(abortPatience):
 	}
 }
 

@@ -320,7 +320,7 @@ func closedByBroker(a *attempt, err error) bool {
 	if a.reason != nil {
 		return true
 	}
-	for _, end := range []error{mosquitto.ErrConnLost, mosquitto.ErrTLS, syscall.ECONNRESET, syscall.EPIPE, syscall.EPROTO} {
+	for _, end := range []error{mosquitto.ErrConnLost, mosquitto.ErrProtocol, mosquitto.ErrTLS, syscall.ECONNRESET, syscall.EPIPE, syscall.EPROTO} {
 		if errors.Is(err, end) {
 			return true
 		}
