@@ -184,7 +184,7 @@ func (c *Client) Err() error {
 }
 
 // closedErr returns the error of calls on a client that is closing or has ended.
-func (c *Client) closedErr() error { return joinErrors(c.status.cause(), ErrClosed) }
+func (c *Client) closedErr() error { return joinErrors(c.status.cause(), errClosed) }
 
 // inInlineHandler reports whether the calling goroutine is the loop and is running a
 // handler, a hook or the logger.

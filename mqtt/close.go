@@ -110,7 +110,7 @@ const (
 // Close in a new goroutine.
 func (c *Client) Close(ctx context.Context) error {
 	if c.inInlineHandler() || c.inWorkersContext(ctx) {
-		return ErrInCallback
+		return errInCallback
 	}
 	ctx, cancel := closeContext(ctx)
 	defer cancel()
