@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: d7b92fcf9ba12432
+// include-stamp: 37fad314eddffeca
 
 type (
 	cClient   = C.struct_gomosq_client

@@ -166,13 +166,6 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	return rc;
 }
 
-/* Sends a PINGREQ if it is due, and ends the connection if a PINGRESP is overdue. */
-static inline int gomosq_keep_alive(struct gomosq_client *c)
-{
-	gomosq_log_pings(c, true);
-	return mosquitto_loop_misc(c->mosq);
-}
-
 /* Waits for more output, about as long as a publish takes: that is cheaper than to
  * park and be woken for each message. Publishers and readers get the core meanwhile. */
 static inline bool gomosq_await_output(struct gomosq_client *c)
@@ -207,7 +200,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 	c->passing = 1;
 	c->slow = c->spent;
 	c->spent = c->wrote = c->pinged = 0;
-	if(misc && !c->ping_awaited && !c->unacknowledged && gomosq_may_continue(c, rc)){ /* before callbacks that may take long */
+	if(misc && c->connack == 0 && !c->ping_awaited && !c->unacknowledged && gomosq_may_continue(c, rc)){ /* before callbacks that may take long */
 		misc = false;
 		rc = gomosq_keep_alive(c);
 		if(!blocked && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
