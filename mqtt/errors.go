@@ -104,7 +104,8 @@ func withoutPrefix(err error) string {
 	case mosquitto.Error:
 		return strings.TrimSuffix(strings.ToLower(e.Error()[:1])+e.Error()[1:], ".")
 	case mosquitto.ConnackError:
-		return "refused: " + e.Code.String()
+		text := strings.TrimPrefix(e.Error(), "mosquitto: connect: ")
+		return "refused: " + strings.TrimPrefix(text, "connection refused: ")
 	}
 	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "mqtt: "), "mosquitto: ")
 }

@@ -77,7 +77,7 @@ func ExampleDial_severalServers() {
 // What keeps a client from connecting is in the error.
 func ExampleDial_failure() {
 	nobody := []string{"mqtt://127.0.0.1:1"}
-	_, err := mqtt.Dial(context.Background(), nobody) // or it would be tried until ctx ends
+	_, err := mqtt.Dial(context.Background(), nobody)
 	var failed *mqtt.ConnectError
 	var refused mosquitto.ConnackError
 	switch {
