@@ -123,7 +123,7 @@ func TestBrokerLimits_LimitsOfTheNextServerCount(t *testing.T) {
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), option)
 	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x"), mqtt.WithRetain(true), mqtt.WithQoS(2)))
 	b.conn().Close()
-	awaitState(t, changes, mqtt.StateDisconnected)
+	awaitFailure(t, changes)
 	retained := c.PublishAsync(wait.Soon(t), "retained", []byte("x"), mqtt.WithRetain(true))
 	twice := c.PublishAsync(wait.Soon(t), "twice", nil, mqtt.WithQoS(2))
 	wait.Until(t, "the second connection", func() bool { return b.connections() == 2 })

@@ -38,17 +38,17 @@ type Client struct {
 	closer         closer
 	responses      responses
 	count          counters
-	stateCalls     serial                 // calls of the state handler
-	hookCalls      serial                 // calls of hooks outside callbacks of the library
-	worker         *inbox                 // nil with inline handlers
-	goroutines     sync.WaitGroup         // the worker and the reader of the outbox
-	turnDue        atomic.Bool            // a turn of the loop is requested and has not begun
-	wakeup         chan struct{}          // wakes the loop while it is not connected
-	brokerLimits   atomic.Pointer[limits] // limits of the connection's broker; nil while offline
-	protocol       atomic.Int32           // version of the connection, or of the attempt
-	userCode       atomic.Bool            // the loop is running a handler, a hook or the logger
-	firstConnected chan struct{}          // closed when the first connection has all its subscriptions
-	done           chan struct{}          // closed when the client has ended
+	stateCalls     serial                  // calls of the state handler
+	hookCalls      serial                  // calls of hooks outside callbacks of the library
+	worker         *inbox                  // nil with inline handlers
+	goroutines     sync.WaitGroup          // the worker and the reader of the outbox
+	turnDue        atomic.Bool             // a turn of the loop is requested and has not begun
+	wakeup         chan struct{}           // wakes the loop while it is not connected
+	connack        atomic.Pointer[Connack] // of the connection; nil while offline
+	protocol       atomic.Int32            // version of the connection, or of the attempt
+	userCode       atomic.Bool             // the loop is running a handler, a hook or the logger
+	firstConnected chan struct{}           // closed when the first connection has all its subscriptions
+	done           chan struct{}           // closed when the client has ended
 
 	// Owned by the loop.
 	files    []*os.File // PEM files that the library reads when it connects
@@ -95,6 +95,16 @@ func Dial(ctx context.Context, servers []string, options ...Option) (*Client, er
 	return c, nil
 }
 
+type clientKey struct{}
+
+// FromContext returns the client whose handler was called with ctx, or with a context
+// that ctx is derived from. It returns nil for other contexts. Handlers that run before
+// Dial has returned the client use it.
+func FromContext(ctx context.Context) *Client {
+	c, _ := ctx.Value(clientKey{}).(*Client)
+	return c
+}
+
 // newClient makes a client whose loop has not started. initial are the waiters of
 // WithSubscription.
 func newClient(servers []string, options []Option) (c *Client, initial []*waiter, err error) {
@@ -111,7 +121,7 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	if c.opts.tls != nil && !c.servers[0].tls {
 		return nil, nil, errNoTLS
 	}
-	c.handlerCtx, c.cancelHandlers = context.WithCancel(context.Background())
+	c.handlerCtx, c.cancelHandlers = context.WithCancel(context.WithValue(context.Background(), clientKey{}, c))
 	c.connectCtx, c.cancelConnect = context.WithCancel(c.handlerCtx)
 	c.turnFunc = c.turn
 	c.log.logger = c.opts.logger

@@ -27,7 +27,7 @@ func TestComplaint10CloseIsBounded(t *testing.T) {
 		"in a long pause": func(t *testing.T) *mqtt.Client {
 			option, told := states()
 			c := dial(t, broker.FreePort(t), mqtt.WithBackgroundConnect(), hour, option)
-			awaitState(t, told, mqtt.StateDisconnected)
+			awaitFailure(t, told)
 			return c
 		},
 		"in a connect": func(t *testing.T) *mqtt.Client { return dial(t, deaf(t), mqtt.WithBackgroundConnect()) },
@@ -51,7 +51,7 @@ func TestComplaint10CloseIsBounded(t *testing.T) {
 			p.Close()
 			conn.Send(peer.Hex("DF FD FF FF FF FF 01 02 DF"))
 			conn.Close()
-			for awaitState(t, told, mqtt.StateDisconnected).Attempt < 2 {
+			for awaitFailure(t, told).Attempt < 2 {
 			}
 			return c
 		},

@@ -33,7 +33,7 @@ func TestComplaint05RestoredBeforeConnected(t *testing.T) {
 	}
 	awaitState(t, told, mqtt.StateConnected)
 	conn.Close()
-	awaitState(t, told, mqtt.StateDisconnected)
+	awaitFailure(t, told)
 	c.PublishAsync(wait.Soon(t), "p", nil)
 	conn = p.AcceptConnect()
 	packet := conn.Expect(peer.SUBSCRIBE)
@@ -106,7 +106,7 @@ func TestComplaint09ReconnectsAfterEverything(t *testing.T) {
 	failsWith := func(want error) {
 		t.Helper()
 		for {
-			s := awaitState(t, told, mqtt.StateDisconnected)
+			s := awaitFailure(t, told)
 			if s.Attempt == 0 { // the loss itself
 				continue
 			}
@@ -163,13 +163,13 @@ func TestComplaint09ServerSaysNo(t *testing.T) {
 	awaitState(t, told, mqtt.StateConnected)
 	conn.Send(peer.V5.Disconnect(byte(mosquitto.RCServerShuttingDown)))
 	var reason mosquitto.ReasonError
-	require.ErrorAs(t, awaitState(t, told, mqtt.StateDisconnected).Err, &reason)
+	require.ErrorAs(t, awaitFailure(t, told).Err, &reason)
 	require.Equal(t, mosquitto.RCServerShuttingDown, reason.Code)
 	for range 3 {
 		conn, _ = greeted(t, p)
 		conn.Send(peer.V5.Connack(false, byte(mosquitto.RCNotAuthorized)))
 		var refusal mosquitto.ConnackError
-		require.ErrorAs(t, awaitState(t, told, mqtt.StateDisconnected).Err, &refusal)
+		require.ErrorAs(t, awaitFailure(t, told).Err, &refusal)
 		conn.Close()
 	}
 	conn, _ = greeted(t, p)
@@ -250,12 +250,12 @@ func TestRunnerUp03StateTellsTheTruth(t *testing.T) {
 	conn.Send(peer.V311.Connack(false, 0))
 	awaitState(t, told, mqtt.StateConnected)
 	conn.Close()
-	require.Zero(t, awaitState(t, told, mqtt.StateDisconnected).Attempt)
+	require.Zero(t, awaitFailure(t, told).Attempt)
 	conn = p.Accept()
 	conn.Expect(peer.CONNECT)
 	require.Equal(t, mqtt.StateDisconnected, c.State(), "while it reconnects")
 	conn.Close()
-	require.Equal(t, 1, awaitState(t, told, mqtt.StateDisconnected).Attempt)
+	require.Equal(t, 1, awaitFailure(t, told).Attempt)
 	p.AcceptConnect()
 	require.Zero(t, awaitState(t, told, mqtt.StateConnected).Attempt)
 	shut(t, c)

@@ -34,7 +34,7 @@ func TestComplaint18ErrorOfTheNetwork(t *testing.T) {
 	require.ErrorIs(t, refused(t, url(port)), syscall.ECONNREFUSED)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	_, err := mqtt.Dial(ctx, []string{url(port)}, fast(), mqtt.WithConnectRetry(), mqtt.WithStateHandler(func(mqtt.StateChange) { cancel() }))
+	_, err := mqtt.Dial(ctx, []string{url(port)}, fast(), mqtt.WithConnectRetry(), mqtt.WithStateHandler(func(*mqtt.Client, mqtt.StateChange) { cancel() }))
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED, "what it was at when the time was over")
 	noSocket := refused(t, "unix:"+filepath.Join(t.TempDir(), "none"))

@@ -134,7 +134,7 @@ func TestComplaint02UsersMutex(t *testing.T) {
 		}
 	}
 	mu.Lock()
-	c = dial(t, proxy.Port, mqtt.WithBackgroundConnect(), mqtt.WithStateHandler(func(mqtt.StateChange) { use() }),
+	c = dial(t, proxy.Port, mqtt.WithBackgroundConnect(), mqtt.WithStateHandler(func(*mqtt.Client, mqtt.StateChange) { use() }),
 		mqtt.WithSubscription("a", 1, func(context.Context, mqtt.Message) { use(); handled <- struct{}{} }))
 	mu.Unlock()
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))

@@ -5,6 +5,7 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"slices"
 	"syscall"
 	"time"
 
@@ -24,7 +25,7 @@ type attempt struct {
 	sequence  int         // packets submitted so far
 	resent    int         // sequence at the moment when the library sent its in-flight messages again
 	reason    error       // the reason of the DISCONNECT that the broker sent
-	text      string      // the reason string of CONNACK
+	connack   *Connack    // nil before CONNACK
 	detail    detail      // lines that the library logged
 }
 
@@ -36,12 +37,13 @@ type ending struct {
 	retryNow  bool          // the next attempt needs no delay
 	discarded bool          // the client disconnected on purpose, to replace the library client
 	lasted    time.Duration // since CONNACK
+	reference string        // another server that the broker has named when it refused
 }
 
 // lastConnection is the state that the loop keeps between connections.
 type lastConnection struct {
 	server        string          // the last server that accepted the client
-	limits        *limits         // the last limits that the library client received; nil for a new library client
+	connack       *Connack        // the last one that the library client received; nil for a new library client
 	noIdentifiers map[string]bool // servers that sent several subscription identifiers in one packet
 	noReconnect   bool            // the loop must not reconnect
 }
@@ -195,7 +197,8 @@ func (c *Client) connectProperties(version Protocol) Properties {
 // The library then sends its in-flight messages again, and queued messages follow.
 func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	a := c.conn
-	a.text, _ = connack.Properties.Text(mosquitto.PropReasonString)
+	k := newConnack(connack, c.protocolNow())
+	a.connack = k
 	if connack.Code != mosquitto.ConnackAccepted {
 		return // RunOnce returns the refusal
 	}
@@ -208,15 +211,14 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	// Another server may have an older session of this client, with other subscriptions.
 	kept := connack.SessionPresent && (c.last.server == "" || a.server.name == c.last.server)
 	c.last.server = a.server.name
-	l := limitsOf(connack.Properties, c.protocolNow())
-	if !connack.SessionPresent && c.inflight.countQoS2 > 0 || c.last.limits.outlives(l) && !c.exactlyOnce() {
+	if !connack.SessionPresent && c.inflight.countQoS2 > 0 || c.last.connack.outlives(k) && !c.exactlyOnce() {
 		c.reconnectWithNewLibrary(a)
 		return
 	}
 	a.online = true
-	c.last.limits = l
-	c.inflight.window.reset(l.receiveMaximum)
-	c.brokerLimits.Store(l)
+	c.last.connack = k
+	c.inflight.window.reset(k.ReceiveMaximum)
+	c.connack.Store(k)
 	c.log.connected(a.server.name, connack.SessionPresent, c.protocolNow())
 	c.subs.connectionAccepted(kept, c.protocolNow() == V5) // only MQTT 5 can subscribe again without retained messages
 	c.endRemoved()
@@ -244,7 +246,7 @@ func (c *Client) announceConnected() {
 		return
 	}
 	a.announced = true
-	c.setState(StateChange{State: StateConnected, Server: a.server.name})
+	c.setState(StateChange{State: StateConnected, Server: a.server.name, Connack: a.connack})
 	select {
 	case <-c.firstConnected:
 	default:
@@ -265,7 +267,7 @@ func (c *Client) onDisconnect(_ *mosquitto.Client, d mosquitto.Disconnection) {
 // goOffline stops submitting. QoS 0 messages fail if they may not have been written.
 func (c *Client) goOffline() {
 	c.conn.online = false
-	c.brokerLimits.Store(nil)
+	c.connack.Store(nil)
 	c.failUnwritten()
 }
 
@@ -280,11 +282,13 @@ func (c *Client) ended(a *attempt, err error) ending {
 		err = mosquitto.ErrConnLost
 	}
 	e := ending{
-		err:      &ConnectError{a.server.name, err, a.text, a.detail.String(), !a.accepted.IsZero()},
+		err:      a.connectError(err),
 		accepted: !a.accepted.IsZero(), useful: a.useful, discarded: a.discarded,
 	}
 	if e.accepted {
 		e.lasted = time.Since(a.accepted)
+	} else if a.connack != nil {
+		e.reference = a.connack.ServerReference
 	}
 	request, message := c.subs.oldestRequest(), c.inflight.oldest()
 	c.subs.connectionLost()
@@ -305,6 +309,15 @@ func (c *Client) ended(a *attempt, err error) ending {
 	return e
 }
 
+// connectError is the error of an attempt, or of a lost connection.
+func (a *attempt) connectError(err error) *ConnectError {
+	e := &ConnectError{Server: a.server.name, Err: err, Detail: a.detail.String(), lost: !a.accepted.IsZero()}
+	if a.connack != nil && !e.lost {
+		e.Connack, e.Text = a.connack, a.connack.ReasonString
+	}
+	return e
+}
+
 // sequenceOf returns when a message was sent on this connection. The library sends
 // messages of earlier connections again, after the first SUBSCRIBE packets.
 func (a *attempt) sequenceOf(t *Token) int {
@@ -314,11 +327,19 @@ func (a *attempt) sequenceOf(t *Token) int {
 	return t.sequence
 }
 
-// closedByBroker reports whether the broker has closed the connection, as far as the
-// error shows. A timeout, or an error of the client or of the library, does not count.
+// otherReasons are reasons of a DISCONNECT that no packet of the client has caused.
+var otherReasons = []ReasonCode{
+	RCServerBusy, RCServerShuttingDown, RCKeepAliveTimeout, RCSessionTakenOver, RCAdministrativeAction,
+	RCUseAnotherServer, RCServerMoved, RCConnectionRateExceeded, RCMaximumConnectTime,
+}
+
+// closedByBroker reports whether the broker may have closed the connection because of a
+// packet, as far as the error shows. A timeout, or an error of the client or of the
+// library, does not count.
 func closedByBroker(a *attempt, err error) bool {
-	if a.reason != nil {
-		return true
+	var reason ReasonError
+	if errors.As(a.reason, &reason) {
+		return !slices.Contains(otherReasons, reason.Code)
 	}
 	for _, end := range []error{mosquitto.ErrConnLost, mosquitto.ErrProtocol, mosquitto.ErrTLS, syscall.ECONNRESET, syscall.EPIPE, syscall.EPROTO} {
 		if errors.Is(err, end) {

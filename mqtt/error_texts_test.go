@@ -120,7 +120,7 @@ func awaitFailedAttempt(t *testing.T, changes <-chan mqtt.StateChange) {
 	t.Helper()
 	for {
 		switch change := wait.For(t, changes, "a failed attempt"); change.State {
-		case mqtt.StateDisconnected, mqtt.StateClosed:
+		case mqtt.StateConnecting, mqtt.StateClosed:
 			return
 		}
 	}
@@ -186,7 +186,7 @@ func TestErrorTexts_ReasonStringOfATemporaryRefusal(t *testing.T) {
 		return err
 	})
 	var failure *mqtt.ConnectError
-	require.ErrorAs(t, awaitState(t, changes, mqtt.StateDisconnected).Err, &failure)
+	require.ErrorAs(t, awaitFailure(t, changes).Err, &failure)
 	require.Equal(t, reason, failure.Text)
 	cancel()
 	err := wait.For(t, dialled, "Dial")

@@ -72,6 +72,9 @@ type ConnectError struct {
 	Text   string // the reason string of CONNACK
 	Detail string // what the library logged about the failure, such as OpenSSL's error text
 
+	// Connack is the broker's answer if it has refused the connection; nil otherwise.
+	Connack *Connack
+
 	lost bool // the broker had accepted the connection
 }
 

@@ -388,7 +388,7 @@ func ExampleWorker() {
 func ExampleWithStateHandler() {
 	ctx := context.Background()
 	changes := make(chan mqtt.StateChange, 100)
-	client, err := mqtt.Dial(ctx, shaky(), mqtt.WithStateHandler(func(s mqtt.StateChange) { changes <- s }))
+	client, err := mqtt.Dial(ctx, shaky(), mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) { changes <- s }))
 	if err != nil {
 		log.Fatal(err)
 	}

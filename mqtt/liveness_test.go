@@ -57,14 +57,14 @@ func TestLiveness_SlowStateHandlerGetsEveryChange(t *testing.T) {
 			tried.Add(1)
 			return "", "", errors.New("no credentials") // a failed attempt without a connection
 		}),
-		mqtt.WithStateHandler(func(s mqtt.StateChange) {
+		mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) {
 			<-release
 			changes <- s
 		}))
 	wait.Until(t, "the attempts", func() bool { return tried.Load() > attempts })
 	closeOnce(release)
 	for attempt := 1; attempt <= attempts; attempt++ {
-		require.Equal(t, attempt, awaitState(t, changes, mqtt.StateDisconnected).Attempt)
+		require.Equal(t, attempt, awaitFailure(t, changes).Attempt)
 	}
 	shut(t, c)
 	awaitState(t, changes, mqtt.StateClosed)
@@ -227,7 +227,7 @@ func awaitAttempts(t *testing.T, changes <-chan mqtt.StateChange) (failed int) {
 		switch change := wait.For(t, changes, "the connection"); change.State {
 		case mqtt.StateConnected:
 			return failed
-		case mqtt.StateDisconnected:
+		case mqtt.StateDisconnected, mqtt.StateConnecting:
 			failed++
 		}
 	}

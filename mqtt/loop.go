@@ -73,6 +73,8 @@ type retries struct {
 	failures     int     // attempts in a row that the broker did not accept
 	round        []error // failures of this round, one for each server
 	short        int     // successive connections that ended early
+	redirect     *server // where a broker has sent the client
+	redirects    int     // in a row
 	everAccepted bool    // a broker has accepted the client at least once
 }
 
@@ -81,7 +83,7 @@ type retries struct {
 func (c *Client) stayConnected() error {
 	var r retries
 	for at := 0; ; {
-		s := c.servers[at]
+		s := r.server(c.servers[at])
 		e := c.connect(s)
 		if c.isStopping() {
 			return nil
@@ -91,6 +93,10 @@ func (c *Client) stayConnected() error {
 				c.announceLoss(s, e.err, 0)
 			}
 			c.pause(r.afterConnection(e))
+			continue
+		}
+		if c.redirected(&r, s, e) {
+			c.announceLoss(s, e.err, r.failures+1)
 			continue
 		}
 		r.failures++
@@ -105,6 +111,32 @@ func (c *Client) stayConnected() error {
 		r.round = nil
 		c.pause(r.failures / len(c.servers))
 	}
+}
+
+// server returns the server of the next attempt.
+func (r *retries) server(next server) server {
+	if r.redirect != nil {
+		next, r.redirect = *r.redirect, nil
+	}
+	return next
+}
+
+// maxRedirects is how often in a row the client goes where a broker sends it.
+const maxRedirects = 5
+
+// redirected reports whether the client goes to the server that a broker has named when
+// it refused the connection.
+func (c *Client) redirected(r *retries, from server, e ending) bool {
+	if !c.opts.redirect || e.reference == "" || r.redirects == maxRedirects {
+		return false
+	}
+	to, err := from.refersTo(e.reference)
+	if err != nil {
+		return false
+	}
+	r.redirect = &to
+	r.redirects++
+	return true
 }
 
 // givesUp reports whether a round of failures is the last one. Once a broker has accepted
@@ -124,7 +156,7 @@ const stableAfter = 5 * time.Second
 // The delays grow only while connections do nothing useful: the broker accepts them and
 // closes them at once.
 func (r *retries) afterConnection(e ending) (pause int) {
-	r.everAccepted, r.failures, r.round = true, 0, nil
+	r.everAccepted, r.failures, r.round, r.redirects = true, 0, nil, 0
 	switch {
 	case e.lasted > stableAfter || e.retryNow || e.discarded:
 		r.short = 0
@@ -154,7 +186,11 @@ func (c *Client) pause(number int) {
 func (c *Client) announceLoss(s server, err error, attempt int) {
 	c.log.lost(s.name, err, attempt)
 	c.status.failed(err)
-	c.setState(StateChange{State: StateDisconnected, Server: s.name, Err: err, Attempt: attempt})
+	state := StateDisconnected
+	if attempt > 0 {
+		state = StateConnecting
+	}
+	c.setState(StateChange{State: state, Server: s.name, Err: err, Attempt: attempt})
 }
 
 // finish ends the client: it ends every wait and releases everything.

@@ -177,7 +177,7 @@ var places = []place{
 		}()
 	}},
 	{"state handler", func(run func()) []mqtt.Option {
-		return []mqtt.Option{mqtt.WithStateHandler(func(s mqtt.StateChange) { run() })}
+		return []mqtt.Option{mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) { run() })}
 	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
 	{"hook Publish", func(run func()) []mqtt.Option {
 		return hooked(mqtt.Hooks{Publish: func(_ context.Context, p *mqtt.Publication) func(error) {

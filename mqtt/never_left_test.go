@@ -27,7 +27,7 @@ func TestNeverLeft(t *testing.T) {
 			b := broker.Start(t, broker.Config{})
 			p := fault.Start(t, b.Addr())
 			c, err := mqtt.Dial(wait.Soon(t), []string{url(p.Port)}, fast(), hasty(), mqtt.WithProtocol(mqtt.V5),
-				mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)), mqtt.WithStateHandler(func(mqtt.StateChange) {}))
+				mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)), mqtt.WithStateHandler(func(*mqtt.Client, mqtt.StateChange) {}))
 			require.NoError(t, err)
 			calls := map[string]func() error{
 				"Publish":   func() error { return c.Publish(context.Background(), "a", make([]byte, 100_000), mqtt.WithQoS(2)) },

@@ -306,7 +306,7 @@ func TestNeverDeadlocksInAStorm(t *testing.T) {
 	handlers, states := rand.New(rand.NewPCG(6, 100)), rand.New(rand.NewPCG(6, 101))
 	s = newStorm(t, 6, mqtt.WithHandlerMode(mqtt.Worker(5, mqtt.Block)),
 		mqtt.WithSubscription("in/+", 1, func(context.Context, mqtt.Message) { inside(handlers) }),
-		mqtt.WithStateHandler(func(mqtt.StateChange) { inside(states) }))
+		mqtt.WithStateHandler(func(*mqtt.Client, mqtt.StateChange) { inside(states) }))
 	close(made)
 	s.each(60, func(dice *rand.Rand, n int) {
 		_ = s.direct.Publish(context.Background(), fmt.Sprint("in/", n%2), nil)

@@ -204,7 +204,7 @@ func TestNeverHangsWorkerAtTheEnd(t *testing.T) {
 			wait.For(t, begun, "the handler")
 			if name == "AwaitConnected" { // which waits without a connection only
 				b.Kill()
-				awaitState(t, changes, mqtt.StateDisconnected)
+				awaitFailure(t, changes)
 			}
 			close(ready)
 			_ = c.Close(wait.Soon(t))

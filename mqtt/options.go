@@ -37,6 +37,7 @@ type settings struct {
 	backoff        backoff
 	connectTimeout time.Duration
 	connectRetry   bool
+	redirect       bool
 	background     bool
 
 	queue            queueLimits
@@ -53,9 +54,9 @@ type settings struct {
 	filtersPerPacket int
 	identifiers      bool // subscription identifiers, with MQTT 5
 
-	logger *slog.Logger
-	hooks  []Hooks
-	state  func(StateChange)
+	logger        *slog.Logger
+	hooks         []Hooks
+	stateHandlers []func(*Client, StateChange)
 }
 
 func defaults() settings {
@@ -290,6 +291,18 @@ func WithBackgroundConnect() Option {
 	}}
 }
 
+// WithRedirect makes the client connect to the server that a broker of MQTT 5 names when it
+// refuses a connection (reason codes 0x9C and 0x9D): at most five times in a row, with the
+// same scheme and credentials. After that, and after a loss, the servers of Dial are next.
+// Without it the reference is only reported: see [Connack]. libmosquitto drops the
+// reference of a DISCONNECT packet, so nobody can follow that.
+func WithRedirect() Option {
+	return Option{func(s *settings) error {
+		s.redirect = true
+		return nil
+	}}
+}
+
 // WithQueue sets the limits of the queue. They count the messages that were accepted and
 // not yet acknowledged, and the bytes of their topics, payloads and properties. policy
 // decides about messages that exceed a limit. The defaults are 10,000 messages, 64 MiB
@@ -469,11 +482,15 @@ func WithHooks(h Hooks) Option {
 	}}
 }
 
-// WithStateHandler calls f with every change of state, in order. f runs on a goroutine
-// of its own, and may call and wait for anything.
-func WithStateHandler(f func(StateChange)) Option {
+// WithStateHandler adds a handler that is called with the client and each change of its
+// state, in order. Handlers run one after the other on a goroutine of their own: they may
+// call and wait for anything. A slow one delays the next changes, none is left out.
+func WithStateHandler(f func(c *Client, change StateChange)) Option {
 	return Option{func(s *settings) error {
-		s.state = f
+		if f == nil {
+			return badArgument("WithStateHandler", "f is nil")
+		}
+		s.stateHandlers = append(s.stateHandlers, f)
 		return nil
 	}}
 }

@@ -38,7 +38,7 @@ func watched(w *secrets.Watch) []mqtt.Option {
 	return []mqtt.Option{
 		fast(),
 		mqtt.WithLogger(slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))),
-		mqtt.WithStateHandler(func(s mqtt.StateChange) { w.Value("StateChange", s) }),
+		mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) { w.Value("StateChange", s) }),
 		mqtt.WithHooks(mqtt.Hooks{
 			Publish: func(_ context.Context, p *mqtt.Publication) func(error) {
 				w.Value("Publication", *p)

@@ -88,7 +88,7 @@ func TestSecurityPSK(t *testing.T) {
 			b.SetPSK(keys)
 			b.Restart()
 			before := served(b)
-			for awaitState(t, changes, mqtt.StateDisconnected).Attempt < 3 {
+			for awaitFailure(t, changes).Attempt < 3 {
 			}
 			require.Equal(t, before, served(b))
 			require.NotEqual(t, mqtt.StateConnected, c.State())

@@ -110,8 +110,8 @@ func (c *Client) checkDesire(d *desire) error {
 	if d.options != 0 && c.protocolNow() != V5 {
 		return fmt.Errorf("mqtt: subscribe to %q: WithNoLocal, WithRetainAsPublished and WithRetainHandling need MQTT 5: %w", d.filter, ErrNotSupported)
 	}
-	if l := c.brokerLimits.Load(); l != nil {
-		if code := l.refusesFilter(d.filter); code != 0 {
+	if k := c.connack.Load(); k != nil {
+		if code := k.refusesFilter(d.filter); code != 0 {
 			return &SubscribeError{Filter: d.filter, Code: code, Text: "the broker announced this when it accepted the connection"}
 		}
 	}

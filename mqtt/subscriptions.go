@@ -357,20 +357,20 @@ func (c *Client) reconcile() {
 
 // sendsIdentifiers reports whether SUBSCRIBE packets have subscription identifiers.
 func (c *Client) sendsIdentifiers() bool {
-	return c.usesIdentifiers(c.conn.server.name) && c.brokerLimits.Load().identifiers
+	return c.usesIdentifiers(c.conn.server.name) && c.connack.Load().SubscriptionIdentifiers
 }
 
 // refuseUnsupported refuses subscriptions that the connection's broker or its protocol
 // version does not support.
 func (c *Client) refuseUnsupported() {
-	l := c.brokerLimits.Load()
+	k := c.connack.Load()
 	for _, sub := range slices.Clone(c.subs.order) {
 		if subscribe, any := sub.pendingPacket(); !any || !subscribe {
 			continue
 		}
 		if sub.options != 0 && c.protocolNow() != V5 {
 			c.refused(sub, sub.revision, &SubscribeError{Filter: sub.filter, Code: mosquitto.RCImplementationSpecific, Text: "its options need MQTT 5"})
-		} else if code := l.refusesFilter(sub.filter); code != 0 {
+		} else if code := k.refusesFilter(sub.filter); code != 0 {
 			c.refused(sub, sub.revision, &SubscribeError{Filter: sub.filter, Code: code, Text: "the broker announced this when it accepted the connection"})
 		}
 	}
