@@ -122,7 +122,7 @@ func startError(log string) error {
 	switch lower := strings.ToLower(log); {
 	case strings.Contains(lower, "already in use"), strings.Contains(lower, "already allocated"):
 		return fmt.Errorf("%w:\n%s", errPortTaken, tail(log))
-	case strings.Contains(log, protocolsOption):
+	case strings.Contains(log, `Unknown configuration variable "`+protocolsOption+`"`):
 		return fmt.Errorf("WithProtocols needs mosquitto 2.1 or later:\n%s", tail(log))
 	default:
 		return fmt.Errorf("the broker ended at once:\n%s", tail(log))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,8 +83,8 @@ func record(t *testing.T, f func(r *recorder)) *recorder {
 	go func() {
 		defer close(ended)
 		defer func() {
-			for i := len(r.cleanups) - 1; i >= 0; i-- {
-				r.cleanups[i]()
+			for _, f := range slices.Backward(r.cleanups) {
+				f()
 			}
 		}()
 		f(r)

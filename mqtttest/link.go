@@ -28,13 +28,13 @@ func newLink(p *Proxy, client *net.TCPConn) *link {
 // run forwards data until both directions have ended.
 func (l *link) run() {
 	defer l.cancel()
-	defer l.client.Close()
+	defer func() { _ = l.client.Close() }()
 	server, ok := l.dial()
 	if !ok {
 		discard(l.client)
 		return
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	down := make(chan struct{})
 	go func() {
 		defer close(down)
@@ -55,7 +55,7 @@ func (l *link) dial() (server *net.TCPConn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ctx.Err() != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, false
 	}
 	l.server = conn.(*net.TCPConn)
@@ -135,7 +135,7 @@ func (l *link) end(how func(*net.TCPConn)) {
 
 func withReset(conn *net.TCPConn) {
 	_ = conn.SetLinger(0)
-	conn.Close()
+	_ = conn.Close()
 }
 
 // withFIN closes the connection for writing. The pump then reads until the peer has

@@ -4,6 +4,7 @@ package mqtttest_test
 
 import (
 	"bufio"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -23,7 +24,7 @@ const crashVariable = "MQTTTEST_CRASH"
 
 func TestStartBroker_EndsWithACrashedProcess(t *testing.T) {
 	if os.Getenv(crashVariable) != "" {
-		os.Stdout.WriteString("address " + mqtttest.StartBroker(t).Addr() + "\n")
+		fmt.Println("address", mqtttest.StartBroker(t).Addr())
 		select {}
 	}
 	self, err := os.Executable()

@@ -134,7 +134,7 @@ func (p *Proxy) Refuse() {
 	p.listener = nil
 	p.mu.Unlock()
 	if l != nil {
-		l.Close()
+		_ = l.Close()
 		<-l.ended // a connection accepted at the last moment is now in links
 	}
 }
