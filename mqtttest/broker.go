@@ -30,7 +30,7 @@ type Broker struct {
 
 // StartBroker starts a broker and returns when it accepts connections. The broker listens
 // only on 127.0.0.1, on a free port. By default it accepts every client without
-// credentials, keeps nothing on disk, and has mosquitto's default limits.
+// credentials, writes no messages to disk, and has mosquitto's default limits.
 //
 // The broker ends with the test, and its files are removed. If the test has failed, its
 // log shows the last lines of [Broker.Log]. On Linux the broker also ends if the test's
@@ -172,14 +172,15 @@ func (b *Broker) needTLS(method string) {
 	}
 }
 
-// Stop shuts the broker down, as on a planned restart, and waits for its end. The broker
-// closes all connections, and MQTT 5 clients receive a DISCONNECT. Clients cannot connect
-// until [Broker.Start]. Stop does nothing if the broker is stopped.
+// Stop shuts the broker down with SIGTERM, as on a planned restart, and waits for its end.
+// The broker closes all connections. Mosquitto sends no DISCONNECT then. Clients cannot
+// connect until [Broker.Start]. Stop does nothing if the broker is stopped.
 func (b *Broker) Stop() { b.endLocking(syscall.SIGTERM) }
 
 // Kill ends the broker with SIGKILL, as a crash does, and waits for its end. Clients see
-// the end of the connection. With TLS they see an end without the closing message. Clients
-// cannot connect until [Broker.Start]. Kill does nothing if the broker is stopped.
+// the end of the connection; with TLS, the closing message of TLS (close_notify) is missing.
+// The broker does not write to disk: see [WithPersistence]. Clients cannot connect until
+// [Broker.Start]. Kill does nothing if the broker is stopped.
 func (b *Broker) Kill() { b.endLocking(syscall.SIGKILL) }
 
 // Start starts the broker again after [Broker.Stop] or [Broker.Kill], with the same

@@ -17,8 +17,7 @@
 // [StartProxy] starts a proxy between a client and a broker. Its methods cut, reset, stall,
 // refuse and delay connections, so that a test can check what the program does then.
 //
-// Every function and method that takes or keeps a testing.TB ends the test with Fatal if it
-// fails. Call them from the goroutine of the test. [Broker.Log], and the methods that only
-// return an address, are safe for concurrent use. So are all methods of [Proxy] except
-// [Proxy.Accept].
+// [StartBroker], [StartProxy], [Broker.Start], [Broker.CAFile], [Broker.Certificate] and
+// [Proxy.Accept] end the test with Fatal if they fail. Call them from the goroutine of the
+// test. All other methods are safe for concurrent use.
 package mqtttest

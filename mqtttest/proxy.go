@@ -121,8 +121,8 @@ func (p *Proxy) Stall() { p.change(func(n *network) { n.stalled = true }) }
 func (p *Proxy) Resume() { p.change(func(n *network) { n.stalled = false }) }
 
 // Delay holds data for d in each direction before it forwards it, on existing and new
-// connections. A client sees a slow network: each reply arrives at least 2*d later. 0 ends
-// the delay.
+// connections. A client sees a slow network: each reply arrives at least 2*d later. With d <= 0
+// the delay ends.
 func (p *Proxy) Delay(d time.Duration) { p.change(func(n *network) { n.delay = d }) }
 
 // Refuse closes the proxy's port. A client that connects gets the error "connection
