@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// files writes the files that mosquitto.conf names. Their texts do not depend on the port.
+// writeFiles writes the files that mosquitto.conf names. Their texts do not depend on the port.
 func (b *Broker) writeFiles() (err error) {
 	if b.settings.passwords != nil {
 		text, err := passwordFile(b.settings.passwords)
