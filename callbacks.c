@@ -267,6 +267,18 @@ void gomosq_deliver_pending(struct gomosq_client *client)
 	leave(&f);
 }
 
+/* Sends a PINGREQ if it is due, and ends the connection if a PINGRESP is overdue. */
+int gomosq_keep_alive(struct gomosq_client *client)
+{
+	int rc;
+
+	gomosq_log_pings(client, true);
+	client->keeping_alive = 1;
+	rc = mosquitto_loop_misc(client->mosq);
+	client->keeping_alive = 0;
+	return rc;
+}
+
 /* Lets output and the keepalive have their turn when the callback of a message took
  * long. Before 2.1 the library returns from its read after this packet if errno says
  * that the socket is empty. From 2.1 on it handles what it has read, up to 4 KiB, first;
@@ -279,8 +291,7 @@ static void after_slow_callback(struct gomosq_client *client)
 	if(client->unacknowledged) return;
 	int saved = errno;
 	if(!client->ping_awaited){
-		gomosq_log_pings(client, true);
-		mosquitto_loop_misc(client->mosq);
+		gomosq_keep_alive(client);
 	}
 	if(client->watched >= 0 && mosquitto_want_write(client->mosq)){
 		client->wrote = 1;
@@ -421,10 +432,12 @@ static bool ends_with(const char *text, const char *end)
 	return len >= end_len && memcmp(text + len - end_len, end, end_len) == 0;
 }
 
-/* The library reports PINGREQ and PINGRESP in its log lines only. */
+/* The library reports PINGREQ and PINGRESP in its log lines only. It cuts the lines of
+ * clients with a long id: a look at the keepalive logs nothing but a PINGREQ. A PINGRESP is
+ * not found in such a line; then ping_awaited lasts until the next connection. */
 static void note_ping(struct gomosq_client *client, const char *text)
 {
-	if(ends_with(text, " sending PINGREQ")){
+	if(client->keeping_alive || ends_with(text, " sending PINGREQ")){
 		client->ping_awaited = client->pinged = 1;
 		client->read_ahead = 0;
 	}else if(ends_with(text, " received PINGRESP")){

@@ -28,11 +28,16 @@ func guarded(f func()) (ticket C.int) {
 }
 
 // inOrder runs an event's callback, behind the messages that are pending.
-func (c *Client) inOrder(f func()) C.int {
-	if !c.deliveries.holds() {
-		return guarded(f)
+func (c *Client) inOrder(e event) C.int {
+	if c.deliveries.holds() {
+		return c.behindPending(e)
 	}
-	c.deliveries.add(c, delivery{event: f})
+	return guarded(func() { e.call(c) })
+}
+
+// behindPending appends an event to what is pending. Only Run delivers it later.
+func (c *Client) behindPending(e event) C.int {
+	c.deliveries.add(c, delivery{event: &e})
 	if c.run.Load() != nil {
 		return 0
 	}
@@ -49,11 +54,19 @@ func (c *Client) behindMessages(f func()) C.int {
 	})
 }
 
+// listeningClient finds the client of an event. It returns nil after Close: then no
+// callback starts.
+func listeningClient(id C.uintptr_t) *Client {
+	if c := lookupHandle(uintptr(id)); c != nil && !c.gate.closed() {
+		return c
+	}
+	return nil
+}
+
 // listening finds the client and the callback of an event. ok is false if there is no
-// callback. After Close no callback starts.
+// callback.
 func listening[F any](id C.uintptr_t, of func(*listeners) *listener[F]) (c *Client, f F, ok bool) {
-	c = lookupHandle(uintptr(id))
-	if c == nil || c.gate.closed() {
+	if c = listeningClient(id); c == nil {
 		return nil, f, false
 	}
 	f, ok = of(&c.listeners).get()
@@ -93,12 +106,11 @@ func disconnectError(rc, errno int) error {
 
 //export gomosqGoPublish
 func gomosqGoPublish(id C.uintptr_t, mid, reason C.int, props *C.struct_gomosq_property, count C.int) C.int {
-	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, int, ReasonCode, Properties)] { return &l.publish })
-	if !ok {
+	c := listeningClient(id)
+	if c == nil {
 		return 0
 	}
-	p := goProperties(props, count)
-	return c.inOrder(func() { f(c, int(mid), ReasonCode(reason), p) })
+	return c.inOrder(event{kind: evPublish, mid: int(mid), code: ReasonCode(reason), props: goProperties(props, count)})
 }
 
 //export gomosqGoMessage
@@ -171,22 +183,20 @@ func gomosqGoPending(id C.uintptr_t) C.int {
 
 //export gomosqGoSubscribe
 func gomosqGoSubscribe(id C.uintptr_t, mid, n C.int, granted *C.int, props *C.struct_gomosq_property, count C.int) C.int {
-	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, int, []ReasonCode, Properties)] { return &l.subscribe })
-	if !ok {
+	c := listeningClient(id)
+	if c == nil {
 		return 0
 	}
-	codes, p := goReasonCodes(granted, n), goProperties(props, count)
-	return c.inOrder(func() { f(c, int(mid), codes, p) })
+	return c.inOrder(event{kind: evSubscribe, mid: int(mid), codes: goReasonCodes(granted, n), props: goProperties(props, count)})
 }
 
 //export gomosqGoUnsubscribe
 func gomosqGoUnsubscribe(id C.uintptr_t, mid, n C.int, codes *C.int, props *C.struct_gomosq_property, count C.int) C.int {
-	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, int, []ReasonCode, Properties)] { return &l.unsubscribe })
-	if !ok {
+	c := listeningClient(id)
+	if c == nil {
 		return 0
 	}
-	list, p := goReasonCodes(codes, n), goProperties(props, count)
-	return c.inOrder(func() { f(c, int(mid), list, p) })
+	return c.inOrder(event{kind: evUnsubscribe, mid: int(mid), codes: goReasonCodes(codes, n), props: goProperties(props, count)})
 }
 
 //export gomosqGoLog

@@ -10,8 +10,35 @@ import (
 // delivery is a message, or another event, that a callback has not seen yet.
 type delivery struct {
 	message Message
-	event   func() // nil for a message
+	event   *event // nil for a message
 	unacked bool   // no write until this message was delivered
+}
+
+// event holds the arguments of OnPublish, OnSubscribe or OnUnsubscribe.
+type event struct {
+	kind  uint32 // evPublish, evSubscribe or evUnsubscribe
+	mid   int
+	code  ReasonCode   // of OnPublish
+	codes []ReasonCode // of the other two
+	props Properties
+}
+
+// call runs the callback, if there is one.
+func (e *event) call(c *Client) {
+	switch e.kind {
+	case evPublish:
+		if f, ok := c.listeners.publish.get(); ok {
+			f(c, e.mid, e.code, e.props)
+		}
+	case evSubscribe:
+		if f, ok := c.listeners.subscribe.get(); ok {
+			f(c, e.mid, e.codes, e.props)
+		}
+	case evUnsubscribe:
+		if f, ok := c.listeners.unsubscribe.get(); ok {
+			f(c, e.mid, e.codes, e.props)
+		}
+	}
 }
 
 // deliveries holds what the library has read and no callback has seen, in the
@@ -187,7 +214,7 @@ func (c *Client) deliverOne() bool {
 	}
 	one := c.deliveries.take(c)
 	if one.event != nil {
-		one.event()
+		one.event.call(c)
 		return true
 	}
 	defer c.deliveries.delivered(c, one)

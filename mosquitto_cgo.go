@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: d7b92fcf9ba12432
+// include-stamp: a3d5c6a147cc2d0e
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -278,8 +278,8 @@ type pass struct {
 	accepted  uint // acceptances by a broker so far
 }
 
-func cPass(c *cClient, budget int, misc, leaving, streaming bool) pass {
-	p := C.gomosq_pass(c, C.int(budget), C.bool(misc), C.bool(leaving), C.bool(streaming))
+func cPass(c *cClient, budget int, misc, leaving bool) pass {
+	p := C.gomosq_pass(c, C.int(budget), C.bool(misc), C.bool(leaving))
 	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.want_write), bool(p.writable), bool(p.read), bool(p.wrote), bool(p.pinged), uint(p.accepted)}
 }
 

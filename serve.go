@@ -12,11 +12,10 @@ import (
 // the runner's.
 
 const (
-	burst        = 256                    // packets that one pass reads
-	firstRetry   = time.Millisecond       // delay before output is retried that waits for input
-	longestRetry = time.Second            // and the longest delay
-	maxRun       = 4 * time.Millisecond   // how long Run continues before it calls runtime.Gosched
-	streamGap    = 100 * time.Microsecond // the longest gap between the writes of a stream
+	burst        = 256                  // packets that one pass reads
+	firstRetry   = time.Millisecond     // delay before output is retried that waits for input
+	longestRetry = time.Second          // and the longest delay
+	maxRun       = 4 * time.Millisecond // how long Run continues before it calls runtime.Gosched
 )
 
 // maxRun is below 10 ms: after that the scheduler takes the loop for a slow
@@ -41,7 +40,7 @@ func (r *runner) serve() (lost result, again bool) {
 		now := time.Now()
 		r.pacer.begin(now)
 		misc := !now.Before(r.nextMisc)
-		p := cPass(r.c.c, burst, misc, r.ended != notEnding, now.Sub(r.lastWrite) < streamGap)
+		p := cPass(r.c.c, burst, misc, r.ended != notEnding)
 		r.note(p.accepted)
 		switch {
 		case p.panicked != 0:

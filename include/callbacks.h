@@ -87,6 +87,7 @@ struct gomosq_client {
 	unsigned accepted;   /* CONNACKs of acceptance */
 	int server_keepalive; /* seconds that the last CONNACK demanded, -1 if none */
 	int ping_awaited;    /* a PINGREQ was sent and its PINGRESP has not arrived (loop only) */
+	int keeping_alive;   /* the library looks at the keepalive (loop only) */
 	int pinged;          /* a PINGREQ was sent in this pass (loop only) */
 	uint32_t read_ahead; /* bytes of messages since that PINGREQ (loop only) */
 	int pending;         /* Go holds messages that no callback has seen yet (loop only) */
@@ -149,6 +150,7 @@ void gomosq_cut(struct gomosq_client *client);
 void gomosq_note_socket(struct gomosq_client *client);
 void gomosq_notify(struct gomosq_client *client);
 void gomosq_log_pings(struct gomosq_client *client, bool on);
+int gomosq_keep_alive(struct gomosq_client *client);
 void gomosq_flush(struct gomosq_client *client);
 void gomosq_deliver_pending(struct gomosq_client *client);
 int gomosq_password(char *buf, int size, int rwflag, void *userdata);

@@ -54,7 +54,6 @@ static inline bool gomosq_tls_pending(struct mosquitto *mosq)
 /* Write queued packets every 16 packets: the library searches its list of messages in
  * flight linearly, so a short list is cheaper. */
 #define GOMOSQ_TURN 16
-#define GOMOSQ_OUTPUT_CHECKS 16 /* a few microseconds */
 
 /* Whether a pass may continue after a library call that returned rc. */
 static inline bool gomosq_may_continue(struct gomosq_client *c, int rc)
@@ -166,38 +165,14 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	return rc;
 }
 
-/* Sends a PINGREQ if it is due, and ends the connection if a PINGRESP is overdue. */
-static inline int gomosq_keep_alive(struct gomosq_client *c)
-{
-	gomosq_log_pings(c, true);
-	return mosquitto_loop_misc(c->mosq);
-}
-
-/* Waits for more output, about as long as a publish takes: that is cheaper than to
- * park and be woken for each message. Publishers and readers get the core meanwhile. */
-static inline bool gomosq_await_output(struct gomosq_client *c)
-{
-	int i;
-
-	for(i = 0; i < GOMOSQ_OUTPUT_CHECKS; i++){
-		sched_yield();
-		if(mosquitto_want_write(c->mosq)) return true;
-		if(gomosq_posted(c)) return false;
-	}
-	return false;
-}
-
 /* One pass of Run: it delivers pending messages, reads, looks at the keepalive if misc is
  * set, and writes. With leaving a DISCONNECT is queued: it must be written before
- * anything is read, because the library ends the connection at the next packet. With
- * streaming there was output less than 100 us ago, and the pass waits for more output.
- * Idle clients must not wait so: the threads of thousands of clients would spin. */
-static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving, bool streaming)
+ * anything is read, because the library ends the connection at the next packet. */
+static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving)
 {
 	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, false, 0};
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc = MOSQ_ERR_SUCCESS;
-	int round;
 	bool blocked = false;
 
 	if(leaving && !c->unacknowledged){
@@ -207,7 +182,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 	c->passing = 1;
 	c->slow = c->spent;
 	c->spent = c->wrote = c->pinged = 0;
-	if(misc && !c->ping_awaited && !c->unacknowledged && gomosq_may_continue(c, rc)){ /* before callbacks that may take long */
+	if(misc && c->connack == 0 && !c->ping_awaited && !c->unacknowledged && gomosq_may_continue(c, rc)){ /* before callbacks that may take long */
 		misc = false;
 		rc = gomosq_keep_alive(c);
 		if(!blocked && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
@@ -222,10 +197,6 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 	c->passing = 0;
 	p.wrote = p.wrote || c->wrote;
 	p.pinged = c->pinged;
-	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && !c->pending && !c->written.stopped && gomosq_may_continue(c, rc); round++){
-		if(mosquitto_want_write(c->mosq) || !gomosq_await_output(c)) break; /* blocked; nothing more */
-		rc = gomosq_write_all(c, &p);
-	}
 	gomosq_cork(c, &p, false);
 	if(!c->ping_awaited) gomosq_log_pings(c, false);
 	p.result = gomosq_leave(outer, rc, 0);

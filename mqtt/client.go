@@ -149,14 +149,14 @@ func (c *Client) firstConnection(ctx context.Context, initial []*waiter) error {
 	return c.await(ctx, initial)
 }
 
-// abort ends a client that Dial does not return. It waits at most endPatience for
+// abort ends a client that Dial does not return. It waits at most abortPatience for
 // handlers.
 func (c *Client) abort() {
 	c.closer.begin()
 	c.cancelHandlers()
 	select {
 	case <-c.done:
-	case <-time.After(endPatience):
+	case <-time.After(abortPatience):
 	}
 }
 
@@ -184,7 +184,7 @@ func (c *Client) Err() error {
 }
 
 // closedErr returns the error of calls on a client that is closing or has ended.
-func (c *Client) closedErr() error { return joinErrors(c.status.cause(), ErrClosed) }
+func (c *Client) closedErr() error { return joinErrors(c.status.cause(), errClosed) }
 
 // inInlineHandler reports whether the calling goroutine is the loop and is running a
 // handler, a hook or the logger.

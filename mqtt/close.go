@@ -87,6 +87,7 @@ func (c *Client) isClosing() bool {
 
 const (
 	closePatience = 30 * time.Second // limit of a Close whose context has no deadline
+	abortPatience = endPatience / 2  // of a Dial that fails
 	endPatience   = time.Second      // limit for the loop and the handlers to return after the context has ended
 )
 
@@ -109,7 +110,7 @@ const (
 // Close in a new goroutine.
 func (c *Client) Close(ctx context.Context) error {
 	if c.inInlineHandler() || c.inWorkersContext(ctx) {
-		return ErrInCallback
+		return errInCallback
 	}
 	ctx, cancel := closeContext(ctx)
 	defer cancel()

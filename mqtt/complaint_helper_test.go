@@ -29,7 +29,7 @@ import (
 // meet connects a client to a scripted peer that accepts it.
 func meet(t testing.TB, p *peer.Peer, options ...mqtt.Option) (*mqtt.Client, *peer.Conn) {
 	t.Helper()
-	c := dial(t, p.Port, append(options, mqtt.WithBackground())...)
+	c := dial(t, p.Port, append(options, mqtt.WithBackgroundConnect())...)
 	conn := p.AcceptConnect()
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	return c, conn

@@ -30,7 +30,7 @@ func (p publishing) Handle(ctx context.Context, r slog.Record) error {
 	if c := p.client.Load(); c != nil {
 		c.Stats()
 		c.State()
-		c.PublishAsync(ctx, "log", []byte(r.Message), mqtt.QoS(0))
+		c.PublishAsync(ctx, "log", []byte(r.Message), mqtt.WithQoS(0))
 	}
 	p.lines <- r.Message
 	return nil
@@ -49,7 +49,7 @@ func TestComplaint24LoggerMayUseTheClient(t *testing.T) {
 	var client atomic.Pointer[mqtt.Client]
 	lines := make(chan string, 10_000)
 	l := slog.New(publishing{slog.NewTextHandler(&record{}, nil), &client, lines})
-	c := dial(t, p.Port, mqtt.WithLogger(l), mqtt.WithBackground())
+	c := dial(t, p.Port, mqtt.WithLogger(l), mqtt.WithBackgroundConnect())
 	client.Store(c)
 	conn := p.AcceptConnect()
 	awaitLine(t, lines, "mqtt: connected")
@@ -74,10 +74,10 @@ func TestComplaint24HooksMayUseTheClient(t *testing.T) {
 	var client atomic.Pointer[mqtt.Client]
 	hooks := mqtt.Hooks{Dropped: func(*mqtt.Message) {
 		c := client.Load()
-		c.PublishAsync(context.Background(), "dropped", nil, mqtt.QoS(0))
+		c.PublishAsync(context.Background(), "dropped", nil, mqtt.WithQoS(0))
 		told <- c.Stats()
 	}}
-	c := dial(t, p.Port, mqtt.WithBackground(), mqtt.WithHooks(hooks), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.DropNewest)),
+	c := dial(t, p.Port, mqtt.WithBackgroundConnect(), mqtt.WithHooks(hooks), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.DropNewest)),
 		mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { <-block }))
 	defer close(block)
 	client.Store(c)

@@ -100,7 +100,7 @@ func preferPermanent(before, now ending) ending {
 func (c *Client) attempt(s server, at address, version Protocol) ending {
 	ctx, cancel := context.WithCancelCause(c.connectCtx)
 	defer cancel(nil)
-	a := &attempt{server: s, timer: time.AfterFunc(c.opts.connectTimeout, func() { cancel(ErrTimeout) })}
+	a := &attempt{server: s, timer: time.AfterFunc(c.opts.connectTimeout, func() { cancel(ErrConnectTimeout) })}
 	defer a.timer.Stop()
 	c.conn = a
 	err := c.open(ctx, a, at, version)
@@ -108,8 +108,8 @@ func (c *Client) attempt(s server, at address, version Protocol) ending {
 		c.turn()
 		err = c.library.Load().RunOnce(ctx)
 	}
-	if errors.Is(context.Cause(ctx), ErrTimeout) {
-		err = ErrTimeout
+	if errors.Is(context.Cause(ctx), ErrConnectTimeout) {
+		err = ErrConnectTimeout
 	}
 	return c.ended(a, err)
 }
@@ -320,7 +320,7 @@ func closedByBroker(a *attempt, err error) bool {
 	if a.reason != nil {
 		return true
 	}
-	for _, end := range []error{mosquitto.ErrConnLost, mosquitto.ErrTLS, syscall.ECONNRESET, syscall.EPIPE, syscall.EPROTO} {
+	for _, end := range []error{mosquitto.ErrConnLost, mosquitto.ErrProtocol, mosquitto.ErrTLS, syscall.ECONNRESET, syscall.EPIPE, syscall.EPROTO} {
 		if errors.Is(err, end) {
 			return true
 		}

@@ -12,7 +12,7 @@ import (
 // limits are the limits that an MQTT 5 broker announced in CONNACK. A limits value is
 // immutable. Each connection has its own.
 type limits struct {
-	maxQoS         QoSLevel
+	maxQoS         QoS
 	retain         bool
 	wildcards      bool
 	shared         bool
@@ -36,7 +36,7 @@ func limitsOf(props Properties, version Protocol) *limits {
 		maxPacket: math.MaxInt, receiveMaximum: maxPacketID,
 	}
 	if q, found := props.Byte(mosquitto.PropMaximumQoS); found {
-		l.maxQoS = QoSLevel(q)
+		l.maxQoS = QoS(q)
 	}
 	if n, found := props.Int32(mosquitto.PropMaximumPacketSize); found {
 		l.maxPacket = int(n)

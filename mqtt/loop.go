@@ -70,10 +70,10 @@ func (c *Client) runInBackgroundUntil(ctx context.Context, f func() error) error
 // retries counts failures. They determine the delay before the next attempt, and whether
 // an error is permanent.
 type retries struct {
-	failures     int  // attempts in a row that the broker did not accept
-	permanent    int  // servers in this round that failed permanently
-	short        int  // successive connections that ended early
-	everAccepted bool // a broker has accepted the client at least once
+	failures     int     // attempts in a row that the broker did not accept
+	round        []error // failures of this round, one for each server
+	short        int     // successive connections that ended early
+	everAccepted bool    // a broker has accepted the client at least once
 }
 
 // stayConnected connects, and reconnects after every loss. It returns nil after Close,
@@ -94,19 +94,27 @@ func (c *Client) stayConnected() error {
 			continue
 		}
 		r.failures++
-		if isPermanent(e.err) {
-			r.permanent++
-		}
+		r.round = append(r.round, e.err)
 		c.announceLoss(s, e.err, r.failures)
-		if at = (at + 1) % len(c.servers); r.failures%len(c.servers) != 0 {
+		if at = (at + 1) % len(c.servers); len(r.round) < len(c.servers) {
 			continue
 		}
-		if !r.everAccepted && (r.permanent == len(c.servers) || c.opts.oneRound) {
-			return e.err
+		if c.givesUp(&r) {
+			return joinErrors(r.round...)
 		}
-		r.permanent = 0
+		r.round = nil
 		c.pause(r.failures / len(c.servers))
 	}
+}
+
+// givesUp reports whether a round of failures is the last one. Once a broker has accepted
+// the client, no round is.
+func (c *Client) givesUp(r *retries) bool {
+	if r.everAccepted {
+		return false
+	}
+	retry := c.opts.connectRetry || c.opts.background
+	return !retry || !slices.ContainsFunc(r.round, func(err error) bool { return !isPermanent(err) })
 }
 
 // stableAfter is the duration of a connection whose loss causes no delay.
@@ -116,7 +124,7 @@ const stableAfter = 5 * time.Second
 // The delays grow only while connections do nothing useful: the broker accepts them and
 // closes them at once.
 func (r *retries) afterConnection(e ending) (pause int) {
-	r.everAccepted, r.failures, r.permanent = true, 0, 0
+	r.everAccepted, r.failures, r.round = true, 0, nil
 	switch {
 	case e.lasted > stableAfter || e.retryNow || e.discarded:
 		r.short = 0

@@ -115,7 +115,7 @@ func methods(c *mqtt.Client, token *mqtt.Token) map[string]func(context.Context)
 				return
 			}
 		},
-		"Publish":      func(ctx context.Context) { _ = c.Publish(ctx, "x", nil, mqtt.QoS(2)) },
+		"Publish":      func(ctx context.Context) { _ = c.Publish(ctx, "x", nil, mqtt.WithQoS(2)) },
 		"PublishAsync": func(ctx context.Context) { c.PublishAsync(ctx, "x", nil) },
 		"Reply":        func(ctx context.Context) { c.Reply(ctx, mqtt.Message{}, nil) },
 		"Request":      func(ctx context.Context) { _, _ = c.Request(ctx, "x", nil) },

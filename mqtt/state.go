@@ -126,7 +126,7 @@ func (c *Client) State() State {
 // or the client ends. Inside an inline handler it returns [ErrInCallback].
 func (c *Client) AwaitConnected(ctx context.Context) error {
 	if c.inInlineHandler() {
-		return ErrInCallback
+		return errInCallback
 	}
 	full := c.flow.beginWait()
 	defer c.flow.endWait()

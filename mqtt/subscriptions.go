@@ -65,7 +65,7 @@ type subscription struct {
 	filter   string
 	id       uint32 // subscription identifier
 	desired  bool
-	qos      QoSLevel
+	qos      QoS
 	options  mosquitto.SubscribeOptions
 	revision int // counts the changes of the desired subscription
 	state    subscriptionState
@@ -469,14 +469,14 @@ func (c *Client) applyAck(r *request, codes []mosquitto.ReasonCode, text string,
 		case err != nil:
 			c.refused(sub, r.revisions[i], err)
 		default:
-			c.granted(sub, r.revisions[i], QoSLevel(code))
+			c.granted(sub, r.revisions[i], QoS(code))
 		}
 		c.subs.removeUnused(sub)
 	}
 }
 
 // granted applies an accepted subscription.
-func (c *Client) granted(sub *subscription, revision int, qos QoSLevel) {
+func (c *Client) granted(sub *subscription, revision int, qos QoS) {
 	state := granted
 	if revision != sub.revision {
 		state = uncertain

@@ -78,7 +78,7 @@ func (t *Token) Wait(ctx context.Context) error {
 		return t.err
 	}
 	if t.client.inInlineHandler() {
-		return ErrInCallback
+		return errInCallback
 	}
 	full := t.client.flow.beginWait()
 	defer t.client.flow.endWait()

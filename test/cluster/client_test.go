@@ -20,7 +20,7 @@ import (
 func oneRound(t *testing.T, c *cluster.Cluster, options ...mqtt.Option) error {
 	t.Helper()
 	ctx := wait.Soon(t)
-	client, err := mqtt.Dial(ctx, c.Servers(), append(options, mqtt.WithOneRound())...)
+	client, err := mqtt.Dial(ctx, c.Servers(), options...)
 	if err == nil {
 		err = client.Close(ctx)
 	}
@@ -36,10 +36,10 @@ func dialMQTT5(t *testing.T, c *cluster.Cluster, refusal error) {
 
 // Subscribe tells that QoS 2 became QoS 1.
 func grantedQoS(t *testing.T, c *cluster.Cluster) {
-	var granted mqtt.QoSLevel
+	var granted mqtt.QoS
 	nobody := func(context.Context, mqtt.Message) {}
-	require.NoError(t, dial(t, "limits", c.Servers()).Subscribe(wait.Soon(t), "granted", 2, nobody, mqtt.GrantedQoS(&granted)))
-	require.Equal(t, mqtt.QoSLevel(1), granted)
+	require.NoError(t, dial(t, "limits", c.Servers()).Subscribe(wait.Soon(t), "granted", 2, nobody, mqtt.WithGrantedQoS(&granted)))
+	require.Equal(t, mqtt.QoS(1), granted)
 }
 
 // A QoS 2 message is never acknowledged and costs the connection again and
@@ -50,7 +50,7 @@ func publishQoS2(t *testing.T, c *cluster.Cluster, lost error) {
 	client, err := mqtt.Dial(ctx, c.Servers(), mqtt.WithBackoff(100*time.Millisecond, time.Second, 0.5),
 		mqtt.WithStateHandler(func(s mqtt.StateChange) { states <- s }))
 	require.NoError(t, err)
-	token := client.PublishAsync(ctx, "granted", nil, mqtt.QoS(2))
+	token := client.PublishAsync(ctx, "granted", nil, mqtt.WithQoS(2))
 	for range 3 {
 		require.Equal(t, mqtt.StateConnected, wait.For(t, states, "the connection").State)
 		s := wait.For(t, states, "the loss")
