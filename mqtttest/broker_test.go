@@ -27,7 +27,7 @@ func TestStartBroker_DeliversMessages(t *testing.T) {
 func TestStartBroker_BrokersDoNotShareMessages(t *testing.T) {
 	one, two := mqtttest.StartBroker(t), mqtttest.StartBroker(t)
 	require.NotEqual(t, one.Addr(), two.Addr())
-	require.NoError(t, mustDial(t, one.URL()).Publish(wait.Soon(t), "a", []byte("1"), mqtt.Retain()))
+	require.NoError(t, mustDial(t, one.URL()).Publish(wait.Soon(t), "a", []byte("1"), mqtt.WithRetain(true)))
 	client := mustDial(t, two.URL())
 	received := make(chan string, 10)
 	require.NoError(t, client.Subscribe(wait.Soon(t), "a", 1, func(_ context.Context, m mqtt.Message) { received <- string(m.Payload) }))

@@ -1,5 +1,5 @@
 // Package mqtttest helps to test programs that use MQTT: with a private broker, with a
-// proxy that breaks connections, and with tokens for unit tests without a broker.
+// proxy that breaks connections, and with completed tokens for unit tests without a broker.
 //
 // [StartBroker] starts the Mosquitto broker on a free loopback port. The broker ends with
 // the test.

@@ -48,14 +48,14 @@ func TestWithTLS_ClientWithCAFileConnects(t *testing.T) {
 	requireRoundTrip(t, mustDial(t, broker.URL(), mqtt.WithTLS(mqtt.TLS{CAFile: broker.CAFile()})), "a")
 	_, err := dial(t, broker.URL())
 	require.ErrorContains(t, err, "certificate", "the system does not trust the authority")
-	_, err = dial(t, "mqtt://"+broker.Addr(), mqtt.WithOneRound())
+	_, err = dial(t, "mqtt://"+broker.Addr())
 	require.Error(t, err, "without TLS")
 }
 
 func TestWithClientCertificates_NameIsTheUsername(t *testing.T) {
 	broker := mqtttest.StartBroker(t, mqtttest.WithClientCertificates(), mqtttest.WithACL("user alice\ntopic a/#"))
 	settings := mqtt.TLS{CAFile: broker.CAFile()}
-	_, err := dial(t, broker.URL(), mqtt.WithTLS(settings), mqtt.WithOneRound())
+	_, err := dial(t, broker.URL(), mqtt.WithTLS(settings))
 	require.Error(t, err, "without a certificate")
 
 	settings.CertFile, settings.KeyFile = broker.Certificate("alice")
@@ -91,7 +91,7 @@ func TestWithPersistence_StopKeepsRetainedMessages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			broker := mqtttest.StartBroker(t, c.options...)
 			client := mustDial(t, broker.URL())
-			require.NoError(t, client.Publish(wait.Soon(t), "a", []byte("kept"), mqtt.Retain()))
+			require.NoError(t, client.Publish(wait.Soon(t), "a", []byte("kept"), mqtt.WithRetain(true)))
 			broker.Stop()
 			broker.Start()
 			other := mustDial(t, broker.URL())
@@ -107,9 +107,9 @@ func TestWithConfig_SetsOptionsOfBrokerAndListener(t *testing.T) {
 	broker := mqtttest.StartBroker(t, mqtttest.WithConfig("retain_available false"), mqtttest.WithConfig("max_connections 1", "max_packet_size 1000"))
 	client := mustDial(t, broker.URL(), mqtt.WithProtocol(mqtt.V5))
 	requireRoundTrip(t, client, "a")
-	_, err := dial(t, broker.URL(), mqtt.WithOneRound())
+	_, err := dial(t, broker.URL())
 	require.Error(t, err, "the listener accepts one connection")
-	require.Error(t, client.Publish(wait.Soon(t), "a", nil, mqtt.Retain()))
+	require.Error(t, client.Publish(wait.Soon(t), "a", nil, mqtt.WithRetain(true)))
 	require.Error(t, client.Publish(wait.Soon(t), "a", make([]byte, 1001)))
 }
 

@@ -4,7 +4,6 @@ package mqtttest
 
 import "github.com/mosquitto-go/mosquitto/mqtt"
 
-// Token returns a token that has ended with err, as after an acknowledgement if err is
-// nil. A fake [mqtt.Publisher] can return it from PublishAsync. It is the same as
-// [mqtt.EndedToken].
-func Token(err error) *mqtt.Token { return mqtt.EndedToken(err) }
+// Token returns a completed token with the error err; nil means acknowledged. A fake
+// [mqtt.Publisher] can return it from PublishAsync. It wraps [mqtt.CompletedToken].
+func Token(err error) *mqtt.Token { return mqtt.CompletedToken(err) }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// publisher is a fake client whose messages all end with err.
+// publisher is a fake client whose messages all complete with err.
 type publisher struct{ err error }
 
 func (p publisher) Publish(context.Context, string, []byte, ...mqtt.PublishOption) error {
@@ -24,7 +24,7 @@ func (p publisher) PublishAsync(context.Context, string, []byte, ...mqtt.Publish
 	return mqtttest.Token(p.err)
 }
 
-func TestToken_HasEnded(t *testing.T) {
+func TestToken_IsCompleted(t *testing.T) {
 	for _, err := range []error{nil, errors.New("refused")} {
 		var fake mqtt.Publisher = publisher{err}
 		token := fake.PublishAsync(t.Context(), "a", nil)
