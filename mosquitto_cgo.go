@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: ecc3f9248549cfed
+// include-stamp: 09b8f2d4cb56c0fb
 
 type (
 	cClient   = C.struct_gomosq_client

@@ -119,11 +119,13 @@ func (r *runner) planMisc(now time.Time, misc bool, p pass) {
 // establish waits until an asynchronous connect has succeeded or failed.
 func (r *runner) establish() result {
 	for {
-		switch errno := cConnectState(r.poller.fd); {
+		switch errno := syscall.Errno(cConnectState(r.poller.fd)); {
 		case errno == 0:
 			return result{}
-		case syscall.Errno(errno) != syscall.EINPROGRESS:
-			return result{rc: cErrErrno, errno: errno}
+		case errno == syscall.ENOTCONN:
+			return result{rc: cErrConnLost}
+		case errno != syscall.EINPROGRESS:
+			return result{rc: cErrErrno, errno: int(errno)}
 		case r.ending() != notEnding:
 			return result{rc: cErrNoConn}
 		}

@@ -273,7 +273,25 @@ static inline void gomosq_unwatch(struct gomosq_client *c, int fd)
 	recv(fd, NULL, 1 << 30, MSG_TRUNC | MSG_DONTWAIT);
 }
 
-/* The state of an asynchronous connect: 0 (connected), EINPROGRESS, or its error. */
+/* Whether the peer has answered the SYN of a socket whose connection has ended: then
+ * there is a round-trip time. */
+static inline bool gomosq_was_connected(int fd)
+{
+#ifdef TCP_INFO
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	memset(&info, 0, sizeof(info));
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_rtt > 0;
+#else
+	(void)fd;
+	return true;
+#endif
+}
+
+/* The state of an asynchronous connect: 0 (connected), EINPROGRESS, or its error.
+ * ENOTCONN: the connection was made and has ended. The error of a TLS connection may be
+ * missing, because the handshake has received it: then ENOTCONN or ECONNREFUSED. */
 static inline int gomosq_connect_state(int fd)
 {
 	struct sockaddr_storage peer;
@@ -284,7 +302,9 @@ static inline int gomosq_connect_state(int fd)
 	if(getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &err_len)) return errno;
 	if(err) return err;
 	if(getpeername(fd, (struct sockaddr *)&peer, &len) == 0) return 0;
-	return errno == ENOTCONN ? (gomosq_poll(fd, POLLHUP) & POLLHUP ? ECONNREFUSED : EINPROGRESS) : errno;
+	if(errno != ENOTCONN) return errno;
+	if(!(gomosq_poll(fd, POLLHUP) & POLLHUP)) return EINPROGRESS;
+	return gomosq_was_connected(fd) ? ENOTCONN : ECONNREFUSED;
 }
 
 /* Puts a closed socket in the place of the connection: the library reads EOF at once,
