@@ -279,6 +279,15 @@ int gomosq_keep_alive(struct gomosq_client *client)
 	return rc;
 }
 
+/* Delivers the events that Go holds when the connection is lost. */
+void gomosq_deliver_events(struct gomosq_client *client)
+{
+	struct gomosq_frame f;
+
+	if(enter(&f, client, GOMOSQ_MESSAGE)) relay(&f, gomosqGoEvents(client->id));
+	leave(&f);
+}
+
 /* Lets output and the keepalive have their turn when the callback of a message took
  * long. Before 2.1 the library returns from its read after this packet if errno says
  * that the socket is empty. From 2.1 on it handles what it has read, up to 4 KiB, first;

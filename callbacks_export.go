@@ -35,23 +35,13 @@ func (c *Client) inOrder(e event) C.int {
 	return guarded(func() { e.call(c) })
 }
 
-// behindPending appends an event to what is pending. Only Run delivers it later.
+// behindPending appends an event to the pending messages. Run delivers it later.
 func (c *Client) behindPending(e event) C.int {
 	c.deliveries.add(c, delivery{event: &e})
 	if c.run.Load() != nil {
 		return 0
 	}
 	return guarded(c.deliverAll)
-}
-
-// behindMessages runs an event's callback after all messages that are pending.
-// While reading is paused it runs before them.
-func (c *Client) behindMessages(f func()) C.int {
-	return guarded(func() {
-		for !c.paused() && !c.ending() && c.deliverOne() {
-		}
-		f()
-	})
 }
 
 // listeningClient finds the client of an event. It returns nil after Close: then no
@@ -80,7 +70,7 @@ func gomosqGoConnect(id C.uintptr_t, rc, flags C.int, props *C.struct_gomosq_pro
 		return 0
 	}
 	ack := Connack{ConnackCode(rc), flags&1 != 0, goProperties(props, count)}
-	return c.behindMessages(func() { f(c, ack) })
+	return guarded(func() { f(c, ack) })
 }
 
 //export gomosqGoDisconnect
@@ -90,9 +80,11 @@ func gomosqGoDisconnect(id C.uintptr_t, rc, errno C.int, props *C.struct_gomosq_
 		return 0
 	}
 	d := Disconnection{Code: int(rc), Err: disconnectError(int(rc), int(errno)), Properties: goProperties(props, count)}
-	return c.behindMessages(func() {
-		c.wanted.Store(rc == 0)
+	return guarded(func() {
 		defer c.wanted.Store(false)
+		c.wanted.Store(true) // no connect in callbacks of earlier events
+		c.deliverEvents()
+		c.wanted.Store(rc == 0)
 		f(c, d)
 	})
 }
@@ -117,6 +109,9 @@ func gomosqGoPublish(id C.uintptr_t, mid, reason C.int, props *C.struct_gomosq_p
 func gomosqGoMessage(id C.uintptr_t, message *C.struct_mosquitto_message, topicLen C.size_t, props *C.struct_gomosq_property, count C.int) C.int {
 	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, Message)] { return &l.message })
 	if !ok {
+		if c = lookupHandle(uintptr(id)); c != nil && c.gate.closed() {
+			c.leaveUnacknowledged(QoS(message.qos))
+		}
 		return 0
 	}
 	if c.mustHold() {
@@ -181,6 +176,15 @@ func gomosqGoPending(id C.uintptr_t) C.int {
 	return guarded(c.deliverPending)
 }
 
+//export gomosqGoEvents
+func gomosqGoEvents(id C.uintptr_t) C.int {
+	c := lookupHandle(uintptr(id))
+	if c == nil {
+		return 0
+	}
+	return guarded(c.deliverEvents)
+}
+
 //export gomosqGoSubscribe
 func gomosqGoSubscribe(id C.uintptr_t, mid, n C.int, granted *C.int, props *C.struct_gomosq_property, count C.int) C.int {
 	c := listeningClient(id)
@@ -227,7 +231,7 @@ func gomosqGoExtAuth(id C.uintptr_t, method *C.char, n C.int, data unsafe.Pointe
 		return 0
 	}
 	name, bytes, p := C.GoString(method), C.GoBytes(data, n), goProperties(props, count)
-	return c.behindMessages(func() { *rc = C.int(extAuthCode(f(c, name, bytes, p))) })
+	return guarded(func() { *rc = C.int(extAuthCode(f(c, name, bytes, p))) })
 }
 
 func extAuthCode(err error) Error {

@@ -4,10 +4,16 @@ package mosquitto
 
 import (
 	"bytes"
+	"slices"
 	"time"
 )
 
-// delivery is a message, or another event, that a callback has not seen yet.
+// Messages and events that the library has read and no callback has seen. The loop
+// owns them. If the connection is lost, QoS 0 messages stay pending for the next
+// connection, and messages whose acknowledgement has not left are dropped: the broker
+// sends them again.
+
+// delivery is a message or an event that is pending.
 type delivery struct {
 	message Message
 	event   *event // nil for a message
@@ -41,8 +47,7 @@ func (e *event) call(c *Client) {
 	}
 }
 
-// deliveries holds what the library has read and no callback has seen, in the
-// order of arrival. The loop owns it.
+// deliveries holds pending messages and events in the order of arrival.
 type deliveries struct {
 	pending        []delivery
 	next           int     // the first of pending that was not delivered
@@ -98,11 +103,40 @@ func (d *deliveries) reset(c *Client) {
 }
 
 // drop removes all deliveries for good.
-func (d *deliveries) drop(c *Client) {
-	d.reset(c)
-	d.unacknowledged = 0
+func (d *deliveries) drop(c *Client) { d.keep(c, func(delivery) bool { return false }) }
+
+// keep drops the deliveries that wanted refuses.
+func (d *deliveries) keep(c *Client, wanted func(delivery) bool) {
+	old := d.pending[d.next:]
+	d.pending, d.next, d.unacknowledged = nil, 0, 0
+	cPendingSet(c.c, false)
 	cUnacknowledgedSet(c.c, false)
+	for _, one := range old {
+		switch {
+		case !wanted(one):
+		case one.unacked:
+			d.addUnacknowledged(c, one.message)
+		default:
+			d.add(c, one)
+		}
+	}
 }
+
+// eventsFirst moves the events before the messages.
+func (d *deliveries) eventsFirst() {
+	slices.SortStableFunc(d.pending[d.next:], func(a, b delivery) int {
+		return int(number(a.event == nil) - number(b.event == nil))
+	})
+}
+
+func (d delivery) isEvent() bool { return d.event != nil }
+
+// mayWait reports whether d may wait for another connection.
+func (d delivery) mayWait() bool { return !d.unacked }
+
+// mustPrecedeDisconnect reports whether d must be delivered although Run ends.
+// Acknowledgements are queued before the DISCONNECT.
+func (d delivery) mustPrecedeDisconnect() bool { return d.isEvent() || d.unacked }
 
 // redelivers reports whether m is the message whose callback outlasted the
 // keepalive, once more. Brokers send it again with the same packet id.
@@ -118,12 +152,6 @@ func (d *deliveries) redelivers(m Message) bool {
 // paused reports whether PauseReading keeps messages from the callback now. Only
 // the loop calls it.
 func (c *Client) paused() bool { return c.run.Load() != nil && cHoldsMessages(c.c) }
-
-// ending reports whether Run must return soon.
-func (c *Client) ending() bool {
-	r := c.run.Load()
-	return r != nil && (r.ctx.Err() != nil || c.gate.closed())
-}
 
 // mustHold reports whether a message that arrives now must not reach its
 // callback at once.
@@ -146,6 +174,15 @@ func (c *Client) hold(f func(*Client, Message), m Message) {
 		c.deliver(f, m)
 	default:
 		d.addUnacknowledged(c, m)
+		cEndBurst(c.c)
+	}
+}
+
+// leaveUnacknowledged keeps the acknowledgement of a message that arrived after Close
+// from leaving: no callback starts any more.
+func (c *Client) leaveUnacknowledged(qos QoS) {
+	if qos > 0 && c.run.Load() != nil {
+		c.deliveries.addUnacknowledged(c, Message{QoS: qos})
 		cEndBurst(c.c)
 	}
 }
@@ -186,15 +223,12 @@ func (c *Client) call(f func(*Client, Message), m Message) {
 // deliverPending runs the callbacks of pending deliveries until PauseReading is
 // called or the time of this pass is used. The caller is in a callback frame.
 func (c *Client) deliverPending() {
+	r := c.run.Load()
 	for c.deliveries.unacknowledged > 0 || !c.paused() {
 		if !c.deliverOne() {
 			return
 		}
-		if !cPassing(c.c) {
-			if c.ending() {
-				return
-			}
-		} else if c.run.Load().pacer.spentNow() {
+		if r.pacer.spentNow() {
 			cSpentSet(c.c)
 			return
 		}
@@ -224,19 +258,45 @@ func (c *Client) deliverOne() bool {
 	return true
 }
 
-// endDeliveries runs the callbacks of pending deliveries when a connection has
-// ended, unless Run has to return soon. While reading is paused the deliveries
-// stay pending for the next connection.
-func (r *runner) endDeliveries() {
-	d := &r.c.deliveries
-	if d.holds() && !r.c.ending() {
-		if p := cDeliverAll(r.c.c); p.panicked != 0 {
-			r.raise(p)
+// deliverEvents runs the callbacks of pending events when the connection has ended.
+// It drops messages whose acknowledgement has not left. QoS 0 messages stay pending:
+// their callbacks may take long, and OnDisconnect must not wait for them. After
+// Disconnect they are delivered as well, as long as there is time. The caller is in a
+// callback frame.
+func (c *Client) deliverEvents() {
+	d := &c.deliveries
+	if !d.holds() {
+		return
+	}
+	d.keep(c, delivery.mayWait)
+	if r := c.run.Load(); r != nil && r.ended == disconnected {
+		for time.Now().Before(r.deadline) && c.deliverOne() {
 		}
 	}
-	if d.holds() && r.c.ending() {
-		d.drop(r.c)
+	d.eventsFirst()
+	for d.holds() && d.pending[d.next].isEvent() && c.deliverOne() {
 	}
+}
+
+// endDeliveries is deliverEvents for a loss that OnDisconnect did not report.
+func (r *runner) endDeliveries() {
+	if !r.c.deliveries.holds() {
+		return
+	}
+	if p := cDeliverEvents(r.c.c); p.panicked != 0 {
+		r.raise(p)
+	}
+}
+
+// dropMessages drops pending messages when Run has to end: QoS 0 messages when ctx
+// has ended, the others when their time is over. The caller cuts the connection then,
+// so that no acknowledgement of a dropped message leaves.
+func (r *runner) dropMessages(cut bool) {
+	if cut {
+		r.c.deliveries.keep(r.c, delivery.isEvent)
+		return
+	}
+	r.c.deliveries.keep(r.c, delivery.mustPrecedeDisconnect)
 }
 
 // PauseReading stops [Client.Run] and [Client.RunOnce] from reading and from

@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: a3d5c6a147cc2d0e
+// include-stamp: 52b71c5c5a116590
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -287,7 +287,7 @@ func cReady(c *cClient, blocked bool) bool { return bool(C.gomosq_ready(c, C.boo
 func cWritable(fd uintptr) bool            { return bool(C.gomosq_writable(C.int(fd))) }
 func cWatch(c *cClient) int                { return int(C.gomosq_watch(c)) }
 func cUnwatch(c *cClient, fd int)          { C.gomosq_unwatch(c, C.int(fd)) }
-func cDeliverAll(c *cClient) result        { return goResult(C.gomosq_deliver_all(c)) }
+func cDeliverEvents(c *cClient) result     { return goResult(C.gomosq_end_deliveries(c)) }
 func cConnectState(fd int) int             { return int(C.gomosq_connect_state(C.int(fd))) }
 func cAbandon(c *cClient)                  { C.gomosq_abandon(c) }
 func cCutOwn(c *cClient)                   { C.gomosq_cut_own(c) }

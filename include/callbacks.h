@@ -153,6 +153,7 @@ void gomosq_log_pings(struct gomosq_client *client, bool on);
 int gomosq_keep_alive(struct gomosq_client *client);
 void gomosq_flush(struct gomosq_client *client);
 void gomosq_deliver_pending(struct gomosq_client *client);
+void gomosq_deliver_events(struct gomosq_client *client);
 int gomosq_password(char *buf, int size, int rwflag, void *userdata);
 
 /* Exported by Go. Each returns 0, or the ticket of the panic that ended it. */
@@ -162,6 +163,7 @@ int gomosqGoPublish(uintptr_t id, int mid, int reason, struct gomosq_property *p
 int gomosqGoMessage(uintptr_t id, struct mosquitto_message *message, size_t topic_len, struct gomosq_property *props, int count);
 int gomosqGoMessages(uintptr_t id, struct gomosq_batch *batch);
 int gomosqGoPending(uintptr_t id);
+int gomosqGoEvents(uintptr_t id);
 int gomosqGoSubscribe(uintptr_t id, int mid, int n, int *granted, struct gomosq_property *props, int count);
 int gomosqGoUnsubscribe(uintptr_t id, int mid, int n, int *codes, struct gomosq_property *props, int count);
 int gomosqGoLog(uintptr_t id, int level, char *text);

@@ -86,11 +86,13 @@ static inline bool gomosq_reads_ahead(struct gomosq_client *c)
 	return c->ping_awaited && c->read_ahead < GOMOSQ_READ_AHEAD;
 }
 
-/* Whether Run may read from the connection. The CONNACK is always read. */
+/* Whether Run may read from the connection. The CONNACK is always read: it does not
+ * wait for messages of the last connection. */
 static inline bool gomosq_may_read(struct gomosq_client *c)
 {
-	if(c->unacknowledged) return false;
-	if(gomosq_holds_messages(c)) return c->connack < 0 || gomosq_lost(c->watched);
+	if(c->unacknowledged) return gomosq_lost(c->watched);
+	if(c->connack < 0) return true;
+	if(gomosq_holds_messages(c)) return gomosq_lost(c->watched);
 	return !c->pending || gomosq_reads_ahead(c);
 }
 
@@ -120,6 +122,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 			break;
 		}
 		p->read = true;
+		if(c->unacknowledged && gomosq_lost(c->watched)) continue; /* nothing more can be acknowledged */
 		if(gomosq_holds_messages(c) || c->spent || c->unacknowledged) break;
 		if(budget % GOMOSQ_TURN) continue;
 		if(gomosq_posted(c)) break;
@@ -166,7 +169,7 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 }
 
 /* One pass of Run: it delivers pending messages, reads, looks at the keepalive if misc is
- * set, and writes. With leaving a DISCONNECT is queued: it must be written before
+ * set, and writes. It also writes before pending messages, whose callbacks may be slow. With leaving a DISCONNECT is queued: it must be written before
  * anything is read, because the library ends the connection at the next packet. */
 static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving)
 {
@@ -187,6 +190,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 		rc = gomosq_keep_alive(c);
 		if(!blocked && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
 	}
+	if(!blocked && c->pending && !c->unacknowledged && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
 	if(!blocked && gomosq_may_continue(c, rc) && c->pending && (c->unacknowledged || !gomosq_holds_messages(c))) gomosq_deliver_pending(c);
 	if(!blocked && gomosq_may_continue(c, rc)){
 		if(gomosq_may_read(c)) rc = gomosq_read_burst(c, budget, &p);
@@ -231,13 +235,12 @@ static inline void gomosq_posting(struct gomosq_client *c)
 
 static inline void gomosq_posting_done(struct gomosq_client *c) { gomosq_thread.frames = c->posting.outer; }
 
-/* Delivers the pending messages when the connection has ended. */
-static inline struct gomosq_result gomosq_deliver_all(struct gomosq_client *c)
+/* Delivers the pending events when the connection is lost. */
+static inline struct gomosq_result gomosq_end_deliveries(struct gomosq_client *c)
 {
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 
-	c->spent = 0;
-	gomosq_deliver_pending(c);
+	gomosq_deliver_events(c);
 	return gomosq_leave(outer, MOSQ_ERR_SUCCESS, 0);
 }
 
@@ -263,7 +266,25 @@ static inline void gomosq_unwatch(struct gomosq_client *c, int fd)
 	recv(fd, NULL, 1 << 30, MSG_TRUNC | MSG_DONTWAIT);
 }
 
-/* The state of an asynchronous connect: 0 (connected), EINPROGRESS, or its error. */
+/* Whether the peer has answered the SYN of a socket whose connection has ended: then
+ * there is a round-trip time. */
+static inline bool gomosq_was_connected(int fd)
+{
+#ifdef TCP_INFO
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	memset(&info, 0, sizeof(info));
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_rtt > 0;
+#else
+	(void)fd;
+	return true;
+#endif
+}
+
+/* The state of an asynchronous connect: 0 (connected), EINPROGRESS, or its error.
+ * ENOTCONN: the connection was made and has ended. The error of a TLS connection may be
+ * missing, because the handshake has received it: then ENOTCONN or ECONNREFUSED. */
 static inline int gomosq_connect_state(int fd)
 {
 	struct sockaddr_storage peer;
@@ -274,7 +295,9 @@ static inline int gomosq_connect_state(int fd)
 	if(getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &err_len)) return errno;
 	if(err) return err;
 	if(getpeername(fd, (struct sockaddr *)&peer, &len) == 0) return 0;
-	return errno == ENOTCONN ? (gomosq_poll(fd, POLLHUP) & POLLHUP ? ECONNREFUSED : EINPROGRESS) : errno;
+	if(errno != ENOTCONN) return errno;
+	if(!(gomosq_poll(fd, POLLHUP) & POLLHUP)) return EINPROGRESS;
+	return gomosq_was_connected(fd) ? ENOTCONN : ECONNREFUSED;
 }
 
 /* Puts a closed socket in the place of the connection: the library reads EOF at once,

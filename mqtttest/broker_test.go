@@ -71,7 +71,7 @@ func TestBroker_StopEndsConnectionsAndStartAcceptsAgain(t *testing.T) {
 	broker := mqtttest.StartBroker(t)
 	addr := broker.Addr()
 	states := make(chan mqtt.StateChange, 100)
-	client := mustDial(t, broker.URL(), mqtt.WithProtocol(mqtt.V5), mqtt.WithStateHandler(func(c mqtt.StateChange) { states <- c }))
+	client := mustDial(t, broker.URL(), mqtt.WithProtocol(mqtt.V5), mqtt.WithStateHandler(func(_ *mqtt.Client, c mqtt.StateChange) { states <- c }))
 	broker.Stop()
 	for wait.For(t, states, "the loss of the connection").State != mqtt.StateDisconnected {
 	}

@@ -175,7 +175,7 @@ func TestProxyRefuse_ExistingConnectionsContinue(t *testing.T) {
 func TestProxyAccept_ClientReconnects(t *testing.T) {
 	proxy := mqtttest.StartProxy(t, mqtttest.StartBroker(t).URL())
 	states := make(chan mqtt.StateChange, 1000)
-	client := mustDial(t, proxy.URL(), mqtt.WithStateHandler(func(c mqtt.StateChange) { states <- c }))
+	client := mustDial(t, proxy.URL(), mqtt.WithStateHandler(func(_ *mqtt.Client, c mqtt.StateChange) { states <- c }))
 	proxy.Refuse()
 	proxy.Cut()
 	for wait.For(t, states, "the loss of the connection").State != mqtt.StateDisconnected {

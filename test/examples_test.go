@@ -627,7 +627,7 @@ func clientExample(t *testing.T, bin examples) {
 	lines, stderr, code := p.finish()
 	require.Zero(t, code, stderr)
 	require.Empty(t, lines)
-	require.Contains(t, stderr, nobody+" disconnected")
+	require.Contains(t, stderr, nobody+" connecting")
 
 	bin.start(t, "client", "-t", "a/#", fmt.Sprintf("mqtt://127.0.0.1:%d", b.Port)).fails(1, "client: mqtt: topic: ")
 	bin.start(t, "client", "nonsense://").fails(1, "client: mqtt: servers[0]: ")
