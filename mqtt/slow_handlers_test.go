@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -211,7 +212,7 @@ func (e *expiring) answer(c *brokerConn, p packet) bool {
 		return true
 	case peer.SUBSCRIBE:
 		c.grant(p)
-		if c.number == 1 {
+		if c.number == 1 && slices.Contains(p.names(), "a") {
 			e.deliver(c, 0)
 		}
 		return true
