@@ -60,7 +60,8 @@ type Client struct {
 	match    lastMatch
 	requests map[uint64]chan Message // pending Requests, by correlation data
 	backlog  backlog
-	replace  bool // the library client is replaced before the next attempt
+	endPause func() // ends the pause before the next attempt; nil without one
+	replace  bool   // the library client is replaced before the next attempt
 }
 
 // Dial makes a client and connects it to the first server that accepts it. A server is

@@ -21,6 +21,7 @@ type attempt struct {
 	online    bool        // accepted and not lost
 	announced bool        // StateConnected was announced
 	useful    bool        // the broker has sent a packet after CONNACK
+	renewed   bool        // Reconnect has ended it
 	discarded bool        // acknowledgements are ignored: the client replaces the library client
 	sequence  int         // packets submitted so far
 	resent    int         // sequence at the moment when the library sent its in-flight messages again
@@ -269,16 +270,21 @@ func (c *Client) goOffline() {
 	c.conn.online = false
 	c.connack.Store(nil)
 	c.failUnwritten()
+	for _, t := range c.queue.removeOnlineOnly() {
+		c.reportRemoved(t)
+	}
 }
 
 // ended updates the state after an attempt has ended. If the broker has closed the
 // connection, ended counts this against the oldest packet in flight.
 func (c *Client) ended(a *attempt, err error) ending {
 	c.goOffline()
-	if a.reason != nil {
+	switch {
+	case a.reason != nil:
 		err = a.reason
-	}
-	if err == nil {
+	case err == nil && a.renewed:
+		err = errReconnect
+	case err == nil:
 		err = mosquitto.ErrConnLost
 	}
 	e := ending{
@@ -293,6 +299,8 @@ func (c *Client) ended(a *attempt, err error) ending {
 	request, message := c.subs.oldestRequest(), c.inflight.oldest()
 	c.subs.connectionLost()
 	switch {
+	case a.renewed:
+		e.retryNow = true
 	case !e.accepted || a.discarded:
 	case errors.Is(err, mosquitto.ErrDuplicateProperty) && c.usesIdentifiers(a.server.name):
 		c.stopIdentifiers(a.server.name)

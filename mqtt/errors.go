@@ -36,6 +36,12 @@ var (
 	// no handler has taken a message for 1 s. The broker's reply is behind still more
 	// messages. Use [Client.PublishAsync] inside such handlers, or faster handlers.
 	ErrHandlerQueueFull = errors.New("mqtt: the handlers' queues are full")
+	// ErrMessageExpired is returned for a message that was not sent before its
+	// [WithMessageExpiry] had passed.
+	ErrMessageExpired = errors.New("mqtt: the message expired before it was sent")
+	// ErrNotConnected is returned for a message with [WithOnlineOnly] while there is no
+	// connection.
+	ErrNotConnected = errors.New("mqtt: not connected")
 	// ErrDropped is returned for a QoS 0 message that was dropped to free capacity for
 	// another message in the queue: see [DropOldestQoS0].
 	ErrDropped = errors.New("mqtt: dropped to free capacity in the queue")
@@ -46,6 +52,8 @@ var (
 	// [WithConnectTimeout].
 	ErrConnectTimeout error = &timeoutError{"mqtt: connect timeout"}
 )
+
+var errReconnect = errors.New("mqtt: Reconnect was called")
 
 // errInCallback and errClosed are the sentinels as calls return them.
 var (

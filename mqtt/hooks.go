@@ -43,6 +43,8 @@ type Publication struct {
 	Properties Properties // need MQTT 5
 
 	Protocol Protocol // version of the connection, or of the attempt; set for hooks
+
+	onlineOnly bool // the message is not queued without a connection
 }
 
 // size returns how many bytes of the queue's limit the message uses.

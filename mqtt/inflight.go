@@ -179,6 +179,9 @@ func (c *Client) endAbandoned(all []*Token) {
 func (c *Client) submitOne(t *Token) bool {
 	f := &c.inflight
 	err := c.checkForBroker(&t.pub)
+	if err == nil && !t.leftToLive() {
+		err = ErrMessageExpired
+	}
 	if err == nil {
 		err = c.skipUsedIDs()
 	}
@@ -240,8 +243,8 @@ func (c *Client) onPublish(_ *mosquitto.Client, mid int, code mosquitto.ReasonCo
 // complete ends a message. Only the loop calls it.
 func (c *Client) complete(t *Token, a acknowledgement, err error) {
 	c.countOutcome(t, err)
-	if t.stored && (err == nil || !errors.Is(err, ErrClosed)) {
-		c.opts.outbox.Delete(t.key)
+	if err == nil || !errors.Is(err, ErrClosed) {
+		c.deleteStored(t)
 	}
 	outcome := t.outcome
 	if c.queue.finish(t, a, err) {
@@ -256,6 +259,13 @@ func (c *Client) complete(t *Token, a acknowledgement, err error) {
 // own because the func literal is allocated.
 func (c *Client) reportOutcome(outcome func(error), err error) {
 	c.runHook(func() { outcome(err) })
+}
+
+// deleteStored deletes a message from the outbox.
+func (c *Client) deleteStored(t *Token) {
+	if t.stored {
+		c.opts.outbox.Delete(t.key)
+	}
 }
 
 // countOutcome counts an acknowledged or failed message.

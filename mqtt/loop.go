@@ -179,7 +179,9 @@ func (c *Client) pause(number int) {
 	}
 	ctx, cancel := context.WithTimeout(c.connectCtx, c.opts.backoff.pause(number))
 	defer cancel()
+	c.endPause = cancel
 	c.turnsUntil(ctx.Done())
+	c.endPause = nil
 }
 
 // announceLoss reports a lost connection (attempt 0) or a failed attempt.

@@ -55,10 +55,18 @@ func WithPayloadFormatUTF8() PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropPayloadFormatIndicator, Number: 1})
 }
 
-// WithMessageExpiry makes the broker discard the message if it has not delivered it within
-// this time. The unit is whole seconds, rounded up. It needs MQTT 5.
+// WithMessageExpiry limits the life of the message, in whole seconds, rounded up. It
+// counts from the call: a message that is still queued then ends with
+// [ErrMessageExpired]; others are sent with the time that is left, for which the broker
+// keeps them. With MQTT 5 only.
 func WithMessageExpiry(after time.Duration) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropMessageExpiryInterval, Number: seconds(after)})
+}
+
+// WithOnlineOnly makes the publish fail at once with [ErrNotConnected] while there is no
+// connection. A message that is queued when the connection is lost fails in the same way.
+func WithOnlineOnly() PublishOption {
+	return PublishOption{func(p *Publication) { p.onlineOnly = true }}
 }
 
 // WithResponseTopic sets the topic for responses to the message. It needs MQTT 5.
@@ -142,7 +150,7 @@ const maxKept = 4096
 // recycle makes the token available for the next Publish. After an error, or with a
 // hook, the loop or the hook may still use the token.
 func (t *Token) recycle(err error) {
-	if err != nil || t.outcome != nil {
+	if err != nil || t.outcome != nil || !t.expires.IsZero() {
 		return
 	}
 	kept := t.pub.Payload[:0]
@@ -202,7 +210,11 @@ func (c *Client) enqueue(ctx context.Context, t *Token) error {
 	if c.isClosing() {
 		return c.closedErr()
 	}
+	if t.pub.onlineOnly && c.connack.Load() == nil {
+		return ErrNotConnected
+	}
 	t.size = t.pub.size()
+	t.startExpiry()
 	if err := c.reserve(ctx, t.size); err != nil {
 		return err
 	}
@@ -212,6 +224,7 @@ func (c *Client) enqueue(ctx context.Context, t *Token) error {
 	if !c.queue.add(t) {
 		return t.closedErr(c.closedErr())
 	}
+	c.watchExpiry(t)
 	c.wake()
 	return nil
 }

@@ -302,6 +302,9 @@ func (q *queue) end(t *Token, a acknowledgement, err error) {
 	}
 	t.phase, t.code, t.props, t.err = completed, a.code, a.props, err
 	q.release(t.size)
+	if t.expiry != nil {
+		t.expiry.Stop()
+	}
 	if t.ended != nil {
 		t.pub.Payload = nil
 		close(t.ended)

@@ -5,6 +5,7 @@ package mqtt
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/mosquitto-go/mosquitto"
 )
@@ -22,6 +23,8 @@ type Token struct {
 	key     uint64        // in the outbox, if stored
 	stored  bool          // the outbox has the message
 	mid     atomic.Int32
+	expires time.Time   // zero: never
+	expiry  *time.Timer // ends the message when it expires in the queue; nil without
 
 	// Guarded by the queue's mutex until the end.
 	phase     phase
