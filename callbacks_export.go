@@ -37,7 +37,7 @@ func (c *Client) inOrder(e event) C.int {
 
 // behindPending appends an event to the pending messages. Run delivers it later.
 func (c *Client) behindPending(e event) C.int {
-	c.deliveries.add(c, delivery{event: &e})
+	c.addEvent(e)
 	if c.run.Load() != nil {
 		return 0
 	}
@@ -103,6 +103,35 @@ func gomosqGoPublish(id C.uintptr_t, mid, reason C.int, props *C.struct_gomosq_p
 		return 0
 	}
 	return c.inOrder(event{kind: evPublish, mid: int(mid), code: ReasonCode(reason), props: goProperties(props, count)})
+}
+
+//export gomosqGoSent
+func gomosqGoSent(id C.uintptr_t, mids *C.int, count C.int) C.int {
+	c := listeningClient(id)
+	if c == nil {
+		return 0
+	}
+	return guarded(func() { c.reportSent(unsafe.Slice(mids, int(count))) })
+}
+
+// reportSent runs OnPublish for QoS 0 messages that one write has sent. When the time of
+// this pass is used, the others become pending.
+func (c *Client) reportSent(mids []C.int) {
+	pacer := &c.run.Load().pacer // only Run gathers them
+	for _, mid := range mids {
+		e := event{kind: evPublish, mid: int(mid), sent: true}
+		if c.deliveries.holds() || cSpent(c.c) {
+			c.addEvent(e)
+			continue
+		}
+		if c.gate.closed() {
+			return
+		}
+		e.call(c)
+		if pacer.spent() {
+			cSpentSet(c.c)
+		}
+	}
 }
 
 //export gomosqGoMessage

@@ -24,6 +24,7 @@ type delivery struct {
 type event struct {
 	kind  uint32 // evPublish, evSubscribe or evUnsubscribe
 	mid   int
+	sent  bool         // OnPublish of a QoS 0 message that a write of Run has sent
 	code  ReasonCode   // of OnPublish
 	codes []ReasonCode // of the other two
 	props Properties
@@ -51,6 +52,7 @@ func (e *event) call(c *Client) {
 type deliveries struct {
 	pending        []delivery
 	next           int     // the first of pending that was not delivered
+	sent           int     // pending OnPublish events of QoS 0 messages
 	unacknowledged int     // pending messages of QoS 1 and 2; no write meanwhile
 	overlong       Message // the last message of QoS 1 or 2 whose callback outlasted the keepalive
 }
@@ -59,8 +61,21 @@ func (d *deliveries) holds() bool { return d.next < len(d.pending) }
 
 func (d *deliveries) add(c *Client, one delivery) {
 	d.pending = append(d.pending, one)
-	cPendingSet(c.c, true)
+	if one.isSent() {
+		d.sent++
+	}
+	d.noteFirst(c)
 }
+
+// noteFirst reports to C what the next delivery is.
+func (d *deliveries) noteFirst(c *Client) {
+	cPendingSet(c.c, d.holds(), d.startsWithEvent(), d.sent > 0)
+}
+
+func (d *deliveries) startsWithEvent() bool { return d.holds() && d.pending[d.next].isEvent() }
+
+// addEvent adds an event.
+func (c *Client) addEvent(e event) { c.deliveries.add(c, delivery{event: &e}) }
 
 // addUnacknowledged adds a message whose acknowledgement the library has queued.
 func (d *deliveries) addUnacknowledged(c *Client, m Message) {
@@ -74,9 +89,14 @@ func (d *deliveries) take(c *Client) delivery {
 	one := d.pending[d.next]
 	d.pending[d.next] = delivery{}
 	d.next++
-	if !d.holds() {
-		d.reset(c)
+	if one.isSent() {
+		d.sent--
+		cNoteProgress(c.c)
 	}
+	if !d.holds() {
+		d.reset()
+	}
+	d.noteFirst(c)
 	return one
 }
 
@@ -92,14 +112,12 @@ func (d *deliveries) delivered(c *Client, one delivery) {
 
 const keptDeliveries = 1024 // capacity that is kept for the next time
 
-// reset removes all deliveries. It leaves unacknowledged to delivered.
-func (d *deliveries) reset(c *Client) {
-	clear(d.pending)
+// reset prepares the empty list for the next deliveries.
+func (d *deliveries) reset() {
 	d.pending, d.next = d.pending[:0], 0
 	if cap(d.pending) > keptDeliveries {
 		d.pending = nil
 	}
-	cPendingSet(c.c, false)
 }
 
 // drop removes all deliveries for good.
@@ -108,8 +126,8 @@ func (d *deliveries) drop(c *Client) { d.keep(c, func(delivery) bool { return fa
 // keep drops the deliveries that wanted refuses.
 func (d *deliveries) keep(c *Client, wanted func(delivery) bool) {
 	old := d.pending[d.next:]
-	d.pending, d.next, d.unacknowledged = nil, 0, 0
-	cPendingSet(c.c, false)
+	d.pending, d.next, d.sent, d.unacknowledged = nil, 0, 0, 0
+	d.noteFirst(c)
 	cUnacknowledgedSet(c.c, false)
 	for _, one := range old {
 		switch {
@@ -125,11 +143,13 @@ func (d *deliveries) keep(c *Client, wanted func(delivery) bool) {
 // eventsFirst moves the events before the messages.
 func (d *deliveries) eventsFirst() {
 	slices.SortStableFunc(d.pending[d.next:], func(a, b delivery) int {
-		return int(number(a.event == nil) - number(b.event == nil))
+		return int(number(b.isEvent()) - number(a.isEvent()))
 	})
 }
 
 func (d delivery) isEvent() bool { return d.event != nil }
+
+func (d delivery) isSent() bool { return d.event != nil && d.event.sent }
 
 // mayWait reports whether d may wait for another connection.
 func (d delivery) mayWait() bool { return !d.unacked }
@@ -224,7 +244,7 @@ func (c *Client) call(f func(*Client, Message), m Message) {
 // called or the time of this pass is used. The caller is in a callback frame.
 func (c *Client) deliverPending() {
 	r := c.run.Load()
-	for c.deliveries.unacknowledged > 0 || !c.paused() {
+	for d := &c.deliveries; d.unacknowledged > 0 || d.startsWithEvent() || !c.paused(); {
 		if !c.deliverOne() {
 			return
 		}
@@ -274,7 +294,7 @@ func (c *Client) deliverEvents() {
 		}
 	}
 	d.eventsFirst()
-	for d.holds() && d.pending[d.next].isEvent() && c.deliverOne() {
+	for d.startsWithEvent() && c.deliverOne() {
 	}
 }
 

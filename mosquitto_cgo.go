@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 52b71c5c5a116590
+// include-stamp: 9209b211edb3e9d6
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -341,7 +341,11 @@ func cEndBurst(c *cClient) {
 // What Go and C report to each other about pending deliveries. Only the loop
 // calls these.
 
-func cPendingSet(c *cClient, pending bool)    { c.pending = C.int(number(pending)) }
+func cPendingSet(c *cClient, pending, event, sent bool) {
+	c.pending = C.int(number(pending) + number(event)) // GOMOSQ_PENDING_...
+	c.sent_pending = C.int(number(sent))
+}
+
 func cUnacknowledgedSet(c *cClient, yes bool) { c.unacknowledged = C.int(number(yes)) }
 func cSpent(c *cClient) bool                  { return c.spent != 0 }
 func cSpentSet(c *cClient)                    { c.spent = 1 }
@@ -355,9 +359,12 @@ func cReadsAhead(c *cClient) bool {
 
 func cFloodOver(c *cClient) { atomic.StoreInt32((*int32)(unsafe.Pointer(&c.published.flooded)), 0) }
 
-func cWritten(c *cClient) uint32 {
-	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&c.written.messages)))
-}
+func progress(c *cClient) *uint32 { return (*uint32)(unsafe.Pointer(&c.written.progress)) }
+
+func cProgress(c *cClient) uint32 { return atomic.LoadUint32(progress(c)) }
+
+// cNoteProgress is gomosq_note_progress.
+func cNoteProgress(c *cClient) { atomic.AddUint32(progress(c), 1) }
 
 // cConnack returns the code of the last CONNACK, the number of acceptances, and the
 // keepalive that the last CONNACK demanded (-1: none).

@@ -17,8 +17,9 @@ package mosquitto
 // flag.
 //
 // Message ids wrap after 65,535. The library reuses an id even if a message with
-// that id is still in flight. Beside Run, Publish blocks for at most about 10 ms
-// while more than 16,384 QoS 0 messages are queued behind a running write.
+// that id is still in flight. Beside Run, Publish blocks for at most about 10 ms:
+// if 8,192 QoS 0 messages were published during one write, until the write ends, and
+// while Run is behind with OnPublish callbacks of QoS 0 messages.
 func (c *Client) Publish(topic string, payload []byte, qos QoS, retain bool) (mid int, err error) {
 	const op = "publish"
 	if err := checkPublish(op, topic, payload, qos); err != nil {

@@ -16,7 +16,7 @@ struct gomosq_pass {
 	struct gomosq_result result;
 	int fd;          /* the library's socket, -1 when it has closed it */
 	bool watching;   /* the socket is still the one that is watched */
-	bool more;       /* there may be more input, or a write was stopped, or messages are pending */
+	bool more;       /* there may be more input, or a callback is due */
 	bool want_write; /* the library has packets queued */
 	bool writable;   /* the socket is writable although packets are queued: a TLS handshake waits for input */
 	bool read;       /* there was input */
@@ -96,6 +96,22 @@ static inline bool gomosq_may_read(struct gomosq_client *c)
 	return !c->pending || gomosq_reads_ahead(c);
 }
 
+/* Whether the first pending message or event may reach its callback. */
+static inline bool gomosq_may_deliver(struct gomosq_client *c)
+{
+	if(c->unacknowledged || c->pending == GOMOSQ_PENDING_EVENT) return true;
+	return c->pending && !gomosq_holds_messages(c);
+}
+
+/* Whether Run may write. Callbacks that are slower than the write must come to an end
+ * first: nothing is read while they are pending, and each may publish. A PINGREQ leaves
+ * all the same. */
+static inline bool gomosq_may_write(struct gomosq_client *c)
+{
+	if(c->unacknowledged) return false;
+	return !c->sent_pending || c->pinged || !gomosq_may_deliver(c);
+}
+
 static inline bool gomosq_posted(struct gomosq_client *c) { return __atomic_load_n(&c->published.posted, __ATOMIC_RELAXED); }
 
 /* Reads until the socket is empty, without a poll between packets, and delivers
@@ -126,10 +142,9 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 		if(gomosq_holds_messages(c) || c->spent || c->unacknowledged) break;
 		if(budget % GOMOSQ_TURN) continue;
 		if(gomosq_posted(c)) break;
-		if(!c->written.stopped && mosquitto_want_write(c->mosq)) break;
+		if(mosquitto_want_write(c->mosq)) break;
 	}
 	__atomic_store_n(&c->reading, 0, __ATOMIC_RELAXED);
-	c->written.stopped = false;
 	gomosq_flush(c);
 	c->batch = NULL;
 	return rc;
@@ -163,8 +178,8 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	errno = 0;
 	gomosq_write_begins(c);
 	rc = mosquitto_loop_write(c->mosq, 1);
-	gomosq_restore_socket(c);
 	gomosq_write_ends(c);
+	gomosq_flush_sent(c);
 	return rc;
 }
 
@@ -180,7 +195,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 
 	if(leaving && !c->unacknowledged){
 		rc = gomosq_write_all(c, &p);
-		blocked = gomosq_may_continue(c, rc) && mosquitto_want_write(c->mosq) && (c->written.stopped || !(gomosq_poll(c->watched, POLLOUT) & POLLOUT));
+		blocked = gomosq_may_continue(c, rc) && mosquitto_want_write(c->mosq) && !(gomosq_poll(c->watched, POLLOUT) & POLLOUT);
 	}
 	c->passing = 1;
 	c->slow = c->spent;
@@ -190,24 +205,22 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 		rc = gomosq_keep_alive(c);
 		if(!blocked && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
 	}
-	if(!blocked && c->pending && !c->unacknowledged && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
-	if(!blocked && gomosq_may_continue(c, rc) && c->pending && (c->unacknowledged || !gomosq_holds_messages(c))) gomosq_deliver_pending(c);
-	if(!blocked && gomosq_may_continue(c, rc)){
-		if(gomosq_may_read(c)) rc = gomosq_read_burst(c, budget, &p);
-		else c->written.stopped = false;
-	}
+	if(!blocked && c->pending && gomosq_may_write(c) && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
+	if(!blocked && gomosq_may_continue(c, rc) && gomosq_may_deliver(c)) gomosq_deliver_pending(c);
+	if(!blocked && gomosq_may_continue(c, rc) && gomosq_may_read(c)) rc = gomosq_read_burst(c, budget, &p);
 	if(misc && !c->unacknowledged && gomosq_may_continue(c, rc)) rc = gomosq_keep_alive(c);
-	if(!blocked && !c->unacknowledged && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
+	if(!blocked && gomosq_may_write(c) && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
+	gomosq_flooded_set(c, c->sent_pending && !gomosq_may_write(c));
 	c->passing = 0;
 	p.wrote = p.wrote || c->wrote;
 	p.pinged = c->pinged;
 	gomosq_cork(c, &p, false);
 	if(!c->ping_awaited) gomosq_log_pings(c, false);
 	p.result = gomosq_leave(outer, rc, 0);
-	p.more = p.more || c->written.stopped || (c->pending && (c->unacknowledged || !gomosq_holds_messages(c)));
+	p.more = p.more || gomosq_may_deliver(c);
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
-	p.want_write = p.watching && !c->unacknowledged && mosquitto_want_write(c->mosq);
+	p.want_write = p.watching && gomosq_may_write(c) && mosquitto_want_write(c->mosq);
 	p.writable = p.want_write && (gomosq_poll(c->watched, POLLOUT) & POLLOUT);
 	p.accepted = c->accepted;
 	return p;
@@ -219,7 +232,7 @@ static inline bool gomosq_ready(struct gomosq_client *c, bool blocked)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the counterpart of gomosq_leave's */
 	if(c->watched < 0 || (gomosq_may_read(c) && gomosq_poll(c->watched, POLLIN))) return true;
-	return !blocked && !c->unacknowledged && mosquitto_want_write(c->mosq);
+	return !blocked && gomosq_may_write(c) && mosquitto_want_write(c->mosq);
 }
 
 static inline bool gomosq_writable(int fd) { return gomosq_poll(fd, POLLOUT) != 0; }
@@ -263,6 +276,7 @@ static inline void gomosq_unwatch(struct gomosq_client *c, int fd)
 	c->watched = -1;
 	c->ping_awaited = 0;
 	gomosq_log_pings(c, false);
+	gomosq_flooded_set(c, false);
 	recv(fd, NULL, 1 << 30, MSG_TRUNC | MSG_DONTWAIT);
 }
 
