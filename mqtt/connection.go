@@ -26,6 +26,7 @@ type attempt struct {
 	reason    error       // the reason of the DISCONNECT that the broker sent
 	text      string      // the reason string of CONNACK
 	detail    detail      // lines that the library logged
+	relay     *relay      // nil if the library connects to the server itself
 }
 
 // ending describes how an attempt ended.
@@ -76,7 +77,7 @@ func (c *Client) connect(s server) ending {
 
 // resolve looks up the addresses of a server.
 func (c *Client) resolve(s server) (all []address, err error) {
-	if s.isLiteral() || c.opts.proxied { // a proxy resolves the name itself
+	if s.isLiteral() || c.opts.proxied || c.opts.isRelayed() { // a proxy or a dialer resolves the name itself
 		return []address{{s.host, c.opts.bind}}, nil
 	}
 	err = c.runInBackground(func() (err error) {
@@ -126,6 +127,9 @@ func (c *Client) open(ctx context.Context, a *attempt, at address, version Proto
 	}
 	c.status.use(a.server.name)
 	c.watchLibraryLog(a)
+	if c.opts.isRelayed() {
+		return c.openRelay(ctx, a, c.connectProperties(version))
+	}
 	connect := func() error {
 		return c.library.Load().ConnectContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, c.connectProperties(version))
 	}
@@ -273,6 +277,7 @@ func (c *Client) goOffline() {
 // connection, ended counts this against the oldest packet in flight.
 func (c *Client) ended(a *attempt, err error) ending {
 	c.goOffline()
+	err = c.endRelay(a, err)
 	if a.reason != nil {
 		err = a.reason
 	}
@@ -317,7 +322,7 @@ func (a *attempt) sequenceOf(t *Token) int {
 // closedByBroker reports whether the broker has closed the connection, as far as the
 // error shows. A timeout, or an error of the client or of the library, does not count.
 func closedByBroker(a *attempt, err error) bool {
-	if a.reason != nil {
+	if a.reason != nil || isClosedByServer(err) {
 		return true
 	}
 	for _, end := range []error{mosquitto.ErrConnLost, mosquitto.ErrTLS, syscall.ECONNRESET, syscall.EPIPE, syscall.EPROTO} {
@@ -365,6 +370,8 @@ func isPermanent(err error) bool {
 	case errors.As(err, &refusal):
 		return !refusal.Code.Temporary()
 	case errors.Is(err, mosquitto.ErrNotSupported), errors.Is(err, mosquitto.ErrInval), errors.Is(err, mosquitto.ErrNoMem):
+		return true
+	case isPermanentGoTLS(err):
 		return true
 	}
 	return errors.As(err, &failure) && isPermanentTLS(failure.Detail)
