@@ -119,8 +119,8 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	if c.servers, err = parseServers(servers); err != nil {
 		return nil, nil, err
 	}
-	if c.opts.tls != nil && !c.servers[0].tls {
-		return nil, nil, errNoTLS
+	if err := c.checkTransport(); err != nil {
+		return nil, nil, err
 	}
 	c.handlerCtx, c.cancelHandlers = context.WithCancel(context.WithValue(context.Background(), clientKey{}, c))
 	c.connectCtx, c.cancelConnect = context.WithCancel(c.handlerCtx)

@@ -28,6 +28,7 @@ type attempt struct {
 	reason    error       // the reason of the DISCONNECT that the broker sent
 	connack   *Connack    // nil before CONNACK
 	detail    detail      // lines that the library logged
+	relay     *relay      // nil if the library connects to the server itself
 }
 
 // ending describes how an attempt ended.
@@ -79,7 +80,7 @@ func (c *Client) connect(s server) ending {
 
 // resolve looks up the addresses of a server.
 func (c *Client) resolve(s server) (all []address, err error) {
-	if s.isLiteral() || c.opts.proxied { // a proxy resolves the name itself
+	if s.isLiteral() || c.opts.proxied || c.opts.isRelayed() { // a proxy or a dialer resolves the name itself
 		return []address{{s.host, c.opts.bind}}, nil
 	}
 	err = c.runInBackground(func() (err error) {
@@ -129,6 +130,9 @@ func (c *Client) open(ctx context.Context, a *attempt, at address, version Proto
 	}
 	c.status.use(a.server.name)
 	c.watchLibraryLog(a)
+	if c.opts.isRelayed() {
+		return c.openRelay(ctx, a, c.connectProperties(version))
+	}
 	connect := func() error {
 		return c.library.Load().ConnectContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, c.connectProperties(version))
 	}
@@ -279,6 +283,7 @@ func (c *Client) goOffline() {
 // connection, ended counts this against the oldest packet in flight.
 func (c *Client) ended(a *attempt, err error) ending {
 	c.goOffline()
+	err = c.endRelay(a, err)
 	switch {
 	case a.reason != nil:
 		err = a.reason
@@ -349,6 +354,9 @@ func closedByBroker(a *attempt, err error) bool {
 	if errors.As(a.reason, &reason) {
 		return !slices.Contains(otherReasons, reason.Code)
 	}
+	if isClosedByServer(err) {
+		return true
+	}
 	for _, end := range []error{mosquitto.ErrConnLost, mosquitto.ErrProtocol, mosquitto.ErrTLS, syscall.ECONNRESET, syscall.EPIPE, syscall.EPROTO} {
 		if errors.Is(err, end) {
 			return true
@@ -394,6 +402,8 @@ func isPermanent(err error) bool {
 	case errors.As(err, &refusal):
 		return !refusal.Code.Temporary()
 	case errors.Is(err, mosquitto.ErrNotSupported), errors.Is(err, mosquitto.ErrInval), errors.Is(err, mosquitto.ErrNoMem):
+		return true
+	case isPermanentGoTLS(err):
 		return true
 	}
 	return errors.As(err, &failure) && isPermanentTLS(failure.Detail)

@@ -73,7 +73,7 @@ func (c *Client) configure(m *mosquitto.Client) (files []*os.File, err error) {
 }
 
 func (c *Client) configureTLS(m *mosquitto.Client) ([]*os.File, error) {
-	if !c.servers[0].tls {
+	if !c.servers[0].tls || c.opts.isRelayed() { // crypto/tls encrypts relayed connections
 		return nil, nil
 	}
 	t := c.opts.tls

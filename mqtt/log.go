@@ -114,7 +114,7 @@ func (d *detail) String() string {
 // TLS it also collects errors, because the library returns no error code for OpenSSL's
 // failures.
 func (c *Client) watchLibraryLog(a *attempt) {
-	debug, tls := c.log.debug(), a.server.tls
+	debug, tls := c.log.debug(), a.server.tls && !c.opts.isRelayed()
 	if !debug && !tls {
 		return
 	}

@@ -4,6 +4,7 @@ package mqtt
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,6 +29,8 @@ type settings struct {
 	password    string
 	credentials func(context.Context) (username, password string, err error)
 	tls         *TLS
+	dial        dialFunc
+	tlsConfig   *tls.Config
 	will        *Will
 	connect     Properties
 	bind        string
