@@ -140,7 +140,11 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 		return nil, nil, err
 	}
 	for _, s := range c.opts.subscriptions {
-		initial = append(initial, c.addSubscription(s))
+		w := c.addSubscription(s)
+		initial = append(initial, w)
+		if c.opts.background { // no call waits: a refusal is reported as at a reconnect
+			w.subscription.waiters = nil
+		}
 	}
 	if c.opts.worker > 0 {
 		c.startWorker()

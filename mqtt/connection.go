@@ -44,10 +44,19 @@ type ending struct {
 
 // lastConnection is the state that the loop keeps between connections.
 type lastConnection struct {
-	server        string          // the last server that accepted the client
-	connack       *Connack        // the last one that the library client received; nil for a new library client
-	noIdentifiers map[string]bool // servers that sent several subscription identifiers in one packet
-	noReconnect   bool            // the loop must not reconnect
+	server        string              // the last server that accepted the client
+	connack       *Connack            // the last one that the library client received; nil for a new library client
+	versions      map[string]Protocol // that servers have accepted
+	noIdentifiers map[string]bool     // servers that sent several subscription identifiers in one packet
+	noReconnect   bool                // the loop must not reconnect
+}
+
+// accept notes the version that a server has accepted.
+func (l *lastConnection) accept(server string, version Protocol) {
+	if l.versions == nil {
+		l.versions = map[string]Protocol{}
+	}
+	l.versions[server] = version
 }
 
 // isOnline reports whether the broker has accepted the connection and it is not lost.
@@ -65,7 +74,7 @@ func (c *Client) connect(s server) ending {
 		var e ending
 		for _, version := range c.opts.protocols {
 			e = c.attempt(s, at, version)
-			if e.accepted || c.isStopping() || !refusesVersion(e.err) {
+			if e.accepted || c.isStopping() || !c.mayLowerVersion(s, version, e.err) {
 				break
 			}
 		}
@@ -216,17 +225,18 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	// Another server may have an older session of this client, with other subscriptions.
 	kept := connack.SessionPresent && (c.last.server == "" || a.server.name == c.last.server)
 	c.last.server = a.server.name
+	c.subs.connectionAccepted(kept, connack.SessionPresent, c.protocolNow() == V5) // only MQTT 5 can subscribe again without retained messages
+	c.endRemoved()
 	if !connack.SessionPresent && c.inflight.countQoS2 > 0 || c.last.connack.outlives(k) && !c.exactlyOnce() {
 		c.reconnectWithNewLibrary(a)
 		return
 	}
 	a.online = true
 	c.last.connack = k
+	c.last.accept(a.server.name, c.protocolNow())
 	c.inflight.window.reset(k.ReceiveMaximum)
 	c.connack.Store(k)
 	c.log.connected(a.server.name, connack.SessionPresent, c.protocolNow())
-	c.subs.connectionAccepted(kept, c.protocolNow() == V5) // only MQTT 5 can subscribe again without retained messages
-	c.endRemoved()
 	c.reconcile()
 	a.resent = a.sequence
 	c.announceConnected()
@@ -250,6 +260,7 @@ func (c *Client) announceConnected() {
 	if !c.isOnline() || a.announced || c.subs.missing > 0 {
 		return
 	}
+	c.subs.oneByOne = false
 	a.announced = true
 	c.setState(StateChange{State: StateConnected, Server: a.server.name, Connack: a.connack})
 	select {
@@ -378,6 +389,17 @@ func (c *Client) stopIdentifiers(server string) {
 	}
 	c.last.noIdentifiers[server] = true
 	c.log.identifiersOff(server)
+}
+
+// mayLowerVersion reports whether a lower version is worth an attempt. If the server has
+// accepted this version before, only an explicit refusal counts: a connection that is lost
+// during CONNECT must not make messages fail that need MQTT 5.
+func (c *Client) mayLowerVersion(s server, version Protocol, err error) bool {
+	var refusal mosquitto.ConnackError
+	if c.last.versions[s.name] == version && !errors.As(err, &refusal) {
+		return false
+	}
+	return refusesVersion(err)
 }
 
 // refusesVersion reports whether the client should try its next MQTT version. A broker

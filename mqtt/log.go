@@ -124,7 +124,7 @@ func (c *Client) watchLibraryLog(a *attempt) {
 			a.detail.add(text)
 		}
 		if debug {
-			c.log.now(slog.LevelDebug, "libmosquitto", "line", text)
+			c.log.later(slog.LevelDebug, "libmosquitto", "line", text)
 		}
 	})
 }

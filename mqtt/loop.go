@@ -93,6 +93,9 @@ func (c *Client) stayConnected() error {
 				c.announceLoss(s, e.err, 0)
 			}
 			c.pause(r.afterConnection(e))
+			if r.short > 1 && !e.useful { // the broker closes each connection at once: another may not
+				at = (at + 1) % len(c.servers)
+			}
 			continue
 		}
 		if c.redirected(&r, s, e) {

@@ -22,6 +22,8 @@ type idLedger struct {
 
 func (l *idLedger) answer(c *brokerConn, p packet) bool {
 	switch p.Type() {
+	case peer.CONNECT:
+		clear(l.inFlight) // a clean session
 	case peer.PUBLISH:
 		return l.publish(c, p)
 	case peer.PUBREL:

@@ -252,9 +252,13 @@ func (c *Client) store(t *Token) error {
 	if c.opts.outbox == nil || t.pub.QoS == 0 {
 		return nil
 	}
+	defer func() {
+		if !t.stored { // also after a panic of Put that the program recovers from
+			c.queue.releaseUnused(t.size)
+		}
+	}()
 	key, err := c.opts.outbox.Put(&t.pub)
 	if err != nil {
-		c.queue.releaseUnused(t.size)
 		return err
 	}
 	t.key, t.stored = key, true

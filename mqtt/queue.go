@@ -264,6 +264,9 @@ func (q *queue) requeue(all []*Token) (abandoned []*Token) {
 func (q *queue) abandon(t *Token, cause error) (ended, cancelled bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if t.phase == pending && q.closed {
+		return true, false // the loop is about to end it
+	}
 	if t.phase == pending && !t.stored {
 		if t.sent {
 			cause = joinErrors(cause, ErrAbandoned)
@@ -349,4 +352,11 @@ func (c *Client) awaitCapacity(ctx context.Context, p *permit) error {
 	}
 	c.queue.cancel(p)
 	return err
+}
+
+// abandonCause returns why the caller of a message no longer waits.
+func (q *queue) abandonCause(t *Token) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return t.abandoned
 }

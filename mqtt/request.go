@@ -102,7 +102,10 @@ func (r *responses) begin() (topic string, ready chan struct{}, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ready == nil {
-		r.ready, r.topic, first = make(chan struct{}), "responses/"+randomName(), true
+		r.ready, first = make(chan struct{}), true
+		if r.topic == "" { // the same for all attempts
+			r.topic = "responses/" + randomName()
+		}
 	}
 	return r.topic, r.ready, first
 }

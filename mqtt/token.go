@@ -111,7 +111,9 @@ func (c *Client) stopWaiting(t *Token, cause error) error {
 	if !ended {
 		return joinErrors(cause, ErrAbandoned)
 	}
-	if t.wake != nil {
+	if t.ended != nil {
+		<-t.ended
+	} else {
 		<-t.wake // remove the value: it must not wake the next Publish with this token
 	}
 	return t.err
