@@ -255,7 +255,7 @@ static bool gather_sent(struct gomosq_client *client, int mid)
 	bool done = true;
 
 	if(!client->written.on) return false;
-	gomosq_note_progress(client);
+	gomosq_note_written(client);
 	if(__atomic_load_n(&client->interest, __ATOMIC_RELAXED) & GOMOSQ_PUBLISH){
 		done = grow_sent(client);
 		if(done) client->sent.mids[client->sent.count++] = mid;

@@ -91,7 +91,7 @@ func (d *deliveries) take(c *Client) delivery {
 	d.next++
 	if one.isSent() {
 		d.sent--
-		cNoteProgress(c.c)
+		cNoteWritten(c.c)
 	}
 	if !d.holds() {
 		d.reset()

@@ -12,16 +12,16 @@ const (
 // awaitFloodEnd blocks while publishers of QoS 0 messages are ahead of Run: the write
 // would not end, and the messages would fill the memory. One publisher waits for
 // Run, the others wait for that publisher.
-func (c *Client) awaitFloodEnd() {
-	if !cFlooded(c.c) || cInside(c.c) != 0 { // Run itself must not wait for Run
+func (c *Client) awaitFloodEnd(qos QoS) {
+	if qos > 0 || !cFlooded(c.c) || cInside(c.c) != 0 { // Run itself must not wait for Run
 		return
 	}
 	end := time.Now().Add(floodLimit)
 	c.flood.Lock()
 	defer c.flood.Unlock()
-	for before := cProgress(c.c); cFlooded(c.c) && time.Now().Before(end); before = cProgress(c.c) {
+	for before := cWritten(c.c); cFlooded(c.c) && time.Now().Before(end); before = cWritten(c.c) {
 		cAwaitFloodEnd(c.c, min(floodSlice, time.Until(end)))
-		if cFlooded(c.c) && cProgress(c.c) == before {
+		if cFlooded(c.c) && cWritten(c.c) == before {
 			cFloodOver(c.c) // Run may be in a callback that waits for the caller
 		}
 	}

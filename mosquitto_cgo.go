@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 9209b211edb3e9d6
+// include-stamp: 6f86426b476a4f71
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -359,12 +359,12 @@ func cReadsAhead(c *cClient) bool {
 
 func cFloodOver(c *cClient) { atomic.StoreInt32((*int32)(unsafe.Pointer(&c.published.flooded)), 0) }
 
-func progress(c *cClient) *uint32 { return (*uint32)(unsafe.Pointer(&c.written.progress)) }
+func written(c *cClient) *uint32 { return (*uint32)(unsafe.Pointer(&c.written.messages)) }
 
-func cProgress(c *cClient) uint32 { return atomic.LoadUint32(progress(c)) }
+func cWritten(c *cClient) uint32 { return atomic.LoadUint32(written(c)) }
 
-// cNoteProgress is gomosq_note_progress.
-func cNoteProgress(c *cClient) { atomic.AddUint32(progress(c), 1) }
+// cNoteWritten is gomosq_note_written.
+func cNoteWritten(c *cClient) { atomic.AddUint32(written(c), 1) }
 
 // cConnack returns the code of the last CONNACK, the number of acceptances, and the
 // keepalive that the last CONNACK demanded (-1: none).

@@ -117,14 +117,14 @@ struct gomosq_client {
 	 * publishers', then the loop's. */
 	char apart[64];
 	struct {
-		uint32_t ahead;    /* QoS 0 messages that were published during the running write (atomic) */
+		uint32_t queued;   /* QoS 0 messages that were published during the running write (atomic) */
 		int flooded;       /* publishers of QoS 0 messages must wait (atomic) */
 		int posted;        /* Post has queued functions (atomic) */
 		int paused;        /* PauseReading is in force (atomic) */
 	} published;
 	char apart_too[64];
 	struct {
-		uint32_t progress; /* QoS 0 messages that were written or reported (atomic) */
+		uint32_t messages; /* QoS 0 messages that it has written; pending OnPublish events that were delivered after it (atomic) */
 		int on;            /* Run is in the library's write (atomic) */
 	} written;
 };

@@ -5,9 +5,13 @@
 
 #include "callbacks.h"
 
-/* QoS 0 messages that publishers may queue during one write. The next publisher waits
- * for its end. */
+/* How many QoS 0 messages publishers may queue ahead of a running write. The next
+ * publisher waits until the write has caught up, or until its end if they have queued
+ * GOMOSQ_AHEAD_ALL during this write: they must not make the write endless. */
 #define GOMOSQ_AHEAD 8192
+#define GOMOSQ_AHEAD_LEFT 2048
+#define GOMOSQ_AHEAD_ALL 32768
+#define GOMOSQ_AHEAD_CHECK 128 /* messages between two looks at the other side's counter */
 
 static inline bool gomosq_flooded(struct gomosq_client *c) { return __atomic_load_n(&c->published.flooded, __ATOMIC_RELAXED); }
 
@@ -19,18 +23,40 @@ static inline void gomosq_flooded_set(struct gomosq_client *c, bool on)
 	if(!on) gomosq_notify(c);
 }
 
+/* QoS 0 messages that are queued behind the running write, at most. */
+static inline int32_t gomosq_ahead(struct gomosq_client *c, uint32_t queued)
+{
+	return (int32_t)(queued - __atomic_load_n(&c->written.messages, __ATOMIC_RELAXED));
+}
+
 /* Counts a message that was published while Run writes. */
 static inline void gomosq_note_published(struct gomosq_client *c, int rc, int qos)
 {
+	uint32_t queued;
+
 	if(rc || qos || !__atomic_load_n(&c->written.on, __ATOMIC_RELAXED)) return;
-	if(__atomic_add_fetch(&c->published.ahead, 1, __ATOMIC_RELAXED) <= GOMOSQ_AHEAD) return;
+	queued = __atomic_add_fetch(&c->published.queued, 1, __ATOMIC_RELAXED);
+	if(queued % GOMOSQ_AHEAD_CHECK || (queued < GOMOSQ_AHEAD_ALL && gomosq_ahead(c, queued) < GOMOSQ_AHEAD)) return;
 	gomosq_flooded_set(c, true);
 	if(!__atomic_load_n(&c->written.on, __ATOMIC_SEQ_CST)) gomosq_flooded_set(c, false);
 }
 
+/* Counts a message that Run has written, or reported to OnPublish. */
+static inline void gomosq_note_written(struct gomosq_client *c)
+{
+	uint32_t messages = c->written.messages + 1;
+	uint32_t queued;
+
+	__atomic_store_n(&c->written.messages, messages, __ATOMIC_RELAXED);
+	if(messages % GOMOSQ_AHEAD_CHECK || !gomosq_flooded(c)) return;
+	queued = __atomic_load_n(&c->published.queued, __ATOMIC_RELAXED);
+	if(queued < GOMOSQ_AHEAD_ALL && gomosq_ahead(c, queued) < GOMOSQ_AHEAD_LEFT) gomosq_flooded_set(c, false);
+}
+
 static inline void gomosq_write_begins(struct gomosq_client *c)
 {
-	__atomic_store_n(&c->published.ahead, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->published.queued, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->written.messages, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&c->written.on, 1, __ATOMIC_RELAXED);
 }
 
@@ -38,12 +64,6 @@ static inline void gomosq_write_ends(struct gomosq_client *c)
 {
 	__atomic_store_n(&c->written.on, 0, __ATOMIC_SEQ_CST);
 	gomosq_flooded_set(c, false);
-}
-
-/* Counts a written message. A publisher that waits sees from it that Run goes on. */
-static inline void gomosq_note_progress(struct gomosq_client *c)
-{
-	__atomic_store_n(&c->written.progress, c->written.progress + 1, __ATOMIC_RELAXED);
 }
 
 #endif
