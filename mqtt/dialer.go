@@ -169,7 +169,7 @@ func (s *settings) openTransport(ctx context.Context, to server) (transport, err
 	secure := tls.Client(conn, s.tlsConfigFor(to))
 	if err := secure.HandshakeContext(ctx); err != nil {
 		transport{conn, conn}.cut()
-		return transport{}, err
+		return transport{}, wrapError("TLS handshake", err)
 	}
 	return transport{secure, conn}, nil
 }

@@ -4,6 +4,7 @@ package mqtt
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -19,8 +20,13 @@ import (
 // isPermanentGoTLS reports whether an error of crypto/tls is permanent: the client does
 // not trust the server, or an alert of the server refuses the client.
 func isPermanentGoTLS(err error) bool {
-	var untrusted *tls.CertificateVerificationError
-	if errors.As(err, &untrusted) {
+	var (
+		untrusted *tls.CertificateVerificationError
+		unknown   x509.UnknownAuthorityError // the functions of a tls.Config may return these
+		wrongName x509.HostnameError
+		invalid   x509.CertificateInvalidError
+	)
+	if errors.As(err, &untrusted) || errors.As(err, &unknown) || errors.As(err, &wrongName) || errors.As(err, &invalid) {
 		return true
 	}
 	number, ok := alertFrom(err)

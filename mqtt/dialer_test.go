@@ -197,6 +197,21 @@ func TestDialer_ServerCloseIsConnectionLost(t *testing.T) {
 	require.ErrorIs(t, lost.Err, mosquitto.ErrConnLost)
 }
 
+// libmosquitto 2.1 keeps input behind a malformed packet. It connects several times to
+// drop the input, but the server must see one connection only.
+func TestDialer_ReconnectsAfterMalformedPacket(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, conn := meet(t, p, direct())
+	input := peer.Bytes(0, 0)
+	for range 5 {
+		input = append(input, peer.Publish(0, "a", 0, "x")...)
+	}
+	conn.Send(input)
+	p.AcceptConnect()
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
+}
+
 func TestDialer_RefusalIsReported(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Users: map[string]string{"u": "p"}})
@@ -461,12 +476,17 @@ func TestTLSConfig_VerifyConnectionDecides(t *testing.T) {
 	refusal := errors.New("not the pinned certificate")
 	config := trusting(t, ca)
 	config.VerifyConnection = func(state tls.ConnectionState) error {
+		return x509.UnknownAuthorityError{Cert: state.PeerCertificates[0]}
+	}
+	_, err := mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLSConfig(config)) // a permanent error: no retry
+	requireConnectError(t, err, secure(b.Port))
+	config.VerifyConnection = func(state tls.ConnectionState) error {
 		if state.PeerCertificates[0].Subject.CommonName == "broker" {
 			return refusal
 		}
 		return nil
 	}
-	_, err := mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLSConfig(config))
+	_, err = mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLSConfig(config))
 	require.ErrorIs(t, err, refusal)
 	requireConnectError(t, err, secure(b.Port))
 }

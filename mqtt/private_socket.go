@@ -126,25 +126,27 @@ func (s *privateSocket) accept() (conn *net.UnixConn, err error) {
 		return nil, err
 	}
 	last := -1
-	err = raw.Control(func(fd uintptr) { last = acceptLast(int(fd)) })
+	var failure error
+	err = raw.Control(func(fd uintptr) { last, failure = acceptLast(int(fd)) })
 	switch {
 	case err != nil:
 		return nil, err
 	case last < 0:
-		return nil, errors.New("private socket: the library has not connected")
+		return nil, fmt.Errorf("private socket: the library's connection was not accepted: %w", failure)
 	}
 	file := os.NewFile(uintptr(last), s.path)
 	defer file.Close()
-	any, err := net.FileConn(file)
+	accepted, err := net.FileConn(file)
 	if err != nil {
 		return nil, err
 	}
-	return any.(*net.UnixConn), nil
+	return accepted.(*net.UnixConn), nil
 }
 
 // acceptLast accepts all connections that have been made, and returns the file
-// descriptor of the last connection of this process, or -1.
-func acceptLast(listener int) (last int) {
+// descriptor of the last connection of this process, or -1. failure is the error that
+// ended the loop: EAGAIN if there are no more connections.
+func acceptLast(listener int) (last int, failure error) {
 	last = -1
 	for {
 		fd, err := acceptOne(listener)
@@ -152,7 +154,7 @@ func acceptLast(listener int) (last int) {
 		case err == syscall.EINTR || err == syscall.ECONNABORTED:
 			continue
 		case err != nil:
-			return last
+			return last, err
 		case !isOwnConnection(fd):
 			_ = syscall.Close(fd)
 			continue

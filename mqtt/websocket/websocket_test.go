@@ -48,7 +48,7 @@ func startGateway(t *testing.T, start func(http.Handler) *httptest.Server) *gate
 	return g
 }
 
-// connect copies bytes between a client and a server until one of them closes.
+// connect copies bytes between a client and a server until either side closes.
 func connect(client net.Conn, address string) {
 	server, err := net.Dial("tcp4", address)
 	if err != nil {
