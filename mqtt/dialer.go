@@ -121,7 +121,7 @@ func (t transport) cut() {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()
 	}
-	conn.Close()
+	_ = conn.Close()
 }
 
 // dial opens a connection to a server, and makes the TLS handshake. The loop runs turns

@@ -92,31 +92,26 @@ func (e *ConnectError) Error() string {
 		op = "connection to "
 	}
 	text := "mqtt: " + op + e.Server + ": " + withoutPrefix(e.Err)
-	for _, more := range []string{e.Text, e.Detail} {
-		if more != "" {
-			text += ": " + more
-		}
-	}
-	return text
+	parts := slices.DeleteFunc([]string{text, e.Text, e.Detail}, func(part string) bool { return part == "" })
+	return strings.Join(parts, ": ")
 }
 
 // withoutPrefix returns the text of err without a leading "mqtt: " or "mosquitto: ", and
 // without the name of a C function. The caller writes it behind its own prefix.
 func withoutPrefix(err error) string {
-	switch e := err.(type) {
-	case *mosquitto.OpError:
-		if e.Errno != 0 {
-			return e.Errno.Error()
-		}
-		if e.Detail != "" {
-			return e.Detail
-		}
-		return withoutPrefix(e.Err)
-	case mosquitto.Error:
-		return strings.TrimSuffix(strings.ToLower(e.Error()[:1])+e.Error()[1:], ".")
-	case mosquitto.ConnackError:
-		text := strings.TrimPrefix(e.Error(), "mosquitto: connect: ")
+	var failure *mosquitto.OpError
+	var refusal mosquitto.ConnackError
+	var code mosquitto.Error
+	switch {
+	case errors.As(err, &failure) && failure.Errno != 0:
+		return failure.Errno.Error()
+	case errors.As(err, &failure) && failure.Detail != "":
+		return failure.Detail
+	case errors.As(err, &refusal):
+		text := strings.TrimPrefix(refusal.Error(), "mosquitto: connect: ")
 		return "refused: " + strings.TrimPrefix(text, "connection refused: ")
+	case failure != nil && errors.As(err, &code):
+		return code.Error()
 	}
 	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "mqtt: "), "mosquitto: ")
 }

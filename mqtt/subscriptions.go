@@ -312,7 +312,7 @@ func (sub *subscription) subscribeOptions() mosquitto.SubscribeOptions {
 
 // pendingPacket reports whether a packet must be sent for a filter, and whether it is a
 // SUBSCRIBE.
-func (sub *subscription) pendingPacket() (subscribe, any bool) {
+func (sub *subscription) pendingPacket() (subscribe, needed bool) {
 	switch sub.state {
 	case absent:
 		return true, sub.desired
@@ -333,8 +333,8 @@ func (s *subscriptions) next(identifiers bool) (r *request) {
 	const maxBytes = 16 << 10
 	size := 0
 	for _, sub := range s.order {
-		subscribe, any := sub.pendingPacket()
-		if !any {
+		subscribe, needed := sub.pendingPacket()
+		if !needed {
 			continue
 		}
 		if r == nil {
@@ -377,7 +377,7 @@ func (c *Client) sendsIdentifiers() bool {
 func (c *Client) refuseUnsupported() {
 	k := c.connack.Load()
 	for _, sub := range slices.Clone(c.subs.order) {
-		if subscribe, any := sub.pendingPacket(); !any || !subscribe {
+		if subscribe, needed := sub.pendingPacket(); !needed || !subscribe {
 			continue
 		}
 		if sub.options != 0 && c.protocolNow() != V5 {
