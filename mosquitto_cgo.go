@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: a1aedbcd4203ad34
+// include-stamp: 2fc156bc9e70876f
 
 type (
 	cClient   = C.struct_gomosq_client
