@@ -222,20 +222,17 @@ func (c *Client) deliver(f func(*Client, Message), m Message) {
 		return
 	}
 	c.call(f, m)
-	if r.pacer.spentNow() {
-		cSpentSet(c.c)
-	}
 }
 
-// call runs the callback of one message.
+// call runs the callback of one message, and notes that the time of this pass is used.
 func (c *Client) call(f func(*Client, Message), m Message) {
-	if m.QoS == 0 {
-		f(c, m)
+	f(c, m)
+	r := c.run.Load()
+	if r == nil || !r.pacer.spentNow() {
 		return
 	}
-	began := time.Now()
-	f(c, m)
-	if r := c.run.Load(); r != nil && time.Since(began) > r.keepalive {
+	cSpentSet(c.c)
+	if took := r.pacer.sinceLastSlow(); m.QoS > 0 && took > r.keepalive {
 		c.deliveries.overlong = m.Clone()
 	}
 }

@@ -139,7 +139,8 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 		}
 		p->read = true;
 		if(c->unacknowledged && gomosq_lost(c->watched)) continue; /* nothing more can be acknowledged */
-		if(gomosq_holds_messages(c) || c->spent || c->unacknowledged) break;
+		if(gomosq_holds_messages(c) || c->unacknowledged) break;
+		if(c->spent && !gomosq_reads_ahead(c)) break;
 		if(budget % GOMOSQ_TURN) continue;
 		if(gomosq_posted(c)) break;
 		if(mosquitto_want_write(c->mosq)) break;

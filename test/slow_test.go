@@ -177,24 +177,50 @@ func TestSlowCallback_ReadsAheadForThePingresp(t *testing.T) {
 	conn := p.AcceptConnect()
 	wait.For(t, e.connect, "OnConnect")
 	conn.Send(bytes.Repeat(peer.Publish(0, "a", 0, string(make([]byte, 2000))), messages))
-	pings := make(chan time.Time, 10)
-	go func() {
-		for {
-			packet, err := conn.Next()
-			if err != nil {
-				return
-			}
-			if packet.Type() == peer.PINGREQ {
-				pings <- time.Now()
-				_, _ = conn.Write(peer.Bytes(peer.PINGRESP))
-			}
-		}
-	}()
+	pings := make(chan struct{}, 10)
+	go answerPings(conn, func() { pings <- struct{}{} })
 	for range messages {
 		wait.For(t, done, "OnMessage")
 	}
 	wait.None(t, e.disconnect, "OnDisconnect")
 	require.GreaterOrEqual(t, len(pings), 2)
+}
+
+// answerPings answers each PINGREQ, until the connection ends.
+func answerPings(conn *peer.Conn, note func()) {
+	for {
+		packet, err := conn.Next()
+		if err != nil {
+			return
+		}
+		if packet.Type() == peer.PINGREQ {
+			note()
+			_ = conn.SetWriteDeadline(time.Now().Add(wait.Patience))
+			_, _ = conn.Write(peer.Bytes(peer.PINGRESP))
+		}
+	}
+}
+
+// More messages than one pass of Run reads lie before the PINGRESP, and some are pending
+// when the PINGREQ leaves.
+func TestSlowCallback_ReadsAheadBesidePendingMessages(t *testing.T) {
+	t.Parallel()
+	const messages, takes = 20, 400 * time.Millisecond // 16 s in all
+	p := peer.Listen(t)
+	c, e := newClient(t, "slow", true)
+	begun, done := slowly(c, takes)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
+	run(t, c)
+	conn := p.AcceptConnect()
+	wait.For(t, e.connect, "OnConnect")
+	conn.Send(numbered(messages))
+	wait.For(t, begun, "OnMessage")
+	conn.Send(numbered(messages))
+	go answerPings(conn, func() {})
+	for range 2 * messages {
+		wait.For(t, done, "OnMessage")
+	}
+	wait.None(t, e.disconnect, "OnDisconnect")
 }
 
 func TestSlowCallback_SilentBrokerIsNoticed(t *testing.T) {
