@@ -99,19 +99,18 @@ func (e *ConnectError) Error() string {
 // withoutPrefix returns the text of err without a leading "mqtt: " or "mosquitto: ", and
 // without the name of a C function. The caller writes it behind its own prefix.
 func withoutPrefix(err error) string {
-	var failure *mosquitto.OpError
-	var refusal mosquitto.ConnackError
-	var code mosquitto.Error
-	switch {
-	case errors.As(err, &failure) && failure.Errno != 0:
-		return failure.Errno.Error()
-	case errors.As(err, &failure) && failure.Detail != "":
-		return failure.Detail
-	case errors.As(err, &refusal):
-		text := strings.TrimPrefix(refusal.Error(), "mosquitto: connect: ")
+	switch e := any(err).(type) { // not errors.As: a wrapping error has more to say
+	case *mosquitto.OpError:
+		if e.Errno != 0 {
+			return e.Errno.Error()
+		}
+		if e.Detail != "" {
+			return e.Detail
+		}
+		return withoutPrefix(e.Err)
+	case mosquitto.ConnackError:
+		text := strings.TrimPrefix(e.Error(), "mosquitto: connect: ")
 		return "refused: " + strings.TrimPrefix(text, "connection refused: ")
-	case failure != nil && errors.As(err, &code):
-		return code.Error()
 	}
 	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "mqtt: "), "mosquitto: ")
 }
