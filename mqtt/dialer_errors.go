@@ -58,7 +58,7 @@ func isClosedByServer(err error) bool {
 // servers close a TLS connection without the close_notify alert. This is safe with MQTT,
 // because each packet has a length.
 func isEndOfStream(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // an error that wraps them has more to say
 }
 
 // isLoss reports whether the library ended its connection because its socket failed.
