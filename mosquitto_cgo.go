@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 2fc156bc9e70876f
+// include-stamp: 185d942a28823d8a
 
 type (
 	cClient   = C.struct_gomosq_client
