@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: e17e2b07de4a29f0
+// include-stamp: 08154f240f642495
 
 type (
 	cClient   = C.struct_gomosq_client

@@ -40,7 +40,7 @@ struct gomosq_frame {
  * reading is paused: the PINGRESP lies behind them. */
 #define GOMOSQ_READ_AHEAD (1 << 20)
 
-/* What comes first among the messages and events that Go holds for callbacks. */
+/* The first of the messages and events that Go holds for callbacks. */
 enum {
 	GOMOSQ_PENDING_NOTHING = 0,
 	GOMOSQ_PENDING_MESSAGE,
@@ -96,7 +96,7 @@ struct gomosq_client {
 	int keeping_alive;   /* the library looks at the keepalive (loop only) */
 	int pinged;          /* a PINGREQ was sent in this pass (loop only) */
 	uint32_t read_ahead; /* bytes of messages since that PINGREQ (loop only) */
-	int pending;         /* GOMOSQ_PENDING_...: what Go holds for callbacks (loop only) */
+	int pending;         /* GOMOSQ_PENDING_...: the first delivery that Go holds (loop only) */
 	int unacknowledged;  /* pending has a QoS 1 or 2 message: its acknowledgement must not be written (loop only) */
 	int passing;         /* a pass of Run is running (loop only) */
 	int spent;           /* the callbacks of this pass have used its time (loop only) */

@@ -103,9 +103,9 @@ static inline bool gomosq_may_deliver(struct gomosq_client *c)
 	return c->pending && !gomosq_holds_messages(c);
 }
 
-/* Whether Run may write. Callbacks that are slower than the write must come to an end
- * first: nothing is read while they are pending, and each may publish. A PINGREQ leaves
- * all the same. */
+/* Whether Run may write. Pending OnPublish callbacks of written messages run first: Run
+ * reads nothing while they are pending, and each may publish. A PINGREQ is written at
+ * once. */
 static inline bool gomosq_may_write(struct gomosq_client *c)
 {
 	if(c->unacknowledged) return false;
