@@ -30,7 +30,7 @@ type Token struct {
 	phase     phase
 	sent      bool    // the message was in flight at least once
 	abandoned error   // why the caller no longer waits for a message in flight
-	links     [2]link // in the lists of queue or inflight
+	links     [2]link // in the lists of the queue; while the message is in flight they are the loop's
 	code      mosquitto.ReasonCode
 	props     Properties
 	err       error
