@@ -12,10 +12,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "callbacks.h"
 #include "flood.h"
@@ -126,7 +128,10 @@ static bool enter(struct gomosq_frame *f, void *obj, int event)
 {
 	struct gomosq_client *client = obj;
 
-	if(event & GOMOSQ_IN_ORDER) gomosq_flush(client);
+	if(event & GOMOSQ_IN_ORDER){
+		gomosq_flush(client);
+		gomosq_flush_sent(client);
+	}
 	f->client = client;
 	f->event = event;
 	f->saved_errno = errno;
@@ -228,19 +233,68 @@ static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosqu
 	leave(&f);
 }
 
+/* Makes room for one more packet id. */
+static bool grow_sent(struct gomosq_client *client)
+{
+	uint32_t capacity = client->sent.capacity ? 2 * client->sent.capacity : 64;
+	int *mids;
+
+	if(client->sent.count < client->sent.capacity) return true;
+	mids = realloc(client->sent.mids, capacity * sizeof(*mids));
+	if(mids == NULL) return false;
+	client->sent.mids = mids;
+	client->sent.capacity = capacity;
+	return true;
+}
+
+/* Keeps the packet id of a message that a write of Run has sent. OnPublish receives it
+ * after the write: a callback that publishes must not make the write endless. */
+static bool gather_sent(struct gomosq_client *client, int mid)
+{
+	int saved = errno;
+	bool done = true;
+
+	if(!client->written.on) return false;
+	gomosq_note_written(client);
+	if(__atomic_load_n(&client->interest, __ATOMIC_RELAXED) & GOMOSQ_PUBLISH){
+		done = grow_sent(client);
+		if(done) client->sent.mids[client->sent.count++] = mid;
+	}
+	errno = saved;
+	return done;
+}
+
+#define GOMOSQ_SENT_KEPT 16384 /* capacity that is kept for the next write */
+
+/* Delivers the packet ids of the messages that a write has sent. */
+void gomosq_flush_sent(struct gomosq_client *client)
+{
+	struct gomosq_frame f;
+	uint32_t count = client->sent.count;
+
+	if(count == 0) return;
+	client->sent.count = 0;
+	if(enter(&f, client, GOMOSQ_PUBLISH)) relay(&f, gomosqGoSent(client->id, client->sent.mids, (int)count));
+	leave(&f);
+	if(client->sent.capacity <= GOMOSQ_SENT_KEPT) return;
+	free(client->sent.mids);
+	client->sent.mids = NULL;
+	client->sent.capacity = 0;
+}
+
 static void on_publish(struct mosquitto *mosq, void *obj, int mid, int reason, const mosquitto_property *props)
 {
 	struct gomosq_frame f;
 	struct gomosq_flat flat;
 
 	(void)mosq;
+	if(gather_sent(obj, mid)) return;
 	if(enter(&f, obj, GOMOSQ_PUBLISH)){
 		gomosq_flatten(&flat, props);
 		relay(&f, gomosqGoPublish(f.client->id, mid, reason, flat.items, flat.count));
 		gomosq_flat_release(&flat);
 	}
 	leave(&f);
-	gomosq_note_written(obj);
 }
 
 /* Delivers the batch of a pass. */
@@ -267,6 +321,27 @@ void gomosq_deliver_pending(struct gomosq_client *client)
 	leave(&f);
 }
 
+/* Sends a PINGREQ if it is due, and ends the connection if a PINGRESP is overdue. */
+int gomosq_keep_alive(struct gomosq_client *client)
+{
+	int rc;
+
+	gomosq_log_pings(client, true);
+	client->keeping_alive = 1;
+	rc = mosquitto_loop_misc(client->mosq);
+	client->keeping_alive = 0;
+	return rc;
+}
+
+/* Delivers the events that Go holds when the connection is lost. */
+void gomosq_deliver_events(struct gomosq_client *client)
+{
+	struct gomosq_frame f;
+
+	if(enter(&f, client, GOMOSQ_MESSAGE)) relay(&f, gomosqGoEvents(client->id));
+	leave(&f);
+}
+
 /* Lets output and the keepalive have their turn when the callback of a message took
  * long. Before 2.1 the library returns from its read after this packet if errno says
  * that the socket is empty. From 2.1 on it handles what it has read, up to 4 KiB, first;
@@ -279,15 +354,14 @@ static void after_slow_callback(struct gomosq_client *client)
 	if(client->unacknowledged) return;
 	int saved = errno;
 	if(!client->ping_awaited){
-		gomosq_log_pings(client, true);
-		mosquitto_loop_misc(client->mosq);
+		gomosq_keep_alive(client);
 	}
 	if(client->watched >= 0 && mosquitto_want_write(client->mosq)){
 		client->wrote = 1;
 		gomosq_write_begins(client);
 		mosquitto_loop_write(client->mosq, 1);
-		gomosq_restore_socket(client);
 		gomosq_write_ends(client);
+		gomosq_flush_sent(client);
 	}
 	errno = saved;
 #else
@@ -421,10 +495,12 @@ static bool ends_with(const char *text, const char *end)
 	return len >= end_len && memcmp(text + len - end_len, end, end_len) == 0;
 }
 
-/* The library reports PINGREQ and PINGRESP in its log lines only. */
+/* The library reports PINGREQ and PINGRESP in its log lines only. It cuts the lines of
+ * clients with a long id: a look at the keepalive logs nothing but a PINGREQ. A PINGRESP is
+ * not found in such a line; then ping_awaited lasts until the next connection. */
 static void note_ping(struct gomosq_client *client, const char *text)
 {
-	if(ends_with(text, " sending PINGREQ")){
+	if(client->keeping_alive || ends_with(text, " sending PINGREQ")){
 		client->ping_awaited = client->pinged = 1;
 		client->read_ahead = 0;
 	}else if(ends_with(text, " received PINGRESP")){

@@ -3,6 +3,7 @@
 package mosquitto
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -89,15 +90,20 @@ func (c *Client) enterSetter() bool {
 	}
 	for {
 		err := c.gate.enter()
-		if err != ErrBusy {
+		if !errors.Is(err, ErrBusy) {
 			return err == nil
 		}
 		if cInside(c.c) != 0 { // a log line of Reinitialise, which removes all callbacks
 			return false
 		}
-		c.reinitialising.Lock()
-		c.reinitialising.Unlock() //nolint:staticcheck // only waits
+		c.awaitReinitialise()
 	}
+}
+
+// awaitReinitialise blocks until a Reinitialise that runs has ended.
+func (c *Client) awaitReinitialise() {
+	c.reinitialising.Lock()
+	defer c.reinitialising.Unlock()
 }
 
 // OnConnect wraps mosquitto_connect_v5_callback_set, and replaces

@@ -28,32 +28,35 @@ func guarded(f func()) (ticket C.int) {
 }
 
 // inOrder runs an event's callback, behind the messages that are pending.
-func (c *Client) inOrder(f func()) C.int {
-	if !c.deliveries.holds() {
-		return guarded(f)
+func (c *Client) inOrder(e event) C.int {
+	if c.deliveries.holds() {
+		return c.behindPending(e)
 	}
-	c.deliveries.add(c, delivery{event: f})
+	return guarded(func() { e.call(c) })
+}
+
+// behindPending appends an event to the pending messages. Run delivers it later.
+func (c *Client) behindPending(e event) C.int {
+	c.addEvent(e)
 	if c.run.Load() != nil {
 		return 0
 	}
 	return guarded(c.deliverAll)
 }
 
-// behindMessages runs an event's callback after all messages that are pending.
-// While reading is paused it runs before them.
-func (c *Client) behindMessages(f func()) C.int {
-	return guarded(func() {
-		for !c.paused() && !c.ending() && c.deliverOne() {
-		}
-		f()
-	})
+// listeningClient finds the client of an event. It returns nil after Close: then no
+// callback starts.
+func listeningClient(id C.uintptr_t) *Client {
+	if c := lookupHandle(uintptr(id)); c != nil && !c.gate.closed() {
+		return c
+	}
+	return nil
 }
 
 // listening finds the client and the callback of an event. ok is false if there is no
-// callback. After Close no callback starts.
+// callback.
 func listening[F any](id C.uintptr_t, of func(*listeners) *listener[F]) (c *Client, f F, ok bool) {
-	c = lookupHandle(uintptr(id))
-	if c == nil || c.gate.closed() {
+	if c = listeningClient(id); c == nil {
 		return nil, f, false
 	}
 	f, ok = of(&c.listeners).get()
@@ -67,7 +70,7 @@ func gomosqGoConnect(id C.uintptr_t, rc, flags C.int, props *C.struct_gomosq_pro
 		return 0
 	}
 	ack := Connack{ConnackCode(rc), flags&1 != 0, goProperties(props, count)}
-	return c.behindMessages(func() { f(c, ack) })
+	return guarded(func() { f(c, ack) })
 }
 
 //export gomosqGoDisconnect
@@ -77,9 +80,11 @@ func gomosqGoDisconnect(id C.uintptr_t, rc, errno C.int, props *C.struct_gomosq_
 		return 0
 	}
 	d := Disconnection{Code: int(rc), Err: disconnectError(int(rc), int(errno)), Properties: goProperties(props, count)}
-	return c.behindMessages(func() {
-		c.wanted.Store(rc == 0)
+	return guarded(func() {
 		defer c.wanted.Store(false)
+		c.wanted.Store(true) // no connect in callbacks of earlier events
+		c.deliverEvents()
+		c.wanted.Store(rc == 0)
 		f(c, d)
 	})
 }
@@ -93,18 +98,49 @@ func disconnectError(rc, errno int) error {
 
 //export gomosqGoPublish
 func gomosqGoPublish(id C.uintptr_t, mid, reason C.int, props *C.struct_gomosq_property, count C.int) C.int {
-	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, int, ReasonCode, Properties)] { return &l.publish })
-	if !ok {
+	c := listeningClient(id)
+	if c == nil {
 		return 0
 	}
-	p := goProperties(props, count)
-	return c.inOrder(func() { f(c, int(mid), ReasonCode(reason), p) })
+	return c.inOrder(event{kind: evPublish, mid: int(mid), code: ReasonCode(reason), props: goProperties(props, count)})
+}
+
+//export gomosqGoSent
+func gomosqGoSent(id C.uintptr_t, mids *C.int, count C.int) C.int {
+	c := listeningClient(id)
+	if c == nil {
+		return 0
+	}
+	return guarded(func() { c.reportSent(unsafe.Slice(mids, int(count))) })
+}
+
+// reportSent runs OnPublish for QoS 0 messages that one write has sent. When the time of
+// this pass is used, the others become pending.
+func (c *Client) reportSent(mids []C.int) {
+	pacer := &c.run.Load().pacer // only Run gathers them
+	for _, mid := range mids {
+		e := event{kind: evPublish, mid: int(mid), sent: true}
+		if c.deliveries.holds() || cSpent(c.c) {
+			c.addEvent(e)
+			continue
+		}
+		if c.gate.closed() {
+			return
+		}
+		e.call(c)
+		if pacer.spent() {
+			cSpentSet(c.c)
+		}
+	}
 }
 
 //export gomosqGoMessage
 func gomosqGoMessage(id C.uintptr_t, message *C.struct_mosquitto_message, topicLen C.size_t, props *C.struct_gomosq_property, count C.int) C.int {
 	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, Message)] { return &l.message })
 	if !ok {
+		if c = lookupHandle(uintptr(id)); c != nil && c.gate.closed() {
+			c.leaveUnacknowledged(QoS(message.qos))
+		}
 		return 0
 	}
 	if c.mustHold() {
@@ -169,24 +205,31 @@ func gomosqGoPending(id C.uintptr_t) C.int {
 	return guarded(c.deliverPending)
 }
 
-//export gomosqGoSubscribe
-func gomosqGoSubscribe(id C.uintptr_t, mid, n C.int, granted *C.int, props *C.struct_gomosq_property, count C.int) C.int {
-	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, int, []ReasonCode, Properties)] { return &l.subscribe })
-	if !ok {
+//export gomosqGoEvents
+func gomosqGoEvents(id C.uintptr_t) C.int {
+	c := lookupHandle(uintptr(id))
+	if c == nil {
 		return 0
 	}
-	codes, p := goReasonCodes(granted, n), goProperties(props, count)
-	return c.inOrder(func() { f(c, int(mid), codes, p) })
+	return guarded(c.deliverEvents)
+}
+
+//export gomosqGoSubscribe
+func gomosqGoSubscribe(id C.uintptr_t, mid, n C.int, granted *C.int, props *C.struct_gomosq_property, count C.int) C.int {
+	c := listeningClient(id)
+	if c == nil {
+		return 0
+	}
+	return c.inOrder(event{kind: evSubscribe, mid: int(mid), codes: goReasonCodes(granted, n), props: goProperties(props, count)})
 }
 
 //export gomosqGoUnsubscribe
 func gomosqGoUnsubscribe(id C.uintptr_t, mid, n C.int, codes *C.int, props *C.struct_gomosq_property, count C.int) C.int {
-	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, int, []ReasonCode, Properties)] { return &l.unsubscribe })
-	if !ok {
+	c := listeningClient(id)
+	if c == nil {
 		return 0
 	}
-	list, p := goReasonCodes(codes, n), goProperties(props, count)
-	return c.inOrder(func() { f(c, int(mid), list, p) })
+	return c.inOrder(event{kind: evUnsubscribe, mid: int(mid), codes: goReasonCodes(codes, n), props: goProperties(props, count)})
 }
 
 //export gomosqGoLog
@@ -217,7 +260,7 @@ func gomosqGoExtAuth(id C.uintptr_t, method *C.char, n C.int, data unsafe.Pointe
 		return 0
 	}
 	name, bytes, p := C.GoString(method), C.GoBytes(data, n), goProperties(props, count)
-	return c.behindMessages(func() { *rc = C.int(extAuthCode(f(c, name, bytes, p))) })
+	return guarded(func() { *rc = C.int(extAuthCode(f(c, name, bytes, p))) })
 }
 
 func extAuthCode(err error) Error {

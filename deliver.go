@@ -4,21 +4,55 @@ package mosquitto
 
 import (
 	"bytes"
+	"slices"
 	"time"
 )
 
-// delivery is a message, or another event, that a callback has not seen yet.
+// Messages and events that the library has read and no callback has seen. The loop
+// owns them. If the connection is lost, QoS 0 messages stay pending for the next
+// connection, and messages whose acknowledgement has not left are dropped: the broker
+// sends them again.
+
+// delivery is a message or an event that is pending.
 type delivery struct {
 	message Message
-	event   func() // nil for a message
+	event   *event // nil for a message
 	unacked bool   // no write until this message was delivered
 }
 
-// deliveries holds what the library has read and no callback has seen, in the
-// order of arrival. The loop owns it.
+// event holds the arguments of OnPublish, OnSubscribe or OnUnsubscribe.
+type event struct {
+	kind  uint32 // evPublish, evSubscribe or evUnsubscribe
+	mid   int
+	sent  bool         // OnPublish of a QoS 0 message that a write of Run has sent
+	code  ReasonCode   // of OnPublish
+	codes []ReasonCode // of the other two
+	props Properties
+}
+
+// call runs the callback, if there is one.
+func (e *event) call(c *Client) {
+	switch e.kind {
+	case evPublish:
+		if f, ok := c.listeners.publish.get(); ok {
+			f(c, e.mid, e.code, e.props)
+		}
+	case evSubscribe:
+		if f, ok := c.listeners.subscribe.get(); ok {
+			f(c, e.mid, e.codes, e.props)
+		}
+	case evUnsubscribe:
+		if f, ok := c.listeners.unsubscribe.get(); ok {
+			f(c, e.mid, e.codes, e.props)
+		}
+	}
+}
+
+// deliveries holds pending messages and events in the order of arrival.
 type deliveries struct {
 	pending        []delivery
 	next           int     // the first of pending that was not delivered
+	sent           int     // pending OnPublish events of QoS 0 messages
 	unacknowledged int     // pending messages of QoS 1 and 2; no write meanwhile
 	overlong       Message // the last message of QoS 1 or 2 whose callback outlasted the keepalive
 }
@@ -27,8 +61,21 @@ func (d *deliveries) holds() bool { return d.next < len(d.pending) }
 
 func (d *deliveries) add(c *Client, one delivery) {
 	d.pending = append(d.pending, one)
-	cPendingSet(c.c, true)
+	if one.isSent() {
+		d.sent++
+	}
+	d.noteFirst(c)
 }
+
+// noteFirst reports to C what the next delivery is.
+func (d *deliveries) noteFirst(c *Client) {
+	cPendingSet(c.c, d.holds(), d.startsWithEvent(), d.sent > 0)
+}
+
+func (d *deliveries) startsWithEvent() bool { return d.holds() && d.pending[d.next].isEvent() }
+
+// addEvent adds an event.
+func (c *Client) addEvent(e event) { c.deliveries.add(c, delivery{event: &e}) }
 
 // addUnacknowledged adds a message whose acknowledgement the library has queued.
 func (d *deliveries) addUnacknowledged(c *Client, m Message) {
@@ -42,9 +89,14 @@ func (d *deliveries) take(c *Client) delivery {
 	one := d.pending[d.next]
 	d.pending[d.next] = delivery{}
 	d.next++
-	if !d.holds() {
-		d.reset(c)
+	if one.isSent() {
+		d.sent--
+		cNoteWritten(c.c)
 	}
+	if !d.holds() {
+		d.reset()
+	}
+	d.noteFirst(c)
 	return one
 }
 
@@ -60,22 +112,51 @@ func (d *deliveries) delivered(c *Client, one delivery) {
 
 const keptDeliveries = 1024 // capacity that is kept for the next time
 
-// reset removes all deliveries. It leaves unacknowledged to delivered.
-func (d *deliveries) reset(c *Client) {
-	clear(d.pending)
+// reset prepares the empty list for the next deliveries.
+func (d *deliveries) reset() {
 	d.pending, d.next = d.pending[:0], 0
 	if cap(d.pending) > keptDeliveries {
 		d.pending = nil
 	}
-	cPendingSet(c.c, false)
 }
 
 // drop removes all deliveries for good.
-func (d *deliveries) drop(c *Client) {
-	d.reset(c)
-	d.unacknowledged = 0
+func (d *deliveries) drop(c *Client) { d.keep(c, func(delivery) bool { return false }) }
+
+// keep drops the deliveries that wanted refuses.
+func (d *deliveries) keep(c *Client, wanted func(delivery) bool) {
+	old := d.pending[d.next:]
+	d.pending, d.next, d.sent, d.unacknowledged = nil, 0, 0, 0
+	d.noteFirst(c)
 	cUnacknowledgedSet(c.c, false)
+	for _, one := range old {
+		switch {
+		case !wanted(one):
+		case one.unacked:
+			d.addUnacknowledged(c, one.message)
+		default:
+			d.add(c, one)
+		}
+	}
 }
+
+// eventsFirst moves the events before the messages.
+func (d *deliveries) eventsFirst() {
+	slices.SortStableFunc(d.pending[d.next:], func(a, b delivery) int {
+		return int(number(b.isEvent()) - number(a.isEvent()))
+	})
+}
+
+func (d delivery) isEvent() bool { return d.event != nil }
+
+func (d delivery) isSent() bool { return d.event != nil && d.event.sent }
+
+// mayWait reports whether d may wait for another connection.
+func (d delivery) mayWait() bool { return !d.unacked }
+
+// mustPrecedeDisconnect reports whether d must be delivered although Run ends.
+// Acknowledgements are queued before the DISCONNECT.
+func (d delivery) mustPrecedeDisconnect() bool { return d.isEvent() || d.unacked }
 
 // redelivers reports whether m is the message whose callback outlasted the
 // keepalive, once more. Brokers send it again with the same packet id.
@@ -91,12 +172,6 @@ func (d *deliveries) redelivers(m Message) bool {
 // paused reports whether PauseReading keeps messages from the callback now. Only
 // the loop calls it.
 func (c *Client) paused() bool { return c.run.Load() != nil && cHoldsMessages(c.c) }
-
-// ending reports whether Run must return soon.
-func (c *Client) ending() bool {
-	r := c.run.Load()
-	return r != nil && (r.ctx.Err() != nil || c.gate.closed())
-}
 
 // mustHold reports whether a message that arrives now must not reach its
 // callback at once.
@@ -123,6 +198,15 @@ func (c *Client) hold(f func(*Client, Message), m Message) {
 	}
 }
 
+// leaveUnacknowledged keeps the acknowledgement of a message that arrived after Close
+// from leaving: no callback starts any more.
+func (c *Client) leaveUnacknowledged(qos QoS) {
+	if qos > 0 && c.run.Load() != nil {
+		c.deliveries.addUnacknowledged(c, Message{QoS: qos})
+		cEndBurst(c.c)
+	}
+}
+
 // deliver runs the callback of one message, and ends the pass when its time is
 // used. A message whose callback cost the connection once is acknowledged first
 // when it arrives again: the connection would be lost again.
@@ -138,20 +222,17 @@ func (c *Client) deliver(f func(*Client, Message), m Message) {
 		return
 	}
 	c.call(f, m)
-	if r.pacer.spentNow() {
-		cSpentSet(c.c)
-	}
 }
 
-// call runs the callback of one message.
+// call runs the callback of one message, and notes that the time of this pass is used.
 func (c *Client) call(f func(*Client, Message), m Message) {
-	if m.QoS == 0 {
-		f(c, m)
+	f(c, m)
+	r := c.run.Load()
+	if r == nil || !r.pacer.spentNow() {
 		return
 	}
-	began := time.Now()
-	f(c, m)
-	if r := c.run.Load(); r != nil && time.Since(began) > r.keepalive {
+	cSpentSet(c.c)
+	if took := r.pacer.sinceLastSlow(); m.QoS > 0 && took > r.keepalive {
 		c.deliveries.overlong = m.Clone()
 	}
 }
@@ -159,15 +240,12 @@ func (c *Client) call(f func(*Client, Message), m Message) {
 // deliverPending runs the callbacks of pending deliveries until PauseReading is
 // called or the time of this pass is used. The caller is in a callback frame.
 func (c *Client) deliverPending() {
-	for c.deliveries.unacknowledged > 0 || !c.paused() {
+	r := c.run.Load()
+	for d := &c.deliveries; d.unacknowledged > 0 || d.startsWithEvent() || !c.paused(); {
 		if !c.deliverOne() {
 			return
 		}
-		if !cPassing(c.c) {
-			if c.ending() {
-				return
-			}
-		} else if c.run.Load().pacer.spentNow() {
+		if r.pacer.spentNow() {
 			cSpentSet(c.c)
 			return
 		}
@@ -187,7 +265,7 @@ func (c *Client) deliverOne() bool {
 	}
 	one := c.deliveries.take(c)
 	if one.event != nil {
-		one.event()
+		one.event.call(c)
 		return true
 	}
 	defer c.deliveries.delivered(c, one)
@@ -197,19 +275,45 @@ func (c *Client) deliverOne() bool {
 	return true
 }
 
-// endDeliveries runs the callbacks of pending deliveries when a connection has
-// ended, unless Run has to return soon. While reading is paused the deliveries
-// stay pending for the next connection.
-func (r *runner) endDeliveries() {
-	d := &r.c.deliveries
-	if d.holds() && !r.c.ending() {
-		if p := cDeliverAll(r.c.c); p.panicked != 0 {
-			r.raise(p)
+// deliverEvents runs the callbacks of pending events when the connection has ended.
+// It drops messages whose acknowledgement has not left. QoS 0 messages stay pending:
+// their callbacks may take long, and OnDisconnect must not wait for them. After
+// Disconnect they are delivered as well, as long as there is time. The caller is in a
+// callback frame.
+func (c *Client) deliverEvents() {
+	d := &c.deliveries
+	if !d.holds() {
+		return
+	}
+	d.keep(c, delivery.mayWait)
+	if r := c.run.Load(); r != nil && r.ended == disconnected {
+		for time.Now().Before(r.deadline) && c.deliverOne() {
 		}
 	}
-	if d.holds() && r.c.ending() {
-		d.drop(r.c)
+	d.eventsFirst()
+	for d.startsWithEvent() && c.deliverOne() {
 	}
+}
+
+// endDeliveries is deliverEvents for a loss that OnDisconnect did not report.
+func (r *runner) endDeliveries() {
+	if !r.c.deliveries.holds() {
+		return
+	}
+	if p := cDeliverEvents(r.c.c); p.panicked != 0 {
+		r.raise(p)
+	}
+}
+
+// dropMessages drops pending messages when Run has to end: QoS 0 messages when ctx
+// has ended, the others when their time is over. The caller cuts the connection then,
+// so that no acknowledgement of a dropped message leaves.
+func (r *runner) dropMessages(cut bool) {
+	if cut {
+		r.c.deliveries.keep(r.c, delivery.isEvent)
+		return
+	}
+	r.c.deliveries.keep(r.c, delivery.mustPrecedeDisconnect)
 }
 
 // PauseReading stops [Client.Run] and [Client.RunOnce] from reading and from

@@ -6,23 +6,23 @@ import "time"
 
 const (
 	floodLimit = 10 * time.Millisecond // the longest time that one publish blocks
-	floodSlice = floodLimit / 2        // how long a write may make no progress
+	floodSlice = floodLimit / 2        // how long Run may make no progress
 )
 
-// awaitFloodEnd blocks while a flood of QoS 0 messages is written: publishers
-// that are faster than Run would fill the memory. One publisher waits for the
-// write, the others wait for that publisher.
-func (c *Client) awaitFloodEnd() {
-	if !cFlooded(c.c) || cInside(c.c) != 0 { // a callback of the write must not wait for the write
+// awaitFloodEnd blocks while publishers of QoS 0 messages are ahead of Run: the write
+// would not end, and the messages would fill the memory. One publisher waits for
+// Run, the others wait for that publisher.
+func (c *Client) awaitFloodEnd(qos QoS) {
+	if qos > 0 || !cFlooded(c.c) || cInside(c.c) != 0 { // Run itself must not wait for Run
 		return
 	}
 	end := time.Now().Add(floodLimit)
 	c.flood.Lock()
 	defer c.flood.Unlock()
-	for written := cWritten(c.c); cFlooded(c.c) && time.Now().Before(end); written = cWritten(c.c) {
+	for before := cWritten(c.c); cFlooded(c.c) && time.Now().Before(end); before = cWritten(c.c) {
 		cAwaitFloodEnd(c.c, min(floodSlice, time.Until(end)))
-		if cFlooded(c.c) && cWritten(c.c) == written {
-			cFloodOver(c.c) // the write may be in a callback that waits for the caller
+		if cFlooded(c.c) && cWritten(c.c) == before {
+			cFloodOver(c.c) // Run may be in a callback that waits for the caller
 		}
 	}
 }

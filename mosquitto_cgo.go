@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: d7b92fcf9ba12432
+// include-stamp: 08154f240f642495
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -278,8 +278,8 @@ type pass struct {
 	accepted  uint // acceptances by a broker so far
 }
 
-func cPass(c *cClient, budget int, misc, leaving, streaming bool) pass {
-	p := C.gomosq_pass(c, C.int(budget), C.bool(misc), C.bool(leaving), C.bool(streaming))
+func cPass(c *cClient, budget int, misc, leaving bool) pass {
+	p := C.gomosq_pass(c, C.int(budget), C.bool(misc), C.bool(leaving))
 	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.want_write), bool(p.writable), bool(p.read), bool(p.wrote), bool(p.pinged), uint(p.accepted)}
 }
 
@@ -287,7 +287,7 @@ func cReady(c *cClient, blocked bool) bool { return bool(C.gomosq_ready(c, C.boo
 func cWritable(fd uintptr) bool            { return bool(C.gomosq_writable(C.int(fd))) }
 func cWatch(c *cClient) int                { return int(C.gomosq_watch(c)) }
 func cUnwatch(c *cClient, fd int)          { C.gomosq_unwatch(c, C.int(fd)) }
-func cDeliverAll(c *cClient) result        { return goResult(C.gomosq_deliver_all(c)) }
+func cDeliverEvents(c *cClient) result     { return goResult(C.gomosq_end_deliveries(c)) }
 func cConnectState(fd int) int             { return int(C.gomosq_connect_state(C.int(fd))) }
 func cAbandon(c *cClient)                  { C.gomosq_abandon(c) }
 func cCutOwn(c *cClient)                   { C.gomosq_cut_own(c) }
@@ -341,7 +341,11 @@ func cEndBurst(c *cClient) {
 // What Go and C report to each other about pending deliveries. Only the loop
 // calls these.
 
-func cPendingSet(c *cClient, pending bool)    { c.pending = C.int(number(pending)) }
+func cPendingSet(c *cClient, pending, event, sent bool) {
+	c.pending = C.int(number(pending) + number(event)) // GOMOSQ_PENDING_...
+	c.sent_pending = C.int(number(sent))
+}
+
 func cUnacknowledgedSet(c *cClient, yes bool) { c.unacknowledged = C.int(number(yes)) }
 func cSpent(c *cClient) bool                  { return c.spent != 0 }
 func cSpentSet(c *cClient)                    { c.spent = 1 }
@@ -355,9 +359,12 @@ func cReadsAhead(c *cClient) bool {
 
 func cFloodOver(c *cClient) { atomic.StoreInt32((*int32)(unsafe.Pointer(&c.published.flooded)), 0) }
 
-func cWritten(c *cClient) uint32 {
-	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&c.written.messages)))
-}
+func written(c *cClient) *uint32 { return (*uint32)(unsafe.Pointer(&c.written.messages)) }
+
+func cWritten(c *cClient) uint32 { return atomic.LoadUint32(written(c)) }
+
+// cNoteWritten is gomosq_note_written.
+func cNoteWritten(c *cClient) { atomic.AddUint32(written(c), 1) }
 
 // cConnack returns the code of the last CONNACK, the number of acceptances, and the
 // keepalive that the last CONNACK demanded (-1: none).

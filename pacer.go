@@ -13,8 +13,8 @@ const passBudget = 10 * time.Millisecond
 
 // pacer finds passes that last longer than half of passBudget to passBudget,
 // without a look at the clock for each message. A timer that runs while the loop
-// is busy compares the numbers of passes. The loop owns began and number;
-// the timer owns seen.
+// is busy compares the numbers of passes. The loop owns began, slow and
+// number; the timer owns seen.
 type pacer struct {
 	idle    func() bool // reports whether the loop waits
 	timer   *time.Timer
@@ -24,6 +24,7 @@ type pacer struct {
 
 	number uint64
 	began  time.Time
+	slow   time.Time // when the last slow callback returned, or the pass began
 	seen   uint64
 }
 
@@ -36,7 +37,7 @@ func (p *pacer) start(idle func() bool) {
 
 // begin starts a pass.
 func (p *pacer) begin(now time.Time) {
-	p.began = now
+	p.began, p.slow = now, now
 	p.number++
 	p.current.Store(p.number)
 	if p.armed.Load() || !p.armed.CompareAndSwap(false, true) {
@@ -64,3 +65,12 @@ func (p *pacer) spent() bool { return p.long.Load() == p.number }
 
 // spentNow is spent with a look at the clock.
 func (p *pacer) spentNow() bool { return time.Since(p.began) > passBudget }
+
+// sinceLastSlow returns how long the callback took that has just returned, within
+// passBudget. The caller has found that the time of this pass is used.
+func (p *pacer) sinceLastSlow() time.Duration {
+	now := time.Now()
+	took := now.Sub(p.slow)
+	p.slow = now
+	return took
+}

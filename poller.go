@@ -111,6 +111,8 @@ func (p *poller) outputDelay(last pass) time.Duration {
 	switch {
 	case !last.wantWrite:
 		p.retry = 0
+	case last.writable && p.retry == 0: // a packet may have been queued after the write
+		p.retry, p.blocked = 1, false
 	case last.writable: // a TLS handshake waits for input; so does 2.1 after a DISCONNECT
 		p.retry = min(max(2*p.retry, firstRetry), longestRetry)
 		return p.retry

@@ -17,8 +17,9 @@ package mosquitto
 // flag.
 //
 // Message ids wrap after 65,535. The library reuses an id even if a message with
-// that id is still in flight. Beside Run, Publish blocks for at most about 10 ms
-// while more than 16,384 QoS 0 messages are queued behind a running write.
+// that id is still in flight. Beside Run, Publish of a QoS 0
+// message blocks for at most about 10 ms while Run is behind: with 8,192 messages in a
+// write, or with the OnPublish callbacks of messages that it has written.
 func (c *Client) Publish(topic string, payload []byte, qos QoS, retain bool) (mid int, err error) {
 	const op = "publish"
 	if err := checkPublish(op, topic, payload, qos); err != nil {
@@ -31,7 +32,7 @@ func (c *Client) Publish(topic string, payload []byte, qos QoS, retain bool) (mi
 		return 0, err
 	}
 	defer c.end()
-	c.awaitFloodEnd()
+	c.awaitFloodEnd(qos)
 	return c.published(op, qos, cPublish(c.c, topic, payload, qos, retain))
 }
 
@@ -54,7 +55,7 @@ func (c *Client) PublishV5(topic string, payload []byte, qos QoS, retain bool, p
 		return 0, err
 	}
 	defer c.end()
-	c.awaitFloodEnd()
+	c.awaitFloodEnd(qos)
 	return c.published(op, qos, cPublishV5(c.c, topic, payload, qos, retain, encoded))
 }
 

@@ -51,6 +51,14 @@ import (
 // outlasts the keepalive and the broker sends the message again, Run acknowledges
 // it before its callback runs.
 //
+// OnConnect and OnDisconnect do not wait for the callbacks of messages that Run has
+// read ahead. When the connection is lost, QoS 0 messages stay pending: they are
+// delivered on the next connection, also by the next Run or RunOnce, before messages
+// of that connection. QoS 1 and 2 messages that were not acknowledged are dropped,
+// because the broker sends them again. Other events, such as OnPublish, come before
+// OnDisconnect. After Disconnect pending messages are delivered for at most five
+// seconds. The end of ctx and Close drop them.
+//
 // A Disconnect inside a message callback is sent when the current input has been
 // read, so that it reaches the broker with every library version. Run cuts a
 // connection that the broker does not close within five seconds. When ctx ends, a
@@ -83,6 +91,9 @@ func (c *Client) runWith(ctx context.Context, run func(*runner) error) error {
 	}
 	r := newRunner(ctx, c)
 	defer func() {
+		if r.ending() != notEnding {
+			c.deliveries.drop(c)
+		}
 		if !r.abandoned {
 			c.disown(back)
 		}

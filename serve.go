@@ -12,11 +12,10 @@ import (
 // the runner's.
 
 const (
-	burst        = 256                    // packets that one pass reads
-	firstRetry   = time.Millisecond       // delay before output is retried that waits for input
-	longestRetry = time.Second            // and the longest delay
-	maxRun       = 4 * time.Millisecond   // how long Run continues before it calls runtime.Gosched
-	streamGap    = 100 * time.Microsecond // the longest gap between the writes of a stream
+	burst        = 256                  // packets that one pass reads
+	firstRetry   = time.Millisecond     // delay before output is retried that waits for input
+	longestRetry = time.Second          // and the longest delay
+	maxRun       = 4 * time.Millisecond // how long Run continues before it calls runtime.Gosched
 )
 
 // maxRun is below 10 ms: after that the scheduler takes the loop for a slow
@@ -41,7 +40,7 @@ func (r *runner) serve() (lost result, again bool) {
 		now := time.Now()
 		r.pacer.begin(now)
 		misc := !now.Before(r.nextMisc)
-		p := cPass(r.c.c, burst, misc, r.ended != notEnding, now.Sub(r.lastWrite) < streamGap)
+		p := cPass(r.c.c, burst, misc, r.ended != notEnding)
 		r.note(p.accepted)
 		switch {
 		case p.panicked != 0:
@@ -120,11 +119,13 @@ func (r *runner) planMisc(now time.Time, misc bool, p pass) {
 // establish waits until an asynchronous connect has succeeded or failed.
 func (r *runner) establish() result {
 	for {
-		switch errno := cConnectState(r.poller.fd); {
+		switch errno := syscall.Errno(cConnectState(r.poller.fd)); {
 		case errno == 0:
 			return result{}
-		case syscall.Errno(errno) != syscall.EINPROGRESS:
-			return result{rc: cErrErrno, errno: errno}
+		case errno == syscall.ENOTCONN:
+			return result{rc: cErrConnLost}
+		case errno != syscall.EINPROGRESS:
+			return result{rc: cErrErrno, errno: int(errno)}
 		case r.ending() != notEnding:
 			return result{rc: cErrNoConn}
 		}
@@ -141,16 +142,13 @@ func (r *runner) end() {
 	}
 	if r.ended != notEnding && !time.Now().Before(r.deadline) {
 		cCutOwn(r.c.c)
+		r.dropMessages(true)
 	}
 }
 
 // startEnding sends the DISCONNECT if none was sent, and sets the deadline.
 func (r *runner) startEnding(e ending) {
-	grace := stopGrace
-	if e == cancelled {
-		grace = endGrace
-	}
-	deadline := time.Now().Add(grace)
+	deadline := time.Now().Add(r.grace(e))
 	if r.ended == notEnding || deadline.Before(r.deadline) {
 		r.deadline = deadline
 	}
@@ -162,7 +160,21 @@ func (r *runner) startEnding(e ending) {
 		r.c.setLeaving(true)
 		cDisconnectV5(r.c.c, d.reason, d.props)
 	}
+	if e == cancelled {
+		r.dropMessages(false)
+	}
 	r.ended = e
+}
+
+// grace returns how long the connection may take to end.
+func (r *runner) grace(e ending) time.Duration {
+	switch {
+	case e != cancelled:
+		return stopGrace
+	case r.c.gate.closed() && r.c.deliveries.unacknowledged > 0: // no callback may start
+		return 0
+	}
+	return endGrace
 }
 
 // hasWork reports whether something has to be done before Run may wait.

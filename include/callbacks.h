@@ -4,7 +4,6 @@
 #define GOMOSQ_CALLBACKS_H
 
 #include <pthread.h>
-#include <time.h>
 
 #include "mosq.h"
 
@@ -40,6 +39,13 @@ struct gomosq_frame {
 /* Bytes of messages that Run reads for each PINGREQ although callbacks are slow or
  * reading is paused: the PINGRESP lies behind them. */
 #define GOMOSQ_READ_AHEAD (1 << 20)
+
+/* The first of the messages and events that Go holds for callbacks. */
+enum {
+	GOMOSQ_PENDING_NOTHING = 0,
+	GOMOSQ_PENDING_MESSAGE,
+	GOMOSQ_PENDING_EVENT
+};
 
 struct gomosq_batched {
 	int mid;
@@ -87,9 +93,10 @@ struct gomosq_client {
 	unsigned accepted;   /* CONNACKs of acceptance */
 	int server_keepalive; /* seconds that the last CONNACK demanded, -1 if none */
 	int ping_awaited;    /* a PINGREQ was sent and its PINGRESP has not arrived (loop only) */
+	int keeping_alive;   /* the library looks at the keepalive (loop only) */
 	int pinged;          /* a PINGREQ was sent in this pass (loop only) */
 	uint32_t read_ahead; /* bytes of messages since that PINGREQ (loop only) */
-	int pending;         /* Go holds messages that no callback has seen yet (loop only) */
+	int pending;         /* GOMOSQ_PENDING_...: the first delivery that Go holds (loop only) */
 	int unacknowledged;  /* pending has a QoS 1 or 2 message: its acknowledgement must not be written (loop only) */
 	int passing;         /* a pass of Run is running (loop only) */
 	int spent;           /* the callbacks of this pass have used its time (loop only) */
@@ -97,22 +104,28 @@ struct gomosq_client {
 	int wrote;           /* this pass has written between two callbacks (loop only) */
 	struct gomosq_frame posting; /* of the function that Post queued and Run is running */
 
+	/* Packet ids of the QoS 0 messages that a write of Run has sent, until OnPublish
+	 * receives them (loop only). */
+	struct {
+		int *mids;
+		uint32_t count;
+		uint32_t capacity;
+	} sent;
+	int sent_pending;    /* Go holds OnPublish events of such messages (loop only) */
+
 	/* Counters that change with each message, on cache lines of their own: first the
 	 * publishers', then the loop's. */
 	char apart[64];
 	struct {
-		uint32_t messages; /* QoS 0 messages that the library has queued (atomic) */
-		int flooded;       /* too many of them are queued behind a running write (atomic) */
+		uint32_t queued;   /* QoS 0 messages that were published during the running write (atomic) */
+		int flooded;       /* publishers of QoS 0 messages must wait (atomic) */
 		int posted;        /* Post has queued functions (atomic) */
 		int paused;        /* PauseReading is in force (atomic) */
 	} published;
 	char apart_too[64];
 	struct {
-		uint32_t messages; /* QoS 0 messages that were written (atomic) */
+		uint32_t messages; /* QoS 0 messages that it has written; pending OnPublish events that were delivered after it (atomic) */
 		int on;            /* Run is in the library's write (atomic) */
-		int substitute;    /* peer of the socket in the connection's place, -1 without one */
-		bool stopped;      /* the write was stopped, so a whole burst of reads follows */
-		struct timespec began;
 	} written;
 };
 
@@ -149,17 +162,22 @@ void gomosq_cut(struct gomosq_client *client);
 void gomosq_note_socket(struct gomosq_client *client);
 void gomosq_notify(struct gomosq_client *client);
 void gomosq_log_pings(struct gomosq_client *client, bool on);
+int gomosq_keep_alive(struct gomosq_client *client);
 void gomosq_flush(struct gomosq_client *client);
+void gomosq_flush_sent(struct gomosq_client *client);
 void gomosq_deliver_pending(struct gomosq_client *client);
+void gomosq_deliver_events(struct gomosq_client *client);
 int gomosq_password(char *buf, int size, int rwflag, void *userdata);
 
 /* Exported by Go. Each returns 0, or the ticket of the panic that ended it. */
 int gomosqGoConnect(uintptr_t id, int rc, int flags, struct gomosq_property *props, int count);
 int gomosqGoDisconnect(uintptr_t id, int rc, int err, struct gomosq_property *props, int count);
 int gomosqGoPublish(uintptr_t id, int mid, int reason, struct gomosq_property *props, int count);
+int gomosqGoSent(uintptr_t id, int *mids, int count);
 int gomosqGoMessage(uintptr_t id, struct mosquitto_message *message, size_t topic_len, struct gomosq_property *props, int count);
 int gomosqGoMessages(uintptr_t id, struct gomosq_batch *batch);
 int gomosqGoPending(uintptr_t id);
+int gomosqGoEvents(uintptr_t id);
 int gomosqGoSubscribe(uintptr_t id, int mid, int n, int *granted, struct gomosq_property *props, int count);
 int gomosqGoUnsubscribe(uintptr_t id, int mid, int n, int *codes, struct gomosq_property *props, int count);
 int gomosqGoLog(uintptr_t id, int level, char *text);

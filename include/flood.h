@@ -1,119 +1,69 @@
-/* Publishers that are faster than Run: their QoS 0 messages are queued in the
- * library, which writes as long as there are any. */
+/* Publishers that are faster than Run: the library writes as long as QoS 0 messages
+ * are queued, and Run reads nothing meanwhile. */
 #ifndef GOMOSQ_FLOOD_H
 #define GOMOSQ_FLOOD_H
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
-
 #include "callbacks.h"
 
-/* A flood: more QoS 0 messages than GOMOSQ_FLOOD are queued behind a running write.
- * It ends when fewer than GOMOSQ_FLOOD_END are left. */
-#define GOMOSQ_FLOOD 16384
-#define GOMOSQ_FLOOD_END 4096
-#define GOMOSQ_CHECK_PUBLISHED 256 /* messages between two checks */
-#define GOMOSQ_CHECK_WRITTEN 64
-#define GOMOSQ_CHECK_LISTENED 8    /* with an OnPublish callback for each message */
-#define GOMOSQ_LONG_WRITE 20000000 /* nanoseconds */
+/* How many QoS 0 messages publishers may queue ahead of a running write. The next
+ * publisher waits until the write has caught up, or until its end if they have queued
+ * GOMOSQ_AHEAD_ALL during this write: they must not make the write endless. */
+#define GOMOSQ_AHEAD 8192
+#define GOMOSQ_AHEAD_LEFT 2048
+#define GOMOSQ_AHEAD_ALL 32768
+#define GOMOSQ_AHEAD_CHECK 128 /* messages between two looks at the other side's counter */
 
 static inline bool gomosq_flooded(struct gomosq_client *c) { return __atomic_load_n(&c->published.flooded, __ATOMIC_RELAXED); }
 
 /* Starts or ends a flood. The end wakes the publisher that waits for it. */
 static inline void gomosq_flooded_set(struct gomosq_client *c, bool on)
 {
+	if(!on && !__atomic_load_n(&c->published.flooded, __ATOMIC_SEQ_CST)) return;
 	__atomic_store_n(&c->published.flooded, on, __ATOMIC_SEQ_CST);
 	if(!on) gomosq_notify(c);
 }
 
-static inline int32_t gomosq_backlog(struct gomosq_client *c)
+/* QoS 0 messages that are queued behind the running write, at most. */
+static inline int32_t gomosq_ahead(struct gomosq_client *c, uint32_t queued)
 {
-	return (int32_t)(__atomic_load_n(&c->published.messages, __ATOMIC_RELAXED) - __atomic_load_n(&c->written.messages, __ATOMIC_RELAXED));
+	return (int32_t)(queued - __atomic_load_n(&c->written.messages, __ATOMIC_RELAXED));
 }
 
+/* Counts a message that was published while Run writes. */
 static inline void gomosq_note_published(struct gomosq_client *c, int rc, int qos)
 {
-	if(rc || qos) return;
-	if(__atomic_add_fetch(&c->published.messages, 1, __ATOMIC_RELAXED) % GOMOSQ_CHECK_PUBLISHED) return;
-	if(__atomic_load_n(&c->written.on, __ATOMIC_RELAXED) && gomosq_backlog(c) > GOMOSQ_FLOOD) gomosq_flooded_set(c, true);
+	uint32_t queued;
+
+	if(rc || qos || !__atomic_load_n(&c->written.on, __ATOMIC_RELAXED)) return;
+	queued = __atomic_add_fetch(&c->published.queued, 1, __ATOMIC_RELAXED);
+	if(queued % GOMOSQ_AHEAD_CHECK || (queued < GOMOSQ_AHEAD_ALL && gomosq_ahead(c, queued) < GOMOSQ_AHEAD)) return;
+	gomosq_flooded_set(c, true);
+	if(!__atomic_load_n(&c->written.on, __ATOMIC_SEQ_CST)) gomosq_flooded_set(c, false);
 }
 
-/* Makes a running write return: puts a full socket in the place of the connection,
- * until gomosq_restore_socket. */
-static inline bool gomosq_stop_write(struct gomosq_client *client)
+/* Counts a message that Run has written, or reported to OnPublish. */
+static inline void gomosq_note_written(struct gomosq_client *c)
 {
-	static const char block[8192];
-	int small = 1;
-	int pair[2];
-	bool full;
+	uint32_t messages = c->written.messages + 1;
+	uint32_t queued;
 
-	if(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair)) return false;
-	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
-	while(write(pair[0], block, sizeof(block)) > 0);
-	full = write(pair[0], block, 1) < 0 && errno == EAGAIN; /* and not out of memory */
-	if(full && dup3(pair[0], mosquitto_socket(client->mosq), O_CLOEXEC) >= 0) client->written.substitute = pair[1];
-	else close(pair[1]);
-	close(pair[0]);
-	return client->written.substitute >= 0;
+	__atomic_store_n(&c->written.messages, messages, __ATOMIC_RELAXED);
+	if(messages % GOMOSQ_AHEAD_CHECK || !gomosq_flooded(c)) return;
+	queued = __atomic_load_n(&c->published.queued, __ATOMIC_RELAXED);
+	if(queued < GOMOSQ_AHEAD_ALL && gomosq_ahead(c, queued) < GOMOSQ_AHEAD_LEFT) gomosq_flooded_set(c, false);
 }
 
-static inline void gomosq_write_begins(struct gomosq_client *client)
+static inline void gomosq_write_begins(struct gomosq_client *c)
 {
-	client->written.stopped = false;
-	clock_gettime(CLOCK_MONOTONIC, &client->written.began);
-	__atomic_store_n(&client->written.on, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->published.queued, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->written.messages, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->written.on, 1, __ATOMIC_RELAXED);
 }
 
-static inline int64_t gomosq_since(const struct timespec *began)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (now.tv_sec - began->tv_sec) * INT64_C(1000000000) + now.tv_nsec - began->tv_nsec;
-}
-
-/* Counts a QoS 0 message that was written. The library writes until its queue is
- * empty, so a long write is stopped: input must be read as well. If no socket pair is
- * free for that, publishers wait until the queue is empty. */
-static inline void gomosq_note_written(struct gomosq_client *client)
-{
-	bool listened = __atomic_load_n(&client->interest, __ATOMIC_RELAXED) & GOMOSQ_PUBLISH;
-	uint32_t messages = client->written.messages + 1;
-	int saved = errno;
-
-	if(!client->written.on) return;
-	__atomic_store_n(&client->written.messages, messages, __ATOMIC_RELAXED);
-	if(messages % (listened ? GOMOSQ_CHECK_LISTENED : GOMOSQ_CHECK_WRITTEN) || client->written.substitute >= 0) return;
-	if(gomosq_since(&client->written.began) > GOMOSQ_LONG_WRITE && !gomosq_stop_write(client)) gomosq_flooded_set(client, true);
-	else if(gomosq_flooded(client) && gomosq_backlog(client) < GOMOSQ_FLOOD_END) gomosq_flooded_set(client, false);
-	errno = saved;
-}
-
-/* Undoes gomosq_stop_write. The poller's file descriptor is a duplicate of the
- * connection's. */
-static inline void gomosq_restore_socket(struct gomosq_client *c)
-{
-	if(c->written.substitute < 0) return;
-	if(c->watched >= 0) dup3(c->watched, mosquitto_socket(c->mosq), O_CLOEXEC);
-	close(c->written.substitute);
-	c->written.substitute = -1;
-	c->written.stopped = true;
-}
-
-/* Ends a flood after a write, unless the write was stopped and continues at once. If
- * the queue is empty, the two counts are made equal: messages outside Run are not
- * counted as written. */
 static inline void gomosq_write_ends(struct gomosq_client *c)
 {
-	uint32_t published = __atomic_load_n(&c->published.messages, __ATOMIC_RELAXED);
-	bool left = mosquitto_want_write(c->mosq);
-
-	__atomic_store_n(&c->written.on, 0, __ATOMIC_RELAXED);
-	if(!left) __atomic_store_n(&c->written.messages, published, __ATOMIC_RELAXED);
-	if(gomosq_flooded(c) && !(left && c->written.stopped)) gomosq_flooded_set(c, false);
+	__atomic_store_n(&c->written.on, 0, __ATOMIC_SEQ_CST);
+	gomosq_flooded_set(c, false);
 }
 
 #endif

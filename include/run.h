@@ -16,7 +16,7 @@ struct gomosq_pass {
 	struct gomosq_result result;
 	int fd;          /* the library's socket, -1 when it has closed it */
 	bool watching;   /* the socket is still the one that is watched */
-	bool more;       /* there may be more input, or a write was stopped, or messages are pending */
+	bool more;       /* there may be more input, or a callback is due */
 	bool want_write; /* the library has packets queued */
 	bool writable;   /* the socket is writable although packets are queued: a TLS handshake waits for input */
 	bool read;       /* there was input */
@@ -54,7 +54,6 @@ static inline bool gomosq_tls_pending(struct mosquitto *mosq)
 /* Write queued packets every 16 packets: the library searches its list of messages in
  * flight linearly, so a short list is cheaper. */
 #define GOMOSQ_TURN 16
-#define GOMOSQ_OUTPUT_CHECKS 16 /* a few microseconds */
 
 /* Whether a pass may continue after a library call that returned rc. */
 static inline bool gomosq_may_continue(struct gomosq_client *c, int rc)
@@ -87,12 +86,30 @@ static inline bool gomosq_reads_ahead(struct gomosq_client *c)
 	return c->ping_awaited && c->read_ahead < GOMOSQ_READ_AHEAD;
 }
 
-/* Whether Run may read from the connection. The CONNACK is always read. */
+/* Whether Run may read from the connection. The CONNACK is always read: it does not
+ * wait for messages of the last connection. */
 static inline bool gomosq_may_read(struct gomosq_client *c)
 {
-	if(c->unacknowledged) return false;
-	if(gomosq_holds_messages(c)) return c->connack < 0 || gomosq_lost(c->watched);
+	if(c->unacknowledged) return gomosq_lost(c->watched);
+	if(c->connack < 0) return true;
+	if(gomosq_holds_messages(c)) return gomosq_lost(c->watched);
 	return !c->pending || gomosq_reads_ahead(c);
+}
+
+/* Whether the first pending message or event may reach its callback. */
+static inline bool gomosq_may_deliver(struct gomosq_client *c)
+{
+	if(c->unacknowledged || c->pending == GOMOSQ_PENDING_EVENT) return true;
+	return c->pending && !gomosq_holds_messages(c);
+}
+
+/* Whether Run may write. Pending OnPublish callbacks of written messages run first: Run
+ * reads nothing while they are pending, and each may publish. A PINGREQ is written at
+ * once. */
+static inline bool gomosq_may_write(struct gomosq_client *c)
+{
+	if(c->unacknowledged) return false;
+	return !c->sent_pending || c->pinged || !gomosq_may_deliver(c);
 }
 
 static inline bool gomosq_posted(struct gomosq_client *c) { return __atomic_load_n(&c->published.posted, __ATOMIC_RELAXED); }
@@ -121,13 +138,14 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 			break;
 		}
 		p->read = true;
-		if(gomosq_holds_messages(c) || c->spent || c->unacknowledged) break;
+		if(c->unacknowledged && gomosq_lost(c->watched)) continue; /* nothing more can be acknowledged */
+		if(gomosq_holds_messages(c) || c->unacknowledged) break;
+		if(c->spent && !gomosq_reads_ahead(c)) break;
 		if(budget % GOMOSQ_TURN) continue;
 		if(gomosq_posted(c)) break;
-		if(!c->written.stopped && mosquitto_want_write(c->mosq)) break;
+		if(mosquitto_want_write(c->mosq)) break;
 	}
 	__atomic_store_n(&c->reading, 0, __ATOMIC_RELAXED);
-	c->written.stopped = false;
 	gomosq_flush(c);
 	c->batch = NULL;
 	return rc;
@@ -161,78 +179,49 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	errno = 0;
 	gomosq_write_begins(c);
 	rc = mosquitto_loop_write(c->mosq, 1);
-	gomosq_restore_socket(c);
 	gomosq_write_ends(c);
+	gomosq_flush_sent(c);
 	return rc;
 }
 
-/* Sends a PINGREQ if it is due, and ends the connection if a PINGRESP is overdue. */
-static inline int gomosq_keep_alive(struct gomosq_client *c)
-{
-	gomosq_log_pings(c, true);
-	return mosquitto_loop_misc(c->mosq);
-}
-
-/* Waits for more output, about as long as a publish takes: that is cheaper than to
- * park and be woken for each message. Publishers and readers get the core meanwhile. */
-static inline bool gomosq_await_output(struct gomosq_client *c)
-{
-	int i;
-
-	for(i = 0; i < GOMOSQ_OUTPUT_CHECKS; i++){
-		sched_yield();
-		if(mosquitto_want_write(c->mosq)) return true;
-		if(gomosq_posted(c)) return false;
-	}
-	return false;
-}
-
 /* One pass of Run: it delivers pending messages, reads, looks at the keepalive if misc is
- * set, and writes. With leaving a DISCONNECT is queued: it must be written before
- * anything is read, because the library ends the connection at the next packet. With
- * streaming there was output less than 100 us ago, and the pass waits for more output.
- * Idle clients must not wait so: the threads of thousands of clients would spin. */
-static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving, bool streaming)
+ * set, and writes. It also writes before pending messages, whose callbacks may be slow. With leaving a DISCONNECT is queued: it must be written before
+ * anything is read, because the library ends the connection at the next packet. */
+static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving)
 {
 	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, false, 0};
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc = MOSQ_ERR_SUCCESS;
-	int round;
 	bool blocked = false;
 
 	if(leaving && !c->unacknowledged){
 		rc = gomosq_write_all(c, &p);
-		blocked = gomosq_may_continue(c, rc) && mosquitto_want_write(c->mosq) && (c->written.stopped || !(gomosq_poll(c->watched, POLLOUT) & POLLOUT));
+		blocked = gomosq_may_continue(c, rc) && mosquitto_want_write(c->mosq) && !(gomosq_poll(c->watched, POLLOUT) & POLLOUT);
 	}
 	c->passing = 1;
 	c->slow = c->spent;
 	c->spent = c->wrote = c->pinged = 0;
-	if(misc && !c->ping_awaited && !c->unacknowledged && gomosq_may_continue(c, rc)){ /* before callbacks that may take long */
+	if(misc && c->connack == 0 && !c->ping_awaited && !c->unacknowledged && gomosq_may_continue(c, rc)){ /* before callbacks that may take long */
 		misc = false;
 		rc = gomosq_keep_alive(c);
 		if(!blocked && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
 	}
-	if(!blocked && gomosq_may_continue(c, rc) && c->pending && (c->unacknowledged || !gomosq_holds_messages(c))) gomosq_deliver_pending(c);
-	if(!blocked && gomosq_may_continue(c, rc)){
-		if(gomosq_may_read(c)) rc = gomosq_read_burst(c, budget, &p);
-		else c->written.stopped = false;
-	}
+	if(!blocked && c->pending && gomosq_may_write(c) && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
+	if(!blocked && gomosq_may_continue(c, rc) && gomosq_may_deliver(c)) gomosq_deliver_pending(c);
+	if(!blocked && gomosq_may_continue(c, rc) && gomosq_may_read(c)) rc = gomosq_read_burst(c, budget, &p);
 	if(misc && !c->unacknowledged && gomosq_may_continue(c, rc)) rc = gomosq_keep_alive(c);
-	if(!blocked && !c->unacknowledged && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
+	if(!blocked && gomosq_may_write(c) && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
+	gomosq_flooded_set(c, c->sent_pending && !gomosq_may_write(c));
 	c->passing = 0;
 	p.wrote = p.wrote || c->wrote;
 	p.pinged = c->pinged;
-	for(round = 0; round < GOMOSQ_TURN && streaming && p.wrote && !p.more && !c->pending && !c->written.stopped && gomosq_may_continue(c, rc); round++){
-		if(mosquitto_want_write(c->mosq) || !gomosq_await_output(c)) break; /* blocked; nothing more */
-		rc = gomosq_write_all(c, &p);
-	}
 	gomosq_cork(c, &p, false);
 	if(!c->ping_awaited) gomosq_log_pings(c, false);
 	p.result = gomosq_leave(outer, rc, 0);
-	p.more = p.more || c->written.stopped || (c->pending && (c->unacknowledged || !gomosq_holds_messages(c)));
+	p.more = p.more || gomosq_may_deliver(c);
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
-	p.want_write = p.watching && !c->unacknowledged && mosquitto_want_write(c->mosq);
+	p.want_write = p.watching && gomosq_may_write(c) && mosquitto_want_write(c->mosq);
 	p.writable = p.want_write && (gomosq_poll(c->watched, POLLOUT) & POLLOUT);
 	p.accepted = c->accepted;
 	return p;
@@ -244,7 +233,7 @@ static inline bool gomosq_ready(struct gomosq_client *c, bool blocked)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the counterpart of gomosq_leave's */
 	if(c->watched < 0 || (gomosq_may_read(c) && gomosq_poll(c->watched, POLLIN))) return true;
-	return !blocked && !c->unacknowledged && mosquitto_want_write(c->mosq);
+	return !blocked && gomosq_may_write(c) && mosquitto_want_write(c->mosq);
 }
 
 static inline bool gomosq_writable(int fd) { return gomosq_poll(fd, POLLOUT) != 0; }
@@ -260,13 +249,12 @@ static inline void gomosq_posting(struct gomosq_client *c)
 
 static inline void gomosq_posting_done(struct gomosq_client *c) { gomosq_thread.frames = c->posting.outer; }
 
-/* Delivers the pending messages when the connection has ended. */
-static inline struct gomosq_result gomosq_deliver_all(struct gomosq_client *c)
+/* Delivers the pending events when the connection is lost. */
+static inline struct gomosq_result gomosq_end_deliveries(struct gomosq_client *c)
 {
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 
-	c->spent = 0;
-	gomosq_deliver_pending(c);
+	gomosq_deliver_events(c);
 	return gomosq_leave(outer, MOSQ_ERR_SUCCESS, 0);
 }
 
@@ -289,10 +277,29 @@ static inline void gomosq_unwatch(struct gomosq_client *c, int fd)
 	c->watched = -1;
 	c->ping_awaited = 0;
 	gomosq_log_pings(c, false);
+	gomosq_flooded_set(c, false);
 	recv(fd, NULL, 1 << 30, MSG_TRUNC | MSG_DONTWAIT);
 }
 
-/* The state of an asynchronous connect: 0 (connected), EINPROGRESS, or its error. */
+/* Whether the peer has answered the SYN of a socket whose connection has ended: then
+ * there is a round-trip time. */
+static inline bool gomosq_was_connected(int fd)
+{
+#ifdef TCP_INFO
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	memset(&info, 0, sizeof(info));
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_rtt > 0;
+#else
+	(void)fd;
+	return true;
+#endif
+}
+
+/* The state of an asynchronous connect: 0 (connected), EINPROGRESS, or its error.
+ * ENOTCONN: the connection was made and has ended. The error of a TLS connection may be
+ * missing, because the handshake has received it: then ENOTCONN or ECONNREFUSED. */
 static inline int gomosq_connect_state(int fd)
 {
 	struct sockaddr_storage peer;
@@ -303,7 +310,9 @@ static inline int gomosq_connect_state(int fd)
 	if(getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &err_len)) return errno;
 	if(err) return err;
 	if(getpeername(fd, (struct sockaddr *)&peer, &len) == 0) return 0;
-	return errno == ENOTCONN ? (gomosq_poll(fd, POLLHUP) & POLLHUP ? ECONNREFUSED : EINPROGRESS) : errno;
+	if(errno != ENOTCONN) return errno;
+	if(!(gomosq_poll(fd, POLLHUP) & POLLHUP)) return EINPROGRESS;
+	return gomosq_was_connected(fd) ? ENOTCONN : ECONNREFUSED;
 }
 
 /* Puts a closed socket in the place of the connection: the library reads EOF at once,

@@ -112,7 +112,6 @@ static inline struct gomosq_new gomosq_new(const char *id, bool clean, uintptr_t
 	r.client->id = handle;
 	r.client->watched = -1;
 	r.client->pair[0] = r.client->pair[1] = -1;
-	r.client->written.substitute = -1;
 	r.client->connack = -1;
 	gomosq_locks_init(r.client);
 	r.client->server_keepalive = -1;
@@ -136,6 +135,7 @@ static inline void gomosq_destroy(struct gomosq_client *c)
 
 	mosquitto_destroy(c->mosq);
 	gomosq_locks_destroy(c);
+	free(c->sent.mids);
 	free(c);
 	gomosq_leave(outer, 0, 0);
 }
@@ -149,7 +149,7 @@ static inline struct gomosq_result gomosq_reinitialise(struct gomosq_client *c, 
 		c->thread_known = 0;
 		c->interest = 0;
 		c->log_listener = c->log_pings = false;
-		c->pending = c->unacknowledged = 0;
+		c->pending = c->sent_pending = c->unacknowledged = 0;
 		__atomic_store_n(&c->published.paused, 0, __ATOMIC_RELAXED);
 		gomosq_callbacks_install(c);
 		mosquitto_threaded_set(c->mosq, true);

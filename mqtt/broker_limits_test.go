@@ -57,17 +57,17 @@ type overLimit struct {
 }
 
 var messagesOverLimits = []overLimit{
-	{"retained", []peer.Property{peer.RetainAvailable(0)}, 1, []mqtt.PublishOption{mqtt.Retain()}, mosquitto.RCRetainNotSupported},
-	{"retained, QoS 0", []peer.Property{peer.RetainAvailable(0)}, 1, []mqtt.PublishOption{mqtt.Retain(), mqtt.QoS(0)}, mosquitto.RCRetainNotSupported},
-	{"QoS 2 over 1", []peer.Property{peer.MaximumQoS(1)}, 1, []mqtt.PublishOption{mqtt.QoS(2)}, mosquitto.RCQoSNotSupported},
-	{"QoS 2 over 0", []peer.Property{peer.MaximumQoS(0)}, 1, []mqtt.PublishOption{mqtt.QoS(2)}, mosquitto.RCQoSNotSupported},
+	{"retained", []peer.Property{peer.RetainAvailable(0)}, 1, []mqtt.PublishOption{mqtt.WithRetain(true)}, mosquitto.RCRetainNotSupported},
+	{"retained, QoS 0", []peer.Property{peer.RetainAvailable(0)}, 1, []mqtt.PublishOption{mqtt.WithRetain(true), mqtt.WithQoS(0)}, mosquitto.RCRetainNotSupported},
+	{"QoS 2 over 1", []peer.Property{peer.MaximumQoS(1)}, 1, []mqtt.PublishOption{mqtt.WithQoS(2)}, mosquitto.RCQoSNotSupported},
+	{"QoS 2 over 0", []peer.Property{peer.MaximumQoS(0)}, 1, []mqtt.PublishOption{mqtt.WithQoS(2)}, mosquitto.RCQoSNotSupported},
 	{"QoS 1 over 0", []peer.Property{peer.MaximumQoS(0)}, 1, nil, mosquitto.RCQoSNotSupported},
-	{"large, QoS 0", []peer.Property{peer.MaximumPacketSize(100)}, 200, []mqtt.PublishOption{mqtt.QoS(0)}, mosquitto.RCPacketTooLarge},
+	{"large, QoS 0", []peer.Property{peer.MaximumPacketSize(100)}, 200, []mqtt.PublishOption{mqtt.WithQoS(0)}, mosquitto.RCPacketTooLarge},
 	{"large, QoS 1", []peer.Property{peer.MaximumPacketSize(100)}, 200, nil, mosquitto.RCPacketTooLarge},
-	{"large, QoS 2", []peer.Property{peer.MaximumPacketSize(100)}, 200, []mqtt.PublishOption{mqtt.QoS(2)}, mosquitto.RCPacketTooLarge},
-	{"large with its properties", []peer.Property{peer.MaximumPacketSize(100)}, 1, []mqtt.PublishOption{mqtt.UserProperty("name", strings.Repeat("x", 200))}, mosquitto.RCPacketTooLarge},
-	{"alias without aliases", nil, 1, []mqtt.PublishOption{mqtt.TopicAlias(1), mqtt.QoS(0)}, mosquitto.RCTopicAliasInvalid},
-	{"alias over the maximum", []peer.Property{peer.TopicAliasMaximum(5)}, 1, []mqtt.PublishOption{mqtt.TopicAlias(6), mqtt.QoS(0)}, mosquitto.RCTopicAliasInvalid},
+	{"large, QoS 2", []peer.Property{peer.MaximumPacketSize(100)}, 200, []mqtt.PublishOption{mqtt.WithQoS(2)}, mosquitto.RCPacketTooLarge},
+	{"large with its properties", []peer.Property{peer.MaximumPacketSize(100)}, 1, []mqtt.PublishOption{mqtt.WithUserProperty("name", strings.Repeat("x", 200))}, mosquitto.RCPacketTooLarge},
+	{"alias without aliases", nil, 1, []mqtt.PublishOption{mqtt.WithTopicAlias(1), mqtt.WithQoS(0)}, mosquitto.RCTopicAliasInvalid},
+	{"alias over the maximum", []peer.Property{peer.TopicAliasMaximum(5)}, 1, []mqtt.PublishOption{mqtt.WithTopicAlias(6), mqtt.WithQoS(0)}, mosquitto.RCTopicAliasInvalid},
 }
 
 // The call returns the reason code; nothing of the message is sent, and the
@@ -83,7 +83,7 @@ func TestBrokerLimits_MessageIsRefusedAtTheCall(t *testing.T) {
 			requireRefusedMessage(t, err, "refused", x.code)
 			token := c.PublishAsync(wait.Soon(t), "refused", make([]byte, x.payload), x.options...)
 			requireRefusedMessage(t, token.Wait(wait.Soon(t)), "refused", x.code)
-			require.NoError(t, c.Publish(wait.Soon(t), "marker", nil, mqtt.QoS(0)))
+			require.NoError(t, c.Publish(wait.Soon(t), "marker", nil, mqtt.WithQoS(0)))
 			wait.Until(t, "the marker", func() bool { return len(b.published("marker")) == 1 })
 			require.Len(t, b.received(peer.PUBLISH), 1, "nothing but the marker")
 			require.Equal(t, 1, b.connections())
@@ -100,9 +100,9 @@ func TestBrokerLimits_QueuedMessageIsRefused(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			b := startFakeBroker(t, func(_ *brokerConn, p packet) bool { return p.Type() == peer.CONNECT })
-			c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackground())
+			c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
 			refused := c.PublishAsync(wait.Soon(t), "refused", make([]byte, x.payload), x.options...)
-			marker := c.PublishAsync(wait.Soon(t), "marker", nil, mqtt.QoS(0))
+			marker := c.PublishAsync(wait.Soon(t), "marker", nil, mqtt.WithQoS(0))
 			wait.Until(t, "the connection", func() bool { return b.connections() == 1 })
 			pending(t, refused)
 			b.conn().write(peer.V5.Connack(false, 0, x.connack...))
@@ -121,11 +121,11 @@ func TestBrokerLimits_LimitsOfTheNextServerCount(t *testing.T) {
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == peer.CONNECT && c.number == 2 })
 	option, changes := states()
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), option)
-	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x"), mqtt.Retain(), mqtt.QoS(2)))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x"), mqtt.WithRetain(true), mqtt.WithQoS(2)))
 	b.conn().Close()
-	awaitState(t, changes, mqtt.StateDisconnected)
-	retained := c.PublishAsync(wait.Soon(t), "retained", []byte("x"), mqtt.Retain())
-	twice := c.PublishAsync(wait.Soon(t), "twice", nil, mqtt.QoS(2))
+	awaitFailure(t, changes)
+	retained := c.PublishAsync(wait.Soon(t), "retained", []byte("x"), mqtt.WithRetain(true))
+	twice := c.PublishAsync(wait.Soon(t), "twice", nil, mqtt.WithQoS(2))
 	wait.Until(t, "the second connection", func() bool { return b.connections() == 2 })
 	b.conn().write(peer.V5.Connack(false, 0, peer.RetainAvailable(0), peer.MaximumQoS(1)))
 	requireRefusedMessage(t, retained.Wait(wait.Soon(t)), "retained", mosquitto.RCRetainNotSupported)
@@ -133,7 +133,7 @@ func TestBrokerLimits_LimitsOfTheNextServerCount(t *testing.T) {
 	b.conn().Close()
 	wait.Until(t, "the third connection", func() bool { return b.connections() >= 3 })
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
-	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x"), mqtt.Retain(), mqtt.QoS(2)))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x"), mqtt.WithRetain(true), mqtt.WithQoS(2)))
 	require.Empty(t, b.published("retained"))
 	require.Empty(t, b.published("twice"))
 }
@@ -156,8 +156,8 @@ func TestBrokerLimits_MessageWithinTheLimitsIsSent(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, announces(peer.MaximumQoS(1), peer.RetainAvailable(1), peer.TopicAliasMaximum(5)))
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
-	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x"), mqtt.Retain(), mqtt.QoS(1)))
-	require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.TopicAlias(5), mqtt.QoS(0)))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x"), mqtt.WithRetain(true), mqtt.WithQoS(1)))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithTopicAlias(5), mqtt.WithQoS(0)))
 	wait.Until(t, "both messages", func() bool { return len(b.published("a")) == 2 })
 	require.True(t, b.published("a")[0].retain())
 }
@@ -266,8 +266,9 @@ func subscribedOn(b *fakeBroker, connection int, filter string) bool {
 }
 
 var optionsOfMQTT5 = map[string]func() mqtt.SubscribeOption{
-	"NoLocal": mqtt.NoLocal, "RetainAsPublished": mqtt.RetainAsPublished,
-	"RetainedIfNew": mqtt.RetainedIfNew, "NoRetained": mqtt.NoRetained,
+	"NoLocal": mqtt.WithNoLocal, "RetainAsPublished": mqtt.WithRetainAsPublished,
+	"RetainSendIfNew": func() mqtt.SubscribeOption { return mqtt.WithRetainHandling(mqtt.RetainSendIfNew) },
+	"RetainSendNever": func() mqtt.SubscribeOption { return mqtt.WithRetainHandling(mqtt.RetainSendNever) },
 }
 
 func TestBrokerLimits_OptionOfMQTT5IsAnErrorWithMQTT3(t *testing.T) {
@@ -317,7 +318,7 @@ func TestBrokerLimits_OptionOfMQTT5IsSentWithMQTT5(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, nil)
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
-	want := map[string]byte{"NoLocal": 0x05, "RetainAsPublished": 0x09, "RetainedIfNew": 0x11, "NoRetained": 0x21}
+	want := map[string]byte{"NoLocal": 0x05, "RetainAsPublished": 0x09, "RetainSendIfNew": 0x11, "RetainSendNever": 0x21}
 	for name, option := range optionsOfMQTT5 {
 		require.NoError(t, c.Subscribe(context.Background(), name, 1, ignore, option()))
 	}

@@ -38,17 +38,17 @@ type Client struct {
 	closer         closer
 	responses      responses
 	count          counters
-	stateCalls     serial                 // calls of the state handler
-	hookCalls      serial                 // calls of hooks outside callbacks of the library
-	worker         *inbox                 // nil with inline handlers
-	goroutines     sync.WaitGroup         // the worker and the reader of the outbox
-	turnDue        atomic.Bool            // a turn of the loop is requested and has not begun
-	wakeup         chan struct{}          // wakes the loop while it is not connected
-	brokerLimits   atomic.Pointer[limits] // limits of the connection's broker; nil while offline
-	protocol       atomic.Int32           // version of the connection, or of the attempt
-	userCode       atomic.Bool            // the loop is running a handler, a hook or the logger
-	firstConnected chan struct{}          // closed when the first connection has all its subscriptions
-	done           chan struct{}          // closed when the client has ended
+	stateCalls     serial                  // calls of the state handler
+	hookCalls      serial                  // calls of hooks outside callbacks of the library
+	worker         *inbox                  // nil with inline handlers
+	goroutines     sync.WaitGroup          // the worker and the reader of the outbox
+	turnDue        atomic.Bool             // a turn of the loop is requested and has not begun
+	wakeup         chan struct{}           // wakes the loop while it is not connected
+	connack        atomic.Pointer[Connack] // of the connection; nil while offline
+	protocol       atomic.Int32            // version of the connection, or of the attempt
+	userCode       atomic.Bool             // the loop is running a handler, a hook or the logger
+	firstConnected chan struct{}           // closed when the first connection has all its subscriptions
+	done           chan struct{}           // closed when the client has ended
 
 	// Owned by the loop.
 	files    []*os.File // PEM files that the library reads when it connects
@@ -60,7 +60,8 @@ type Client struct {
 	match    lastMatch
 	requests map[uint64]chan Message // pending Requests, by correlation data
 	backlog  backlog
-	replace  bool // the library client is replaced before the next attempt
+	endPause func() // ends the pause before the next attempt; nil without one
+	replace  bool   // the library client is replaced before the next attempt
 }
 
 // Dial makes a client and connects it to the first server that accepts it. A server is
@@ -95,6 +96,16 @@ func Dial(ctx context.Context, servers []string, options ...Option) (*Client, er
 	return c, nil
 }
 
+type clientKey struct{}
+
+// FromContext returns the client whose handler was called with ctx, or with a context
+// that ctx is derived from. It returns nil for other contexts. Handlers that run before
+// Dial has returned the client use it.
+func FromContext(ctx context.Context) *Client {
+	c, _ := ctx.Value(clientKey{}).(*Client)
+	return c
+}
+
 // newClient makes a client whose loop has not started. initial are the waiters of
 // WithSubscription.
 func newClient(servers []string, options []Option) (c *Client, initial []*waiter, err error) {
@@ -111,7 +122,7 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	if err := c.checkTransport(); err != nil {
 		return nil, nil, err
 	}
-	c.handlerCtx, c.cancelHandlers = context.WithCancel(context.Background())
+	c.handlerCtx, c.cancelHandlers = context.WithCancel(context.WithValue(context.Background(), clientKey{}, c))
 	c.connectCtx, c.cancelConnect = context.WithCancel(c.handlerCtx)
 	c.turnFunc = c.turn
 	c.log.logger = c.opts.logger
@@ -129,7 +140,11 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 		return nil, nil, err
 	}
 	for _, s := range c.opts.subscriptions {
-		initial = append(initial, c.addSubscription(s))
+		w := c.addSubscription(s)
+		initial = append(initial, w)
+		if c.opts.background { // no call waits: a refusal is reported as at a reconnect
+			w.subscription.waiters = nil
+		}
 	}
 	if c.opts.worker > 0 {
 		c.startWorker()
@@ -149,14 +164,14 @@ func (c *Client) firstConnection(ctx context.Context, initial []*waiter) error {
 	return c.await(ctx, initial)
 }
 
-// abort ends a client that Dial does not return. It waits at most endPatience for
+// abort ends a client that Dial does not return. It waits at most abortPatience for
 // handlers.
 func (c *Client) abort() {
 	c.closer.begin()
 	c.cancelHandlers()
 	select {
 	case <-c.done:
-	case <-time.After(endPatience):
+	case <-time.After(abortPatience):
 	}
 }
 
@@ -184,7 +199,7 @@ func (c *Client) Err() error {
 }
 
 // closedErr returns the error of calls on a client that is closing or has ended.
-func (c *Client) closedErr() error { return joinErrors(c.status.cause(), ErrClosed) }
+func (c *Client) closedErr() error { return joinErrors(c.status.cause(), errClosed) }
 
 // inInlineHandler reports whether the calling goroutine is the loop and is running a
 // handler, a hook or the logger.

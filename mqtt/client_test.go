@@ -25,14 +25,14 @@ func TestPublishAndSubscribe(t *testing.T) {
 			h, got := collect()
 			require.NoError(t, c.Subscribe(wait.Soon(t), "a/+", 2, h))
 			for i := range 30 {
-				require.NoError(t, c.Publish(wait.Soon(t), fmt.Sprintf("a/%d", i), []byte("x"), mqtt.QoS(mqtt.QoSLevel(i%3))))
+				require.NoError(t, c.Publish(wait.Soon(t), fmt.Sprintf("a/%d", i), []byte("x"), mqtt.WithQoS(mqtt.QoS(i%3))))
 			}
 			for range 30 {
 				wait.For(t, got, "a message")
 			}
 			require.NoError(t, c.Unsubscribe(wait.Soon(t), "a/+"))
 			require.NoError(t, c.Publish(wait.Soon(t), "a/1", nil))
-			require.NoError(t, c.Publish(wait.Soon(t), "a/1", nil, mqtt.QoS(2)))
+			require.NoError(t, c.Publish(wait.Soon(t), "a/1", nil, mqtt.WithQoS(2)))
 			wait.None(t, got, "message after Unsubscribe")
 			require.NoError(t, c.Close(wait.Soon(t)))
 			require.ErrorIs(t, c.Publish(wait.Soon(t), "a", nil), mqtt.ErrClosed)
@@ -49,7 +49,7 @@ func TestSubscriptionsAreRestored(t *testing.T) {
 			c := dial(t, b.Port, mqtt.WithProtocol(version))
 			h, got := collect()
 			for i := range 250 {
-				require.NoError(t, c.Subscribe(wait.Soon(t), fmt.Sprintf("%d/#", i), mqtt.QoSLevel(i%3), h))
+				require.NoError(t, c.Subscribe(wait.Soon(t), fmt.Sprintf("%d/#", i), mqtt.QoS(i%3), h))
 			}
 			b.Kill()
 			wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
@@ -140,13 +140,13 @@ func TestInlineHandlerMustNotWait(t *testing.T) {
 // subscriptions that it came for: a client must not send them [MQTT-3.3.4-6].
 func TestMessageSentOn(t *testing.T) {
 	p := peer.Listen(t)
-	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackground())
+	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
 	conn := p.Accept()
 	conn.Expect(peer.CONNECT)
 	conn.Send(peer.V5.Connack(false, 0))
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	handler := func(ctx context.Context, m mqtt.Message) {
-		c.PublishAsync(ctx, "out", m.Payload, mqtt.QoS(0), mqtt.WithProperties(m.Properties))
+		c.PublishAsync(ctx, "out", m.Payload, mqtt.WithQoS(0), mqtt.WithProperties(m.Properties))
 	}
 	asked := outcome(func() error { return c.Subscribe(wait.Soon(t), "in", 0, handler) })
 	ask := conn.Expect(peer.SUBSCRIBE)
@@ -161,11 +161,11 @@ func TestMessageSentOn(t *testing.T) {
 
 func TestAliasWithoutTopicIsForQoS0(t *testing.T) {
 	c := dial(t, plain(t).Port, mqtt.WithProtocol(mqtt.V5))
-	for _, qos := range []mqtt.QoSLevel{1, 2} {
-		err := c.Publish(wait.Soon(t), "", nil, mqtt.QoS(qos), mqtt.TopicAlias(1))
+	for _, qos := range []mqtt.QoS{1, 2} {
+		err := c.Publish(wait.Soon(t), "", nil, mqtt.WithQoS(qos), mqtt.WithTopicAlias(1))
 		require.ErrorContains(t, err, "topic")
 		require.ErrorIs(t, err, mosquitto.ErrInval)
 	}
-	require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.TopicAlias(1)))
-	require.NoError(t, c.Publish(wait.Soon(t), "", nil, mqtt.QoS(0), mqtt.TopicAlias(1)))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithTopicAlias(1)))
+	require.NoError(t, c.Publish(wait.Soon(t), "", nil, mqtt.WithQoS(0), mqtt.WithTopicAlias(1)))
 }

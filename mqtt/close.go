@@ -87,6 +87,7 @@ func (c *Client) isClosing() bool {
 
 const (
 	closePatience = 30 * time.Second // limit of a Close whose context has no deadline
+	abortPatience = endPatience / 2  // of a Dial that fails
 	endPatience   = time.Second      // limit for the loop and the handlers to return after the context has ended
 )
 
@@ -104,12 +105,23 @@ const (
 // the first call returns this error. Close returns another error if a handler does not
 // return in time.
 //
+// With MQTT 5 options set the reason code and the properties of DISCONNECT.
+//
 // Inside an inline handler Close returns [ErrInCallback]. Inside a worker's handler it
 // returns ErrInCallback if ctx derives from the handler's context. A handler can call
 // Close in a new goroutine.
-func (c *Client) Close(ctx context.Context) error {
+func (c *Client) Close(ctx context.Context, options ...CloseOption) error {
+	var packet disconnectPacket
+	for _, option := range options {
+		if option.apply != nil {
+			option.apply(&packet)
+		}
+	}
+	if err := packet.check(); err != nil {
+		return err
+	}
 	if c.inInlineHandler() || c.inWorkersContext(ctx) {
-		return ErrInCallback
+		return errInCallback
 	}
 	ctx, cancel := closeContext(ctx)
 	defer cancel()
@@ -118,7 +130,7 @@ func (c *Client) Close(ctx context.Context) error {
 	c.closer.begin()
 	defer context.AfterFunc(ctx, c.closer.endFlush)()
 	c.flush()
-	c.requestDisconnect()
+	c.requestDisconnect(packet)
 	defer context.AfterFunc(ctx, c.cancelHandlers)()
 	select {
 	case <-c.done:
@@ -164,16 +176,13 @@ func (c *Client) flush() {
 }
 
 // requestDisconnect asks the loop to send DISCONNECT and not to reconnect.
-func (c *Client) requestDisconnect() {
+func (c *Client) requestDisconnect(packet disconnectPacket) {
 	if c.closer.firstDisconnect() {
-		c.do(c.disconnect)
-	}
-}
-
-// disconnect sends DISCONNECT and prevents reconnects. Only the loop calls it.
-func (c *Client) disconnect() {
-	c.last.noReconnect = true
-	if c.library.Load().Disconnect() != nil { // not connected
-		c.cancelConnect()
+		c.do(func() {
+			c.last.noReconnect = true
+			if c.sendDisconnect(packet) != nil { // not connected
+				c.cancelConnect()
+			}
+		})
 	}
 }

@@ -22,18 +22,18 @@ func TestComplaint10CloseIsBounded(t *testing.T) {
 	hour := mqtt.WithBackoff(time.Hour, time.Hour, 0)
 	for name, prepare := range map[string]func(*testing.T) *mqtt.Client{
 		"never connected": func(t *testing.T) *mqtt.Client {
-			return dial(t, broker.FreePort(t), mqtt.WithBackground())
+			return dial(t, broker.FreePort(t), mqtt.WithBackgroundConnect())
 		},
 		"in a long pause": func(t *testing.T) *mqtt.Client {
 			option, told := states()
-			c := dial(t, broker.FreePort(t), mqtt.WithBackground(), hour, option)
-			awaitState(t, told, mqtt.StateDisconnected)
+			c := dial(t, broker.FreePort(t), mqtt.WithBackgroundConnect(), hour, option)
+			awaitFailure(t, told)
 			return c
 		},
-		"in a connect": func(t *testing.T) *mqtt.Client { return dial(t, deaf(t), mqtt.WithBackground()) },
+		"in a connect": func(t *testing.T) *mqtt.Client { return dial(t, deaf(t), mqtt.WithBackgroundConnect()) },
 		"no CONNACK": func(t *testing.T) *mqtt.Client {
 			p := peer.Listen(t)
-			c := dial(t, p.Port, mqtt.WithBackground())
+			c := dial(t, p.Port, mqtt.WithBackgroundConnect())
 			p.Accept().Expect(peer.CONNECT)
 			return c
 		},
@@ -51,7 +51,7 @@ func TestComplaint10CloseIsBounded(t *testing.T) {
 			p.Close()
 			conn.Send(peer.Hex("DF FD FF FF FF FF 01 02 DF"))
 			conn.Close()
-			for awaitState(t, told, mqtt.StateDisconnected).Attempt < 2 {
+			for awaitFailure(t, told).Attempt < 2 {
 			}
 			return c
 		},
@@ -123,7 +123,7 @@ func TestComplaint10CloseBesideAStuckHandler(t *testing.T) {
 			in, out := make(chan context.Context, 1), make(chan struct{})
 			c := dial(t, plain(t).Port, mqtt.WithHandlerMode(mode))
 			require.NoError(t, c.Subscribe(wait.Soon(t), "a", 0, func(ctx context.Context, _ mqtt.Message) { in <- ctx; <-out }))
-			require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.QoS(0)))
+			require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithQoS(0)))
 			handler := wait.For(t, in, "the handler")
 			require.ErrorContains(t, c.Close(soonest(t)), "handler does not return")
 			wait.For(t, handler.Done(), "the end of the handler's context")

@@ -33,7 +33,7 @@ func TestComplaint05RestoredBeforeConnected(t *testing.T) {
 	}
 	awaitState(t, told, mqtt.StateConnected)
 	conn.Close()
-	awaitState(t, told, mqtt.StateDisconnected)
+	awaitFailure(t, told)
 	c.PublishAsync(wait.Soon(t), "p", nil)
 	conn = p.AcceptConnect()
 	packet := conn.Expect(peer.SUBSCRIBE)
@@ -57,7 +57,7 @@ func TestComplaint05RestoredBeforeConnected(t *testing.T) {
 func TestComplaint05AnotherServersSession(t *testing.T) {
 	t.Parallel()
 	first, second := peer.Listen(t), peer.Listen(t)
-	c := dialAll(t, []string{url(first.Port), url(second.Port)}, mqtt.WithBackground(), mqtt.WithClientID("x"), mqtt.WithSession(-1))
+	c := dialAll(t, []string{url(first.Port), url(second.Port)}, mqtt.WithBackgroundConnect(), mqtt.WithClientID("x"), mqtt.WithSession(-1))
 	conn := first.AcceptConnect()
 	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
 	subscribed(conn, 1)
@@ -106,7 +106,7 @@ func TestComplaint09ReconnectsAfterEverything(t *testing.T) {
 	failsWith := func(want error) {
 		t.Helper()
 		for {
-			s := awaitState(t, told, mqtt.StateDisconnected)
+			s := awaitFailure(t, told)
 			if s.Attempt == 0 { // the loss itself
 				continue
 			}
@@ -124,7 +124,7 @@ func TestComplaint09ReconnectsAfterEverything(t *testing.T) {
 		"half":             func() { proxy.HalfClose(fault.Down) },
 		"refuse":           func() { proxy.RefuseNew(); proxy.Cut(); failsWith(syscall.ECONNREFUSED) },
 		"close":            func() { proxy.CloseNew(); proxy.Cut(); failsWith(mosquitto.ErrConnLost) },
-		"silent":           func() { proxy.BlackholeNew(); proxy.Cut(); failsWith(mqtt.ErrTimeout); proxy.CutUnanswered() },
+		"silent":           func() { proxy.BlackholeNew(); proxy.Cut(); failsWith(mqtt.ErrConnectTimeout); proxy.CutUnanswered() },
 		"noise":            noise,
 		"noise and close":  func() { noise(); proxy.CloseNew(); failsWith(mosquitto.ErrConnLost) },
 		"noise and refuse": func() { noise(); proxy.RefuseNew(); failsWith(syscall.ECONNREFUSED) },
@@ -163,13 +163,13 @@ func TestComplaint09ServerSaysNo(t *testing.T) {
 	awaitState(t, told, mqtt.StateConnected)
 	conn.Send(peer.V5.Disconnect(byte(mosquitto.RCServerShuttingDown)))
 	var reason mosquitto.ReasonError
-	require.ErrorAs(t, awaitState(t, told, mqtt.StateDisconnected).Err, &reason)
+	require.ErrorAs(t, awaitFailure(t, told).Err, &reason)
 	require.Equal(t, mosquitto.RCServerShuttingDown, reason.Code)
 	for range 3 {
 		conn, _ = greeted(t, p)
 		conn.Send(peer.V5.Connack(false, byte(mosquitto.RCNotAuthorized)))
 		var refusal mosquitto.ConnackError
-		require.ErrorAs(t, awaitState(t, told, mqtt.StateDisconnected).Err, &refusal)
+		require.ErrorAs(t, awaitFailure(t, told).Err, &refusal)
 		conn.Close()
 	}
 	conn, _ = greeted(t, p)
@@ -205,8 +205,8 @@ func TestComplaint17ServerThatDoesNotAnswer(t *testing.T) {
 	silent, deaf := peer.Listen(t).Port, deaf(t) // accepts a connection, and does not
 	for name, port := range map[string]int{"no CONNACK": silent, "no TCP": deaf} {
 		quick := mqtt.WithConnectTimeout(100 * time.Millisecond)
-		_, err := mqtt.Dial(wait.Soon(t), []string{url(port)}, quick, mqtt.WithOneRound())
-		require.ErrorIs(t, err, mqtt.ErrTimeout, name)
+		_, err := mqtt.Dial(wait.Soon(t), []string{url(port)}, quick)
+		require.ErrorIs(t, err, mqtt.ErrConnectTimeout, name)
 		var failure *mqtt.ConnectError
 		require.ErrorAs(t, err, &failure, name)
 		require.Equal(t, url(port), failure.Server)
@@ -229,7 +229,7 @@ func TestComplaint17ResolverThatDoesNotAnswer(t *testing.T) {
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "udp4", silent.LocalAddr().String())
 	}}
-	_, err = mqtt.Dial(wait.Soon(t), []string{"mqtt://broker.test"}, mqtt.WithConnectTimeout(100*time.Millisecond), mqtt.WithOneRound())
+	_, err = mqtt.Dial(wait.Soon(t), []string{"mqtt://broker.test"}, mqtt.WithConnectTimeout(100*time.Millisecond))
 	var failure *net.DNSError
 	require.ErrorAs(t, err, &failure)
 	require.True(t, failure.IsTimeout)
@@ -242,7 +242,7 @@ func TestRunnerUp03StateTellsTheTruth(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	option, told := states()
-	c := dial(t, p.Port, mqtt.WithBackground(), option)
+	c := dial(t, p.Port, mqtt.WithBackgroundConnect(), option)
 	require.Equal(t, mqtt.StateConnecting, c.State())
 	conn := p.Accept()
 	conn.Expect(peer.CONNECT)
@@ -250,12 +250,12 @@ func TestRunnerUp03StateTellsTheTruth(t *testing.T) {
 	conn.Send(peer.V311.Connack(false, 0))
 	awaitState(t, told, mqtt.StateConnected)
 	conn.Close()
-	require.Zero(t, awaitState(t, told, mqtt.StateDisconnected).Attempt)
+	require.Zero(t, awaitFailure(t, told).Attempt)
 	conn = p.Accept()
 	conn.Expect(peer.CONNECT)
 	require.Equal(t, mqtt.StateDisconnected, c.State(), "while it reconnects")
 	conn.Close()
-	require.Equal(t, 1, awaitState(t, told, mqtt.StateDisconnected).Attempt)
+	require.Equal(t, 1, awaitFailure(t, told).Attempt)
 	p.AcceptConnect()
 	require.Zero(t, awaitState(t, told, mqtt.StateConnected).Attempt)
 	shut(t, c)
@@ -267,12 +267,12 @@ func TestRunnerUp03StateTellsTheTruth(t *testing.T) {
 func TestRunnerUp09PublishBeforeAcceptance(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c := dial(t, p.Port, mqtt.WithBackground())
+	c := dial(t, p.Port, mqtt.WithBackgroundConnect())
 	tokens := make([]*mqtt.Token, 3)
 	conn := p.Accept()
 	conn.Expect(peer.CONNECT)
 	for qos := range tokens {
-		tokens[qos] = c.PublishAsync(wait.Soon(t), "a", nil, mqtt.QoS(mqtt.QoSLevel(qos)))
+		tokens[qos] = c.PublishAsync(wait.Soon(t), "a", nil, mqtt.WithQoS(mqtt.QoS(qos)))
 	}
 	for _, token := range tokens {
 		pending(t, token)

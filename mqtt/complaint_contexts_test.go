@@ -27,7 +27,7 @@ func TestComplaint16NilIsTheBrokersAnswer(t *testing.T) {
 	conn.Send(peer.V311.Puback(1))
 	require.NoError(t, wait.For(t, ended, "PUBACK"))
 
-	ended = outcome(func() error { return c.Publish(wait.Soon(t), "a", nil, mqtt.QoS(2)) })
+	ended = outcome(func() error { return c.Publish(wait.Soon(t), "a", nil, mqtt.WithQoS(2)) })
 	conn.Dialog().Expect(peer.V311.Publish(4, "a", 2, ""))
 	conn.Send(peer.V311.Pubrec(2))
 	conn.Dialog().Expect(peer.V311.Pubrel(2))
@@ -35,7 +35,7 @@ func TestComplaint16NilIsTheBrokersAnswer(t *testing.T) {
 	conn.Send(peer.V311.Pubcomp(2))
 	require.NoError(t, wait.For(t, ended, "PUBCOMP"))
 
-	require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.QoS(0)))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithQoS(0)))
 	conn.Dialog().Expect(peer.V311.Publish(0, "a", 0, ""))
 
 	ended = outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
@@ -49,8 +49,8 @@ func TestComplaint16NilIsTheBrokersAnswer(t *testing.T) {
 func TestComplaint16ContextEndsBefore(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t)
-	for qos := mqtt.QoSLevel(0); qos <= 2; qos++ {
-		err := c.Publish(soonest(t), "a", []byte("never"), mqtt.QoS(qos))
+	for qos := mqtt.QoS(0); qos <= 2; qos++ {
+		err := c.Publish(soonest(t), "a", []byte("never"), mqtt.WithQoS(qos))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.NotErrorIs(t, err, mqtt.ErrAbandoned)
 	}
@@ -116,7 +116,7 @@ func TestComplaint16EndOfTheClient(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, subscribing, "Subscribe"), mqtt.ErrClosed)
 
 	p := peer.Listen(t)
-	c = dial(t, p.Port, mqtt.WithBackground())
+	c = dial(t, p.Port, mqtt.WithBackgroundConnect())
 	ended = outcome(func() error { return c.Publish(wait.Soon(t), "a", nil) })
 	wait.Until(t, "the message", func() bool { return c.Stats().Queued == 1 })
 	conn := p.Accept()

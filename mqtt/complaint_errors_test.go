@@ -21,7 +21,7 @@ import (
 // refused is the error of a Dial that fails.
 func refused(t *testing.T, server string, options ...mqtt.Option) *mqtt.ConnectError {
 	t.Helper()
-	_, err := mqtt.Dial(wait.Soon(t), []string{server}, append(options, mqtt.WithOneRound())...)
+	_, err := mqtt.Dial(wait.Soon(t), []string{server}, options...)
 	var failure *mqtt.ConnectError
 	require.ErrorAs(t, err, &failure)
 	return failure
@@ -34,7 +34,7 @@ func TestComplaint18ErrorOfTheNetwork(t *testing.T) {
 	require.ErrorIs(t, refused(t, url(port)), syscall.ECONNREFUSED)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	_, err := mqtt.Dial(ctx, []string{url(port)}, fast(), mqtt.WithStateHandler(func(mqtt.StateChange) { cancel() }))
+	_, err := mqtt.Dial(ctx, []string{url(port)}, fast(), mqtt.WithConnectRetry(), mqtt.WithStateHandler(func(*mqtt.Client, mqtt.StateChange) { cancel() }))
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED, "what it was at when the time was over")
 	noSocket := refused(t, "unix:"+filepath.Join(t.TempDir(), "none"))
@@ -101,9 +101,9 @@ func TestComplaint18ErrorOfTheAccessList(t *testing.T) {
 	b := broker.Start(t, broker.Config{Extra: "acl_file " + list})
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
 	require.NoError(t, c.Publish(wait.Soon(t), "ours/a", nil))
-	for _, qos := range []mqtt.QoSLevel{1, 2} {
+	for _, qos := range []mqtt.QoS{1, 2} {
 		var refusal *mqtt.PublishError
-		require.ErrorAs(t, c.Publish(wait.Soon(t), "theirs/a", nil, mqtt.QoS(qos)), &refusal)
+		require.ErrorAs(t, c.Publish(wait.Soon(t), "theirs/a", nil, mqtt.WithQoS(qos)), &refusal)
 		require.Equal(t, "theirs/a", refusal.Topic)
 		require.Equal(t, mosquitto.RCNotAuthorized, refusal.Code)
 	}
@@ -165,8 +165,8 @@ func TestComplaint19LowerQoS(t *testing.T) {
 	p := peer.Listen(t)
 	var log record
 	c, conn := meet(t, p, mqtt.WithLogger(log.logger(slog.LevelInfo)))
-	granted := mqtt.QoSLevel(9)
-	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 2, drop, mqtt.GrantedQoS(&granted)) })
+	granted := mqtt.QoS(9)
+	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 2, drop, mqtt.WithGrantedQoS(&granted)) })
 	subscribed(conn, 1)
 	require.NoError(t, wait.For(t, ended, "Subscribe"))
 	require.EqualValues(t, 1, granted)

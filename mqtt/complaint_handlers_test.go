@@ -35,9 +35,9 @@ func TestComplaint12ManyGoroutines(t *testing.T) {
 			defer running.Done()
 			own := fmt.Sprint("own/", i)
 			for range 20 {
-				h := func(ctx context.Context, _ mqtt.Message) { c.PublishAsync(ctx, "handled", nil, mqtt.QoS(0)) }
+				h := func(ctx context.Context, _ mqtt.Message) { c.PublishAsync(ctx, "handled", nil, mqtt.WithQoS(0)) }
 				failed <- errors.Join(
-					c.Subscribe(wait.Soon(t), own, 1, h), c.Publish(wait.Soon(t), own, nil), c.PublishAsync(wait.Soon(t), own, nil, mqtt.QoS(2)).Wait(wait.Soon(t)),
+					c.Subscribe(wait.Soon(t), own, 1, h), c.Publish(wait.Soon(t), own, nil), c.PublishAsync(wait.Soon(t), own, nil, mqtt.WithQoS(2)).Wait(wait.Soon(t)),
 					c.AwaitConnected(wait.Soon(t)), c.Unsubscribe(wait.Soon(t), own))
 				c.Stats()
 				c.State()
@@ -107,7 +107,7 @@ func TestComplaint14SlowHandlerOnWorker(t *testing.T) {
 	conn.Expect(peer.PINGREQ)
 	conn.Send(peer.Bytes(peer.PINGRESP))
 	require.EqualValues(t, 1, c.Stats().Connects)
-	require.NoError(t, c.Publish(wait.Soon(t), "b", nil, mqtt.QoS(0)))
+	require.NoError(t, c.Publish(wait.Soon(t), "b", nil, mqtt.WithQoS(0)))
 }
 
 // An inline handler that takes longer than half the keepalive is told of.
@@ -258,8 +258,8 @@ func TestRunnerUp04HandlersBeforeMessages(t *testing.T) {
 	require.NoError(t, c.Subscribe(wait.Soon(t), "kept", 1, h))
 	require.NoError(t, c.Close(wait.Soon(t)))
 	for i := range 20 {
-		require.NoError(t, other.Publish(wait.Soon(t), fmt.Sprint("retained/", i), nil, mqtt.QoS(1)))
-		require.NoError(t, other.Publish(wait.Soon(t), fmt.Sprint("retained/", i), []byte("x"), mqtt.Retain()))
+		require.NoError(t, other.Publish(wait.Soon(t), fmt.Sprint("retained/", i), nil, mqtt.WithQoS(1)))
+		require.NoError(t, other.Publish(wait.Soon(t), fmt.Sprint("retained/", i), []byte("x"), mqtt.WithRetain(true)))
 		require.NoError(t, other.Publish(wait.Soon(t), "kept", fmt.Append(nil, i)))
 	}
 	c = dial(t, b.Port, append(session, mqtt.WithSubscription("kept", 1, h))...)

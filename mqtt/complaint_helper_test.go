@@ -29,7 +29,7 @@ import (
 // meet connects a client to a scripted peer that accepts it.
 func meet(t testing.TB, p *peer.Peer, options ...mqtt.Option) (*mqtt.Client, *peer.Conn) {
 	t.Helper()
-	c := dial(t, p.Port, append(options, mqtt.WithBackground())...)
+	c := dial(t, p.Port, append(options, mqtt.WithBackgroundConnect())...)
 	conn := p.AcceptConnect()
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	return c, conn
@@ -45,7 +45,7 @@ func proxied(t testing.TB) (*broker.Broker, *fault.Proxy) {
 // states is a state handler that sends on a channel.
 func states() (mqtt.Option, <-chan mqtt.StateChange) {
 	ch := make(chan mqtt.StateChange, 10_000)
-	return mqtt.WithStateHandler(func(s mqtt.StateChange) { ch <- s }), ch
+	return mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) { ch <- s }), ch
 }
 
 // awaitState takes changes from the channel up to one of this state.
@@ -53,6 +53,18 @@ func awaitState(t testing.TB, ch <-chan mqtt.StateChange, want mqtt.State) mqtt.
 	t.Helper()
 	for {
 		if s := wait.For(t, ch, "the state "+want.String()); s.State == want {
+			return s
+		}
+	}
+}
+
+// awaitFailure takes changes from the channel up to a connection that was lost, or an
+// attempt that failed.
+func awaitFailure(t testing.TB, ch <-chan mqtt.StateChange) mqtt.StateChange {
+	t.Helper()
+	for {
+		if s := wait.For(t, ch, "a failure"); s.Err != nil && s.State != mqtt.StateClosed {
+			require.Equal(t, s.Attempt == 0, s.State == mqtt.StateDisconnected, "a loss and a failed attempt are different states")
 			return s
 		}
 	}

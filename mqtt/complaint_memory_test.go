@@ -103,7 +103,7 @@ func TestComplaint22MemoryStays(t *testing.T) {
 	payload := make([]byte, 100_000)
 	round := func(n int) {
 		for range n {
-			token := c.PublishAsync(wait.Soon(t), "a", payload, mqtt.UserProperty("name", "value"))
+			token := c.PublishAsync(wait.Soon(t), "a", payload, mqtt.WithUserProperty("name", "value"))
 			wait.For(t, got, "a message")
 			require.NoError(t, token.Wait(wait.Soon(t)))
 		}

@@ -24,7 +24,7 @@ func unreachable(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fault.Pro
 	proxy.RefuseNew()
 	h, got := collect()
 	require.NoError(t, dial(t, b.Port).Subscribe(wait.Soon(t), "a", 1, h))
-	return dial(t, proxy.Port, append(options, mqtt.WithBackground())...), proxy, got
+	return dial(t, proxy.Port, append(options, mqtt.WithBackgroundConnect())...), proxy, got
 }
 
 // number publishes a number on "a", of one byte as long as it is below 10.
@@ -37,7 +37,7 @@ func TestComplaint06QueueRefuses(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t, mqtt.WithQueue(5, 1000, mqtt.Refuse))
 	for n := range 5 {
-		pending(t, number(t, c, n, mqtt.QoS(mqtt.QoSLevel(n%2))))
+		pending(t, number(t, c, n, mqtt.WithQoS(mqtt.QoS(n%2))))
 	}
 	for range 3 {
 		require.ErrorIs(t, c.Publish(wait.Soon(t), "a", []byte("more")), mqtt.ErrQueueFull)
@@ -99,14 +99,14 @@ func TestComplaint06QueueDropsOldest(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t, mqtt.WithQueue(4, 1000, mqtt.DropOldestQoS0))
 	var tokens []*mqtt.Token
-	for n, qos := range []mqtt.QoSLevel{0, 1, 0, 1, 0, 1} { // 0 makes room for 4, 2 for 5
-		tokens = append(tokens, number(t, c, n, mqtt.QoS(qos)))
+	for n, qos := range []mqtt.QoS{0, 1, 0, 1, 0, 1} { // 0 makes room for 4, 2 for 5
+		tokens = append(tokens, number(t, c, n, mqtt.WithQoS(qos)))
 	}
 	require.ErrorIs(t, tokens[0].Wait(wait.Soon(t)), mqtt.ErrDropped)
 	require.ErrorIs(t, tokens[2].Wait(wait.Soon(t)), mqtt.ErrDropped)
 	tokens = append(tokens, number(t, c, 6)) // 4
 	require.ErrorIs(t, tokens[4].Wait(wait.Soon(t)), mqtt.ErrDropped)
-	require.ErrorIs(t, c.Publish(wait.Soon(t), "a", nil, mqtt.QoS(0)), mqtt.ErrQueueFull)
+	require.ErrorIs(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithQoS(0)), mqtt.ErrQueueFull)
 	require.Equal(t, 4, c.Stats().Queued)
 	require.EqualValues(t, 3, c.Stats().Failed)
 	proxy.AcceptNew()
@@ -141,7 +141,7 @@ func TestComplaint06MemoryOffline(t *testing.T) {
 	before := heap()
 	payload := make([]byte, 10_000)
 	for range 8000 { // 80 MB
-		c.PublishAsync(context.Background(), "a", payload, mqtt.QoS(0))
+		c.PublishAsync(context.Background(), "a", payload, mqtt.WithQoS(0))
 	}
 	require.Less(t, heap(), before+8<<20)
 	require.LessOrEqual(t, c.Stats().QueuedBytes, 4<<20)

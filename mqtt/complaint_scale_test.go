@@ -23,7 +23,7 @@ import (
 
 // underneath gives the library's client of a client.
 func underneath(m **mosquitto.Client) mqtt.Option {
-	return mqtt.WithSetup(func(c *mosquitto.Client) error {
+	return mqtt.WithLibrarySetup(func(c *mosquitto.Client) error {
 		*m = c
 		return nil
 	})
@@ -39,8 +39,8 @@ func TestComplaint07HighDescriptors(t *testing.T) {
 	require.Greater(t, m.Socket(), 1023)
 	h, got := collect()
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 2, h))
-	for qos := mqtt.QoSLevel(0); qos <= 2; qos++ {
-		require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.QoS(qos)))
+	for qos := mqtt.QoS(0); qos <= 2; qos++ {
+		require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithQoS(qos)))
 		wait.For(t, got, "a message")
 	}
 	b.Kill()
@@ -165,7 +165,7 @@ func TestRunnerUp08MessageIDsComeRound(t *testing.T) {
 	})
 	ctx := context.Background()
 	for range n {
-		c.PublishAsync(ctx, "a", nil, mqtt.QoS(0))
+		c.PublishAsync(ctx, "a", nil, mqtt.WithQoS(0))
 	}
 	require.NoError(t, wait.For(t, read, "the peer"))
 	require.Equal(t, 1, first.MID())

@@ -18,7 +18,7 @@ import (
 
 // report is code of a user's that publishes.
 func report(ctx context.Context, p mqtt.Publisher) error {
-	return errors.Join(p.Publish(ctx, "report", nil, mqtt.QoS(2), mqtt.Retain()), p.PublishAsync(ctx, "more", nil).Wait(ctx))
+	return errors.Join(p.Publish(ctx, "report", nil, mqtt.WithQoS(2), mqtt.WithRetain(true)), p.PublishAsync(ctx, "more", nil).Wait(ctx))
 }
 
 // fake is a Publisher without a broker.
@@ -29,15 +29,13 @@ type fake struct {
 
 func (f *fake) Publish(_ context.Context, topic string, payload []byte, options ...mqtt.PublishOption) error {
 	p := mqtt.Publication{Topic: topic, Payload: payload, QoS: 1}
-	for _, option := range options {
-		option(&p)
-	}
+	p.Apply(options...)
 	f.published = append(f.published, p)
 	return f.err
 }
 
 func (f *fake) PublishAsync(ctx context.Context, topic string, payload []byte, options ...mqtt.PublishOption) *mqtt.Token {
-	return mqtt.EndedToken(f.Publish(ctx, topic, payload, options...))
+	return mqtt.CompletedToken(f.Publish(ctx, topic, payload, options...))
 }
 
 // Code that publishes is tested without a broker: interfaces, tokens and
@@ -49,7 +47,7 @@ func TestComplaint25WithoutABroker(t *testing.T) {
 	require.Equal(t, []mqtt.Publication{{Topic: "report", QoS: 2, Retain: true}, {Topic: "more", QoS: 1}}, f.published)
 	f.err = mqtt.ErrQueueFull
 	require.ErrorIs(t, report(wait.Soon(t), f), mqtt.ErrQueueFull)
-	token := mqtt.EndedToken(mqtt.ErrDropped)
+	token := mqtt.CompletedToken(mqtt.ErrDropped)
 	<-token.Done()
 	require.ErrorIs(t, token.Err(), mqtt.ErrDropped)
 	require.ErrorIs(t, token.Wait(wait.Soon(t)), mqtt.ErrDropped)
@@ -110,7 +108,7 @@ func TestComplaint25BrokerForUsers(t *testing.T) {
 func TestRunnerUp01OneClientForAllVersions(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5, mqtt.V311), mqtt.WithBackground())
+	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5, mqtt.V311), mqtt.WithBackgroundConnect())
 	conn, connect := greeted(t, p)
 	require.Equal(t, byte(5), connect.Body[6])
 	conn.Send(peer.V5.Connack(false, 0x84))
@@ -120,14 +118,14 @@ func TestRunnerUp01OneClientForAllVersions(t *testing.T) {
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	_, err := c.Request(wait.Soon(t), "a", nil)
 	require.ErrorIs(t, err, mqtt.ErrNotSupported)
-	require.ErrorContains(t, c.Publish(wait.Soon(t), "a", nil, mqtt.ContentType("text/plain")), "MQTT 5")
+	require.ErrorContains(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithContentType("text/plain")), "MQTT 5")
 
 	b := plain(t)
 	for _, version := range versions {
 		sender, receiver := dial(t, b.Port, mqtt.WithProtocol(version)), dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
 		h, got := collect()
 		require.NoError(t, receiver.Subscribe(wait.Soon(t), "a", 2, h))
-		require.NoError(t, sender.Publish(wait.Soon(t), "a", []byte("x"), mqtt.QoS(2)))
+		require.NoError(t, sender.Publish(wait.Soon(t), "a", []byte("x"), mqtt.WithQoS(2)))
 		require.Equal(t, "x", string(wait.For(t, got, "a message").Payload))
 	}
 }

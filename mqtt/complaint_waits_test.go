@@ -104,7 +104,7 @@ func TestComplaint01WaitOnWorker(t *testing.T) {
 		require.NoError(t, wait.For(t, ended, "the worker"))
 	}
 	go func() { ended <- other.Publish(wait.Soon(t), "i", nil) }()
-	for _, err := range c.Messages(wait.Soon(t), "i", 1, mqtt.NoLocal()) {
+	for _, err := range c.Messages(wait.Soon(t), "i", 1, mqtt.WithNoLocal()) {
 		require.NoError(t, err)
 		require.NoError(t, ask(wait.Soon(t)))
 		break
@@ -130,11 +130,11 @@ func TestComplaint02UsersMutex(t *testing.T) {
 		if c != nil {
 			c.Stats()
 			c.State()
-			sent[c.PublishAsync(context.Background(), "from/callback", nil, mqtt.QoS(0))] = true
+			sent[c.PublishAsync(context.Background(), "from/callback", nil, mqtt.WithQoS(0))] = true
 		}
 	}
 	mu.Lock()
-	c = dial(t, proxy.Port, mqtt.WithBackground(), mqtt.WithStateHandler(func(mqtt.StateChange) { use() }),
+	c = dial(t, proxy.Port, mqtt.WithBackgroundConnect(), mqtt.WithStateHandler(func(*mqtt.Client, mqtt.StateChange) { use() }),
 		mqtt.WithSubscription("a", 1, func(context.Context, mqtt.Message) { use(); handled <- struct{}{} }))
 	mu.Unlock()
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
@@ -171,12 +171,12 @@ func TestComplaint02UsersMutex(t *testing.T) {
 // failed: it is on its way until the broker's answer comes, on the next one.
 func TestComplaint03NotOkAfterALoss(t *testing.T) {
 	t.Parallel()
-	for _, qos := range []mqtt.QoSLevel{1, 2} {
+	for _, qos := range []mqtt.QoS{1, 2} {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
 			t.Parallel()
 			p := peer.Listen(t)
 			c, conn := meet(t, p)
-			token := c.PublishAsync(wait.Soon(t), "a", []byte("x"), mqtt.QoS(qos))
+			token := c.PublishAsync(wait.Soon(t), "a", []byte("x"), mqtt.WithQoS(qos))
 			waited := outcome(func() error { return token.Wait(wait.Soon(t)) })
 			conn.Dialog().Expect(peer.V311.Publish(byte(qos)<<1, "a", 1, "x"))
 			for range 2 {
@@ -212,7 +212,7 @@ func TestComplaint03UnwrittenQoS0(t *testing.T) {
 	c, conn := meet(t, p)
 	tokens := make([]*mqtt.Token, 200)
 	for i := range tokens {
-		tokens[i] = c.PublishAsync(wait.Soon(t), "a", make([]byte, 100_000), mqtt.QoS(0))
+		tokens[i] = c.PublishAsync(wait.Soon(t), "a", make([]byte, 100_000), mqtt.WithQoS(0))
 	}
 	stuck := func() bool { return c.Stats().Published > 0 }
 	wait.Until(t, "the first to be written", stuck)
@@ -273,7 +273,7 @@ func TestComplaint04EveryTokenEnds(t *testing.T) {
 	tokens := make(chan *mqtt.Token, 10_000)
 	stop := make(chan struct{})
 	var publishers sync.WaitGroup
-	for qos := mqtt.QoSLevel(0); qos <= 2; qos++ {
+	for qos := mqtt.QoS(0); qos <= 2; qos++ {
 		publishers.Add(1)
 		go func() {
 			defer publishers.Done()
@@ -281,7 +281,7 @@ func TestComplaint04EveryTokenEnds(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				case tokens <- c.PublishAsync(context.Background(), "a", make([]byte, 1000), mqtt.QoS(qos)):
+				case tokens <- c.PublishAsync(context.Background(), "a", make([]byte, 1000), mqtt.WithQoS(qos)):
 				}
 			}
 		}()

@@ -5,6 +5,7 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"slices"
 	"syscall"
 	"time"
 
@@ -20,11 +21,12 @@ type attempt struct {
 	online    bool        // accepted and not lost
 	announced bool        // StateConnected was announced
 	useful    bool        // the broker has sent a packet after CONNACK
+	renewed   bool        // Reconnect has ended it
 	discarded bool        // acknowledgements are ignored: the client replaces the library client
 	sequence  int         // packets submitted so far
 	resent    int         // sequence at the moment when the library sent its in-flight messages again
 	reason    error       // the reason of the DISCONNECT that the broker sent
-	text      string      // the reason string of CONNACK
+	connack   *Connack    // nil before CONNACK
 	detail    detail      // lines that the library logged
 	relay     *relay      // nil if the library connects to the server itself
 }
@@ -37,14 +39,24 @@ type ending struct {
 	retryNow  bool          // the next attempt needs no delay
 	discarded bool          // the client disconnected on purpose, to replace the library client
 	lasted    time.Duration // since CONNACK
+	reference string        // another server that the broker has named when it refused
 }
 
 // lastConnection is the state that the loop keeps between connections.
 type lastConnection struct {
-	server        string          // the last server that accepted the client
-	limits        *limits         // the last limits that the library client received; nil for a new library client
-	noIdentifiers map[string]bool // servers that sent several subscription identifiers in one packet
-	noReconnect   bool            // the loop must not reconnect
+	server        string              // the last server that accepted the client
+	connack       *Connack            // the last one that the library client received; nil for a new library client
+	versions      map[string]Protocol // that servers have accepted
+	noIdentifiers map[string]bool     // servers that sent several subscription identifiers in one packet
+	noReconnect   bool                // the loop must not reconnect
+}
+
+// accept notes the version that a server has accepted.
+func (l *lastConnection) accept(server string, version Protocol) {
+	if l.versions == nil {
+		l.versions = map[string]Protocol{}
+	}
+	l.versions[server] = version
 }
 
 // isOnline reports whether the broker has accepted the connection and it is not lost.
@@ -62,7 +74,7 @@ func (c *Client) connect(s server) ending {
 		var e ending
 		for _, version := range c.opts.protocols {
 			e = c.attempt(s, at, version)
-			if e.accepted || c.isStopping() || !refusesVersion(e.err) {
+			if e.accepted || c.isStopping() || !c.mayLowerVersion(s, version, e.err) {
 				break
 			}
 		}
@@ -101,7 +113,7 @@ func preferPermanent(before, now ending) ending {
 func (c *Client) attempt(s server, at address, version Protocol) ending {
 	ctx, cancel := context.WithCancelCause(c.connectCtx)
 	defer cancel(nil)
-	a := &attempt{server: s, timer: time.AfterFunc(c.opts.connectTimeout, func() { cancel(ErrTimeout) })}
+	a := &attempt{server: s, timer: time.AfterFunc(c.opts.connectTimeout, func() { cancel(ErrConnectTimeout) })}
 	defer a.timer.Stop()
 	c.conn = a
 	err := c.open(ctx, a, at, version)
@@ -109,8 +121,8 @@ func (c *Client) attempt(s server, at address, version Protocol) ending {
 		c.turn()
 		err = c.library.Load().RunOnce(ctx)
 	}
-	if errors.Is(context.Cause(ctx), ErrTimeout) {
-		err = ErrTimeout
+	if errors.Is(context.Cause(ctx), ErrConnectTimeout) {
+		err = ErrConnectTimeout
 	}
 	return c.ended(a, err)
 }
@@ -199,7 +211,8 @@ func (c *Client) connectProperties(version Protocol) Properties {
 // The library then sends its in-flight messages again, and queued messages follow.
 func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	a := c.conn
-	a.text, _ = connack.Properties.Text(mosquitto.PropReasonString)
+	k := newConnack(connack, c.protocolNow())
+	a.connack = k
 	if connack.Code != mosquitto.ConnackAccepted {
 		return // RunOnce returns the refusal
 	}
@@ -212,18 +225,18 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	// Another server may have an older session of this client, with other subscriptions.
 	kept := connack.SessionPresent && (c.last.server == "" || a.server.name == c.last.server)
 	c.last.server = a.server.name
-	l := limitsOf(connack.Properties, c.protocolNow())
-	if !connack.SessionPresent && c.inflight.countQoS2 > 0 || c.last.limits.outlives(l) && !c.exactlyOnce() {
+	c.subs.connectionAccepted(kept, connack.SessionPresent, c.protocolNow() == V5) // only MQTT 5 can subscribe again without retained messages
+	c.endRemoved()
+	if !connack.SessionPresent && c.inflight.countQoS2 > 0 || c.last.connack.outlives(k) && !c.exactlyOnce() {
 		c.reconnectWithNewLibrary(a)
 		return
 	}
 	a.online = true
-	c.last.limits = l
-	c.inflight.window.reset(l.receiveMaximum)
-	c.brokerLimits.Store(l)
+	c.last.connack = k
+	c.last.accept(a.server.name, c.protocolNow())
+	c.inflight.window.reset(k.ReceiveMaximum)
+	c.connack.Store(k)
 	c.log.connected(a.server.name, connack.SessionPresent, c.protocolNow())
-	c.subs.connectionAccepted(kept, c.protocolNow() == V5) // only MQTT 5 can subscribe again without retained messages
-	c.endRemoved()
 	c.reconcile()
 	a.resent = a.sequence
 	c.announceConnected()
@@ -247,8 +260,9 @@ func (c *Client) announceConnected() {
 	if !c.isOnline() || a.announced || c.subs.missing > 0 {
 		return
 	}
+	c.subs.oneByOne = false
 	a.announced = true
-	c.setState(StateChange{State: StateConnected, Server: a.server.name})
+	c.setState(StateChange{State: StateConnected, Server: a.server.name, Connack: a.connack})
 	select {
 	case <-c.firstConnected:
 	default:
@@ -269,8 +283,11 @@ func (c *Client) onDisconnect(_ *mosquitto.Client, d mosquitto.Disconnection) {
 // goOffline stops submitting. QoS 0 messages fail if they may not have been written.
 func (c *Client) goOffline() {
 	c.conn.online = false
-	c.brokerLimits.Store(nil)
+	c.connack.Store(nil)
 	c.failUnwritten()
+	for _, t := range c.queue.removeOnlineOnly() {
+		c.reportRemoved(t)
+	}
 }
 
 // ended updates the state after an attempt has ended. If the broker has closed the
@@ -278,22 +295,28 @@ func (c *Client) goOffline() {
 func (c *Client) ended(a *attempt, err error) ending {
 	c.goOffline()
 	err = c.endRelay(a, err)
-	if a.reason != nil {
+	switch {
+	case a.reason != nil:
 		err = a.reason
-	}
-	if err == nil {
+	case err == nil && a.renewed:
+		err = errReconnect
+	case err == nil:
 		err = mosquitto.ErrConnLost
 	}
 	e := ending{
-		err:      &ConnectError{a.server.name, err, a.text, a.detail.String(), !a.accepted.IsZero()},
+		err:      a.connectError(err),
 		accepted: !a.accepted.IsZero(), useful: a.useful, discarded: a.discarded,
 	}
 	if e.accepted {
 		e.lasted = time.Since(a.accepted)
+	} else if a.connack != nil {
+		e.reference = a.connack.ServerReference
 	}
 	request, message := c.subs.oldestRequest(), c.inflight.oldest()
 	c.subs.connectionLost()
 	switch {
+	case a.renewed:
+		e.retryNow = true
 	case !e.accepted || a.discarded:
 	case errors.Is(err, mosquitto.ErrDuplicateProperty) && c.usesIdentifiers(a.server.name):
 		c.stopIdentifiers(a.server.name)
@@ -310,6 +333,15 @@ func (c *Client) ended(a *attempt, err error) ending {
 	return e
 }
 
+// connectError is the error of an attempt, or of a lost connection.
+func (a *attempt) connectError(err error) *ConnectError {
+	e := &ConnectError{Server: a.server.name, Err: err, Detail: a.detail.String(), lost: !a.accepted.IsZero()}
+	if a.connack != nil && !e.lost {
+		e.Connack, e.Text = a.connack, a.connack.ReasonString
+	}
+	return e
+}
+
 // sequenceOf returns when a message was sent on this connection. The library sends
 // messages of earlier connections again, after the first SUBSCRIBE packets.
 func (a *attempt) sequenceOf(t *Token) int {
@@ -319,13 +351,24 @@ func (a *attempt) sequenceOf(t *Token) int {
 	return t.sequence
 }
 
-// closedByBroker reports whether the broker has closed the connection, as far as the
-// error shows. A timeout, or an error of the client or of the library, does not count.
+// otherReasons are reasons of a DISCONNECT that no packet of the client has caused.
+var otherReasons = []ReasonCode{
+	RCServerBusy, RCServerShuttingDown, RCKeepAliveTimeout, RCSessionTakenOver, RCAdministrativeAction,
+	RCUseAnotherServer, RCServerMoved, RCConnectionRateExceeded, RCMaximumConnectTime,
+}
+
+// closedByBroker reports whether the broker may have closed the connection because of a
+// packet, as far as the error shows. A timeout, or an error of the client or of the
+// library, does not count.
 func closedByBroker(a *attempt, err error) bool {
-	if a.reason != nil || isClosedByServer(err) {
+	var reason ReasonError
+	if errors.As(a.reason, &reason) {
+		return !slices.Contains(otherReasons, reason.Code)
+	}
+	if isClosedByServer(err) {
 		return true
 	}
-	for _, end := range []error{mosquitto.ErrConnLost, mosquitto.ErrTLS, syscall.ECONNRESET, syscall.EPIPE, syscall.EPROTO} {
+	for _, end := range []error{mosquitto.ErrConnLost, mosquitto.ErrProtocol, mosquitto.ErrTLS, syscall.ECONNRESET, syscall.EPIPE, syscall.EPROTO} {
 		if errors.Is(err, end) {
 			return true
 		}
@@ -346,6 +389,17 @@ func (c *Client) stopIdentifiers(server string) {
 	}
 	c.last.noIdentifiers[server] = true
 	c.log.identifiersOff(server)
+}
+
+// mayLowerVersion reports whether a lower version is worth an attempt. If the server has
+// accepted this version before, only an explicit refusal counts: a connection that is lost
+// during CONNECT must not make messages fail that need MQTT 5.
+func (c *Client) mayLowerVersion(s server, version Protocol, err error) bool {
+	var refusal mosquitto.ConnackError
+	if c.last.versions[s.name] == version && !errors.As(err, &refusal) {
+		return false
+	}
+	return refusesVersion(err)
 }
 
 // refusesVersion reports whether the client should try its next MQTT version. A broker

@@ -13,7 +13,7 @@ import (
 // failures is tested by itself.
 func TestConnection_PermanentFailureOfAnAddressIsReported(t *testing.T) {
 	unreachable := ending{err: &ConnectError{Server: "s", Err: mosquitto.ErrConnRefused}}
-	late := ending{err: &ConnectError{Server: "s", Err: ErrTimeout}}
+	late := ending{err: &ConnectError{Server: "s", Err: ErrConnectTimeout}}
 	forged := ending{err: &ConnectError{Server: "s", Err: mosquitto.ErrTLS, Detail: "OpenSSL Error[0]: error:0A000086:SSL routines::certificate verify failed"}}
 	require.Equal(t, late, preferPermanent(preferPermanent(ending{}, unreachable), late))
 	require.Equal(t, forged, preferPermanent(preferPermanent(ending{}, forged), unreachable))

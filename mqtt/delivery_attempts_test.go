@@ -28,7 +28,7 @@ func closesFor(topic string) script {
 
 // requireDeliveryError requires the error of a message that the broker closed the
 // connection for.
-func requireDeliveryError(t *testing.T, err error, topic string, qos mqtt.QoSLevel, attempts int) {
+func requireDeliveryError(t *testing.T, err error, topic string, qos mqtt.QoS, attempts int) {
 	t.Helper()
 	var failed *mqtt.DeliveryError
 	require.ErrorAs(t, err, &failed)
@@ -45,16 +45,16 @@ func requireDeliveryError(t *testing.T, err error, topic string, qos mqtt.QoSLev
 func TestDeliveryAttempts_ThreeByDefault(t *testing.T) {
 	t.Parallel()
 	for _, version := range []mqtt.Protocol{mqtt.V311, mqtt.V5} {
-		for _, qos := range []mqtt.QoSLevel{1, 2} {
+		for _, qos := range []mqtt.QoS{1, 2} {
 			t.Run(fmt.Sprintf("%v, QoS %d", version, qos), func(t *testing.T) {
 				t.Parallel()
 				b := startFakeBroker(t, closesFor("refused"))
 				c := dial(t, b.port, mqtt.WithProtocol(version))
-				refused := c.PublishAsync(wait.Soon(t), "refused", nil, mqtt.QoS(qos))
-				behind := c.PublishAsync(wait.Soon(t), "behind", nil, mqtt.QoS(qos))
+				refused := c.PublishAsync(wait.Soon(t), "refused", nil, mqtt.WithQoS(qos))
+				behind := c.PublishAsync(wait.Soon(t), "behind", nil, mqtt.WithQoS(qos))
 				requireDeliveryError(t, refused.Wait(wait.Soon(t)), "refused", qos, 3)
 				require.NoError(t, behind.Wait(wait.Soon(t)))
-				require.NoError(t, c.Publish(wait.Soon(t), "after", nil, mqtt.QoS(qos)))
+				require.NoError(t, c.Publish(wait.Soon(t), "after", nil, mqtt.WithQoS(qos)))
 				require.Len(t, b.published("refused"), 3)
 				require.Zero(t, c.Stats().Queued)
 			})
@@ -143,7 +143,7 @@ func TestDeliveryAttempts_IdleConnectionsDoNotCount(t *testing.T) {
 // the next loss.
 func TestDeliveryAttempts_CancelledMessageIsNotSentAgain(t *testing.T) {
 	t.Parallel()
-	for _, qos := range []mqtt.QoSLevel{1, 2} {
+	for _, qos := range []mqtt.QoS{1, 2} {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
 			t.Parallel()
 			b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
@@ -157,9 +157,9 @@ func TestDeliveryAttempts_CancelledMessageIsNotSentAgain(t *testing.T) {
 			})
 			c := dial(t, b.port, mqtt.WithDeliveryAttempts(0))
 			ctx, cancel := context.WithCancel(context.Background())
-			cancelled := outcome(func() error { return c.Publish(ctx, "cancelled", nil, mqtt.QoS(qos)) })
+			cancelled := outcome(func() error { return c.Publish(ctx, "cancelled", nil, mqtt.WithQoS(qos)) })
 			wait.Until(t, "the message on the second connection", func() bool { return len(b.published("cancelled")) == 2 })
-			behind := c.PublishAsync(wait.Soon(t), "behind", nil, mqtt.QoS(qos))
+			behind := c.PublishAsync(wait.Soon(t), "behind", nil, mqtt.WithQoS(qos))
 			cancel()
 			err := wait.For(t, cancelled, "Publish")
 			require.ErrorIs(t, err, context.Canceled)
@@ -206,22 +206,22 @@ func TestDeliveryAttempts_MessageOfAnEarlierProcessLeavesTheOutbox(t *testing.T)
 // larger than its limit.
 func TestDeliveryAttempts_MessageOverTheLimitOfMosquitto(t *testing.T) {
 	t.Parallel()
-	for _, qos := range []mqtt.QoSLevel{1, 2} {
+	for _, qos := range []mqtt.QoS{1, 2} {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
 			t.Parallel()
 			const messages = 10 // on each side
 			b := broker.Start(t, broker.Config{Extra: "set_tcp_nodelay true\nmax_inflight_messages 0\nmax_packet_size 1000"})
-			got := map[mqtt.QoSLevel]<-chan mqtt.Message{}
+			got := map[mqtt.QoS]<-chan mqtt.Message{}
 			direct := dial(t, b.Port)
-			for q := range mqtt.QoSLevel(3) {
+			for q := range mqtt.QoS(3) {
 				var h mqtt.Handler
 				h, got[q] = collect()
 				require.NoError(t, direct.Subscribe(wait.Soon(t), fmt.Sprint("numbers/", q), 2, h))
 			}
 			o := filled(0)
 			c := dial(t, b.Port, mqtt.WithClientID("publisher"), mqtt.WithSession(time.Hour), mqtt.WithOutbox(o))
-			send := func(n int, q mqtt.QoSLevel) *mqtt.Token {
-				return c.PublishAsync(wait.Soon(t), fmt.Sprint("numbers/", q), fmt.Append(nil, n), mqtt.QoS(q))
+			send := func(n int, q mqtt.QoS) *mqtt.Token {
+				return c.PublishAsync(wait.Soon(t), fmt.Sprint("numbers/", q), fmt.Append(nil, n), mqtt.WithQoS(q))
 			}
 			for n := range messages { // QoS 0 would be lost with the connection
 				require.NoError(t, send(n, 0).Wait(wait.Soon(t)))
@@ -231,7 +231,7 @@ func TestDeliveryAttempts_MessageOverTheLimitOfMosquitto(t *testing.T) {
 			for n := range messages {
 				reliable = append(reliable, send(n, 1), send(n, 2))
 			}
-			large := c.PublishAsync(wait.Soon(t), "large", make([]byte, 5000), mqtt.QoS(qos))
+			large := c.PublishAsync(wait.Soon(t), "large", make([]byte, 5000), mqtt.WithQoS(qos))
 			for n := messages; n < 2*messages; n++ {
 				reliable = append(reliable, send(n, 1), send(n, 2))
 				lossy = append(lossy, send(n, 0))
@@ -245,7 +245,7 @@ func TestDeliveryAttempts_MessageOverTheLimitOfMosquitto(t *testing.T) {
 					require.ErrorIs(t, err, mqtt.ErrConnectionLost)
 				}
 			}
-			for q := range mqtt.QoSLevel(3) {
+			for q := range mqtt.QoS(3) {
 				require.NoError(t, send(2*messages, q).Wait(wait.Soon(t)))
 			}
 			for last := ""; last != fmt.Sprint(2*messages); {

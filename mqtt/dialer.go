@@ -45,13 +45,13 @@ type dialFunc = func(ctx context.Context, network, address string) (net.Conn, er
 // socket exists only during the connect, in a new directory that only the user may
 // enter. The directory is in $XDG_RUNTIME_DIR, in [os.TempDir] or in /dev/shm.
 func WithDialer(dial func(ctx context.Context, network, address string) (net.Conn, error)) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if dial == nil {
 			return badArgument("WithDialer", "dial is nil")
 		}
 		s.dial = dial
 		return nil
-	}
+	}}
 }
 
 // WithTLSConfig makes crypto/tls encrypt the connections to servers with mqtts://,
@@ -66,13 +66,13 @@ func WithDialer(dial func(ctx context.Context, network, address string) (net.Con
 // A failed handshake ends the attempt with a [*ConnectError] that wraps the error of
 // crypto/tls. Use [errors.As] to find errors such as [x509.UnknownAuthorityError].
 func WithTLSConfig(config *tls.Config) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if config == nil {
 			return badArgument("WithTLSConfig", "config is nil")
 		}
 		s.tlsConfig = config.Clone()
 		return nil
-	}
+	}}
 }
 
 // isRelayed reports whether the client dials in Go, and relays bytes to the library.
@@ -121,7 +121,7 @@ func (t transport) cut() {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()
 	}
-	conn.Close()
+	_ = conn.Close()
 }
 
 // dial opens a connection to a server, and makes the TLS handshake. The loop runs turns

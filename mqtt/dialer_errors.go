@@ -57,7 +57,9 @@ func isClosedByServer(err error) bool {
 // isEndOfStream reports whether the server ended its stream without an error. Many
 // servers close a TLS connection without the close_notify alert. This is safe with MQTT,
 // because each packet has a length.
-func isEndOfStream(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
+func isEndOfStream(err error) bool {
+	return err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // an error that wraps them has more to say
+}
 
 // isLoss reports whether the library ended its connection because its socket failed.
 func isLoss(err error) bool {

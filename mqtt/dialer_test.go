@@ -74,7 +74,7 @@ func dialPipes(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *peer.Peer, 
 	t.Helper()
 	network := newPipes()
 	p := peer.On(t, network)
-	options = append(options, mqtt.WithDialer(network.dial), mqtt.WithBackground())
+	options = append(options, mqtt.WithDialer(network.dial), mqtt.WithBackgroundConnect())
 	c := dialAll(t, []string{"mqtt://in.memory"}, options...)
 	conn := p.AcceptConnect()
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
@@ -116,16 +116,16 @@ func TestDialer_ErrorNamesServerAndReason(t *testing.T) {
 	t.Parallel()
 	failure := errors.New("the tunnel is closed")
 	fails := func(context.Context, string, string) (net.Conn, error) { return nil, failure }
-	_, err := mqtt.Dial(wait.Soon(t), []string{"mqtt://broker.test"}, mqtt.WithDialer(fails), mqtt.WithOneRound())
+	_, err := mqtt.Dial(wait.Soon(t), []string{"mqtt://broker.test"}, mqtt.WithDialer(fails))
 	require.ErrorIs(t, err, failure)
 	require.EqualError(t, err, "mqtt: connect mqtt://broker.test:1883: the tunnel is closed")
 
 	nothing := func(context.Context, string, string) (net.Conn, error) { return nil, nil }
-	_, err = mqtt.Dial(wait.Soon(t), []string{"mqtt://broker.test"}, mqtt.WithDialer(nothing), mqtt.WithOneRound())
+	_, err = mqtt.Dial(wait.Soon(t), []string{"mqtt://broker.test"}, mqtt.WithDialer(nothing))
 	requireConnectError(t, err, "mqtt://broker.test:1883")
 
 	server := url(broker.FreePort(t))
-	_, err = mqtt.Dial(wait.Soon(t), []string{server}, direct(), mqtt.WithOneRound())
+	_, err = mqtt.Dial(wait.Soon(t), []string{server}, direct())
 	requireConnectError(t, err, server)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 	var operation *net.OpError
@@ -141,9 +141,9 @@ func TestDialer_ThatIgnoresContextTimesOut(t *testing.T) {
 		<-release
 		return near, nil
 	}
-	_, err := mqtt.Dial(wait.Soon(t), []string{"mqtt://broker.test"}, mqtt.WithDialer(blocks), mqtt.WithOneRound(),
+	_, err := mqtt.Dial(wait.Soon(t), []string{"mqtt://broker.test"}, mqtt.WithDialer(blocks),
 		mqtt.WithConnectTimeout(50*time.Millisecond))
-	require.ErrorIs(t, err, mqtt.ErrTimeout)
+	require.ErrorIs(t, err, mqtt.ErrConnectTimeout)
 	close(release)
 	require.NoError(t, far.SetReadDeadline(time.Now().Add(wait.Patience)))
 	_, err = far.Read(make([]byte, 1))
@@ -159,7 +159,7 @@ func TestDialer_CloseEndsBlockedDialer(t *testing.T) {
 		close(ended)
 		return nil, ctx.Err()
 	}
-	c := dialAll(t, []string{"mqtt://broker.test"}, mqtt.WithDialer(blocks), mqtt.WithBackground())
+	c := dialAll(t, []string{"mqtt://broker.test"}, mqtt.WithDialer(blocks), mqtt.WithBackgroundConnect())
 	wait.For(t, dialing, "the dialer's call")
 	require.NoError(t, c.Close(wait.Soon(t)))
 	wait.For(t, ended, "the end of the dialer")
@@ -225,7 +225,7 @@ func TestDialer_RefusalIsReported(t *testing.T) {
 func TestDialer_CloseSendsDisconnectAfterLastMessage(t *testing.T) {
 	t.Parallel()
 	c, _, conn := dialPipes(t)
-	token := c.PublishAsync(wait.Soon(t), "a", []byte("x"), mqtt.QoS(0))
+	token := c.PublishAsync(wait.Soon(t), "a", []byte("x"), mqtt.WithQoS(0))
 	closing := outcome(func() error { return c.Close(wait.Soon(t)) })
 	conn.Expect(peer.PUBLISH)
 	conn.Expect(peer.DISCONNECT)
@@ -369,7 +369,7 @@ func TestDialer_OptionsThatDoNotFitAreRefused(t *testing.T) {
 		"no TLS":            {"mqtt://h", []mqtt.Option{config}, "WithTLSConfig: the servers are not mqtts://"},
 		"proxy":             {"mqtt://h", []mqtt.Option{direct(), mqtt.WithProxy("p", 1080, "", "")}, "WithProxy: WithDialer"},
 		"local address":     {"mqtt://h", []mqtt.Option{direct(), mqtt.WithBindAddress("127.0.0.1")}, "WithBindAddress: WithDialer"},
-		"bad local address": {"mqtts://127.0.0.1:1", []mqtt.Option{config, mqtt.WithBindAddress("name.invalid"), mqtt.WithOneRound()}, "WithBindAddress"},
+		"bad local address": {"mqtts://127.0.0.1:1", []mqtt.Option{config, mqtt.WithBindAddress("name.invalid")}, "WithBindAddress"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := mqtt.Dial(wait.Soon(t), []string{c.server}, c.options...)
@@ -465,7 +465,7 @@ func TestTLSConfig_AlertOfServerIsReported(t *testing.T) {
 	requireConnectError(t, err, secure(b.Port))
 	require.ErrorContains(t, err, "remote error: tls: certificate required")
 	config.MaxVersion = tls.VersionTLS12
-	_, err = mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLSConfig(config), mqtt.WithOneRound())
+	_, err = mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLSConfig(config))
 	requireConnectError(t, err, secure(b.Port))
 	require.ErrorContains(t, err, "remote error: tls: ")
 }
@@ -487,7 +487,7 @@ func TestTLSConfig_VerifyConnectionDecides(t *testing.T) {
 		}
 		return nil
 	}
-	_, err = mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLSConfig(config), mqtt.WithOneRound())
+	_, err = mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLSConfig(config))
 	require.ErrorIs(t, err, refusal)
 	requireConnectError(t, err, secure(b.Port))
 }
@@ -495,7 +495,7 @@ func TestTLSConfig_VerifyConnectionDecides(t *testing.T) {
 func TestTLSConfig_SilentServerTimesOut(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	_, err := mqtt.Dial(wait.Soon(t), []string{secure(p.Port)}, mqtt.WithTLSConfig(new(tls.Config)), mqtt.WithOneRound(),
+	_, err := mqtt.Dial(wait.Soon(t), []string{secure(p.Port)}, mqtt.WithTLSConfig(new(tls.Config)),
 		mqtt.WithConnectTimeout(100*time.Millisecond))
-	require.ErrorIs(t, err, mqtt.ErrTimeout)
+	require.ErrorIs(t, err, mqtt.ErrConnectTimeout)
 }

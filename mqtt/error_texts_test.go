@@ -78,7 +78,7 @@ func failingServers(t *testing.T) []failingServer {
 		{"nobody listens", url(broker.FreePort(t)), "connection refused", nil},
 		{"no socket", "unix:" + filepath.Join(t.TempDir(), "none"), "", nil},
 		{"no such name", "mqtt://name.invalid:1883", "name.invalid", []mqtt.Option{soon}},
-		{"silent", url(silent.port), mqtt.ErrTimeout.Error(), []mqtt.Option{mqtt.WithConnectTimeout(200 * time.Millisecond)}},
+		{"silent", url(silent.port), "connect timeout", []mqtt.Option{mqtt.WithConnectTimeout(200 * time.Millisecond)}},
 		{"closes", url(closes.port), "", nil},
 		{"wrong password", url(startFakeBroker(t, refusesClients(4, "")).port), "", nil},
 		{"wrong password, MQTT 5", url(startFakeBroker(t, refusesClients(byte(mosquitto.RCBadUsernameOrPassword), "")).port), "", []mqtt.Option{mqtt.WithProtocol(mqtt.V5)}},
@@ -98,14 +98,14 @@ func TestErrorTexts_DialNamesTheServerAndTheCause(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			server := x.server
-			_, err := mqtt.Dial(wait.Soon(t), []string{server}, append(x.options, mqtt.WithOneRound())...)
+			_, err := mqtt.Dial(wait.Soon(t), []string{server}, x.options...)
 			requireFailure(t, err, x)
 
 			option, changes := states()
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			dialled := outcome(func() error {
-				_, err := mqtt.Dial(ctx, []string{server}, append(x.options, option, fast())...)
+				_, err := mqtt.Dial(ctx, []string{server}, append(x.options, option, fast(), mqtt.WithConnectRetry())...)
 				return err
 			})
 			awaitFailedAttempt(t, changes)
@@ -120,7 +120,7 @@ func awaitFailedAttempt(t *testing.T, changes <-chan mqtt.StateChange) {
 	t.Helper()
 	for {
 		switch change := wait.For(t, changes, "a failed attempt"); change.State {
-		case mqtt.StateDisconnected, mqtt.StateClosed:
+		case mqtt.StateConnecting, mqtt.StateClosed:
 			return
 		}
 	}
@@ -149,7 +149,7 @@ func TestErrorTexts_BadPEMNamesItsField(t *testing.T) {
 	} {
 		for _, name := range []string{"", "127.0.0.1"} {
 			settings.ServerName = name
-			_, err := mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithOneRound(), mqtt.WithTLS(settings))
+			_, err := mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLS(settings))
 			requireOneLine(t, err)
 			require.Contains(t, err.Error(), field)
 		}
@@ -182,11 +182,11 @@ func TestErrorTexts_ReasonStringOfATemporaryRefusal(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	dialled := outcome(func() error {
-		_, err := mqtt.Dial(ctx, []string{url(b.port)}, mqtt.WithProtocol(mqtt.V5), option, fast())
+		_, err := mqtt.Dial(ctx, []string{url(b.port)}, mqtt.WithProtocol(mqtt.V5), option, fast(), mqtt.WithConnectRetry())
 		return err
 	})
 	var failure *mqtt.ConnectError
-	require.ErrorAs(t, awaitState(t, changes, mqtt.StateDisconnected).Err, &failure)
+	require.ErrorAs(t, awaitFailure(t, changes).Err, &failure)
 	require.Equal(t, reason, failure.Text)
 	cancel()
 	err := wait.For(t, dialled, "Dial")
@@ -255,7 +255,7 @@ func TestErrorTexts_EndOfTheClientIsOneLine(t *testing.T) {
 	t.Parallel()
 	const reason = "the token has expired"
 	b := startFakeBroker(t, refusesClients(byte(mosquitto.RCNotAuthorized), reason))
-	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackground())
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
 	wait.For(t, c.Done(), "the end of the client")
 	for _, err := range []error{c.Err(), c.Publish(wait.Soon(t), "a", nil)} {
 		require.ErrorIs(t, err, mqtt.ErrClosed)

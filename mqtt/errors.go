@@ -5,6 +5,7 @@ package mqtt
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -23,28 +24,53 @@ var (
 	ErrNotSupported error = mosquitto.ErrNotSupported
 	// ErrConnectionLost is returned for a QoS 0 message if the connection was lost and
 	// the message may not have been written. The broker may or may not have received it.
-	ErrConnectionLost = errors.New("connection lost before the message was sent")
+	ErrConnectionLost = errors.New("mqtt: connection lost before the message was sent")
 	// ErrAbandoned is returned with the error of a context that ended while the message
 	// was in flight. It is also returned when the wait for a message of the outbox ends
 	// early. The message may still be delivered.
-	ErrAbandoned = errors.New("the message may still be delivered")
+	ErrAbandoned = errors.New("mqtt: the message may still be delivered")
 	// ErrQueueFull is returned for a message that exceeds the limits of [WithQueue].
-	ErrQueueFull = errors.New("queue is full")
+	ErrQueueFull = errors.New("mqtt: queue is full")
 	// ErrHandlerQueueFull is returned by calls that wait for the broker while the queues
 	// of handlers and iterators are full. More than 16 MiB of messages are queued, and
 	// no handler has taken a message for 1 s. The broker's reply is behind still more
 	// messages. Use [Client.PublishAsync] inside such handlers, or faster handlers.
-	ErrHandlerQueueFull = errors.New("the handlers' queues are full")
+	ErrHandlerQueueFull = errors.New("mqtt: the handlers' queues are full")
+	// ErrMessageExpired is returned for a message that was not sent before its
+	// [WithMessageExpiry] had passed.
+	ErrMessageExpired = errors.New("mqtt: the message expired before it was sent")
+	// ErrNotConnected is returned for a message with [WithOnlineOnly] while there is no
+	// connection.
+	ErrNotConnected = errors.New("mqtt: not connected")
 	// ErrDropped is returned for a QoS 0 message that was dropped to free capacity for
 	// another message in the queue: see [DropOldestQoS0].
-	ErrDropped = errors.New("dropped to free capacity in the queue")
-	// ErrOvertaken is returned by Subscribe, Unsubscribe or Messages when a later,
+	ErrDropped = errors.New("mqtt: dropped to free capacity in the queue")
+	// ErrSuperseded is returned by Subscribe, Unsubscribe or Messages when a later,
 	// opposite call for the same filter supersedes the call.
-	ErrOvertaken = errors.New("superseded by another call for the same filter")
-	// ErrTimeout is returned for an attempt to connect that exceeds the limit of
+	ErrSuperseded = errors.New("mqtt: superseded by another call for the same filter")
+	// ErrConnectTimeout is returned for an attempt to connect that exceeds the limit of
 	// [WithConnectTimeout].
-	ErrTimeout = errors.New("timed out")
+	ErrConnectTimeout error = &timeoutError{"mqtt: connect timeout"}
 )
+
+var errReconnect = errors.New("mqtt: Reconnect was called")
+
+// errInCallback and errClosed are the sentinels as calls return them.
+var (
+	errInCallback = fmt.Errorf("mqtt: %w", ErrInCallback)
+	errClosed     = fmt.Errorf("mqtt: %w", ErrClosed)
+)
+
+// timeoutError is a timeout, also for errors.Is with os.ErrDeadlineExceeded.
+type timeoutError struct{ text string }
+
+func (e *timeoutError) Error() string { return e.text }
+
+// Unwrap returns os.ErrDeadlineExceeded.
+func (e *timeoutError) Unwrap() error { return os.ErrDeadlineExceeded }
+
+// Timeout reports true.
+func (e *timeoutError) Timeout() bool { return true }
 
 // ConnectError reports that an attempt to connect failed, or that a connection was lost.
 // Err is a [mosquitto.ConnackError] if the broker refused the connection.
@@ -53,6 +79,9 @@ type ConnectError struct {
 	Err    error
 	Text   string // the reason string of CONNACK
 	Detail string // what the library logged about the failure, such as OpenSSL's error text
+
+	// Connack is the broker's answer if it has refused the connection; nil otherwise.
+	Connack *Connack
 
 	lost bool // the broker had accepted the connection
 }
@@ -63,18 +92,14 @@ func (e *ConnectError) Error() string {
 		op = "connection to "
 	}
 	text := "mqtt: " + op + e.Server + ": " + withoutPrefix(e.Err)
-	for _, more := range []string{e.Text, e.Detail} {
-		if more != "" {
-			text += ": " + more
-		}
-	}
-	return text
+	parts := slices.DeleteFunc([]string{text, e.Text, e.Detail}, func(part string) bool { return part == "" })
+	return strings.Join(parts, ": ")
 }
 
 // withoutPrefix returns the text of err without a leading "mqtt: " or "mosquitto: ", and
 // without the name of a C function. The caller writes it behind its own prefix.
 func withoutPrefix(err error) string {
-	switch e := err.(type) {
+	switch e := any(err).(type) { // not errors.As: a wrapping error has more to say
 	case *mosquitto.OpError:
 		if e.Errno != 0 {
 			return e.Errno.Error()
@@ -83,10 +108,9 @@ func withoutPrefix(err error) string {
 			return e.Detail
 		}
 		return withoutPrefix(e.Err)
-	case mosquitto.Error:
-		return strings.TrimSuffix(strings.ToLower(e.Error()[:1])+e.Error()[1:], ".")
 	case mosquitto.ConnackError:
-		return "refused: " + e.Code.String()
+		text := strings.TrimPrefix(e.Error(), "mosquitto: connect: ")
+		return "refused: " + strings.TrimPrefix(text, "connection refused: ")
 	}
 	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "mqtt: "), "mosquitto: ")
 }
@@ -135,7 +159,7 @@ func (e *PublishError) Unwrap() error { return e.Code.Err() }
 // closed the connection for it: see [WithDeliveryAttempts].
 type DeliveryError struct {
 	Topic    string
-	QoS      QoSLevel
+	QoS      QoS
 	Attempts int   // connections that the broker closed while the message was the oldest in flight
 	Err      error // why the last of these connections ended
 }
@@ -150,17 +174,17 @@ func (e *DeliveryError) Unwrap() error { return e.Err }
 
 // Unsent describes a message that was accepted and not acknowledged.
 type Unsent struct {
-	Topic string
-	QoS   mosquitto.QoS
-	Sent  bool // the message was submitted to a connection: it may have been delivered
-	Kept  bool // the outbox keeps the message for the next process
+	Topic  string
+	QoS    mosquitto.QoS
+	Sent   bool // the message was submitted to a connection: it may have been delivered
+	Stored bool // the outbox keeps the message for the next process
 }
 
 // CloseError lists the messages that were not acknowledged when [Client.Close] ended.
 // The list includes messages that the outbox keeps.
 type CloseError struct {
-	Unsent []Unsent
-	Unread bool // the outbox has more messages of an earlier process, which are not listed
+	Unsent       []Unsent
+	MoreInOutbox bool // the outbox has more messages of an earlier process, which are not listed
 }
 
 func (e *CloseError) Error() string {
@@ -174,7 +198,7 @@ func (e *CloseError) Error() string {
 		topics = append(topics, fmt.Sprintf("%q", u.Topic))
 	}
 	text := fmt.Sprintf("mqtt: closed with %d messages not acknowledged: %s", len(e.Unsent), strings.Join(topics, ", "))
-	if e.Unread {
+	if e.MoreInOutbox {
 		text += "; the outbox has more messages"
 	}
 	return text

@@ -53,11 +53,11 @@ func ExampleOutbox() {
 	ctx := context.Background()
 	outbox := &shelf{messages: map[uint64]*mqtt.Publication{}}
 
-	offline, err := mqtt.Dial(ctx, []string{"mqtt://127.0.0.1:1"}, mqtt.WithBackground(), mqtt.WithOutbox(outbox))
+	offline, err := mqtt.Dial(ctx, []string{"mqtt://127.0.0.1:1"}, mqtt.WithBackgroundConnect(), mqtt.WithOutbox(outbox))
 	if err != nil {
 		log.Fatal(err)
 	}
-	offline.PublishAsync(ctx, "meter/1", []byte("1234"), mqtt.Retain())
+	offline.PublishAsync(ctx, "meter/1", []byte("1234"), mqtt.WithRetain(true))
 	now, cancel := context.WithCancel(ctx)
 	cancel() // no patience
 	fmt.Println(offline.Close(now))

@@ -77,7 +77,7 @@ func ExampleDial_severalServers() {
 // What keeps a client from connecting is in the error.
 func ExampleDial_failure() {
 	nobody := []string{"mqtt://127.0.0.1:1"}
-	_, err := mqtt.Dial(context.Background(), nobody, mqtt.WithOneRound()) // or it would be tried until ctx ends
+	_, err := mqtt.Dial(context.Background(), nobody)
 	var failed *mqtt.ConnectError
 	var refused mosquitto.ConnackError
 	switch {
@@ -99,7 +99,7 @@ func ExampleClient_Publish() {
 	}
 	defer client.Close(context.Background())
 	err = client.Publish(ctx, "orders/7", []byte(`{"item": "lamp"}`),
-		mqtt.QoS(2), mqtt.ContentType("application/json"), mqtt.MessageExpiry(time.Hour), mqtt.UserProperty("shop", "corner"))
+		mqtt.WithQoS(2), mqtt.WithContentType("application/json"), mqtt.WithMessageExpiry(time.Hour), mqtt.WithUserProperty("shop", "corner"))
 	var refused *mqtt.PublishError
 	switch {
 	case err == nil:
@@ -164,13 +164,13 @@ func ExampleClient_Subscribe() {
 	}
 	defer client.Close(ctx)
 	done := make(chan struct{})
-	var granted mqtt.QoSLevel
+	var granted mqtt.QoS
 	err = client.Subscribe(ctx, "house/#", 2, func(_ context.Context, m mqtt.Message) {
 		fmt.Println("house:", m.Topic)
 		if m.Topic == "house/door" {
 			close(done)
 		}
-	}, mqtt.GrantedQoS(&granted))
+	}, mqtt.WithGrantedQoS(&granted))
 	var refused *mqtt.SubscribeError
 	if errors.As(err, &refused) {
 		log.Fatal(refused.Filter, ": ", refused.Code)
@@ -234,7 +234,7 @@ func ExampleClient_SubscribeMultiple() {
 	show := func(_ context.Context, m mqtt.Message) { fmt.Println(m.Topic) }
 	err = client.SubscribeMultiple(ctx,
 		mqtt.Subscription{Filter: "lamps/+", QoS: 1, Handler: show},
-		mqtt.Subscription{Filter: "doors/+", QoS: 0, Handler: show, Options: []mqtt.SubscribeOption{mqtt.NoRetained()}},
+		mqtt.Subscription{Filter: "doors/+", QoS: 0, Handler: show, Options: []mqtt.SubscribeOption{mqtt.WithRetainHandling(mqtt.RetainSendNever)}},
 	)
 	fmt.Println(err)
 	// Output: <nil>
@@ -249,7 +249,7 @@ func ExampleClient_Messages() {
 		log.Fatal(err)
 	}
 	defer client.Close(context.Background())
-	if err := client.Publish(ctx, "greeting", []byte("hello"), mqtt.Retain()); err != nil {
+	if err := client.Publish(ctx, "greeting", []byte("hello"), mqtt.WithRetain(true)); err != nil {
 		log.Fatal(err)
 	}
 	for m, err := range client.Messages(ctx, "greeting", 1) {
@@ -258,7 +258,7 @@ func ExampleClient_Messages() {
 			continue
 		}
 		fmt.Println(string(m.Payload), m.Retain)
-		if err := client.Publish(ctx, "greeting", nil, mqtt.Retain()); err != nil { // the broker forgets it
+		if err := client.Publish(ctx, "greeting", nil, mqtt.WithRetain(true)); err != nil { // the broker forgets it
 			log.Print(err)
 		}
 		break
@@ -388,7 +388,7 @@ func ExampleWorker() {
 func ExampleWithStateHandler() {
 	ctx := context.Background()
 	changes := make(chan mqtt.StateChange, 100)
-	client, err := mqtt.Dial(ctx, shaky(), mqtt.WithStateHandler(func(s mqtt.StateChange) { changes <- s }))
+	client, err := mqtt.Dial(ctx, shaky(), mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) { changes <- s }))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -409,11 +409,11 @@ func ExampleWithStateHandler() {
 // A bound for what waits while there is no connection, and what to do beyond it.
 func ExampleWithQueue() {
 	ctx := context.Background()
-	client, err := mqtt.Dial(ctx, []string{"mqtt://127.0.0.1:1"}, mqtt.WithBackground(), mqtt.WithQueue(2, 1<<20, mqtt.DropOldestQoS0))
+	client, err := mqtt.Dial(ctx, []string{"mqtt://127.0.0.1:1"}, mqtt.WithBackgroundConnect(), mqtt.WithQueue(2, 1<<20, mqtt.DropOldestQoS0))
 	if err != nil {
 		log.Fatal(err)
 	}
-	first := client.PublishAsync(ctx, "temperature", []byte("20.5"), mqtt.QoS(0))
+	first := client.PublishAsync(ctx, "temperature", []byte("20.5"), mqtt.WithQoS(0))
 	client.PublishAsync(ctx, "alarm", []byte("fire"))
 	client.PublishAsync(ctx, "alarm", []byte("smoke"))
 	fmt.Println(errors.Is(first.Err(), mqtt.ErrDropped))
@@ -529,7 +529,7 @@ func (r *recorder) Publish(_ context.Context, topic string, _ []byte, _ ...mqtt.
 }
 
 func (r *recorder) PublishAsync(ctx context.Context, topic string, payload []byte, options ...mqtt.PublishOption) *mqtt.Token {
-	return mqtt.EndedToken(r.Publish(ctx, topic, payload, options...))
+	return mqtt.CompletedToken(r.Publish(ctx, topic, payload, options...))
 }
 
 // Code that publishes is tested without a broker.

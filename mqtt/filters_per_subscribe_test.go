@@ -184,7 +184,7 @@ func TestFiltersPerSubscribe_OtherFiltersAreGrantedAtTheFirstConnection(t *testi
 		filters := append(manyFilters(10), "last")
 		options := append(subscribeInitially(h, filters[:5]...), mqtt.WithSubscription("refused", 1, ignore))
 		options = append(options, subscribeInitially(h, filters[5:]...)...)
-		c := dial(t, b.port, append(options, version, mqtt.WithBackground())...)
+		c := dial(t, b.port, append(options, version, mqtt.WithBackgroundConnect())...)
 		require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 		requireReceives(t, b, got, filters...)
 	})

@@ -36,6 +36,9 @@ func (f *flow) attach(m *mosquitto.Client) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.library, f.paused = m, false
+	if f.stuckSignal.Load() == nil {
+		f.renewStuckSignal()
+	}
 	f.decide()
 }
 
@@ -72,7 +75,6 @@ func (f *flow) add(b *inbox) bool {
 	}
 	if f.inboxes == nil {
 		f.inboxes = map[*inbox]int{}
-		f.renewStuckSignal()
 	}
 	f.inboxes[b] = -1
 	return true
@@ -152,6 +154,7 @@ func (f *flow) failWaits() {
 	f.stuck = nil
 	close(*f.stuckSignal.Load())
 	f.renewStuckSignal()
+	f.decide()
 }
 
 // renewStuckSignal makes the channel for the next waits. The caller must hold mu.

@@ -104,8 +104,8 @@ func (c *Client) unhandled(ctx context.Context, m Message, ends *receiveEnds) {
 
 // push queues a message for a consumer, and reports a dropped message to the hooks.
 func (c *Client) push(b *inbox, d delivery) {
-	dropped, any := b.push(d)
-	if !any {
+	dropped, isDropped := b.push(d)
+	if !isDropped {
 		return
 	}
 	c.count.dropped.Add(1)

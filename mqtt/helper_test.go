@@ -36,7 +36,7 @@ func dial(t testing.TB, port int, options ...mqtt.Option) *mqtt.Client {
 
 func dialAll(t testing.TB, servers []string, options ...mqtt.Option) *mqtt.Client {
 	t.Helper()
-	c, err := mqtt.Dial(wait.Soon(t), servers, append([]mqtt.Option{fast()}, options...)...)
+	c, err := mqtt.Dial(wait.Soon(t), servers, append([]mqtt.Option{fast(), mqtt.WithConnectRetry()}, options...)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { shut(t, c) })
 	return c

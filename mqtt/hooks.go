@@ -6,18 +6,7 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
-
-	"github.com/mosquitto-go/mosquitto"
 )
-
-// Message is a received message. The program may keep it after the handler has returned.
-type Message = mosquitto.Message
-
-// Properties are the properties of an MQTT 5 packet.
-type Properties = mosquitto.Properties
-
-// QoSLevel is a quality of service: 0 is at most once, 1 at least once, 2 exactly once.
-type QoSLevel = mosquitto.QoS
 
 // Handler is called with each message of a subscription. ctx ends with the client. It
 // holds the values that [Hooks] have added. By default handlers run on the loop
@@ -49,11 +38,13 @@ type Hooks struct {
 type Publication struct {
 	Topic      string
 	Payload    []byte
-	QoS        QoSLevel
+	QoS        QoS
 	Retain     bool
 	Properties Properties // need MQTT 5
 
 	Protocol Protocol // version of the connection, or of the attempt; set for hooks
+
+	onlineOnly bool // the message is not queued without a connection
 }
 
 // size returns how many bytes of the queue's limit the message uses.

@@ -71,7 +71,7 @@ func (b *inbox) length() int {
 
 // push queues a message. If the policy drops a message, push returns it. Only the loop
 // calls it.
-func (b *inbox) push(d delivery) (dropped delivery, any bool) {
+func (b *inbox) push(d delivery) (dropped delivery, isDropped bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	full := len(b.items)-b.head >= b.limit
@@ -79,13 +79,13 @@ func (b *inbox) push(d delivery) (dropped delivery, any bool) {
 	case b.closed, full && b.overflow == DropNewest:
 		return d, true
 	case full && b.overflow == DropOldest:
-		dropped, any = b.remove(), true
+		dropped, isDropped = b.remove(), true
 	}
 	b.items = append(b.items, d)
 	b.bytes += d.size()
 	b.report()
 	notify(b.filled)
-	return dropped, any
+	return dropped, isDropped
 }
 
 // report passes to flow whether the inbox is full. The caller must hold mu.

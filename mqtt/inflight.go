@@ -30,6 +30,7 @@ type inflight struct {
 	unwrittenBytes int
 
 	lastID       int    // the packet id that the library used last
+	waitsForID   bool   // the next packet id is in use: nothing is submitted
 	oneByOneUpTo uint64 // messages up to this number are sent one at a time
 
 	admit func(*Token) bool // f.admits as a func value, made once to avoid allocations
@@ -143,7 +144,7 @@ func (f *inflight) removeAll() (all []*Token) {
 // submit submits queued messages to the library, in order, as many as may be in flight.
 func (c *Client) submit() {
 	f := &c.inflight
-	if !c.isOnline() || c.queue.length.Load() == 0 {
+	if !c.isOnline() || f.waitsForID || c.queue.length.Load() == 0 {
 		return
 	}
 	if f.admit == nil {
@@ -170,7 +171,7 @@ func (c *Client) requeueBatch(all []*Token) {
 // endAbandoned ends messages whose callers no longer wait.
 func (c *Client) endAbandoned(all []*Token) {
 	for _, t := range all {
-		c.complete(t, acknowledgement{}, joinErrors(t.abandoned, ErrAbandoned))
+		c.complete(t, acknowledgement{}, joinErrors(c.queue.abandonCause(t), ErrAbandoned))
 	}
 }
 
@@ -179,10 +180,17 @@ func (c *Client) endAbandoned(all []*Token) {
 func (c *Client) submitOne(t *Token) bool {
 	f := &c.inflight
 	err := c.checkForBroker(&t.pub)
+	if err == nil && !t.leftToLive() {
+		err = ErrMessageExpired
+	}
 	if err == nil {
 		err = c.skipUsedIDs()
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errIDInUse):
+		c.waitForID()
+		return false
+	case err != nil:
 		f.tally(t, -1)
 		c.complete(t, acknowledgement{}, err)
 		return true
@@ -235,13 +243,14 @@ func (c *Client) onPublish(_ *mosquitto.Client, mid int, code mosquitto.ReasonCo
 		err = &PublishError{t.pub.Topic, code, text}
 	}
 	c.complete(t, acknowledgement{code, props}, err)
+	c.idReleased()
 }
 
 // complete ends a message. Only the loop calls it.
 func (c *Client) complete(t *Token, a acknowledgement, err error) {
 	c.countOutcome(t, err)
-	if t.stored && (err == nil || !errors.Is(err, ErrClosed)) {
-		c.opts.outbox.Delete(t.key)
+	if err == nil || !errors.Is(err, ErrClosed) {
+		c.deleteStored(t)
 	}
 	outcome := t.outcome
 	if c.queue.finish(t, a, err) {
@@ -256,6 +265,13 @@ func (c *Client) complete(t *Token, a acknowledgement, err error) {
 // own because the func literal is allocated.
 func (c *Client) reportOutcome(outcome func(error), err error) {
 	c.runHook(func() { outcome(err) })
+}
+
+// deleteStored deletes a message from the outbox.
+func (c *Client) deleteStored(t *Token) {
+	if t.stored {
+		c.opts.outbox.Delete(t.key)
+	}
 }
 
 // countOutcome counts an acknowledged or failed message.
@@ -279,6 +295,7 @@ func (c *Client) reportEnd(t *Token) {
 
 // failUnwritten ends the QoS 0 messages of a lost connection.
 func (c *Client) failUnwritten() {
+	c.inflight.waitsForID, c.subs.waitsForID = false, false
 	for _, t := range c.inflight.removeUnwritten() {
 		c.complete(t, acknowledgement{}, ErrConnectionLost)
 	}

@@ -24,7 +24,7 @@ func TestNotTooManyQoS2Messages(t *testing.T) {
 			dial(t, b.Port, mqtt.WithSubscription("b", 1, other))
 			c := dial(t, b.Port, mqtt.WithProtocol(version))
 			for i := range 500 {
-				c.PublishAsync(wait.Soon(t), "a", fmt.Append(nil, i), mqtt.QoS(2))
+				c.PublishAsync(wait.Soon(t), "a", fmt.Append(nil, i), mqtt.WithQoS(2))
 				c.PublishAsync(wait.Soon(t), "b", fmt.Append(nil, i))
 			}
 			require.NoError(t, c.Close(wait.Soon(t)))

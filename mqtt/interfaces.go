@@ -13,7 +13,7 @@ type Publisher interface {
 
 // Subscriber is the subscribing part of a [Client].
 type Subscriber interface {
-	Subscribe(ctx context.Context, filter string, qos QoSLevel, h Handler, options ...SubscribeOption) error
+	Subscribe(ctx context.Context, filter string, qos QoS, h Handler, options ...SubscribeOption) error
 	Unsubscribe(ctx context.Context, filters ...string) error
 }
 
@@ -22,9 +22,9 @@ var (
 	_ Subscriber = (*Client)(nil)
 )
 
-// EndedToken returns a token that has ended with err. A [Publisher] in a test can return
+// CompletedToken returns a token that has ended with err. A [Publisher] in a test can return
 // it.
-func EndedToken(err error) *Token {
+func CompletedToken(err error) *Token {
 	t := &Token{ended: make(chan struct{}), phase: completed, err: err}
 	close(t.ended)
 	return t

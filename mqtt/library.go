@@ -38,7 +38,7 @@ func (c *Client) makeLibrary() error {
 	}
 	c.files = files
 	c.inflight.lastID = 0
-	c.last.limits = nil
+	c.last.connack = nil
 	c.flow.attach(m)
 	return nil
 }

@@ -52,19 +52,19 @@ func TestLiveness_SlowStateHandlerGetsEveryChange(t *testing.T) {
 	release := make(chan struct{})
 	defer func() { closeOnce(release) }()
 	changes := make(chan mqtt.StateChange, 10*attempts)
-	c := dial(t, broker.FreePort(t), mqtt.WithBackground(), mqtt.WithBackoff(time.Microsecond, time.Microsecond, 0),
+	c := dial(t, broker.FreePort(t), mqtt.WithBackgroundConnect(), mqtt.WithBackoff(time.Microsecond, time.Microsecond, 0),
 		mqtt.WithCredentialsFunc(func(context.Context) (string, string, error) {
 			tried.Add(1)
 			return "", "", errors.New("no credentials") // a failed attempt without a connection
 		}),
-		mqtt.WithStateHandler(func(s mqtt.StateChange) {
+		mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) {
 			<-release
 			changes <- s
 		}))
 	wait.Until(t, "the attempts", func() bool { return tried.Load() > attempts })
 	closeOnce(release)
 	for attempt := 1; attempt <= attempts; attempt++ {
-		require.Equal(t, attempt, awaitState(t, changes, mqtt.StateDisconnected).Attempt)
+		require.Equal(t, attempt, awaitFailure(t, changes).Attempt)
 	}
 	shut(t, c)
 	awaitState(t, changes, mqtt.StateClosed)
@@ -80,7 +80,7 @@ func TestLiveness_SecondCloseHurriesTheFirst(t *testing.T) {
 	wait.Until(t, "the message", func() bool { return len(b.published("a")) == 1 })
 	first := outcome(func() error { return c.Close(context.Background()) })
 	wait.Until(t, "the first Close", func() bool {
-		return errors.Is(c.PublishAsync(context.Background(), "refused", nil, mqtt.QoS(0)).Err(), mqtt.ErrClosed)
+		return errors.Is(c.PublishAsync(context.Background(), "refused", nil, mqtt.WithQoS(0)).Err(), mqtt.ErrClosed)
 	})
 	second := outcome(func() error { return c.Close(brief(t)) })
 	errs := []error{wait.For(t, second, "the second Close"), wait.For(t, first, "the first Close")}
@@ -97,7 +97,7 @@ func TestLiveness_SecondCloseHurriesTheFirst(t *testing.T) {
 func TestLiveness_ManyMessagesAreCancelled(t *testing.T) {
 	t.Parallel()
 	const messages = 200_000
-	c := dial(t, broker.FreePort(t), mqtt.WithBackground(), mqtt.WithQueue(messages, 1<<30, mqtt.WaitForRoom))
+	c := dial(t, broker.FreePort(t), mqtt.WithBackgroundConnect(), mqtt.WithQueue(messages, 1<<30, mqtt.WaitForRoom))
 	all := make([]*mqtt.Token, messages)
 	for n := range all {
 		all[n] = c.PublishAsync(context.Background(), "a", nil)
@@ -212,7 +212,7 @@ func TestLiveness_AlertOfABrokerThatStartsIsTemporary(t *testing.T) {
 	require.NoError(t, err)
 	b := fakeBrokerOn(t, tls.NewListener(&alertOnce{l, 3}, &tls.Config{Certificates: []tls.Certificate{pair}}), nil)
 	option, changes := states()
-	c, err := mqtt.Dial(wait.Soon(t), []string{fmt.Sprint("mqtts://127.0.0.1:", b.port)}, fast(), option,
+	c, err := mqtt.Dial(wait.Soon(t), []string{fmt.Sprint("mqtts://127.0.0.1:", b.port)}, fast(), mqtt.WithConnectRetry(), option,
 		mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
 	require.NoError(t, err)
 	t.Cleanup(func() { shut(t, c) })
@@ -227,7 +227,7 @@ func awaitAttempts(t *testing.T, changes <-chan mqtt.StateChange) (failed int) {
 		switch change := wait.For(t, changes, "the connection"); change.State {
 		case mqtt.StateConnected:
 			return failed
-		case mqtt.StateDisconnected:
+		case mqtt.StateDisconnected, mqtt.StateConnecting:
 			failed++
 		}
 	}

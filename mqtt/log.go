@@ -63,7 +63,7 @@ func (l *clientLog) storedMessageLost(topic string, err error) {
 	l.later(slog.LevelError, "message of an earlier process not delivered", "topic", topic, "error", err)
 }
 
-func (l *clientLog) downgraded(filter string, wanted, granted QoSLevel) {
+func (l *clientLog) downgraded(filter string, wanted, granted QoS) {
 	l.later(slog.LevelInfo, "subscription granted with a lower QoS", "filter", filter, "wanted", int(wanted), "granted", int(granted))
 }
 
@@ -124,7 +124,7 @@ func (c *Client) watchLibraryLog(a *attempt) {
 			a.detail.add(text)
 		}
 		if debug {
-			c.log.now(slog.LevelDebug, "libmosquitto", "line", text)
+			c.log.later(slog.LevelDebug, "libmosquitto", "line", text)
 		}
 	})
 }

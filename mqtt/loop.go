@@ -70,10 +70,12 @@ func (c *Client) runInBackgroundUntil(ctx context.Context, f func() error) error
 // retries counts failures. They determine the delay before the next attempt, and whether
 // an error is permanent.
 type retries struct {
-	failures     int  // attempts in a row that the broker did not accept
-	permanent    int  // servers in this round that failed permanently
-	short        int  // successive connections that ended early
-	everAccepted bool // a broker has accepted the client at least once
+	failures     int     // attempts in a row that the broker did not accept
+	round        []error // failures of this round, one for each server
+	short        int     // successive connections that ended early
+	redirect     *server // where a broker has sent the client
+	redirects    int     // in a row
+	everAccepted bool    // a broker has accepted the client at least once
 }
 
 // stayConnected connects, and reconnects after every loss. It returns nil after Close,
@@ -81,7 +83,7 @@ type retries struct {
 func (c *Client) stayConnected() error {
 	var r retries
 	for at := 0; ; {
-		s := c.servers[at]
+		s := r.server(c.servers[at])
 		e := c.connect(s)
 		if c.isStopping() {
 			return nil
@@ -91,22 +93,63 @@ func (c *Client) stayConnected() error {
 				c.announceLoss(s, e.err, 0)
 			}
 			c.pause(r.afterConnection(e))
+			if r.short > 1 && !e.useful { // the broker closes each connection at once: another may not
+				at = (at + 1) % len(c.servers)
+			}
+			continue
+		}
+		if c.redirected(&r, s, e) {
+			c.announceLoss(s, e.err, r.failures+1)
 			continue
 		}
 		r.failures++
-		if isPermanent(e.err) {
-			r.permanent++
-		}
+		r.round = append(r.round, e.err)
 		c.announceLoss(s, e.err, r.failures)
-		if at = (at + 1) % len(c.servers); r.failures%len(c.servers) != 0 {
+		if at = (at + 1) % len(c.servers); len(r.round) < len(c.servers) {
 			continue
 		}
-		if !r.everAccepted && (r.permanent == len(c.servers) || c.opts.oneRound) {
-			return e.err
+		if c.givesUp(&r) {
+			return joinErrors(r.round...)
 		}
-		r.permanent = 0
+		r.round = nil
 		c.pause(r.failures / len(c.servers))
 	}
+}
+
+// server returns the server of the next attempt.
+func (r *retries) server(next server) server {
+	if r.redirect != nil {
+		next, r.redirect = *r.redirect, nil
+	}
+	return next
+}
+
+// maxRedirects is how often in a row the client goes where a broker sends it.
+const maxRedirects = 5
+
+// redirected reports whether the client goes to the server that a broker has named when
+// it refused the connection.
+func (c *Client) redirected(r *retries, from server, e ending) bool {
+	if !c.opts.redirect || e.reference == "" || r.redirects == maxRedirects {
+		return false
+	}
+	to, err := from.refersTo(e.reference)
+	if err != nil {
+		return false
+	}
+	r.redirect = &to
+	r.redirects++
+	return true
+}
+
+// givesUp reports whether a round of failures is the last one. Once a broker has accepted
+// the client, no round is.
+func (c *Client) givesUp(r *retries) bool {
+	if r.everAccepted {
+		return false
+	}
+	retry := c.opts.connectRetry || c.opts.background
+	return !retry || !slices.ContainsFunc(r.round, func(err error) bool { return !isPermanent(err) })
 }
 
 // stableAfter is the duration of a connection whose loss causes no delay.
@@ -116,7 +159,7 @@ const stableAfter = 5 * time.Second
 // The delays grow only while connections do nothing useful: the broker accepts them and
 // closes them at once.
 func (r *retries) afterConnection(e ending) (pause int) {
-	r.everAccepted, r.failures, r.permanent = true, 0, 0
+	r.everAccepted, r.failures, r.round, r.redirects = true, 0, nil, 0
 	switch {
 	case e.lasted > stableAfter || e.retryNow || e.discarded:
 		r.short = 0
@@ -139,14 +182,20 @@ func (c *Client) pause(number int) {
 	}
 	ctx, cancel := context.WithTimeout(c.connectCtx, c.opts.backoff.pause(number))
 	defer cancel()
+	c.endPause = cancel
 	c.turnsUntil(ctx.Done())
+	c.endPause = nil
 }
 
 // announceLoss reports a lost connection (attempt 0) or a failed attempt.
 func (c *Client) announceLoss(s server, err error, attempt int) {
 	c.log.lost(s.name, err, attempt)
 	c.status.failed(err)
-	c.setState(StateChange{State: StateDisconnected, Server: s.name, Err: err, Attempt: attempt})
+	state := StateDisconnected
+	if attempt > 0 {
+		state = StateConnecting
+	}
+	c.setState(StateChange{State: state, Server: s.name, Err: err, Attempt: attempt})
 }
 
 // finish ends the client: it ends every wait and releases everything.

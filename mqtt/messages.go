@@ -22,7 +22,7 @@ import (
 //	for m, err := range client.Messages(ctx, "sensors/#", 1) {
 //		if err != nil { ... }
 //	}
-func (c *Client) Messages(ctx context.Context, filter string, qos QoSLevel, options ...SubscribeOption) iter.Seq2[Message, error] {
+func (c *Client) Messages(ctx context.Context, filter string, qos QoS, options ...SubscribeOption) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		t := &target{inbox: newInbox(c.opts.iteratorLimit, Block, &c.flow)}
 		if !c.flow.add(t.inbox) {

@@ -115,7 +115,7 @@ func methods(c *mqtt.Client, token *mqtt.Token) map[string]func(context.Context)
 				return
 			}
 		},
-		"Publish":      func(ctx context.Context) { _ = c.Publish(ctx, "x", nil, mqtt.QoS(2)) },
+		"Publish":      func(ctx context.Context) { _ = c.Publish(ctx, "x", nil, mqtt.WithQoS(2)) },
 		"PublishAsync": func(ctx context.Context) { c.PublishAsync(ctx, "x", nil) },
 		"Reply":        func(ctx context.Context) { c.Reply(ctx, mqtt.Message{}, nil) },
 		"Request":      func(ctx context.Context) { _, _ = c.Request(ctx, "x", nil) },
@@ -177,7 +177,7 @@ var places = []place{
 		}()
 	}},
 	{"state handler", func(run func()) []mqtt.Option {
-		return []mqtt.Option{mqtt.WithStateHandler(func(s mqtt.StateChange) { run() })}
+		return []mqtt.Option{mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) { run() })}
 	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
 	{"hook Publish", func(run func()) []mqtt.Option {
 		return hooked(mqtt.Hooks{Publish: func(_ context.Context, p *mqtt.Publication) func(error) {

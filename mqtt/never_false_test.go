@@ -102,7 +102,7 @@ func TestNeverFalse(t *testing.T) {
 				both.Add(1)
 				go func() {
 					defer both.Done()
-					if c.Publish(brief(t), topics[qos], fmt.Append(nil, n), mqtt.QoS(mqtt.QoSLevel(qos))) == nil {
+					if c.Publish(brief(t), topics[qos], fmt.Append(nil, n), mqtt.WithQoS(mqtt.QoS(qos))) == nil {
 						acknowledged[qos] = append(acknowledged[qos], n)
 					}
 				}()
@@ -137,8 +137,8 @@ func TestNeverFalseWhereverItIsCut(t *testing.T) {
 	for _, d := range []fault.Direction{fault.Up, fault.Down} {
 		for after := range 24 {
 			p.CutAfter(d, after)
-			for qos := mqtt.QoSLevel(1); qos <= 2; qos++ {
-				require.NoError(t, c.Publish(wait.Soon(t), fmt.Sprint("cut/", qos), fmt.Append(nil, n), mqtt.QoS(qos)))
+			for qos := mqtt.QoS(1); qos <= 2; qos++ {
+				require.NoError(t, c.Publish(wait.Soon(t), fmt.Sprint("cut/", qos), fmt.Append(nil, n), mqtt.WithQoS(qos)))
 			}
 			n++
 		}

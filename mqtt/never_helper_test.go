@@ -81,7 +81,7 @@ func brief(t testing.TB) context.Context {
 // network is out of order.
 func expected(err error) bool {
 	for _, one := range []error{nil, context.DeadlineExceeded, context.Canceled, mqtt.ErrConnectionLost, mqtt.ErrClosed,
-		mqtt.ErrQueueFull, mqtt.ErrDropped, mqtt.ErrOvertaken, mqtt.ErrHandlerQueueFull} {
+		mqtt.ErrQueueFull, mqtt.ErrDropped, mqtt.ErrSuperseded, mqtt.ErrHandlerQueueFull} {
 		if errors.Is(err, one) {
 			return true
 		}

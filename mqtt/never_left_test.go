@@ -27,10 +27,10 @@ func TestNeverLeft(t *testing.T) {
 			b := broker.Start(t, broker.Config{})
 			p := fault.Start(t, b.Addr())
 			c, err := mqtt.Dial(wait.Soon(t), []string{url(p.Port)}, fast(), hasty(), mqtt.WithProtocol(mqtt.V5),
-				mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)), mqtt.WithStateHandler(func(mqtt.StateChange) {}))
+				mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)), mqtt.WithStateHandler(func(*mqtt.Client, mqtt.StateChange) {}))
 			require.NoError(t, err)
 			calls := map[string]func() error{
-				"Publish":   func() error { return c.Publish(context.Background(), "a", make([]byte, 100_000), mqtt.QoS(2)) },
+				"Publish":   func() error { return c.Publish(context.Background(), "a", make([]byte, 100_000), mqtt.WithQoS(2)) },
 				"Subscribe": func() error { return c.Subscribe(context.Background(), "b", 1, ignore) },
 				"Request": func() error {
 					_, err := c.Request(context.Background(), "c", nil)
@@ -78,7 +78,7 @@ func TestNeverLeftByAnEarlyClose(t *testing.T) {
 	p := fault.Start(t, b.Addr())
 	for i := range 60 {
 		p.Split(fault.Both, i%2 == 0)
-		c, err := mqtt.Dial(context.Background(), []string{url(p.Port), url(p.Port)}, fast(), mqtt.WithBackground())
+		c, err := mqtt.Dial(context.Background(), []string{url(p.Port), url(p.Port)}, fast(), mqtt.WithBackgroundConnect())
 		require.NoError(t, err)
 		for _, step := range []func(){func() {}, func() { p.CutAfter(fault.Down, i%8) }, p.Cut}[:i%4%3+1] {
 			step()

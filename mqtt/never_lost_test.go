@@ -85,7 +85,7 @@ func TestNeverLostToAnOlderSession(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Persistence: true})
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithClientID("id"), mqtt.WithSession(time.Hour))
-	require.NoError(t, c.Publish(wait.Soon(t), "old", []byte("retained"), mqtt.Retain()))
+	require.NoError(t, c.Publish(wait.Soon(t), "old", []byte("retained"), mqtt.WithRetain(true)))
 	h, old := collect()
 	require.NoError(t, c.Subscribe(wait.Soon(t), "old", 0, h)) // with QoS 1 it may come again, if the broker stops before its PUBACK
 	require.Equal(t, "retained", string(wait.For(t, old, "the retained message").Payload))
@@ -111,7 +111,7 @@ func TestNeverLostNorRepeated(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	session := []mqtt.Option{mqtt.WithProtocol(mqtt.V5), mqtt.WithClientID("id"), mqtt.WithSession(time.Hour)}
-	c := dial(t, p.Port, append(session, mqtt.WithBackground(), mqtt.WithSubscription("a", 1, ignore))...)
+	c := dial(t, p.Port, append(session, mqtt.WithBackgroundConnect(), mqtt.WithSubscription("a", 1, ignore))...)
 	const asAlways, onlyIfNew = 0x01, 0x11
 	for _, connection := range []struct {
 		kept     bool

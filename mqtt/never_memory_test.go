@@ -55,8 +55,8 @@ func TestNeverUnbounded(t *testing.T) {
 					if policy == mqtt.WaitForRoom && n >= bytes/(3*size) {
 						one = ctx
 					}
-					c.PublishAsync(one, "a", make([]byte, size/100), mqtt.QoS(mqtt.QoSLevel(n%3)),
-						mqtt.UserProperty("name", strings.Repeat("x", size)))
+					c.PublishAsync(one, "a", make([]byte, size/100), mqtt.WithQoS(mqtt.QoS(n%3)),
+						mqtt.WithUserProperty("name", strings.Repeat("x", size)))
 				}
 				require.LessOrEqual(t, c.Stats().Queued, messages)
 				require.LessOrEqual(t, c.Stats().QueuedBytes, bytes)

@@ -23,12 +23,12 @@ import (
 func TestNeverOutOfOrderAfterALoss(t *testing.T) {
 	t.Parallel()
 	for _, version := range versions {
-		for qos := mqtt.QoSLevel(1); qos <= 2; qos++ {
+		for qos := mqtt.QoS(1); qos <= 2; qos++ {
 			t.Run(fmt.Sprintf("%v QoS %d", version, qos), func(t *testing.T) {
 				p := peer.Listen(t)
 				c, conn := meet(t, p, mqtt.WithProtocol(version))
 				publish := func(n int) {
-					c.PublishAsync(context.Background(), "a", fmt.Append(nil, n), mqtt.QoS(qos))
+					c.PublishAsync(context.Background(), "a", fmt.Append(nil, n), mqtt.WithQoS(qos))
 				}
 				const half = 5
 				for n := range half {
@@ -51,7 +51,7 @@ func TestNeverOutOfOrderAfterALoss(t *testing.T) {
 						require.Equal(t, fmt.Sprint(n), string(packet.Body[len(packet.Body)-1:]))
 						n++
 						mid := uint16(packet.Body[3])<<8 | uint16(packet.Body[4])
-						conn.Send(peer.Ack(map[mqtt.QoSLevel]byte{1: peer.PUBACK, 2: peer.PUBREC}[qos], mid))
+						conn.Send(peer.Ack(map[mqtt.QoS]byte{1: peer.PUBACK, 2: peer.PUBREC}[qos], mid))
 					case peer.PUBREL:
 						conn.Send(peer.Ack(peer.PUBCOMP, packet.MID()))
 					}
@@ -101,8 +101,8 @@ func TestNeverOutOfOrder(t *testing.T) {
 				case count / 2:
 					x.end(p)
 				}
-				for qos := mqtt.QoSLevel(0); qos <= 2; qos++ {
-					last = append(last, c.PublishAsync(wait.Soon(t), fmt.Sprint(name(t), "/out/", qos), fmt.Append(nil, n), mqtt.QoS(qos)))
+				for qos := mqtt.QoS(0); qos <= 2; qos++ {
+					last = append(last, c.PublishAsync(wait.Soon(t), fmt.Sprint(name(t), "/out/", qos), fmt.Append(nil, n), mqtt.WithQoS(qos)))
 				}
 				require.NoError(t, direct.Publish(wait.Soon(t), name(t)+"/in/1", fmt.Append(nil, n)))
 			}

@@ -115,18 +115,18 @@ func (s *storm) wait(dice *rand.Rand, what string, call func(context.Context) er
 }
 
 func (s *storm) publishers() {
-	for qos := mqtt.QoSLevel(0); qos <= 2; qos++ {
+	for qos := mqtt.QoS(0); qos <= 2; qos++ {
 		awaited, tokens := fmt.Sprint("out/awaited/", qos), fmt.Sprint("out/token/", qos)
 		s.each(10+uint64(qos), func(dice *rand.Rand, n int) {
 			payload := fmt.Appendf(nil, "%d %*d", n, dice.IntN(3)*dice.IntN(3000), 0)
-			if s.wait(dice, "Publish", func(ctx context.Context) error { return s.c.Publish(ctx, awaited, payload, mqtt.QoS(qos)) }) == nil {
+			if s.wait(dice, "Publish", func(ctx context.Context) error { return s.c.Publish(ctx, awaited, payload, mqtt.WithQoS(qos)) }) == nil {
 				s.ack(awaited, n)
 			}
 		})
 		s.each(20+uint64(qos), func(dice *rand.Rand, n int) {
 			var token *mqtt.Token
 			_ = s.wait(dice, "PublishAsync", func(ctx context.Context) error {
-				token = s.c.PublishAsync(ctx, tokens, fmt.Append(nil, n), mqtt.QoS(qos))
+				token = s.c.PublishAsync(ctx, tokens, fmt.Append(nil, n), mqtt.WithQoS(qos))
 				if dice.IntN(4) == 0 {
 					return token.Wait(ctx)
 				}
@@ -306,7 +306,7 @@ func TestNeverDeadlocksInAStorm(t *testing.T) {
 	handlers, states := rand.New(rand.NewPCG(6, 100)), rand.New(rand.NewPCG(6, 101))
 	s = newStorm(t, 6, mqtt.WithHandlerMode(mqtt.Worker(5, mqtt.Block)),
 		mqtt.WithSubscription("in/+", 1, func(context.Context, mqtt.Message) { inside(handlers) }),
-		mqtt.WithStateHandler(func(mqtt.StateChange) { inside(states) }))
+		mqtt.WithStateHandler(func(*mqtt.Client, mqtt.StateChange) { inside(states) }))
 	close(made)
 	s.each(60, func(dice *rand.Rand, n int) {
 		_ = s.direct.Publish(context.Background(), fmt.Sprint("in/", n%2), nil)

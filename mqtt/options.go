@@ -15,8 +15,8 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// Option is a setting for [Dial].
-type Option func(*settings) error
+// Option is a setting for [Dial]. The zero value changes nothing.
+type Option struct{ apply func(*settings) error }
 
 // settings holds the values of the options.
 type settings struct {
@@ -39,7 +39,8 @@ type settings struct {
 
 	backoff        backoff
 	connectTimeout time.Duration
-	oneRound       bool
+	connectRetry   bool
+	redirect       bool
 	background     bool
 
 	queue            queueLimits
@@ -56,9 +57,9 @@ type settings struct {
 	filtersPerPacket int
 	identifiers      bool // subscription identifiers, with MQTT 5
 
-	logger *slog.Logger
-	hooks  []Hooks
-	state  func(StateChange)
+	logger        *slog.Logger
+	hooks         []Hooks
+	stateHandlers []func(*Client, StateChange)
 }
 
 func defaults() settings {
@@ -73,7 +74,10 @@ func defaults() settings {
 // read applies the options and checks their combinations.
 func (s *settings) read(options []Option) error {
 	for _, option := range options {
-		if err := option(s); err != nil {
+		if option.apply == nil {
+			continue
+		}
+		if err := option.apply(s); err != nil {
 			return err
 		}
 	}
@@ -116,10 +120,10 @@ func (s *settings) publishing(ctx context.Context, p *Publication) func(error) {
 // WithClientID sets the client id. Without it the broker or the library chooses a random
 // id.
 func WithClientID(id string) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		s.clientID = id
 		return nil
-	}
+	}}
 }
 
 // WithSession makes the broker keep the subscriptions and the messages of QoS 1 and 2
@@ -133,16 +137,16 @@ func WithClientID(id string) Option {
 // client therefore sends all subscriptions again. With MQTT 3 it does not, because that
 // would replay retained messages; recent subscriptions may be lost.
 func WithSession(expiry time.Duration) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		s.keepSession, s.expiry = true, expiry
 		return nil
-	}
+	}}
 }
 
 // WithProtocol sets the versions of MQTT. The default is V311. With several versions the
 // client tries the first version first, and the next version if the broker refuses it.
 func WithProtocol(versions ...Protocol) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if len(versions) == 0 {
 			return badArgument("WithProtocol", "no version")
 		}
@@ -153,29 +157,29 @@ func WithProtocol(versions ...Protocol) Option {
 		}
 		s.protocols = slices.Clone(versions)
 		return nil
-	}
+	}}
 }
 
 // WithKeepAlive sets the keepalive: the longest time without a packet before the client
 // sends PINGREQ. It is 5 s to 65,535 s, or 0 to turn the keepalive off. The default is
 // 60 s.
 func WithKeepAlive(d time.Duration) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if d != 0 && (d < 5*time.Second || d > math.MaxUint16*time.Second) {
 			return badArgument("WithKeepAlive", "%v is neither 0 nor between 5 s and 65535 s", d)
 		}
 		s.keepalive = d
 		return nil
-	}
+	}}
 }
 
 // WithCredentials sets the username and the password. They replace the credentials in
 // the URL of a server.
 func WithCredentials(username, password string) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		s.username, s.password = username, password
 		return nil
-	}
+	}}
 }
 
 // WithCredentialsFunc sets a function that returns the credentials, for example a token
@@ -183,13 +187,13 @@ func WithCredentials(username, password string) Option {
 // goroutine. If f returns an error, the attempt fails with this error. ctx ends with the
 // connect timeout.
 func WithCredentialsFunc(f func(ctx context.Context) (username, password string, err error)) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if f == nil {
 			return badArgument("WithCredentialsFunc", "f is nil")
 		}
 		s.credentials = f
 		return nil
-	}
+	}}
 }
 
 // Will is the message that the broker publishes if the connection ends without
@@ -198,52 +202,52 @@ type Will = mosquitto.Will
 
 // WithWill sets the will. It copies the payload.
 func WithWill(w Will) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if err := checkTopic(w.Topic); err != nil {
 			return fmt.Errorf("WithWill: %w", err)
 		}
 		w.Payload = slices.Clone(w.Payload)
 		s.will = &w
 		return nil
-	}
+	}}
 }
 
 // WithConnectProperties adds properties to the CONNECT packet. They need MQTT 5.
 func WithConnectProperties(props Properties) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		s.connect = append(s.connect, props...)
 		return mosquitto.PropertyCheckAll(mosquitto.CmdConnect, s.connect)
-	}
+	}}
 }
 
 // WithBindAddress sets the local address of connections.
 func WithBindAddress(address string) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		s.bind = address
 		return nil
-	}
+	}}
 }
 
 // WithProxy sets a SOCKS5 proxy, which also resolves the broker's name. With a proxy the
 // library does not send CONNECT properties.
 func WithProxy(host string, port int, username, password string) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		s.proxied = true
-		return WithSetup(func(m *mosquitto.Client) error { return m.Socks5Set(host, port, username, password) })(s)
-	}
+		return WithLibrarySetup(func(m *mosquitto.Client) error { return m.Socks5Set(host, port, username, password) }).apply(s)
+	}}
 }
 
-// WithSetup calls f with the library client before it connects. Use it for settings that
+// WithLibrarySetup calls f with the library client before it connects. Use it for settings that
 // have no option here, such as OCSP stapling, engines or an SSL_CTX. The client may make
 // several library clients, and calls f for each. f must not set callbacks.
-func WithSetup(f func(*mosquitto.Client) error) Option {
-	return func(s *settings) error {
+func WithLibrarySetup(f func(*mosquitto.Client) error) Option {
+	return Option{func(s *settings) error {
 		if f == nil {
-			return badArgument("WithSetup", "f is nil")
+			return badArgument("WithLibrarySetup", "f is nil")
 		}
 		s.setup = append(s.setup, f)
 		return nil
-	}
+	}}
 }
 
 // WithBackoff sets the delays between rounds of attempts. A round tries all servers. The
@@ -251,42 +255,55 @@ func WithSetup(f func(*mosquitto.Client) error) Option {
 // max. jitter, 0 to 1, is the random share of a delay. The defaults are 500 ms, 30 s and
 // 0.5.
 func WithBackoff(min, max time.Duration, jitter float64) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if min <= 0 || max < min || !(jitter >= 0 && jitter <= 1) {
 			return badArgument("WithBackoff", "min %v, max %v, jitter %v: wanted 0 < min <= max and a jitter from 0 to 1", min, max, jitter)
 		}
 		s.backoff = backoff{min, max, jitter}
 		return nil
-	}
+	}}
 }
 
 // WithConnectTimeout sets the limit of an attempt to connect to one address, until the
 // broker has accepted the connection. The default is 10 s.
 func WithConnectTimeout(d time.Duration) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if d <= 0 {
 			return badArgument("WithConnectTimeout", "%v is not positive", d)
 		}
 		s.connectTimeout = d
 		return nil
-	}
+	}}
 }
 
-// WithOneRound makes Dial return an error when every server has failed once. By default
-// Dial retries until its ctx ends.
-func WithOneRound() Option {
-	return func(s *settings) error {
-		s.oneRound = true
+// WithConnectRetry makes Dial try again until its ctx ends. By default Dial returns an
+// error when no server has accepted the client in one round, or when all refuse
+// permanently.
+func WithConnectRetry() Option {
+	return Option{func(s *settings) error {
+		s.connectRetry = true
 		return nil
-	}
+	}}
 }
 
-// WithBackground makes Dial return at once. The client connects in the background.
-func WithBackground() Option {
-	return func(s *settings) error {
+// WithBackgroundConnect makes Dial return at once. The client connects in the background.
+func WithBackgroundConnect() Option {
+	return Option{func(s *settings) error {
 		s.background = true
 		return nil
-	}
+	}}
+}
+
+// WithRedirect makes the client connect to the server that a broker of MQTT 5 names when it
+// refuses a connection (reason codes 0x9C and 0x9D): at most five times in a row, with the
+// same scheme and credentials. After that, and after a loss, the servers of Dial are next.
+// Without it the reference is only reported: see [Connack]. libmosquitto drops the
+// reference of a DISCONNECT packet, so nobody can follow that.
+func WithRedirect() Option {
+	return Option{func(s *settings) error {
+		s.redirect = true
+		return nil
+	}}
 }
 
 // WithQueue sets the limits of the queue. They count the messages that were accepted and
@@ -294,13 +311,13 @@ func WithBackground() Option {
 // decides about messages that exceed a limit. The defaults are 10,000 messages, 64 MiB
 // and [WaitForRoom].
 func WithQueue(messages, bytes int, policy QueueFull) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if messages < 1 || bytes < 1 || policy < WaitForRoom || policy > DropOldestQoS0 {
 			return badArgument("WithQueue", "%d messages, %d bytes, policy %d", messages, bytes, int(policy))
 		}
 		s.queue = queueLimits{messages, bytes, policy}
 		return nil
-	}
+	}}
 }
 
 // WithInflight sets how many messages of QoS 1 and 2 may be in flight at a time: 1 to
@@ -315,13 +332,13 @@ func WithQueue(messages, bytes int, policy QueueFull) Option {
 // MQTT 3 connection if a message arrives while 20 messages of QoS 2 are in flight
 // (max_inflight_messages).
 func WithInflight(n int) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if n < 1 || n > math.MaxUint16 {
 			return badArgument("WithInflight", "%d is not between 1 and 65535", n)
 		}
 		s.inflight, s.inflightQoS2 = n, n
 		return nil
-	}
+	}}
 }
 
 // WithDeliveryAttempts limits how often a message of QoS 1 or 2 is sent if the broker
@@ -337,26 +354,26 @@ func WithInflight(n int) Option {
 // The limit also applies to a filter for which the broker closes connections. Its
 // subscription fails with a [*SubscribeError].
 func WithDeliveryAttempts(n int) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if n < 0 {
 			return badArgument("WithDeliveryAttempts", "%d is negative", n)
 		}
 		s.deliveryAttempts = n
 		return nil
-	}
+	}}
 }
 
 // WithFiltersPerSubscribe sets the maximum number of filters in a SUBSCRIBE packet. The
 // default is 8, which is the limit of AWS IoT Core. If the broker closes the connection
 // instead of sending SUBACK, the client halves the number, down to 1.
 func WithFiltersPerSubscribe(n int) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if n < 1 {
 			return badArgument("WithFiltersPerSubscribe", "%d is not positive", n)
 		}
 		s.filtersPerPacket = n
 		return nil
-	}
+	}}
 }
 
 // WithSubscriptionIdentifiers turns subscription identifiers on or off. They need MQTT
@@ -367,10 +384,10 @@ func WithFiltersPerSubscribe(n int) Option {
 // message, the client logs a warning, reconnects and uses no identifiers with this
 // server.
 func WithSubscriptionIdentifiers(on bool) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		s.identifiers = on
 		return nil
-	}
+	}}
 }
 
 // WithOutbox keeps messages of QoS 1 and 2 in o until the broker has acknowledged or
@@ -385,13 +402,13 @@ func WithSubscriptionIdentifiers(on bool) Option {
 // outbox even if ctx ends. A stored message is sent even if ctx or the client ends: the
 // error then wraps [ErrAbandoned].
 func WithOutbox(o Outbox) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if o == nil {
 			return badArgument("WithOutbox", "o is nil")
 		}
 		s.outbox = o
 		return nil
-	}
+	}}
 }
 
 // HandlerMode selects the goroutine that runs handlers: see [Inline] and [Worker].
@@ -411,39 +428,39 @@ func Worker(messages int, overflow Overflow) HandlerMode {
 
 // WithHandlerMode sets which goroutine runs handlers: see [Inline] and [Worker].
 func WithHandlerMode(mode HandlerMode) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if mode.capacity < 0 || mode.overflow < Block || mode.overflow > DropNewest {
 			return badArgument("WithHandlerMode", "a worker's queue of %d messages, overflow %d", mode.capacity, int(mode.overflow))
 		}
 		s.worker, s.overflow = mode.capacity, mode.overflow
 		return nil
-	}
+	}}
 }
 
 // WithDefaultHandler sets the handler of messages that match no other handler. For
 // example, the broker may send messages of a kept session before the program has
 // subscribed.
 func WithDefaultHandler(h Handler) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		s.unhandled = nil
 		if h != nil {
 			s.unhandled = &target{handler: h}
 		}
 		return nil
-	}
+	}}
 }
 
 // WithSubscription adds a subscription that is made before Dial returns. Its handler is
 // set before the first message can arrive, so it misses no message of a kept session.
 // For the arguments see [Client.Subscribe].
-func WithSubscription(filter string, qos QoSLevel, h Handler, options ...SubscribeOption) Option {
-	return func(s *settings) error {
+func WithSubscription(filter string, qos QoS, h Handler, options ...SubscribeOption) Option {
+	return Option{func(s *settings) error {
 		d, err := newDesire(filter, qos, h, options)
 		if err == nil {
 			s.subscriptions = append(s.subscriptions, d)
 		}
 		return err
-	}
+	}}
 }
 
 // WithLogger sets the logger. The client logs connections at level Info, failures at
@@ -451,30 +468,34 @@ func WithSubscription(filter string, qos QoSLevel, h Handler, options ...Subscri
 // the client also logs the library's lines, one line for each packet. It never logs
 // payloads or secrets.
 func WithLogger(l *slog.Logger) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		if l == nil {
 			return badArgument("WithLogger", "l is nil")
 		}
 		s.logger = l
 		return nil
-	}
+	}}
 }
 
 // WithHooks adds hooks. Hooks that are added first are the outermost.
 func WithHooks(h Hooks) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		s.hooks = append(s.hooks, h)
 		return nil
-	}
+	}}
 }
 
-// WithStateHandler calls f with every change of state, in order. f runs on a goroutine
-// of its own, and may call and wait for anything.
-func WithStateHandler(f func(StateChange)) Option {
-	return func(s *settings) error {
-		s.state = f
+// WithStateHandler adds a handler that is called with the client and each change of its
+// state, in order. Handlers run one after the other on a goroutine of their own: they may
+// call and wait for anything. A slow one delays the next changes, none is left out.
+func WithStateHandler(f func(c *Client, change StateChange)) Option {
+	return Option{func(s *settings) error {
+		if f == nil {
+			return badArgument("WithStateHandler", "f is nil")
+		}
+		s.stateHandlers = append(s.stateHandlers, f)
 		return nil
-	}
+	}}
 }
 
 var errNoTLS = errors.New("mqtt: WithTLS: the servers are not mqtts:// or wss://")

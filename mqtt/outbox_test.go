@@ -99,7 +99,7 @@ func offline(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *broker.Broker
 	t.Helper()
 	b := broker.Start(t, broker.Config{Extra: "set_tcp_nodelay true"})
 	b.Stop()
-	return dial(t, b.Port, append(options, mqtt.WithBackground())...), b
+	return dial(t, b.Port, append(options, mqtt.WithBackgroundConnect())...), b
 }
 
 // numbered awaits messages with the payloads 0 to n-1, in order.
@@ -143,8 +143,8 @@ func TestOutboxThatIsNotReadFillsTheQueue(t *testing.T) {
 	for _, policy := range []mqtt.QueueFull{mqtt.Refuse, mqtt.DropOldestQoS0} {
 		o := filled(100)
 		c, b := offline(t, mqtt.WithOutbox(o), mqtt.WithQueue(10, 1<<20, policy))
-		for _, qos := range []mqtt.QoSLevel{0, 1, 2} {
-			err := c.PublishAsync(wait.Soon(t), "new", nil, mqtt.QoS(qos)).Err()
+		for _, qos := range []mqtt.QoS{0, 1, 2} {
+			err := c.PublishAsync(wait.Soon(t), "new", nil, mqtt.WithQoS(qos)).Err()
 			require.ErrorIs(t, err, mqtt.ErrQueueFull)
 			require.ErrorContains(t, err, "the outbox has more")
 		}
@@ -178,8 +178,8 @@ func TestCloseBeforeTheOutboxIsRead(t *testing.T) {
 	var unsent *mqtt.CloseError
 	require.ErrorAs(t, c.Close(ctx), &unsent)
 	require.Len(t, unsent.Unsent, 10)
-	require.Equal(t, mqtt.Unsent{Topic: "left", QoS: 1, Kept: true}, unsent.Unsent[0])
-	require.True(t, unsent.Unread)
+	require.Equal(t, mqtt.Unsent{Topic: "left", QoS: 1, Stored: true}, unsent.Unsent[0])
+	require.True(t, unsent.MoreInOutbox)
 	require.ErrorContains(t, unsent, "the outbox has more")
 	require.Equal(t, 100, o.len())
 
@@ -233,7 +233,7 @@ func TestStoredMessagesSayThatTheyAreKept(t *testing.T) {
 	err := c.Publish(ctx, "left", []byte("0"))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorIs(t, err, mqtt.ErrAbandoned)
-	kept, gone := c.PublishAsync(wait.Soon(t), "left", []byte("1")), c.PublishAsync(wait.Soon(t), "left", nil, mqtt.QoS(0))
+	kept, gone := c.PublishAsync(wait.Soon(t), "left", []byte("1")), c.PublishAsync(wait.Soon(t), "left", nil, mqtt.WithQoS(0))
 	o.pause = make(chan struct{})
 	late := make(chan error, 1)
 	go func() { late <- c.Publish(wait.Soon(t), "left", []byte("2")) }()
@@ -260,7 +260,7 @@ func TestRefusedMessagesLeaveTheOutbox(t *testing.T) {
 	p := peer.Listen(t)
 	o := filled(1)
 	lines := make(lines, 100)
-	dial(t, p.Port, mqtt.WithBackground(), mqtt.WithProtocol(mqtt.V5), mqtt.WithOutbox(o), mqtt.WithLogger(slog.New(slog.NewTextHandler(lines, nil))))
+	dial(t, p.Port, mqtt.WithBackgroundConnect(), mqtt.WithProtocol(mqtt.V5), mqtt.WithOutbox(o), mqtt.WithLogger(slog.New(slog.NewTextHandler(lines, nil))))
 	conn := p.AcceptConnect()
 	sent := conn.Expect(peer.PUBLISH)
 	mid := binary.BigEndian.Uint16(sent.Body[2+len("left"):])
@@ -278,8 +278,8 @@ func TestStoredQoS2SurvivesTheSession(t *testing.T) {
 		t.Run(fmt.Sprintf("kept %t", kept), func(t *testing.T) {
 			p := peer.Listen(t)
 			o := filled(0)
-			c := dial(t, p.Port, mqtt.WithBackground(), mqtt.WithOutbox(o), mqtt.WithClientID("x"), mqtt.WithSession(0))
-			token := c.PublishAsync(wait.Soon(t), "a", []byte("once"), mqtt.QoS(2))
+			c := dial(t, p.Port, mqtt.WithBackgroundConnect(), mqtt.WithOutbox(o), mqtt.WithClientID("x"), mqtt.WithSession(0))
+			token := c.PublishAsync(wait.Soon(t), "a", []byte("once"), mqtt.WithQoS(2))
 			conn := p.AcceptConnect()
 			mid := publication(t, conn, "once")
 			conn.Send(peer.V311.Pubrec(mid))

@@ -22,6 +22,8 @@ type idLedger struct {
 
 func (l *idLedger) answer(c *brokerConn, p packet) bool {
 	switch p.Type() {
+	case peer.CONNECT:
+		clear(l.inFlight) // a clean session
 	case peer.PUBLISH:
 		return l.publish(c, p)
 	case peer.PUBREL:
@@ -59,14 +61,14 @@ func TestPacketIDs_NoneIsInFlightTwice(t *testing.T) {
 	ledger := &idLedger{inFlight: map[uint16]string{}}
 	b := startFakeBroker(t, ledger.answer)
 	c := dial(t, b.port)
-	held := []*mqtt.Token{c.PublishAsync(wait.Soon(t), "held", nil, mqtt.QoS(1)), c.PublishAsync(wait.Soon(t), "held", nil, mqtt.QoS(2))}
+	held := []*mqtt.Token{c.PublishAsync(wait.Soon(t), "held", nil, mqtt.WithQoS(1)), c.PublishAsync(wait.Soon(t), "held", nil, mqtt.WithQoS(2))}
 	var all []*mqtt.Token
 	for n := range messages {
-		qos := mqtt.QoSLevel(1)
+		qos := mqtt.QoS(1)
 		if n%1000 == 0 {
 			qos = 2
 		}
-		all = append(all, c.PublishAsync(t.Context(), "answered", nil, mqtt.QoS(qos)))
+		all = append(all, c.PublishAsync(t.Context(), "answered", nil, mqtt.WithQoS(qos)))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 6*wait.Patience)
 	defer cancel()

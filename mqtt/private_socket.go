@@ -111,7 +111,7 @@ func lockDirectory(path string) (*os.File, error) {
 		return dir, nil
 	}
 	dir.Close()
-	if err == unix.EWOULDBLOCK {
+	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, errDirectoryTaken
 	}
 	return nil, &os.PathError{Op: "lock", Path: path, Err: err}
@@ -151,7 +151,7 @@ func acceptLast(listener int) (last int, failure error) {
 	for {
 		fd, err := acceptOne(listener)
 		switch {
-		case err == syscall.EINTR || err == syscall.ECONNABORTED:
+		case errors.Is(err, syscall.EINTR), errors.Is(err, syscall.ECONNABORTED):
 			continue
 		case err != nil:
 			return last, err
@@ -169,7 +169,7 @@ func acceptLast(listener int) (last int, failure error) {
 // close stops listening and removes the socket and its directory.
 func (s *privateSocket) close() {
 	if s.listener != nil {
-		s.listener.Close() // removes the file
+		_ = s.listener.Close() // removes the file
 	}
 	_ = os.Remove(filepath.Dir(s.path))
 	if s.dir != nil {

@@ -35,7 +35,7 @@ func TestPrivateSocket_AdmitsUserOnlyAndLeavesNoFile(t *testing.T) {
 func TestPrivateSocket_UsesNextDirectoryIfOneFails(t *testing.T) {
 	long := filepath.Join(t.TempDir(), strings.Repeat("x", 100))
 	require.NoError(t, os.Mkdir(long, 0o700))
-	base, err := os.MkdirTemp("", "short") // the name of t.TempDir may be too long
+	base, err := os.MkdirTemp("", "short") //nolint:usetesting // the name of t.TempDir may be too long for a socket
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.Remove(base) })
 	t.Setenv("TMPDIR", base)
@@ -114,7 +114,7 @@ func TestPrivateSocket_NextStartRemovesFilesOfKilledProcess(t *testing.T) {
 		time.Sleep(patience)
 		return
 	}
-	base, err := os.MkdirTemp("", "private")
+	base, err := os.MkdirTemp("", "private") //nolint:usetesting // the name of t.TempDir may be too long for a socket
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(base) })
 	environment := []string{baseVariable + "=1", "XDG_RUNTIME_DIR=" + base}

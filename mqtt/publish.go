@@ -13,85 +13,105 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// PublishOption is a setting for [Client.Publish] and [Client.PublishAsync].
-type PublishOption func(*Publication)
+// PublishOption is a setting for [Client.Publish] and [Client.PublishAsync]. The zero
+// value changes nothing.
+type PublishOption struct{ apply func(*Publication) }
 
 var (
 	qosOptions = [3]PublishOption{
-		func(p *Publication) { p.QoS = 0 }, func(p *Publication) { p.QoS = 1 }, func(p *Publication) { p.QoS = 2 },
+		{func(p *Publication) { p.QoS = 0 }}, {func(p *Publication) { p.QoS = 1 }}, {func(p *Publication) { p.QoS = 2 }},
 	}
-	badQoS = func(p *Publication) { p.QoS = math.MaxUint8 }
+	badQoS        = PublishOption{func(p *Publication) { p.QoS = math.MaxUint8 }}
+	retainOptions = map[bool]PublishOption{
+		false: {func(p *Publication) { p.Retain = false }}, true: {func(p *Publication) { p.Retain = true }},
+	}
 )
 
-// QoS sets the quality of service: 0, 1 (default) or 2. Use QoS 2 only with a kept
+// WithQoS sets the quality of service: 0, 1 (default) or 2. Use QoS 2 only with a kept
 // session ([WithSession]). A broker that has lost the session acknowledges messages that
 // it has not delivered.
-func QoS(qos QoSLevel) PublishOption {
+func WithQoS(qos QoS) PublishOption {
 	if qos > 2 {
 		return badQoS
 	}
 	return qosOptions[qos]
 }
 
-// Retain makes the broker store the message for later subscribers of its topic.
-func Retain() PublishOption { return retain }
-
-func retain(p *Publication) { p.Retain = true }
+// WithRetain sets the retain flag: the broker stores the message for later subscribers of
+// its topic. The default is false.
+func WithRetain(on bool) PublishOption { return retainOptions[on] }
 
 func with(q mosquitto.Property) PublishOption {
-	return func(p *Publication) { p.Properties = append(p.Properties, q) }
+	return PublishOption{func(p *Publication) { p.Properties = append(p.Properties, q) }}
 }
 
-// ContentType describes the payload, for example "application/json". It needs MQTT 5.
-func ContentType(value string) PublishOption {
+// WithContentType describes the payload, for example "application/json". It needs MQTT 5.
+func WithContentType(value string) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropContentType, Text: value})
 }
 
-// PayloadIsUTF8 marks the payload as UTF-8 text. It needs MQTT 5.
-func PayloadIsUTF8() PublishOption {
+// WithPayloadFormatUTF8 marks the payload as UTF-8 text. It needs MQTT 5.
+func WithPayloadFormatUTF8() PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropPayloadFormatIndicator, Number: 1})
 }
 
-// MessageExpiry makes the broker discard the message if it has not delivered it within
-// this time. The unit is whole seconds, rounded up. It needs MQTT 5.
-func MessageExpiry(after time.Duration) PublishOption {
+// WithMessageExpiry limits the life of the message, in whole seconds, rounded up. It
+// counts from the call: a message that is still queued then ends with
+// [ErrMessageExpired]; others are sent with the time that is left, for which the broker
+// keeps them. With MQTT 5 only.
+func WithMessageExpiry(after time.Duration) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropMessageExpiryInterval, Number: seconds(after)})
 }
 
-// ResponseTopic sets the topic for responses to the message. It needs MQTT 5.
-func ResponseTopic(topic string) PublishOption {
+// WithOnlineOnly makes the publish fail at once with [ErrNotConnected] while there is no
+// connection. A message that is queued when the connection is lost fails in the same way.
+func WithOnlineOnly() PublishOption {
+	return PublishOption{func(p *Publication) { p.onlineOnly = true }}
+}
+
+// WithResponseTopic sets the topic for responses to the message. It needs MQTT 5.
+func WithResponseTopic(topic string) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropResponseTopic, Text: topic})
 }
 
-// CorrelationData sets data that a response must repeat. It copies data. It needs MQTT
+// WithCorrelationData sets data that a response must repeat. It copies data. It needs MQTT
 // 5.
-func CorrelationData(data []byte) PublishOption {
+func WithCorrelationData(data []byte) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropCorrelationData, Data: slices.Clone(data)})
 }
 
-// UserProperty adds a name and a value. It may be used repeatedly. It needs MQTT 5.
-func UserProperty(name, value string) PublishOption {
+// WithUserProperty adds a name and a value. It may be used repeatedly. It needs MQTT 5.
+func WithUserProperty(name, value string) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropUserProperty, Name: name, Text: value})
 }
 
-// TopicAlias sends a number that stands for the topic. The topic may be empty if an
+// WithTopicAlias sends a number that stands for the topic. The topic may be empty if an
 // earlier message on this connection has set the alias. An alias is valid only on one
 // connection, so an empty topic needs QoS 0. It needs MQTT 5.
-func TopicAlias(alias uint16) PublishOption {
+func WithTopicAlias(alias uint16) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropTopicAlias, Number: uint32(alias)})
+}
+
+// Apply sets what options say. A [Publisher] of a test uses it to look at them.
+func (p *Publication) Apply(options ...PublishOption) {
+	for _, option := range options {
+		if option.apply != nil {
+			option.apply(p)
+		}
+	}
 }
 
 // WithProperties adds properties. They may be the properties of a received message that
 // is forwarded: subscription identifiers are omitted, because brokers close the
 // connection for them.
 func WithProperties(props Properties) PublishOption {
-	return func(p *Publication) {
+	return PublishOption{func(p *Publication) {
 		for _, q := range props {
 			if q.ID != mosquitto.PropSubscriptionIdentifier {
 				p.Properties = append(p.Properties, q)
 			}
 		}
-	}
+	}}
 }
 
 // seconds converts d to whole seconds for an MQTT packet, rounded up, at most four
@@ -107,7 +127,7 @@ func seconds(d time.Duration) uint32 {
 // [ErrInCallback].
 func (c *Client) Publish(ctx context.Context, topic string, payload []byte, options ...PublishOption) error {
 	if c.inInlineHandler() {
-		return ErrInCallback
+		return errInCallback
 	}
 	full := c.flow.beginWait()
 	defer c.flow.endWait()
@@ -130,7 +150,7 @@ const maxKept = 4096
 // recycle makes the token available for the next Publish. After an error, or with a
 // hook, the loop or the hook may still use the token.
 func (t *Token) recycle(err error) {
-	if err != nil || t.outcome != nil {
+	if err != nil || t.outcome != nil || !t.expires.IsZero() {
 		return
 	}
 	kept := t.pub.Payload[:0]
@@ -161,9 +181,7 @@ func (t *Token) prepare(c *Client, topic string, payload []byte, options []Publi
 	kept := t.pub.Payload
 	t.client = c
 	t.pub = Publication{Topic: topic, Payload: payload, QoS: 1, Protocol: c.protocolNow()}
-	for _, option := range options {
-		option(&t.pub)
-	}
+	t.pub.Apply(options...)
 	if payload != nil {
 		payload = append(kept[:0], payload...)
 	}
@@ -192,7 +210,11 @@ func (c *Client) enqueue(ctx context.Context, t *Token) error {
 	if c.isClosing() {
 		return c.closedErr()
 	}
+	if t.pub.onlineOnly && c.connack.Load() == nil {
+		return ErrNotConnected
+	}
 	t.size = t.pub.size()
+	t.startExpiry()
 	if err := c.reserve(ctx, t.size); err != nil {
 		return err
 	}
@@ -202,6 +224,7 @@ func (c *Client) enqueue(ctx context.Context, t *Token) error {
 	if !c.queue.add(t) {
 		return t.closedErr(c.closedErr())
 	}
+	c.watchExpiry(t)
 	c.wake()
 	return nil
 }
@@ -229,9 +252,13 @@ func (c *Client) store(t *Token) error {
 	if c.opts.outbox == nil || t.pub.QoS == 0 {
 		return nil
 	}
+	defer func() {
+		if !t.stored { // also after a panic of Put that the program recovers from
+			c.queue.releaseUnused(t.size)
+		}
+	}()
 	key, err := c.opts.outbox.Put(&t.pub)
 	if err != nil {
-		c.queue.releaseUnused(t.size)
 		return err
 	}
 	t.key, t.stored = key, true

@@ -69,7 +69,7 @@ func TestQoS2_SuccessMeansDeliveryWhenTheSessionIsLost(t *testing.T) {
 				all := map[string]*mqtt.Token{}
 				for n := range 5 {
 					payload := fmt.Sprint(n)
-					all[payload] = c.PublishAsync(wait.Soon(t), "a", []byte(payload), mqtt.QoS(2))
+					all[payload] = c.PublishAsync(wait.Soon(t), "a", []byte(payload), mqtt.WithQoS(2))
 				}
 				succeeded := []string{}
 				for payload, token := range all {
@@ -78,7 +78,7 @@ func TestQoS2_SuccessMeansDeliveryWhenTheSessionIsLost(t *testing.T) {
 						succeeded = append(succeeded, payload)
 					}
 				}
-				require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("later"), mqtt.QoS(2)))
+				require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("later"), mqtt.WithQoS(2)))
 				b.mu.Lock()
 				delivered := f.delivered
 				b.mu.Unlock()
@@ -111,7 +111,7 @@ func TestQoS2_MessageIsDeliveredOnceWhenTheSessionIsKept(t *testing.T) {
 				return false
 			})
 			c := dial(t, b.port, mqtt.WithProtocol(version), mqtt.WithClientID("publisher"), mqtt.WithSession(time.Hour))
-			require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.QoS(2)))
+			require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithQoS(2)))
 			require.Len(t, b.published("a"), 1)
 			require.Len(t, b.received(peer.PUBREL), 2)
 		})

@@ -264,6 +264,9 @@ func (q *queue) requeue(all []*Token) (abandoned []*Token) {
 func (q *queue) abandon(t *Token, cause error) (ended, cancelled bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if t.phase == pending && q.closed {
+		return true, false // the loop is about to end it
+	}
 	if t.phase == pending && !t.stored {
 		if t.sent {
 			cause = joinErrors(cause, ErrAbandoned)
@@ -302,6 +305,9 @@ func (q *queue) end(t *Token, a acknowledgement, err error) {
 	}
 	t.phase, t.code, t.props, t.err = completed, a.code, a.props, err
 	q.release(t.size)
+	if t.expiry != nil {
+		t.expiry.Stop()
+	}
 	if t.ended != nil {
 		t.pub.Payload = nil
 		close(t.ended)
@@ -346,4 +352,11 @@ func (c *Client) awaitCapacity(ctx context.Context, p *permit) error {
 	}
 	c.queue.cancel(p)
 	return err
+}
+
+// abandonCause returns why the caller of a message no longer waits.
+func (q *queue) abandonCause(t *Token) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return t.abandoned
 }

@@ -15,7 +15,7 @@ import (
 // connection ends.
 func TestReceiveMaximumIsTheLargest(t *testing.T) {
 	p := peer.Listen(t)
-	dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackground())
+	dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
 	body := p.Accept().Expect(peer.CONNECT).Body
 	require.Contains(t, string(body), "\x21\xff\xff")
 }

@@ -128,8 +128,8 @@ func (r *relay) failure() error {
 func (r *relay) end(ctx context.Context) {
 	defer context.AfterFunc(ctx, r.cutSoon)()
 	r.drain()
-	r.transport.Close()
-	r.library.Close()
+	_ = r.transport.Close()
+	_ = r.library.Close()
 	r.copying.Wait()
 }
 

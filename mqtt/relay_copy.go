@@ -3,6 +3,7 @@
 package mqtt
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -98,11 +99,11 @@ func (r *socketReader) tryRead(fd uintptr) bool {
 	r.buffer = largeChunks.Get().(*[largeChunk]byte)
 	for {
 		r.n, r.err = syscall.Read(int(fd), r.buffer[:])
-		if r.err != syscall.EINTR {
+		if !errors.Is(r.err, syscall.EINTR) {
 			break
 		}
 	}
-	if r.err == syscall.EAGAIN {
+	if errors.Is(r.err, syscall.EAGAIN) {
 		r.release()
 		return false
 	}

@@ -45,7 +45,7 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 		return Message{}, fmt.Errorf("mqtt: requests need MQTT 5: %w", ErrNotSupported)
 	}
 	if c.inInlineHandler() {
-		return Message{}, ErrInCallback
+		return Message{}, errInCallback
 	}
 	full := c.flow.beginWait()
 	defer c.flow.endWait()
@@ -56,7 +56,7 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 	id, response := c.responses.last.Add(1), make(chan Message, 1)
 	c.do(func() { c.requests[id] = response })
 	defer c.do(func() { delete(c.requests, id) })
-	options = append(slices.Clip(options), ResponseTopic(responseTopic), CorrelationData(binary.BigEndian.AppendUint64(nil, id)))
+	options = append(slices.Clip(options), WithResponseTopic(responseTopic), WithCorrelationData(binary.BigEndian.AppendUint64(nil, id)))
 	if err := c.Publish(ctx, topic, payload, options...); err != nil {
 		return Message{}, err
 	}
@@ -102,7 +102,10 @@ func (r *responses) begin() (topic string, ready chan struct{}, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ready == nil {
-		r.ready, r.topic, first = make(chan struct{}), "responses/"+randomName(), true
+		r.ready, first = make(chan struct{}), true
+		if r.topic == "" { // the same for all attempts
+			r.topic = "responses/" + randomName()
+		}
 	}
 	return r.topic, r.ready, first
 }
@@ -156,7 +159,7 @@ func (c *Client) onResponse(m Message) {
 // returns a [*RequestError]. f is also called for messages without a response topic;
 // they get no response. Respond needs MQTT 5. It blocks and fails as [Client.Subscribe]
 // does.
-func (c *Client) Respond(ctx context.Context, filter string, qos QoSLevel, f func(ctx context.Context, request Message) ([]byte, error), options ...SubscribeOption) error {
+func (c *Client) Respond(ctx context.Context, filter string, qos QoS, f func(ctx context.Context, request Message) ([]byte, error), options ...SubscribeOption) error {
 	if f == nil {
 		return badArgument("f", "nil")
 	}
@@ -164,7 +167,7 @@ func (c *Client) Respond(ctx context.Context, filter string, qos QoSLevel, f fun
 		payload, err := f(ctx, request)
 		var options []PublishOption
 		if err != nil {
-			options = append(options, UserProperty(responseError, err.Error()))
+			options = append(options, WithUserProperty(responseError, err.Error()))
 		}
 		c.Reply(ctx, request, payload, options...)
 	}, options...)
@@ -174,9 +177,9 @@ func (c *Client) Respond(ctx context.Context, filter string, qos QoSLevel, f fun
 // [Client.PublishAsync] does. If the request has no response topic, the token fails.
 func (c *Client) Reply(ctx context.Context, request Message, payload []byte, options ...PublishOption) *Token {
 	topic, _ := request.Properties.Text(mosquitto.PropResponseTopic)
-	all := []PublishOption{QoS(request.QoS)}
+	all := []PublishOption{WithQoS(request.QoS)}
 	if data, ok := request.Properties.Binary(mosquitto.PropCorrelationData); ok {
-		all = append(all, CorrelationData(data))
+		all = append(all, WithCorrelationData(data))
 	}
 	return c.PublishAsync(ctx, topic, payload, append(all, options...)...)
 }

@@ -38,7 +38,7 @@ func watched(w *secrets.Watch) []mqtt.Option {
 	return []mqtt.Option{
 		fast(),
 		mqtt.WithLogger(slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))),
-		mqtt.WithStateHandler(func(s mqtt.StateChange) { w.Value("StateChange", s) }),
+		mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) { w.Value("StateChange", s) }),
 		mqtt.WithHooks(mqtt.Hooks{
 			Publish: func(_ context.Context, p *mqtt.Publication) func(error) {
 				w.Value("Publication", *p)
@@ -97,8 +97,8 @@ func TestSecretsInValues(t *testing.T) {
 		"TLS": settings, "TLS with a plain key": mqtt.TLS{Key: pem(t, plainKey.KeyFile)}, "TLS with a PSK": mqtt.TLS{PSK: secrets.PSK, PSKIdentity: "device"},
 		"Will": will, "Publication": message, "Message": mqtt.Message{Payload: []byte(secrets.Payload), Properties: props}, "Properties": props,
 		"WithTLS": mqtt.WithTLS(settings), "WithCredentials": mqtt.WithCredentials("user", secrets.Password), "WithWill": mqtt.WithWill(will),
-		"CorrelationData": mqtt.CorrelationData([]byte(secrets.Correlation)), "WithProxy": mqtt.WithProxy("proxy", 1080, "user", secrets.Proxy),
-		"HandlerMode": mqtt.Worker(1, mqtt.Block), "Subscription": mqtt.Subscription{Filter: "a"}, "ConnectError": mqtt.ConnectError{Err: mqtt.ErrTimeout},
+		"CorrelationData": mqtt.WithCorrelationData([]byte(secrets.Correlation)), "WithProxy": mqtt.WithProxy("proxy", 1080, "user", secrets.Proxy),
+		"HandlerMode": mqtt.Worker(1, mqtt.Block), "Subscription": mqtt.Subscription{Filter: "a"}, "ConnectError": mqtt.ConnectError{Err: mqtt.ErrConnectTimeout},
 	} {
 		w.Value(name, value)
 	}
@@ -108,9 +108,9 @@ func TestSecretsInValues(t *testing.T) {
 
 	p := peer.Listen(t)
 	c, err := dialWatched(t, w, fmt.Sprintf("mqtt://user:%s@127.0.0.1:%d", secrets.Password, p.Port),
-		mqtt.WithProtocol(mqtt.V5), mqtt.WithWill(will), mqtt.WithBackground())
+		mqtt.WithProtocol(mqtt.V5), mqtt.WithWill(will), mqtt.WithBackgroundConnect())
 	require.NoError(t, err)
-	token := c.PublishAsync(wait.Soon(t), "a/b", []byte(secrets.Payload), mqtt.CorrelationData([]byte(secrets.Correlation)))
+	token := c.PublishAsync(wait.Soon(t), "a/b", []byte(secrets.Payload), mqtt.WithCorrelationData([]byte(secrets.Correlation)))
 	w.Value("Client", c)
 	w.Value("Token", token)
 	w.Value("Stats", c.Stats())
@@ -126,7 +126,7 @@ func TestSecretsInRefusals(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	settings := secretTLS(t, ca)
 	refusal := func(server string, options ...mqtt.Option) error {
-		_, err := dialWatched(t, w, server, append(options, mqtt.WithOneRound())...)
+		_, err := dialWatched(t, w, server, options...)
 		return err
 	}
 	garbage := []byte("-----BEGIN PRIVATE KEY-----\n" + secrets.Payload + "\n-----END PRIVATE KEY-----\n")
@@ -186,8 +186,8 @@ func TestSecretsInRefusals(t *testing.T) {
 	for name, err := range map[string]error{
 		"bad topic":        c.Publish(wait.Soon(t), "a/+", []byte(secrets.Payload)),
 		"NUL in a topic":   c.Publish(wait.Soon(t), "a\x00", []byte(secrets.Payload)),
-		"QoS 3":            c.Publish(wait.Soon(t), "a", []byte(secrets.Payload), mqtt.QoS(3)),
-		"properties":       c.Publish(wait.Soon(t), "a", []byte(secrets.Payload), mqtt.CorrelationData([]byte(secrets.Correlation))),
+		"QoS 3":            c.Publish(wait.Soon(t), "a", []byte(secrets.Payload), mqtt.WithQoS(3)),
+		"properties":       c.Publish(wait.Soon(t), "a", []byte(secrets.Payload), mqtt.WithCorrelationData([]byte(secrets.Correlation))),
 		"oversize payload": c.Publish(wait.Soon(t), "a", huge),
 		"queue full":       c.Publish(wait.Soon(t), "a", []byte(strings.Repeat(secrets.Payload, 100))),
 	} {
@@ -216,10 +216,10 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 		require.NoError(t, c.Subscribe(wait.Soon(t), "a", 2, func(_ context.Context, m mqtt.Message) { got <- m }))
 		var options []mqtt.PublishOption
 		if version == mqtt.V5 {
-			options = append(options, mqtt.CorrelationData([]byte(secrets.Correlation)))
+			options = append(options, mqtt.WithCorrelationData([]byte(secrets.Correlation)))
 		}
-		for qos := range mqtt.QoSLevel(3) {
-			require.NoError(t, c.Publish(wait.Soon(t), "a", []byte(secrets.Payload), append(options, mqtt.QoS(qos))...))
+		for qos := range mqtt.QoS(3) {
+			require.NoError(t, c.Publish(wait.Soon(t), "a", []byte(secrets.Payload), append(options, mqtt.WithQoS(qos))...))
 			require.Equal(t, secrets.Payload, string(wait.For(t, got, "the message").Payload))
 		}
 		b.Kill()
@@ -238,9 +238,9 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 		w.Error(t, "wrong password", err)
 	}
 	proxy := socks5.Start(t, socks5.Config{Username: "user", Password: secrets.Password})
-	_, err := dialWatched(t, w, url(1), mqtt.WithProxy("127.0.0.1", proxy.Port, "user", secrets.Proxy), mqtt.WithOneRound())
+	_, err := dialWatched(t, w, url(1), mqtt.WithProxy("127.0.0.1", proxy.Port, "user", secrets.Proxy))
 	w.Error(t, "wrong password of the proxy", err)
-	_, err = dialWatched(t, w, url(plain(t).Port), mqtt.WithProtocol(mqtt.V5), mqtt.WithOneRound(), mqtt.WithConnectProperties(mqtt.Properties{
+	_, err = dialWatched(t, w, url(plain(t).Port), mqtt.WithProtocol(mqtt.V5), mqtt.WithConnectProperties(mqtt.Properties{
 		{ID: mosquitto.PropAuthenticationMethod, Text: "METHOD"}, {ID: mosquitto.PropAuthenticationData, Data: []byte(secrets.Auth)},
 	}))
 	w.Error(t, "authentication", err)

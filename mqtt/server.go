@@ -119,6 +119,16 @@ func (s server) isLiteral() bool {
 	return err == nil
 }
 
+// refersTo returns the server that a broker has named in a server reference: the first
+// host or host:port of a list. Everything else is as for s.
+func (s server) refersTo(reference string) (server, error) {
+	host, _, _ := strings.Cut(strings.TrimSpace(reference), " ")
+	scheme, _, _ := strings.Cut(s.name, "://")
+	to, err := parseServer(scheme + "://" + host + s.path)
+	to.user, to.password = s.user, s.password
+	return to, err
+}
+
 // address is one of the addresses of a server.
 type address struct {
 	host string

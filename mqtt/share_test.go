@@ -325,7 +325,7 @@ func TestShareMalformed(t *testing.T) {
 	for _, filter := range []string{"$share/g+/a", "$share/g/a#", "$share/g/#/a"} {
 		require.ErrorContains(t, c.Subscribe(wait.Soon(t), filter, 1, h), fmt.Sprintf("mqtt: filter: %q is not a valid filter: ", filter))
 	}
-	require.ErrorContains(t, c.Subscribe(wait.Soon(t), "$share/g/a", 1, h, mqtt.NoLocal()), "mqtt: options: NoLocal is not for shared subscriptions: ")
+	require.ErrorContains(t, c.Subscribe(wait.Soon(t), "$share/g/a", 1, h, mqtt.WithNoLocal()), "mqtt: options: WithNoLocal is not for shared subscriptions: ")
 	require.EqualValues(t, 1, c.Stats().Connects)
 	require.Equal(t, mqtt.StateConnected, c.State())
 }

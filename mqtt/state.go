@@ -12,9 +12,9 @@ type State int
 
 // The states. A client starts as StateConnecting and ends as StateClosed.
 const (
-	StateConnecting   State = iota // not connected yet; the client is connecting
+	StateConnecting   State = iota // not connected; as a change: an attempt failed, and another one follows
 	StateConnected                 // the broker has accepted the connection, and all subscriptions are restored
-	StateDisconnected              // the connection was lost, or an attempt failed; the client reconnects
+	StateDisconnected              // the connection was lost; the client reconnects
 	StateClosed                    // ended by Close or by a permanent error
 )
 
@@ -33,9 +33,10 @@ func (s State) String() string {
 // StateChange is the argument of a state handler.
 type StateChange struct {
 	State   State
-	Server  string // the server that was connected or tried, without credentials
-	Err     error  // the cause of StateDisconnected, and of StateClosed after a permanent error
-	Attempt int    // failed attempts since the last connection; 0 if a connection was lost
+	Server  string   // the server that was connected or tried, without credentials
+	Err     error    // the cause of StateConnecting and StateDisconnected, and of StateClosed after a permanent error
+	Attempt int      // StateConnecting: failed attempts since the last connection
+	Connack *Connack // StateConnected: what the broker has said; nil otherwise
 }
 
 // status holds what a client reports about itself. Shared: it has its own mutex. Only
@@ -110,8 +111,8 @@ func (s *status) currentServer() string {
 // setState stores a change of state and calls the state handler.
 func (c *Client) setState(change StateChange) {
 	c.status.set(change.State)
-	if f := c.opts.state; f != nil {
-		c.stateCalls.add(func() { f(change) })
+	for _, f := range c.opts.stateHandlers {
+		c.stateCalls.add(func() { f(c, change) })
 	}
 }
 
@@ -126,7 +127,7 @@ func (c *Client) State() State {
 // or the client ends. Inside an inline handler it returns [ErrInCallback].
 func (c *Client) AwaitConnected(ctx context.Context) error {
 	if c.inInlineHandler() {
-		return ErrInCallback
+		return errInCallback
 	}
 	full := c.flow.beginWait()
 	defer c.flow.endWait()

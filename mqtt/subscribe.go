@@ -12,79 +12,93 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// SubscribeOption is a setting for [Client.Subscribe] and [Client.Messages].
-type SubscribeOption func(*desire)
+// SubscribeOption is a setting for [Client.Subscribe] and [Client.Messages]. The zero
+// value changes nothing.
+type SubscribeOption struct{ apply func(*desire) }
 
-// NoLocal makes the broker send no messages that this client has published. It needs
+// WithNoLocal makes the broker send no messages that this client has published. It needs
 // MQTT 5: with MQTT 3 Subscribe returns [ErrNotSupported].
-func NoLocal() SubscribeOption {
-	return func(d *desire) { d.options |= mosquitto.SubNoLocal }
+func WithNoLocal() SubscribeOption {
+	return SubscribeOption{func(d *desire) { d.options |= mosquitto.SubNoLocal }}
 }
 
-// RetainAsPublished makes the broker forward the retain flag that the publisher has set.
+// WithRetainAsPublished makes the broker forward the retain flag that the publisher has set.
 // It needs MQTT 5: with MQTT 3 Subscribe returns [ErrNotSupported].
-func RetainAsPublished() SubscribeOption {
-	return func(d *desire) { d.options |= mosquitto.SubRetainAsPublished }
+func WithRetainAsPublished() SubscribeOption {
+	return SubscribeOption{func(d *desire) { d.options |= mosquitto.SubRetainAsPublished }}
 }
 
-// RetainedIfNew makes the broker send retained messages only if the subscription did not
-// exist. It needs MQTT 5: with MQTT 3 Subscribe returns [ErrNotSupported].
-func RetainedIfNew() SubscribeOption {
-	return func(d *desire) { d.options |= mosquitto.SubSendRetainNew }
+// RetainHandling says when a subscription brings retained messages.
+type RetainHandling int
+
+// The values of RetainHandling.
+const (
+	RetainSendAlways RetainHandling = iota // at each subscribe: the default
+	RetainSendIfNew                        // if the subscription did not exist
+	RetainSendNever
+)
+
+// WithRetainHandling sets when the broker sends retained messages. It needs MQTT 5: with
+// MQTT 3 Subscribe returns [ErrNotSupported], except for RetainSendAlways.
+func WithRetainHandling(handling RetainHandling) SubscribeOption {
+	return SubscribeOption{func(d *desire) { d.retain = handling }}
 }
 
-// NoRetained makes the broker send no retained messages. It needs MQTT 5: with MQTT 3
-// Subscribe returns [ErrNotSupported].
-func NoRetained() SubscribeOption {
-	return func(d *desire) { d.options |= mosquitto.SubSendRetainNever }
-}
-
-// GrantedQoS stores the QoS that the broker has granted in granted, before Subscribe
+// WithGrantedQoS stores the QoS that the broker has granted in granted, before Subscribe
 // returns. The broker may grant a lower QoS than the call asked for.
-func GrantedQoS(granted *QoSLevel) SubscribeOption {
-	return func(d *desire) { d.granted = granted }
+func WithGrantedQoS(granted *QoS) SubscribeOption {
+	return SubscribeOption{func(d *desire) { d.granted = granted }}
 }
 
 // desire is a subscription that the program asks for.
 type desire struct {
 	filter  string
-	qos     QoSLevel
+	qos     QoS
 	options mosquitto.SubscribeOptions
-	granted *QoSLevel
+	retain  RetainHandling
+	granted *QoS
 	target  *target
 }
 
-func newDesire(filter string, qos QoSLevel, h Handler, options []SubscribeOption) (desire, error) {
+func newDesire(filter string, qos QoS, h Handler, options []SubscribeOption) (desire, error) {
 	if h == nil {
 		return desire{}, badArgument("handler", "nil")
 	}
 	return desireFor(&target{handler: h}, filter, qos, options)
 }
 
-func desireFor(t *target, filter string, qos QoSLevel, options []SubscribeOption) (desire, error) {
+func desireFor(t *target, filter string, qos QoS, options []SubscribeOption) (desire, error) {
 	d := desire{filter: filter, qos: qos, target: t}
 	for _, option := range options {
-		option(&d)
+		if option.apply != nil {
+			option.apply(&d)
+		}
 	}
 	return d, d.check()
 }
 
 func (d *desire) check() error {
-	const both = mosquitto.SubSendRetainNew | mosquitto.SubSendRetainNever
+	switch d.retain {
+	case RetainSendAlways:
+	case RetainSendIfNew:
+		d.options |= mosquitto.SubSendRetainNew
+	case RetainSendNever:
+		d.options |= mosquitto.SubSendRetainNever
+	default:
+		return badArgument("WithRetainHandling", "%d is not one of its values", int(d.retain))
+	}
 	switch {
 	case d.qos > 2:
 		return badArgument("qos", "%d is not 0, 1 or 2", d.qos)
 	case mosquitto.SubTopicCheck(d.filter) != nil || mosquitto.ValidateUTF8([]byte(d.filter)) != nil:
 		return badArgument("filter", "%.100q is not a valid filter", d.filter)
-	case d.options&both == both:
-		return badArgument("options", "RetainedIfNew and NoRetained exclude each other")
 	}
 	if levels := strings.SplitN(d.filter, "/", 3); levels[0] == "$share" {
 		switch {
 		case len(levels) < 3 || levels[1] == "" || levels[2] == "" || strings.ContainsAny(levels[1], "+#"):
 			return badArgument("filter", "%.100q is not $share/GROUP/FILTER", d.filter)
 		case d.options&mosquitto.SubNoLocal != 0:
-			return badArgument("options", "NoLocal is not for shared subscriptions")
+			return badArgument("options", "WithNoLocal is not for shared subscriptions")
 		}
 	}
 	return nil
@@ -94,10 +108,10 @@ func (d *desire) check() error {
 // connection's broker does not support.
 func (c *Client) checkDesire(d *desire) error {
 	if d.options != 0 && c.protocolNow() != V5 {
-		return fmt.Errorf("mqtt: subscribe to %q: NoLocal, RetainAsPublished, RetainedIfNew and NoRetained need MQTT 5: %w", d.filter, ErrNotSupported)
+		return fmt.Errorf("mqtt: subscribe to %q: WithNoLocal, WithRetainAsPublished and WithRetainHandling need MQTT 5: %w", d.filter, ErrNotSupported)
 	}
-	if l := c.brokerLimits.Load(); l != nil {
-		if code := l.refusesFilter(d.filter); code != 0 {
+	if k := c.connack.Load(); k != nil {
+		if code := k.refusesFilter(d.filter); code != 0 {
 			return &SubscribeError{Filter: d.filter, Code: code, Text: "the broker announced this when it accepted the connection"}
 		}
 	}
@@ -107,7 +121,7 @@ func (c *Client) checkDesire(d *desire) error {
 // Subscription is an argument of [Client.SubscribeMultiple].
 type Subscription struct {
 	Filter  string
-	QoS     QoSLevel
+	QoS     QoS
 	Handler Handler
 	Options []SubscribeOption
 }
@@ -123,7 +137,7 @@ type Subscription struct {
 // filter. The client cannot recognise these copies, so each handler gets every copy.
 //
 // If the broker refuses, Subscribe returns a [*SubscribeError]. If Unsubscribe is called
-// for the filter before the broker has replied, Subscribe returns [ErrOvertaken]. Inside
+// for the filter before the broker has replied, Subscribe returns [ErrSuperseded]. Inside
 // an inline handler it returns [ErrInCallback].
 //
 // A shared subscription, "$share/GROUP/FILTER", distributes the messages over the
@@ -132,7 +146,7 @@ type Subscription struct {
 // session is kept ([WithSession]). Mosquitto then holds them until the client
 // reconnects. If a shared subscription overlaps other filters of the client, use MQTT 5.
 // With MQTT 3 its handler also gets the messages of the other filters.
-func (c *Client) Subscribe(ctx context.Context, filter string, qos QoSLevel, h Handler, options ...SubscribeOption) error {
+func (c *Client) Subscribe(ctx context.Context, filter string, qos QoS, h Handler, options ...SubscribeOption) error {
 	d, err := newDesire(filter, qos, h, options)
 	if err != nil {
 		return err
@@ -179,7 +193,7 @@ func (c *Client) subscribeAll(ctx context.Context, all []desire) error {
 // broker's replies. change runs on the loop.
 func (c *Client) requestChanges(ctx context.Context, n int, change func(i int) *waiter) error {
 	if c.inInlineHandler() {
-		return ErrInCallback
+		return errInCallback
 	}
 	if c.isClosing() {
 		return c.closedErr()
@@ -229,7 +243,7 @@ func (c *Client) awaitChanges(ctx context.Context, waiters <-chan []*waiter) err
 // subscriptions are not restored, even if Unsubscribe returns an error.
 //
 // The client also sends filters to which it has not subscribed, because a kept session
-// may contain them. Unsubscribe returns [ErrOvertaken] if a later call subscribes to one
+// may contain them. Unsubscribe returns [ErrSuperseded] if a later call subscribes to one
 // of the filters before the broker has replied. It returns an error if ctx ends before
 // the reply. Inside an inline handler it changes nothing and returns [ErrInCallback].
 func (c *Client) Unsubscribe(ctx context.Context, filters ...string) error {

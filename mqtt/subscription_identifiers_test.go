@@ -95,7 +95,7 @@ func TestSubscriptionIdentifiers_SubscriptionsOfTheFirstConnection(t *testing.T)
 	b := startFakeBroker(t, m.answer)
 	all, gotAll := collect()
 	exact, gotExact := collect()
-	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackground(),
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect(),
 		mqtt.WithSubscription("a/#", 1, all), mqtt.WithSubscription("a/b", 1, exact))
 	wait.For(t, gotAll, "the message")
 	wait.For(t, gotExact, "the message")

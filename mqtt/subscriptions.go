@@ -37,14 +37,15 @@ import (
 // may restore an older session after a crash. They stay granted with MQTT 3, where a new
 // SUBSCRIBE would replay retained messages.
 type subscriptions struct {
-	byFilter  map[string]*subscription
-	order     []*subscription  // in the order of first use, in which filters are restored
-	requests  map[int]*request // unacknowledged packets, by packet id
-	perPacket int              // maximum number of filters in a SUBSCRIBE packet
-	attempts  int              // connections that the broker may close for a filter before it counts as refused; 0: no limit
-	oneByOne  bool             // send one packet at a time, because the broker has closed a connection after SUBSCRIBE
-	missing   int              // desired filters that the broker does not have
-	removed   []*subscription  // undesired filters that the broker has lost with the session: their Unsubscribe calls must complete
+	byFilter   map[string]*subscription
+	order      []*subscription  // in the order of first use, in which filters are restored
+	requests   map[int]*request // unacknowledged packets, by packet id
+	perPacket  int              // maximum number of filters in a SUBSCRIBE packet
+	attempts   int              // connections that the broker may close for a filter before it counts as refused; 0: no limit
+	oneByOne   bool             // send one packet at a time, because the broker has closed a connection after SUBSCRIBE
+	missing    int              // desired filters that the broker does not have
+	waitsForID bool             // the next packet id is in use: nothing is sent
+	removed    []*subscription  // undesired filters that the broker has lost with the session: their Unsubscribe calls must complete
 }
 
 type subscriptionState uint8
@@ -65,7 +66,7 @@ type subscription struct {
 	filter   string
 	id       uint32 // subscription identifier
 	desired  bool
-	qos      QoSLevel
+	qos      QoS
 	options  mosquitto.SubscribeOptions
 	revision int // counts the changes of the desired subscription
 	state    subscriptionState
@@ -133,7 +134,7 @@ func (c *Client) addSubscription(d desire) *waiter {
 			sub.targets = slices.Delete(slices.Clone(sub.targets), i, i+1)
 		}
 	} else if len(sub.targets) > 0 {
-		d.qos = max(d.qos, sub.qos)
+		d.qos, d.options = max(d.qos, sub.qos), sub.options
 	}
 	sub.qos, sub.options, sub.closures = d.qos, d.options, 0
 	sub.revision++
@@ -175,7 +176,11 @@ func (c *Client) setTargets(sub *subscription, targets []*target) {
 // clearDesired makes a filter undesired. Its iterators end with why. Its handlers are
 // not called any more.
 func (c *Client) clearDesired(sub *subscription, why error) {
-	c.subs.set(sub, false, sub.state)
+	state := sub.state
+	if state == refused && (c.opts.keepSession || sub.closures > 0) {
+		state = uncertain // the broker may have an older subscription, or this one
+	}
+	c.subs.set(sub, false, state)
 	sub.revision++
 	for _, t := range sub.targets {
 		t.end(why)
@@ -211,12 +216,14 @@ func (s *subscriptions) removeUnused(sub *subscription) {
 
 // connectionAccepted updates the known states after CONNACK. With renew, the filters of
 // a kept session are sent again.
-func (s *subscriptions) connectionAccepted(sessionKept, renew bool) {
+func (s *subscriptions) connectionAccepted(sessionKept, present, renew bool) {
 	s.removed = s.removed[:0]
 	for _, sub := range s.order {
 		state := sub.state
 		switch {
 		case state == refused && s.closesFor(sub): // stays refused until the program subscribes again
+		case !sessionKept && present && state != refused:
+			state = uncertain
 		case !sessionKept || state == refused:
 			state = absent
 		case state == granted && renew:
@@ -225,6 +232,11 @@ func (s *subscriptions) connectionAccepted(sessionKept, renew bool) {
 			state = granted
 		}
 		s.set(sub, sub.desired, state)
+		if !sessionKept {
+			for _, w := range sub.waiters {
+				w.previous.granted = false
+			}
+		}
 		if !sub.desired && state == absent {
 			s.removed = append(s.removed, sub)
 		}
@@ -300,7 +312,7 @@ func (sub *subscription) subscribeOptions() mosquitto.SubscribeOptions {
 
 // pendingPacket reports whether a packet must be sent for a filter, and whether it is a
 // SUBSCRIBE.
-func (sub *subscription) pendingPacket() (subscribe, any bool) {
+func (sub *subscription) pendingPacket() (subscribe, needed bool) {
 	switch sub.state {
 	case absent:
 		return true, sub.desired
@@ -321,8 +333,8 @@ func (s *subscriptions) next(identifiers bool) (r *request) {
 	const maxBytes = 16 << 10
 	size := 0
 	for _, sub := range s.order {
-		subscribe, any := sub.pendingPacket()
-		if !any {
+		subscribe, needed := sub.pendingPacket()
+		if !needed {
 			continue
 		}
 		if r == nil {
@@ -343,7 +355,7 @@ func (s *subscriptions) next(identifiers bool) (r *request) {
 
 // reconcile sends the difference between the desired and the known state of all filters.
 func (c *Client) reconcile() {
-	if !c.isOnline() {
+	if !c.isOnline() || c.subs.waitsForID {
 		return
 	}
 	c.refuseUnsupported()
@@ -357,31 +369,35 @@ func (c *Client) reconcile() {
 
 // sendsIdentifiers reports whether SUBSCRIBE packets have subscription identifiers.
 func (c *Client) sendsIdentifiers() bool {
-	return c.usesIdentifiers(c.conn.server.name) && c.brokerLimits.Load().identifiers
+	return c.usesIdentifiers(c.conn.server.name) && c.connack.Load().SubscriptionIdentifiers
 }
 
 // refuseUnsupported refuses subscriptions that the connection's broker or its protocol
 // version does not support.
 func (c *Client) refuseUnsupported() {
-	l := c.brokerLimits.Load()
+	k := c.connack.Load()
 	for _, sub := range slices.Clone(c.subs.order) {
-		if subscribe, any := sub.pendingPacket(); !any || !subscribe {
+		if subscribe, needed := sub.pendingPacket(); !needed || !subscribe {
 			continue
 		}
 		if sub.options != 0 && c.protocolNow() != V5 {
 			c.refused(sub, sub.revision, &SubscribeError{Filter: sub.filter, Code: mosquitto.RCImplementationSpecific, Text: "its options need MQTT 5"})
-		} else if code := l.refusesFilter(sub.filter); code != 0 {
+		} else if code := k.refusesFilter(sub.filter); code != 0 {
 			c.refused(sub, sub.revision, &SubscribeError{Filter: sub.filter, Code: code, Text: "the broker announced this when it accepted the connection"})
 		}
 	}
 }
 
 // sendRequest submits a packet to the library. It reports false if the connection is
-// lost.
+// lost, or no packet id is free.
 func (c *Client) sendRequest(r *request) bool {
 	mid, err := 0, c.skipUsedIDs()
 	if err == nil {
 		mid, err = c.librarySubscribe(r)
+	}
+	if errors.Is(err, errIDInUse) {
+		c.subs.waitsForID = true
+		return false
 	}
 	if errors.Is(err, mosquitto.ErrNoConn) {
 		c.conn.online = false // RunOnce is about to return the loss
@@ -445,6 +461,7 @@ func (c *Client) onAck(mid int, codes []mosquitto.ReasonCode, props Properties) 
 		return
 	}
 	delete(c.subs.requests, mid)
+	c.idReleased()
 	text, _ := props.Text(mosquitto.PropReasonString)
 	c.applyAck(r, codes, text, nil)
 	c.reconcile()
@@ -458,6 +475,8 @@ func (c *Client) applyAck(r *request, codes []mosquitto.ReasonCode, text string,
 		var code mosquitto.ReasonCode
 		if i < len(codes) {
 			code = codes[i]
+		} else if r.subscribe {
+			code = mosquitto.RCUnspecified
 		}
 		if err == nil && code.Failed() {
 			err = &SubscribeError{Filter: sub.filter, Code: code, Text: text}
@@ -469,14 +488,14 @@ func (c *Client) applyAck(r *request, codes []mosquitto.ReasonCode, text string,
 		case err != nil:
 			c.refused(sub, r.revisions[i], err)
 		default:
-			c.granted(sub, r.revisions[i], QoSLevel(code))
+			c.granted(sub, r.revisions[i], QoS(code))
 		}
 		c.subs.removeUnused(sub)
 	}
 }
 
 // granted applies an accepted subscription.
-func (c *Client) granted(sub *subscription, revision int, qos QoSLevel) {
+func (c *Client) granted(sub *subscription, revision int, qos QoS) {
 	state := granted
 	if revision != sub.revision {
 		state = uncertain
@@ -496,15 +515,27 @@ func (c *Client) granted(sub *subscription, revision int, qos QoSLevel) {
 // reported. The filter is sent again on the next connection.
 func (c *Client) refused(sub *subscription, revision int, err error) {
 	failed := sub.takeWaiters(true, revision)
-	c.subs.set(sub, sub.desired, refused)
-	if revision != sub.revision {
-		c.subs.set(sub, sub.desired, uncertain) // the program has changed the subscription since
-	} else if len(failed) == 0 && sub.desired {
-		c.reportLost(sub, err)
+	stays := slices.ContainsFunc(failed, func(w *waiter) bool { return w.previous.granted })
+	switch {
+	case revision != sub.revision, stays: // changed since, or the broker has the previous subscription
+		c.subs.set(sub, sub.desired, uncertain)
+	default:
+		c.subs.set(sub, sub.desired, refused)
+		if len(failed) == 0 && sub.desired {
+			c.reportLost(sub, err)
+		}
 	}
-	for _, w := range slices.Backward(failed) {
+	for i, w := range failed {
+		for _, later := range failed[i+1:] {
+			if later.previous.handler == w.target {
+				later.previous = w.previous
+			}
+		}
 		c.revert(w, true)
 		w.complete(err)
+	}
+	if len(failed) > 0 && sub.desired && sub.state == refused {
+		c.reportLost(sub, err)
 	}
 	c.announceConnected()
 	c.subs.removeUnused(sub)

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
@@ -336,18 +335,6 @@ func within(t testing.TB, limit time.Duration, ended <-chan error, what string) 
 	case <-time.After(limit):
 		require.FailNow(t, "no end of "+what)
 		return nil
-	}
-}
-
-// payloads are the payloads of messages that have arrived so far, in order.
-func payloads(got <-chan mqtt.Message) (all []string) {
-	for {
-		select {
-		case m := <-got:
-			all = append(all, string(m.Payload))
-		default:
-			return all
-		}
 	}
 }
 

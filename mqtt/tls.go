@@ -47,10 +47,10 @@ type TLS struct {
 
 // WithTLS sets the TLS settings. It needs servers with mqtts:// or wss://.
 func WithTLS(t TLS) Option {
-	return func(s *settings) error {
+	return Option{func(s *settings) error {
 		s.tls = &t
 		return t.check()
-	}
+	}}
 }
 
 func (t *TLS) check() error {

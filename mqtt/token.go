@@ -5,6 +5,7 @@ package mqtt
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/mosquitto-go/mosquitto"
 )
@@ -22,6 +23,8 @@ type Token struct {
 	key     uint64        // in the outbox, if stored
 	stored  bool          // the outbox has the message
 	mid     atomic.Int32
+	expires time.Time   // zero: never
+	expiry  *time.Timer // ends the message when it expires in the queue; nil without
 
 	// Guarded by the queue's mutex until the end.
 	phase     phase
@@ -78,7 +81,7 @@ func (t *Token) Wait(ctx context.Context) error {
 		return t.err
 	}
 	if t.client.inInlineHandler() {
-		return ErrInCallback
+		return errInCallback
 	}
 	full := t.client.flow.beginWait()
 	defer t.client.flow.endWait()
@@ -108,7 +111,9 @@ func (c *Client) stopWaiting(t *Token, cause error) error {
 	if !ended {
 		return joinErrors(cause, ErrAbandoned)
 	}
-	if t.wake != nil {
+	if t.ended != nil {
+		<-t.ended
+	} else {
 		<-t.wake // remove the value: it must not wake the next Publish with this token
 	}
 	return t.err

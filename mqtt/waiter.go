@@ -19,7 +19,7 @@ type waiter struct {
 	revision     int // revision of the subscription that this call made
 	target       *target
 	previous     previous
-	granted      *QoSLevel
+	granted      *QoS
 	decided      atomic.Bool // the loop has completed the wait, or the caller has stopped waiting
 	result       chan error
 }
@@ -27,7 +27,7 @@ type waiter struct {
 // previous is the subscription that a Subscribe call has replaced.
 type previous struct {
 	handler *target
-	qos     QoSLevel
+	qos     QoS
 	options mosquitto.SubscribeOptions
 	granted bool // the broker has it
 }
@@ -48,7 +48,7 @@ func (w *waiter) complete(err error) {
 }
 
 // grant completes the wait for a granted subscription. It always returns true.
-func (w *waiter) grant(qos QoSLevel) bool {
+func (w *waiter) grant(qos QoS) bool {
 	if w.decided.CompareAndSwap(false, true) {
 		if w.granted != nil {
 			*w.granted = qos
@@ -89,7 +89,7 @@ func (sub *subscription) supersede(subscribe bool) {
 }
 
 func (sub *subscription) supersededErr() error {
-	return fmt.Errorf("mqtt: filter %q: %w", sub.filter, ErrOvertaken)
+	return fmt.Errorf("mqtt: filter %q: %w", sub.filter, ErrSuperseded)
 }
 
 // await blocks until the broker has replied to all waiters. If ctx ends first,

@@ -7,7 +7,7 @@ import "context"
 // The worker is a goroutine that runs handlers, in the order of arrival.
 
 // clientKey is the key of the client in the context of a worker's handler.
-type clientKey struct{}
+type workerKey struct{}
 
 // startWorker starts the worker's goroutine.
 func (c *Client) startWorker() {
@@ -28,7 +28,7 @@ func (c *Client) work() {
 		}
 		if !d.target.ended.Load() { // no handler runs after Unsubscribe has returned
 			c.worker.busy.Store(true)
-			d.target.handler(context.WithValue(d.ctx, clientKey{}, c), d.message)
+			d.target.handler(context.WithValue(d.ctx, workerKey{}, c), d.message)
 			c.worker.busy.Store(false)
 		}
 		d.ends.done()
@@ -46,5 +46,5 @@ func (c *Client) dropRest() {
 // inWorkersContext reports whether ctx derives from the context of a running worker's
 // handler. Close would wait for that handler.
 func (c *Client) inWorkersContext(ctx context.Context) bool {
-	return c.worker != nil && c.worker.busy.Load() && ctx.Value(clientKey{}) == c
+	return c.worker != nil && c.worker.busy.Load() && ctx.Value(workerKey{}) == c
 }

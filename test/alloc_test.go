@@ -89,6 +89,26 @@ func TestMessageAllocatesOnce(t *testing.T) {
 	}
 }
 
+// OnPublish allocates nothing in Run for an acknowledged message.
+func TestOnPublishAllocatesNothing(t *testing.T) {
+	const n = 2000
+	p := peer.Listen(t)
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.MaxInflightMessagesSet(0))
+	conn, _ := meetRun(t, c, e, p)
+	acknowledged := 0
+	c.OnPublish(func(*mosquitto.Client, int, mosquitto.ReasonCode, mosquitto.Properties) { acknowledged++ })
+	var acks []byte
+	for range n {
+		mid, err := c.Publish("a", nil, 1, false)
+		require.NoError(t, err)
+		conn.Expect(peer.PUBLISH)
+		acks = append(acks, peer.Ack(peer.PUBACK, uint16(mid))...)
+	}
+	require.LessOrEqual(t, flood(t, conn, e, acks, 1), uint64(some))
+	require.Equal(t, n, acknowledged)
+}
+
 // Short messages that Run delivers together take fewer.
 func TestMessagesThatCameTogetherAllocateLess(t *testing.T) {
 	const n = 10000

@@ -16,12 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The exported names of the two packages, with their types, as they stand in
+// The exported names of the packages, with their types, as they stand in
 // test/testdata/api: so that every change of the API is seen. To renew them:
 //
 //	go test ./test -run TestAPI -update
 func TestAPI(t *testing.T) {
-	for name, folder := range map[string]string{"mosquitto": ".", "mqtt": "mqtt"} {
+	for name, folder := range map[string]string{"mosquitto": ".", "mqtt": "mqtt", "mqtttest": "mqtttest"} {
 		t.Run(name, func(t *testing.T) {
 			golden := filepath.Join("testdata", "api", name+".txt")
 			listing := strings.Join(api(t, folder), "\n") + "\n"

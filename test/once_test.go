@@ -2,6 +2,8 @@ package test
 
 import (
 	"context"
+	"io"
+	"net"
 	"syscall"
 	"testing"
 	"time"
@@ -58,7 +60,18 @@ func TestRunOnceReturnsAnyRefusal(t *testing.T) {
 }
 
 func TestRunOnceReturnsWhyThereIsNoConnection(t *testing.T) {
-	c, _ := newClient(t, "once", true)
+	t.Run("TCP", func(t *testing.T) {
+		c, _ := newClient(t, "once", true)
+		requireRefusedConnects(t, c)
+	})
+	t.Run("TLS", func(t *testing.T) {
+		c, _ := trusting(t, broker.NewCA(t, "authority"))
+		requireRefusedConnects(t, c)
+	})
+}
+
+func requireRefusedConnects(t *testing.T, c *mosquitto.Client) {
+	t.Helper()
 	connect := func() error {
 		err := c.ConnectContext(t.Context(), "127.0.0.1", broker.FreePort(t), keepalive, "", nil)
 		if err != nil { // the kernel may refuse at once
@@ -141,4 +154,42 @@ func TestConnectContextRefusals(t *testing.T) {
 	require.True(t, wait.For(t, within, "InCallback"))
 	require.ErrorIs(t, wait.For(t, inside, "RunOnce inside a callback"), mosquitto.ErrInCallback)
 	require.ErrorIs(t, wait.For(t, inside, "ConnectContext inside a callback"), mosquitto.ErrInCallback)
+}
+
+// A TLS client that meets a server without TLS was connected: no error says that the
+// connection was refused, or has the errno of an earlier step.
+func TestRunOnce_ServerWithoutTLSIsNotConnectionRefused(t *testing.T) {
+	for name, answer := range map[string]func(net.Conn){
+		"closes at once":    func(net.Conn) {},
+		"resets at once":    func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) },
+		"closes when asked": func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) },
+		"other protocol": func(c net.Conn) {
+			_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+			_, _ = io.Copy(io.Discard, c)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			t.Cleanup(func() { l.Close() })
+			go func() {
+				for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+					answer(c)
+					c.Close()
+				}
+			}()
+			c, _ := trusting(t, broker.NewCA(t, "authority"))
+			for range 200 {
+				err := c.ConnectContext(t.Context(), "127.0.0.1", l.Addr().(*net.TCPAddr).Port, keepalive, "", nil)
+				if err == nil {
+					err = c.RunOnce(t.Context())
+				}
+				require.Error(t, err)
+				require.NotErrorIs(t, err, syscall.ECONNREFUSED)
+				require.NotErrorIs(t, err, syscall.EINPROGRESS)
+				require.NotErrorIs(t, err, syscall.EAGAIN)
+				require.NotErrorIs(t, err, syscall.EINVAL)
+			}
+		})
+	}
 }

@@ -328,6 +328,26 @@ func TestPost_PanicLeavesRunAsPanicError(t *testing.T) {
 	wait.For(t, ran, "the function queued before the panic")
 }
 
+// The CONNACK has arrived meanwhile.
+func TestPost_SlowFunctionBeforeTheConnackKeepsTheConnection(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	c, e := newClient(t, "post", true)
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
+	conn := p.Accept()
+	run(t, c)
+	conn.Expect(peer.CONNECT)
+	started := make(chan struct{})
+	require.NoError(t, c.Post(func() {
+		close(started)
+		time.Sleep(shortest + 2*time.Second)
+	}))
+	wait.For(t, started, "the posted function")
+	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
+	wait.None(t, e.disconnect, "OnDisconnect")
+}
+
 func TestPost_NilFunctionReturnsError(t *testing.T) {
 	c, _ := newClient(t, "post", true)
 	err := c.Post(nil)

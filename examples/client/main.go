@@ -28,7 +28,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	client, err := mqtt.Dial(ctx, servers, mqtt.WithStateHandler(func(s mqtt.StateChange) {
+	client, err := mqtt.Dial(ctx, servers, mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) {
 		log.Print(s.Server, " ", s.State)
 	}))
 	check(err)

@@ -50,21 +50,21 @@ func TestMessagesOfAnEarlierClientAreDelivered(t *testing.T) {
 	b, file := brisk(t), newFile(t)
 	b.Stop()
 	o := open(t, file)
-	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackground(), mqtt.WithOutbox(o))
+	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect(), mqtt.WithOutbox(o))
 	for i := range 100 {
 		require.NoError(t, c.PublishAsync(wait.Soon(t), "a", fmt.Append(nil, i)).Err())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
-	err := c.Publish(ctx, "b", []byte("x"), mqtt.QoS(2), mqtt.Retain(), mqtt.ContentType("text/plain"))
+	err := c.Publish(ctx, "b", []byte("x"), mqtt.WithQoS(2), mqtt.WithRetain(true), mqtt.WithContentType("text/plain"))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorIs(t, err, mqtt.ErrAbandoned)
-	require.NoError(t, c.PublishAsync(wait.Soon(t), "lost", nil, mqtt.QoS(0)).Err())
+	require.NoError(t, c.PublishAsync(wait.Soon(t), "lost", nil, mqtt.WithQoS(0)).Err())
 	var unsent *mqtt.CloseError
 	require.ErrorAs(t, shut(c), &unsent)
 	require.Len(t, unsent.Unsent, 102)
-	require.True(t, unsent.Unsent[100].Kept)
-	require.False(t, unsent.Unsent[101].Kept)
+	require.True(t, unsent.Unsent[100].Stored)
+	require.False(t, unsent.Unsent[101].Stored)
 	require.NoError(t, o.Close())
 
 	o = open(t, file)
@@ -78,7 +78,7 @@ func TestMessagesOfAnEarlierClientAreDelivered(t *testing.T) {
 	require.NoError(t, c.Close(wait.Soon(t)))
 	m := wait.For(t, got, "the last message")
 	kind, _ := m.Properties.Text(mosquitto.PropContentType)
-	require.Equal(t, []any{"b", mqtt.QoSLevel(2), "text/plain"}, []any{m.Topic, m.QoS, kind})
+	require.Equal(t, []any{"b", mqtt.QoS(2), "text/plain"}, []any{m.Topic, m.QoS, kind})
 	require.True(t, wait.For(t, collect(t, b), "the retained message").Retain)
 	require.Zero(t, length(t, o))
 }
@@ -112,8 +112,8 @@ func TestPublishThatCannotBeStored(t *testing.T) {
 	c := dial(t, b.Port, mqtt.WithOutbox(o))
 	require.NoError(t, o.Close()) // too early
 	require.ErrorIs(t, c.Publish(wait.Soon(t), "a", nil), boltoutbox.ErrClosed)
-	require.ErrorIs(t, c.PublishAsync(wait.Soon(t), "a", nil, mqtt.QoS(2)).Err(), boltoutbox.ErrClosed)
-	require.NoError(t, c.Publish(wait.Soon(t), "b", nil, mqtt.QoS(0)))
+	require.ErrorIs(t, c.PublishAsync(wait.Soon(t), "a", nil, mqtt.WithQoS(2)).Err(), boltoutbox.ErrClosed)
+	require.NoError(t, c.Publish(wait.Soon(t), "b", nil, mqtt.WithQoS(0)))
 	require.Equal(t, "b", wait.For(t, got, "a message").Topic)
 	require.Zero(t, c.Stats().Queued)
 }

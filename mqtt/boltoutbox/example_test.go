@@ -27,7 +27,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	client, err := mqtt.Dial(context.Background(), []string{"mqtt://127.0.0.1:1"}, // nobody is there
-		mqtt.WithBackground(), mqtt.WithOutbox(outbox))
+		mqtt.WithBackgroundConnect(), mqtt.WithOutbox(outbox))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func dialInChild() (*boltoutbox.Outbox, *mqtt.Client) {
 		panic(err)
 	}
 	c, err := mqtt.Dial(context.Background(), []string{url(numberFrom(portVariable))}, mqtt.WithClientID("meter"),
-		mqtt.WithOutbox(o), mqtt.WithBackground(), mqtt.WithBackoff(5*time.Millisecond, 20*time.Millisecond, 0))
+		mqtt.WithOutbox(o), mqtt.WithBackgroundConnect(), mqtt.WithBackoff(5*time.Millisecond, 20*time.Millisecond, 0))
 	if err != nil {
 		panic(err)
 	}
@@ -51,7 +51,7 @@ func dialInChild() (*boltoutbox.Outbox, *mqtt.Client) {
 // publishInChild prints each message that was accepted, until it is killed.
 func publishInChild() {
 	_, c := dialInChild()
-	round, qos := numberFrom(roundVariable), mqtt.QoSLevel(numberFrom(qosVariable))
+	round, qos := numberFrom(roundVariable), mqtt.QoS(numberFrom(qosVariable))
 	var all sync.WaitGroup
 	for w := range workers {
 		all.Add(1)
@@ -59,7 +59,7 @@ func publishInChild() {
 			defer all.Done()
 			for i := range perRound {
 				text := fmt.Sprintf("%d %d", w, round*perRound+i)
-				token := c.PublishAsync(context.Background(), fmt.Sprint("worker/", w), []byte(text), mqtt.QoS(qos))
+				token := c.PublishAsync(context.Background(), fmt.Sprint("worker/", w), []byte(text), mqtt.WithQoS(qos))
 				if err := token.Err(); err != nil {
 					panic(err)
 				}
@@ -182,7 +182,7 @@ func killAgainAndAgain(t *testing.T, qos int, ordered bool, states ...state) {
 		c := start(t, "drain", environment...)
 		require.Equal(t, []string{"left 0 <nil>"}, c.finish(t))
 		end := dial(t, b.Port)
-		require.NoError(t, end.Publish(wait.Soon(t), "end", nil, mqtt.QoS(mqtt.QoSLevel(qos)))) // behind all others
+		require.NoError(t, end.Publish(wait.Soon(t), "end", nil, mqtt.WithQoS(mqtt.QoS(qos)))) // behind all others
 		before := l.twice
 		for m := wait.For(t, got, "a message"); m.Topic != "end"; m = wait.For(t, got, "a message") {
 			l.deliver(t, string(m.Payload))

@@ -72,7 +72,7 @@ func decode(key uint64, record []byte) (*mqtt.Publication, error) {
 		return nil, errNewer
 	}
 	flags := f.byte()
-	p := &mqtt.Publication{QoS: mqtt.QoSLevel(flags & qosBits), Retain: flags&retainBit != 0}
+	p := &mqtt.Publication{QoS: mqtt.QoS(flags & qosBits), Retain: flags&retainBit != 0}
 	p.Topic = string(f.text())
 	for range f.count() {
 		p.Properties = append(p.Properties, f.property())

@@ -121,14 +121,14 @@ func TestDialer_UsesProxy(t *testing.T) {
 	failure := &net.AddrError{Err: "no proxy for", Addr: "this"}
 	proxy := func(*http.Request) (*url.URL, error) { return nil, failure }
 	dial := mqttwebsocket.Dialer(g.address(""), mqttwebsocket.Options{Proxy: proxy})
-	_, err := mqtt.Dial(wait.Soon(t), []string{g.host()}, mqtt.WithDialer(dial), mqtt.WithOneRound())
+	_, err := mqtt.Dial(wait.Soon(t), []string{g.host()}, mqtt.WithDialer(dial))
 	require.ErrorIs(t, err, failure)
 }
 
 func TestDialer_CloseFrameIsReportedAndClientReconnects(t *testing.T) {
 	g := startGateway(t, httptest.NewServer)
 	lost := make(chan error, 100)
-	c := g.dial(t, g.address(""), mqttwebsocket.Options{}, mqtt.WithStateHandler(func(s mqtt.StateChange) {
+	c := g.dial(t, g.address(""), mqttwebsocket.Options{}, mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) {
 		if s.State == mqtt.StateDisconnected {
 			lost <- s.Err
 		}
@@ -151,7 +151,7 @@ func TestDialer_RefusalIsReported(t *testing.T) {
 		"ws://%zz/secret":          "websocket: the address is not a URL",
 		"ws://127.0.0.1:1/?secret": "connection refused",
 	} {
-		_, err := mqtt.Dial(wait.Soon(t), []string{"mqtt://" + host}, mqtt.WithDialer(mqttwebsocket.Dialer(address, mqttwebsocket.Options{})), mqtt.WithOneRound())
+		_, err := mqtt.Dial(wait.Soon(t), []string{"mqtt://" + host}, mqtt.WithDialer(mqttwebsocket.Dialer(address, mqttwebsocket.Options{})))
 		require.ErrorContains(t, err, says)
 		require.ErrorContains(t, err, "mqtt: connect mqtt://"+host)
 		require.NotContains(t, err.Error(), "secret")

@@ -30,11 +30,11 @@ func (b *mqttClient) Connect(o Options) (err error) {
 }
 
 func (b *mqttClient) Subscribe(filter string, qos byte) error {
-	return b.c.Subscribe(context.Background(), filter, mqtt.QoSLevel(qos), func(_ context.Context, m mqtt.Message) { b.o.OnMessage(m.Payload) })
+	return b.c.Subscribe(context.Background(), filter, mqtt.QoS(qos), func(_ context.Context, m mqtt.Message) { b.o.OnMessage(m.Payload) })
 }
 
 func (b *mqttClient) Send(topic string, payload []byte, qos byte) error {
-	return b.c.PublishAsync(context.Background(), topic, payload, mqtt.QoS(mqtt.QoSLevel(qos))).Err()
+	return b.c.PublishAsync(context.Background(), topic, payload, mqtt.WithQoS(mqtt.QoS(qos))).Err()
 }
 
 func (b *mqttClient) SendAll(topic string, payload []byte, count int) error {

@@ -20,7 +20,7 @@ import (
 func oneRound(t *testing.T, c *cluster.Cluster, options ...mqtt.Option) error {
 	t.Helper()
 	ctx := wait.Soon(t)
-	client, err := mqtt.Dial(ctx, c.Servers(), append(options, mqtt.WithOneRound())...)
+	client, err := mqtt.Dial(ctx, c.Servers(), options...)
 	if err == nil {
 		err = client.Close(ctx)
 	}
@@ -36,36 +36,31 @@ func dialMQTT5(t *testing.T, c *cluster.Cluster, refusal error) {
 
 // Subscribe tells that QoS 2 became QoS 1.
 func grantedQoS(t *testing.T, c *cluster.Cluster) {
-	var granted mqtt.QoSLevel
+	var granted mqtt.QoS
 	nobody := func(context.Context, mqtt.Message) {}
-	require.NoError(t, dial(t, "limits", c.Servers()).Subscribe(wait.Soon(t), "granted", 2, nobody, mqtt.GrantedQoS(&granted)))
-	require.Equal(t, mqtt.QoSLevel(1), granted)
+	require.NoError(t, dial(t, "limits", c.Servers()).Subscribe(wait.Soon(t), "granted", 2, nobody, mqtt.WithGrantedQoS(&granted)))
+	require.Equal(t, mqtt.QoS(1), granted)
 }
 
-// A QoS 2 message is never acknowledged and costs the connection again and
-// again, as the states tell; Close names it.
+// A QoS 2 message is never acknowledged and costs the connection again and again, as
+// the states say. It is given up, and Close has nothing left.
 func publishQoS2(t *testing.T, c *cluster.Cluster, lost error) {
 	ctx := wait.Soon(t)
 	states := make(chan mqtt.StateChange, 1000)
 	client, err := mqtt.Dial(ctx, c.Servers(), mqtt.WithBackoff(100*time.Millisecond, time.Second, 0.5),
-		mqtt.WithStateHandler(func(s mqtt.StateChange) { states <- s }))
+		mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) { states <- s }))
 	require.NoError(t, err)
-	token := client.PublishAsync(ctx, "granted", nil, mqtt.QoS(2))
+	token := client.PublishAsync(ctx, "granted", nil, mqtt.WithQoS(2))
 	for range 3 {
 		require.Equal(t, mqtt.StateConnected, wait.For(t, states, "the connection").State)
 		s := wait.For(t, states, "the loss")
 		require.Equal(t, mqtt.StateDisconnected, s.State)
 		require.ErrorIs(t, s.Err, lost)
 	}
-	require.NoError(t, token.Err(), "it is still on its way")
-
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	err = client.Close(ended)
-	var unsent *mqtt.CloseError
-	require.ErrorAs(t, err, &unsent)
-	require.Equal(t, []mqtt.Unsent{{Topic: "granted", QoS: 2, Sent: true}}, unsent.Unsent)
-	require.ErrorIs(t, token.Err(), mqtt.ErrClosed)
+	var given *mqtt.DeliveryError
+	require.ErrorAs(t, token.Wait(ctx), &given)
+	require.Equal(t, 3, given.Attempts)
+	require.NoError(t, client.Close(ctx))
 }
 
 // A refused filter is an error that names it.

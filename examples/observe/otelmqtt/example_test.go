@@ -26,7 +26,7 @@ func Example() {
 	}
 	hooks := otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider), otelmqtt.WithTemplate(template))
 	client, err := mqtt.Dial(context.Background(), []string{"mqtt://127.0.0.1:1"},
-		mqtt.WithBackground(), mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(hooks))
+		mqtt.WithBackgroundConnect(), mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(hooks))
 	if err != nil {
 		log.Fatal(err)
 	}

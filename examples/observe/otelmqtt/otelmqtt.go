@@ -115,8 +115,8 @@ func (t *tracing) start(ctx context.Context, kind trace.SpanKind, operation, top
 }
 
 // The conventions have no names for these.
-func qos(n mqtt.QoSLevel) attribute.KeyValue { return attribute.Int("messaging.mqtt.qos", int(n)) }
-func retained(on bool) attribute.KeyValue    { return attribute.Bool("messaging.mqtt.retained", on) }
+func qos(n mqtt.QoS) attribute.KeyValue   { return attribute.Int("messaging.mqtt.qos", int(n)) }
+func retained(on bool) attribute.KeyValue { return attribute.Bool("messaging.mqtt.retained", on) }
 
 // carrier lets the trace context travel in user properties.
 type carrier mqtt.Properties

@@ -79,7 +79,7 @@ func TestTraceContinues(t *testing.T) {
 			}))
 			publisher := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V5), hooks)
 			ctx, root := tracer.Start(wait.Soon(t), "root")
-			require.NoError(t, publisher.Publish(ctx, name+"/7", []byte("42.5"), mqtt.UserProperty("unit", "kWh"), mqtt.Retain()))
+			require.NoError(t, publisher.Publish(ctx, name+"/7", []byte("42.5"), mqtt.WithUserProperty("unit", "kWh"), mqtt.WithRetain(true)))
 			root.End()
 			m := wait.For(t, seen, "the message")
 			unit, _ := m.Properties.UserProperty("unit")

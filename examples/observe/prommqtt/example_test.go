@@ -14,7 +14,7 @@ import (
 func Example() {
 	metrics := prommqtt.New(prommqtt.WithName("meter"))
 	client, err := mqtt.Dial(context.Background(), []string{"mqtt://127.0.0.1:1"},
-		mqtt.WithBackground(), mqtt.WithHooks(metrics.Hooks()))
+		mqtt.WithBackgroundConnect(), mqtt.WithHooks(metrics.Hooks()))
 	if err != nil {
 		log.Fatal(err)
 	}

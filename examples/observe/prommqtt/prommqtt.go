@@ -123,7 +123,7 @@ func (m *Metrics) values(topic string, labels ...string) []string {
 	return labels
 }
 
-func qos(n mqtt.QoSLevel) string { return strconv.Itoa(int(n)) }
+func qos(n mqtt.QoS) string { return strconv.Itoa(int(n)) }
 
 func outcome(err error) string {
 	if err != nil {

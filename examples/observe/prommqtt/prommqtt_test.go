@@ -52,7 +52,7 @@ func TestMetrics(t *testing.T) {
 		require.NoError(t, c.Publish(wait.Soon(t), fmt.Sprint("a/", i), []byte("12345")))
 		wait.For(t, passed, "the message")
 	}
-	require.NoError(t, c.Publish(wait.Soon(t), "b", []byte("1"), mqtt.QoS(2)))
+	require.NoError(t, c.Publish(wait.Soon(t), "b", []byte("1"), mqtt.WithQoS(2)))
 	require.Error(t, c.Publish(wait.Soon(t), "not/+/a topic", nil))
 	wait.Until(t, "the last outcome", func() bool {
 		return gathered(t, registry)["mqtt_publish_duration_seconds outcome=ok qos=2"] == 1

@@ -1,0 +1,81 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/stretchr/testify/require"
+)
+
+// offlineV5 is a client whose broker refuses connections until the proxy accepts them.
+func offlineV5(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fakeBroker, *fault.Proxy) {
+	t.Helper()
+	b := startFakeBroker(t, nil)
+	proxy := fault.Start(t, url(b.port)[len("mqtt://"):])
+	proxy.RefuseNew()
+	return dial(t, proxy.Port, append(options, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())...), b, proxy
+}
+
+// Expired messages end while they are queued, and are not sent. A waiting Publish ends
+// too, and messages without an expiry stay.
+func TestMessageExpiry_ExpiredMessagesAreNotSent(t *testing.T) {
+	t.Parallel()
+	c, b, proxy := offlineV5(t)
+	expired := c.PublishAsync(wait.Soon(t), "expired", nil, mqtt.WithMessageExpiry(time.Second))
+	stays := c.PublishAsync(wait.Soon(t), "stays", nil)
+	later := c.PublishAsync(wait.Soon(t), "later", nil, mqtt.WithMessageExpiry(time.Hour))
+	require.ErrorIs(t, c.Publish(wait.Soon(t), "expired", nil, mqtt.WithMessageExpiry(time.Second)), mqtt.ErrMessageExpired)
+	require.ErrorIs(t, expired.Wait(wait.Soon(t)), mqtt.ErrMessageExpired)
+	require.Equal(t, 2, c.Stats().Queued)
+	proxy.AcceptNew()
+	require.NoError(t, stays.Wait(wait.Soon(t)))
+	require.NoError(t, later.Wait(wait.Soon(t)))
+	require.Empty(t, b.published("expired"))
+}
+
+// What is sent has the time that is left.
+func TestMessageExpiry_CountsFromTheCall(t *testing.T) {
+	t.Parallel()
+	c, b, proxy := offlineV5(t)
+	token := c.PublishAsync(wait.Soon(t), "a", nil, mqtt.WithMessageExpiry(100*time.Second))
+	marker := c.PublishAsync(wait.Soon(t), "marker", nil, mqtt.WithMessageExpiry(time.Second))
+	<-marker.Done() // about a second later
+	require.ErrorIs(t, marker.Err(), mqtt.ErrMessageExpired)
+	proxy.AcceptNew()
+	require.NoError(t, token.Wait(wait.Soon(t)))
+	body := b.published("a")[0].Body
+	at := len(body) - 4 // the property is the last one, and there is no payload
+	require.EqualValues(t, mqtt.PropMessageExpiryInterval, body[at-1])
+	require.Less(t, binary.BigEndian.Uint32(body[at:]), uint32(100))
+	require.Greater(t, binary.BigEndian.Uint32(body[at:]), uint32(50))
+}
+
+func TestMessageExpiry_ExpiredMessagesLeaveTheOutbox(t *testing.T) {
+	t.Parallel()
+	o := filled(0)
+	c, _, _ := offlineV5(t, mqtt.WithOutbox(o))
+	require.ErrorIs(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithMessageExpiry(time.Second)), mqtt.ErrMessageExpired)
+	wait.Until(t, "the end of the outbox", func() bool { return o.len() == 0 })
+}
+
+// WithOnlineOnly fails at once without a connection, for every QoS, and when the
+// connection is lost before the message is sent.
+func TestOnlineOnly_FailsWithoutAConnection(t *testing.T) {
+	t.Parallel()
+	c, b, proxy := offlineV5(t)
+	for qos := mqtt.QoS(0); qos <= 2; qos++ {
+		require.ErrorIs(t, c.Publish(context.Background(), "a", nil, mqtt.WithQoS(qos), mqtt.WithOnlineOnly()), mqtt.ErrNotConnected)
+	}
+	require.Zero(t, c.Stats().Queued)
+	proxy.AcceptNew()
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithOnlineOnly()))
+	require.Len(t, b.published("a"), 1)
+}

@@ -1,0 +1,82 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/stretchr/testify/require"
+)
+
+func floodTopic(b *fakeBroker, topic string, messages int) {
+	payload := string(make([]byte, 1<<20))
+	for range messages {
+		b.conn().publish(0, topic, 0, payload)
+	}
+}
+
+func holdsPublishes(c *brokerConn, p packet) bool { return p.Type() == peer.PUBLISH }
+
+func TestFlow_EachCallBehindFullQueuesEnds(t *testing.T) {
+	b := startFakeBroker(t, holdsPublishes)
+	release := make(chan struct{})
+	c := dial(t, b.port, mqtt.WithKeepAlive(0), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)),
+		mqtt.WithSubscription("a", 0, func(context.Context, mqtt.Message) { <-release }))
+	t.Cleanup(func() { close(release) })
+	const callers = 8
+	var full [callers]atomic.Int32
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for i := range callers {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			for ctx.Err() == nil {
+				if err := c.Publish(ctx, "held", nil); err != nil {
+					full[i].Add(1)
+				}
+			}
+		}()
+	}
+	t.Cleanup(func() { cancel(); running.Wait() })
+	go floodTopic(b, "a", 24)
+	for i := range callers {
+		deadline := time.Now().Add(8 * time.Second)
+		for full[i].Load() < 3 {
+			require.True(t, time.Now().Before(deadline), "caller %d got %d errors", i, full[i].Load())
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+func TestFlow_CallBeforeTheFirstQueueEnds(t *testing.T) {
+	b := startFakeBroker(t, holdsPublishes)
+	c := dial(t, b.port, mqtt.WithKeepAlive(0))
+	published := outcome(func() error { return c.Publish(wait.Soon(t), "held", nil) })
+	wait.Until(t, "the PUBLISH", func() bool { return len(b.received(peer.PUBLISH)) == 1 })
+	ctx, cancel := context.WithCancel(context.Background())
+	iterated := make(chan struct{})
+	release := make(chan struct{})
+	go func() {
+		defer close(iterated)
+		for range c.Messages(ctx, "a", 0) {
+			<-release
+		}
+	}()
+	t.Cleanup(func() { cancel(); close(release); <-iterated })
+	wait.Until(t, "the SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == 1 })
+	go func() {
+		for range 1200 {
+			b.conn().publish(0, "a", 0, "x")
+		}
+		floodTopic(b, "a", 24)
+	}()
+	require.ErrorIs(t, within(t, 15*time.Second, published, "Publish"), mqtt.ErrHandlerQueueFull)
+}

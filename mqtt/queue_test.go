@@ -1,0 +1,122 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/stretchr/testify/require"
+)
+
+func closedPort(t *testing.T) int {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func TestQueue_ContextThatEndsBesideCloseEndsAMessageOnce(t *testing.T) {
+	for range 20 {
+		c := dial(t, closedPort(t), mqtt.WithBackgroundConnect())
+		ctx, cancel := context.WithCancel(context.Background())
+		var waits sync.WaitGroup
+		for range 3000 {
+			token := c.PublishAsync(t.Context(), "a", nil)
+			waits.Add(1)
+			go func() {
+				defer waits.Done()
+				_ = token.Wait(ctx)
+			}()
+		}
+		time.Sleep(20 * time.Millisecond)
+		cancel()
+		_ = c.Close(ctx)
+		wait.For(t, c.Done(), "the end")
+		waits.Wait()
+		require.Zero(t, c.Stats().Queued)
+	}
+}
+
+func TestQueue_WaitsBesideTheEndOfAMessage(t *testing.T) {
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
+		if p.Type() == peer.PUBLISH {
+			c.Close()
+			return true
+		}
+		return false
+	})
+	c := dial(t, b.port, mqtt.WithDeliveryAttempts(0))
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for n := range 30 {
+		token := c.PublishAsync(wait.Soon(t), fmt.Sprint(n), nil, mqtt.WithQoS(2))
+		wait.Until(t, "the PUBLISH", func() bool { return len(b.published(fmt.Sprint(n))) > 0 })
+		for range 2 {
+			go func() {
+				for {
+					select {
+					case <-token.Done():
+						return
+					default:
+						_ = token.Wait(over)
+					}
+				}
+			}()
+		}
+		wait.For(t, token.Done(), "the end of the token")
+	}
+}
+
+// panicky is an outbox whose Put panics once.
+
+type panicky struct{}
+
+func (panicky) Put(*mqtt.Publication) (uint64, error) { panic("put") }
+
+func (panicky) Delete(uint64) {}
+
+func (panicky) Load(uint64, func(uint64, *mqtt.Publication) bool) error { return nil }
+
+func TestQueue_PanicOfAnOutboxReleasesCapacity(t *testing.T) {
+	b := startFakeBroker(t, nil)
+	c := dial(t, b.port, mqtt.WithOutbox(panicky{}))
+	require.Panics(t, func() { _ = c.Publish(context.Background(), "a", nil) })
+	require.Zero(t, c.Stats().Queued)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	begun := time.Now()
+	require.NoError(t, c.Close(ctx))
+	require.Less(t, time.Since(begun), time.Second)
+}
+
+func TestQueue_HookHearsOfAnEndOnce(t *testing.T) {
+	for range 10 {
+		ended := make(chan struct{}, 100_000)
+		c := dial(t, closedPort(t), mqtt.WithBackgroundConnect(), mqtt.WithHooks(mqtt.Hooks{Publish: func(context.Context, *mqtt.Publication) func(error) {
+			return func(error) { ended <- struct{}{} }
+		}}))
+		ctx, cancel := context.WithCancel(context.Background())
+		returned := make(chan struct{}, 3000)
+		for range 3000 {
+			go func() { _ = c.Publish(ctx, "a", nil); returned <- struct{}{} }()
+		}
+		time.Sleep(100 * time.Millisecond)
+		cancel()
+		_ = c.Close(ctx)
+		for range 3000 {
+			<-returned
+		}
+		<-c.Done()
+		time.Sleep(50 * time.Millisecond)
+		require.Len(t, ended, 3000)
+		require.Zero(t, c.Stats().Queued)
+	}
+}

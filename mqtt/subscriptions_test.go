@@ -1,0 +1,349 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/stretchr/testify/require"
+)
+
+func TestSubscriptions_AreRestoredWhenTheSessionOfQoS2IsLost(t *testing.T) {
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
+		switch p.Type() {
+		case peer.CONNECT:
+			c.write(c.version.Connack(c.number > 2, 0)) // the second CONNECT makes a new session, which the third finds
+			return true
+		case peer.PUBLISH:
+			if c.number == 1 {
+				c.Close()
+				return true
+			}
+		}
+		return false
+	})
+	c := dial(t, b.port, mqtt.WithClientID("x"), mqtt.WithSession(time.Hour), mqtt.WithSubscription("a", 1, drop))
+	require.NoError(t, c.Publish(wait.Soon(t), "b", nil, mqtt.WithQoS(2)))
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
+	require.Equal(t, 3, b.connections())
+	time.Sleep(200 * time.Millisecond)
+	require.Len(t, b.received(peer.SUBSCRIBE), 2, "SUBSCRIBE on the first connection, and in the new session")
+}
+
+func refusesFirst(refusals int) script {
+	return func(c *brokerConn, p packet) bool {
+		if p.Type() == peer.SUBSCRIBE && refusals > 0 {
+			refusals--
+			c.write(c.version.Suback(p.MID(), []byte{0x80}))
+			return true
+		}
+		return false
+	}
+}
+
+func TestSubscriptions_RefusalInTheBackgroundIsReported(t *testing.T) {
+	b := startFakeBroker(t, refusesFirst(1))
+	lost := make(chan error, 10)
+	var log record
+	c := dial(t, b.port, mqtt.WithBackgroundConnect(), mqtt.WithSubscription("a", 1, drop), mqtt.WithLogger(log.logger(slog.LevelInfo)),
+		mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- err }}))
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
+	time.Sleep(200 * time.Millisecond)
+	t.Log(log.String())
+	b.conn().Close() // "The client tries the subscription again at the next reconnect."
+	wait.Until(t, "a reconnect", func() bool { return c.Stats().Connects == 2 && c.State() == mqtt.StateConnected })
+	time.Sleep(100 * time.Millisecond)
+	t.Log("SUBSCRIBE packets:", len(b.received(peer.SUBSCRIBE)))
+	require.Len(t, lost, 1, "reported")
+}
+
+func holdsConnack(number int, then script) script {
+	return func(c *brokerConn, p packet) bool {
+		if p.Type() == peer.CONNECT && c.number == number {
+			return true
+		}
+		return then(c, p)
+	}
+}
+
+func TestSubscriptions_PreviousHandlerIsRestoredAfterALostSession(t *testing.T) {
+	b := startFakeBroker(t, holdsConnack(2, func(c *brokerConn, p packet) bool {
+		if p.Type() == peer.SUBSCRIBE && c.number == 2 {
+			c.write(c.version.Suback(p.MID(), []byte{0x80}))
+			return true
+		}
+		return false
+	}))
+	lost := make(chan error, 10)
+	c := dial(t, b.port, mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- err }}))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, drop))
+	b.conn().Close()
+	wait.Until(t, "the second CONNECT", func() bool { return b.connections() == 2 })
+	second := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
+	time.Sleep(100 * time.Millisecond)
+	b.conn().write(b.conn().version.Connack(false, 0))
+	var refusal *mqtt.SubscribeError
+	require.ErrorAs(t, wait.For(t, second, "Subscribe"), &refusal)
+	time.Sleep(300 * time.Millisecond)
+	require.Equal(t, mqtt.StateConnected, c.State())
+	require.True(t, len(lost) > 0 || len(b.received(peer.SUBSCRIBE)) > 2,
+		"the first handler has no subscription at the broker, which was not reported")
+}
+
+func TestSubscriptions_HandlerThatIsNotRestoredIsReported(t *testing.T) {
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == peer.SUBSCRIBE && c.number == 2 })
+	lost := make(chan error, 10)
+	c := dial(t, b.port, mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- err }}))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, drop))
+	b.conn().Close()
+	wait.Until(t, "the second SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == 2 })
+	second := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
+	time.Sleep(100 * time.Millisecond)
+	refuse := func(n int) {
+		wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == n })
+		b.conn().write(b.conn().version.Suback(b.received(peer.SUBSCRIBE)[n-1].MID(), []byte{0x80}))
+	}
+	refuse(2)
+	refuse(3)
+	require.Error(t, wait.For(t, second, "Subscribe"))
+	time.Sleep(300 * time.Millisecond)
+	require.NotEmpty(t, lost)
+}
+
+func TestSubscriptions_UnsubscribeReachesAnotherServersSession(t *testing.T) {
+	first := startFakeBroker(t, func(c *brokerConn, p packet) bool {
+		if p.Type() == peer.CONNECT && c.number > 1 {
+			c.Close()
+			return true
+		}
+		return false
+	})
+	other := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == peer.CONNECT })
+	c := dialAll(t, []string{url(first.port), url(other.port)}, mqtt.WithClientID("x"), mqtt.WithSession(time.Hour))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, drop))
+	first.conn().Close()
+	wait.Until(t, "the other server", func() bool { return other.connections() == 1 })
+	unsubscribed := outcome(func() error { return c.Unsubscribe(wait.Soon(t), "a") })
+	time.Sleep(100 * time.Millisecond)
+	other.conn().write(other.conn().version.Connack(true, 0))
+	require.NoError(t, wait.For(t, unsubscribed, "Unsubscribe"))
+	require.Len(t, other.received(peer.UNSUBSCRIBE), 1)
+}
+
+func TestSubscriptions_SubackWithTooFewCodesIsARefusal(t *testing.T) {
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
+		if p.Type() == peer.SUBSCRIBE {
+			c.write(c.version.Suback(p.MID(), []byte{1}))
+			return true
+		}
+		return false
+	})
+	c := dial(t, b.port)
+	require.Error(t, c.SubscribeMultiple(wait.Soon(t), mqtt.Subscription{Filter: "a", QoS: 1, Handler: drop}, mqtt.Subscription{Filter: "b", QoS: 1, Handler: drop}))
+}
+
+func TestSubscriptions_TwoRefusedChangesRestoreTheFirst(t *testing.T) {
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
+		switch {
+		case p.Type() == peer.CONNECT && c.number == 2:
+			return true
+		case p.Type() == peer.SUBSCRIBE && c.number == 2:
+			c.write(c.version.Suback(p.MID(), []byte{0x80}))
+			return true
+		}
+		return false
+	})
+	c := dial(t, b.port, mqtt.WithClientID("x"), mqtt.WithSession(time.Hour))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 0, drop))
+	b.conn().Close()
+	wait.Until(t, "the second CONNECT", func() bool { return b.connections() == 2 })
+	second := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
+	time.Sleep(50 * time.Millisecond)
+	third := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 2, drop) })
+	time.Sleep(50 * time.Millisecond)
+	b.conn().write(b.conn().version.Connack(true, 0))
+	require.Error(t, wait.For(t, second, "Subscribe"))
+	require.Error(t, wait.For(t, third, "Subscribe"))
+	b.conn().Close()
+	wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == 3 })
+	require.EqualValues(t, 0, b.received(peer.SUBSCRIBE)[2].filters()[0].Options&3)
+}
+
+func TestSubscriptions_IteratorKeepsTheOptionsOfTheHandler(t *testing.T) {
+	b := startFakeBroker(t, nil)
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, drop, mqtt.WithNoLocal()))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range c.Messages(ctx, "a", 1) {
+		}
+	}()
+	wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == 2 })
+	cancel()
+	<-ended
+	require.EqualValues(t, 4, b.received(peer.SUBSCRIBE)[1].filters()[0].Options&4, "NoLocal")
+}
+
+type scriptedMemory struct {
+	keep   bool
+	calm   bool
+	has    map[string]bool
+	exists bool
+}
+
+func (m *scriptedMemory) answer(c *brokerConn, p packet) bool {
+	n := 99
+	if !m.calm {
+		n = rand.IntN(40)
+	}
+	switch p.Type() {
+	case peer.CONNECT:
+		if !m.keep {
+			m.exists, m.has = false, map[string]bool{}
+		}
+		c.write(c.version.Connack(m.exists, 0))
+		m.exists = true
+		return true
+	case peer.SUBSCRIBE:
+		if n == 0 {
+			c.Close()
+			return true
+		}
+		var codes []byte
+		for _, f := range p.filters() {
+			if n < 8 {
+				codes = append(codes, 0x80)
+				continue
+			}
+			m.has[f.Name] = true
+			codes = append(codes, f.Options&3)
+		}
+		if n == 9 {
+			c.Close()
+			return true
+		}
+		if n > 20 && n < 99 {
+			time.Sleep(time.Millisecond)
+		}
+		c.write(c.version.Suback(p.MID(), codes))
+		return true
+	case peer.UNSUBSCRIBE:
+		if n == 0 {
+			c.Close()
+			return true
+		}
+		for _, f := range p.filters() {
+			delete(m.has, f.Name)
+		}
+		if n == 1 {
+			c.Close()
+			return true
+		}
+		c.write(c.version.Unsuback(p.MID(), make([]byte, len(p.filters()))))
+		return true
+	}
+	return false
+}
+
+func (m *scriptedMemory) names(b *fakeBroker) (all []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for n := range m.has {
+		all = append(all, n)
+	}
+	return all
+}
+
+func TestSubscriptions_BrokerHasWhatTheProgramWants(t *testing.T) {
+	for _, version := range []mqtt.Protocol{mqtt.V311, mqtt.V5} {
+		for _, keep := range []bool{false, true} {
+			t.Run(fmt.Sprint(version, keep), func(t *testing.T) {
+				m := &scriptedMemory{keep: keep, has: map[string]bool{}}
+				b := startFakeBroker(t, m.answer)
+				options := []mqtt.Option{mqtt.WithProtocol(version), mqtt.WithDeliveryAttempts(0)}
+				if keep {
+					options = append(options, mqtt.WithClientID("x"), mqtt.WithSession(time.Hour))
+				}
+				c := dial(t, b.port, options...)
+				filters := []string{"a", "b"}
+				var running sync.WaitGroup
+				for range 6 {
+					running.Add(1)
+					go func() {
+						defer running.Done()
+						for range 300 {
+							f := filters[rand.IntN(2)]
+							ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.IntN(4000))*time.Microsecond)
+							switch rand.IntN(4) {
+							case 0:
+								_ = c.Subscribe(ctx, f, mqtt.QoS(rand.IntN(3)), drop)
+							case 1:
+								_ = c.Unsubscribe(ctx, f)
+							default:
+								for range c.Messages(ctx, f, mqtt.QoS(rand.IntN(3))) {
+								}
+							}
+							cancel()
+						}
+					}()
+				}
+				done := make(chan struct{})
+				go func() { running.Wait(); close(done) }()
+				select {
+				case <-done:
+				case <-time.After(60 * time.Second):
+					t.Fatal("hang")
+				}
+				b.mu.Lock()
+				m.calm = true
+				b.mu.Unlock()
+				for _, f := range filters {
+					require.NoError(t, c.Unsubscribe(wait.Soon(t), f))
+				}
+				require.Empty(t, m.names(b))
+				// iterators only
+				b.mu.Lock()
+				m.calm = false
+				b.mu.Unlock()
+				for range 6 {
+					running.Add(1)
+					go func() {
+						defer running.Done()
+						for range 300 {
+							ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.IntN(4000))*time.Microsecond)
+							if rand.IntN(8) == 0 {
+								_ = c.Unsubscribe(ctx, "a")
+							} else {
+								for range c.Messages(ctx, "a", 1) {
+								}
+							}
+							cancel()
+						}
+					}()
+				}
+				running.Wait()
+				b.mu.Lock()
+				m.calm = true
+				b.mu.Unlock()
+				wait.Until(t, "no subscription at the broker", func() bool { return len(m.names(b)) == 0 })
+				h, got := collect()
+				require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, h))
+				require.Equal(t, []string{"a"}, m.names(b))
+				b.conn().publish(0, "a", 0, "x")
+				wait.For(t, got, "message")
+				t.Log("connections", b.connections(), "subscribes", len(b.received(peer.SUBSCRIBE)), "unsubscribes", len(b.received(peer.UNSUBSCRIBE)))
+			})
+		}
+	}
+}
