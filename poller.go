@@ -21,6 +21,7 @@ type poller struct {
 	fd        int
 	ready     func(uintptr) bool // for raw.Read, made once
 	blocked   bool               // the last pass left output behind
+	full      bool               // and found the socket full: waitWritable has been started
 	retry     time.Duration      // the last delay of output that waits for input
 	writeWait atomic.Bool        // a goroutine waits until the socket is writable
 }
@@ -107,7 +108,7 @@ func (p *poller) waitConnected(hasWork func() bool) {
 // outputDelay prepares the wait for output that a pass has left behind. A
 // positive result is the delay before a retry.
 func (p *poller) outputDelay(last pass) time.Duration {
-	p.blocked = last.wantWrite
+	p.blocked, p.full = last.wantWrite, false
 	switch {
 	case !last.wantWrite:
 		p.retry = 0
@@ -116,8 +117,11 @@ func (p *poller) outputDelay(last pass) time.Duration {
 	case last.writable: // a TLS handshake waits for input; so does 2.1 after a DISCONNECT
 		p.retry = min(max(2*p.retry, firstRetry), longestRetry)
 		return p.retry
-	case p.writeWait.CompareAndSwap(false, true):
-		go p.waitWritable(p.raw)
+	default:
+		p.full = true
+		if p.writeWait.CompareAndSwap(false, true) {
+			go p.waitWritable(p.raw)
+		}
 	}
 	return 0
 }
@@ -127,11 +131,15 @@ func (p *poller) waitInput(until time.Time, hasWork func() bool) {
 	f := p.file.Load()
 	_ = f.SetReadDeadline(until)
 	p.announce(parkedOnRead)
-	if !hasWork() {
+	if !hasWork() && !p.writableAgain() {
 		_ = p.raw.Read(p.ready)
 	}
 	p.resume()
 }
+
+// writableAgain reports whether waitWritable has ended. It may have ended before Run
+// announced its wait, and then it has not woken Run.
+func (p *poller) writableAgain() bool { return p.full && !p.writeWait.Load() }
 
 // waitWritable wakes Run when a full socket is writable again, or is closed.
 func (p *poller) waitWritable(raw syscall.RawConn) {

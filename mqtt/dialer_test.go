@@ -145,6 +145,7 @@ func TestDialer_ThatIgnoresContextTimesOut(t *testing.T) {
 		mqtt.WithConnectTimeout(50*time.Millisecond))
 	require.ErrorIs(t, err, mqtt.ErrConnectTimeout)
 	close(release)
+	require.NoError(t, far.SetReadDeadline(time.Now().Add(wait.Patience)))
 	_, err = far.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF, "the client closes the late connection")
 }

@@ -110,6 +110,10 @@ func TestRelay_FailedWriteEndsLibrarysConnection(t *testing.T) {
 	_, err = io.ReadAll(library)
 	require.NoError(t, err)
 	require.Equal(t, errBroken, r.failure())
+	require.Eventually(t, func() bool {
+		_, err := library.Write([]byte("x"))
+		return errors.Is(err, syscall.EPIPE)
+	}, patience, time.Millisecond)
 	library.Close()
 	r.end(t.Context())
 }

@@ -1,0 +1,43 @@
+//go:build cgo
+
+package mosquitto
+
+import (
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The socket may become writable before Run waits. Then nothing else wakes Run.
+func TestPoller_SocketThatIsWritableBeforeTheWaitEndsTheWait(t *testing.T) {
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	for _, fd := range pair {
+		t.Cleanup(func() { _ = syscall.Close(fd) })
+	}
+	fd, err := syscall.Dup(pair[0])
+	require.NoError(t, err)
+	file := os.NewFile(uintptr(fd), "socket")
+	t.Cleanup(func() { _ = file.Close() })
+	p := poller{ready: func(uintptr) bool { return false }}
+	p.raw, err = file.SyscallConn()
+	require.NoError(t, err)
+	p.file.Store(file)
+	require.Zero(t, p.outputDelay(pass{wantWrite: true}), "the pass has found the socket full")
+	require.Eventually(t, func() bool { return !p.writeWait.Load() }, 10*time.Second, time.Millisecond)
+	waited := make(chan struct{})
+	go func() {
+		p.waitInput(time.Time{}, func() bool { return false })
+		close(waited)
+	}()
+	select {
+	case <-waited:
+	case <-time.After(time.Second):
+		require.NoError(t, file.SetReadDeadline(time.Now()))
+		<-waited
+		require.Fail(t, "Run waits although the socket is writable")
+	}
+}
