@@ -27,7 +27,7 @@ func TestConnack_IsInTheStateChangeAndInTheClient(t *testing.T) {
 	require.False(t, connected)
 	conn := p.Accept()
 	conn.Expect(peer.CONNECT)
-	conn.Send(peer.V5.Connack(true, 0, text(mqtt.PropAssignedClientIdentifier, "chosen"), text(mqtt.PropReasonString, "welcome"),
+	conn.Send(peer.V5.Connack(false, 0, text(mqtt.PropAssignedClientIdentifier, "chosen"), text(mqtt.PropReasonString, "welcome"),
 		text(mqtt.PropResponseInformation, "answers/7"), peer.RetainAvailable(0), peer.MaximumQoS(1),
 		peer.Property{byte(mqtt.PropServerKeepAlive), 0, 30}, peer.Property{byte(mqtt.PropReceiveMaximum), 0, 7}))
 	change := awaitState(t, changes, mqtt.StateConnected)
@@ -36,7 +36,7 @@ func TestConnack_IsInTheStateChangeAndInTheClient(t *testing.T) {
 	require.Equal(t, k, *change.Connack)
 	k.Properties = nil
 	require.Equal(t, mqtt.Connack{
-		SessionPresent: true, AssignedClientID: "chosen", ReasonString: "welcome", ResponseInformation: "answers/7", KeepAlive: 30 * time.Second,
+		AssignedClientID: "chosen", ReasonString: "welcome", ResponseInformation: "answers/7", KeepAlive: 30 * time.Second,
 		MaximumQoS: 1, ReceiveMaximum: 7, WildcardSubscriptions: true, SharedSubscriptions: true, SubscriptionIdentifiers: true,
 	}, k)
 	conn.Close()
