@@ -129,7 +129,7 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	c.queue.init(c.opts.queue)
 	c.closer.init()
 	c.inflight = newInflight(&c.opts)
-	c.subs = newSubscriptions(&c.opts)
+	c.subs = newSubscriptions(c.opts.filtersPerPacket, c.closureLimit())
 	c.status.server = c.servers[0].name
 	if err := c.makeLibrary(); err != nil {
 		c.cancelHandlers()

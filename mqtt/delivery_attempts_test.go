@@ -73,6 +73,17 @@ func TestDeliveryAttempts_OptionSetsTheNumber(t *testing.T) {
 	}
 }
 
+// The nodes of a cluster may close connections for a while after one of them has failed.
+func TestDeliveryAttempts_TheNumberIsForEachServer(t *testing.T) {
+	t.Parallel()
+	b := startFakeBroker(t, closesFor("refused"))
+	other := startFakeBroker(t, closesFor("refused"))
+	c := dialAll(t, []string{url(b.port), url(other.port)}, mqtt.WithDeliveryAttempts(2))
+	requireDeliveryError(t, c.Publish(wait.Soon(t), "refused", nil), "refused", 1, 4)
+	require.NoError(t, c.Publish(wait.Soon(t), "after", nil))
+	require.Equal(t, 4, len(b.published("refused"))+len(other.published("refused")))
+}
+
 func TestDeliveryAttempts_ZeroGivesNothingUp(t *testing.T) {
 	t.Parallel()
 	const closings = 10

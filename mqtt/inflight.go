@@ -305,7 +305,7 @@ func (c *Client) failUnwritten() {
 // message in flight. After repeated closures, t is sent alone. If the broker then closes
 // the connection again, t fails.
 func (c *Client) countMessageClosure(t *Token, why error) {
-	f, attempts := &c.inflight, c.opts.deliveryAttempts
+	f, attempts := &c.inflight, c.closureLimit()
 	t.closures++
 	alone := f.count == 1
 	switch {
@@ -325,6 +325,11 @@ func (c *Client) countMessageClosure(t *Token, why error) {
 	}
 	c.replace = true
 }
+
+// closureLimit returns how many connections may be closed for a message or a filter before
+// it fails. 0 means no limit. While a node of a cluster fails, the other nodes may close
+// connections too. So the limit grows with the number of servers.
+func (c *Client) closureLimit() int { return c.opts.deliveryAttempts * len(c.servers) }
 
 // mayDrop reports whether a message whose caller no longer waits is dropped before the
 // next connection. Dropping replaces the library client. With a kept session, the client

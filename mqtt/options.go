@@ -347,6 +347,10 @@ func WithInflight(n int) Option {
 // Brokers close the connection for messages that they do not accept, such as a message
 // above their packet size with MQTT 3.
 //
+// The number is for each server: a client of three servers sends a message up to 3n times,
+// to any of them. While one node of a cluster fails, the other nodes may close connections
+// too, although they accept the message later.
+//
 // At the limit the message fails with a [*DeliveryError] and leaves the outbox. Other
 // messages are sent normally. Before the message fails, the client sends it alone, so
 // that no other message can be the cause.

@@ -83,10 +83,10 @@ type request struct {
 	sequence  int   // order of submission on the connection
 }
 
-func newSubscriptions(s *settings) subscriptions {
+func newSubscriptions(filtersPerPacket, attempts int) subscriptions {
 	return subscriptions{
 		byFilter: map[string]*subscription{}, requests: map[int]*request{},
-		perPacket: s.filtersPerPacket, attempts: s.deliveryAttempts,
+		perPacket: filtersPerPacket, attempts: attempts,
 	}
 }
 

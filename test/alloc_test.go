@@ -157,3 +157,19 @@ func TestTopicMatchAllocatesNothing(t *testing.T) {
 	}))
 	require.NoError(t, failed)
 }
+
+func TestPost_AllocatesNothing(t *testing.T) {
+	b := plain(t)
+	c, e := newClient(t, "post", true)
+	connectRun(t, c, e, b.Port)
+	ran := make(chan struct{}, 1)
+	f := func() { ran <- struct{}{} }
+	post := func() {
+		_ = c.Post(f)
+		<-ran
+	}
+	for range 100 {
+		post()
+	}
+	require.Less(t, testing.AllocsPerRun(1000, post), 0.1)
+}

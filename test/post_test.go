@@ -355,22 +355,6 @@ func TestPost_NilFunctionReturnsError(t *testing.T) {
 	require.ErrorContains(t, err, "f: nil")
 }
 
-func TestPost_AllocatesNothing(t *testing.T) {
-	b := plain(t)
-	c, e := newClient(t, "post", true)
-	connectRun(t, c, e, b.Port)
-	ran := make(chan struct{}, 1)
-	f := func() { ran <- struct{}{} }
-	post := func() {
-		_ = c.Post(f)
-		<-ran
-	}
-	for range 100 {
-		post()
-	}
-	require.Less(t, testing.AllocsPerRun(1000, post), 0.1)
-}
-
 func BenchmarkPost(b *testing.B) {
 	server := plain(b)
 	c, e := newClient(b, "post", true)

@@ -46,12 +46,13 @@ func grantedQoS(t *testing.T, c *cluster.Cluster) {
 // the states say. It is given up, and Close has nothing left.
 func publishQoS2(t *testing.T, c *cluster.Cluster, lost error) {
 	ctx := wait.Soon(t)
+	attempts := 3 * len(c.Servers())
 	states := make(chan mqtt.StateChange, 1000)
 	client, err := mqtt.Dial(ctx, c.Servers(), mqtt.WithBackoff(100*time.Millisecond, time.Second, 0.5),
 		mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) { states <- s }))
 	require.NoError(t, err)
 	token := client.PublishAsync(ctx, "granted", nil, mqtt.WithQoS(2))
-	for range 3 {
+	for range attempts {
 		require.Equal(t, mqtt.StateConnected, wait.For(t, states, "the connection").State)
 		s := wait.For(t, states, "the loss")
 		require.Equal(t, mqtt.StateDisconnected, s.State)
@@ -59,7 +60,7 @@ func publishQoS2(t *testing.T, c *cluster.Cluster, lost error) {
 	}
 	var given *mqtt.DeliveryError
 	require.ErrorAs(t, token.Wait(ctx), &given)
-	require.Equal(t, 3, given.Attempts)
+	require.Equal(t, attempts, given.Attempts)
 	require.NoError(t, client.Close(ctx))
 }
 
