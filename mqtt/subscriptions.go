@@ -24,13 +24,14 @@ import (
 //	granted    it has the filter as desired                       -                  -                   removing             -         granted
 //	outdated   it had the filter in a kept session: send again    renewing           -                   removing             -         outdated
 //	renewing   as outdated, SUBSCRIBE is not acknowledged yet     -                  granted or refused  -                    -         outdated
-//	refused    it has refused the filter on this connection       -                  -                   -                    -         absent
+//	refused    it has refused the filter on this connection       -                  -                   -                    -         absent or uncertain
 //	removing   UNSUBSCRIBE is not acknowledged yet                -                  -                   -                    absent    uncertain
 //
 // The client sends SUBSCRIBE for desired filters that are absent, uncertain or outdated.
 // It sends UNSUBSCRIBE for undesired filters that are uncertain, granted or outdated. If
 // the program changes a filter before SUBACK, the filter becomes uncertain instead of
-// granted.
+// granted. A broker that refuses a SUBSCRIBE keeps an earlier subscription for the filter:
+// a refused filter becomes uncertain again if it was uncertain or outdated before.
 //
 // If a broker accepts a connection without the session, every filter becomes absent. If
 // the session was kept, granted filters become outdated with MQTT 5, because a broker
@@ -72,7 +73,8 @@ type subscription struct {
 	state    subscriptionState
 	targets  []*target
 	waiters  []*waiter
-	closures int // connections that the broker closed after a SUBSCRIBE for this filter alone
+	closures int  // connections that the broker closed after a SUBSCRIBE for this filter alone
+	existed  bool // the broker may have had the filter before the last SUBSCRIBE, and has it if it refused the SUBSCRIBE
 }
 
 // request is an unacknowledged SUBSCRIBE or UNSUBSCRIBE packet.
@@ -144,7 +146,7 @@ func (c *Client) addSubscription(d desire) *waiter {
 	case granted, outdated:
 		state = uncertain
 	case refused:
-		state = absent
+		state = sub.stateAfterRefusal()
 	}
 	s.set(sub, true, state)
 	sub.waiters = append(sub.waiters, w)
@@ -177,8 +179,12 @@ func (c *Client) setTargets(sub *subscription, targets []*target) {
 // not called any more.
 func (c *Client) clearDesired(sub *subscription, why error) {
 	state := sub.state
-	if state == refused && (c.opts.keepSession || sub.closures > 0) {
+	switch {
+	case state != refused:
+	case c.opts.keepSession, sub.closures > 0:
 		state = uncertain // the broker may have an older subscription, or this one
+	default:
+		state = sub.stateAfterRefusal()
 	}
 	c.subs.set(sub, false, state)
 	sub.revision++
@@ -224,8 +230,10 @@ func (s *subscriptions) connectionAccepted(sessionKept, present, renew bool) {
 		case state == refused && s.closesFor(sub): // stays refused until the program subscribes again
 		case !sessionKept && present && state != refused:
 			state = uncertain
-		case !sessionKept || state == refused:
+		case !sessionKept:
 			state = absent
+		case state == refused:
+			state = sub.stateAfterRefusal()
 		case state == granted && renew:
 			state = outdated
 		case state == outdated && !renew:
@@ -299,6 +307,15 @@ func (c *Client) countRequestClosure(r *request, why error) {
 // closesFor reports whether the broker repeatedly closed the connection for a filter.
 func (s *subscriptions) closesFor(sub *subscription) bool {
 	return s.attempts > 0 && sub.closures >= s.attempts
+}
+
+// stateAfterRefusal returns the state of a refused filter for the next SUBSCRIBE or
+// UNSUBSCRIBE.
+func (sub *subscription) stateAfterRefusal() subscriptionState {
+	if sub.existed {
+		return uncertain
+	}
+	return absent
 }
 
 // subscribeOptions returns the options of the next SUBSCRIBE. For a filter that the
@@ -411,6 +428,7 @@ func (c *Client) sendRequest(r *request) bool {
 		} else if r.subscribe {
 			state = requested
 		}
+		sub.existed = sub.state != absent
 		c.subs.set(sub, sub.desired, state)
 	}
 	if err != nil {
@@ -514,6 +532,9 @@ func (c *Client) granted(sub *subscription, revision int, qos QoS) {
 // the filter returns to its state before the call. A refusal after a reconnect is
 // reported. The filter is sent again on the next connection.
 func (c *Client) refused(sub *subscription, revision int, err error) {
+	if !sub.isRequested() { // the client refuses it, or the broker closed the connection
+		sub.existed = sub.state != absent
+	}
 	failed := sub.takeWaiters(true, revision)
 	stays := slices.ContainsFunc(failed, func(w *waiter) bool { return w.previous.granted })
 	switch {

@@ -195,6 +195,36 @@ func TestSubscriptions_IteratorKeepsTheOptionsOfTheHandler(t *testing.T) {
 	require.EqualValues(t, 4, b.received(peer.SUBSCRIBE)[1].filters()[0].Options&4, "NoLocal")
 }
 
+// An iterator that ends before its SUBACK may leave a subscription at the broker.
+func TestSubscriptions_RefusalKeepsNoEarlierSubscription(t *testing.T) {
+	t.Parallel()
+	b := startFakeBroker(t, func(_ *brokerConn, p packet) bool { return p.Type() == peer.SUBSCRIBE })
+	c := dial(t, b.port)
+	iterate := func(ctx context.Context) <-chan error {
+		return outcome(func() (failure error) {
+			for _, err := range c.Messages(ctx, "a", 1) {
+				failure = err
+			}
+			return failure
+		})
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	first := iterate(ctx)
+	wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == 1 })
+	cancel()
+	wait.For(t, first, "the end of the first iterator")
+	second := iterate(wait.Soon(t))
+	time.Sleep(50 * time.Millisecond) // for the second iterator to begin
+	answer := func(n int, code byte) {
+		b.conn().write(b.conn().version.Suback(b.received(peer.SUBSCRIBE)[n].MID(), []byte{code}))
+	}
+	answer(0, 1)
+	wait.Until(t, "the second SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == 2 })
+	answer(1, 0x80)
+	require.Error(t, wait.For(t, second, "the end of the second iterator"))
+	wait.Until(t, "UNSUBSCRIBE", func() bool { return len(b.received(peer.UNSUBSCRIBE)) == 1 })
+}
+
 type scriptedMemory struct {
 	keep   bool
 	calm   bool

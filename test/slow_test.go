@@ -285,7 +285,7 @@ func backlog(t *testing.T, p *peer.Peer) (c *mosquitto.Client, order chan string
 		case <-goOn:
 		case <-t.Context().Done(): // the test has ended
 		}
-		time.Sleep(15 * time.Millisecond) // longer than the time of a pass
+		time.Sleep(60 * time.Millisecond) // much longer than the time of a pass
 	})
 	require.NoError(t, c.ReconnectDelaySet(time.Second, time.Second, false))
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
