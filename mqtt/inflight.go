@@ -312,10 +312,7 @@ func (c *Client) countMessageClosure(t *Token, why error) {
 	case c.mayDrop(t): // requeueInFlight drops it when the library client is replaced
 	case attempts == 0:
 		return
-	case alone && t.closures >= attempts:
-		f.remove(t)
-		c.complete(t, acknowledgement{}, &DeliveryError{t.pub.Topic, t.pub.QoS, t.closures, why})
-	case !alone && t.closures >= attempts && c.exactlyOnce():
+	case t.closures >= attempts && (alone || c.exactlyOnce()):
 		f.remove(t)
 		c.complete(t, acknowledgement{}, &DeliveryError{t.pub.Topic, t.pub.QoS, t.closures, why})
 	case !alone && t.closures >= max(attempts-1, 1) && !c.exactlyOnce():
