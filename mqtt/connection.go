@@ -143,7 +143,7 @@ func (c *Client) open(ctx context.Context, a *attempt, at address, version Proto
 		return c.openRelay(ctx, a, c.connectProperties(version))
 	}
 	connect := func() error {
-		return c.library.Load().ConnectContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, c.connectProperties(version))
+		return c.library.Load().ConnectAsyncContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, c.connectProperties(version))
 	}
 	if a.server.isLiteral() {
 		return connect()

@@ -49,7 +49,7 @@ func (c *Client) configure(m *mosquitto.Client) (files []*os.File, err error) {
 	s := &c.opts
 	steps := []func() error{
 		func() error { return m.IntOption(mosquitto.OptTCPNodelay, 1) },
-		func() error { return m.MaxInflightMessagesSet(s.inflight) },
+		func() error { return m.IntOption(mosquitto.OptSendMaximum, s.inflight) },
 		// After a connection loss the library keeps copies of incoming QoS 2 messages,
 		// which count against the receive maximum. A small maximum would be exhausted,
 		// and then every connection would end: see docs/reliability.md.
