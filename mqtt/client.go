@@ -68,7 +68,7 @@ type Client struct {
 // one of these:
 //
 //	mqtt://host:1883        tcp:// means the same
-//	mqtts://host:8883       with TLS; ssl:// and tls:// mean the same
+//	mqtts://host:8883       with TLS; ssl://, tls://, tcps:// and mqtt+ssl:// mean the same
 //	unix:/path              a unix socket
 //	ws://host:80/path       a websocket: needs libmosquitto 2.1
 //	wss://host:443/path     a websocket with TLS: needs libmosquitto 2.1
