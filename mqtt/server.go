@@ -90,7 +90,7 @@ func parseServer(text string) (server, error) {
 	case !kind.ws && strings.Trim(u.Path, "/") != "":
 		return server{}, fmt.Errorf("only websockets have a path: %w", mosquitto.ErrInval)
 	case kind.ws && !websockets():
-		return server{}, fmt.Errorf("websockets need libmosquitto 2.1: %w", mosquitto.ErrNotSupported)
+		return server{}, fmt.Errorf("websockets need libmosquitto 2.1, or WithDialer with module mqtt/websocket: %w", mosquitto.ErrNotSupported)
 	}
 	s := server{host: u.Hostname(), port: kind.port, tls: kind.tls, ws: kind.ws}
 	if s.ws {
