@@ -52,7 +52,7 @@ func (c *Client) configure(m *mosquitto.Client) (files []*os.File, err error) {
 		func() error { return m.IntOption(mosquitto.OptSendMaximum, s.inflight) },
 		// After a connection loss the library keeps copies of incoming QoS 2 messages,
 		// which count against the receive maximum. A small maximum would be exhausted,
-		// and then every connection would end: see docs/reliability.md.
+		// and then every connection would end: see docs/testing.md.
 		func() error { return m.IntOption(mosquitto.OptReceiveMaximum, math.MaxUint16) },
 		func() error {
 			files, err = c.configureTLS(m)
