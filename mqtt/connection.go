@@ -158,6 +158,10 @@ func (c *Client) prepare(ctx context.Context, s server, version Protocol) error 
 	if err != nil {
 		return err
 	}
+	will, err := c.will(ctx)
+	if err != nil {
+		return err
+	}
 	if err := m.UsernamePwSet(username, password); err != nil {
 		return err
 	}
@@ -165,9 +169,9 @@ func (c *Client) prepare(ctx context.Context, s server, version Protocol) error 
 		if err := c.setProtocol(m, version); err != nil {
 			return err
 		}
-		if err := c.setWill(m); err != nil {
-			return err
-		}
+	}
+	if err := c.setWill(m, will); err != nil {
+		return setupError{err}
 	}
 	return c.setTransport(m, s)
 }

@@ -220,6 +220,15 @@ var places = []place{
 			return "", "", nil
 		})}
 	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
+	{"will", func(run func()) []mqtt.Option {
+		var first atomic.Bool
+		return []mqtt.Option{mqtt.WithWillFunc(func(context.Context) (mqtt.Will, error) {
+			if first.Swap(true) {
+				run()
+			}
+			return mqtt.Will{}, nil
+		})}
+	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
 }
 
 // Every method, called in every place, returns: at once, or when its context ends.

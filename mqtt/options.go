@@ -32,6 +32,7 @@ type settings struct {
 	dial        dialFunc
 	tlsConfig   *tls.Config
 	will        *Will
+	willFunc    func(context.Context) (Will, error)
 	connect     Properties
 	bind        string
 	proxied     bool
@@ -93,7 +94,7 @@ func (s *settings) read(options []Option) error {
 			return badArgument("WithSubscription", "filter %q: its options need MQTT 5: WithProtocol(V5)", d.filter)
 		}
 	}
-	if s.will != nil && len(s.will.Properties) > 0 && !v5 {
+	if s.will != nil && s.willFunc == nil && len(s.will.Properties) > 0 && !v5 {
 		return badArgument("WithWill", "properties need WithProtocol(V5)")
 	}
 	return nil
@@ -208,6 +209,23 @@ func WithWill(w Will) Option {
 		}
 		w.Payload = slices.Clone(w.Payload)
 		s.will = &w
+		return nil
+	}}
+}
+
+// WithWillFunc sets a function that returns the will of a connection. It takes precedence
+// over [WithWill]. The client calls f before every attempt to connect, on a separate
+// goroutine. If f returns an error, the attempt fails with this error. ctx ends with the
+// connect timeout. A Will with an empty topic means that the connection has no will.
+//
+// The properties of a will need MQTT 5: without WithProtocol(V5) the attempt fails. If the
+// client has lowered the version to MQTT 3, it leaves them out, as with WithWill.
+func WithWillFunc(f func(ctx context.Context) (Will, error)) Option {
+	return Option{func(s *settings) error {
+		if f == nil {
+			return badArgument("WithWillFunc", "f is nil")
+		}
+		s.willFunc = f
 		return nil
 	}}
 }
