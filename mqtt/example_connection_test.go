@@ -25,3 +25,23 @@ func ExampleWithWillFunc() {
 	fmt.Println(client.State())
 	// Output: connected
 }
+
+// At every connection the client first says that it is there. The will says that it is not.
+func ExampleWithOnConnect() {
+	ctx := context.Background()
+	const topic = "devices/8/online"
+	client, err := mqtt.Dial(ctx, servers(),
+		mqtt.WithWill(mqtt.Will{Topic: topic, Payload: []byte("no"), QoS: 1, Retain: true}),
+		mqtt.WithOnConnect(func(ctx context.Context, c *mqtt.Client, _ mqtt.Connack) error {
+			return c.Publish(ctx, topic, []byte("yes"), mqtt.WithRetain(true)) // with this ctx: before all queued messages
+		}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close(ctx)
+	for m, err := range client.Messages(ctx, topic, 1) {
+		fmt.Println(string(m.Payload), err)
+		break
+	}
+	// Output: yes <nil>
+}
