@@ -39,6 +39,7 @@ type Client struct {
 	responses      responses
 	count          counters
 	stateCalls     serial                  // calls of the state handler
+	onConnectCalls serial                  // calls of the functions of WithOnConnect
 	hookCalls      serial                  // calls of hooks outside callbacks of the library
 	worker         *inbox                  // nil with inline handlers
 	goroutines     sync.WaitGroup          // the worker and the reader of the outbox

@@ -217,6 +217,24 @@ var places = []place{
 			return "", "", nil
 		})}
 	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
+	{"on connect", func(run func()) []mqtt.Option {
+		var first atomic.Bool
+		return []mqtt.Option{mqtt.WithOnConnect(func(context.Context, *mqtt.Client, mqtt.Connack) error {
+			if first.Swap(true) {
+				run()
+			}
+			return nil
+		})}
+	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
+	{"will", func(run func()) []mqtt.Option {
+		var first atomic.Bool
+		return []mqtt.Option{mqtt.WithWillFunc(func(context.Context) (mqtt.Will, error) {
+			if first.Swap(true) {
+				run()
+			}
+			return mqtt.Will{}, nil
+		})}
+	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
 }
 
 // At once, or when its context ends.

@@ -59,7 +59,7 @@ func (c *Client) configure(m *mosquitto.Client) (files []*os.File, err error) {
 			return err
 		},
 		func() error { return c.setProtocol(m, s.protocols[0]) },
-		func() error { return c.setWill(m) },
+		func() error { return c.setWill(m, c.opts.will) },
 	}
 	for _, f := range s.setup {
 		steps = append(steps, func() error { return f(m) })
@@ -89,17 +89,6 @@ func (c *Client) setProtocol(m *mosquitto.Client, p Protocol) error {
 	}
 	c.protocol.Store(int32(p))
 	return nil
-}
-
-func (c *Client) setWill(m *mosquitto.Client) error {
-	w := c.opts.will
-	switch {
-	case w == nil:
-		return nil
-	case len(w.Properties) == 0 || c.protocolNow() != V5:
-		return m.WillSet(w.Topic, w.Payload, w.QoS, w.Retain)
-	}
-	return m.WillSetV5(w.Topic, w.Payload, w.QoS, w.Retain, w.Properties)
 }
 
 // setTransport sets TCP or websockets, if any server uses websockets.
