@@ -26,7 +26,7 @@ func keepSecrets(t testing.TB) *secrets.Watch {
 	return w
 }
 
-// listening gives the watch each line of a client's log, of all levels.
+// listening passes all log lines of a client to the watch.
 func listening(w *secrets.Watch, c *mosquitto.Client) {
 	c.OnLog(func(_ *mosquitto.Client, level mosquitto.LogLevel, text string) {
 		w.Text("log of level "+level.String(), text)
@@ -40,8 +40,8 @@ func secretProperties() mosquitto.Properties {
 	}
 }
 
-// Nothing that is printed by accident holds a secret.
-func TestSecretsInValues(t *testing.T) {
+// Formatted values contain no secrets.
+func TestSecrets_AreNotInFormattedValues(t *testing.T) {
 	w := keepSecrets(t)
 	c, _ := newClient(t, "", true)
 	require.NoError(t, c.UsernamePwSet("user", secrets.Password))
@@ -71,8 +71,8 @@ func TestSecretsInValues(t *testing.T) {
 	require.Contains(t, fmt.Sprint(mosquitto.TLSContext{}), `KeyPassword:""`)
 }
 
-// Arguments that are refused are not quoted when they may be secrets.
-func TestSecretsInRefusals(t *testing.T) {
+// Errors for refused arguments do not quote secrets.
+func TestSecrets_AreNotInErrorsOfBadArguments(t *testing.T) {
 	w := keepSecrets(t)
 	c, _ := newV5(t, "", true)
 	listening(w, c)
@@ -101,13 +101,13 @@ func TestSecretsInRefusals(t *testing.T) {
 		"long will":                 c.WillSet("will", []byte(long), 0, false),
 		"will on a filter":          c.WillSet("will/#", []byte(secrets.Will), 0, false),
 		"will of QoS 3":             c.WillSet("will", []byte(secrets.Will), 3, false),
-		"will with a wrong one":     c.WillSetV5("will", []byte(secrets.Will), 0, false, mosquitto.Properties{{ID: mosquitto.PropAuthenticationData, Data: []byte(secrets.Auth)}}),
+		"will, wrong property":      c.WillSetV5("will", []byte(secrets.Will), 0, false, mosquitto.Properties{{ID: mosquitto.PropAuthenticationData, Data: []byte(secrets.Auth)}}),
 		"bad topic":                 topicErr,
 		"NUL in a topic":            nulErr,
 		"huge payload":              hugeErr,
 		"QoS 3":                     qosErr,
 		"offline":                   offlineErr,
-		"property of another":       wrongErr,
+		"PUBLISH, bad property":     wrongErr,
 		"data as a text":            props.AddString(mosquitto.PropAuthenticationData, secrets.Auth),
 		"long data":                 props.AddBinary(mosquitto.PropCorrelationData, []byte(strings.Repeat(secrets.Correlation, 10_000))),
 		"key's password with a NUL": c.TLSContextSet(mosquitto.TLSContext{CAFile: "ca.pem", KeyPassword: secrets.KeyPassword + "\x00"}),
@@ -119,9 +119,9 @@ func TestSecretsInRefusals(t *testing.T) {
 	}
 }
 
-// A client's whole life: every line of the log, and every error of what a broker or
-// a proxy refuses.
-func TestSecretsInLogAndErrors(t *testing.T) {
+// Neither the log of a client nor the errors after refusals of brokers and proxies
+// contain secrets.
+func TestSecrets_AreNotInLogsAndErrors(t *testing.T) {
 	w := keepSecrets(t)
 	ca := broker.NewCA(t, "authority")
 	own := ca.Issue("client")
@@ -167,7 +167,7 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 			CAFile: ca.File, CertFile: own.CertFile, KeyFile: ca.Encrypt(own.KeyFile, secrets.KeyPassword), KeyPassword: secrets.KeyPassword + "!",
 		}))
 	})
-	t.Run("key that is none", func(t *testing.T) {
+	t.Run("invalid key", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "key.pem")
 		require.NoError(t, os.WriteFile(file, []byte("-----BEGIN PRIVATE KEY-----\n"+secrets.Payload+"\n-----END PRIVATE KEY-----\n"), 0o600))
 		c, _ := login(t, secrets.Password, secrets.KeyPassword)
@@ -198,8 +198,8 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 	require.Greater(t, w.Lines(), 100)
 }
 
-// Authentication in steps, of which libmosquitto 2.0 knows the first alone.
-func TestSecretsOfAuthentication(t *testing.T) {
+// The authentication has several steps. libmosquitto 2.0 supports only the first.
+func TestSecrets_OfAuthenticationAreNotLogged(t *testing.T) {
 	w := keepSecrets(t)
 	c, e := newV5(t, "a", true)
 	listening(w, c)

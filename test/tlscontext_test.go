@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// withContext makes a client with a context of its own.
+// withContext returns a client with these TLS settings.
 func withContext(t testing.TB, settings mosquitto.TLSContext) (*mosquitto.Client, *events) {
 	t.Helper()
 	c, e := newClient(t, "", true)
@@ -20,7 +20,7 @@ func withContext(t testing.TB, settings mosquitto.TLSContext) (*mosquitto.Client
 	return c, e
 }
 
-func TestTLSContextServerName(t *testing.T) {
+func TestTLSContext_ServerNameIsChecked(t *testing.T) {
 	b, ca := tlsBroker(t, "broker.internal", "10.1.2.3")
 	for name, settings := range map[string]mosquitto.TLSContext{
 		"name":               {ServerName: "broker.internal", CAFile: ca.File},
@@ -48,8 +48,7 @@ func TestTLSContextServerName(t *testing.T) {
 	}
 }
 
-// The client reconnects with it, under Run.
-func TestTLSContextReconnects(t *testing.T) {
+func TestTLSContext_ReconnectsInRun(t *testing.T) {
 	b, ca := tlsBroker(t, "broker.internal")
 	c, e := withContext(t, mosquitto.TLSContext{ServerName: "broker.internal", CAFile: ca.File})
 	connectRun(t, c, e, b.Port)
@@ -60,7 +59,7 @@ func TestTLSContextReconnects(t *testing.T) {
 	}
 }
 
-func TestTLSContextClientCertificate(t *testing.T) {
+func TestTLSContext_ClientCertificateIsSent(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "broker.internal"), ClientCA: ca.File})
 	own := ca.Issue("client")
@@ -74,8 +73,8 @@ func TestTLSContextClientCertificate(t *testing.T) {
 	}
 }
 
-// What the server is asked for: the name and the protocol.
-func TestTLSContextAsksForNameAndProtocol(t *testing.T) {
+// The ClientHello contains the server name and the protocol.
+func TestTLSContext_ServerNameAndProtocolAreSent(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	cert := ca.Issue("broker", "broker.internal")
 	pair, err := tls.LoadX509KeyPair(cert.CertFile, cert.KeyFile)
@@ -109,7 +108,7 @@ func TestTLSContextAsksForNameAndProtocol(t *testing.T) {
 	wait.For(t, ended, "the end of the server")
 }
 
-func TestTLSContextRefusals(t *testing.T) {
+func TestTLSContext_BadSettingsReturnErrors(t *testing.T) {
 	_, ca := tlsBroker(t, "localhost")
 	own := ca.Issue("client")
 	c, _ := newClient(t, "", true)
@@ -140,6 +139,6 @@ func TestTLSContextRefusals(t *testing.T) {
 		require.NotContains(t, err.Error(), "\n")
 		require.NotContains(t, err.Error(), "/proc/")
 	}
-	// and without a password nothing asks on the terminal
+	// without a password OpenSSL must not ask on the terminal
 	require.ErrorIs(t, c.TLSContextSet(mosquitto.TLSContext{CAFile: ca.File, CertFile: own.CertFile, KeyFile: ca.Encrypt(own.KeyFile, "secret")}), mosquitto.ErrTLS)
 }
