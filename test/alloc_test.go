@@ -48,7 +48,7 @@ func TestPublish_AllocatesNothing(t *testing.T) {
 }
 
 // flood sends the message n times and waits until the client has processed all of them.
-// It returns the number of allocations that Go made meanwhile.
+// It returns the number of allocations in Go during this time.
 func flood(t *testing.T, conn *peer.Conn, e *events, message []byte, n int) (mallocs uint64) {
 	t.Helper()
 	packets := append(bytes.Repeat(message, n), peer.Bytes(peer.UNSUBACK, 0, 7)...)

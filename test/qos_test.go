@@ -205,7 +205,7 @@ func TestQoS_AcknowledgementFollowsTheCallback(t *testing.T) {
 		<-finish
 	})
 	conn.Send(peer.Publish(2, "a", 7, ""))
-	wait.For(t, inside, "the handler")
+	wait.For(t, inside, "the callback")
 	silent(t, conn)
 	close(finish)
 	require.Equal(t, uint16(7), conn.Expect(peer.PUBACK).MID())

@@ -464,7 +464,7 @@ func TestRun_PublishReturnsWhileACallbackWaitsForIt(t *testing.T) {
 			})
 			conn, _ := meetRun(t, c, e, p)
 			conn.Send(peer.Publish(0, "question", 0, string(make([]byte, size))))
-			require.NoError(t, wait.For(t, handled, "the end of the handler"))
+			require.NoError(t, wait.For(t, handled, "the end of the callback"))
 			conn.Expect(peer.PUBLISH)
 		})
 	}
