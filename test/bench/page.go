@@ -103,11 +103,11 @@ func growth(rows []crowdFigures) []string {
 	}
 	n := float64(last.clients)
 	return []string{
-		fmt.Sprintf("From %s to %s clients, the CPU time per client of \"ours, Run\" changes by a factor of %.2f, and the time to connect a client by a factor of %.2f.",
+		fmt.Sprintf("From %s to %s clients of \"ours, Run\", the CPU time per client changes by a factor of %.2f. The time to connect a client changes by a factor of %.2f.",
 			thousands(float64(first.clients)), thousands(n), last.cpu/first.cpu,
 			(last.connect/n)/(first.connect/float64(first.clients))),
-		fmt.Sprintf("With the cost of the last row, %s clients of \"ours, Run\" in one process would need %s file descriptors (ulimit -n), %.1f GiB of memory, "+
-			"%.0f s to connect and %.0f s of CPU time for that. The broker must accept as many clients. If it has one address and port, "+
+		fmt.Sprintf("At the cost of the last row, %s clients of \"ours, Run\" in one process need %s file descriptors (ulimit -n) and %.1f GiB of memory. "+
+			"To connect them takes %.0f s, and %.0f s of CPU time. The broker must accept as many clients. If it has one address and port, "+
 			"the clients need several source addresses: Linux has about 28,000 ports for each.",
 			thousands(goal), thousands(goal*float64(last.descriptors)/n), goal*last.rss/(1<<30), goal*last.connect/n, goal*last.cpu/1e6),
 	}
@@ -156,8 +156,8 @@ Receiving and publishing are measured with a peer instead of a broker, so that t
 broker does not limit the result. The peer sends prepared bursts of packets, counts
 messages, and acknowledges each read with one write. All connections use TCP on the
 loopback interface, without TLS. The libraries have their default settings, with two
-exceptions: up to 1,000 messages are in flight, and the round trips of libmosquitto
-are measured without the Nagle delay (Go never has one). libmosquitto does not block
+exceptions. Up to 1,000 messages are in flight. The round trips of libmosquitto are
+measured without the Nagle delay (Go never has one). libmosquitto does not block
 publishers of QoS 0: it keeps unsent messages in memory. The Go clients are used as
 their documentation shows, each in a file of its own in test/bench, which gives the
 reasons. paho.golang uses MQTT 5, all others MQTT 3.1.1.
