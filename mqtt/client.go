@@ -122,6 +122,9 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	if err := c.checkTransport(); err != nil {
 		return nil, nil, err
 	}
+	if err := c.checkAuth(); err != nil {
+		return nil, nil, err
+	}
 	c.handlerCtx, c.cancelHandlers = context.WithCancel(context.WithValue(context.Background(), clientKey{}, c))
 	c.connectCtx, c.cancelConnect = context.WithCancel(c.handlerCtx)
 	c.turnFunc = c.turn

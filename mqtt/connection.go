@@ -16,19 +16,22 @@ import (
 // detail.
 type attempt struct {
 	server    server
-	timer     *time.Timer // connect timeout
-	accepted  time.Time   // zero before CONNACK
-	online    bool        // accepted and not lost
-	announced bool        // StateConnected was announced
-	useful    bool        // the broker has sent a packet after CONNACK
-	renewed   bool        // Reconnect has ended it
-	discarded bool        // acknowledgements are ignored: the client replaces the library client
-	sequence  int         // packets submitted so far
-	resent    int         // sequence at the moment when the library sent its in-flight messages again
-	reason    error       // the reason of the DISCONNECT that the broker sent
-	connack   *Connack    // nil before CONNACK
-	detail    detail      // lines that the library logged
-	relay     *relay      // nil if the library connects to the server itself
+	ctx       context.Context // ends with the connect timeout and with the attempt
+	timer     *time.Timer     // connect timeout
+	accepted  time.Time       // zero before CONNACK
+	online    bool            // accepted and not lost
+	announced bool            // StateConnected was announced
+	useful    bool            // the broker has sent a packet after CONNACK
+	renewed   bool            // Reconnect has ended it
+	discarded bool            // acknowledgements are ignored: the client replaces the library client
+	sequence  int             // packets submitted so far
+	resent    int             // sequence at the moment when the library sent its in-flight messages again
+	reason    error           // the reason of the DISCONNECT that the broker sent
+	failure   error           // why the client has cut the connection: its exchange failed
+	auth      *authentication // nil without WithAuth
+	connack   *Connack        // nil before CONNACK
+	detail    detail          // lines that the library logged
+	relay     *relay          // nil if the library connects to the server itself
 }
 
 // ending describes how an attempt ended.
@@ -113,7 +116,7 @@ func preferPermanent(before, now ending) ending {
 func (c *Client) attempt(s server, at address, version Protocol) ending {
 	ctx, cancel := context.WithCancelCause(c.connectCtx)
 	defer cancel(nil)
-	a := &attempt{server: s, timer: time.AfterFunc(c.opts.connectTimeout, func() { cancel(ErrConnectTimeout) })}
+	a := &attempt{server: s, ctx: ctx, timer: time.AfterFunc(c.opts.connectTimeout, func() { cancel(ErrConnectTimeout) })}
 	defer a.timer.Stop()
 	c.conn = a
 	err := c.open(ctx, a, at, version)
@@ -137,13 +140,16 @@ func (c *Client) open(ctx context.Context, a *attempt, at address, version Proto
 	if err := c.prepare(ctx, a.server, version); err != nil {
 		return err
 	}
+	if err := c.startAuth(a); err != nil {
+		return err
+	}
 	c.status.use(a.server.name)
 	c.watchLibraryLog(a)
 	if c.opts.isRelayed() {
-		return c.openRelay(ctx, a, c.connectProperties(version))
+		return c.openRelay(ctx, a, c.connectProperties(a, version))
 	}
 	connect := func() error {
-		return c.library.Load().ConnectContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, c.connectProperties(version))
+		return c.library.Load().ConnectContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, c.connectProperties(a, version))
 	}
 	if a.server.isLiteral() {
 		return connect()
@@ -196,11 +202,11 @@ func (c *Client) credentials(ctx context.Context, s server) (username, password 
 }
 
 // connectProperties returns the properties of the CONNECT packet.
-func (c *Client) connectProperties(version Protocol) Properties {
+func (c *Client) connectProperties(a *attempt, version Protocol) Properties {
 	if version != V5 {
 		return nil
 	}
-	props := c.opts.connect.Clone()
+	props := append(c.opts.connect.Clone(), c.authProperties(a)...)
 	if c.opts.keepSession {
 		props = append(props, mosquitto.Property{ID: mosquitto.PropSessionExpiryInterval, Number: c.opts.expirySeconds()})
 	}
@@ -211,11 +217,19 @@ func (c *Client) connectProperties(version Protocol) Properties {
 // The library then sends its in-flight messages again, and queued messages follow.
 func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	a := c.conn
+	if a.failure != nil {
+		return
+	}
 	k := newConnack(connack, c.protocolNow())
-	a.connack = k
 	if connack.Code != mosquitto.ConnackAccepted {
+		a.connack = k
 		return // RunOnce returns the refusal
 	}
+	if err := c.finishAuth(a, k.Properties); err != nil {
+		c.fail(a, err)
+		return
+	}
+	a.connack = k
 	a.timer.Stop()
 	a.accepted = time.Now()
 	c.count.connects.Add(1)
@@ -296,6 +310,8 @@ func (c *Client) ended(a *attempt, err error) ending {
 	c.goOffline()
 	err = c.endRelay(a, err)
 	switch {
+	case a.failure != nil:
+		err = a.failure
 	case a.reason != nil:
 		err = a.reason
 	case err == nil && a.renewed:

@@ -28,6 +28,8 @@ type settings struct {
 	username    string
 	password    string
 	credentials func(context.Context) (username, password string, err error)
+	authMethod  string
+	auth        func() AuthExchange // nil without WithAuth
 	tls         *TLS
 	dial        dialFunc
 	tlsConfig   *tls.Config
