@@ -26,6 +26,7 @@ func (c *Client) onMessage(_ *mosquitto.Client, m Message) {
 		return
 	}
 	c.conn.useful = true
+	m.Properties = c.withoutAlias(m.Properties)
 	c.count.received.Add(1)
 	c.count.bytesIn.Add(uint64(len(m.Payload)))
 	c.find(m.Topic, m.Properties)

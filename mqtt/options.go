@@ -58,6 +58,8 @@ type settings struct {
 	subscriptions    []desire
 	filtersPerPacket int
 	identifiers      bool // subscription identifiers, with MQTT 5
+	assignAliases    bool // topic aliases for messages of QoS 0
+	aliasMaximum     int  // topic aliases that the broker may use
 
 	logger        *slog.Logger
 	hooks         []Hooks
