@@ -62,7 +62,9 @@ func TestClient_NilClientWithValidArgumentsReturnsErrors(t *testing.T) {
 	var c *Client
 	for _, call := range []func() error{
 		func() error { return c.Connect("127.0.0.1", 1883, time.Minute) },
-		func() error { return c.ConnectContext(context.Background(), "127.0.0.1", 1883, time.Minute, "", nil) },
+		func() error {
+			return c.ConnectAsyncContext(context.Background(), "127.0.0.1", 1883, time.Minute, "", nil)
+		},
 		func() error { _, err := c.Publish("a", nil, 0, false); return err },
 		func() error { _, err := c.Subscribe("a", 0); return err },
 		func() error { _, err := c.Unsubscribe("a"); return err },

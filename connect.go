@@ -115,17 +115,17 @@ func (c *Client) ReconnectAsync() error {
 	return c.connect("reconnect_async", cReconnectAsync, func() result { return cReconnectAsync(c.c) })
 }
 
-// ConnectContext wraps mosquitto_connect_bind_async with the properties of
+// ConnectAsyncContext wraps mosquitto_connect_bind_async with the properties of
 // [Client.ConnectBindV5], and ends with ctx. It is for programs that choose a
 // server for each connection, with [Client.RunOnce]. The loop completes the TCP
 // connection, to one address of the host. When ctx ends, a blocked resolver is
 // left behind: calls that need the network side return [ErrBusy] until it has
 // returned. An IP address or a unix socket never blocks.
 //
-// props may be nil; others need MQTT 5, or ConnectContext returns an error that
+// props may be nil; others need MQTT 5, or ConnectAsyncContext returns an error that
 // wraps [ErrNotSupported]. Inside a callback it returns [ErrInCallback], beside
 // a loop [ErrBusy].
-func (c *Client) ConnectContext(ctx context.Context, host string, port int, keepalive time.Duration, bind string, props Properties) error {
+func (c *Client) ConnectAsyncContext(ctx context.Context, host string, port int, keepalive time.Duration, bind string, props Properties) error {
 	const op = "connect_bind_async"
 	to := server{host: host, port: port, bind: bind, keepalive: keepalive}
 	seconds, err := to.check(op)
@@ -291,7 +291,7 @@ func isSocketError(code Error) bool {
 }
 
 // connectSlots limits the threads of this process that wait in the resolver or
-// in connect(2) for a Run or a ConnectContext.
+// in connect(2) for a Run or a ConnectAsyncContext.
 var connectSlots = make(chan struct{}, 64)
 
 // blockingConnect is a connect that runs in a goroutine of its own, so that its

@@ -5,6 +5,7 @@ package mosquitto
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -192,15 +193,18 @@ func (e *OpError) Unwrap() []error {
 	return []error{e.Err}
 }
 
-// Code returns the library's code, and [ErrInval] for [ErrClosed],
-// [ErrInCallback] and [ErrBusy].
-func (e *OpError) Code() Error {
-	var code Error
-	if errors.As(e.Err, &code) {
-		return code
-	}
-	return ErrInval
+// Code returns the library's code. ok is false for [ErrClosed], [ErrInCallback] and
+// [ErrBusy], which have no code: the library was not called.
+func (e *OpError) Code() (code Error, ok bool) {
+	ok = errors.As(e.Err, &code)
+	return code, ok
 }
+
+// Timeout reports whether time ran out: [ErrTimeout], or an errno such as ETIMEDOUT.
+func (e *OpError) Timeout() bool { return errors.Is(e.Err, ErrTimeout) || e.Errno.Timeout() }
+
+// Is reports true for [os.ErrDeadlineExceeded] if Timeout does.
+func (e *OpError) Is(target error) bool { return target == os.ErrDeadlineExceeded && e.Timeout() }
 
 // libError returns the error of a library call, nil on success. Codes below zero mean
 // that the operation continues.

@@ -3,6 +3,7 @@ package mosquitto
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -155,15 +156,26 @@ func TestOpError(t *testing.T) {
 	require.True(t, strings.HasPrefix(err.Error(), "mosquitto: publish: payload: 3 bytes: "), err.Error())
 }
 
-func TestOpErrorCode(t *testing.T) {
-	for err, code := range map[error]Error{
-		ErrNoConn:                      ErrNoConn,
-		ErrClosed:                      ErrInval,
-		ErrBusy:                        ErrInval,
-		ErrInCallback:                  ErrInval,
-		fmt.Errorf("with: %w", ErrTLS): ErrTLS,
-	} {
-		require.Equal(t, code, (&OpError{Op: "x", Err: err}).Code(), err)
+func TestOpError_CodeIsTheLibrarysOnly(t *testing.T) {
+	for err, want := range map[error]Error{ErrNoConn: ErrNoConn, fmt.Errorf("with: %w", ErrTLS): ErrTLS} {
+		code, ok := (&OpError{Op: "x", Err: err}).Code()
+		require.True(t, ok, err)
+		require.Equal(t, want, code, err)
+	}
+	for _, err := range []error{ErrClosed, ErrBusy, ErrInCallback} {
+		_, ok := (&OpError{Op: "x", Err: err}).Code()
+		require.False(t, ok, err)
+	}
+}
+
+func TestOpError_TimeoutIsADeadlineExceeded(t *testing.T) {
+	for _, err := range []*OpError{{Op: "x", Err: ErrTimeout}, {Op: "x", Err: ErrErrno, Errno: syscall.ETIMEDOUT}} {
+		require.True(t, err.Timeout(), err)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	}
+	for _, err := range []*OpError{{Op: "x", Err: ErrClosed}, {Op: "x", Err: ErrErrno, Errno: syscall.ECONNREFUSED}} {
+		require.False(t, err.Timeout(), err)
+		require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
 	}
 }
 

@@ -5,21 +5,33 @@ package mosquitto
 import (
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 )
 
-// What can hold a secret is formatted without it, whatever the verb, and so is
-// logged by log/slog: values land in logs by accident. A program that wants to see
-// a payload formats the payload.
+// Types that can hold a secret hide it, with every verb of package fmt and in log/slog.
+// Values are often logged by accident.
 
-// Format shows the message without its payload, of which it tells the size.
-func (m Message) Format(f fmt.State, _ rune) {
-	fmt.Fprintf(f, "{MID:%d Topic:%q Payload:%s QoS:%d Retain:%t Properties:%v}",
-		m.MID, m.Topic, size(m.Payload), m.QoS, m.Retain, m.Properties)
+// Format prints the message with the first 64 bytes of its payload, quoted. A longer
+// payload is followed by its size.
+func (m Message) Format(f fmt.State, _ rune) { fmt.Fprint(f, m.text(beginning(m.Payload))) }
+
+// LogValue returns the text that [Message.Format] prints, but with the payload's size
+// instead of the payload.
+func (m Message) LogValue() slog.Value { return slog.StringValue(m.text(size(m.Payload))) }
+
+func (m Message) text(payload string) string {
+	return fmt.Sprintf("{MID:%d Topic:%q Payload:%s QoS:%d Retain:%t Properties:%v}", m.MID, m.Topic, payload, m.QoS, m.Retain, m.Properties)
 }
 
-// LogValue is what [Message.Format] shows.
-func (m Message) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(m)) }
+// beginning returns the first 64 bytes, quoted, and the size of a longer payload.
+func beginning(payload []byte) string {
+	const most = 64
+	if len(payload) <= most {
+		return strconv.Quote(string(payload))
+	}
+	return fmt.Sprintf("%q... %s", payload[:most], size(payload))
+}
 
 // Format shows the will without its payload, of which it tells the size.
 func (w Will) Format(f fmt.State, _ rune) {

@@ -246,13 +246,18 @@ func (c *Client) Reinitialise(clientID string, cleanSession bool, userData any) 
 // open after five seconds.
 //
 // Close may be called at any time, from any goroutine, inside callbacks, and more
-// than once. Later calls return [ErrClosed], and no callback starts any more.
-// Close waits for calls of other goroutines to return: not inside a callback or a
-// function that [Client.Post] queued, and at most six seconds. A call that hangs
-// in the resolver or in a connect keeps the client's memory until it returns.
+// than once: only the first call does anything, and later calls return nil at once.
+// All other methods then return [ErrClosed], and no callback starts any more.
+//
+// Close waits until the calls of other goroutines have returned and the client is freed,
+// but at most six seconds. If a callback, the resolver or a connect still runs then, Close
+// returns an error that wraps [ErrTimeout], and the client is freed when that call
+// returns. Inside a callback or a function that [Client.Post] has queued, Close does not
+// wait and returns nil.
 func (c *Client) Close() error {
+	const op = "destroy"
 	if !c.made() {
-		return badArgument("destroy", ErrInval, "client: nil or zero, only New makes clients")
+		return badArgument(op, ErrInval, "client: nil or zero, only New makes clients")
 	}
 	if !c.gate.shut() {
 		return nil
@@ -263,13 +268,15 @@ func (c *Client) Close() error {
 	} else {
 		go c.stop()
 	}
-	if inside == 0 {
-		select {
-		case <-c.done:
-		case <-time.After(stopGrace + time.Second):
-		}
+	if inside != 0 {
+		return nil
 	}
-	return nil
+	select {
+	case <-c.done:
+		return nil
+	case <-time.After(stopGrace + time.Second):
+		return badArgument(op, ErrTimeout, "a call or a callback of the client still runs; the client is freed when it returns")
+	}
 }
 
 // stop ends the loop that runs, for Close, and leaves the gate.

@@ -118,9 +118,11 @@ func (c *Client) VoidOption(option Option, value unsafe.Pointer) error {
 	return c.sslContext("void_option", option, value, cVoidOption)
 }
 
-// OptsSet wraps mosquitto_opts_set, which the library calls deprecated in favour
-// of the typed setters: [OptProtocolVersion] with an int, or [OptSSLCtx] with
-// an unsafe.Pointer.
+// OptsSet wraps mosquitto_opts_set: it sets [OptProtocolVersion] to an int, or
+// [OptSSLCtx] to an unsafe.Pointer.
+//
+// Deprecated: libmosquitto has deprecated mosquitto_opts_set. Use [Client.IntOption] and
+// [Client.VoidOption].
 func (c *Client) OptsSet(option Option, value any) (err error) {
 	const op = "opts_set"
 	defer naming(&err, "value: the library refuses %v", value)
@@ -185,6 +187,9 @@ func (c *Client) ReconnectDelaySet(delay, limit time.Duration, exponential bool)
 // effect at the next connect; a broker of MQTT 5 may change it. The library walks
 // through those in flight at each acknowledgement: publishing is fastest with 100
 // to 300, twice as fast as with 1,000.
+//
+// Deprecated: libmosquitto 2.1 has deprecated mosquitto_max_inflight_messages_set. Use
+// [Client.IntOption] with [OptSendMaximum], which does the same on every version.
 func (c *Client) MaxInflightMessagesSet(n int) error {
 	const op = "max_inflight_messages_set"
 	if n < 0 || n > 65535 {
@@ -193,8 +198,10 @@ func (c *Client) MaxInflightMessagesSet(n int) error {
 	return c.configure(op, func() result { return cMaxInflightMessagesSet(c.c, n) })
 }
 
-// MessageRetrySet wraps mosquitto_message_retry_set, which does nothing since the
-// library resends at a reconnect only.
+// MessageRetrySet wraps mosquitto_message_retry_set, which does nothing: the library
+// sends messages again only when it reconnects.
+//
+// Deprecated: mosquitto_message_retry_set has no effect, and no replacement.
 func (c *Client) MessageRetrySet(retry time.Duration) error {
 	return c.configure("message_retry_set", func() result {
 		cMessageRetrySet(c.c, int(retry/time.Second))

@@ -71,7 +71,7 @@ import (
 func (c *Client) Run(ctx context.Context) error { return c.runWith(ctx, (*runner).run) }
 
 // RunOnce is [Client.Run] for one connection. It serves the connection that
-// [Client.ConnectContext] or another connect has begun. When that is lost, or was
+// [Client.ConnectAsyncContext] or another connect has begun. When that is lost, or was
 // never made, it returns the reason instead of reconnecting: an [*OpError], or a
 // [ConnackError] for any refusal. OnDisconnect reports the reason that a broker
 // gave in its DISCONNECT. RunOnce ends as Run does otherwise: with nil after

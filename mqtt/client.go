@@ -39,6 +39,7 @@ type Client struct {
 	responses      responses
 	count          counters
 	stateCalls     serial                  // calls of the state handler
+	onConnectCalls serial                  // calls of the functions of WithOnConnect
 	hookCalls      serial                  // calls of hooks outside callbacks of the library
 	worker         *inbox                  // nil with inline handlers
 	goroutines     sync.WaitGroup          // the worker and the reader of the outbox
@@ -69,7 +70,7 @@ type Client struct {
 // one of these:
 //
 //	mqtt://host:1883        tcp:// means the same
-//	mqtts://host:8883       with TLS; ssl:// and tls:// mean the same
+//	mqtts://host:8883       with TLS; ssl://, tls://, tcps:// and mqtt+ssl:// mean the same
 //	unix:/path              a unix socket
 //	ws://host:80/path       a websocket: needs libmosquitto 2.1
 //	wss://host:443/path     a websocket with TLS: needs libmosquitto 2.1

@@ -107,9 +107,9 @@ const (
 //
 // With MQTT 5 options set the reason code and the properties of DISCONNECT.
 //
-// Inside an inline handler Close returns [ErrInCallback]. Inside a worker's handler it
-// returns ErrInCallback if ctx derives from the handler's context. A handler can call
-// Close in a new goroutine.
+// Inside an inline handler Close returns [ErrInCallback]. Inside a worker's handler, and
+// inside a function of [WithOnConnect], it returns ErrInCallback if ctx derives from the
+// context of the handler or function. They can call Close in a new goroutine.
 func (c *Client) Close(ctx context.Context, options ...CloseOption) error {
 	var packet disconnectPacket
 	for _, option := range options {
@@ -120,7 +120,7 @@ func (c *Client) Close(ctx context.Context, options ...CloseOption) error {
 	if err := packet.check(); err != nil {
 		return err
 	}
-	if c.inInlineHandler() || c.inWorkersContext(ctx) {
+	if c.inInlineHandler() || c.inWorkersContext(ctx) || c.onConnectCall(ctx) != nil {
 		return errInCallback
 	}
 	ctx, cancel := closeContext(ctx)
@@ -128,6 +128,7 @@ func (c *Client) Close(ctx context.Context, options ...CloseOption) error {
 	c.flow.beginWait()
 	defer c.flow.endWait()
 	c.closer.begin()
+	c.cancelOnConnect()
 	defer context.AfterFunc(ctx, c.closer.endFlush)()
 	c.flush()
 	c.requestDisconnect(packet)

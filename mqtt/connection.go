@@ -34,6 +34,8 @@ type attempt struct {
 	connack      *Connack        // nil before CONNACK
 	detail       detail          // lines that the library logged
 	relay        *relay          // nil if the library connects to the server itself
+
+	call *onConnectCall // nil without functions of WithOnConnect
 }
 
 // ending describes how an attempt ended.
@@ -153,7 +155,7 @@ func (c *Client) open(ctx context.Context, a *attempt, at address, version Proto
 		return c.openRelay(ctx, a, props)
 	}
 	connect := func() error {
-		return c.library.Load().ConnectContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, props)
+		return c.library.Load().ConnectAsyncContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, props)
 	}
 	if a.server.isLiteral() {
 		return connect()
@@ -168,6 +170,10 @@ func (c *Client) prepare(ctx context.Context, s server, version Protocol) error 
 	if err != nil {
 		return err
 	}
+	will, err := c.will(ctx)
+	if err != nil {
+		return err
+	}
 	if err := m.UsernamePwSet(username, password); err != nil {
 		return err
 	}
@@ -175,9 +181,9 @@ func (c *Client) prepare(ctx context.Context, s server, version Protocol) error 
 		if err := c.setProtocol(m, version); err != nil {
 			return err
 		}
-		if err := c.setWill(m); err != nil {
-			return err
-		}
+	}
+	if err := c.setWill(m, will); err != nil {
+		return setupError{err}
 	}
 	return c.setTransport(m, s)
 }
@@ -263,6 +269,7 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	c.aliases.reset(k)
 	c.connack.Store(k)
 	c.log.connected(a.server.name, connack.SessionPresent, c.protocolNow())
+	c.holdQueue(a)
 	c.reconcile()
 	a.resent = a.sequence
 	c.announceConnected()
@@ -280,13 +287,17 @@ func (c *Client) reconnectWithNewLibrary(a *attempt) {
 	_ = c.library.Load().Disconnect()
 }
 
-// announceConnected reports StateConnected when all subscriptions are restored.
+// announceConnected reports StateConnected when all subscriptions are restored and the
+// functions of WithOnConnect have returned.
 func (c *Client) announceConnected() {
 	a := c.conn
 	if !c.isOnline() || a.announced || c.subs.missing > 0 {
 		return
 	}
 	c.subs.oneByOne = false
+	if c.awaitsOnConnect() {
+		return
+	}
 	a.announced = true
 	c.setState(StateChange{State: StateConnected, Server: a.server.name, Connack: a.connack})
 	select {
@@ -310,6 +321,7 @@ func (c *Client) onDisconnect(_ *mosquitto.Client, d mosquitto.Disconnection) {
 func (c *Client) goOffline() {
 	c.conn.online = false
 	c.connack.Store(nil)
+	c.endOnConnect(c.conn.call)
 	c.failUnwritten()
 	for _, t := range c.queue.removeOnlineOnly() {
 		c.reportRemoved(t)

@@ -54,9 +54,10 @@ func (c *Client) sendDisconnect(d disconnectPacket) error {
 // that functions such as that of [WithCredentialsFunc] return then. It blocks until the
 // new connection stands and the subscriptions are restored, or ctx ends; the client
 // reconnects all the same. Without a connection it makes the next attempt at once.
-// Messages in flight are sent again. Inside an inline handler it returns [ErrInCallback].
+// Messages in flight are sent again. Inside an inline handler it returns [ErrInCallback],
+// and inside a function of [WithOnConnect] if ctx derives from the function's context.
 func (c *Client) Reconnect(ctx context.Context) error {
-	if c.inInlineHandler() {
+	if c.inInlineHandler() || c.onConnectCall(ctx) != nil {
 		return errInCallback
 	}
 	if c.isClosing() {

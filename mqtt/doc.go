@@ -37,7 +37,8 @@
 // A client connects to the first of its servers that accepts it. It reconnects after
 // every connection loss, and tries the last server first. If the broker has not kept the
 // subscriptions, the client restores them before the state becomes [StateConnected].
-// Messages published while offline are queued, within the limits of [WithQueue].
+// Messages published while offline are queued, within the limits of [WithQueue]. Functions
+// of [WithOnConnect] run at every connection, before queued messages are sent.
 //
 // Before the first accepted connection, a permanent error of all servers ends the client.
 // Permanent errors are, for example, wrong credentials, a refused client id, an

@@ -69,6 +69,7 @@ func setStage() *stage {
 	return s
 }
 
+func (s *stage) Failed() bool                      { return false }
 func (s *stage) Helper()                           {}
 func (s *stage) Cleanup(f func())                  { s.cleanups = append(s.cleanups, f) }
 func (s *stage) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }

@@ -123,6 +123,15 @@ func (f *inflight) remove(t *Token) {
 // oldest returns the message of QoS 1 or 2 that was submitted first, or nil.
 func (f *inflight) oldest() *Token { return f.sent.first }
 
+// highestNumber returns the highest number of the messages of QoS 1 and 2. The last message
+// may not have it, because messages of WithOnConnect functions overtake older messages.
+func (f *inflight) highestNumber() (highest uint64) {
+	for t := f.sent.first; t != nil; t = f.sent.next(t) {
+		highest = max(highest, t.number)
+	}
+	return highest
+}
+
 // removeUnwritten removes the QoS 0 messages that may not have been written.
 func (f *inflight) removeUnwritten() (all []*Token) {
 	for t := f.unwritten.first; t != nil; t = f.unwritten.first {
@@ -324,7 +333,7 @@ func (c *Client) countMessageClosure(t *Token, why error) {
 		f.remove(t)
 		c.complete(t, acknowledgement{}, &DeliveryError{t.pub.Topic, t.pub.QoS, t.closures, why})
 	case !alone && t.closures >= max(attempts-1, 1) && !c.exactlyOnce():
-		f.oneByOneUpTo = f.sent.last.number
+		f.oneByOneUpTo = f.highestNumber()
 	default:
 		return
 	}

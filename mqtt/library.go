@@ -52,17 +52,17 @@ func (c *Client) configure(m *mosquitto.Client) (files []*os.File, err error) {
 	s := &c.opts
 	steps := []func() error{
 		func() error { return m.IntOption(mosquitto.OptTCPNodelay, 1) },
-		func() error { return m.MaxInflightMessagesSet(s.inflight) },
+		func() error { return m.IntOption(mosquitto.OptSendMaximum, s.inflight) },
 		// After a connection loss the library keeps copies of incoming QoS 2 messages,
 		// which count against the receive maximum. A small maximum would be exhausted,
-		// and then every connection would end: see docs/reliability.md.
+		// and then every connection would end: see docs/testing.md.
 		func() error { return m.IntOption(mosquitto.OptReceiveMaximum, math.MaxUint16) },
 		func() error {
 			files, err = c.configureTLS(m)
 			return err
 		},
 		func() error { return c.setProtocol(m, s.protocols[0]) },
-		func() error { return c.setWill(m) },
+		func() error { return c.setWill(m, c.opts.will) },
 	}
 	for _, f := range s.setup {
 		steps = append(steps, func() error { return f(m) })
@@ -92,17 +92,6 @@ func (c *Client) setProtocol(m *mosquitto.Client, p Protocol) error {
 	}
 	c.protocol.Store(int32(p))
 	return nil
-}
-
-func (c *Client) setWill(m *mosquitto.Client) error {
-	w := c.opts.will
-	switch {
-	case w == nil:
-		return nil
-	case len(w.Properties) == 0 || c.protocolNow() != V5:
-		return m.WillSet(w.Topic, w.Payload, w.QoS, w.Retain)
-	}
-	return m.WillSetV5(w.Topic, w.Payload, w.QoS, w.Retain, w.Properties)
 }
 
 // setTransport sets TCP or websockets, if any server uses websockets.

@@ -55,6 +55,14 @@ func (l *clientLog) closed(why error) {
 	l.later(slog.LevelInfo, "closed")
 }
 
+func (l *clientLog) onConnectFailed(err error) {
+	l.later(slog.LevelError, "a function of WithOnConnect failed", "error", err)
+}
+
+func (l *clientLog) onConnectTimeout(limit time.Duration) {
+	l.later(slog.LevelWarn, "the functions of WithOnConnect have not returned in time", "limit", limit)
+}
+
 func (l *clientLog) lostSubscription(filter string, err error) {
 	l.later(slog.LevelError, "subscription not restored", "filter", filter, "error", err)
 }

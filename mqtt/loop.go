@@ -216,6 +216,7 @@ func (c *Client) finish(why error) {
 	c.log.closed(why)
 	c.log.calls.drain(endPatience)
 	c.hookCalls.drain(endPatience)
+	c.onConnectCalls.drain(endPatience)
 	c.setState(StateChange{State: StateClosed, Server: c.status.currentServer(), Err: why})
 	close(c.done)
 }

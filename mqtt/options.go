@@ -34,6 +34,7 @@ type settings struct {
 	dial        dialFunc
 	tlsConfig   *tls.Config
 	will        *Will
+	willFunc    func(context.Context) (Will, error)
 	connect     Properties
 	bind        string
 	proxied     bool
@@ -63,6 +64,7 @@ type settings struct {
 
 	logger        *slog.Logger
 	hooks         []Hooks
+	onConnect     []func(context.Context, *Client, Connack) error
 	stateHandlers []func(*Client, StateChange)
 }
 
@@ -97,7 +99,7 @@ func (s *settings) read(options []Option) error {
 			return badArgument("WithSubscription", "filter %q: its options need MQTT 5: WithProtocol(V5)", d.filter)
 		}
 	}
-	if s.will != nil && len(s.will.Properties) > 0 && !v5 {
+	if s.will != nil && s.willFunc == nil && len(s.will.Properties) > 0 && !v5 {
 		return badArgument("WithWill", "properties need WithProtocol(V5)")
 	}
 	return nil
@@ -212,6 +214,23 @@ func WithWill(w Will) Option {
 		}
 		w.Payload = slices.Clone(w.Payload)
 		s.will = &w
+		return nil
+	}}
+}
+
+// WithWillFunc sets a function that returns the will of a connection. It takes precedence
+// over [WithWill]. The client calls f before every attempt to connect, on a separate
+// goroutine. If f returns an error, the attempt fails with this error. ctx ends with the
+// connect timeout. A Will with an empty topic means that the connection has no will.
+//
+// The properties of a will need MQTT 5: without WithProtocol(V5) the attempt fails. If the
+// client has lowered the version to MQTT 3, it leaves them out, as with WithWill.
+func WithWillFunc(f func(ctx context.Context) (Will, error)) Option {
+	return Option{func(s *settings) error {
+		if f == nil {
+			return badArgument("WithWillFunc", "f is nil")
+		}
+		s.willFunc = f
 		return nil
 	}}
 }
@@ -408,7 +427,8 @@ func WithSubscriptionIdentifiers(on bool) Option {
 //
 // Publish and PublishAsync store a message before they queue it. They wait for the
 // outbox even if ctx ends. A stored message is sent even if ctx or the client ends: the
-// error then wraps [ErrAbandoned].
+// error then wraps [ErrAbandoned]. The outbox does not store the messages of
+// [WithOnConnect] functions.
 func WithOutbox(o Outbox) Option {
 	return Option{func(s *settings) error {
 		if o == nil {
@@ -502,6 +522,37 @@ func WithStateHandler(f func(c *Client, change StateChange)) Option {
 			return badArgument("WithStateHandler", "f is nil")
 		}
 		s.stateHandlers = append(s.stateHandlers, f)
+		return nil
+	}}
+}
+
+// WithOnConnect adds a function that runs at every connection, when all subscriptions are
+// restored. The client sends the messages that f publishes with ctx before all queued
+// messages, in their order. Use f for birth messages.
+//
+// The functions run one after the other on a goroutine of their own. They may call and
+// wait for anything, such as Publish, Subscribe and Request. Messages that are published
+// with another context wait in the queue until all functions have returned. Only then
+// [StateConnected] is announced, and Dial returns. Messages of an earlier connection that
+// are in flight are sent before f runs. If the client had to replace the library client,
+// they follow the messages of f.
+//
+// ctx marks the messages of f: publish with ctx, or with a context that derives from it.
+// These messages need no free capacity in the queue. [WithOutbox] does not store them,
+// because f runs again at the next connection. If the connection is lost, unsent messages
+// of PublishAsync stay queued, before the messages that were queued earlier.
+//
+// ctx ends when the connection is lost, when Close is called, and when the functions have
+// run for the connect timeout ([WithConnectTimeout]) in total. Then the client no longer
+// waits for f. No other function runs before f has returned. If f returns an error, the
+// client logs it and keeps the connection. AwaitConnected, Reconnect and Close return
+// [ErrInCallback] if f calls them with ctx.
+func WithOnConnect(f func(ctx context.Context, c *Client, connack Connack) error) Option {
+	return Option{func(s *settings) error {
+		if f == nil {
+			return badArgument("WithOnConnect", "f is nil")
+		}
+		s.onConnect = append(s.onConnect, f)
 		return nil
 	}}
 }

@@ -214,9 +214,9 @@ func (c *Client) enqueue(ctx context.Context, t *Token) error {
 	if t.pub.onlineOnly && c.connack.Load() == nil {
 		return ErrNotConnected
 	}
-	t.size = t.pub.size()
+	t.size, t.call = t.pub.size(), c.onConnectCall(ctx)
 	t.startExpiry()
-	if err := c.reserve(ctx, t.size); err != nil {
+	if err := c.reserve(ctx, t); err != nil {
 		return err
 	}
 	if err := c.store(t); err != nil {
@@ -231,8 +231,8 @@ func (c *Client) enqueue(ctx context.Context, t *Token) error {
 }
 
 // reserve reserves capacity in the queue, as its policy requires.
-func (c *Client) reserve(ctx context.Context, size int) error {
-	dropped, wait, err := c.queue.tryReserve(size, !c.inInlineHandler())
+func (c *Client) reserve(ctx context.Context, t *Token) error {
+	dropped, wait, err := c.queue.tryReserve(t.size, t.call, !c.inInlineHandler())
 	for _, t := range dropped {
 		c.reportEnd(t)
 	}
@@ -248,9 +248,11 @@ func (c *Client) reserve(ctx context.Context, size int) error {
 	return nil
 }
 
-// store puts a message of QoS 1 or 2 into the outbox, if there is one.
+// store puts a message of QoS 1 or 2 into the outbox, if there is one. It does not store
+// the messages of WithOnConnect functions: the function of the next process publishes
+// them.
 func (c *Client) store(t *Token) error {
-	if c.opts.outbox == nil || t.pub.QoS == 0 {
+	if c.opts.outbox == nil || t.pub.QoS == 0 || t.call != nil {
 		return nil
 	}
 	defer func() {

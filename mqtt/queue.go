@@ -37,13 +37,13 @@ type queueLimits struct {
 // them. Shared: it has its own mutex, which also guards the phase of each token.
 type queue struct {
 	limits   queueLimits
-	length   atomic.Int64  // length of pending, readable without the mutex
+	length   atomic.Int64  // queued messages, readable without the mutex
 	emptied  chan struct{} // receives a value when the queue has become empty
 	readable chan struct{} // receives a value when the outbox may be read further
 
 	mu        sync.Mutex
-	pending   list      // all queued messages; uses links[0]
-	qos0      list      // queued messages of QoS 0; uses links[1]
+	pending   list      // queued messages; uses links[0]
+	qos0      list      // its messages of QoS 0; uses links[1]
 	messages  int       // queued and in flight
 	bytes     int       // of these messages
 	inFlight  int       // submitted to the library
@@ -51,6 +51,9 @@ type queue struct {
 	producers []*permit // calls that wait for capacity, first come first served
 	accepted  uint64    // messages since Dial
 	closed    bool
+
+	births  list           // messages of the call heldFor, which are not in pending; uses links[0]
+	heldFor *onConnectCall // only births are submitted until this call has ended; nil without
 }
 
 // permit is the capacity that a producer waits for.
@@ -105,13 +108,17 @@ func (q *queue) fullErr(why string) error {
 }
 
 // tryReserve reserves capacity as the policy requires. It returns the messages that were
-// dropped. If wait is not nil, the caller must wait for this permit.
-func (q *queue) tryReserve(size int, mayWait bool) (dropped []*Token, wait *permit, err error) {
+// dropped. If wait is not nil, the caller must wait for this permit. The messages of a
+// running call need no free capacity: the messages that use it wait for the call.
+func (q *queue) tryReserve(size int, call *onConnectCall, mayWait bool) (dropped []*Token, wait *permit, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case size > q.limits.bytes:
 		return nil, nil, q.fullErr(fmt.Sprintf("; the message alone has %d", size))
+	case call != nil && call == q.heldFor:
+		q.reserve(size)
+		return nil, nil, nil
 	case len(q.producers) == 0 && q.reserveNow(size):
 		return nil, nil, nil
 	case q.limits.policy == DropOldestQoS0:
@@ -201,24 +208,25 @@ func (q *queue) add(t *Token) bool {
 	return true
 }
 
-// append adds a message at the end. The caller must hold mu.
+// append numbers a message and adds it. The caller must hold mu.
 func (q *queue) append(t *Token) {
 	q.accepted++
 	t.number = q.accepted
-	q.pending.pushBack(t)
-	if t.pub.QoS == 0 {
-		q.qos0.pushBack(t)
-	}
+	q.pushBack(t)
 	q.length.Add(1)
 }
 
 // unlink removes a queued message. The caller must hold mu.
 func (q *queue) unlink(t *Token) {
+	q.length.Add(-1)
+	if q.isBirth(t) {
+		q.births.remove(t)
+		return
+	}
 	q.pending.remove(t)
 	if t.pub.QoS == 0 {
 		q.qos0.remove(t)
 	}
-	q.length.Add(-1)
 }
 
 // take removes queued messages and marks them as in flight, as long as admit allows.
@@ -229,7 +237,7 @@ func (q *queue) take(admit func(*Token) bool, into []*Token) []*Token {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for t := q.pending.first; t != nil && admit(t); t = q.pending.first {
+	for t := q.next(); t != nil && admit(t); t = q.next() {
 		q.unlink(t)
 		t.phase = inFlight
 		q.inFlight++
@@ -250,10 +258,7 @@ func (q *queue) requeue(all []*Token) (abandoned []*Token) {
 		}
 		t.phase = pending
 		q.inFlight--
-		q.pending.pushFront(t)
-		if t.pub.QoS == 0 {
-			q.qos0.pushFront(t)
-		}
+		q.pushFront(t)
 		q.length.Add(1)
 	}
 	return abandoned
@@ -294,7 +299,7 @@ func (q *queue) finish(t *Token, a acknowledgement, err error) (more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.end(t, a, err)
-	return q.pending.first != nil || len(q.producers) > 0
+	return q.next() != nil || len(q.producers) > 0
 }
 
 // end ends a message and wakes its waiters. After end, a token of Publish may already
@@ -321,6 +326,7 @@ func (q *queue) close() (all []*Token, unread bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
+	q.endHold()
 	for t := q.pending.first; t != nil; t = q.pending.first {
 		q.unlink(t)
 		all = append(all, t)

@@ -163,7 +163,7 @@ func (c *Client) openRelay(ctx context.Context, a *attempt, props Properties) er
 		return err
 	}
 	a.relay, err = startRelay(t, func(path string) error {
-		return c.library.Load().ConnectContext(ctx, path, 0, c.opts.keepalive, "", props)
+		return c.library.Load().ConnectAsyncContext(ctx, path, 0, c.opts.keepalive, "", props)
 	})
 	return err
 }

@@ -45,7 +45,7 @@ func watched(w *secrets.Watch) []mqtt.Option {
 				return func(err error) { w.Value("outcome", fmt.Sprintf("%+v", err)) }
 			},
 			Receive: func(ctx context.Context, m *mqtt.Message) (context.Context, func()) {
-				w.Value("Message", *m)
+				w.Logged("Message", *m)
 				return ctx, nil
 			},
 			SubscriptionLost: func(err *mqtt.SubscribeError) { w.Value("SubscribeError", *err) },
@@ -95,13 +95,14 @@ func TestSecretsInValues(t *testing.T) {
 	message := mqtt.Publication{Topic: "a/b", Payload: []byte(secrets.Payload), QoS: 1, Properties: props, Protocol: mqtt.V5}
 	for name, value := range map[string]any{
 		"TLS": settings, "TLS with a plain key": mqtt.TLS{Key: pem(t, plainKey.KeyFile)}, "TLS with a PSK": mqtt.TLS{PSK: secrets.PSK, PSKIdentity: "device"},
-		"Will": will, "Publication": message, "Message": mqtt.Message{Payload: []byte(secrets.Payload), Properties: props}, "Properties": props,
+		"Will": will, "Publication": message, "Properties": props,
 		"WithTLS": mqtt.WithTLS(settings), "WithCredentials": mqtt.WithCredentials("user", secrets.Password), "WithWill": mqtt.WithWill(will),
 		"CorrelationData": mqtt.WithCorrelationData([]byte(secrets.Correlation)), "WithProxy": mqtt.WithProxy("proxy", 1080, "user", secrets.Proxy),
 		"HandlerMode": mqtt.Worker(1, mqtt.Block), "Subscription": mqtt.Subscription{Filter: "a"}, "ConnectError": mqtt.ConnectError{Err: mqtt.ErrConnectTimeout},
 	} {
 		w.Value(name, value)
 	}
+	w.Logged("Message", mqtt.Message{Payload: []byte(secrets.Payload), Properties: props})
 	require.Equal(t, `{Topic:"a/b" Payload:(23 bytes) QoS:1 Retain:false Properties:[correlation-data:(22 bytes)] Protocol:`+mqtt.V5.String()+`}`, fmt.Sprintf("%#v", message))
 	require.Contains(t, fmt.Sprint(mqtt.TLS{PSK: secrets.PSK, PSKIdentity: "device"}), `PSK:(hidden) PSKIdentity:"device"`)
 	require.Contains(t, fmt.Sprint(mqtt.TLS{CAFile: "ca.pem"}), `CAFile:"ca.pem"`)

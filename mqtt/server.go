@@ -36,8 +36,12 @@ type scheme struct {
 var schemes = map[string]scheme{
 	"mqtt": {port: 1883}, "tcp": {port: 1883},
 	"mqtts": {port: 8883, tls: true}, "ssl": {port: 8883, tls: true}, "tls": {port: 8883, tls: true},
+	"tcps": {port: 8883, tls: true}, "mqtt+ssl": {port: 8883, tls: true},
 	"ws": {port: 80, ws: true}, "wss": {port: 443, tls: true, ws: true},
 }
+
+// allSchemes are the keys of schemes, and unix, in the order of the documentation.
+const allSchemes = "mqtt, tcp, mqtts, ssl, tls, tcps, mqtt+ssl, ws, wss, unix"
 
 // parseServers parses the addresses that Dial was called with.
 func parseServers(texts []string) ([]server, error) {
@@ -76,7 +80,7 @@ func parseServer(text string) (server, error) {
 	kind, ok := schemes[strings.ToLower(u.Scheme)]
 	switch {
 	case !ok:
-		return server{}, fmt.Errorf("scheme %q is none of mqtt, mqtts, unix, ws, wss: %w", u.Scheme, mosquitto.ErrInval)
+		return server{}, fmt.Errorf("scheme %q is none of %s: %w", u.Scheme, allSchemes, mosquitto.ErrInval)
 	case u.Hostname() == "":
 		return server{}, fmt.Errorf("no host: %w", mosquitto.ErrInval)
 	case u.RawQuery != "" || u.Fragment != "":
@@ -86,7 +90,7 @@ func parseServer(text string) (server, error) {
 	case !kind.ws && strings.Trim(u.Path, "/") != "":
 		return server{}, fmt.Errorf("only websockets have a path: %w", mosquitto.ErrInval)
 	case kind.ws && !websockets():
-		return server{}, fmt.Errorf("websockets need libmosquitto 2.1: %w", mosquitto.ErrNotSupported)
+		return server{}, fmt.Errorf("websockets need libmosquitto 2.1, or WithDialer with module mqtt/websocket: %w", mosquitto.ErrNotSupported)
 	}
 	s := server{host: u.Hostname(), port: kind.port, tls: kind.tls, ws: kind.ws}
 	if s.ws {

@@ -21,6 +21,9 @@ func TestParseServers(t *testing.T) {
 		"tcp://127.0.0.1:1":        {name: "tcp://127.0.0.1:1", host: "127.0.0.1", port: 1},
 		"mqtts://h":                {name: "mqtts://h:8883", host: "h", port: 8883, tls: true},
 		"ssl://h:7":                {name: "ssl://h:7", host: "h", port: 7, tls: true},
+		"tls://h":                  {name: "tls://h:8883", host: "h", port: 8883, tls: true},
+		"tcps://h":                 {name: "tcps://h:8883", host: "h", port: 8883, tls: true},
+		"mqtt+ssl://h:7":           {name: "mqtt+ssl://h:7", host: "h", port: 7, tls: true},
 		"unix:/run/m.sock":         {name: "unix:/run/m.sock", host: "/run/m.sock"},
 		"unix:///run/m.sock":       {name: "unix:/run/m.sock", host: "/run/m.sock"},
 		"mqtt://me:secr%2Fet@h":    {name: "mqtt://h:1883", host: "h", port: 1883, user: "me", password: "secr/et"},
@@ -58,6 +61,11 @@ func TestParseServersRefuses(t *testing.T) {
 	}
 	_, err := parseServers(nil)
 	require.ErrorIs(t, err, mosquitto.ErrInval)
+	_, err = parseServers([]string{"http://h"})
+	require.ErrorContains(t, err, allSchemes)
+	for name := range schemes {
+		require.Contains(t, strings.Split(allSchemes, ", "), name)
+	}
 	_, err = parseServers([]string{"mqtt://h", "mqtts://h"})
 	require.ErrorContains(t, err, "servers[1]: TLS is for all servers or for none")
 }

@@ -124,9 +124,10 @@ func (c *Client) State() State {
 }
 
 // AwaitConnected blocks until the state is [StateConnected]. It returns an error if ctx
-// or the client ends. Inside an inline handler it returns [ErrInCallback].
+// or the client ends. Inside an inline handler it returns [ErrInCallback], and inside a
+// function of [WithOnConnect] if ctx derives from the function's context.
 func (c *Client) AwaitConnected(ctx context.Context) error {
-	if c.inInlineHandler() {
+	if c.inInlineHandler() || c.onConnectCall(ctx) != nil {
 		return errInCallback
 	}
 	full := c.flow.beginWait()

@@ -26,6 +26,8 @@ type Token struct {
 	expires time.Time   // zero: never
 	expiry  *time.Timer // ends the message when it expires in the queue; nil without
 
+	call *onConnectCall // publishes the message in a function of WithOnConnect; nil for other messages
+
 	// Guarded by the queue's mutex until the end.
 	phase     phase
 	sent      bool    // the message was in flight at least once

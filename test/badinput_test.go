@@ -31,7 +31,9 @@ func requireRefused(t *testing.T, bad []badCall) {
 		require.ErrorContains(t, r.err, r.says, r.what)
 		var e *mosquitto.OpError
 		require.ErrorAs(t, r.err, &e, r.what)
-		require.Equal(t, r.code, e.Code(), r.what)
+		code, ok := e.Code()
+		require.True(t, ok, r.what)
+		require.Equal(t, r.code, code, r.what)
 		require.NotEmpty(t, e.Detail, r.what)
 		require.True(t, strings.HasPrefix(r.err.Error(), "mosquitto: "+e.Op+": "), r.err.Error())
 	}

@@ -3,6 +3,7 @@ package test
 import (
 	"errors"
 	"maps"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -235,6 +236,30 @@ func TestCloseInsideCallbackOfThread(t *testing.T) {
 	leavesNothing(t, before)
 	require.Empty(t, closed)
 	requireClosed(t, c)
+}
+
+// Close returns an error if a callback does not return. The client is freed when the
+// callback returns.
+func TestClose_ReportsACallbackThatDoesNotReturn(t *testing.T) {
+	t.Parallel()
+	b := plain(t)
+	c, err := mosquitto.New("", true, nil)
+	require.NoError(t, err)
+	inside, finish := make(chan struct{}), make(chan struct{})
+	c.OnConnect(func(*mosquitto.Client, mosquitto.Connack) {
+		close(inside)
+		<-finish
+	})
+	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
+	ended := make(chan error, 1)
+	go func() { ended <- c.LoopForever(-1) }()
+	wait.For(t, inside, "OnConnect")
+	err = c.Close()
+	require.ErrorIs(t, err, mosquitto.ErrTimeout)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.NoError(t, c.Close(), "again")
+	close(finish)
+	wait.For(t, ended, "the end of LoopForever")
 }
 
 // No callback starts after Close has returned.

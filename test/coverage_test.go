@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The table "From C to Go" of README.md against the library that is loaded,
+// The tables of docs/reference.md against the library that is loaded,
 // the code and the doc comments.
 
 // row is a line of the table.
@@ -32,7 +32,7 @@ func table(t testing.TB) map[string]row {
 	t.Helper()
 	rows := make(map[string]row)
 	line := regexp.MustCompile("(?m)^\\| `(mosquitto_\\w+)` \\| (.+?) \\| (2\\.1)? ?\\| (.*?) ?\\|$")
-	for _, m := range line.FindAllStringSubmatch(read(t, "README.md"), -1) {
+	for _, m := range line.FindAllStringSubmatch(read(t, "docs/reference.md"), -1) {
 		_, twice := rows[m[1]]
 		require.False(t, twice, "two rows for %s", m[1])
 		r := row{since: m[3], note: m[4]}
@@ -43,7 +43,7 @@ func table(t testing.TB) map[string]row {
 		}
 		rows[m[1]] = r
 	}
-	require.Len(t, rows, 126, "lines of README.md that begin with \"| `mosquitto_\"")
+	require.Len(t, rows, 126, "lines of docs/reference.md that begin with \"| `mosquitto_\"")
 	return rows
 }
 

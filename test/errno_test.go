@@ -20,7 +20,9 @@ func TestErrnoOfConnect(t *testing.T) {
 	var e *mosquitto.OpError
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, "connect", e.Op)
-	require.Equal(t, mosquitto.ErrErrno, e.Code())
+	code, ok := e.Code()
+	require.True(t, ok)
+	require.Equal(t, mosquitto.ErrErrno, code)
 	if has21() { // which overwrites it
 		require.Zero(t, e.Errno)
 	} else {

@@ -26,7 +26,7 @@ import (
 )
 
 // The rules of the house, kept by machine. What each is good for stands in
-// README.md under "Working on it".
+// CONTRIBUTING.md.
 
 // root is the module's folder, as the tests see it.
 const root = ".."
@@ -411,7 +411,7 @@ func TestBuildWithoutCgo(t *testing.T) {
 	const undefined = "undefined:"
 	_, said, _ := strings.Cut(lines[0], undefined)
 	assert.Contains(t, said, "set_CGO_ENABLED_1_and_install_gcc_and_libmosquitto_dev")
-	assert.Contains(t, read(t, "README.md"), undefined+said, "README.md quotes another line")
+	assert.Contains(t, read(t, "docs/troubleshooting.md"), undefined+said, "docs/troubleshooting.md quotes another line")
 }
 
 // Without the library pkg-config says so. The flag, which no compiler gets to
@@ -421,7 +421,7 @@ func TestBuildWithoutLibrary(t *testing.T) {
 	c.Env = append(c.Env, "PKG_CONFIG_LIBDIR="+t.TempDir(), "PKG_CONFIG_PATH=")
 	said := refused(t, c)
 	assert.Contains(t, said, "Package libmosquitto was not found in the pkg-config search path")
-	assert.Contains(t, read(t, "README.md"), "Package libmosquitto was not found in the pkg-config search path")
+	assert.Contains(t, read(t, "docs/troubleshooting.md"), "Package libmosquitto was not found in the pkg-config search path")
 }
 
 // Our C compiles without a warning under -Wall -Wextra.

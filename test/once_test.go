@@ -35,7 +35,7 @@ func TestRunOnceReturnsWhyTheConnectionWasLost(t *testing.T) {
 	c, e := newClient(t, "once", true)
 	for range 2 { // the client goes from one server to the next
 		p := peer.Listen(t)
-		require.NoError(t, c.ConnectContext(t.Context(), "127.0.0.1", p.Port, keepalive, "", nil))
+		require.NoError(t, c.ConnectAsyncContext(t.Context(), "127.0.0.1", p.Port, keepalive, "", nil))
 		ended := runOnce(t, context.Background(), c)
 		conn := p.AcceptConnect()
 		wait.For(t, e.connect, "OnConnect")
@@ -50,7 +50,7 @@ func TestRunOnceReturnsAnyRefusal(t *testing.T) {
 	for _, code := range []mosquitto.ConnackCode{mosquitto.ConnackRefusedServerUnavailable, mosquitto.ConnackRefusedNotAuthorized} {
 		p := peer.Listen(t)
 		c, _ := newClient(t, "once", true)
-		require.NoError(t, c.ConnectContext(t.Context(), "127.0.0.1", p.Port, keepalive, "", nil))
+		require.NoError(t, c.ConnectAsyncContext(t.Context(), "127.0.0.1", p.Port, keepalive, "", nil))
 		ended := runOnce(t, context.Background(), c)
 		conn := p.Accept()
 		conn.Expect(peer.CONNECT)
@@ -73,7 +73,7 @@ func TestRunOnceReturnsWhyThereIsNoConnection(t *testing.T) {
 func requireRefusedConnects(t *testing.T, c *mosquitto.Client) {
 	t.Helper()
 	connect := func() error {
-		err := c.ConnectContext(t.Context(), "127.0.0.1", broker.FreePort(t), keepalive, "", nil)
+		err := c.ConnectAsyncContext(t.Context(), "127.0.0.1", broker.FreePort(t), keepalive, "", nil)
 		if err != nil { // the kernel may refuse at once
 			return err
 		}
@@ -86,21 +86,21 @@ func requireRefusedConnects(t *testing.T, c *mosquitto.Client) {
 func TestRunOnceEndsWithDisconnectAndContext(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "once", true)
-	require.NoError(t, c.ConnectContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", nil))
+	require.NoError(t, c.ConnectAsyncContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", nil))
 	ended := runOnce(t, context.Background(), c)
 	wait.For(t, e.connect, "OnConnect")
 	require.NoError(t, c.Disconnect())
 	require.NoError(t, wait.For(t, ended, "the end of RunOnce"))
 
 	ctx, cancel := context.WithCancel(context.Background())
-	require.NoError(t, c.ConnectContext(ctx, "127.0.0.1", b.Port, keepalive, "", nil))
+	require.NoError(t, c.ConnectAsyncContext(ctx, "127.0.0.1", b.Port, keepalive, "", nil))
 	ended = runOnce(t, ctx, c)
 	wait.For(t, e.connect, "OnConnect")
 	cancel()
 	require.ErrorIs(t, wait.For(t, ended, "the end of RunOnce"), context.Canceled)
 }
 
-func TestConnectContextSendsProperties(t *testing.T) {
+func TestConnectAsyncContextSendsProperties(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "once", true)
 	for _, host := range []string{"127.0.0.1", "localhost"} {
@@ -113,7 +113,7 @@ func TestConnectContextSendsProperties(t *testing.T) {
 			{nil, nil},
 		} {
 			ctx, cancel := context.WithCancel(context.Background())
-			require.NoError(t, c.ConnectContext(ctx, host, p.Port, keepalive, "", sent.props))
+			require.NoError(t, c.ConnectAsyncContext(ctx, host, p.Port, keepalive, "", sent.props))
 			ended := runOnce(t, ctx, c)
 			conn := p.Accept()
 			receiveMaximum := []byte{0x21, 0, 20} // is the library's own
@@ -126,34 +126,34 @@ func TestConnectContextSendsProperties(t *testing.T) {
 	}
 }
 
-func TestConnectContextRefusals(t *testing.T) {
+func TestConnectAsyncContextRefusals(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "once", true)
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
-	require.ErrorIs(t, c.ConnectContext(gone, "127.0.0.1", b.Port, keepalive, "", nil), context.Canceled)
-	require.ErrorIs(t, c.ConnectContext(t.Context(), "", b.Port, keepalive, "", nil), mosquitto.ErrInval)
-	require.ErrorIs(t, c.ConnectContext(t.Context(), "127.0.0.1", b.Port, time.Second, "", nil), mosquitto.ErrInval)
+	require.ErrorIs(t, c.ConnectAsyncContext(gone, "127.0.0.1", b.Port, keepalive, "", nil), context.Canceled)
+	require.ErrorIs(t, c.ConnectAsyncContext(t.Context(), "", b.Port, keepalive, "", nil), mosquitto.ErrInval)
+	require.ErrorIs(t, c.ConnectAsyncContext(t.Context(), "127.0.0.1", b.Port, time.Second, "", nil), mosquitto.ErrInval)
 	props := mosquitto.Properties{{ID: mosquitto.PropSessionExpiryInterval, Number: 7}}
-	require.ErrorIs(t, c.ConnectContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", props), mosquitto.ErrNotSupported)
+	require.ErrorIs(t, c.ConnectAsyncContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", props), mosquitto.ErrNotSupported)
 
 	inside := make(chan error, 2)
 	within := make(chan bool, 1)
 	c.OnSubscribe(func(c *mosquitto.Client, _ int, _ []mosquitto.ReasonCode, _ mosquitto.Properties) {
 		within <- c.InCallback()
 		inside <- c.RunOnce(context.Background())
-		inside <- c.ConnectContext(context.Background(), "127.0.0.1", b.Port, keepalive, "", nil)
+		inside <- c.ConnectAsyncContext(context.Background(), "127.0.0.1", b.Port, keepalive, "", nil)
 	})
-	require.NoError(t, c.ConnectContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", nil))
+	require.NoError(t, c.ConnectAsyncContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", nil))
 	runOnce(t, context.Background(), c)
 	wait.For(t, e.connect, "OnConnect")
-	require.ErrorIs(t, c.ConnectContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", nil), mosquitto.ErrBusy)
+	require.ErrorIs(t, c.ConnectAsyncContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", nil), mosquitto.ErrBusy)
 	require.False(t, c.InCallback())
 	_, err := c.Subscribe("a", 0)
 	require.NoError(t, err)
 	require.True(t, wait.For(t, within, "InCallback"))
 	require.ErrorIs(t, wait.For(t, inside, "RunOnce inside a callback"), mosquitto.ErrInCallback)
-	require.ErrorIs(t, wait.For(t, inside, "ConnectContext inside a callback"), mosquitto.ErrInCallback)
+	require.ErrorIs(t, wait.For(t, inside, "ConnectAsyncContext inside a callback"), mosquitto.ErrInCallback)
 }
 
 // A TLS client that meets a server without TLS was connected: no error says that the
@@ -180,7 +180,7 @@ func TestRunOnce_ServerWithoutTLSIsNotConnectionRefused(t *testing.T) {
 			}()
 			c, _ := trusting(t, broker.NewCA(t, "authority"))
 			for range 200 {
-				err := c.ConnectContext(t.Context(), "127.0.0.1", l.Addr().(*net.TCPAddr).Port, keepalive, "", nil)
+				err := c.ConnectAsyncContext(t.Context(), "127.0.0.1", l.Addr().(*net.TCPAddr).Port, keepalive, "", nil)
 				if err == nil {
 					err = c.RunOnce(t.Context())
 				}

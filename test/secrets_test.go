@@ -57,13 +57,15 @@ func TestSecretsInValues(t *testing.T) {
 	}
 	context := mosquitto.TLSContext{ServerName: "broker.internal", CAFile: "ca.pem", KeyPassword: secrets.KeyPassword}
 	for name, value := range map[string]any{
-		"Client": c, "Message": message, "Will": will, "SimpleOptions": options, "TLS": *options.TLS, "TLSContext": context,
+		"Client": c, "Will": will, "SimpleOptions": options, "TLS": *options.TLS, "TLSContext": context,
 		"Property": props[0], "Properties": props, "Connack": mosquitto.Connack{Properties: props}, "Disconnection": mosquitto.Disconnection{Properties: props},
 	} {
 		w.Value(name, value)
 	}
-	require.Equal(t, `{MID:3 Topic:"a/b" Payload:(23 bytes) QoS:1 Retain:false Properties:[correlation-data:(22 bytes) content-type:"text/plain" `+
-		`authentication-data:(22 bytes) user-property:"name"="value" topic-alias:7]}`, fmt.Sprintf("%+v", message))
+	w.Logged("Message", message)
+	const properties = `Properties:[correlation-data:(22 bytes) content-type:"text/plain" authentication-data:(22 bytes) user-property:"name"="value" topic-alias:7]`
+	require.Equal(t, `{MID:3 Topic:"a/b" Payload:"`+secrets.Payload+`" QoS:1 Retain:false `+properties+`}`, fmt.Sprintf("%+v", message))
+	require.Equal(t, `{MID:3 Topic:"a/b" Payload:(23 bytes) QoS:1 Retain:false `+properties+`}`, message.LogValue().String())
 	require.Equal(t, `{Host:"host" Port:1883 ClientID:"" Keepalive:0s CleanSession:false Username:"user" Password:(hidden) Will:`+fmt.Sprint(will)+` TLS:true}`, fmt.Sprint(options))
 	require.Contains(t, fmt.Sprint(context), `KeyPassword:(hidden)`)
 	require.Contains(t, fmt.Sprint(mosquitto.TLSContext{}), `KeyPassword:""`)
@@ -144,7 +146,7 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 			require.NoError(t, err)
 			m := wait.For(t, e.message, "the message")
 			require.Equal(t, secrets.Payload, string(m.Payload))
-			w.Value("Message", m)
+			w.Logged("Message", m)
 		}
 		b.Restart()
 		require.Error(t, wait.For(t, e.disconnect, "OnDisconnect").Err)

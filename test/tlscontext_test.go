@@ -101,7 +101,7 @@ func TestTLSContextAsksForNameAndProtocol(t *testing.T) {
 		conn.Close()
 	}()
 	c, _ := withContext(t, mosquitto.TLSContext{ServerName: "broker.internal", CAFile: ca.File, ALPN: "mqtt"})
-	require.NoError(t, c.ConnectContext(t.Context(), "127.0.0.1", l.Addr().(*net.TCPAddr).Port, keepalive, "", nil))
+	require.NoError(t, c.ConnectAsyncContext(t.Context(), "127.0.0.1", l.Addr().(*net.TCPAddr).Port, keepalive, "", nil))
 	require.Error(t, c.RunOnce(t.Context()))
 	hello := wait.For(t, hellos, "a ClientHello")
 	require.Equal(t, "broker.internal", hello.ServerName)

@@ -46,6 +46,7 @@ const (
 	oursRun   = "ours, Run"
 	oursStart = "ours, LoopStart"
 	oursMqtt  = "ours, mqtt"
+	oursRelay = "ours, mqtt, WithDialer"
 	cForever  = "C, loop_forever"
 	cStart    = "C, loop_start"
 	pahoV3    = "paho.mqtt.golang"
@@ -62,6 +63,8 @@ func newClient(contender string) (Client, error) {
 		return &ours{thread: true}, nil
 	case oursMqtt:
 		return &mqttClient{}, nil
+	case oursRelay:
+		return &mqttClient{relay: true}, nil
 	case pahoV3:
 		return &paho{}, nil
 	case pahoV5:

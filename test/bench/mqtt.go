@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"net"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
 )
 
-// mqttClient is package mqtt of this module: messages go through its router.
+// mqttClient is package mqtt of this module: messages go through its router. With relay,
+// Go makes the connection, and the client relays its bytes to the library.
 type mqttClient struct {
-	o Options
-	c *mqtt.Client
+	relay bool
+	o     Options
+	c     *mqtt.Client
 }
 
 func (b *mqttClient) Connect(o Options) (err error) {
@@ -17,6 +20,9 @@ func (b *mqttClient) Connect(o Options) (err error) {
 	options := []mqtt.Option{mqtt.WithClientID(o.ID)}
 	if n := o.inFlight(); n > 0 {
 		options = append(options, mqtt.WithInflight(n))
+	}
+	if b.relay {
+		options = append(options, mqtt.WithDialer(new(net.Dialer).DialContext))
 	}
 	b.c, err = mqtt.Dial(context.Background(), []string{"mqtt://" + o.addr()}, options...)
 	if err != nil {

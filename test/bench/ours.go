@@ -26,7 +26,7 @@ func (b *ours) Connect(o Options) (err error) {
 		return err
 	}
 	if n := o.inFlight(); n > 0 { // the library's own is 20
-		if err := b.c.MaxInflightMessagesSet(n); err != nil {
+		if err := b.c.IntOption(mosquitto.OptSendMaximum, n); err != nil {
 			return err
 		}
 	}

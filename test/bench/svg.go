@@ -9,7 +9,7 @@ import (
 // Measures of the chart, in pixels.
 const (
 	chartWidth = 900
-	labelWidth = 150
+	labelWidth = 170
 	barsWidth  = 250 // the longest bar
 	column     = 375 // a bar and its figure
 	rowHeight  = 17
@@ -41,7 +41,7 @@ text { fill: #e6edf3 }
 
 func barClass(contender string) string {
 	switch contender {
-	case oursRun, oursStart, oursMqtt:
+	case oursRun, oursStart, oursMqtt, oursRelay:
 		return "ours"
 	case cForever, cStart:
 		return "c"

@@ -14,11 +14,11 @@ type work struct {
 	most       int
 }
 
-var everyone = []string{oursRun, oursStart, oursMqtt, cForever, cStart, pahoV3, pahoV5, atWat}
+var everyone = []string{oursRun, oursStart, oursMqtt, oursRelay, cForever, cStart, pahoV3, pahoV5, atWat}
 
 // publishers: publishing beside mosquitto_loop_forever needs a second thread,
 // and is mosquitto_loop_start then.
-var publishers = []string{oursRun, oursStart, oursMqtt, cStart, pahoV3, pahoV5, atWat}
+var publishers = []string{oursRun, oursStart, oursMqtt, oursRelay, cStart, pahoV3, pahoV5, atWat}
 
 // awaiters: a C program has no goroutines to wait in.
 var awaiters = []string{oursRun, oursMqtt, pahoV3, pahoV5, atWat}
@@ -74,7 +74,7 @@ var full = scale{
 	runs: 5, seconds: 0.7, divisor: 1, roundTrips: 4000,
 	crowd: []int{500, 1500, 4500},
 	idlers: []idler{
-		{oursRun, 1000}, {oursRun, 4500}, {oursStart, belowSelect}, {cStart, belowSelect},
+		{oursRun, 1000}, {oursRun, 4500}, {oursMqtt, 1000}, {oursRelay, 1000}, {oursRelay, 2000}, {oursStart, belowSelect}, {cStart, belowSelect},
 		{pahoV3, 1000}, {pahoV5, 1000}, {atWat, 1000},
 	},
 	settle: 5, watch: keepalive,
@@ -85,7 +85,7 @@ var quick = scale{
 	runs: 1, divisor: 10, roundTrips: 100,
 	crowd: []int{10, 30, 90},
 	idlers: []idler{
-		{oursRun, 20}, {oursRun, 90}, {oursStart, 20}, {cStart, 20},
+		{oursRun, 20}, {oursRun, 90}, {oursMqtt, 20}, {oursRelay, 20}, {oursRelay, 40}, {oursStart, 20}, {cStart, 20},
 		{pahoV3, 20}, {pahoV5, 20}, {atWat, 20},
 	},
 	settle: 0.1, watch: 0.5,

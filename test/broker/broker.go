@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -58,6 +59,7 @@ func Start(tb testing.TB, config Config) *Broker {
 	b := &Broker{tb: tb, dir: tb.TempDir(), program: find(tb, "mosquitto")}
 	b.log = filepath.Join(b.dir, "log")
 	tb.Cleanup(b.Kill)
+	tb.Cleanup(b.printLogOfFailure)
 	for try := 0; ; try++ {
 		b.Port = FreePort(tb)
 		b.configure(config)
@@ -71,20 +73,46 @@ func Start(tb testing.TB, config Config) *Broker {
 	}
 }
 
-// Ports below those that the kernel gives to clients: a broker that is down for a
-// while keeps its own.
-const firstPort, ports = 12_000, 18_000
+// The ports are below those that the kernel assigns to clients, so a stopped broker finds
+// its port free when it starts again. Each test program uses one range of ports: two
+// programs that start brokers at the same time must not choose the same port.
+const (
+	firstPort, ranges, portsInRange = 12_000, 36, 500
+)
 
-var nextPort atomic.Uint32
+var (
+	firstOfRange, rangeErr = reserveRange() // at the start: TestMain counts descriptors later
+	nextPort               atomic.Uint32
+)
 
-func init() { nextPort.Store(rand.Uint32N(ports)) } // other test programs run beside this one
+// reserveRange reserves a range for this process. An abstract unix socket is the lock:
+// it has the scope of the ports, and the kernel closes it when the process ends.
+func reserveRange() (first int, err error) {
+	start := rand.IntN(ranges)
+	for i := range ranges {
+		n := (start + i) % ranges
+		name := fmt.Sprintf("@mosquitto-go-ports-%d", n)
+		fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return 0, err
+		}
+		if syscall.Bind(fd, &syscall.SockaddrUnix{Name: name}) == nil {
+			return firstPort + n*portsInRange, nil
+		}
+		syscall.Close(fd)
+	}
+	return 0, fmt.Errorf("%d test programs are running", ranges)
+}
 
-// FreePort is a TCP port of 127.0.0.1 that nobody listens on now, and that it has
-// not named for a long time.
+// FreePort returns a TCP port of 127.0.0.1 that is free now. It repeats a port only after
+// all others of the range.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
-	for range 1000 {
-		port := int(firstPort + nextPort.Add(1)%ports)
+	if rangeErr != nil {
+		tb.Fatalf("no range of ports: %v", rangeErr)
+	}
+	for range portsInRange {
+		port := firstOfRange + int(nextPort.Add(1)%portsInRange)
 		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			l.Close()
@@ -111,7 +139,7 @@ func (b *Broker) configure(config Config) {
 	var conf strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&conf, format+"\n", args...) }
 	line("user root")
-	line("log_dest file %s", b.log)
+	line("log_dest file %s\nlog_timestamp_format %%H:%%M:%%S", b.log)
 	if config.Quiet {
 		line("log_type error\nlog_type warning")
 	} else {
@@ -208,14 +236,16 @@ func (b *Broker) start() error {
 		conn, err := net.Dial("tcp4", b.Addr())
 		if err == nil {
 			conn.Close()
-			return nil
 		}
 		select {
-		case <-exited:
+		case <-exited: // another server may have accepted the connection
 			return errors.New("ended: " + output.String())
 		case <-deadline:
 			return err
 		case <-time.After(5 * time.Millisecond):
+			if err == nil {
+				return nil
+			}
 		}
 	}
 }
@@ -262,4 +292,14 @@ func (b *Broker) Resume() { _ = b.cmd.Process.Signal(syscall.SIGCONT) }
 func (b *Broker) Log() string {
 	text, _ := os.ReadFile(b.log)
 	return string(text)
+}
+
+// printLogOfFailure prints the last lines of the broker's log if the test has failed.
+func (b *Broker) printLogOfFailure() {
+	const most = 40
+	if !b.tb.Failed() {
+		return
+	}
+	lines := slices.Collect(strings.Lines(b.Log()))
+	b.tb.Logf("the last log lines of the broker on %s:\n%s", b.Addr(), strings.Join(lines[max(0, len(lines)-most):], ""))
 }

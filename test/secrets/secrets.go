@@ -97,19 +97,28 @@ var verbs = []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%d"}
 // Value looks at a value as fmt prints it, by itself and within others, and as
 // log/slog logs it.
 func (w *Watch) Value(where string, value any) {
-	pointer := reflect.New(reflect.TypeOf(value))
-	pointer.Elem().Set(reflect.ValueOf(value))
-	for _, v := range []any{value, pointer.Interface(), []any{value}, struct{ Inner any }{value}, map[string]any{"key": value}} {
+	for _, v := range []any{value, pointerTo(value), []any{value}, struct{ Inner any }{value}, map[string]any{"key": value}} {
 		for _, verb := range verbs {
 			w.Text(where+" as "+verb, fmt.Sprintf(verb, v))
 		}
 	}
-	for _, v := range []any{value, pointer.Interface()} {
+	w.Logged(where, value)
+}
+
+// Logged checks a value as log/slog logs it.
+func (w *Watch) Logged(where string, value any) {
+	for _, v := range []any{value, pointerTo(value)} {
 		var out bytes.Buffer
 		slog.New(slog.NewTextHandler(&out, nil)).Info("line", "value", v)
 		slog.New(slog.NewJSONHandler(&out, nil)).Info("line", "value", v)
 		w.Text(where+" as logged", out.String())
 	}
+}
+
+func pointerTo(value any) any {
+	pointer := reflect.New(reflect.TypeOf(value))
+	pointer.Elem().Set(reflect.ValueOf(value))
+	return pointer.Interface()
 }
 
 // Error looks at an error and at all that it wraps. Nil is none: the caller had

@@ -20,6 +20,8 @@ type fatal string
 // Helper does nothing here.
 func (p *program) Helper() {}
 
+func (p *program) Failed() bool { return false } // its report shows failures
+
 // Cleanup runs f at the end of the program, the last one first.
 func (p *program) Cleanup(f func()) { p.cleanups = append(p.cleanups, f) }
 

@@ -16,11 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Never: a goroutine, a descriptor or a timer left after Close. A timer that is
-// left shows as the goroutine in which it ends.
-
-// Close in the middle of each trouble, with everything in use.
-func TestNeverLeft(t *testing.T) {
+// With everything in use.
+func TestLeak_CloseDuringAFault(t *testing.T) {
 	for _, x := range troubles {
 		t.Run(x.name, func(t *testing.T) {
 			before := leak.Take()
@@ -71,8 +68,8 @@ func TestNeverLeft(t *testing.T) {
 	}
 }
 
-// Close at odd moments of the first connection, and of those that follow.
-func TestNeverLeftByAnEarlyClose(t *testing.T) {
+// The first connection, and later ones.
+func TestLeak_CloseDuringAConnect(t *testing.T) {
 	before := leak.Take()
 	b := broker.Start(t, broker.Config{})
 	p := fault.Start(t, b.Addr())

@@ -29,9 +29,8 @@ func underneath(m **mosquitto.Client) mqtt.Option {
 	})
 }
 
-// Past descriptor 1023, where select() ends, a client works. Not parallel: it
-// takes the descriptors below.
-func TestComplaint07HighDescriptors(t *testing.T) {
+// Not parallel: it opens the file descriptors below.
+func TestScale_FileDescriptorsAbove1023(t *testing.T) {
 	crowd.Descriptors(t)
 	b := plain(t)
 	var m *mosquitto.Client
@@ -58,9 +57,8 @@ func count(t *testing.T, folder string) int {
 	return len(entries)
 }
 
-// A thousand clients in one process: a goroutine and four descriptors each, and
-// no thread.
-func TestComplaint08ThousandClients(t *testing.T) {
+// A goroutine and four file descriptors each, and no thread.
+func TestScale_ThousandClients(t *testing.T) {
 	if isChild(t) {
 		port, err := strconv.Atoi(os.Getenv("PORT"))
 		require.NoError(t, err)
@@ -119,8 +117,8 @@ func thousandClients(t *testing.T, port int) {
 	require.Empty(t, left.Left(wait.Patience))
 }
 
-// Small packets are not held back, and many are on their way at a time.
-func TestComplaint23Defaults(t *testing.T) {
+// TCP_NODELAY is on, and many messages may be in flight.
+func TestScale_DefaultsDoNotDelay(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	var m *mosquitto.Client
@@ -146,9 +144,8 @@ func TestComplaint23Defaults(t *testing.T) {
 	}
 }
 
-// Message ids come round again after 65,535 messages, whether or not the first
-// is still on its way: its token is not ended by another's answer.
-func TestRunnerUp08MessageIDsComeRound(t *testing.T) {
+// After 65,535 messages. The acknowledgement of the later message does not end the earlier one.
+func TestScale_PacketIDsStartAgain(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p)

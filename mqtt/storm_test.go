@@ -248,22 +248,22 @@ func (s *storm) check(keepsAll bool) {
 	require.NoError(t, inOrder(s.came.numbers("in"), true), "in")
 }
 
-func TestNeverHangsInAStorm(t *testing.T) {
+func TestStorm_NoWaitHangs(t *testing.T) {
 	t.Parallel()
 	newStorm(t, 1, mqtt.WithHandlerMode(mqtt.Worker(2, mqtt.Block)), mqtt.WithQueue(20, 1<<20, mqtt.WaitForRoom)).run(true)
 }
 
-func TestNeverFalseInAStorm(t *testing.T) {
+func TestStorm_SuccessMeansDelivery(t *testing.T) {
 	t.Parallel()
 	newStorm(t, 2, mqtt.WithQueue(50, 100_000, mqtt.DropOldestQoS0), mqtt.WithInflight(5)).run(true)
 }
 
-func TestNeverOutOfOrderInAStorm(t *testing.T) {
+func TestStorm_OrderIsKept(t *testing.T) {
 	t.Parallel()
 	newStorm(t, 3).run(true)
 }
 
-func TestNeverLostInAStorm(t *testing.T) {
+func TestStorm_SubscriptionsSurvive(t *testing.T) {
 	t.Parallel()
 	s := newStorm(t, 4, mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.DropOldest)))
 	s.run(false)
@@ -274,7 +274,7 @@ func TestNeverLostInAStorm(t *testing.T) {
 	})
 }
 
-func TestNeverUnboundedInAStorm(t *testing.T) {
+func TestStorm_MemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	const messages, bytes = 30, 50_000
 	s := newStorm(t, 5, mqtt.WithHandlerMode(mqtt.Worker(3, mqtt.DropNewest)), mqtt.WithQueue(messages, bytes, mqtt.Refuse))
@@ -287,8 +287,8 @@ func TestNeverUnboundedInAStorm(t *testing.T) {
 	s.run(false)
 }
 
-// The handler calls what it likes, and the state handler too.
-func TestNeverDeadlocksInAStorm(t *testing.T) {
+// The handler makes random calls, and so does the state handler.
+func TestStorm_CallsInHandlersReturn(t *testing.T) {
 	t.Parallel()
 	var s *storm
 	made := make(chan bool)
@@ -315,8 +315,8 @@ func TestNeverDeadlocksInAStorm(t *testing.T) {
 	s.run(true)
 }
 
-// Close in the middle: everything ends, and what was acknowledged is there.
-func TestNeverLeftInAStorm(t *testing.T) {
+// Acknowledged messages are delivered.
+func TestStorm_CloseLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

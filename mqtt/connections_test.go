@@ -19,9 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A broker that has lost the session is told of the subscriptions before
-// anything else, and the client is not connected before it has granted them.
-func TestComplaint05RestoredBeforeConnected(t *testing.T) {
+// The client sends SUBSCRIBE first if the broker has lost the session.
+func TestConnections_SubscriptionsAreRestoredBeforeConnected(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	option, told := states()
@@ -53,8 +52,8 @@ func TestComplaint05RestoredBeforeConnected(t *testing.T) {
 	awaitState(t, told, mqtt.StateConnected)
 }
 
-// Another server of the list may hold an older session of the same client.
-func TestComplaint05AnotherServersSession(t *testing.T) {
+// Another server may hold an older session of the client.
+func TestConnections_SessionOfAnotherServer(t *testing.T) {
 	t.Parallel()
 	first, second := peer.Listen(t), peer.Listen(t)
 	c := dialAll(t, []string{url(first.Port), url(second.Port)}, mqtt.WithBackgroundConnect(), mqtt.WithClientID("x"), mqtt.WithSession(-1))
@@ -71,9 +70,8 @@ func TestComplaint05AnotherServersSession(t *testing.T) {
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 }
 
-// A broker that refuses to restore a subscription does not make it vanish in
-// silence: a hook is told, and the next connection tries again.
-func TestComplaint05RefusedAtReconnect(t *testing.T) {
+// The client subscribes again at the next connection.
+func TestConnections_RefusalAtAReconnectIsReported(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	lost := make(chan *mqtt.SubscribeError, 10)
@@ -95,9 +93,7 @@ func TestComplaint05RefusedAtReconnect(t *testing.T) {
 	wait.None(t, lost, "hook")
 }
 
-// Whatever ends a connection, and whatever fails meanwhile, there is another one.
-// Every failure is told.
-func TestComplaint09ReconnectsAfterEverything(t *testing.T) {
+func TestConnections_EveryLossIsReportedAndFollowedByAReconnect(t *testing.T) {
 	t.Parallel()
 	_, proxy := proxied(t)
 	option, told := states()
@@ -138,8 +134,8 @@ func TestComplaint09ReconnectsAfterEverything(t *testing.T) {
 	}
 }
 
-// A TLS peer that vanishes without a word ends the library's own loop.
-func TestComplaint09TLSPeerVanishes(t *testing.T) {
+// The library's own loop ends after this loss.
+func TestConnections_TLSPeerThatVanishes(t *testing.T) {
 	t.Parallel()
 	ca := broker.NewCA(t, "authority")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
@@ -153,9 +149,8 @@ func TestComplaint09TLSPeerVanishes(t *testing.T) {
 
 func secure(port int) string { return "mqtts" + url(port)[len("mqtt"):] }
 
-// A server's DISCONNECT, and a refusal of a client that was accepted before, are
-// losses like others, and told with their reason.
-func TestComplaint09ServerSaysNo(t *testing.T) {
+// Both are losses, and the error has the reason.
+func TestConnections_DisconnectAndRefusalOfTheServer(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	option, told := states()
@@ -197,9 +192,8 @@ func deaf(t *testing.T) (port int) {
 	return port
 }
 
-// A server that does not answer, at whatever step, costs the connect timeout;
-// the next of the list follows. Dial ends with its context.
-func TestComplaint17ServerThatDoesNotAnswer(t *testing.T) {
+// The client then tries the next server. Dial ends with its context.
+func TestConnections_SilentServerCostsTheConnectTimeout(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	silent, deaf := peer.Listen(t).Port, deaf(t) // accepts a connection, and does not
@@ -219,8 +213,8 @@ func TestComplaint17ServerThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// A resolver that does not answer either. Not parallel: the resolver is Go's own.
-func TestComplaint17ResolverThatDoesNotAnswer(t *testing.T) {
+// Not parallel: the test replaces Go's resolver.
+func TestConnections_SilentResolverCostsTheConnectTimeout(t *testing.T) {
 	silent, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer silent.Close()
@@ -237,8 +231,7 @@ func TestComplaint17ResolverThatDoesNotAnswer(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
-// The state is what there is, not what was once.
-func TestRunnerUp03StateTellsTheTruth(t *testing.T) {
+func TestConnections_StateIsThatOfTheConnection(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	option, told := states()
@@ -263,8 +256,7 @@ func TestRunnerUp03StateTellsTheTruth(t *testing.T) {
 	require.Equal(t, mqtt.StateClosed, c.State())
 }
 
-// What is published before the broker has accepted waits for that.
-func TestRunnerUp09PublishBeforeAcceptance(t *testing.T) {
+func TestConnections_MessagesWaitForTheFirstConnack(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c := dial(t, p.Port, mqtt.WithBackgroundConnect())

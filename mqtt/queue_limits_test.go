@@ -32,8 +32,8 @@ func number(t *testing.T, c *mqtt.Client, n int, options ...mqtt.PublishOption) 
 	return c.PublishAsync(wait.Soon(t), "a", fmt.Append(nil, n), options...)
 }
 
-// Refuse: the bound in messages, and the order of what was accepted.
-func TestComplaint06QueueRefuses(t *testing.T) {
+// The limit of messages, and the order of accepted messages.
+func TestQueueLimits_Refuse(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t, mqtt.WithQueue(5, 1000, mqtt.Refuse))
 	for n := range 5 {
@@ -53,8 +53,8 @@ func TestComplaint06QueueRefuses(t *testing.T) {
 	awaitNumbers(t, got, 5)
 }
 
-// The bound in bytes, of topic and payload.
-func TestComplaint06QueueBoundInBytes(t *testing.T) {
+// Of topic and payload.
+func TestQueueLimits_CountBytes(t *testing.T) {
 	t.Parallel()
 	c, _, _ := unreachable(t, mqtt.WithQueue(1000, 100, mqtt.Refuse))
 	pending(t, c.PublishAsync(wait.Soon(t), "a", make([]byte, 60)))
@@ -67,9 +67,8 @@ func TestComplaint06QueueBoundInBytes(t *testing.T) {
 	}
 }
 
-// WaitForRoom: who waits is not accepted before there is room, goes on in turn
-// when there is, and stops with its context.
-func TestComplaint06QueueWaits(t *testing.T) {
+// Waiting publishers continue in turn, and end with their context.
+func TestQueueLimits_WaitForRoom(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t, mqtt.WithQueue(3, 1000, mqtt.WaitForRoom))
 	for n := range 3 {
@@ -94,8 +93,8 @@ func TestComplaint06QueueWaits(t *testing.T) {
 	}
 }
 
-// DropOldestQoS0: QoS 1 is never dropped, the oldest of QoS 0 are and say so.
-func TestComplaint06QueueDropsOldest(t *testing.T) {
+// QoS 1 is never dropped.
+func TestQueueLimits_DropOldestQoS0(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t, mqtt.WithQueue(4, 1000, mqtt.DropOldestQoS0))
 	var tokens []*mqtt.Token
@@ -116,8 +115,7 @@ func TestComplaint06QueueDropsOldest(t *testing.T) {
 	}
 }
 
-// The bound holds for a broker that does not read as well.
-func TestComplaint06QueueOnASlowLink(t *testing.T) {
+func TestQueueLimits_HoldForABrokerThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, _ := meet(t, p, mqtt.WithQueue(500, 1<<30, mqtt.Refuse))
@@ -128,9 +126,8 @@ func TestComplaint06QueueOnASlowLink(t *testing.T) {
 	require.Equal(t, 500, c.Stats().Queued)
 }
 
-// The memory of a client that is offline is bounded. Not parallel: it measures
-// the heap of the process.
-func TestComplaint06MemoryOffline(t *testing.T) {
+// Not parallel: it measures the heap of the process.
+func TestQueueLimits_MemoryOfflineIsBounded(t *testing.T) {
 	c, _, _ := unreachable(t, mqtt.WithQueue(1000, 4<<20, mqtt.DropOldestQoS0))
 	heap := func() uint64 {
 		var m runtime.MemStats

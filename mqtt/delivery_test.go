@@ -17,8 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Never: a lost subscription.
-
 // reached publishes on a topic until something comes.
 func reached(t *testing.T, direct *mqtt.Client, topic string, got <-chan mqtt.Message) {
 	t.Helper()
@@ -31,9 +29,8 @@ func reached(t *testing.T, direct *mqtt.Client, topic string, got <-chan mqtt.Me
 	})
 }
 
-// Each subscription that was granted gets messages after each trouble, whether
-// the broker has kept the session or not; those that were taken back get none.
-func TestNeverLost(t *testing.T) {
+// Whether or not the broker has kept the session. Removed subscriptions receive nothing.
+func TestDelivery_SubscriptionsSurviveFaults(t *testing.T) {
 	t.Parallel()
 	for _, version := range []mqtt.Protocol{mqtt.V311, mqtt.V5} {
 		t.Run(version.String(), func(t *testing.T) {
@@ -79,9 +76,8 @@ func TestNeverLost(t *testing.T) {
 	}
 }
 
-// A broker that is killed comes back with the session that it had saved last, and
-// says that it has kept ours.
-func TestNeverLostToAnOlderSession(t *testing.T) {
+// The broker restores the session that it has saved last, and says that it has kept the session.
+func TestDelivery_OlderSessionOfAKilledBroker(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Persistence: true})
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithClientID("id"), mqtt.WithSession(time.Hour))
@@ -105,9 +101,8 @@ func TestNeverLostToAnOlderSession(t *testing.T) {
 	require.Equal(t, "another", string(wait.For(t, old, "a message").Payload), "the retained one came once")
 }
 
-// What is told again asks for no retained messages, also when the connection is lost
-// before the answer; what was never answered asks for them.
-func TestNeverLostNorRepeated(t *testing.T) {
+// Also if the connection is lost before SUBACK. A filter that was never granted asks for them.
+func TestDelivery_ResubscribeAsksForNoRetainedMessages(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	session := []mqtt.Option{mqtt.WithProtocol(mqtt.V5), mqtt.WithClientID("id"), mqtt.WithSession(time.Hour)}
@@ -140,8 +135,8 @@ func TestNeverLostNorRepeated(t *testing.T) {
 	}
 }
 
-// The connection ends behind each byte of the requests, and of their answers.
-func TestNeverLostWhereverItIsCut(t *testing.T) {
+// The connection ends after each byte of the requests, and of their replies.
+func TestDelivery_SubscribeWithACutAfterEachByte(t *testing.T) {
 	t.Parallel()
 	b, p := proxied(t)
 	c, direct := dial(t, p.Port), dial(t, b.Port)
@@ -172,9 +167,8 @@ func (a *asked) Done() <-chan struct{} {
 	return a.Context.Done()
 }
 
-// A handler whose call was given up does not come back with the one that had
-// replaced it, when that is given up too.
-func TestNeverBackWhenGivenUp(t *testing.T) {
+// A handler whose call was cancelled does not return with its successor, when that is cancelled, too.
+func TestDelivery_CancelledHandlerDoesNotReturn(t *testing.T) {
 	t.Parallel()
 	b, p := proxied(t)
 	c, direct := dial(t, p.Port), dial(t, b.Port)

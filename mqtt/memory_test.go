@@ -31,8 +31,7 @@ func mallocs(n int, f func()) float64 {
 	return float64(after.Mallocs-before.Mallocs) / float64(n)
 }
 
-// What a message costs in allocations is bounded.
-func TestComplaint22Allocations(t *testing.T) {
+func TestMemory_AllocationsOfAMessage(t *testing.T) {
 	const n = 2000
 	p := peer.Listen(t)
 	got := make(chan struct{}, n)
@@ -93,9 +92,8 @@ func resident(t *testing.T) int {
 	return pages * os.Getpagesize()
 }
 
-// Neither heap grows with the number of messages and connections. Not parallel:
-// it measures the process.
-func TestComplaint22MemoryStays(t *testing.T) {
+// With messages and connections. Not parallel: it measures the process.
+func TestMemory_HeapsDoNotGrow(t *testing.T) {
 	b := plain(t)
 	h, got := collect()
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))

@@ -16,8 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Never: unbounded memory while offline.
-
 // held is the memory of this process in bytes: Go's after a collection, and all
 // of it, the library's included.
 func held(t testing.TB) (heap, all int) {
@@ -33,9 +31,8 @@ func held(t testing.TB) (heap, all int) {
 	return int(m.HeapAlloc), all * os.Getpagesize()
 }
 
-// Publishers go on in each trouble; what is held is what the queue may hold, in
-// messages and in bytes, properties included.
-func TestNeverUnbounded(t *testing.T) {
+// The client holds at most what the queue may hold, in messages and in bytes, with properties.
+func TestQueueMemory_IsBoundedDuringFaults(t *testing.T) {
 	b := plain(t)
 	const messages, bytes, size = 1000, 1 << 20, 8 << 10
 	for _, policy := range []mqtt.QueueFull{mqtt.WaitForRoom, mqtt.Refuse, mqtt.DropOldestQoS0} {

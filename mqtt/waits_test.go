@@ -38,8 +38,7 @@ func waits(ctx context.Context, c *mqtt.Client) map[string]error {
 	}
 }
 
-// Every call that would wait for the handler that makes it says so at once.
-func TestComplaint01WaitInsideHandler(t *testing.T) {
+func TestWaits_InAnInlineHandlerReturnErrInCallback(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	results := make(chan map[string]error, 10)
@@ -53,8 +52,8 @@ func TestComplaint01WaitInsideHandler(t *testing.T) {
 	require.NoError(t, c.Publish(wait.Soon(t), "b", nil), "the client goes on")
 }
 
-// The same in the hooks that the loop runs, where the library's answers come in.
-func TestComplaint01WaitInsideHook(t *testing.T) {
+// In the hooks that the loop runs.
+func TestWaits_InAHookReturnErrInCallback(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	results := make(chan map[string]error, 10)
@@ -80,8 +79,8 @@ func TestComplaint01WaitInsideHook(t *testing.T) {
 	require.NoError(t, token.Wait(wait.Soon(t)))
 }
 
-// On a worker, and in an iterator's loop, everything but Close may wait.
-func TestComplaint01WaitOnWorker(t *testing.T) {
+// On a worker, and in an iterator's loop, every call but Close may wait.
+func TestWaits_OnAWorkerWork(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	other := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
@@ -115,9 +114,9 @@ func TestComplaint01WaitOnWorker(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, ended, "Close in a handler"), mqtt.ErrInCallback)
 }
 
-// A program's mutex around its calls, and in its handlers, state handler and
-// logger: the client holds no lock of its own while it runs any of them.
-func TestComplaint02UsersMutex(t *testing.T) {
+// The program holds a mutex around its calls, and in its handlers, state handler and logger. The
+// client holds no lock while it runs them.
+func TestWaits_MutexOfTheProgramCannotDeadlock(t *testing.T) {
 	t.Parallel()
 	_, proxy := proxied(t)
 	var mu sync.Mutex
@@ -167,9 +166,8 @@ func TestComplaint02UsersMutex(t *testing.T) {
 	}
 }
 
-// A message of QoS 1 or 2 whose connection is lost is neither acknowledged nor
-// failed: it is on its way until the broker's answer comes, on the next one.
-func TestComplaint03NotOkAfterALoss(t *testing.T) {
+// The message stays in flight until the broker acknowledges it on the next connection.
+func TestWaits_LossDoesNotEndQoS1And2(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []mqtt.QoS{1, 2} {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
@@ -204,9 +202,8 @@ func TestComplaint03NotOkAfterALoss(t *testing.T) {
 	}
 }
 
-// QoS 0 messages that the kernel has not taken are lost with the connection.
-// They say so, and what was ended with nil before had been written.
-func TestComplaint03UnwrittenQoS0(t *testing.T) {
+// Messages that ended with nil before had been written.
+func TestWaits_UnwrittenQoS0Fails(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p)
@@ -249,8 +246,8 @@ func TestComplaint03UnwrittenQoS0(t *testing.T) {
 	require.Zero(t, lost)
 }
 
-// A broker's refusal is not ok either: MQTT 5 has codes for it.
-func TestComplaint03RefusedIsNotOk(t *testing.T) {
+// MQTT 5 has reason codes for it.
+func TestWaits_RefusalIsAnError(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p, mqtt.WithProtocol(mqtt.V5))
@@ -264,9 +261,8 @@ func TestComplaint03RefusedIsNotOk(t *testing.T) {
 	require.ErrorIs(t, err, mosquitto.ReasonError{Code: mosquitto.RCQuotaExceeded})
 }
 
-// Whatever the network does, every token ends: with the answer, with the loss of
-// a QoS 0 message, or with Close.
-func TestComplaint04EveryTokenEnds(t *testing.T) {
+// With the acknowledgement, with the loss of a QoS 0 message, or with Close.
+func TestWaits_EveryTokenEnds(t *testing.T) {
 	t.Parallel()
 	_, proxy := proxied(t)
 	c := dial(t, proxy.Port)
@@ -308,9 +304,8 @@ func TestComplaint04EveryTokenEnds(t *testing.T) {
 	require.Zero(t, c.Stats().Queued)
 }
 
-// A SUBSCRIBE, or UNSUBSCRIBE, that a connection took with it is sent again: the
-// library forgets it.
-func TestComplaint04SubscribeAcrossALoss(t *testing.T) {
+// SUBSCRIBE or UNSUBSCRIBE: the library drops them with the connection.
+func TestWaits_LostSubscribeIsSentAgain(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p, mqtt.WithClientID("x"), mqtt.WithSession(-1))

@@ -10,10 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A build without cgo says what to do, for a program that imports this package
-// alone. The other ways to build are tested in test/: TestBuildWithoutLibrary,
-// TestNoWarnings; make versions, make docker.
-func TestComplaint21BuildWithoutCgo(t *testing.T) {
+// The other ways to build are tested in test/: TestBuildWithoutLibrary, TestNoWarnings.
+func TestBuild_WithoutCgoNamesTheRemedy(t *testing.T) {
 	t.Parallel()
 	cmd := spawn.Command("go", "build", ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

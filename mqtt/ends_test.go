@@ -17,13 +17,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Never: a wait that hangs.
-
 func ignore(context.Context, mqtt.Message) {}
 
-// Tokens that are on their way into the queue, or into the library, when the
-// client ends.
-func TestNeverHangsTokensAtTheEnd(t *testing.T) {
+// Tokens that enter the queue, or the library, when the client ends.
+func TestEnds_TokensEndWithTheClient(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	for round := range 30 {
@@ -63,9 +60,8 @@ func TestNeverHangsTokensAtTheEnd(t *testing.T) {
 	}
 }
 
-// Of calls for the same filter the last one says what is wanted: those that it
-// overtakes are not answered by the broker any more.
-func TestNeverHangsOvertakenCalls(t *testing.T) {
+// The last call for a filter decides. The broker sends no reply to the calls that it supersedes.
+func TestEnds_SupersededCallsEnd(t *testing.T) {
 	t.Parallel()
 	c := dial(t, plain(t).Port)
 	const rounds = 50
@@ -85,8 +81,8 @@ func TestNeverHangsOvertakenCalls(t *testing.T) {
 	}
 }
 
-// The same, one after the other, where a connection takes the first with it.
-func TestNeverHangsOvertakenAcrossALoss(t *testing.T) {
+// The first call was lost with its connection.
+func TestEnds_SupersededCallsEndAcrossALoss(t *testing.T) {
 	t.Parallel()
 	t.Run("Unsubscribe after Subscribe", func(t *testing.T) {
 		p := peer.Listen(t)
@@ -112,8 +108,7 @@ func TestNeverHangsOvertakenAcrossALoss(t *testing.T) {
 	})
 }
 
-// An iterator whose subscription somebody else takes back.
-func TestNeverHangsIteratorThatIsUnsubscribed(t *testing.T) {
+func TestEnds_UnsubscribeEndsAnIterator(t *testing.T) {
 	t.Parallel()
 	c := dial(t, plain(t).Port)
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, ignore)) // so that the test can tell when the iterator is there
@@ -138,9 +133,8 @@ func TestNeverHangsIteratorThatIsUnsubscribed(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, last, "the end of the iterator"), mqtt.ErrSuperseded)
 }
 
-// Those who publish without a pause, on a connection that takes it all, hold up
-// neither what comes in nor Close.
-func TestNeverHangsBehindAFlood(t *testing.T) {
+// Goroutines publish without a pause.
+func TestEnds_FloodDelaysNeitherReadingNorClose(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	h, got := collect()
@@ -178,9 +172,8 @@ func TestNeverHangsBehindAFlood(t *testing.T) {
 	wait.For(t, drained, "the end of the connection")
 }
 
-// A handler that waits, on the worker, when the client ends: the worker is waited
-// for.
-func TestNeverHangsWorkerAtTheEnd(t *testing.T) {
+// Close waits for the worker.
+func TestEnds_WorkerThatWaitsEndsWithTheClient(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	for name, call := range map[string]func(c *mqtt.Client) error{
@@ -214,9 +207,8 @@ func TestNeverHangsWorkerAtTheEnd(t *testing.T) {
 	}
 }
 
-// Every wait ends with its context in the trouble, and without one when the
-// trouble is over.
-func TestNeverHangs(t *testing.T) {
+// With its context during the fault; without a context when the fault is over.
+func TestEnds_EveryWaitEndsDuringFaults(t *testing.T) {
 	t.Parallel()
 	options := []mqtt.Option{mqtt.WithProtocol(mqtt.V5), mqtt.WithQueue(1000, 1<<20, mqtt.WaitForRoom)}
 	during(t, options, func(t *testing.T, x trouble, p *fault.Proxy, c, direct *mqtt.Client) {

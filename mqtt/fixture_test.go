@@ -24,8 +24,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests TestComplaintNN and TestRunnerUpNN are the rows of docs/compare.md.
-
 // meet connects a client to a scripted peer that accepts it.
 func meet(t testing.TB, p *peer.Peer, options ...mqtt.Option) (*mqtt.Client, *peer.Conn) {
 	t.Helper()

@@ -38,9 +38,8 @@ func (f *fake) PublishAsync(ctx context.Context, topic string, payload []byte, o
 	return mqtt.CompletedToken(f.Publish(ctx, topic, payload, options...))
 }
 
-// Code that publishes is tested without a broker: interfaces, tokens and
-// messages are for everybody to make.
-func TestComplaint25WithoutABroker(t *testing.T) {
+// Programs can implement the interfaces, and make tokens and messages.
+func TestInterfaces_WithoutABroker(t *testing.T) {
 	t.Parallel()
 	f := &fake{}
 	require.NoError(t, report(wait.Soon(t), f))
@@ -83,8 +82,7 @@ func TestWithBroker(t *testing.T) {
 }
 `
 
-// And with the real one, by the package that these tests use.
-func TestComplaint25BrokerForUsers(t *testing.T) {
+func TestInterfaces_WithARealBroker(t *testing.T) {
 	t.Parallel()
 	here, err := filepath.Abs("..")
 	require.NoError(t, err)
@@ -103,9 +101,8 @@ func TestComplaint25BrokerForUsers(t *testing.T) {
 	require.NoError(t, err, string(said))
 }
 
-// One client for all versions: the same code, MQTT 5 where the broker has it, and
-// what needs it is refused by name where it does not.
-func TestRunnerUp01OneClientForAllVersions(t *testing.T) {
+// Options that need MQTT 5 are refused by name with other versions.
+func TestInterfaces_OneClientForAllVersions(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5, mqtt.V311), mqtt.WithBackgroundConnect())

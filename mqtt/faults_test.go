@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests TestNever... are about what must never happen, whatever the network
-// does: each sentence has a file, and a storm (never_storm_test.go).
+// Faults of the network, for the tests of promises that hold whatever the network does:
+// deadlock, delivery, ends, leak, order, queue_memory, storm and success.
 
 // trouble is one of the things that a network does.
 type trouble struct {

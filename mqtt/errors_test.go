@@ -27,8 +27,7 @@ func refused(t *testing.T, server string, options ...mqtt.Option) *mqtt.ConnectE
 	return failure
 }
 
-// The network: the system's error number.
-func TestComplaint18ErrorOfTheNetwork(t *testing.T) {
+func TestErrors_NetworkErrorHasErrno(t *testing.T) {
 	t.Parallel()
 	port := broker.FreePort(t)
 	require.ErrorIs(t, refused(t, url(port)), syscall.ECONNREFUSED)
@@ -54,8 +53,8 @@ func TestComplaint18ErrorOfTheNetwork(t *testing.T) {
 	require.NoError(t, wait.For(t, hungUp, "the peer"))
 }
 
-// The broker: its code, whatever the version of MQTT.
-func TestComplaint18ErrorOfTheBroker(t *testing.T) {
+// In every version of MQTT.
+func TestErrors_RefusalHasTheCodeOfTheBroker(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "secret"}})
 	for version, want := range map[mqtt.Protocol]mosquitto.ConnackCode{
@@ -75,8 +74,7 @@ func TestComplaint18ErrorOfTheBroker(t *testing.T) {
 	dial(t, b.Port, mqtt.WithCredentials("user", "secret"))
 }
 
-// TLS: OpenSSL's text.
-func TestComplaint18ErrorOfTLS(t *testing.T) {
+func TestErrors_TLSErrorHasTheTextOfOpenSSL(t *testing.T) {
 	t.Parallel()
 	ca, other := broker.NewCA(t, "authority"), broker.NewCA(t, "another")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
@@ -93,8 +91,8 @@ func TestComplaint18ErrorOfTLS(t *testing.T) {
 	dialAll(t, []string{secure(b.Port)}, mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
 }
 
-// The access list: MQTT 5 has a code for it.
-func TestComplaint18ErrorOfTheAccessList(t *testing.T) {
+// MQTT 5 only.
+func TestErrors_AccessListHasAReasonCode(t *testing.T) {
 	t.Parallel()
 	list := filepath.Join(t.TempDir(), "acl")
 	require.NoError(t, os.WriteFile(list, []byte("topic readwrite ours/#\n"), 0o600))
@@ -109,9 +107,8 @@ func TestComplaint18ErrorOfTheAccessList(t *testing.T) {
 	}
 }
 
-// A refused subscription is an error that names the filter and the code, and its
-// handler is gone.
-func TestComplaint19RefusedSubscription(t *testing.T) {
+// The handler of the filter is removed.
+func TestErrors_RefusedSubscriptionNamesFilterAndCode(t *testing.T) {
 	t.Parallel()
 	for version, codes := range map[mqtt.Protocol][]byte{mqtt.V311: {0x80}, mqtt.V5: {0x80, 0x87, 0x97, 0x9E, 0xA1}} {
 		p := peer.Listen(t)
@@ -134,8 +131,7 @@ func TestComplaint19RefusedSubscription(t *testing.T) {
 	}
 }
 
-// Of several filters those that were granted stand.
-func TestComplaint19SomeAreRefused(t *testing.T) {
+func TestErrors_GrantedFiltersOfACallStay(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p)
@@ -159,8 +155,7 @@ func TestComplaint19SomeAreRefused(t *testing.T) {
 	require.Equal(t, peer.Hex("'a' 01 'c' 01"), conn.Expect(peer.SUBSCRIBE).Body[2:], "the refused one is not wanted any more")
 }
 
-// A lower QoS than was asked for is seen.
-func TestComplaint19LowerQoS(t *testing.T) {
+func TestErrors_LowerQoSIsReported(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	var log record

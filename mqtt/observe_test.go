@@ -42,8 +42,8 @@ func awaitLine(t testing.TB, lines <-chan string, want string) {
 	}
 }
 
-// A program's logger may use the client: no lock is held while it runs.
-func TestComplaint24LoggerMayUseTheClient(t *testing.T) {
+// No lock is held while the logger runs.
+func TestObserve_LoggerMayUseTheClient(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	var client atomic.Pointer[mqtt.Client]
@@ -66,8 +66,7 @@ func TestComplaint24LoggerMayUseTheClient(t *testing.T) {
 	awaitLine(t, lines, "mqtt: subscription not restored")
 }
 
-// A hook may ask the client for its numbers, and publish.
-func TestComplaint24HooksMayUseTheClient(t *testing.T) {
+func TestObserve_HooksMayUseTheClient(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	told, block := make(chan mqtt.Stats, 10), make(chan struct{})
@@ -89,10 +88,8 @@ func TestComplaint24HooksMayUseTheClient(t *testing.T) {
 	conn.Dialog().Expect(peer.V311.Publish(0, "dropped", 0, ""))
 }
 
-// The log says what happened and where. Secrets and payloads are not in it, also
-// at Debug, where the library's own lines are; without Debug they are not even
-// made.
-func TestComplaint24LogWithoutSecrets(t *testing.T) {
+// At Debug, too, where the library's lines are. Without Debug the library makes no lines.
+func TestObserve_LogHasNoSecretsAndPayloads(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "password-1"}})
 	proxy := fault.Start(t, b.Addr())
@@ -115,8 +112,7 @@ func TestComplaint24LogWithoutSecrets(t *testing.T) {
 	}
 }
 
-// Each client has a logger of its own.
-func TestComplaint24LoggerOfEachClient(t *testing.T) {
+func TestObserve_EachClientHasItsLogger(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	var first, second record
@@ -135,9 +131,8 @@ func TestComplaint24LoggerOfEachClient(t *testing.T) {
 // traceKey is what a tracer puts into contexts.
 type traceKey struct{}
 
-// Hooks see every message with its context: a trace goes through the broker and
-// into the handler; outcomes are told once, the first hook is the outermost.
-func TestComplaint24Hooks(t *testing.T) {
+// A trace reaches the handler through the broker. The first hook is the outermost.
+func TestObserve_HooksSeeEveryMessage(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	events := make(chan string, 100)
@@ -181,8 +176,7 @@ func TestComplaint24Hooks(t *testing.T) {
 	wait.None(t, events, "hook")
 }
 
-// The numbers that a metrics adapter reads.
-func TestComplaint24Stats(t *testing.T) {
+func TestObserve_StatsCount(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	c := dial(t, b.Port)

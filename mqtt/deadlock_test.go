@@ -17,8 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Never: a deadlock from calling anything inside a handler.
-
 // consumers run a function for each message on "a": on the worker, and in the
 // loop of an iterator. The function says whether to go on.
 var consumers = map[string]func(c *mqtt.Client, f func() bool) error{
@@ -44,9 +42,8 @@ func flood(conn *peer.Conn, messages, size int, behind []byte) {
 	conn.Send(append(all, behind...))
 }
 
-// A handler waits for an answer that is behind more messages than its queue holds,
-// or behind more than it may ever hold.
-func TestNeverDeadlocksBehindMessages(t *testing.T) {
+// The reply is behind more messages than the queue holds, or than it may ever hold.
+func TestDeadlock_HandlerWaitsBehindMessages(t *testing.T) {
 	t.Parallel()
 	for _, behind := range []struct {
 		name     string
@@ -77,8 +74,8 @@ func TestNeverDeadlocksBehindMessages(t *testing.T) {
 	}
 }
 
-// Close in the loop of an iterator that has more messages than its queue holds.
-func TestNeverDeadlocksClosingInALoop(t *testing.T) {
+// The iterator has more messages than its queue holds.
+func TestDeadlock_CloseInAnIteratorLoop(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p)
@@ -220,10 +217,28 @@ var places = []place{
 			return "", "", nil
 		})}
 	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
+	{"on connect", func(run func()) []mqtt.Option {
+		var first atomic.Bool
+		return []mqtt.Option{mqtt.WithOnConnect(func(context.Context, *mqtt.Client, mqtt.Connack) error {
+			if first.Swap(true) {
+				run()
+			}
+			return nil
+		})}
+	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
+	{"will", func(run func()) []mqtt.Option {
+		var first atomic.Bool
+		return []mqtt.Option{mqtt.WithWillFunc(func(context.Context) (mqtt.Will, error) {
+			if first.Swap(true) {
+				run()
+			}
+			return mqtt.Will{}, nil
+		})}
+	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
 }
 
-// Every method, called in every place, returns: at once, or when its context ends.
-func TestNeverDeadlocks(t *testing.T) {
+// At once, or when its context ends.
+func TestDeadlock_EveryMethodInEveryPlaceReturns(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	for _, at := range places {

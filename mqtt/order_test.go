@@ -16,11 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Never: a handler called twice for one delivery, or out of order.
-
-// What a connection took with it unacknowledged is sent again before what was
-// published since.
-func TestNeverOutOfOrderAfterALoss(t *testing.T) {
+// Before messages that were published after the loss.
+func TestOrder_UnacknowledgedMessagesAreSentFirst(t *testing.T) {
 	t.Parallel()
 	for _, version := range versions {
 		for qos := mqtt.QoS(1); qos <= 2; qos++ {
@@ -61,8 +58,8 @@ func TestNeverOutOfOrderAfterALoss(t *testing.T) {
 	}
 }
 
-// The wait for what is sent again ends also where the broker never answers it.
-func TestNeverHangsBehindAMessageThatIsNotAnswered(t *testing.T) {
+// The wait for messages that are sent again ends, too, if the broker never acknowledges them.
+func TestOrder_MissingAcknowledgementDoesNotBlock(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p)
@@ -78,9 +75,8 @@ func TestNeverHangsBehindAMessageThatIsNotAnswered(t *testing.T) {
 	pending(t, ignored)
 }
 
-// What a publisher in trouble sends comes in order at a subscriber that is in
-// none, and the other way round. With a kept session QoS 2 comes once.
-func TestNeverOutOfOrder(t *testing.T) {
+// In both directions. With a kept session QoS 2 messages arrive once.
+func TestOrder_IsKeptDuringFaults(t *testing.T) {
 	t.Parallel()
 	const count = 200
 	name := func(t *testing.T) string { return strings.NewReplacer("/", "-", ",", "").Replace(t.Name()) }
@@ -124,10 +120,9 @@ func TestNeverOutOfOrder(t *testing.T) {
 	}
 }
 
-// A handler is called once for each delivery, also where several filters match. A
-// broker of MQTT 3 may deliver a copy for each of them (mosquitto 2.1 does), and
-// nothing tells the copies apart; with MQTT 5 they say which filter they are for.
-func TestNeverTwiceForOneDelivery(t *testing.T) {
+// Also if several filters match. An MQTT 3 broker may deliver a copy for each filter (mosquitto 2.1
+// does), and the client cannot distinguish the copies. MQTT 5 says for which filter a copy is.
+func TestOrder_HandlerRunsOnceForADelivery(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	for _, version := range versions {

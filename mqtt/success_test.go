@@ -17,8 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Never: a success for what was not acknowledged.
-
 // late is a context that has ended, but lets it be known only when a condition
 // holds: then the end of the wait and of the context come in the same moment.
 type late struct {
@@ -44,9 +42,8 @@ func (l *late) Done() <-chan struct{} {
 	return ended
 }
 
-// What is left of a wait that ended in the same moment as its context is not the
-// end of the next.
-func TestNeverFalseAfterContextEndsWithTheAnswer(t *testing.T) {
+// The first wait ends together with its context.
+func TestSuccess_IsNotThatOfAnEarlierWait(t *testing.T) {
 	_, proxy := proxied(t)
 	c := dial(t, proxy.Port)
 	for range 50 {
@@ -62,8 +59,7 @@ func TestNeverFalseAfterContextEndsWithTheAnswer(t *testing.T) {
 	}
 }
 
-// A call with several filters is granted when all are.
-func TestNeverFalseForOneFilterOfTwo(t *testing.T) {
+func TestSuccess_NeedsAllFilters(t *testing.T) {
 	t.Parallel()
 	for range 10 {
 		p := peer.Listen(t)
@@ -88,8 +84,8 @@ func TestNeverFalseForOneFilterOfTwo(t *testing.T) {
 	}
 }
 
-// What Publish called a success has reached a subscriber that no trouble touches.
-func TestNeverFalse(t *testing.T) {
+// A subscriber that has no faults receives each message for which Publish has returned nil.
+func TestSuccess_MeansDelivery(t *testing.T) {
 	t.Parallel()
 	during(t, nil, func(t *testing.T, x trouble, p *fault.Proxy, c, direct *mqtt.Client) {
 		seen := &witness{came: map[string][]int{}}
@@ -126,8 +122,8 @@ func TestNeverFalse(t *testing.T) {
 	})
 }
 
-// The connection ends behind each byte of the answers, and of the messages.
-func TestNeverFalseWhereverItIsCut(t *testing.T) {
+// The connection ends after each byte of the acknowledgements, and of the messages.
+func TestSuccess_WithACutAfterEachByte(t *testing.T) {
 	t.Parallel()
 	b := straight(t)
 	p := fault.Start(t, b.Addr())

@@ -22,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Everything at once, from many goroutines, with losses: for the race detector.
-func TestComplaint12ManyGoroutines(t *testing.T) {
+// With connection losses, for the race detector.
+func TestHandlers_ManyGoroutinesUseOneClient(t *testing.T) {
 	t.Parallel()
 	_, proxy := proxied(t)
 	c := dial(t, proxy.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHandlerMode(mqtt.Worker(10, mqtt.Block)))
@@ -56,9 +56,8 @@ func TestComplaint12ManyGoroutines(t *testing.T) {
 	running.Wait()
 }
 
-// A process that is killed inside an inline handler has not acknowledged the
-// message: the next one gets it.
-func TestComplaint13KilledInsideAHandler(t *testing.T) {
+// A process that is killed in an inline handler has not acknowledged the message.
+func TestHandlers_KillInAHandlerRedeliversItsMessage(t *testing.T) {
 	if isChild(t) {
 		port, err := strconv.Atoi(os.Getenv("PORT"))
 		require.NoError(t, err)
@@ -93,8 +92,7 @@ func TestComplaint13KilledInsideAHandler(t *testing.T) {
 	}
 }
 
-// A handler that hangs on a worker costs no connection: pings go on.
-func TestComplaint14SlowHandlerOnWorker(t *testing.T) {
+func TestHandlers_SlowWorkerKeepsTheConnection(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	block := make(chan struct{})
@@ -110,8 +108,8 @@ func TestComplaint14SlowHandlerOnWorker(t *testing.T) {
 	require.NoError(t, c.Publish(wait.Soon(t), "b", nil, mqtt.WithQoS(0)))
 }
 
-// An inline handler that takes longer than half the keepalive is told of.
-func TestComplaint14SlowHandlerIsLogged(t *testing.T) {
+// A handler is slow if it takes longer than half the keepalive.
+func TestHandlers_SlowInlineHandlerIsLogged(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	var log record
@@ -128,8 +126,7 @@ func TestComplaint14SlowHandlerIsLogged(t *testing.T) {
 	})
 }
 
-// An inline handler is backpressure: the broker's bytes stay in the network.
-func TestComplaint14SlowHandlerHoldsTheBrokerBack(t *testing.T) {
+func TestHandlers_SlowInlineHandlerIsBackpressure(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	block, got := make(chan struct{}), make(chan struct{}, 100_000)
@@ -156,9 +153,8 @@ func TestComplaint14SlowHandlerHoldsTheBrokerBack(t *testing.T) {
 	}
 }
 
-// The bounded queue of a worker: what is dropped is counted and told, and what
-// is kept stays in order.
-func TestComplaint14WorkersQueue(t *testing.T) {
+// The remaining messages stay in order.
+func TestHandlers_QueueOfAWorkerDropsAndReports(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		overflow      mqtt.Overflow
@@ -190,9 +186,8 @@ func TestComplaint14WorkersQueue(t *testing.T) {
 	}
 }
 
-// Handlers run in the order of arrival, across filters and QoS, inline, on a
-// worker, and in an iterator.
-func TestComplaint15ArrivalOrder(t *testing.T) {
+// Across filters and QoS, inline, on a worker, and in an iterator.
+func TestHandlers_RunInTheOrderOfArrival(t *testing.T) {
 	t.Parallel()
 	const n = 600
 	for name, mode := range map[string]mqtt.HandlerMode{"inline": mqtt.Inline(), "worker": mqtt.Worker(5, mqtt.Block)} {
@@ -246,9 +241,8 @@ func TestComplaint15ArrivalOrder(t *testing.T) {
 	})
 }
 
-// Retained messages, and those of a kept session, meet a handler that is there
-// before them.
-func TestRunnerUp04HandlersBeforeMessages(t *testing.T) {
+// Retained messages, and messages of a kept session.
+func TestHandlers_AreRegisteredBeforeMessagesArrive(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	h, got := collect()
@@ -271,9 +265,7 @@ func TestRunnerUp04HandlersBeforeMessages(t *testing.T) {
 	require.Zero(t, c.Stats().Unhandled)
 }
 
-// A panic in a handler is neither swallowed nor the end of reading: it ends the
-// program, with its own stack.
-func TestRunnerUp05PanicInHandler(t *testing.T) {
+func TestHandlers_PanicEndsTheProgramWithItsStack(t *testing.T) {
 	if isChild(t) {
 		mode := mqtt.Inline()
 		if os.Getenv("MODE") == "worker" {
@@ -298,8 +290,7 @@ func TestRunnerUp05PanicInHandler(t *testing.T) {
 
 func thePanic(context.Context, mqtt.Message) { panic("the handler's own words") }
 
-// An iterator goes on across reconnects.
-func TestRunnerUp06IteratorAcrossReconnects(t *testing.T) {
+func TestHandlers_IteratorContinuesAcrossReconnects(t *testing.T) {
 	t.Parallel()
 	_, proxy := proxied(t)
 	c := dial(t, proxy.Port)

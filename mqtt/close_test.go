@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Close ends when its context does, whatever the client is at, and nothing is
-// left of it (TestMain looks).
-func TestComplaint10CloseIsBounded(t *testing.T) {
+// Close ends with its context, whatever the client does at that moment. TestMain checks that
+// nothing is left.
+func TestClose_EndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	hour := mqtt.WithBackoff(time.Hour, time.Hour, 0)
 	for name, prepare := range map[string]func(*testing.T) *mqtt.Client{
@@ -78,9 +78,8 @@ func TestComplaint10CloseIsBounded(t *testing.T) {
 	}
 }
 
-// The same over and over: the end of the context comes beside the DISCONNECT that
-// Close has asked for.
-func TestComplaint10CloseAgainAndAgain(t *testing.T) {
+// The context ends at the same time as Close sends DISCONNECT. The test repeats it.
+func TestClose_ContextMayEndBesideTheDisconnect(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	for range 25 {
@@ -94,8 +93,7 @@ func TestComplaint10CloseAgainAndAgain(t *testing.T) {
 	}
 }
 
-// A Close that has time flushes what was accepted, and says goodbye.
-func TestComplaint10CloseFlushes(t *testing.T) {
+func TestClose_SendsQueuedMessagesAndDisconnect(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p)
@@ -113,9 +111,8 @@ func TestComplaint10CloseFlushes(t *testing.T) {
 	require.NoError(t, wait.For(t, closed, "Close"))
 }
 
-// A handler that does not return is the one thing that Close cannot end: it
-// says so, and the client ends with the handler.
-func TestComplaint10CloseBesideAStuckHandler(t *testing.T) {
+// Close cannot end a handler. The client ends with the handler.
+func TestClose_ReportsAHandlerThatDoesNotReturn(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]mqtt.HandlerMode{"inline": mqtt.Inline(), "worker": mqtt.Worker(1, mqtt.Block)} {
 		t.Run(name, func(t *testing.T) {
@@ -133,8 +130,8 @@ func TestComplaint10CloseBesideAStuckHandler(t *testing.T) {
 	}
 }
 
-// Calls beside Close and after it return ErrClosed, and no handler runs any more.
-func TestComplaint11CallsBesideClose(t *testing.T) {
+// No handler runs after Close.
+func TestClose_CallsBesideItReturnErrClosed(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	for range 5 {
@@ -187,8 +184,7 @@ func TestComplaint11CallsBesideClose(t *testing.T) {
 	}
 }
 
-// Closing in a handler is for a new goroutine.
-func TestComplaint11CloseFromAHandler(t *testing.T) {
+func TestClose_FromAHandlerNeedsAGoroutine(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	c := dial(t, b.Port)
@@ -201,8 +197,8 @@ func TestComplaint11CloseFromAHandler(t *testing.T) {
 	wait.For(t, c.Done(), "the end")
 }
 
-// Close is for good; a new client takes the old one's place, with its name.
-func TestRunnerUp02CloseIsFinal(t *testing.T) {
+// A new client replaces the closed client, with the same client id.
+func TestClose_IsFinal(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	for range 20 {

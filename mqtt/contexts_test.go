@@ -13,11 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// "What a nil error means" in the package's documentation, line by line. Those
-// on losses are TestComplaint03*, on the queue TestComplaint06*.
+// "What a nil error means" in the package's documentation, line by line. waits_test.go
+// tests connection losses, queue_limits_test.go tests the queue.
 
-// Publish returns nil with PUBACK, PUBCOMP, or the last byte.
-func TestComplaint16NilIsTheBrokersAnswer(t *testing.T) {
+// PUBACK, PUBCOMP, or the last byte of a QoS 0 message.
+func TestPublish_NilMeansAcknowledged(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p)
@@ -45,8 +45,7 @@ func TestComplaint16NilIsTheBrokersAnswer(t *testing.T) {
 	require.NoError(t, wait.For(t, ended, "SUBACK"))
 }
 
-// A context that ends before the message was sent takes it back.
-func TestComplaint16ContextEndsBefore(t *testing.T) {
+func TestPublish_ContextThatEndsBeforeCancels(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t)
 	for qos := mqtt.QoS(0); qos <= 2; qos++ {
@@ -66,9 +65,8 @@ func TestComplaint16ContextEndsBefore(t *testing.T) {
 	wait.None(t, got, "message")
 }
 
-// Afterwards the message is abandoned: it may be delivered, and here it is. Its
-// token goes on.
-func TestComplaint16ContextEndsAfterwards(t *testing.T) {
+// The message may be delivered; here it is. Its token goes on.
+func TestPublish_ContextThatEndsAfterwardsAbandons(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p)
@@ -84,8 +82,8 @@ func TestComplaint16ContextEndsAfterwards(t *testing.T) {
 	require.NoError(t, token.Wait(wait.Soon(t)))
 }
 
-// A subscription whose wait ends is taken back, also from the broker.
-func TestComplaint16ContextOfSubscribe(t *testing.T) {
+// The subscription is also removed from the broker.
+func TestSubscribe_ContextThatEndsCancels(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p)
@@ -103,9 +101,8 @@ func TestComplaint16ContextOfSubscribe(t *testing.T) {
 	conn.Expect(peer.PUBLISH) // and no SUBSCRIBE
 }
 
-// Close, and a refusal that ends the client, end every wait: the second with the
-// cause.
-func TestComplaint16EndOfTheClient(t *testing.T) {
+// After Close, and after a permanent refusal. The latter is part of the error.
+func TestCalls_EndWithTheClient(t *testing.T) {
 	t.Parallel()
 	c, _, _ := unreachable(t)
 	ended := outcome(func() error { return c.Publish(wait.Soon(t), "a", nil) })

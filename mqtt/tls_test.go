@@ -34,9 +34,9 @@ func memoryFiles(t *testing.T) (n int) {
 	return n
 }
 
-// Certificates and keys from memory, also an encrypted one, at every connect.
-// Nothing of them is written to a disk. Not parallel: it looks at the process.
-func TestComplaint20CertificatesFromMemory(t *testing.T) {
+// With an encrypted key, too, at every connect. Nothing is written to a disk. Not parallel: it looks
+// at the process.
+func TestTLS_CertificatesFromMemory(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1"), ClientCA: ca.File})
 	own := ca.Issue("client")

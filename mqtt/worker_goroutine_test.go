@@ -13,9 +13,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/wait"
 )
 
-// A goroutine that is moved to another thread in the middle of a call is not taken for
-// the worker, which may run on its old one.
-func TestNeverMistakenForTheWorker(t *testing.T) {
+func TestWorker_OtherGoroutineOnItsThreadIsNotTheWorker(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := meet(t, p, mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)))

@@ -1,0 +1,47 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+)
+
+// Each connection has a will of its own, here with the time at which it began.
+func ExampleWithWillFunc() {
+	ctx := context.Background()
+	client, err := mqtt.Dial(ctx, servers(), mqtt.WithWillFunc(func(context.Context) (mqtt.Will, error) {
+		since := time.Now().Format(time.RFC3339)
+		return mqtt.Will{Topic: "devices/7/lost", Payload: []byte("connected since " + since), QoS: 1, Retain: true}, nil
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close(ctx)
+	fmt.Println(client.State())
+	// Output: connected
+}
+
+// At every connection the client first says that it is there. The will says that it is not.
+func ExampleWithOnConnect() {
+	ctx := context.Background()
+	const topic = "devices/8/online"
+	client, err := mqtt.Dial(ctx, servers(),
+		mqtt.WithWill(mqtt.Will{Topic: topic, Payload: []byte("no"), QoS: 1, Retain: true}),
+		mqtt.WithOnConnect(func(ctx context.Context, c *mqtt.Client, _ mqtt.Connack) error {
+			return c.Publish(ctx, topic, []byte("yes"), mqtt.WithRetain(true)) // with this ctx: before all queued messages
+		}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close(ctx)
+	for m, err := range client.Messages(ctx, topic, 1) {
+		fmt.Println(string(m.Payload), err)
+		break
+	}
+	// Output: yes <nil>
+}
