@@ -116,6 +116,7 @@ type Client struct {
 
 	flood          sync.Mutex // held by the publisher that waits for the end of a flood
 	posts          posts
+	resumes        atomic.Uint64 // calls of ResumeReading
 	deliveries     deliveries
 	reinitialising sync.Mutex // held while Reinitialise keeps other calls out
 }

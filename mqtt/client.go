@@ -56,6 +56,7 @@ type Client struct {
 	conn     *attempt   // the connection, or the current attempt
 	last     lastConnection
 	inflight inflight
+	aliases  topicAliases
 	subs     subscriptions
 	router   *router
 	match    lastMatch
@@ -123,6 +124,12 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	if err := c.checkTransport(); err != nil {
 		return nil, nil, err
 	}
+	if err := c.checkAuth(); err != nil {
+		return nil, nil, err
+	}
+	if err := c.checkAliases(); err != nil {
+		return nil, nil, err
+	}
 	c.handlerCtx, c.cancelHandlers = context.WithCancel(context.WithValue(context.Background(), clientKey{}, c))
 	c.connectCtx, c.cancelConnect = context.WithCancel(c.handlerCtx)
 	c.turnFunc = c.turn
@@ -130,6 +137,7 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	c.queue.init(c.opts.queue)
 	c.closer.init()
 	c.inflight = newInflight(&c.opts)
+	c.aliases.on = c.opts.assignAliases
 	c.subs = newSubscriptions(c.opts.filtersPerPacket, c.closureLimit())
 	c.status.server = c.servers[0].name
 	if err := c.makeLibrary(); err != nil {

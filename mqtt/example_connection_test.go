@@ -29,7 +29,7 @@ func ExampleWithWillFunc() {
 // At every connection the client first says that it is there. The will says that it is not.
 func ExampleWithOnConnect() {
 	ctx := context.Background()
-	const topic = "devices/8/online"
+	const topic = "sensors/8/online"
 	client, err := mqtt.Dial(ctx, servers(),
 		mqtt.WithWill(mqtt.Will{Topic: topic, Payload: []byte("no"), QoS: 1, Retain: true}),
 		mqtt.WithOnConnect(func(ctx context.Context, c *mqtt.Client, _ mqtt.Connack) error {

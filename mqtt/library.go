@@ -32,6 +32,9 @@ func (c *Client) makeLibrary() error {
 	m.OnSubscribe(c.onSubscribe)
 	m.OnUnsubscribe(c.onUnsubscribe)
 	m.OnMessage(c.onMessage)
+	if s.auth != nil {
+		_ = m.OnExtAuth(c.onExtAuth) // checkAuth has checked that the library supports it
+	}
 	if old := c.library.Swap(m); old != nil {
 		old.Close()
 		closeAll(c.files)
@@ -104,6 +107,12 @@ func (c *Client) setTransport(m *mosquitto.Client, s server) error {
 		return err
 	}
 	return m.StringOption(mosquitto.OptHTTPPath, s.path)
+}
+
+// isLibrary21 reports whether the installed library is 2.1 or later.
+func isLibrary21() bool {
+	major, minor, _ := mosquitto.LibVersion()
+	return major > 2 || major == 2 && minor >= 1
 }
 
 // protocolNow returns the protocol version of the connection, or of the attempt.

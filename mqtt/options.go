@@ -28,6 +28,8 @@ type settings struct {
 	username    string
 	password    string
 	credentials func(context.Context) (username, password string, err error)
+	authMethod  string
+	auth        func() AuthExchange // nil without WithAuth
 	tls         *TLS
 	dial        dialFunc
 	tlsConfig   *tls.Config
@@ -57,6 +59,8 @@ type settings struct {
 	subscriptions    []desire
 	filtersPerPacket int
 	identifiers      bool // subscription identifiers, with MQTT 5
+	assignAliases    bool // topic aliases for messages of QoS 0
+	aliasMaximum     int  // topic aliases that the broker may use
 
 	logger        *slog.Logger
 	hooks         []Hooks

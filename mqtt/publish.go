@@ -87,7 +87,8 @@ func WithUserProperty(name, value string) PublishOption {
 
 // WithTopicAlias sends a number that stands for the topic. The topic may be empty if an
 // earlier message on this connection has set the alias. An alias is valid only on one
-// connection, so an empty topic needs QoS 0. It needs MQTT 5.
+// connection, so an empty topic needs QoS 0. It needs MQTT 5. With
+// [WithAutomaticTopicAliases] the client assigns aliases itself.
 func WithTopicAlias(alias uint16) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropTopicAlias, Number: uint32(alias)})
 }

@@ -47,6 +47,37 @@ func TestPauseReading_DeliversNothingUntilResumeReading(t *testing.T) {
 	}
 }
 
+// Every callback pauses, as a full queue does, and another goroutine resumes at once: also
+// when Run is about to wait for input.
+func TestResumeReading_WakesRunAtEachMoment(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "resume", true)
+	const messages = 20_000
+	received, all := make(chan struct{}, messages), make(chan struct{})
+	ended := make(chan struct{})
+	defer close(ended)
+	c.OnMessage(func(c *mosquitto.Client, m mosquitto.Message) {
+		_ = c.PauseReading()
+		received <- struct{}{}
+		if string(m.Payload) == fmt.Sprint(messages-1) {
+			close(all)
+		}
+	})
+	conn, _ := meetRun(t, c, e, p)
+	go func() {
+		for range messages {
+			select {
+			case <-received:
+				_ = c.ResumeReading()
+			case <-ended:
+				return
+			}
+		}
+	}()
+	conn.Send(numbered(messages))
+	wait.For(t, all, "the last message")
+}
+
 func TestPauseReading_LetsTheConnectionFillUp(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "pause", true)
