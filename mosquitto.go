@@ -107,6 +107,7 @@ type Client struct {
 	logging atomic.Bool  // the log callback is installed
 	inLog   atomic.Int32 // OnLog callbacks in progress
 	tls     atomic.Bool  // connects will initialise OpenSSL
+	hasTLS  atomic.Bool  // TLS was set up
 	single  atomic.Bool  // ThreadedSet(false)
 	v5      atomic.Bool  // OptProtocolVersion is MQTT 5
 	used    atomic.Bool  // a connect was tried
@@ -228,7 +229,7 @@ func (c *Client) Reinitialise(clientID string, cleanSession bool, userData any) 
 		return c.c
 	}, func() {})
 	c.listeners.clear()
-	for _, flag := range []*atomic.Bool{&c.logging, &c.tls, &c.single, &c.v5, &c.used, &c.leaving, &c.stale} {
+	for _, flag := range []*atomic.Bool{&c.logging, &c.tls, &c.hasTLS, &c.single, &c.v5, &c.used, &c.leaving, &c.stale} {
 		flag.Store(false)
 	}
 	c.userData.Store(&userData)

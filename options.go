@@ -75,6 +75,7 @@ func (c *Client) noteOption(option Option, value int) {
 	case OptTLSUseOSCerts:
 		if value != 0 {
 			c.tls.Store(true)
+			c.hasTLS.Store(true)
 		}
 	}
 }
@@ -149,7 +150,13 @@ func (c *Client) sslContext(op string, option Option, value unsafe.Pointer, set 
 	}
 	// c.tls stays as it is: with such a context 2.0 does not initialise OpenSSL, so a
 	// connect with it must not count as the first connect with TLS.
-	return c.configure(op, func() result { return set(c.c, option, value) })
+	return c.configure(op, func() result {
+		r := set(c.c, option, value)
+		if r.rc == cSuccess && value != nil {
+			c.hasTLS.Store(true)
+		}
+		return r
+	})
 }
 
 // checkOption tells what the installed library lacks from what does not exist.

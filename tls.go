@@ -16,15 +16,6 @@ const (
 	SSLVerifyPeer = 1 // the broker's certificate must be good (default)
 )
 
-// TLS is struct libmosquitto_tls of the one-shot helpers: what [Client.TLSSet]
-// and [Client.TLSOptsSet] take.
-type TLS struct {
-	CAFile, CAPath, CertFile, KeyFile string
-	Password                          func(*Client) (string, error)
-	VerifyNone                        bool   // SSLVerifyNone
-	Version, Ciphers                  string // "" is the library's default
-}
-
 // TLSSet wraps mosquitto_tls_set: it sets up TLS with certificates from PEM files.
 // caFile or caPath (a directory prepared by "openssl rehash") has the trusted
 // authorities; for those of the system see [OptTLSUseOSCerts]. certFile and keyFile
@@ -59,6 +50,7 @@ func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(
 		r := cTLSSet(c.c, caFile, caPath, certFile, keyFile)
 		if r.rc == cSuccess {
 			c.tls.Store(true)
+			c.hasTLS.Store(true)
 			c.listeners.password.set(c, evPassword, password, password != nil)
 		}
 		return r
@@ -110,19 +102,27 @@ func (c *Client) TLSPSKSet(psk, identity, ciphers string) error {
 	if err := checkText(op, "ciphers", ciphers); err != nil {
 		return err
 	}
-	if !isHex(psk) {
-		return badArgument(op, ErrInval, "psk: not hex digits only")
-	}
-	if len(psk) > maxPSK { // the library would write leading zeros past its buffer
-		return badArgument(op, ErrInval, "psk: %d digits, more than %d", len(psk), maxPSK)
+	if err := checkPSK(op, "psk", psk); err != nil { // the library would write leading zeros past its buffer
+		return err
 	}
 	return c.configure(op, func() result {
 		r := cTLSPSKSet(c.c, psk, identity, ciphers)
 		if r.rc == cSuccess {
 			c.tls.Store(true)
+			c.hasTLS.Store(true)
 		}
 		return r
 	})
+}
+
+func checkPSK(op, argument, psk string) error {
+	switch {
+	case !isHex(psk):
+		return badArgument(op, ErrInval, "%s: not hex digits only", argument)
+	case len(psk) > maxPSK:
+		return badArgument(op, ErrInval, "%s: %d digits, more than %d", argument, len(psk), maxPSK)
+	}
+	return nil
 }
 
 func isHex(text string) bool {

@@ -5,7 +5,6 @@ package mqtt
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -29,6 +28,7 @@ type settings struct {
 	password    string
 	credentials func(context.Context) (username, password string, err error)
 	tls         *TLS
+	tlsFunc     func(context.Context) (TLS, error)
 	dial        dialFunc
 	tlsConfig   *tls.Config
 	will        *Will
@@ -240,6 +240,9 @@ func WithProxy(host string, port int, username, password string) Option {
 // WithLibrarySetup calls f with the library client before it connects. Use it for settings that
 // have no option here, such as OCSP stapling, engines or an SSL_CTX. The client may make
 // several library clients, and calls f for each. f must not set callbacks.
+//
+// If f sets TLS up, with TLSSet, TLSPSKSet or an SSL_CTX, these settings apply to all
+// connections, and [WithTLS] returns an error.
 func WithLibrarySetup(f func(*mosquitto.Client) error) Option {
 	return Option{func(s *settings) error {
 		if f == nil {
@@ -501,5 +504,3 @@ func WithStateHandler(f func(c *Client, change StateChange)) Option {
 		return nil
 	}}
 }
-
-var errNoTLS = errors.New("mqtt: WithTLS: the servers are not mqtts:// or wss://")

@@ -15,7 +15,7 @@ import (
 )
 
 // Each kind of server that is not the broker, or offers less than the client
-// demands, for both ways to set TLS up: TLSSet, and a context. The handshake does
+// demands, for both ways to set TLS up: TLSSet and SetTLS. The handshake does
 // not come to its end, so that the server hears nothing of MQTT.
 func TestTLSKinds(t *testing.T) {
 	ca, other := broker.NewCA(t, "authority"), broker.NewCA(t, "authority")
@@ -58,8 +58,8 @@ func TestTLSKinds(t *testing.T) {
 				}
 				return c.TLSOptsSet(mosquitto.SSLVerifyPeer, kind.floor, kind.ciphers)
 			},
-			"context": func(c *mosquitto.Client) error {
-				return c.TLSContextSet(mosquitto.TLSContext{ServerName: "127.0.0.1", CAFile: ca.File, MinVersion: kind.floor, Ciphers: kind.ciphers})
+			"SetTLS": func(c *mosquitto.Client) error {
+				return c.SetTLS(mosquitto.TLS{CAFile: ca.File, MinVersion: kind.floor, Ciphers: kind.ciphers})
 			},
 		} {
 			t.Run(kind.name+"/"+way, func(t *testing.T) {
