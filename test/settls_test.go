@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/tls"
@@ -8,6 +9,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"runtime"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
@@ -291,4 +295,66 @@ func TestSetTLS_FailedCallKeepsTheSettings(t *testing.T) {
 	c, e := withTLS(t, mosquitto.TLS{CAFile: ca.File})
 	require.Error(t, c.SetTLS(mosquitto.TLS{CAFile: "/nowhere"}))
 	leave(t, c, e, accepted(t, c, e, "127.0.0.1", b.Port))
+}
+
+// residentBytes returns the memory of the process.
+func residentBytes(t testing.TB) int {
+	t.Helper()
+	fields := strings.Fields(string(read(t, "/proc/self/statm")))
+	pages, err := strconv.Atoi(fields[1])
+	require.NoError(t, err)
+	return pages * os.Getpagesize()
+}
+
+// Each call frees the settings of the call before, and Close frees the last ones.
+func TestSetTLS_FreesEarlierSettings(t *testing.T) {
+	const calls = 500 // a context has 14 KB at least
+	ca := broker.NewCA(t, "authority")
+	own := ca.Issue("client")
+	settings := mosquitto.TLS{
+		CA: bytes.Repeat(read(t, ca.File), 3), Cert: read(t, own.CertFile), Key: read(t, own.KeyFile), ServerName: "name", ALPN: []string{"mqtt"}, Ciphers: "DEFAULT",
+	}
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "name")})
+	for name, use := range map[string]func(){
+		"calls": func() {
+			c, _ := newClient(t, "", true)
+			for range calls {
+				require.NoError(t, c.SetTLS(settings))
+			}
+			require.NoError(t, c.Close())
+		},
+		"clients": func() {
+			for range calls {
+				c, err := mosquitto.New("", true, nil)
+				require.NoError(t, err)
+				require.NoError(t, c.SetTLS(settings))
+				require.NoError(t, c.Close())
+			}
+		},
+		"reinitialised clients": func() {
+			c, _ := newClient(t, "", true)
+			for range calls {
+				require.NoError(t, c.SetTLS(settings))
+				require.NoError(t, c.Reinitialise("", true, nil))
+			}
+			require.NoError(t, c.Close())
+		},
+		"connections": func() {
+			c, _ := newClient(t, "", true)
+			c.OnConnect(func(c *mosquitto.Client, _ mosquitto.Connack) { _ = c.Disconnect() })
+			for range calls / 10 {
+				require.NoError(t, c.SetTLS(settings))
+				require.NoError(t, c.ConnectContext(wait.Soon(t), "127.0.0.1", b.Port, keepalive, "", nil))
+				require.NoError(t, c.RunOnce(wait.Soon(t)))
+			}
+			require.NoError(t, c.Close())
+		},
+	} {
+		use()
+		runtime.GC()
+		before := residentBytes(t)
+		use()
+		runtime.GC()
+		require.Less(t, residentBytes(t)-before, 6<<20, name)
+	}
 }
