@@ -65,8 +65,9 @@ var tlsVersions = map[string]int{"": 0x0303, "tlsv1.2": 0x0303, "tlsv1.3": 0x030
 //
 // SetTLS returns [ErrInval] for settings that do not fit each other, [ErrTLS] with the
 // reason of OpenSSL for settings that OpenSSL refuses, the errors of package os and of
-// KeyPassword, and [ErrNotSupported] in a fully static program without OpenSSL. The
-// error names the field. The earlier settings remain in force then.
+// KeyPassword. The error names the field. The earlier settings remain in force then.
+// In a fully static program SetTLS returns [ErrNotSupported], unless the program was
+// built with CGO_CFLAGS=-DGOMOSQ_LINK_OPENSSL.
 //
 // A unix socket has no host: set ServerName or InsecureSkipHostname.
 func (c *Client) SetTLS(t TLS) error {
@@ -147,7 +148,7 @@ func (t *TLS) load(op string) (_ *tlsSettings, err error) {
 	}
 	s := cTLSNew(tlsVersions[t.MinVersion], t.InsecureSkipHostname, t.InsecureSkipVerify)
 	if s == nil {
-		return nil, badArgument(op, ErrNotSupported, "no OpenSSL")
+		return nil, badArgument(op, ErrNotSupported, "no OpenSSL: a fully static program needs CGO_CFLAGS=-DGOMOSQ_LINK_OPENSSL")
 	}
 	defer func() {
 		if err != nil {

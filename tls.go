@@ -26,6 +26,10 @@ const (
 // password an encrypted key fails to load; OpenSSL does not ask on the terminal.
 //
 // TLSSet checks that the files can be opened. A connect checks their content ([ErrTLS]).
+//
+// The library reads the files at every connect, but keeps the authorities of the
+// connects before: an authority that was removed from caFile stays trusted until Close.
+// [Client.SetTLS] has no such limit.
 func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(*Client) (string, error)) (err error) {
 	const op = "tls_set"
 	defer func() {
