@@ -50,7 +50,7 @@ func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(
 	case (certFile == "") != (keyFile == ""):
 		return badArgument(op, ErrInval, "certFile, keyFile: one is empty")
 	}
-	return c.configure(op, func() result {
+	return c.configureTLS(op, func() result {
 		r := cTLSSet(c.c, caFile, caPath, certFile, keyFile)
 		if r.rc == cSuccess {
 			c.tls.Store(true)
@@ -65,7 +65,7 @@ func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(
 // broker's host name off. For tests: anybody with a certificate of the CA can
 // then be the broker.
 func (c *Client) TLSInsecureSet(insecure bool) error {
-	return c.configure("tls_insecure_set", func() result { return cTLSInsecureSet(c.c, insecure) })
+	return c.configureTLS("tls_insecure_set", func() result { return cTLSInsecureSet(c.c, insecure) })
 }
 
 // TLSOptsSet wraps mosquitto_tls_opts_set: verify is [SSLVerifyPeer] or
@@ -85,7 +85,15 @@ func (c *Client) TLSOptsSet(verify int, version, ciphers string) (err error) {
 	default:
 		return badArgument(op, ErrInval, "version: %q is not tlsv1.1, tlsv1.2 or tlsv1.3", version)
 	}
-	return c.configure(op, func() result { return cTLSOptsSet(c.c, verify, version, ciphers) })
+	return c.configureTLS(op, func() result { return cTLSOptsSet(c.c, verify, version, ciphers) })
+}
+
+// configureTLS is configure for settings that have no effect after SetTLS.
+func (c *Client) configureTLS(op string, set func() result) error {
+	if c.ownTLS.Load() {
+		return badArgument(op, ErrInval, "SetTLS has been called, and replaces this setting")
+	}
+	return c.configure(op, set)
 }
 
 // maxPSK is what OpenSSL takes: 512 bytes, in hex digits.
@@ -109,7 +117,7 @@ func (c *Client) TLSPSKSet(psk, identity, ciphers string) error {
 	if err := checkPSK(op, "psk", psk); err != nil { // the library would write leading zeros past its buffer
 		return err
 	}
-	return c.configure(op, func() result {
+	return c.configureTLS(op, func() result {
 		r := cTLSPSKSet(c.c, psk, identity, ciphers)
 		if r.rc == cSuccess {
 			c.tls.Store(true)

@@ -289,6 +289,29 @@ func TestSetTLS_ReplacesEarlierSettings(t *testing.T) {
 	require.ErrorIs(t, c.SetTLS(good), mosquitto.ErrClosed)
 }
 
+// Settings of the library that would have no effect are refused.
+func TestSetTLS_RefusesOtherTLSSettings(t *testing.T) {
+	ca := broker.NewCA(t, "authority")
+	c, _ := withTLS(t, mosquitto.TLS{CAFile: ca.File})
+	for name, set := range map[string]func() error{
+		"TLSSet":     func() error { return c.TLSSet(ca.File, "", "", "", nil) },
+		"TLSOptsSet": func() error { return c.TLSOptsSet(mosquitto.SSLVerifyPeer, "", "") },
+		"TLSPSKSet":  func() error { return c.TLSPSKSet(pskKey, "device", "") }, "TLSInsecureSet": func() error { return c.TLSInsecureSet(true) },
+		"OptTLSALPN":       func() error { return c.StringOption(mosquitto.OptTLSALPN, "mqtt") },
+		"OptTLSUseOSCerts": func() error { return c.IntOption(mosquitto.OptTLSUseOSCerts, 1) },
+	} {
+		require.ErrorIs(t, set(), mosquitto.ErrInval, name)
+		require.ErrorContains(t, set(), "SetTLS has been called", name)
+	}
+	require.NoError(t, c.IntOption(mosquitto.OptTLSOCSPRequired, 1))
+	require.NoError(t, c.VoidOption(mosquitto.OptSSLCtx, sslctx.New(t, ca.File)), "another context replaces the settings")
+	require.NoError(t, c.TLSSet(ca.File, "", "", "", nil))
+	require.NoError(t, c.SetTLS(mosquitto.TLS{CAFile: ca.File}))
+	require.NoError(t, c.Reinitialise("", true, nil))
+	require.False(t, c.HasTLS())
+	require.NoError(t, c.TLSSet(ca.File, "", "", "", nil))
+}
+
 // A call that fails leaves the earlier settings in force.
 func TestSetTLS_FailedCallKeepsTheSettings(t *testing.T) {
 	b, ca := tlsBroker(t, "127.0.0.1")
