@@ -90,7 +90,7 @@ func (c *Client) TLSOptsSet(verify int, version, ciphers string) (err error) {
 
 // configureTLS is configure for settings that have no effect after SetTLS.
 func (c *Client) configureTLS(op string, set func() result) error {
-	if c.ownTLS.Load() {
+	if c.made() && c.ownTLS.Load() {
 		return badArgument(op, ErrInval, "SetTLS has been called, and replaces this setting")
 	}
 	return c.configure(op, set)
