@@ -54,9 +54,9 @@ type TLS struct {
 // tlsVersions are the numbers of the protocol.
 var tlsVersions = map[string]int{"": 0x0303, "tlsv1.2": 0x0303, "tlsv1.3": 0x0304}
 
-// SetTLS sets the TLS settings of the next connections, with an SSL_CTX of its own
-// ([OptSSLCtx]). They replace all earlier TLS settings. [OptTLSOCSPRequired] still
-// applies. After SetTLS, [Client.TLSSet], [Client.TLSOptsSet], [Client.TLSPSKSet],
+// SetTLS wraps mosquitto_void_option with [OptSSLCtx]: it sets the TLS settings of the
+// next connections, with an SSL_CTX that it makes. They replace all earlier TLS settings.
+// [OptTLSOCSPRequired] still applies. After SetTLS, [Client.TLSSet], [Client.TLSOptsSet], [Client.TLSPSKSet],
 // [Client.TLSInsecureSet] and the other options about TLS would have no effect, so they
 // return [ErrInval].
 //
