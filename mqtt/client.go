@@ -4,7 +4,6 @@ package mqtt
 
 import (
 	"context"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,8 +51,7 @@ type Client struct {
 	done           chan struct{}           // closed when the client has ended
 
 	// Owned by the loop.
-	files    []*os.File // PEM files that the library reads when it connects
-	conn     *attempt   // the connection, or the current attempt
+	conn     *attempt // the connection, or the current attempt
 	last     lastConnection
 	inflight inflight
 	aliases  topicAliases
@@ -64,6 +62,8 @@ type Client struct {
 	backlog  backlog
 	endPause func() // ends the pause before the next attempt; nil without one
 	replace  bool   // the library client is replaced before the next attempt
+	tlsReady bool   // Dial has set the TLS settings of the first attempt
+	setupTLS bool   // a function of WithLibrarySetup has set TLS up
 }
 
 // Dial makes a client and connects it to the first server that accepts it. A server is
@@ -83,7 +83,7 @@ type Client struct {
 // permanently, or if a subscription is refused. Dial ends the client before it returns
 // an error. ctx limits Dial only: the client lives until Close.
 func Dial(ctx context.Context, servers []string, options ...Option) (*Client, error) {
-	c, initial, err := newClient(servers, options)
+	c, initial, err := newClient(ctx, servers, options)
 	if err != nil {
 		return nil, err
 	}
@@ -109,8 +109,8 @@ func FromContext(ctx context.Context) *Client {
 }
 
 // newClient makes a client whose loop has not started. initial are the waiters of
-// WithSubscription.
-func newClient(servers []string, options []Option) (c *Client, initial []*waiter, err error) {
+// WithSubscription. ctx limits the call of KeyPassword.
+func newClient(ctx context.Context, servers []string, options []Option) (c *Client, initial []*waiter, err error) {
 	c = &Client{
 		opts: defaults(), router: newRouter(), requests: map[uint64]chan Message{},
 		wakeup: make(chan struct{}, 1), firstConnected: make(chan struct{}), done: make(chan struct{}),
@@ -142,6 +142,10 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	c.status.server = c.servers[0].name
 	if err := c.makeLibrary(); err != nil {
 		c.cancelHandlers()
+		return nil, nil, err
+	}
+	if err := c.tryTLS(ctx); err != nil {
+		c.free()
 		return nil, nil, err
 	}
 	if err := c.loadOutbox(); err != nil {
@@ -184,11 +188,10 @@ func (c *Client) abort() {
 	}
 }
 
-// free releases the library client, its files and the contexts.
+// free releases the library client and the contexts.
 func (c *Client) free() {
 	c.cancelHandlers()
 	c.library.Load().Close()
-	closeAll(c.files)
 }
 
 // Done returns a channel that is closed when the client has ended. Close ends a client,

@@ -163,7 +163,7 @@ func (c *Client) open(ctx context.Context, a *attempt, at address, version Proto
 	return c.runInBackground(connect)
 }
 
-// prepare sets credentials, protocol version, will and transport of one connection.
+// prepare sets credentials, TLS, protocol version, will and transport of one connection.
 func (c *Client) prepare(ctx context.Context, s server, version Protocol) error {
 	m := c.library.Load()
 	username, password, err := c.credentials(ctx, s)
@@ -175,6 +175,9 @@ func (c *Client) prepare(ctx context.Context, s server, version Protocol) error 
 		return err
 	}
 	if err := m.UsernamePwSet(username, password); err != nil {
+		return err
+	}
+	if err := c.setTLS(ctx); err != nil {
 		return err
 	}
 	if version != c.protocolNow() {

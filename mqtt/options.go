@@ -5,7 +5,6 @@ package mqtt
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -31,6 +30,7 @@ type settings struct {
 	authMethod  string
 	auth        func() AuthExchange // nil without WithAuth
 	tls         *TLS
+	tlsFunc     func(context.Context) (TLS, error)
 	dial        dialFunc
 	tlsConfig   *tls.Config
 	will        *Will
@@ -263,6 +263,9 @@ func WithProxy(host string, port int, username, password string) Option {
 // WithLibrarySetup calls f with the library client before it connects. Use it for settings that
 // have no option here, such as OCSP stapling, engines or an SSL_CTX. The client may make
 // several library clients, and calls f for each. f must not set callbacks.
+//
+// If f sets TLS up, with TLSSet, TLSPSKSet or an SSL_CTX, these settings apply to all
+// connections, and [WithTLS] returns an error.
 func WithLibrarySetup(f func(*mosquitto.Client) error) Option {
 	return Option{func(s *settings) error {
 		if f == nil {
@@ -556,5 +559,3 @@ func WithOnConnect(f func(ctx context.Context, c *Client, connack Connack) error
 		return nil
 	}}
 }
-
-var errNoTLS = errors.New("mqtt: WithTLS: the servers are not mqtts:// or wss://")

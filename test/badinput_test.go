@@ -442,6 +442,6 @@ func TestBadInput_OfSimpleOptionsIsRefused(t *testing.T) {
 		{"ClientID", simple(with(func(o *mosquitto.SimpleOptions) { o.CleanSession = false }), 1), inval, "clientID: empty"},
 		{"Username", simple(with(func(o *mosquitto.SimpleOptions) { o.Username = "\x00" }), 1), inval, "username: "},
 		{"Will", simple(with(func(o *mosquitto.SimpleOptions) { o.Will = &mosquitto.Will{Topic: "#"} }), 1), inval, "topic: "},
-		{"TLS", simple(with(func(o *mosquitto.SimpleOptions) { o.TLS = &mosquitto.TLS{} }), 1), inval, "caFile, caPath: "},
+		{"TLS", simple(with(func(o *mosquitto.SimpleOptions) { o.TLS = &mosquitto.TLS{PSK: "00"} }), 1), inval, "TLS.PSK, TLS.PSKIdentity: "},
 	})
 }

@@ -53,11 +53,10 @@ func TestSecrets_AreNotInFormattedValues(t *testing.T) {
 	will := mosquitto.Will{Topic: "will", Payload: []byte(secrets.Will), Properties: props}
 	options := mosquitto.SimpleOptions{
 		Host: "host", Port: 1883, Username: "user", Password: secrets.Password, Will: &will,
-		TLS: &mosquitto.TLS{CAFile: "ca.pem", Password: func(*mosquitto.Client) (string, error) { return secrets.KeyPassword, nil }},
+		TLS: &mosquitto.TLS{CAFile: "ca.pem", PSK: secrets.PSK, KeyPassword: func() (string, error) { return secrets.KeyPassword, nil }},
 	}
-	context := mosquitto.TLSContext{ServerName: "broker.internal", CAFile: "ca.pem", KeyPassword: secrets.KeyPassword}
 	for name, value := range map[string]any{
-		"Client": c, "Will": will, "SimpleOptions": options, "TLS": *options.TLS, "TLSContext": context,
+		"Client": c, "Will": will, "SimpleOptions": options, "TLS": *options.TLS,
 		"Property": props[0], "Properties": props, "Connack": mosquitto.Connack{Properties: props}, "Disconnection": mosquitto.Disconnection{Properties: props},
 	} {
 		w.Value(name, value)
@@ -67,8 +66,18 @@ func TestSecrets_AreNotInFormattedValues(t *testing.T) {
 	require.Equal(t, `{MID:3 Topic:"a/b" Payload:"`+secrets.Payload+`" QoS:1 Retain:false `+properties+`}`, fmt.Sprintf("%+v", message))
 	require.Equal(t, `{MID:3 Topic:"a/b" Payload:(23 bytes) QoS:1 Retain:false `+properties+`}`, message.LogValue().String())
 	require.Equal(t, `{Host:"host" Port:1883 ClientID:"" Keepalive:0s CleanSession:false Username:"user" Password:(hidden) Will:`+fmt.Sprint(will)+` TLS:true}`, fmt.Sprint(options))
-	require.Contains(t, fmt.Sprint(context), `KeyPassword:(hidden)`)
-	require.Contains(t, fmt.Sprint(mosquitto.TLSContext{}), `KeyPassword:""`)
+	require.Contains(t, fmt.Sprint(*options.TLS), `KeyPassword:true PSK:(hidden)`)
+	require.Contains(t, fmt.Sprint(mosquitto.TLS{}), `KeyPassword:false PSK:""`)
+}
+
+// secretKey returns TLS settings with a key that has a password, and another password.
+func secretKey(t testing.TB, password, answer string) mosquitto.TLS {
+	ca := broker.NewCA(t, "authority")
+	own := ca.Issue("client")
+	return mosquitto.TLS{
+		CAFile: ca.File, CertFile: own.CertFile, KeyFile: ca.Encrypt(own.KeyFile, password),
+		KeyPassword: func() (string, error) { return answer, nil },
+	}
 }
 
 // Errors for refused arguments do not quote secrets.
@@ -110,7 +119,10 @@ func TestSecrets_AreNotInErrorsOfBadArguments(t *testing.T) {
 		"PUBLISH, bad property":     wrongErr,
 		"data as a text":            props.AddString(mosquitto.PropAuthenticationData, secrets.Auth),
 		"long data":                 props.AddBinary(mosquitto.PropCorrelationData, []byte(strings.Repeat(secrets.Correlation, 10_000))),
-		"key's password with a NUL": c.TLSContextSet(mosquitto.TLSContext{CAFile: "ca.pem", KeyPassword: secrets.KeyPassword + "\x00"}),
+		"key's password with a NUL": c.SetTLS(secretKey(t, secrets.KeyPassword, secrets.KeyPassword+"\x00")),
+		"wrong password of the key": c.SetTLS(secretKey(t, secrets.KeyPassword, secrets.KeyPassword+"!")),
+		"SetTLS, PSK not of digits": c.SetTLS(mosquitto.TLS{PSK: secrets.PSK + "xyz", PSKIdentity: "device"}),
+		"SetTLS, PSK alone":         c.SetTLS(mosquitto.TLS{PSK: secrets.PSK}),
 		"void option":               c.OptsSet(mosquitto.OptSSLCtx, secrets.Password),
 		"simple without a host": mosquitto.SubscribeCallback(t.Context(), mosquitto.SimpleOptions{CleanSession: true, Username: "user\x00", Password: secrets.Password},
 			"a", 0, nil),
@@ -163,9 +175,7 @@ func TestSecrets_AreNotInLogsAndErrors(t *testing.T) {
 	t.Run("wrong password of the key", func(t *testing.T) {
 		c, _ := login(t, secrets.Password, secrets.KeyPassword+secrets.Proxy)
 		w.Error(t, "key's password", c.Connect("localhost", b.Port, keepalive))
-		w.Error(t, "key's password", c.TLSContextSet(mosquitto.TLSContext{
-			CAFile: ca.File, CertFile: own.CertFile, KeyFile: ca.Encrypt(own.KeyFile, secrets.KeyPassword), KeyPassword: secrets.KeyPassword + "!",
-		}))
+		w.Error(t, "key's password", c.SetTLS(secretKey(t, secrets.KeyPassword, secrets.KeyPassword+"!")))
 	})
 	t.Run("invalid key", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "key.pem")
@@ -173,7 +183,7 @@ func TestSecrets_AreNotInLogsAndErrors(t *testing.T) {
 		c, _ := login(t, secrets.Password, secrets.KeyPassword)
 		require.NoError(t, c.TLSSet(ca.File, "", own.CertFile, file, nil))
 		w.Error(t, "key", c.Connect("localhost", b.Port, keepalive))
-		w.Error(t, "key", c.TLSContextSet(mosquitto.TLSContext{CAFile: ca.File, CertFile: own.CertFile, KeyFile: file}))
+		w.Error(t, "key", c.SetTLS(mosquitto.TLS{CAFile: ca.File, CertFile: own.CertFile, KeyFile: file}))
 	})
 	t.Run("PSK", func(t *testing.T) {
 		keyed := broker.Start(t, broker.Config{PSK: map[string]string{"device": secrets.PSK}})

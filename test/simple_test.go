@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
@@ -283,4 +285,27 @@ func TestSimple_Reconnects(t *testing.T) {
 	require.NoError(t, r.err)
 	require.Len(t, r.messages, 2)
 	require.Equal(t, "second", string(r.messages[1].Payload))
+}
+
+// A certificate authority that is replaced on disk is trusted at the next reconnect.
+func TestSimple_TLSFilesAreReadAfterALostConnection(t *testing.T) {
+	first, second := broker.NewCA(t, "first"), broker.NewCA(t, "second")
+	shown := first.Issue("broker", "127.0.0.1")
+	trusted := &broker.Cert{CertFile: filepath.Join(t.TempDir(), "ca.pem"), KeyFile: filepath.Join(t.TempDir(), "ca.key")}
+	replaceCert(t, trusted, &broker.Cert{CertFile: first.File, KeyFile: first.KeyFile})
+	b := broker.Start(t, broker.Config{TLS: shown})
+	o := simple(b.Port)
+	o.TLS = &mosquitto.TLS{CAFile: trusted.CertFile}
+	subscribed := func() bool { return strings.Contains(b.Log(), "Sending SUBACK") }
+	done := inBackground(t.Context(), o, "a", 1, true)
+	wait.Until(t, "the subscription", subscribed)
+	replaceCert(t, shown, second.Issue("broker", "127.0.0.1"))
+	replaceCert(t, trusted, &broker.Cert{CertFile: second.File, KeyFile: second.KeyFile})
+	b.Restart()
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.SetTLS(*o.TLS))
+	accepted(t, c, e, "127.0.0.1", b.Port)
+	r := feed(t, c, e, "a", done)
+	require.NoError(t, r.err)
+	require.Len(t, r.messages, 1)
 }

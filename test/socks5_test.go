@@ -55,15 +55,26 @@ func TestSocks5_ProxyResolvesNames(t *testing.T) {
 
 func TestSocks5_TLSChecksTheBrokersName(t *testing.T) {
 	b, ca := tlsBroker(t, "broker.invalid")
-	p := socks5.Start(t, socks5.Config{Names: map[string]string{"broker.invalid": "127.0.0.1"}})
-	c, e := through(t, p, "", "")
-	require.NoError(t, c.TLSSet(ca.File, "", "", "", nil))
-	accepted(t, c, e, "broker.invalid", b.Port)
-	echo(t, c, e)
+	p := socks5.Start(t, socks5.Config{Names: map[string]string{"broker.invalid": "127.0.0.1", "other.invalid": "127.0.0.1"}})
+	for way, set := range map[string]func(c *mosquitto.Client, caFile string) error{
+		"TLSSet": func(c *mosquitto.Client, caFile string) error { return c.TLSSet(caFile, "", "", "", nil) },
+		"SetTLS": func(c *mosquitto.Client, caFile string) error { return c.SetTLS(mosquitto.TLS{CAFile: caFile}) },
+	} {
+		t.Run(way, func(t *testing.T) {
+			c, e := through(t, p, "", "")
+			require.NoError(t, set(c, ca.File))
+			accepted(t, c, e, "broker.invalid", b.Port)
+			echo(t, c, e)
 
-	c, e = through(t, p, "", "")
-	require.NoError(t, c.TLSSet(broker.NewCA(t, "other").File, "", "", "", nil))
-	refused(t, c, e, "broker.invalid", b.Port)
+			c, e = through(t, p, "", "")
+			require.NoError(t, set(c, ca.File))
+			refused(t, c, e, "other.invalid", b.Port)
+
+			c, e = through(t, p, "", "")
+			require.NoError(t, set(c, broker.NewCA(t, "other").File))
+			refused(t, c, e, "broker.invalid", b.Port)
+		})
+	}
 }
 
 func TestSocks5_RefusalIsReturned(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 
 // Each kind of server is not the broker, or offers less than the client requires. The
 // handshake must fail, so that the server receives no MQTT packet. TLS is set with
-// TLSSet and with a context.
+// TLSSet and with SetTLS.
 func TestTLS_EveryWrongServerIsRefused(t *testing.T) {
 	ca, other := broker.NewCA(t, "authority"), broker.NewCA(t, "authority")
 	now := time.Now()
@@ -58,8 +58,8 @@ func TestTLS_EveryWrongServerIsRefused(t *testing.T) {
 				}
 				return c.TLSOptsSet(mosquitto.SSLVerifyPeer, kind.floor, kind.ciphers)
 			},
-			"context": func(c *mosquitto.Client) error {
-				return c.TLSContextSet(mosquitto.TLSContext{ServerName: "127.0.0.1", CAFile: ca.File, MinVersion: kind.floor, Ciphers: kind.ciphers})
+			"SetTLS": func(c *mosquitto.Client) error {
+				return c.SetTLS(mosquitto.TLS{CAFile: ca.File, MinVersion: kind.floor, Ciphers: kind.ciphers})
 			},
 		} {
 			t.Run(kind.name+"/"+way, func(t *testing.T) {
