@@ -147,6 +147,9 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 			w.subscription.waiters = nil
 		}
 	}
+	if c.opts.trustSession {
+		c.subs.trustSubscriptions()
+	}
 	if c.opts.worker > 0 {
 		c.startWorker()
 	}

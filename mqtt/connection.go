@@ -231,7 +231,8 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	// Another server may have an older session of this client, with other subscriptions.
 	kept := connack.SessionPresent && (c.last.server == "" || a.server.name == c.last.server)
 	c.last.server = a.server.name
-	c.subs.connectionAccepted(kept, connack.SessionPresent, c.protocolNow() == V5) // only MQTT 5 can subscribe again without retained messages
+	c.trustSession(connack.SessionPresent)
+	c.subs.connectionAccepted(kept, connack.SessionPresent, c.renewsSubscriptions(a.server.name))
 	c.endRemoved()
 	if !connack.SessionPresent && c.inflight.countQoS2 > 0 || c.last.connack.outlives(k) && !c.exactlyOnce() {
 		c.reconnectWithNewLibrary(a)

@@ -45,3 +45,30 @@ func ExampleWithOnConnect() {
 	}
 	// Output: yes <nil>
 }
+
+// The broker keeps the subscriptions of a program that is restarted, so retained messages
+// arrive at the first start only.
+func ExampleWithTrustedSession() {
+	ctx := context.Background()
+	for _, start := range []string{"first", "second"} {
+		messages := make(chan string, 10)
+		client, err := mqtt.Dial(ctx, servers(), mqtt.WithClientID("display"), mqtt.WithSession(time.Hour), mqtt.WithTrustedSession(),
+			mqtt.WithSubscription("weather/#", 1, func(_ context.Context, m mqtt.Message) { messages <- string(m.Payload) }))
+		if err != nil {
+			log.Fatal(err)
+		}
+		if start == "first" {
+			err = client.Publish(ctx, "weather/today", []byte("sunny"), mqtt.WithRetain(true))
+		} else {
+			err = client.Publish(ctx, "weather/tomorrow", []byte("rain"))
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(start, <-messages)
+		client.Close(ctx)
+	}
+	// Output:
+	// first sunny
+	// second rain
+}

@@ -57,6 +57,7 @@ type settings struct {
 	subscriptions    []desire
 	filtersPerPacket int
 	identifiers      bool // subscription identifiers, with MQTT 5
+	trustSession     bool // the session has the subscriptions
 
 	logger        *slog.Logger
 	hooks         []Hooks
@@ -85,6 +86,9 @@ func (s *settings) read(options []Option) error {
 	}
 	if s.keepSession && s.clientID == "" {
 		return badArgument("WithSession", "needs WithClientID: the broker finds a session by the client id")
+	}
+	if s.trustSession && !s.keepSession {
+		return badArgument("WithTrustedSession", "needs WithSession")
 	}
 	v5 := slices.Contains(s.protocols, V5)
 	if len(s.connect) > 0 && !v5 {
@@ -137,10 +141,34 @@ func WithClientID(id string) Option {
 //
 // After a crash, a broker may restore an older version of the session. With MQTT 5 the
 // client therefore sends all subscriptions again. With MQTT 3 it does not, because that
-// would replay retained messages; recent subscriptions may be lost.
+// would replay retained messages; recent subscriptions may be lost. At its first
+// connection a client always sends its subscriptions, unless [WithTrustedSession] is set.
 func WithSession(expiry time.Duration) Option {
 	return Option{func(s *settings) error {
 		s.keepSession, s.expiry = true, expiry
+		return nil
+	}}
+}
+
+// WithTrustedSession makes the client rely on the subscriptions of a kept session. It
+// needs [WithSession]. If the broker reports a session at the first connection, the client
+// sends no SUBSCRIBE for the filters of [WithSubscription]: they count as granted with the
+// QoS of the option. So retained messages do not arrive again at each start of the
+// program. If there is no session, the client subscribes. With MQTT 3.1 it always
+// subscribes, because the broker cannot report a session.
+//
+// An earlier process must have subscribed to the same filters with the same options. The
+// client cannot check this: no message arrives for a filter that the session does not
+// have. Start the program once without this option after its filters have changed.
+//
+// Subscribe always sends a SUBSCRIBE. At a reconnect to a kept session the client sends no
+// subscriptions again with MQTT 5 either. If the broker has restored an older version of
+// the session after a crash, recent subscriptions are lost. If a broker turns out to send
+// several subscription identifiers in one message, the client sends the subscriptions again
+// without them: see [WithSubscriptionIdentifiers].
+func WithTrustedSession() Option {
+	return Option{func(s *settings) error {
+		s.trustSession = true
 		return nil
 	}}
 }
