@@ -210,6 +210,9 @@ func (c *Client) connectProperties(version Protocol) Properties {
 	if c.opts.keepSession {
 		props = append(props, mosquitto.Property{ID: mosquitto.PropSessionExpiryInterval, Number: c.opts.expirySeconds()})
 	}
+	if _, given := props.Byte(PropRequestResponseInformation); c.opts.responseInformation && !given {
+		props = append(props, mosquitto.Property{ID: PropRequestResponseInformation, Number: 1})
+	}
 	return props
 }
 
@@ -243,6 +246,7 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	c.last.accept(a.server.name, c.protocolNow())
 	c.inflight.window.reset(k.ReceiveMaximum)
 	c.connack.Store(k)
+	c.responses.accepted(k.ResponseInformation)
 	c.log.connected(a.server.name, connack.SessionPresent, c.protocolNow())
 	c.holdQueue(a)
 	c.reconcile()

@@ -59,6 +59,9 @@ type settings struct {
 	identifiers      bool // subscription identifiers, with MQTT 5
 	trustSession     bool // the session has the subscriptions
 
+	responsePrefix      string // of response topics; "" for the default
+	responseInformation bool   // response topics begin with the broker's response information
+
 	logger        *slog.Logger
 	hooks         []Hooks
 	onConnect     []func(context.Context, *Client, Connack) error
@@ -91,6 +94,12 @@ func (s *settings) read(options []Option) error {
 		return badArgument("WithTrustedSession", "needs WithSession")
 	}
 	v5 := slices.Contains(s.protocols, V5)
+	if s.responsePrefix != "" && !v5 {
+		return badArgument("WithResponsePrefix", "needs WithProtocol(V5)")
+	}
+	if s.responseInformation && !v5 {
+		return badArgument("WithResponseInformation", "needs WithProtocol(V5)")
+	}
 	if len(s.connect) > 0 && !v5 {
 		return badArgument("WithConnectProperties", "needs WithProtocol(V5)")
 	}
@@ -512,6 +521,33 @@ func WithSubscription(filter string, qos QoS, h Handler, options ...SubscribeOpt
 			s.subscriptions = append(s.subscriptions, d)
 		}
 		return err
+	}}
+}
+
+// WithResponsePrefix sets the beginning of the response topics of [Client.Request], for
+// example "myapp/replies/". The client appends a random name. The default is "responses/".
+// It needs MQTT 5.
+func WithResponsePrefix(prefix string) Option {
+	return Option{func(s *settings) error {
+		if prefix == "" || checkResponseTopic(prefix+randomName()) != nil {
+			return badArgument("WithResponsePrefix", "%.100q cannot begin a topic", prefix)
+		}
+		s.responsePrefix = prefix
+		return nil
+	}}
+}
+
+// WithResponseInformation makes the client ask the broker for response information, and
+// begin the response topics of [Client.Request] with it. The client appends a level with a
+// random name. If the broker sends no response information, the topics begin as without
+// this option: see [WithResponsePrefix]. It needs MQTT 5.
+//
+// Request then waits for the first connection. If the information changes at a reconnect,
+// later requests use another topic, and the responses to earlier requests may be lost.
+func WithResponseInformation() Option {
+	return Option{func(s *settings) error {
+		s.responseInformation = true
+		return nil
 	}}
 }
 

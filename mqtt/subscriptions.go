@@ -137,8 +137,8 @@ func (c *Client) addSubscription(d desire) *waiter {
 	sub := s.get(d.filter)
 	sub.supersede(true)
 	w := sub.newWaiter(d)
-	if d.target.inbox == nil { // a handler replaces the handler; iterators are added
-		if i := slices.IndexFunc(sub.targets, func(t *target) bool { return t.inbox == nil }); i >= 0 {
+	if d.target.handler != nil { // a handler replaces the handler; other targets are added
+		if i := slices.IndexFunc(sub.targets, func(t *target) bool { return t.handler != nil }); i >= 0 {
 			w.previous.handler = sub.targets[i]
 			sub.targets = slices.Delete(slices.Clone(sub.targets), i, i+1)
 		}
