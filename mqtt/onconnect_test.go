@@ -515,6 +515,39 @@ func TestOnConnect_MayCloseTheClientWithAnotherContext(t *testing.T) {
 	require.ErrorIs(t, c.Err(), mqtt.ErrClosed)
 }
 
+// The context of Dial ends while the function runs: the context of the function ends too.
+func TestOnConnect_EndOfDialEndsTheContext(t *testing.T) {
+	t.Parallel()
+	returned := make(chan error, 1)
+	_, err := mqtt.Dial(soonest(t), []string{url(startFakeBroker(t, nil).port)}, onConnect(func(ctx context.Context, _ *mqtt.Client) error {
+		<-ctx.Done()
+		returned <- ctx.Err()
+		return nil
+	}))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorIs(t, wait.For(t, returned, "the function"), context.Canceled)
+}
+
+// Reconnect in another goroutine ends the call of the connection.
+func TestOnConnect_ReconnectEndsTheContext(t *testing.T) {
+	t.Parallel()
+	entered, returned := make(chan bool, 10), make(chan error, 10)
+	b := startFakeBroker(t, nil)
+	c := dial(t, b.port, mqtt.WithBackgroundConnect(), onConnect(func(ctx context.Context, c *mqtt.Client) error {
+		entered <- true
+		if b.connections() == 1 {
+			<-ctx.Done()
+		}
+		returned <- ctx.Err()
+		return nil
+	}))
+	wait.For(t, entered, "the function")
+	require.NoError(t, c.Reconnect(wait.Soon(t)))
+	require.ErrorIs(t, wait.For(t, returned, "the first call"), context.Canceled)
+	require.NoError(t, wait.For(t, returned, "the second call"))
+	require.Equal(t, 2, b.connections())
+}
+
 // The mark of the context is good for the running functions of its own client only.
 func TestOnConnect_ContextMarksMessagesOfItsClientOnly(t *testing.T) {
 	t.Parallel()
