@@ -47,7 +47,7 @@ type Client struct {
 	connack        atomic.Pointer[Connack] // of the connection; nil while offline
 	protocol       atomic.Int32            // version of the connection, or of the attempt
 	userCode       atomic.Bool             // the loop is running a handler, a hook or the logger
-	firstConnected chan struct{}           // closed when the first connection has all its subscriptions
+	firstConnected chan struct{}           // closed when StateConnected is reported for the first time
 	done           chan struct{}           // closed when the client has ended
 
 	// Owned by the loop.
@@ -79,7 +79,7 @@ type Client struct {
 // means mqtt. TLS is for all servers or for none.
 //
 // Dial returns when the broker has accepted the connection and granted the subscriptions
-// of [WithSubscription]. It returns an error if ctx ends, if all servers refuse
+// of [WithSubscription], and the functions of [WithOnConnect] have returned. It returns an error if ctx ends, if all servers refuse
 // permanently, or if a subscription is refused. Dial ends the client before it returns
 // an error. ctx limits Dial only: the client lives until Close.
 func Dial(ctx context.Context, servers []string, options ...Option) (*Client, error) {
@@ -158,6 +158,9 @@ func newClient(ctx context.Context, servers []string, options []Option) (c *Clie
 		if c.opts.background { // no call waits: a refusal is reported as at a reconnect
 			w.subscription.waiters = nil
 		}
+	}
+	if c.opts.trustSession {
+		c.subs.trustSubscriptions()
 	}
 	if c.opts.worker > 0 {
 		c.startWorker()

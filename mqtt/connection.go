@@ -224,6 +224,9 @@ func (c *Client) connectProperties(a *attempt, version Protocol) Properties {
 	if c.opts.keepSession {
 		props = append(props, mosquitto.Property{ID: mosquitto.PropSessionExpiryInterval, Number: c.opts.expirySeconds()})
 	}
+	if _, given := props.Byte(PropRequestResponseInformation); c.opts.responseInformation && !given {
+		props = append(props, mosquitto.Property{ID: PropRequestResponseInformation, Number: 1})
+	}
 	return props
 }
 
@@ -253,7 +256,8 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	// Another server may have an older session of this client, with other subscriptions.
 	kept := connack.SessionPresent && (c.last.server == "" || a.server.name == c.last.server)
 	c.last.server = a.server.name
-	c.subs.connectionAccepted(kept, connack.SessionPresent, c.protocolNow() == V5) // only MQTT 5 can subscribe again without retained messages
+	c.trustSession(connack.SessionPresent)
+	c.subs.connectionAccepted(kept, connack.SessionPresent, c.renewsSubscriptions(a.server.name))
 	c.endRemoved()
 	restart := c.limitAliases(a, k)
 	if !connack.SessionPresent && c.inflight.countQoS2 > 0 || c.last.connack.outlives(k) && !c.exactlyOnce() {
@@ -271,6 +275,7 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	c.inflight.window.reset(k.ReceiveMaximum)
 	c.aliases.reset(k)
 	c.connack.Store(k)
+	c.responses.accepted(k.ResponseInformation)
 	c.log.connected(a.server.name, connack.SessionPresent, c.protocolNow())
 	c.holdQueue(a)
 	c.reconcile()

@@ -69,7 +69,8 @@ func WithOnlineOnly() PublishOption {
 	return PublishOption{func(p *Publication) { p.onlineOnly = true }}
 }
 
-// WithResponseTopic sets the topic for responses to the message. It needs MQTT 5.
+// WithResponseTopic sets the topic for responses to the message. It must not contain
+// wildcards. [Client.Request] subscribes to it. It needs MQTT 5.
 func WithResponseTopic(topic string) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropResponseTopic, Text: topic})
 }
@@ -291,6 +292,9 @@ func (c *Client) checkPublication(p *Publication) error {
 	}
 	if c.protocolNow() != V5 {
 		return errPropertiesNeedV5
+	}
+	if topic, given := p.Properties.Text(PropResponseTopic); given && checkTopic(topic) != nil {
+		return badArgument("WithResponseTopic", "%.100q is not a valid topic", topic)
 	}
 	return mosquitto.PropertyCheckAll(mosquitto.CmdPublish, p.Properties)
 }
