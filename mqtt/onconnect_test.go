@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -282,11 +283,17 @@ func TestOnConnect_MessagesPassTheOutbox(t *testing.T) {
 // connection calls it again.
 func TestOnConnect_LostConnectionEndsTheContext(t *testing.T) {
 	t.Parallel()
+	returned := make(chan struct{}) // the first call of the function
+	var once sync.Once
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.PUBLISH && c.number == 1 {
+		switch {
+		case p.Type() != peer.PUBLISH:
+			return false
+		case c.number == 1:
 			c.Close()
 			return true
 		}
+		<-returned // an earlier acknowledgement would end the first call with nil
 		return false
 	})
 	failed := make(chan error, 10)
@@ -294,6 +301,7 @@ func TestOnConnect_LostConnectionEndsTheContext(t *testing.T) {
 	c := dial(t, b.port, option, onConnect(func(ctx context.Context, c *mqtt.Client) error {
 		err := c.Publish(ctx, "birth", nil)
 		failed <- errors.Join(err, context.Cause(ctx))
+		once.Do(func() { close(returned) })
 		return err
 	}))
 	err := wait.For(t, failed, "the first call")
