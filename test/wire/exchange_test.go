@@ -166,7 +166,7 @@ func (x *exchange) next() string {
 		}
 		require.FailNow(x.t, "the loop has ended", "%v", err)
 	case <-time.After(wait.Patience):
-		require.FailNow(x.t, "waited in vain for a callback")
+		require.FailNow(x.t, "timeout while waiting for a callback")
 	}
 	return ""
 }
