@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 08154f240f642495
+// include-stamp: 33064fdb46f25cc7
 
 type (
 	cClient   = C.struct_gomosq_client
