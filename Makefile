@@ -47,7 +47,7 @@ docker: ## Build both docker images; run the tests and the examples in them
 clean: ## Remove the directories that versions, arm64 and docker keep
 	.ci/clean
 
-bench: ## Measure C and other Go clients for comparison, takes minutes; writes docs/bench.md
+bench: ## Benchmark this module, C and other Go clients, takes minutes; writes docs/bench.md
 	@.ci/need compiler pkg-config library mosquitto
 	cd test/bench && go run . -out ../../docs
 
