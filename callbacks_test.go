@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Decision 7: a panic goes through C as a number.
-func TestPanicTickets(t *testing.T) {
+// A panic passes through C as a number.
+func TestPanicTickets_KeepPanics(t *testing.T) {
 	first, second := keepPanic("one"), keepPanic(io.EOF)
 	require.NotZero(t, first)
 	require.NotZero(t, second)
@@ -17,11 +17,11 @@ func TestPanicTickets(t *testing.T) {
 
 	e := takePanic(second)
 	require.ErrorIs(t, e, io.EOF)
-	require.Contains(t, string(e.Stack), "TestPanicTickets")
+	require.Contains(t, string(e.Stack), "TestPanicTickets_KeepPanics")
 	require.Contains(t, e.Error(), "panic in a mosquitto callback: EOF")
-	require.Contains(t, e.Error(), "TestPanicTickets")
+	require.Contains(t, e.Error(), "TestPanicTickets_KeepPanics")
 
-	again := keepPanic(e) // on its way through an outer callback
+	again := keepPanic(e) // as when it passes through an outer callback
 	require.Same(t, e, takePanic(again))
 
 	e = takePanic(first)
@@ -30,7 +30,7 @@ func TestPanicTickets(t *testing.T) {
 	require.Empty(t, panics.waiting)
 }
 
-func TestPanicTicketsWrapPastZero(t *testing.T) {
+func TestPanicTickets_AreNeverZero(t *testing.T) {
 	panics.Lock()
 	last := panics.last
 	panics.last = 1 << 30
@@ -43,7 +43,7 @@ func TestPanicTicketsWrapPastZero(t *testing.T) {
 	panics.Unlock()
 }
 
-func TestGuarded(t *testing.T) {
+func TestGuarded_KeepsPanics(t *testing.T) {
 	require.Zero(t, guarded(func() {}))
 	ticket := guarded(func() { panic("x") })
 	require.Equal(t, "x", takePanic(int32(ticket)).Value)
@@ -55,8 +55,8 @@ func TestGuarded(t *testing.T) {
 	require.ErrorAs(t, takePanic(int32(ticket)), &runtimeError)
 }
 
-// Decision 2: an event without a listener does not cross, one with does.
-func TestListening(t *testing.T) {
+// An event is passed from C to Go only if it has a callback.
+func TestListeners_OnlyTheirEventsReachGo(t *testing.T) {
 	c, err := New("", true, nil)
 	require.NoError(t, err)
 	defer c.Close()
@@ -81,7 +81,7 @@ func TestListening(t *testing.T) {
 
 	c.OnPublish(func(*Client, int, ReasonCode, Properties) { calls++ })
 	id := c.id
-	require.NoError(t, c.gate.enter()) // a call is in: the client outlives its Close
+	require.NoError(t, c.gate.enter()) // a running call keeps the client after Close
 	require.True(t, c.gate.shut())
 	gomosqGoPublish(_Ctype_uintptr_t(id), 1, 0, nil, 0)
 	require.Equal(t, 1, calls, "after Close no callback starts")
@@ -90,7 +90,7 @@ func TestListening(t *testing.T) {
 	require.Nil(t, lookupHandle(id))
 }
 
-func TestReinitialiseForgetsListeners(t *testing.T) {
+func TestListeners_AreRemovedByReinitialise(t *testing.T) {
 	c, err := New("", true, 1)
 	require.NoError(t, err)
 	defer c.Close()
@@ -106,7 +106,7 @@ func TestReinitialiseForgetsListeners(t *testing.T) {
 	require.EqualValues(t, evConnect, c.c.interest)
 }
 
-func TestLogLevels(t *testing.T) {
+func TestLogLevel_HasAName(t *testing.T) {
 	for level, name := range map[LogLevel]string{
 		LogInfo: "info", LogNotice: "notice", LogWarning: "warning", LogErr: "error", LogDebug: "debug",
 		LogSubscribe: "subscribe", LogUnsubscribe: "unsubscribe", LogWebsockets: "websockets", LogInternal: "internal",

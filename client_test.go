@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// zeroArguments returns arguments for a method, with a context where it wants one.
+// zeroArguments returns zero values for the parameters of a method, and a background
+// context.
 func zeroArguments(method reflect.Type) (args []reflect.Value) {
 	for i := range method.NumIn() {
 		if i == method.NumIn()-1 && method.IsVariadic() {
@@ -57,7 +58,7 @@ func TestClient_NilAndZeroClientsReturnErrors(t *testing.T) {
 	}
 }
 
-// Valid arguments must not get further either.
+// Valid arguments must not make a difference.
 func TestClient_NilClientWithValidArgumentsReturnsErrors(t *testing.T) {
 	var c *Client
 	for _, call := range []func() error{
@@ -81,8 +82,8 @@ func TestClient_NilClientWithValidArgumentsReturnsErrors(t *testing.T) {
 	c.OnLog(func(*Client, LogLevel, string) {})
 }
 
-// Close has looked for a loop to stop and found none: the loop must not start.
-func TestClient_LoopThatEntersBesideCloseDoesNotStart(t *testing.T) {
+// Close found no loop to stop, so a loop that is about to start must not start.
+func TestClient_LoopBesideCloseDoesNotStart(t *testing.T) {
 	c, err := New("", true, nil)
 	require.NoError(t, err)
 	require.NoError(t, c.begin("loop_forever"))

@@ -345,6 +345,9 @@ func (c *Client) pauseReading(op string, paused bool) error {
 	}
 	defer c.end()
 	cPausedSet(c.c, paused)
+	if !paused {
+		c.resumes.Add(1)
+	}
 	c.wakeRun()
 	return nil
 }

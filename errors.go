@@ -163,7 +163,7 @@ func Strerror(code Error) string { return code.Error() }
 // call failed.
 type OpError struct {
 	Op     string        // the C function without its prefix, for example "connect_async"
-	Err    error         // an Error, ErrClosed, ErrInCallback or ErrBusy
+	Err    error         // an Error, ErrClosed, ErrInCallback or ErrBusy; of SetTLS also the error of a file or of KeyPassword
 	Errno  syscall.Errno // 0 if there is none, or if the library (2.1's connect) overwrote it
 	Detail string        // which argument is wrong and how; the text of the resolver
 }

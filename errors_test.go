@@ -28,7 +28,7 @@ var allErrors = []Error{
 	ErrWildcardSubsNotSupported,
 }
 
-func TestErrorTexts(t *testing.T) {
+func TestError_TextsAreUnique(t *testing.T) {
 	numbers := make(map[Error]bool)
 	for _, code := range allErrors {
 		text := code.Error()
@@ -46,11 +46,11 @@ func TestErrorTexts(t *testing.T) {
 	}
 	require.Equal(t, "unknown error 1000", Error(1000).Error())
 	require.Contains(t, ErrNoConn.Error(), "not currently connected")
-	require.Equal(t, "system call failed", ErrErrno.Error(), "not the errno of some other call")
+	require.Equal(t, "system call failed", ErrErrno.Error(), "the code alone has no errno")
 }
 
-// Decision 8: some numbers moved in 2.1, the names hold.
-func TestErrorNumbersOfTheHeader(t *testing.T) {
+// Some codes have other numbers in 2.1. The names are the same.
+func TestError_NumbersAreThoseOfTheHeader(t *testing.T) {
 	if has21 {
 		require.EqualValues(t, 154, ErrRetainNotSupported)
 		require.EqualValues(t, 148, ErrTopicAliasInvalid)
@@ -65,18 +65,18 @@ func TestErrorNumbersOfTheHeader(t *testing.T) {
 	require.EqualValues(t, 31, ErrAlreadyExists)
 }
 
-func TestLibraryIsTheHeaders(t *testing.T) {
+func TestLibVersion_IsThatOfTheHeader(t *testing.T) {
 	major, minor, revision := LibVersion()
 	number := major*1000000 + minor*1000 + revision
 	require.GreaterOrEqual(t, number, 2000011)
 	if has21 {
-		require.Equal(t, 2001000, number, "2.1.0 to 2.1.2 say 2.1.0")
+		require.Equal(t, 2001000, number, "2.1.0 to 2.1.2 report 2.1.0")
 	}
 	require.Equal(t, cHeaderVersion, number)
 }
 
-// Decision 8: the same number means three things in three spaces.
-func TestThreeNumberSpaces(t *testing.T) {
+// The same number has a different meaning as Error, ConnackCode and ReasonCode.
+func TestError_NumbersDifferFromOtherCodes(t *testing.T) {
 	require.Contains(t, strings.ToLower(Error(5).Error()), "refused")
 	require.Contains(t, strings.ToLower(ConnackCode(5).String()), "not authorised")
 	require.NotEqual(t, Error(5).Error(), ReasonCode(5).String())
@@ -85,7 +85,7 @@ func TestThreeNumberSpaces(t *testing.T) {
 	require.NotEqual(t, Error(17).Error(), RCNoSubscriptionExisted.String())
 }
 
-func TestConnackCodes(t *testing.T) {
+func TestConnackCode_ErrNamesTheCode(t *testing.T) {
 	for code := ConnackAccepted; code <= ConnackRefusedNotAuthorized; code++ {
 		require.Equal(t, strings.TrimSuffix(ConnackString(code), "."), code.String())
 		if code == ConnackAccepted {
@@ -101,7 +101,7 @@ func TestConnackCodes(t *testing.T) {
 	require.EqualError(t, ConnackCode(135).Err(), "mosquitto: connect: "+strings.ToLower(RCNotAuthorized.String()))
 }
 
-func TestReasonCodes(t *testing.T) {
+func TestReasonCode_TextsAreUnique(t *testing.T) {
 	require.NoError(t, RCGrantedQoS2.Err())
 	require.NoError(t, RCNoMatchingSubscribers.Err())
 	require.False(t, RCReauthenticate.Failed())
@@ -134,7 +134,7 @@ func TestReasonCodes(t *testing.T) {
 	require.Equal(t, RCSuccess, RCNormalDisconnection)
 }
 
-func TestOpError(t *testing.T) {
+func TestOpError_WrapsCodeAndErrno(t *testing.T) {
 	err := libError("connect", result{rc: cErrErrno, errno: int(syscall.ECONNREFUSED)})
 	require.ErrorIs(t, err, ErrErrno)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
@@ -142,7 +142,7 @@ func TestOpError(t *testing.T) {
 
 	err = libError("publish", result{rc: cErrNoConn, errno: int(syscall.EAGAIN)})
 	require.ErrorIs(t, err, ErrNoConn)
-	require.NotErrorIs(t, err, syscall.EAGAIN, "errno is read only when the library says so")
+	require.NotErrorIs(t, err, syscall.EAGAIN, "errno is valid only with ErrErrno")
 	require.NotErrorIs(t, err, ErrInval)
 
 	err = libError("connect", result{rc: cErrEAI, errno: -2})
@@ -150,7 +150,7 @@ func TestOpError(t *testing.T) {
 	require.Contains(t, err.Error(), "name or service not known")
 
 	require.NoError(t, libError("loop", result{}))
-	require.NoError(t, libError("connect_async", result{rc: cErrConnPending}), "below zero is under way")
+	require.NoError(t, libError("connect_async", result{rc: cErrConnPending}), "a negative code means in progress")
 
 	err = badArgument("publish", ErrPayloadSize, "payload: %d bytes", 3)
 	require.True(t, strings.HasPrefix(err.Error(), "mosquitto: publish: payload: 3 bytes: "), err.Error())
@@ -179,8 +179,8 @@ func TestOpError_TimeoutIsADeadlineExceeded(t *testing.T) {
 	}
 }
 
-// 2.1's connect leaves EBADF in errno, whatever went wrong.
-func TestErrnoThat21Loses(t *testing.T) {
+// The connect of the library 2.1 always leaves EBADF in errno.
+func TestErrno_OfConnectIsUnknownIn21(t *testing.T) {
 	require.Equal(t, syscall.ECONNREFUSED, errnoOf(int(syscall.ECONNREFUSED)))
 	if has21 {
 		require.Zero(t, errnoOf(int(syscall.EBADF)))
@@ -190,7 +190,7 @@ func TestErrnoThat21Loses(t *testing.T) {
 	require.Zero(t, errnoOf(-2))
 }
 
-func TestDisconnectError(t *testing.T) {
+func TestDisconnectError_WrapsTheCause(t *testing.T) {
 	require.NoError(t, disconnectError(0, 5))
 	require.ErrorIs(t, disconnectError(cErrConnLost, 0), ErrConnLost)
 	require.ErrorIs(t, disconnectError(139, 0), ReasonError{RCServerShuttingDown})
@@ -200,9 +200,9 @@ func TestDisconnectError(t *testing.T) {
 	require.NotErrorIs(t, err, ErrConnLost)
 }
 
-func TestExtAuthCode(t *testing.T) {
+func TestExtAuthCode_EndsTheConnection(t *testing.T) {
 	require.EqualValues(t, 0, extAuthCode(nil))
 	require.Equal(t, ErrNoConn, extAuthCode(&OpError{Op: "x", Err: ErrNoConn}))
 	require.Equal(t, ErrAuth, extAuthCode(errors.New("no")))
-	require.Equal(t, ErrAuth, extAuthCode(ErrConnPending), "below zero would not end the connection")
+	require.Equal(t, ErrAuth, extAuthCode(ErrConnPending), "a negative code would not end the connection")
 }

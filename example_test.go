@@ -12,7 +12,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// A subscriber that runs until it is interrupted.
+// A subscriber runs until it is interrupted.
 func Example() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -26,7 +26,7 @@ func Example() {
 			log.Print(err)
 			return
 		}
-		if _, err := c.Subscribe("my/#", 1); err != nil { // at every connect
+		if _, err := c.Subscribe("my/#", 1); err != nil { // subscribes at each connect
 			log.Print(err)
 		}
 	})
@@ -34,12 +34,13 @@ func Example() {
 		fmt.Println(m.Topic, string(m.Payload))
 	})
 	if err := client.Connect("127.0.0.1", 1883, time.Minute); err != nil {
-		log.Print(err) // Run tries again
+		log.Print(err) // Run retries
 	}
 	log.Print(client.Run(ctx))
 }
 
-// Run goes on whatever happens, until its context ends or Disconnect is called.
+// Run reconnects after every connection loss, until its context ends or Disconnect is
+// called.
 func ExampleClient_Run() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
@@ -61,9 +62,9 @@ func ExampleClient_Run() {
 	var refused mosquitto.ConnackError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		fmt.Println("the hour is over, and the broker knows it")
+		fmt.Println("the hour is over; a DISCONNECT was sent")
 	case errors.As(err, &refused):
-		fmt.Println("the broker will not have us:", refused.Code)
+		fmt.Println("the broker has refused the connection:", refused.Code)
 	case err != nil:
 		log.Print(err)
 	}
@@ -80,7 +81,7 @@ func ExampleNew() {
 	// Output: corner
 }
 
-// Bad input is refused before the library sees it.
+// New refuses invalid arguments before they reach the library.
 func ExampleNew_badInput() {
 	_, err := mosquitto.New("", false, nil)
 	fmt.Println(errors.Is(err, mosquitto.ErrInval))
@@ -96,8 +97,8 @@ func ExampleNew_badInput() {
 	// clientID: empty, which needs cleanSession
 }
 
-// What is published without a connection at QoS 1 or 2 is queued, and has its
-// message id.
+// Without a connection, a QoS 1 or 2 message is queued, and Publish returns its message
+// id.
 func ExampleClient_Publish_offline() {
 	client, err := mosquitto.New("test-client", true, nil)
 	if err != nil {
@@ -109,7 +110,7 @@ func ExampleClient_Publish_offline() {
 	// Output: 1 true
 }
 
-// Publish queues; OnPublish tells when the broker has acknowledged.
+// Publish only queues. OnPublish reports the acknowledgement of the broker.
 func ExampleClient_Publish() {
 	client, err := mosquitto.New("", true, nil)
 	if err != nil {
@@ -119,7 +120,7 @@ func ExampleClient_Publish() {
 	client.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
 		if err := ack.Err(); err != nil {
 			log.Print(err)
-			c.Disconnect() // or it would be tried for ever
+			c.Disconnect() // otherwise the loop would retry for ever
 			return
 		}
 		if _, err := c.Publish("my/topic", []byte("hello world"), 1, false); err != nil {
@@ -138,7 +139,7 @@ func ExampleClient_Publish() {
 	}
 }
 
-// The library's own thread moves the packets.
+// The library's own thread reads and writes.
 func ExampleClient_LoopStart() {
 	client, err := mosquitto.New("test-client", true, nil)
 	if err != nil {
@@ -169,7 +170,7 @@ func ExampleClient_LoopStart() {
 	}
 }
 
-// A message is a value: it may be kept and sent to another goroutine.
+// A message may be kept and sent to another goroutine.
 func ExampleClient_OnMessage() {
 	client, err := mosquitto.New("test-client", true, nil)
 	if err != nil {
@@ -178,7 +179,7 @@ func ExampleClient_OnMessage() {
 	defer client.Close()
 	messages := make(chan mosquitto.Message, 100)
 	client.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) {
-		messages <- m // when it is full the loop waits, and with it the broker
+		messages <- m // if the channel is full, the loop waits
 	})
 	go func() {
 		for m := range messages {
@@ -187,8 +188,8 @@ func ExampleClient_OnMessage() {
 	}()
 }
 
-// Errors and warnings of the library; they hold OpenSSL's words when a
-// handshake fails.
+// OnLog gets the errors and warnings of the library. If a handshake fails, they contain
+// OpenSSL's error text.
 func ExampleClient_OnLog() {
 	client, err := mosquitto.New("test-client", true, nil)
 	if err != nil {
@@ -200,7 +201,7 @@ func ExampleClient_OnLog() {
 	}, mosquitto.LogErr, mosquitto.LogWarning)
 }
 
-// TLS with certificates, the client's own among them.
+// TLSSet sets the CA and a client certificate with a key.
 func ExampleClient_TLSSet() {
 	client, err := mosquitto.New("test-client", true, nil)
 	if err != nil {
@@ -217,7 +218,7 @@ func ExampleClient_TLSSet() {
 	}
 }
 
-// TLS with a key that both sides know.
+// TLS with a pre-shared key.
 func ExampleClient_TLSPSKSet() {
 	client, err := mosquitto.New("sensor-7", true, nil)
 	if err != nil {
@@ -233,8 +234,8 @@ func ExampleClient_TLSPSKSet() {
 	}
 }
 
-// A request of MQTT 5: it names the topic for the answer, and data by which the
-// answer is known.
+// A request with MQTT 5 names the topic for the answer. Correlation data identifies the
+// answer.
 func ExampleClient_PublishV5() {
 	client, err := mosquitto.New("client-1", true, nil)
 	if err != nil {
@@ -246,7 +247,7 @@ func ExampleClient_PublishV5() {
 	}
 	client.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
 		if err := ack.Err(); err != nil {
-			log.Print(err) // the loop ends
+			log.Print(err) // the loop returns the refusal
 			return
 		}
 		if _, err := c.Subscribe("answers/client-1", 1); err != nil {
@@ -275,7 +276,7 @@ func ExampleClient_PublishV5() {
 	}
 }
 
-// One message, and ten seconds for it.
+// SubscribeSimple receives one message, and waits at most 10 s.
 func ExampleSubscribeSimple() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -352,7 +353,7 @@ func ExampleProperties() {
 	// <nil>
 }
 
-// The others of the same kind, after the first.
+// All returns all properties with the same id.
 func ExampleProperties_All() {
 	var props mosquitto.Properties
 	for _, name := range []string{"a", "b"} {
@@ -400,16 +401,16 @@ func ExampleOpError() {
 	// mosquitto: publish: client is closed
 }
 
-// A refusal says so in its type.
+// The error of a refused connection contains its code.
 func ExampleConnackError() {
-	ack := mosquitto.Connack{Code: mosquitto.ConnackRefusedNotAuthorized} // as OnConnect is given it
+	ack := mosquitto.Connack{Code: mosquitto.ConnackRefusedNotAuthorized} // as passed to OnConnect
 	err := ack.Err()
 	fmt.Println(errors.Is(err, mosquitto.ConnackError{Code: mosquitto.ConnackRefusedNotAuthorized}))
 	// Output: true
 }
 
 func ExampleReasonCode() {
-	granted := []mosquitto.ReasonCode{mosquitto.RCGrantedQoS1, mosquitto.RCNotAuthorized} // as OnSubscribe is given them
+	granted := []mosquitto.ReasonCode{mosquitto.RCGrantedQoS1, mosquitto.RCNotAuthorized} // as passed to OnSubscribe
 	for _, code := range granted {
 		fmt.Println(int(code), code.Failed())
 	}

@@ -97,14 +97,16 @@ func (o SimpleOptions) Format(f fmt.State, _ rune) {
 // LogValue is what [SimpleOptions.Format] shows.
 func (o SimpleOptions) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(o)) }
 
-// Format shows the settings without the key's password.
-func (t TLSContext) Format(f fmt.State, _ rune) {
-	fmt.Fprintf(f, "{ServerName:%q CAFile:%q CAPath:%q CertFile:%q KeyFile:%q KeyPassword:%s MinVersion:%q Ciphers:%q ALPN:%q}",
-		t.ServerName, t.CAFile, t.CAPath, t.CertFile, t.KeyFile, hidden(t.KeyPassword), t.MinVersion, t.Ciphers, t.ALPN)
+// Format shows the settings without keys. It shows the size of PEM texts.
+func (t TLS) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "{CAFile:%q CAPath:%q CertFile:%q KeyFile:%q CA:%s Cert:%s Key:%s Certificate:%t KeyPassword:%t PSK:%s PSKIdentity:%q "+
+		"ServerName:%q ALPN:%q MinVersion:%q Ciphers:%q InsecureSkipHostname:%t InsecureSkipVerify:%t}",
+		t.CAFile, t.CAPath, t.CertFile, t.KeyFile, size(t.CA), size(t.Cert), size(t.Key), t.Certificate != nil, t.KeyPassword != nil,
+		hidden(t.PSK), t.PSKIdentity, t.ServerName, t.ALPN, t.MinVersion, t.Ciphers, t.InsecureSkipHostname, t.InsecureSkipVerify)
 }
 
-// LogValue is what [TLSContext.Format] shows.
-func (t TLSContext) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
+// LogValue is what [TLS.Format] shows.
+func (t TLS) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
 
 // Format names the client. Its fields are not for formatting while it is in use.
 func (c *Client) Format(f fmt.State, _ rune) {

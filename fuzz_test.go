@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// matches is MQTT's rule for filters and topics, told once more.
+// matches is MQTT's rule for filters and topics, implemented a second time.
 func matches(filter, topic string) bool {
 	if strings.HasPrefix(filter, "$") != strings.HasPrefix(topic, "$") {
 		return false
@@ -39,10 +39,10 @@ func FuzzTopicMatchesSub(f *testing.F) {
 			t.Fatalf("%q, %q: %v %v, but %v %v", filter, topic, yes, err, yes2, err2)
 		}
 		if err != nil && yes {
-			t.Fatalf("%q, %q: yes and %v", filter, topic, err)
+			t.Fatalf("%q, %q: matches, but error %v", filter, topic, err)
 		}
 		if SubTopicCheck(filter) != nil || PubTopicCheck(topic) != nil {
-			return // the library does not always look at both to their ends
+			return // the library does not always check both arguments completely
 		}
 		if err != nil || yes != matches(filter, topic) {
 			t.Fatalf("%q, %q: %v %v", filter, topic, yes, err)
@@ -50,7 +50,7 @@ func FuzzTopicMatchesSub(f *testing.F) {
 	})
 }
 
-// goodFilter is MQTT's rule for the wildcards of a filter.
+// goodFilter reports whether the wildcards of a filter are valid.
 func goodFilter(filter string) bool {
 	levels := strings.Split(filter, "/")
 	for i, level := range levels {
@@ -103,7 +103,7 @@ func FuzzSubTopicTokenise(f *testing.F) {
 	})
 }
 
-// textFits tells whether MQTT can carry the text.
+// textFits reports whether MQTT can carry the text.
 func textFits(text string) bool {
 	return len(text) <= maxText && utf8.ValidString(text) && !strings.Contains(text, "\x00")
 }
@@ -121,8 +121,8 @@ func FuzzValidateUTF8(f *testing.F) {
 	})
 }
 
-// FuzzProperties builds a property of whatever comes and lets the library look
-// at it: nothing crashes, and nothing passes that may not stand there.
+// FuzzProperties checks arbitrary properties with the library. It must not crash, and
+// must not accept a property that is not allowed.
 func FuzzProperties(f *testing.F) {
 	for _, row := range mqtt5 {
 		f.Add(int(row.id), int(row.commands[0]), uint32(1), "name", "text", []byte{0, 1})
@@ -139,7 +139,7 @@ func FuzzProperties(f *testing.F) {
 		p := Property{ID: PropertyID(id), Number: number, Name: name, Text: text, Data: data}
 		single := PropertyCheckAll(Command(command), Properties{p})
 		if single == nil && PropertyCheckCommand(Command(command), p.ID) != nil {
-			t.Fatalf("%+v may not stand on %#x", p, command)
+			t.Fatalf("%+v is not allowed in command %#x", p, command)
 		}
 		many := Properties{p, p, {ID: PropUserProperty, Name: name, Text: text}, p}
 		if err := PropertyCheckAll(Command(command), many); err == nil && p.ID != PropUserProperty {

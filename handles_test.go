@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// atOnce runs f in n goroutines that start together, and waits for them.
+// atOnce starts f in n goroutines at the same time, and waits for them.
 func atOnce(n int, f func(i int)) {
 	start := make(chan struct{})
 	var wg sync.WaitGroup
@@ -24,8 +24,8 @@ func atOnce(n int, f func(i int)) {
 	wg.Wait()
 }
 
-// Decision 1: ids rise from 1, are never used again, and an old one finds nothing.
-func TestHandlesRise(t *testing.T) {
+// Ids rise from 1 and are never reused. The id of a closed client finds no client.
+func TestHandles_RiseAndAreNotReused(t *testing.T) {
 	c := new(Client)
 	last := uintptr(0)
 	for range 3 * handleShards {
@@ -40,7 +40,7 @@ func TestHandlesRise(t *testing.T) {
 	require.Nil(t, lookupHandle(last+1))
 }
 
-func TestHandlesFromManyGoroutines(t *testing.T) {
+func TestHandles_FromManyGoroutinesAreUnique(t *testing.T) {
 	const goroutines, each = 8, 1000
 	before := OpenClients()
 	ids := make(chan uintptr, goroutines*each)
@@ -57,7 +57,7 @@ func TestHandlesFromManyGoroutines(t *testing.T) {
 	require.Equal(t, before+goroutines*each, OpenClients())
 	seen := make(map[uintptr]bool)
 	for id := range ids {
-		require.False(t, seen[id], "id %d twice", id)
+		require.False(t, seen[id], "id %d was used twice", id)
 		seen[id] = true
 		dropHandle(id)
 	}
@@ -65,8 +65,8 @@ func TestHandlesFromManyGoroutines(t *testing.T) {
 	require.Equal(t, before, OpenClients())
 }
 
-// Whatever C comes with after the client has gone must do nothing.
-func TestCallbacksOfUnknownClients(t *testing.T) {
+// Late callbacks of C for a closed client must do nothing.
+func TestHandles_CallbacksOfClosedClientsDoNothing(t *testing.T) {
 	gone := registerHandle(new(Client))
 	dropHandle(gone)
 	for _, id := range []_Ctype_uintptr_t{0, _Ctype_uintptr_t(gone), _Ctype_uintptr_t(gone) + 1} {
@@ -83,7 +83,7 @@ func TestCallbacksOfUnknownClients(t *testing.T) {
 	}
 }
 
-func TestGate(t *testing.T) {
+func TestGate_LastCallFreesTheClient(t *testing.T) {
 	var g gate
 	require.NoError(t, g.enter())
 	require.NoError(t, g.enter())
@@ -91,22 +91,22 @@ func TestGate(t *testing.T) {
 	require.False(t, g.closed())
 	require.True(t, g.shut())
 	require.True(t, g.closed())
-	require.False(t, g.shut(), "only one closes")
+	require.False(t, g.shut(), "only one call can close the gate")
 	require.ErrorIs(t, g.enter(), ErrClosed)
-	require.False(t, g.leave(), "the closer is still in")
-	require.True(t, g.leave(), "the last one destroys")
+	require.False(t, g.leave(), "the call that closes the gate is still inside")
+	require.True(t, g.leave(), "the last call frees the client")
 }
 
-func TestGateAlone(t *testing.T) {
+func TestGate_AloneExcludesOtherCalls(t *testing.T) {
 	var g gate
-	require.False(t, g.alone(), "nobody is in")
+	require.False(t, g.alone(), "no call is inside")
 	require.NoError(t, g.enter())
 	require.NoError(t, g.enter())
-	require.False(t, g.alone(), "two are in")
+	require.False(t, g.alone(), "two calls are inside")
 	require.False(t, g.leave())
 	require.True(t, g.alone())
 	require.ErrorIs(t, g.enter(), ErrBusy)
-	require.True(t, g.shut(), "Close may always come")
+	require.True(t, g.shut(), "Close is always possible")
 	require.ErrorIs(t, g.enter(), ErrClosed)
 	g.together()
 	require.True(t, g.closed())
@@ -114,7 +114,7 @@ func TestGateAlone(t *testing.T) {
 	require.True(t, g.leave())
 }
 
-func TestGateOpensAgain(t *testing.T) {
+func TestGate_OpensAgainAfterAlone(t *testing.T) {
 	var g gate
 	require.NoError(t, g.enter())
 	require.True(t, g.alone())
@@ -124,9 +124,9 @@ func TestGateOpensAgain(t *testing.T) {
 	require.False(t, g.leave())
 }
 
-// Many calls beside one Close: exactly one destroys, nobody is in then, and
-// nobody enters afterwards.
-func TestGateRace(t *testing.T) {
+// Many calls run during a Close. Exactly one call frees the client, no call is inside
+// then, and no call enters later.
+func TestGate_FreesTheClientOnce(t *testing.T) {
 	for range 200 {
 		var g gate
 		var inside, destroyed, wrong atomic.Int32

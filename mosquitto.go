@@ -107,6 +107,8 @@ type Client struct {
 	logging atomic.Bool  // the log callback is installed
 	inLog   atomic.Int32 // OnLog callbacks in progress
 	tls     atomic.Bool  // connects will initialise OpenSSL
+	hasTLS  atomic.Bool  // TLS was set up
+	ownTLS  atomic.Bool  // by SetTLS, so other TLS settings have no effect
 	single  atomic.Bool  // ThreadedSet(false)
 	v5      atomic.Bool  // OptProtocolVersion is MQTT 5
 	used    atomic.Bool  // a connect was tried
@@ -116,6 +118,7 @@ type Client struct {
 
 	flood          sync.Mutex // held by the publisher that waits for the end of a flood
 	posts          posts
+	resumes        atomic.Uint64 // calls of ResumeReading
 	deliveries     deliveries
 	reinitialising sync.Mutex // held while Reinitialise keeps other calls out
 }
@@ -228,7 +231,7 @@ func (c *Client) Reinitialise(clientID string, cleanSession bool, userData any) 
 		return c.c
 	}, func() {})
 	c.listeners.clear()
-	for _, flag := range []*atomic.Bool{&c.logging, &c.tls, &c.single, &c.v5, &c.used, &c.leaving, &c.stale} {
+	for _, flag := range []*atomic.Bool{&c.logging, &c.tls, &c.hasTLS, &c.ownTLS, &c.single, &c.v5, &c.used, &c.leaving, &c.stale} {
 		flag.Store(false)
 	}
 	c.userData.Store(&userData)

@@ -29,7 +29,6 @@ package mosquitto
 
 #include "shims.h"
 #include "run.h"
-#include "tlsctx.h"
 */
 import "C"
 
@@ -45,7 +44,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 33064fdb46f25cc7
+// include-stamp: ea2002e9d5891791
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -398,19 +397,6 @@ func cVoidOption(c *cClient, option Option, value unsafe.Pointer) result {
 	return goResult(C.gomosq_void_option(c, C.int(option), value))
 }
 
-// cTLSContext makes an SSL_CTX. If it returns nil, part is the setting that OpenSSL has
-// refused.
-func cTLSContext(t TLSContext, minVersion int) (ctx unsafe.Pointer, part, reason string) {
-	made := C.gomosq_tls_make(cTextOrNull(t.ServerName), cTextOrNull(t.CAFile), cTextOrNull(t.CAPath), cTextOrNull(t.CertFile),
-		cTextOrNull(t.KeyFile), cTextOrNull(t.KeyPassword), cTextOrNull(t.Ciphers), cTextOrNull(t.ALPN), C.long(minVersion))
-	if made.ctx != nil {
-		return made.ctx, "", ""
-	}
-	return nil, C.GoString(made.part), C.GoString(&made.text[0])
-}
-
-func cTLSContextFree(ctx unsafe.Pointer) { C.gomosq_tls_free(ctx) }
-
 func cReconnectDelaySet(c *cClient, delay, limit int, exponential bool) result {
 	return goResult(C.gomosq_reconnect_delay_set(c, C.uint(delay), C.uint(limit), C.bool(exponential)))
 }
@@ -424,6 +410,52 @@ func cMessageRetrySet(c *cClient, seconds int) {
 }
 
 // TLS and SOCKS5.
+
+// tlsSettings are settings that OpenSSL has accepted, in C memory.
+type tlsSettings = C.struct_gomosq_tls
+
+// cTLSNew returns nil without OpenSSL or memory.
+func cTLSNew(minVersion int, anyName, anyCert bool) *tlsSettings {
+	return C.gomosq_tls_new(C.long(minVersion), C.bool(anyName), C.bool(anyCert))
+}
+
+func cTLSFree(t *tlsSettings) { C.gomosq_tls_free(t) }
+
+// The setters of tlsSettings return why OpenSSL refuses the setting, or "".
+
+func tlsRefusal(r C.struct_gomosq_tls_refusal) string { return C.GoString(&r.text[0]) }
+
+func cTLSTrust(t *tlsSettings, pem []byte) string {
+	return tlsRefusal(C.gomosq_tls_trust(t, cBytes(pem), C.int(len(pem))))
+}
+
+func cTLSTrustDirectory(t *tlsSettings, path string) string {
+	return tlsRefusal(C.gomosq_tls_trust_directory(t, cText(path)))
+}
+
+func cTLSCertificate(t *tlsSettings, pem []byte) string {
+	return tlsRefusal(C.gomosq_tls_certificate(t, cBytes(pem), C.int(len(pem))))
+}
+
+func cTLSKey(t *tlsSettings, pem []byte, password string) string {
+	return tlsRefusal(C.gomosq_tls_key(t, cBytes(pem), C.int(len(pem)), cTextOrNull(password)))
+}
+
+func cTLSCiphers(t *tlsSettings, list string) string {
+	return tlsRefusal(C.gomosq_tls_ciphers(t, cText(list)))
+}
+
+// cTLSNames and cTLSPSK report false without memory.
+func cTLSNames(t *tlsSettings, serverName string, protocols []byte) bool {
+	return bool(C.gomosq_tls_names(t, cTextOrNull(serverName), cBytes(protocols), C.size_t(len(protocols))))
+}
+
+func cTLSPSK(t *tlsSettings, identity string, psk []byte) bool {
+	return bool(C.gomosq_tls_psk(t, cText(identity), cBytes(psk), C.size_t(len(psk))))
+}
+
+// cTLSInstall owns t if it succeeds.
+func cTLSInstall(c *cClient, t *tlsSettings) result { return goResult(C.gomosq_tls_install(c, t)) }
 
 func cTLSSet(c *cClient, caFile, caPath, certFile, keyFile string) result {
 	return goResult(C.gomosq_tls_set(c, cTextOrNull(caFile), cTextOrNull(caPath), cTextOrNull(certFile), cTextOrNull(keyFile)))

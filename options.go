@@ -58,13 +58,22 @@ func (c *Client) IntOption(option Option, value int) (err error) {
 	if value < math.MinInt32 || value > math.MaxInt32 {
 		return badArgument(op, ErrInval, "value: %d is out of range", value)
 	}
-	return c.configure(op, func() result {
+	return c.configureOption(op, option, func() result {
 		r := cIntOption(c.c, option, value)
 		if r.rc == cSuccess {
 			c.noteOption(option, value)
 		}
 		return r
 	})
+}
+
+// configureOption is configureTLS for the options that have no effect after SetTLS.
+func (c *Client) configureOption(op string, option Option, set func() result) error {
+	switch option {
+	case OptTLSKeyform, OptTLSEngine, OptTLSEngineKpassSHA1, OptTLSALPN, OptTLSUseOSCerts:
+		return c.configureTLS(op, set)
+	}
+	return c.configure(op, set)
 }
 
 // noteOption keeps what the binding itself decides by.
@@ -75,6 +84,7 @@ func (c *Client) noteOption(option Option, value int) {
 	case OptTLSUseOSCerts:
 		if value != 0 {
 			c.tls.Store(true)
+			c.hasTLS.Store(true)
 		}
 	}
 }
@@ -105,7 +115,7 @@ func (c *Client) StringOption(option Option, value string) (err error) {
 		}
 		text = nil
 	}
-	return c.configure(op, func() result { return cStringOption(c.c, option, text) })
+	return c.configureOption(op, option, func() result { return cStringOption(c.c, option, text) })
 }
 
 // VoidOption wraps mosquitto_void_option: it is [OptSSLCtx] with a pointer to an
@@ -151,7 +161,14 @@ func (c *Client) sslContext(op string, option Option, value unsafe.Pointer, set 
 	}
 	// c.tls stays as it is: with such a context 2.0 does not initialise OpenSSL, so a
 	// connect with it must not count as the first connect with TLS.
-	return c.configure(op, func() result { return set(c.c, option, value) })
+	return c.configure(op, func() result {
+		r := set(c.c, option, value)
+		if r.rc == cSuccess && value != nil {
+			c.hasTLS.Store(true)
+			c.ownTLS.Store(false)
+		}
+		return r
+	})
 }
 
 // checkOption tells what the installed library lacks from what does not exist.

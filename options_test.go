@@ -18,7 +18,8 @@ func newClient(t testing.TB) *Client {
 	return c
 }
 
-// notBefore21 asserts that an option works, and says so before 2.1.
+// notBefore21 asserts that an option succeeds with the library 2.1, and returns an
+// error that names this version with older libraries.
 func notBefore21(t *testing.T, err error) {
 	t.Helper()
 	if has21 {
@@ -29,7 +30,7 @@ func notBefore21(t *testing.T, err error) {
 	require.ErrorContains(t, err, "needs libmosquitto 2.1")
 }
 
-func TestIntOptions(t *testing.T) {
+func TestIntOption_AcceptsValidValues(t *testing.T) {
 	c := newClient(t)
 	for _, version := range []int{ProtocolV31, ProtocolV311, ProtocolV5} {
 		require.NoError(t, c.IntOption(OptProtocolVersion, version))
@@ -46,7 +47,7 @@ func TestIntOptions(t *testing.T) {
 		require.NoError(t, c.IntOption(option, 1))
 	}
 	require.ErrorIs(t, c.IntOption(OptProtocolVersion, 6), ErrInval)
-	require.ErrorIs(t, c.IntOption(OptTLSALPN, 1), ErrInval, "a string's")
+	require.ErrorIs(t, c.IntOption(OptTLSALPN, 1), ErrInval, "a string option")
 	require.ErrorIs(t, c.IntOption(99, 1), ErrInval)
 	err := c.IntOption(OptTCPNodelay, 1<<40)
 	require.ErrorIs(t, err, ErrInval)
@@ -61,7 +62,7 @@ func TestIntOptions(t *testing.T) {
 	}
 }
 
-func TestStringOptions(t *testing.T) {
+func TestStringOption_AcceptsValidValues(t *testing.T) {
 	c := newClient(t)
 	require.NoError(t, c.StringOption(OptTLSALPN, "mqtt"))
 	require.NoError(t, c.StringOption(OptBindAddress, "127.0.0.1"))
@@ -69,13 +70,13 @@ func TestStringOptions(t *testing.T) {
 	notBefore21(t, c.StringOption(OptHTTPPath, ""))
 	for _, option := range []Option{OptTLSKeyform, OptTLSEngine, OptTLSEngineKpassSHA1, OptTLSALPN} {
 		err := c.StringOption(option, "")
-		require.ErrorIs(t, err, ErrInval, "NULL crashes some versions")
+		require.ErrorIs(t, err, ErrInval, "NULL would crash some versions")
 		require.ErrorContains(t, err, "string_option: value: ")
 	}
-	require.ErrorIs(t, c.StringOption(OptTCPNodelay, "1"), ErrInval, "a number's")
+	require.ErrorIs(t, c.StringOption(OptTCPNodelay, "1"), ErrInval, "an int option")
 	require.ErrorIs(t, c.StringOption(99, "x"), ErrInval)
 	form := c.StringOption(OptTLSKeyform, "pem")
-	if has21 && form != nil { // a matter of how OpenSSL and the library were built
+	if has21 && form != nil { // depends on how OpenSSL and the library were built
 		require.ErrorIs(t, form, ErrNotSupported)
 		return
 	}
@@ -91,8 +92,8 @@ func TestStringOptions(t *testing.T) {
 	}
 }
 
-// Before 2.1 the library frees the old address and keeps the pointer.
-func TestBindAddressBack(t *testing.T) {
+// Before 2.1 the library frees the old address but keeps the pointer.
+func TestStringOption_ResettingTheBindAddressNeeds21(t *testing.T) {
 	c := newClient(t)
 	require.NoError(t, c.StringOption(OptBindAddress, "127.0.0.1"))
 	require.NoError(t, c.StringOption(OptBindAddress, "127.0.0.2"))
@@ -106,8 +107,8 @@ func TestBindAddressBack(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-// The library writes every leading zero, however many there are.
-func TestHexThatOverflows(t *testing.T) {
+// The library would write any number of leading zeros into its buffer.
+func TestStringOption_LongHexIsRefused(t *testing.T) {
 	c := newClient(t)
 	for _, value := range []string{"not hex", strings.Repeat("0", 39), strings.Repeat("0", 42), strings.Repeat("0", 4000)} {
 		err := c.StringOption(OptTLSEngineKpassSHA1, value)
@@ -120,7 +121,7 @@ func TestHexThatOverflows(t *testing.T) {
 	require.ErrorContains(t, err, "psk: 1026 digits")
 }
 
-func TestVoidOption(t *testing.T) {
+func TestVoidOption_AcceptsOnlySSLCtx(t *testing.T) {
 	c := newClient(t)
 	var something int
 	for _, option := range []Option{OptProtocolVersion, OptTLSALPN, OptTransport, 99} {
@@ -136,10 +137,10 @@ func TestVoidOption(t *testing.T) {
 	}
 }
 
-func TestOptsSet(t *testing.T) {
+func TestOptsSet_ChecksTheTypeOfTheValue(t *testing.T) {
 	c := newClient(t)
 	require.NoError(t, c.OptsSet(OptProtocolVersion, ProtocolV5))
-	require.NoError(t, c.WillSetV5("a", nil, 0, false, Properties{{ID: PropContentType, Text: "x"}}), "it is a client of MQTT 5")
+	require.NoError(t, c.WillSetV5("a", nil, 0, false, Properties{{ID: PropContentType, Text: "x"}}), "the client uses MQTT 5")
 	require.ErrorIs(t, c.OptsSet(OptProtocolVersion, 9), ErrInval)
 	for what, err := range map[string]error{
 		"option: 4":               c.OptsSet(OptReceiveMaximum, 1),
@@ -152,7 +153,7 @@ func TestOptsSet(t *testing.T) {
 	}
 }
 
-func TestOtherSettings(t *testing.T) {
+func TestSetters_AcceptValidValues(t *testing.T) {
 	c := newClient(t)
 	require.NoError(t, c.ReconnectDelaySet(time.Second, time.Second, true))
 	require.NoError(t, c.ReconnectDelaySet(time.Minute, time.Second, false))
@@ -171,7 +172,7 @@ func TestOtherSettings(t *testing.T) {
 	require.NoError(t, c.TLSPSKSet("00fF", "identity", ""))
 }
 
-func TestUserData(t *testing.T) {
+func TestUserData_CanBeReplaced(t *testing.T) {
 	c, err := New("", true, "first")
 	require.NoError(t, err)
 	require.Equal(t, "first", c.UserData())
@@ -180,26 +181,26 @@ func TestUserData(t *testing.T) {
 	c.SetUserData(nil)
 	require.Nil(t, c.UserData())
 	require.NoError(t, c.Close())
-	c.SetUserData("it is Go's own")
-	require.Equal(t, "it is Go's own", c.UserData())
+	c.SetUserData("set after Close")
+	require.Equal(t, "set after Close", c.UserData())
 }
 
-// LibCleanup undoes only what LibInit did: clients live on.
-func TestLibInit(t *testing.T) {
-	require.NoError(t, LibCleanup(), "of nothing")
+// LibCleanup only reverts LibInit. Clients still work.
+func TestLibInit_CleanupKeepsClients(t *testing.T) {
+	require.NoError(t, LibCleanup(), "without LibInit")
 	c := newClient(t)
 	require.NoError(t, LibInit())
 	require.NoError(t, LibInit())
 	require.Equal(t, 2, userInits.n)
 	require.NoError(t, LibCleanup())
 	require.NoError(t, LibCleanup())
-	require.NoError(t, LibCleanup(), "one too many")
+	require.NoError(t, LibCleanup(), "more often than LibInit")
 	require.Zero(t, userInits.n)
 	require.NoError(t, c.IntOption(OptProtocolVersion, ProtocolV5))
 	require.NoError(t, newClient(t).Close())
 }
 
-func TestMilliseconds(t *testing.T) {
+func TestMilliseconds_RoundsUp(t *testing.T) {
 	for timeout, want := range map[time.Duration]int{
 		-1: -1, 0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2, time.Second: 1000, 1 << 62: 1<<31 - 1,
 	} {

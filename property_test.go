@@ -51,7 +51,7 @@ var mqtt5 = []struct {
 	{PropSharedSubAvailable, 42, "shared-subscription-available", TypeByte, []Command{CmdConnack}},
 }
 
-func TestPropertyTable(t *testing.T) {
+func TestProperty_TableIsThatOfMQTT5(t *testing.T) {
 	for _, row := range mqtt5 {
 		require.EqualValues(t, row.number, row.id)
 		require.Equal(t, row.kind, row.id.Type(), row.name)
@@ -72,7 +72,7 @@ func TestPropertyTable(t *testing.T) {
 	require.Equal(t, "property -1", PropertyID(-1).String())
 }
 
-func TestStringToPropertyInfoRefuses(t *testing.T) {
+func TestStringToPropertyInfo_UnknownNameReturnsError(t *testing.T) {
 	for name, code := range map[string]Error{
 		"":                       ErrInval,
 		"no-such-property":       ErrInval,
@@ -89,7 +89,7 @@ func TestStringToPropertyInfoRefuses(t *testing.T) {
 	}
 }
 
-func TestPropertyCheckCommand(t *testing.T) {
+func TestPropertyCheckCommand_FollowsTheTable(t *testing.T) {
 	for _, row := range mqtt5 {
 		for _, command := range allCommands {
 			err := PropertyCheckCommand(command, row.id)
@@ -103,19 +103,19 @@ func TestPropertyCheckCommand(t *testing.T) {
 	require.ErrorIs(t, PropertyCheckCommand(CmdPublish, 99), ErrProtocol)
 }
 
-// mayStand is mqtt5 as the library has it: it lets a reason string stand on a
-// will.
+// mayStand reports whether the library allows a property in a command. In addition to
+// MQTT 5, it allows a reason string in a will.
 func mayStand(id PropertyID, on Command, table []Command) bool {
 	return slices.Contains(table, on) || id == PropReasonString && on == CmdWill
 }
 
-// valid is a value of each type that every property of the type may have.
+// valid returns a property with values that are valid for every type.
 func valid(id PropertyID) Property {
 	return Property{ID: id, Number: 1, Name: "name", Text: "text", Data: []byte{0, 1, 255}}
 }
 
-// Decision 11: each property reaches the library, where it may stand.
-func TestPropertyCheckAll(t *testing.T) {
+// Each property is accepted in the commands that may have it, and refused in others.
+func TestPropertyCheckAll_FollowsTheTable(t *testing.T) {
 	require.NoError(t, PropertyCheckAll(CmdPublish, nil))
 	for _, row := range mqtt5 {
 		for _, command := range allCommands {
@@ -129,7 +129,7 @@ func TestPropertyCheckAll(t *testing.T) {
 	}
 }
 
-func TestPropertyCheckAllRules(t *testing.T) {
+func TestPropertyCheckAll_RefusesBadValuesAndDuplicates(t *testing.T) {
 	user := Property{ID: PropUserProperty, Name: "a", Text: "b"}
 	for _, row := range mqtt5 {
 		twice := PropertyCheckAll(row.commands[0], Properties{valid(row.id), user, valid(row.id)})
@@ -153,10 +153,10 @@ func TestPropertyCheckAllRules(t *testing.T) {
 	}
 	require.ErrorIs(t, PropertyCheckAll(CmdPublish, Properties{{ID: PropTopicAlias}}), ErrProtocol)
 	empty := Properties{{ID: PropContentType}, {ID: PropUserProperty}, {ID: PropCorrelationData}}
-	require.NoError(t, PropertyCheckAll(CmdPublish, empty), "empty values are values")
+	require.NoError(t, PropertyCheckAll(CmdPublish, empty), "empty values are valid")
 }
 
-func TestPropertiesAdd(t *testing.T) {
+func TestProperties_AddedValuesCanBeRead(t *testing.T) {
 	var p Properties
 	require.NoError(t, p.AddByte(PropPayloadFormatIndicator, 1))
 	require.NoError(t, p.AddInt16(PropTopicAlias, 65535))
@@ -199,7 +199,7 @@ func TestPropertiesAdd(t *testing.T) {
 	require.False(t, ok)
 }
 
-func TestPropertiesOfAnotherType(t *testing.T) {
+func TestProperties_OtherTypeIsNotFound(t *testing.T) {
 	p := Properties{valid(PropContentType), valid(PropTopicAlias), valid(PropUserProperty)}
 	_, ok := p.Byte(PropTopicAlias)
 	require.False(t, ok)
@@ -219,7 +219,7 @@ func TestPropertiesOfAnotherType(t *testing.T) {
 	require.False(t, ok)
 }
 
-func TestPropertiesAll(t *testing.T) {
+func TestProperties_AllReturnsEachInOrder(t *testing.T) {
 	p := Properties{
 		{ID: PropUserProperty, Name: "a", Text: "1"}, {ID: PropContentType, Text: "x"},
 		{ID: PropUserProperty, Name: "b", Text: "2"}, {ID: PropUserProperty, Name: "a", Text: "3"},
@@ -230,7 +230,7 @@ func TestPropertiesAll(t *testing.T) {
 	}
 	require.Equal(t, []string{"a1", "b2", "a3"}, got)
 	for range p.All(PropTopicAlias) {
-		t.Fatal("there is none")
+		t.Fatal("there is no such property")
 	}
 	for q := range p.All(PropUserProperty) {
 		require.Equal(t, "a1", q.Name+q.Text)
@@ -238,7 +238,7 @@ func TestPropertiesAll(t *testing.T) {
 	}
 }
 
-func TestPropertiesCloneAndRemove(t *testing.T) {
+func TestProperties_CloneIsIndependent(t *testing.T) {
 	p := Properties{{ID: PropCorrelationData, Data: []byte("abc")}, {ID: PropContentType, Text: "x"}, {ID: PropTopicAlias, Number: 1}}
 	q := p.Clone()
 	q[0].Data[0] = 'X'
@@ -256,7 +256,7 @@ func TestPropertiesCloneAndRemove(t *testing.T) {
 	require.Nil(t, Properties(nil).Clone())
 }
 
-func TestPropertiesAddRefuses(t *testing.T) {
+func TestProperties_AddRefusesBadValues(t *testing.T) {
 	long := strings.Repeat("x", maxText+1)
 	var p Properties
 	for what, row := range map[string]struct {
@@ -288,8 +288,8 @@ func TestPropertiesAddRefuses(t *testing.T) {
 	require.Empty(t, p)
 }
 
-// What was put together by hand is checked like what was added.
-func TestEncodePropertiesRefuses(t *testing.T) {
+// Properties that were not built with the Add methods are checked in the same way.
+func TestEncodeProperties_RefusesBadValues(t *testing.T) {
 	for _, p := range []Property{
 		{ID: 99}, {ID: -1}, {ID: 256},
 		{ID: PropPayloadFormatIndicator, Number: 256},
@@ -303,8 +303,8 @@ func TestEncodePropertiesRefuses(t *testing.T) {
 	}
 }
 
-// Decision 10: empty texts crash the copying of the library before 2.0.16.
-func TestEncodePropertiesEmptyTexts(t *testing.T) {
+// Before 2.0.16 the library crashes when it copies an empty text.
+func TestEncodeProperties_RefusesEmptyTextsBefore2016(t *testing.T) {
 	for _, p := range []Property{
 		{ID: PropContentType}, {ID: PropUserProperty, Name: "a"}, {ID: PropUserProperty, Text: "a"},
 	} {

@@ -129,6 +129,7 @@ type runner struct {
 	nextMisc  time.Time // when to look at the keepalive
 	yielded   time.Time // when the scheduler last ran while input did not end
 	paused    bool      // PauseReading was in force before the last pass
+	resumes   uint64    // calls of ResumeReading before the last pass
 
 	accepted   uint // CONNACKs of acceptance, as last seen
 	ever       bool // the broker has accepted in this Run

@@ -36,7 +36,7 @@ func (r *runner) serve() (lost result, again bool) {
 	for {
 		r.turn()
 		r.end()
-		r.paused = cPaused(r.c.c)
+		r.resumes, r.paused = r.c.resumes.Load(), cPaused(r.c.c)
 		now := time.Now()
 		r.pacer.begin(now)
 		misc := !now.Before(r.nextMisc)
@@ -177,9 +177,11 @@ func (r *runner) grace(e ending) time.Duration {
 	return endGrace
 }
 
-// hasWork reports whether something has to be done before Run may wait.
+// hasWork reports whether something has to be done before Run may wait. It looks at the
+// calls of ResumeReading too: a callback of the last pass may have paused, and another
+// goroutine may have resumed after the pass had left messages pending.
 func (r *runner) hasWork() bool {
-	return r.ending() > r.ended || cPosted(r.c.c) || cPaused(r.c.c) != r.paused
+	return r.ending() > r.ended || cPosted(r.c.c) || cPaused(r.c.c) != r.paused || r.c.resumes.Load() != r.resumes
 }
 
 // park waits for input, for space to write, for the keepalive, or for wake.

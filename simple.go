@@ -16,7 +16,7 @@ type SimpleOptions struct {
 	CleanSession       bool
 	Username, Password string
 	Will               *Will
-	TLS                *TLS
+	TLS                *TLS // read again after a lost connection
 }
 
 // SubscribeCallback wraps mosquitto_subscribe_callback: it connects, subscribes,
@@ -47,6 +47,16 @@ func SubscribeCallback(ctx context.Context, o SimpleOptions, topic string, qos Q
 			leave(c, err)
 		}
 	})
+	if o.TLS != nil {
+		c.OnDisconnect(func(c *Client, d Disconnection) {
+			if d.Err == nil {
+				return
+			}
+			if err := c.SetTLS(*o.TLS); err != nil {
+				leave(c, err)
+			}
+		})
+	}
 	c.OnSubscribe(func(c *Client, _ int, granted []ReasonCode, _ Properties) {
 		for _, code := range granted {
 			if code.Failed() {
@@ -140,15 +150,8 @@ func (o SimpleOptions) apply(c *Client) error {
 			return err
 		}
 	}
-	if t := o.TLS; t != nil {
-		if err := c.TLSSet(t.CAFile, t.CAPath, t.CertFile, t.KeyFile, t.Password); err != nil {
-			return err
-		}
-		verify := SSLVerifyPeer
-		if t.VerifyNone {
-			verify = SSLVerifyNone
-		}
-		return c.TLSOptsSet(verify, t.Version, t.Ciphers)
+	if o.TLS != nil {
+		return c.SetTLS(*o.TLS)
 	}
 	return nil
 }

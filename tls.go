@@ -16,15 +16,6 @@ const (
 	SSLVerifyPeer = 1 // the broker's certificate must be good (default)
 )
 
-// TLS is struct libmosquitto_tls of the one-shot helpers: what [Client.TLSSet]
-// and [Client.TLSOptsSet] take.
-type TLS struct {
-	CAFile, CAPath, CertFile, KeyFile string
-	Password                          func(*Client) (string, error)
-	VerifyNone                        bool   // SSLVerifyNone
-	Version, Ciphers                  string // "" is the library's default
-}
-
 // TLSSet wraps mosquitto_tls_set: it sets up TLS with certificates from PEM files.
 // caFile or caPath (a directory prepared by "openssl rehash") has the trusted
 // authorities; for those of the system see [OptTLSUseOSCerts]. certFile and keyFile
@@ -35,6 +26,10 @@ type TLS struct {
 // password an encrypted key fails to load; OpenSSL does not ask on the terminal.
 //
 // TLSSet checks that the files can be opened. A connect checks their content ([ErrTLS]).
+//
+// The library reads the files at every connect, but keeps the authorities of the
+// connects before: an authority that was removed from caFile stays trusted until Close.
+// [Client.SetTLS] has no such limit.
 func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(*Client) (string, error)) (err error) {
 	const op = "tls_set"
 	defer func() {
@@ -55,10 +50,11 @@ func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(
 	case (certFile == "") != (keyFile == ""):
 		return badArgument(op, ErrInval, "certFile, keyFile: one is empty")
 	}
-	return c.configure(op, func() result {
+	return c.configureTLS(op, func() result {
 		r := cTLSSet(c.c, caFile, caPath, certFile, keyFile)
 		if r.rc == cSuccess {
 			c.tls.Store(true)
+			c.hasTLS.Store(true)
 			c.listeners.password.set(c, evPassword, password, password != nil)
 		}
 		return r
@@ -69,7 +65,7 @@ func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(
 // broker's host name off. For tests: anybody with a certificate of the CA can
 // then be the broker.
 func (c *Client) TLSInsecureSet(insecure bool) error {
-	return c.configure("tls_insecure_set", func() result { return cTLSInsecureSet(c.c, insecure) })
+	return c.configureTLS("tls_insecure_set", func() result { return cTLSInsecureSet(c.c, insecure) })
 }
 
 // TLSOptsSet wraps mosquitto_tls_opts_set: verify is [SSLVerifyPeer] or
@@ -89,7 +85,15 @@ func (c *Client) TLSOptsSet(verify int, version, ciphers string) (err error) {
 	default:
 		return badArgument(op, ErrInval, "version: %q is not tlsv1.1, tlsv1.2 or tlsv1.3", version)
 	}
-	return c.configure(op, func() result { return cTLSOptsSet(c.c, verify, version, ciphers) })
+	return c.configureTLS(op, func() result { return cTLSOptsSet(c.c, verify, version, ciphers) })
+}
+
+// configureTLS is configure for settings that have no effect after SetTLS.
+func (c *Client) configureTLS(op string, set func() result) error {
+	if c.made() && c.ownTLS.Load() {
+		return badArgument(op, ErrInval, "SetTLS has been called, and replaces this setting")
+	}
+	return c.configure(op, set)
 }
 
 // maxPSK is what OpenSSL takes: 512 bytes, in hex digits.
@@ -110,19 +114,27 @@ func (c *Client) TLSPSKSet(psk, identity, ciphers string) error {
 	if err := checkText(op, "ciphers", ciphers); err != nil {
 		return err
 	}
-	if !isHex(psk) {
-		return badArgument(op, ErrInval, "psk: not hex digits only")
+	if err := checkPSK(op, "psk", psk); err != nil { // the library would write leading zeros past its buffer
+		return err
 	}
-	if len(psk) > maxPSK { // the library would write leading zeros past its buffer
-		return badArgument(op, ErrInval, "psk: %d digits, more than %d", len(psk), maxPSK)
-	}
-	return c.configure(op, func() result {
+	return c.configureTLS(op, func() result {
 		r := cTLSPSKSet(c.c, psk, identity, ciphers)
 		if r.rc == cSuccess {
 			c.tls.Store(true)
+			c.hasTLS.Store(true)
 		}
 		return r
 	})
+}
+
+func checkPSK(op, argument, psk string) error {
+	switch {
+	case !isHex(psk):
+		return badArgument(op, ErrInval, "%s: not hex digits only", argument)
+	case len(psk) > maxPSK:
+		return badArgument(op, ErrInval, "%s: %d digits, more than %d", argument, len(psk), maxPSK)
+	}
+	return nil
 }
 
 func isHex(text string) bool {

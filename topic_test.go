@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTopicMatchesSub(t *testing.T) {
+func TestTopicMatchesSub_FollowsMQTT(t *testing.T) {
 	for _, row := range []struct {
 		sub, topic string
 		yes        bool
@@ -56,7 +56,7 @@ func TestTopicMatchesSub(t *testing.T) {
 		{"a/+/b", "a//b", true},
 		{"ü/ö", "ü/ö", true},
 		{"ü/+", "ü/€", true},
-		// a shared subscription is for the broker: here it is a filter as any other
+		// a shared subscription is resolved by the broker; here it is an ordinary filter
 		{"$share/group/a", "a", false},
 		{"$share/group/a", "$share/group/a", true},
 	} {
@@ -69,7 +69,7 @@ func TestTopicMatchesSub(t *testing.T) {
 	}
 }
 
-func TestTopicMatchesSubRefuses(t *testing.T) {
+func TestTopicMatchesSub_BadArgumentsReturnErrors(t *testing.T) {
 	long := strings.Repeat("x", maxText+1)
 	for _, row := range []struct {
 		sub, topic string
@@ -93,8 +93,8 @@ func TestTopicMatchesSubRefuses(t *testing.T) {
 	}
 }
 
-// Slices of a longer text: 2.0.11 would read on to the NUL.
-func TestTopicMatchesSub2Lengths(t *testing.T) {
+// The slices are parts of a longer text. The library 2.0.11 would read on to its NUL.
+func TestTopicMatchesSub2_ReadsOnlyTheSlice(t *testing.T) {
 	text := []byte("a/b/c/d")
 	yes, err := TopicMatchesSub2(text[:3], text[:3])
 	require.NoError(t, err)
@@ -109,7 +109,7 @@ func TestTopicMatchesSub2Lengths(t *testing.T) {
 	require.ErrorIs(t, err, ErrInval)
 }
 
-func TestPatterns(t *testing.T) {
+func TestTopicPatterns_InsertClientIDAndUsername(t *testing.T) {
 	for _, row := range []struct {
 		sub, topic, id, user string
 		yes                  bool
@@ -136,7 +136,7 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-func TestSubMatchesACL(t *testing.T) {
+func TestSubMatchesACL_FollowsMQTT(t *testing.T) {
 	for _, row := range []struct {
 		acl, sub string
 		yes      bool
@@ -158,7 +158,7 @@ func TestSubMatchesACL(t *testing.T) {
 	require.ErrorContains(t, err, "acl: ")
 }
 
-func TestPatternArguments(t *testing.T) {
+func TestTopicPatterns_BadArgumentsReturnErrors(t *testing.T) {
 	for text, code := range map[string]Error{"a\x00": ErrInval, "\xff": ErrMalformedUTF8} {
 		arguments := [4]string{"a", "a", "a", "a"}
 		for i := range arguments {
@@ -177,7 +177,7 @@ func TestPatternArguments(t *testing.T) {
 	}
 }
 
-func TestTopicChecks(t *testing.T) {
+func TestTopicCheck_RefusesInvalidTopics(t *testing.T) {
 	longest := strings.Repeat("x", maxText)
 	for _, row := range []struct {
 		text     string
@@ -202,7 +202,7 @@ func TestTopicChecks(t *testing.T) {
 		check(row.sub, SubTopicCheck(row.text), "sub_topic_check")
 		check(row.sub, SubTopicCheck2([]byte(row.text)), "sub_topic_check2")
 	}
-	require.NoError(t, SubTopicCheck2([]byte("a/#/b")[:3]), "the slice's length counts")
+	require.NoError(t, SubTopicCheck2([]byte("a/#/b")[:3]), "only the slice is checked")
 	deep := strings.Repeat("/", 201)
 	if has21 {
 		require.ErrorIs(t, PubTopicCheck(deep), ErrInval)
@@ -213,7 +213,7 @@ func TestTopicChecks(t *testing.T) {
 	}
 }
 
-func TestSubTopicTokenise(t *testing.T) {
+func TestSubTopicTokenise_ReturnsTheLevels(t *testing.T) {
 	for topic, levels := range map[string][]string{
 		"a":             {"a"},
 		"a/b/c":         {"a", "b", "c"},
@@ -236,7 +236,7 @@ func TestSubTopicTokenise(t *testing.T) {
 	}
 }
 
-func TestValidateUTF8(t *testing.T) {
+func TestValidateUTF8_RefusesInvalidText(t *testing.T) {
 	for _, text := range []string{"", "a", "ü", "€", "𝄞", "\U0010fffd", strings.Repeat("x", 65536)} {
 		require.NoError(t, ValidateUTF8([]byte(text)), "%.20q", text)
 	}
@@ -253,7 +253,7 @@ func TestValidateUTF8(t *testing.T) {
 	require.ErrorContains(t, err, "text: 65537 bytes")
 }
 
-func TestStringToCommand(t *testing.T) {
+func TestStringToCommand_ReturnsTheCommand(t *testing.T) {
 	for name, command := range map[string]Command{
 		"connect": CmdConnect, "connack": CmdConnack, "publish": CmdPublish, "puback": CmdPuback, "pubrec": CmdPubrec,
 		"pubrel": CmdPubrel, "pubcomp": CmdPubcomp, "subscribe": CmdSubscribe, "unsubscribe": CmdUnsubscribe,

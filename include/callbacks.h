@@ -70,6 +70,7 @@ struct gomosq_client {
 	uintptr_t id;
 	uint32_t interest;   /* events with a Go callback (atomic) */
 	uint32_t log_levels; /* levels of OnLog (atomic) */
+	void *tls_ctx;       /* the context that SetTLS made; the library owns it */
 	int pair[2];         /* file descriptors of the library's pair of sockets, -1 if unknown */
 	pthread_t thread;    /* the library's own thread, as a callback saw it */
 	int thread_known;    /* (atomic) */

@@ -19,6 +19,7 @@
 #include "callbacks.h"
 #include "flood.h"
 #include "properties.h"
+#include "tlsctx.h"
 
 struct gomosq_result {
 	int rc;
@@ -130,10 +131,20 @@ static inline struct gomosq_new gomosq_new(const char *id, bool clean, uintptr_t
 	return r;
 }
 
+/* Frees the TLS settings. Before 2.0.21 the library does not free a context that it has
+ * not connected with. */
+static inline void gomosq_tls_clear(struct gomosq_client *c)
+{
+	if(c->tls_ctx == NULL) return;
+	gomosq_tls_replace(c->tls_ctx, NULL);
+	c->tls_ctx = NULL;
+}
+
 static inline void gomosq_destroy(struct gomosq_client *c)
 {
 	int outer = gomosq_enter(GOMOSQ_IN_CALL);
 
+	gomosq_tls_clear(c);
 	mosquitto_destroy(c->mosq);
 	gomosq_locks_destroy(c);
 	free(c->sent.mids);
@@ -144,8 +155,10 @@ static inline void gomosq_destroy(struct gomosq_client *c)
 static inline struct gomosq_result gomosq_reinitialise(struct gomosq_client *c, const char *id, bool clean)
 {
 	int outer = gomosq_enter(GOMOSQ_IN_CALL);
-	int rc = mosquitto_reinitialise(c->mosq, id, clean, c);
+	int rc;
 
+	gomosq_tls_clear(c);
+	rc = mosquitto_reinitialise(c->mosq, id, clean, c);
 	if(rc == MOSQ_ERR_SUCCESS){
 		c->thread_known = 0;
 		c->interest = 0;
@@ -622,6 +635,25 @@ static inline struct gomosq_result gomosq_string_option(struct gomosq_client *c,
 static inline struct gomosq_result gomosq_void_option(struct gomosq_client *c, int option, void *value)
 {
 	GOMOSQ_CALL(mosquitto_void_option(c->mosq, (enum mosq_opt_t)option, value));
+}
+
+/* Sets the TLS settings of the next connections, and owns t if it succeeds. With
+ * mosquitto_void_option the library counts one more reference of the context, and never
+ * frees the one before: so one reference is freed here in each case. */
+static inline struct gomosq_result gomosq_tls_install(struct gomosq_client *c, struct gomosq_tls *t)
+{
+	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	void *ctx = c->tls_ctx ? c->tls_ctx : gomosq_tls_context();
+	int rc = MOSQ_ERR_NOMEM;
+
+	if(ctx == NULL) return gomosq_leave(outer, rc, 0);
+	rc = mosquitto_int_option(c->mosq, MOSQ_OPT_SSL_CTX_WITH_DEFAULTS, 0);
+	if(rc == MOSQ_ERR_SUCCESS) rc = mosquitto_void_option(c->mosq, MOSQ_OPT_SSL_CTX, ctx);
+	if(rc == MOSQ_ERR_SUCCESS || c->tls_ctx == NULL) GOMOSQ_OPENSSL(SSL_CTX_free)(ctx);
+	if(rc != MOSQ_ERR_SUCCESS) return gomosq_leave(outer, rc, 0);
+	c->tls_ctx = ctx;
+	if(!gomosq_tls_replace(ctx, t)) rc = MOSQ_ERR_NOMEM;
+	return gomosq_leave(outer, rc, 0);
 }
 
 static inline struct gomosq_result gomosq_reconnect_delay_set(struct gomosq_client *c, unsigned delay, unsigned max, bool exponential)

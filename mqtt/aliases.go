@@ -18,6 +18,10 @@ type Property = mosquitto.Property
 // PropertyID is the identifier of a property.
 type PropertyID = mosquitto.PropertyID
 
+// TLS holds the TLS settings for servers with mqtts:// or wss://. The zero value trusts
+// the certificate authorities of the system; it is the default without [WithTLS].
+type TLS = mosquitto.TLS
+
 // QoS is 0, at most once; 1, at least once; 2, exactly once.
 type QoS = mosquitto.QoS
 

@@ -4,7 +4,6 @@ package mqtt
 
 import (
 	"context"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,14 +47,14 @@ type Client struct {
 	connack        atomic.Pointer[Connack] // of the connection; nil while offline
 	protocol       atomic.Int32            // version of the connection, or of the attempt
 	userCode       atomic.Bool             // the loop is running a handler, a hook or the logger
-	firstConnected chan struct{}           // closed when the first connection has all its subscriptions
+	firstConnected chan struct{}           // closed when StateConnected is reported for the first time
 	done           chan struct{}           // closed when the client has ended
 
 	// Owned by the loop.
-	files    []*os.File // PEM files that the library reads when it connects
-	conn     *attempt   // the connection, or the current attempt
+	conn     *attempt // the connection, or the current attempt
 	last     lastConnection
 	inflight inflight
+	aliases  topicAliases
 	subs     subscriptions
 	router   *router
 	match    lastMatch
@@ -63,6 +62,8 @@ type Client struct {
 	backlog  backlog
 	endPause func() // ends the pause before the next attempt; nil without one
 	replace  bool   // the library client is replaced before the next attempt
+	tlsReady bool   // Dial has set the TLS settings of the first attempt
+	setupTLS bool   // a function of WithLibrarySetup has set TLS up
 }
 
 // Dial makes a client and connects it to the first server that accepts it. A server is
@@ -78,11 +79,11 @@ type Client struct {
 // means mqtt. TLS is for all servers or for none.
 //
 // Dial returns when the broker has accepted the connection and granted the subscriptions
-// of [WithSubscription]. It returns an error if ctx ends, if all servers refuse
+// of [WithSubscription], and the functions of [WithOnConnect] have returned. It returns an error if ctx ends, if all servers refuse
 // permanently, or if a subscription is refused. Dial ends the client before it returns
 // an error. ctx limits Dial only: the client lives until Close.
 func Dial(ctx context.Context, servers []string, options ...Option) (*Client, error) {
-	c, initial, err := newClient(servers, options)
+	c, initial, err := newClient(ctx, servers, options)
 	if err != nil {
 		return nil, err
 	}
@@ -108,8 +109,8 @@ func FromContext(ctx context.Context) *Client {
 }
 
 // newClient makes a client whose loop has not started. initial are the waiters of
-// WithSubscription.
-func newClient(servers []string, options []Option) (c *Client, initial []*waiter, err error) {
+// WithSubscription. ctx limits the call of KeyPassword.
+func newClient(ctx context.Context, servers []string, options []Option) (c *Client, initial []*waiter, err error) {
 	c = &Client{
 		opts: defaults(), router: newRouter(), requests: map[uint64]chan Message{},
 		wakeup: make(chan struct{}, 1), firstConnected: make(chan struct{}), done: make(chan struct{}),
@@ -123,6 +124,12 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	if err := c.checkTransport(); err != nil {
 		return nil, nil, err
 	}
+	if err := c.checkAuth(); err != nil {
+		return nil, nil, err
+	}
+	if err := c.checkAliases(); err != nil {
+		return nil, nil, err
+	}
 	c.handlerCtx, c.cancelHandlers = context.WithCancel(context.WithValue(context.Background(), clientKey{}, c))
 	c.connectCtx, c.cancelConnect = context.WithCancel(c.handlerCtx)
 	c.turnFunc = c.turn
@@ -130,10 +137,15 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 	c.queue.init(c.opts.queue)
 	c.closer.init()
 	c.inflight = newInflight(&c.opts)
+	c.aliases.on = c.opts.assignAliases
 	c.subs = newSubscriptions(c.opts.filtersPerPacket, c.closureLimit())
 	c.status.server = c.servers[0].name
 	if err := c.makeLibrary(); err != nil {
 		c.cancelHandlers()
+		return nil, nil, err
+	}
+	if err := c.tryTLS(ctx); err != nil {
+		c.free()
 		return nil, nil, err
 	}
 	if err := c.loadOutbox(); err != nil {
@@ -146,6 +158,9 @@ func newClient(servers []string, options []Option) (c *Client, initial []*waiter
 		if c.opts.background { // no call waits: a refusal is reported as at a reconnect
 			w.subscription.waiters = nil
 		}
+	}
+	if c.opts.trustSession {
+		c.subs.trustSubscriptions()
 	}
 	if c.opts.worker > 0 {
 		c.startWorker()
@@ -176,11 +191,10 @@ func (c *Client) abort() {
 	}
 }
 
-// free releases the library client, its files and the contexts.
+// free releases the library client and the contexts.
 func (c *Client) free() {
 	c.cancelHandlers()
 	c.library.Load().Close()
-	closeAll(c.files)
 }
 
 // Done returns a channel that is closed when the client has ended. Close ends a client,

@@ -181,7 +181,7 @@ func (c *Client) requestDisconnect(packet disconnectPacket) {
 	if c.closer.firstDisconnect() {
 		c.do(func() {
 			c.last.noReconnect = true
-			if c.sendDisconnect(packet) != nil { // not connected
+			if c.sendDisconnect(packet) != nil || c.conn.accepted.IsZero() { // not connected
 				c.cancelConnect()
 			}
 		})

@@ -15,20 +15,25 @@ import (
 // attempt is a connection, or an attempt to make a connection. Owned by the loop, except
 // detail.
 type attempt struct {
-	server    server
-	timer     *time.Timer // connect timeout
-	accepted  time.Time   // zero before CONNACK
-	online    bool        // accepted and not lost
-	announced bool        // StateConnected was announced
-	useful    bool        // the broker has sent a packet after CONNACK
-	renewed   bool        // Reconnect has ended it
-	discarded bool        // acknowledgements are ignored: the client replaces the library client
-	sequence  int         // packets submitted so far
-	resent    int         // sequence at the moment when the library sent its in-flight messages again
-	reason    error       // the reason of the DISCONNECT that the broker sent
-	connack   *Connack    // nil before CONNACK
-	detail    detail      // lines that the library logged
-	relay     *relay      // nil if the library connects to the server itself
+	server       server
+	ctx          context.Context // ends with the connect timeout and with the attempt
+	timer        *time.Timer     // connect timeout
+	accepted     time.Time       // zero before CONNACK
+	online       bool            // accepted and not lost
+	announced    bool            // StateConnected was announced
+	useful       bool            // the broker has sent a packet after CONNACK
+	renewed      bool            // Reconnect has ended it
+	restarted    bool            // the client reconnects at once with another topic alias maximum
+	aliasMaximum int             // topic alias maximum of CONNECT
+	discarded    bool            // acknowledgements are ignored: the client replaces the library client
+	sequence     int             // packets submitted so far
+	resent       int             // sequence at the moment when the library sent its in-flight messages again
+	reason       error           // the reason of the DISCONNECT that the broker sent
+	failure      error           // why the client has cut the connection: its exchange failed
+	auth         *authentication // nil without WithAuth
+	connack      *Connack        // nil before CONNACK
+	detail       detail          // lines that the library logged
+	relay        *relay          // nil if the library connects to the server itself
 
 	call *onConnectCall // nil without functions of WithOnConnect
 }
@@ -39,7 +44,7 @@ type ending struct {
 	accepted  bool
 	useful    bool          // the broker has sent a packet after CONNACK
 	retryNow  bool          // the next attempt needs no delay
-	discarded bool          // the client disconnected on purpose, to replace the library client
+	discarded bool          // the client disconnected on purpose, to connect again at once
 	lasted    time.Duration // since CONNACK
 	reference string        // another server that the broker has named when it refused
 }
@@ -49,6 +54,7 @@ type lastConnection struct {
 	server        string              // the last server that accepted the client
 	connack       *Connack            // the last one that the library client received; nil for a new library client
 	versions      map[string]Protocol // that servers have accepted
+	aliasLimits   map[string]int      // topic aliases that servers may use, if fewer than WithTopicAliasMaximum allows
 	noIdentifiers map[string]bool     // servers that sent several subscription identifiers in one packet
 	noReconnect   bool                // the loop must not reconnect
 }
@@ -115,7 +121,7 @@ func preferPermanent(before, now ending) ending {
 func (c *Client) attempt(s server, at address, version Protocol) ending {
 	ctx, cancel := context.WithCancelCause(c.connectCtx)
 	defer cancel(nil)
-	a := &attempt{server: s, timer: time.AfterFunc(c.opts.connectTimeout, func() { cancel(ErrConnectTimeout) })}
+	a := &attempt{server: s, ctx: ctx, timer: time.AfterFunc(c.opts.connectTimeout, func() { cancel(ErrConnectTimeout) })}
 	defer a.timer.Stop()
 	c.conn = a
 	err := c.open(ctx, a, at, version)
@@ -139,13 +145,17 @@ func (c *Client) open(ctx context.Context, a *attempt, at address, version Proto
 	if err := c.prepare(ctx, a.server, version); err != nil {
 		return err
 	}
+	if err := c.startAuth(a); err != nil {
+		return err
+	}
 	c.status.use(a.server.name)
 	c.watchLibraryLog(a)
+	props := c.connectProperties(a, version)
 	if c.opts.isRelayed() {
-		return c.openRelay(ctx, a, c.connectProperties(version))
+		return c.openRelay(ctx, a, props)
 	}
 	connect := func() error {
-		return c.library.Load().ConnectAsyncContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, c.connectProperties(version))
+		return c.library.Load().ConnectAsyncContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, props)
 	}
 	if a.server.isLiteral() {
 		return connect()
@@ -153,7 +163,7 @@ func (c *Client) open(ctx context.Context, a *attempt, at address, version Proto
 	return c.runInBackground(connect)
 }
 
-// prepare sets credentials, protocol version, will and transport of one connection.
+// prepare sets credentials, TLS, protocol version, will and transport of one connection.
 func (c *Client) prepare(ctx context.Context, s server, version Protocol) error {
 	m := c.library.Load()
 	username, password, err := c.credentials(ctx, s)
@@ -165,6 +175,9 @@ func (c *Client) prepare(ctx context.Context, s server, version Protocol) error 
 		return err
 	}
 	if err := m.UsernamePwSet(username, password); err != nil {
+		return err
+	}
+	if err := c.setTLS(ctx); err != nil {
 		return err
 	}
 	if version != c.protocolNow() {
@@ -202,13 +215,17 @@ func (c *Client) credentials(ctx context.Context, s server) (username, password 
 }
 
 // connectProperties returns the properties of the CONNECT packet.
-func (c *Client) connectProperties(version Protocol) Properties {
+func (c *Client) connectProperties(a *attempt, version Protocol) Properties {
 	if version != V5 {
 		return nil
 	}
-	props := c.opts.connect.Clone()
+	props := append(c.opts.connect.Clone(), c.authProperties(a)...)
+	props = append(props, c.aliasProperty(a)...)
 	if c.opts.keepSession {
 		props = append(props, mosquitto.Property{ID: mosquitto.PropSessionExpiryInterval, Number: c.opts.expirySeconds()})
+	}
+	if _, given := props.Byte(PropRequestResponseInformation); c.opts.responseInformation && !given {
+		props = append(props, mosquitto.Property{ID: PropRequestResponseInformation, Number: 1})
 	}
 	return props
 }
@@ -217,11 +234,19 @@ func (c *Client) connectProperties(version Protocol) Properties {
 // The library then sends its in-flight messages again, and queued messages follow.
 func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	a := c.conn
+	if a.failure != nil {
+		return
+	}
 	k := newConnack(connack, c.protocolNow())
-	a.connack = k
 	if connack.Code != mosquitto.ConnackAccepted {
+		a.connack = k
 		return // RunOnce returns the refusal
 	}
+	if err := c.finishAuth(a, k.Properties); err != nil {
+		c.fail(a, err)
+		return
+	}
+	a.connack = k
 	a.timer.Stop()
 	a.accepted = time.Now()
 	c.count.connects.Add(1)
@@ -231,17 +256,26 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	// Another server may have an older session of this client, with other subscriptions.
 	kept := connack.SessionPresent && (c.last.server == "" || a.server.name == c.last.server)
 	c.last.server = a.server.name
-	c.subs.connectionAccepted(kept, connack.SessionPresent, c.protocolNow() == V5) // only MQTT 5 can subscribe again without retained messages
+	c.trustSession(connack.SessionPresent)
+	c.subs.connectionAccepted(kept, connack.SessionPresent, c.renewsSubscriptions(a.server.name))
 	c.endRemoved()
+	restart := c.limitAliases(a, k)
 	if !connack.SessionPresent && c.inflight.countQoS2 > 0 || c.last.connack.outlives(k) && !c.exactlyOnce() {
 		c.reconnectWithNewLibrary(a)
 		return
 	}
-	a.online = true
 	c.last.connack = k
+	if restart {
+		a.restarted = true
+		_ = c.library.Load().Disconnect()
+		return
+	}
+	a.online = true
 	c.last.accept(a.server.name, c.protocolNow())
 	c.inflight.window.reset(k.ReceiveMaximum)
+	c.aliases.reset(k)
 	c.connack.Store(k)
+	c.responses.accepted(k.ResponseInformation)
 	c.log.connected(a.server.name, connack.SessionPresent, c.protocolNow())
 	c.holdQueue(a)
 	c.reconcile()
@@ -308,6 +342,8 @@ func (c *Client) ended(a *attempt, err error) ending {
 	c.goOffline()
 	err = c.endRelay(a, err)
 	switch {
+	case a.failure != nil:
+		err = a.failure
 	case a.reason != nil:
 		err = a.reason
 	case err == nil && a.renewed:
@@ -317,7 +353,7 @@ func (c *Client) ended(a *attempt, err error) ending {
 	}
 	e := ending{
 		err:      a.connectError(err),
-		accepted: !a.accepted.IsZero(), useful: a.useful, discarded: a.discarded,
+		accepted: !a.accepted.IsZero(), useful: a.useful, discarded: a.discarded || a.restarted,
 	}
 	if e.accepted {
 		e.lasted = time.Since(a.accepted)
@@ -329,7 +365,7 @@ func (c *Client) ended(a *attempt, err error) ending {
 	switch {
 	case a.renewed:
 		e.retryNow = true
-	case !e.accepted || a.discarded:
+	case !e.accepted || e.discarded:
 	case errors.Is(err, mosquitto.ErrDuplicateProperty) && c.usesIdentifiers(a.server.name):
 		c.stopIdentifiers(a.server.name)
 		e.retryNow = true

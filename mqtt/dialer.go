@@ -82,16 +82,16 @@ func (s *settings) isRelayed() bool { return s.dial != nil || s.tlsConfig != nil
 // servers.
 func (c *Client) checkTransport() error {
 	s := &c.opts
-	if s.tls != nil && !c.servers[0].tls {
-		return errNoTLS
+	if err := s.checkTLSOptions(c.servers[0].tls); err != nil {
+		return err
 	}
 	switch {
 	case !s.isRelayed():
 		return nil
-	case s.tls != nil && s.tlsConfig != nil:
-		return badArgument("WithTLSConfig", "WithTLS is set too: use OpenSSL or crypto/tls, not both")
-	case s.tls != nil:
-		return badArgument("WithTLS", "with WithDialer, TLS needs WithTLSConfig")
+	case s.tlsOption() != "" && s.tlsConfig != nil:
+		return badArgument("WithTLSConfig", "%s is set too: use OpenSSL or crypto/tls, not both", s.tlsOption())
+	case s.tlsOption() != "":
+		return badArgument(s.tlsOption(), "with WithDialer, TLS needs WithTLSConfig")
 	case s.proxied:
 		return badArgument("WithProxy", "WithDialer or WithTLSConfig is set too: dial the proxy with WithDialer")
 	case s.dial != nil && s.bind != "":

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"strings"
 	"time"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
@@ -29,7 +30,7 @@ func ExampleWithWillFunc() {
 // At every connection the client first says that it is there. The will says that it is not.
 func ExampleWithOnConnect() {
 	ctx := context.Background()
-	const topic = "devices/8/online"
+	const topic = "machines/8/online"
 	client, err := mqtt.Dial(ctx, servers(),
 		mqtt.WithWill(mqtt.Will{Topic: topic, Payload: []byte("no"), QoS: 1, Retain: true}),
 		mqtt.WithOnConnect(func(ctx context.Context, c *mqtt.Client, _ mqtt.Connack) error {
@@ -44,4 +45,54 @@ func ExampleWithOnConnect() {
 		break
 	}
 	// Output: yes <nil>
+}
+
+// The broker keeps the subscriptions of a program that is restarted, so retained messages
+// arrive at the first start only.
+func ExampleWithTrustedSession() {
+	ctx := context.Background()
+	for _, start := range []string{"first", "second"} {
+		messages := make(chan string, 10)
+		client, err := mqtt.Dial(ctx, servers(), mqtt.WithClientID("display"), mqtt.WithSession(time.Hour), mqtt.WithTrustedSession(),
+			mqtt.WithSubscription("weather/#", 1, func(_ context.Context, m mqtt.Message) { messages <- string(m.Payload) }))
+		if err != nil {
+			log.Fatal(err)
+		}
+		if start == "first" {
+			err = client.Publish(ctx, "weather/today", []byte("sunny"), mqtt.WithRetain(true))
+		} else {
+			err = client.Publish(ctx, "weather/tomorrow", []byte("rain"))
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(start, <-messages)
+		client.Close(ctx)
+	}
+	// Output:
+	// first sunny
+	// second rain
+}
+
+// The responses arrive below a topic that the broker's access list allows.
+func ExampleWithResponsePrefix() {
+	ctx := context.Background()
+	client, err := mqtt.Dial(ctx, servers(), mqtt.WithProtocol(mqtt.V5), mqtt.WithResponsePrefix("myapp/replies/"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close(ctx)
+	err = client.Respond(ctx, "myapp/double", 1, func(_ context.Context, m mqtt.Message) ([]byte, error) {
+		return append(m.Payload, m.Payload...), nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	m, err := client.Request(ctx, "myapp/double", []byte("ab"))
+	fmt.Println(string(m.Payload), strings.HasPrefix(m.Topic, "myapp/replies/"), err)
+	m, err = client.Request(ctx, "myapp/double", []byte("ab"), mqtt.WithResponseTopic("myapp/desk/7"))
+	fmt.Println(string(m.Payload), m.Topic, err)
+	// Output:
+	// abab true <nil>
+	// abab myapp/desk/7 <nil>
 }

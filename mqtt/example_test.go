@@ -334,6 +334,21 @@ func ExampleWithTLS() {
 	// Output: connected
 }
 
+// Certificates that are renewed while the program runs: the function is called before
+// each attempt to connect.
+func ExampleWithTLSFunc() {
+	ctx := context.Background()
+	client, err := mqtt.Dial(ctx, tlsServers(), mqtt.WithTLSFunc(func(ctx context.Context) (mqtt.TLS, error) {
+		return mqtt.TLS{CA: secret("ca")}, ctx.Err() // or with the Certificate that a vault has issued
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close(ctx)
+	fmt.Println(client.State())
+	// Output: connected
+}
+
 // TLS with a key that both sides know, in hex digits.
 func ExampleWithTLS_psk() {
 	ctx := context.Background()

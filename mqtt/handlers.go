@@ -22,7 +22,11 @@ func (c *Client) onMessage(_ *mosquitto.Client, m Message) {
 	if c.mail.filled.Load() { // an Unsubscribe call takes effect before the next message
 		c.runOperations()
 	}
+	if c.conn.failure != nil { // the exchange failed: the broker is not authenticated
+		return
+	}
 	c.conn.useful = true
+	m.Properties = c.withoutAlias(m.Properties)
 	c.count.received.Add(1)
 	c.count.bytesIn.Add(uint64(len(m.Payload)))
 	c.find(m.Topic, m.Properties)

@@ -193,6 +193,9 @@ func (c *Client) submitOne(t *Token) bool {
 		err = ErrMessageExpired
 	}
 	if err == nil {
+		err = c.aliases.reserve(&t.pub)
+	}
+	if err == nil {
 		err = c.skipUsedIDs()
 	}
 	switch {
@@ -226,10 +229,15 @@ func (c *Client) submitOne(t *Token) bool {
 
 func (c *Client) libraryPublish(p *Publication) (mid int, err error) {
 	m := c.library.Load()
-	if len(p.Properties) == 0 {
-		return m.Publish(p.Topic, p.Payload, p.QoS, p.Retain)
+	topic, props, sets := c.aliases.replace(p)
+	if len(props) == 0 {
+		return m.Publish(topic, p.Payload, p.QoS, p.Retain)
 	}
-	return m.PublishV5(p.Topic, p.Payload, p.QoS, p.Retain, p.Properties)
+	mid, err = m.PublishV5(topic, p.Payload, p.QoS, p.Retain, props)
+	if err != nil && sets {
+		c.aliases.forget(p.Topic)
+	}
+	return mid, err
 }
 
 // onPublish is the library's callback for a written message of QoS 0, and for the

@@ -4,7 +4,6 @@ package mqtt
 
 import (
 	"math"
-	"os"
 	"slices"
 
 	"github.com/mosquitto-go/mosquitto"
@@ -20,11 +19,13 @@ func (c *Client) makeLibrary() error {
 	if err != nil {
 		return err
 	}
-	files, err := c.configure(m)
-	if err != nil {
-		closeAll(files)
+	if err := c.configure(m); err != nil {
 		m.Close()
 		return setupError{err}
+	}
+	if err := c.checkSetupTLS(m); err != nil {
+		m.Close()
+		return err
 	}
 	m.OnConnect(c.onConnect)
 	m.OnDisconnect(c.onDisconnect)
@@ -32,20 +33,21 @@ func (c *Client) makeLibrary() error {
 	m.OnSubscribe(c.onSubscribe)
 	m.OnUnsubscribe(c.onUnsubscribe)
 	m.OnMessage(c.onMessage)
+	if s.auth != nil {
+		_ = m.OnExtAuth(c.onExtAuth) // checkAuth has checked that the library supports it
+	}
 	if old := c.library.Swap(m); old != nil {
 		old.Close()
-		closeAll(c.files)
 	}
-	c.files = files
+	c.tlsReady = false
 	c.inflight.lastID = 0
 	c.last.connack = nil
 	c.flow.attach(m)
 	return nil
 }
 
-// configure makes the settings that do not change between connections. The library reads
-// the files at every connect, so the caller must keep them open.
-func (c *Client) configure(m *mosquitto.Client) (files []*os.File, err error) {
+// configure makes the settings that do not change between connections.
+func (c *Client) configure(m *mosquitto.Client) error {
 	s := &c.opts
 	steps := []func() error{
 		func() error { return m.IntOption(mosquitto.OptTCPNodelay, 1) },
@@ -54,10 +56,6 @@ func (c *Client) configure(m *mosquitto.Client) (files []*os.File, err error) {
 		// which count against the receive maximum. A small maximum would be exhausted,
 		// and then every connection would end: see docs/testing.md.
 		func() error { return m.IntOption(mosquitto.OptReceiveMaximum, math.MaxUint16) },
-		func() error {
-			files, err = c.configureTLS(m)
-			return err
-		},
 		func() error { return c.setProtocol(m, s.protocols[0]) },
 		func() error { return c.setWill(m, c.opts.will) },
 	}
@@ -66,21 +64,10 @@ func (c *Client) configure(m *mosquitto.Client) (files []*os.File, err error) {
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
-			return files, err
+			return err
 		}
 	}
-	return files, nil
-}
-
-func (c *Client) configureTLS(m *mosquitto.Client) ([]*os.File, error) {
-	if !c.servers[0].tls || c.opts.isRelayed() { // crypto/tls encrypts relayed connections
-		return nil, nil
-	}
-	t := c.opts.tls
-	if t == nil {
-		t = &TLS{}
-	}
-	return t.apply(m)
+	return nil
 }
 
 func (c *Client) setProtocol(m *mosquitto.Client, p Protocol) error {
@@ -104,6 +91,12 @@ func (c *Client) setTransport(m *mosquitto.Client, s server) error {
 		return err
 	}
 	return m.StringOption(mosquitto.OptHTTPPath, s.path)
+}
+
+// isLibrary21 reports whether the installed library is 2.1 or later.
+func isLibrary21() bool {
+	major, minor, _ := mosquitto.LibVersion()
+	return major > 2 || major == 2 && minor >= 1
 }
 
 // protocolNow returns the protocol version of the connection, or of the attempt.

@@ -383,22 +383,49 @@ func TestOnConnect_ConnectTimeoutLimitsTheFunctions(t *testing.T) {
 	wait.Until(t, "the line", func() bool {
 		return containsAll(said.String(), `level=WARN msg="mqtt: the functions of WithOnConnect have not returned in time" limit=500ms`)
 	})
-	b.conn().Close()
-	wait.Until(t, "the second connection", func() bool { return b.connections() == 2 })
+	for n := 2; n <= 3; n++ {
+		b.conn().Close()
+		wait.Until(t, "the next connection", func() bool { return b.connections() == n })
+	}
 	wait.None(t, entered, "call before the first has returned")
 	closeOnce(release)
-	wait.For(t, entered, "the second call")
+	wait.For(t, entered, "the call for the third connection")
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
+	wait.None(t, entered, "call for the second connection, which is lost")
 }
 
-// Close ends the context of the function. The queue is still sent.
+// The outbox does not store the messages of the function. CloseError lists them.
+func TestOnConnect_MessagesAreNotStored(t *testing.T) {
+	t.Parallel()
+	o := filled(0)
+	tokens := make(chan *mqtt.Token, 10)
+	b := startFakeBroker(t, answersNoPublish)
+	c := dial(t, b.port, mqtt.WithOutbox(o), onConnect(func(ctx context.Context, c *mqtt.Client) error {
+		tokens <- c.PublishAsync(ctx, "birth", nil)
+		return nil
+	}))
+	token := wait.For(t, tokens, "the token")
+	c.PublishAsync(context.Background(), "queued", nil)
+	require.Equal(t, 1, o.len())
+	var unsent *mqtt.CloseError
+	require.ErrorAs(t, c.Close(soonest(t)), &unsent)
+	require.Equal(t, []mqtt.Unsent{{Topic: "birth", QoS: 1, Sent: true}, {Topic: "queued", QoS: 1, Sent: true, Stored: true}}, unsent.Unsent)
+	require.ErrorIs(t, token.Err(), mqtt.ErrClosed)
+}
+
+// Close ends the context of the function, sends the queue and waits for the function.
 func TestOnConnect_CloseEndsTheContextAndSendsTheQueue(t *testing.T) {
 	t.Parallel()
 	entered, returned := make(chan bool, 10), make(chan error, 10)
 	c, start := lateBroker(t, onConnect(func(ctx context.Context, c *mqtt.Client) error {
 		entered <- true
 		<-ctx.Done()
-		returned <- c.Publish(context.WithoutCancel(ctx), "refused", nil)
+		err := c.Publish(context.WithoutCancel(ctx), "refused", nil)
+		for c.State() != mqtt.StateClosed {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Millisecond)
+		returned <- err
 		return nil
 	}))
 	queued := c.PublishAsync(context.Background(), "queued", nil)
@@ -406,7 +433,34 @@ func TestOnConnect_CloseEndsTheContextAndSendsTheQueue(t *testing.T) {
 	wait.For(t, entered, "the function")
 	require.NoError(t, c.Close(wait.Soon(t)))
 	require.NoError(t, queued.Err())
-	require.ErrorIs(t, wait.For(t, returned, "the function"), mqtt.ErrClosed)
+	require.Len(t, returned, 1)
+	require.ErrorIs(t, <-returned, mqtt.ErrClosed)
+}
+
+// A connection that is accepted after Close runs no function.
+func TestOnConnect_CloseBeforeConnackSendsTheQueue(t *testing.T) {
+	t.Parallel()
+	p := peer.Listen(t)
+	ran := make(chan bool, 1)
+	c := dial(t, p.Port, mqtt.WithBackgroundConnect(), onConnect(func(ctx context.Context, _ *mqtt.Client) error {
+		ran <- true
+		<-ctx.Done()
+		return nil
+	}))
+	queued := c.PublishAsync(context.Background(), "queued", nil)
+	conn := p.Accept()
+	conn.Expect(peer.CONNECT)
+	closed := outcome(func() error { return c.Close(wait.Soon(t)) })
+	wait.Until(t, "Close", func() bool {
+		return errors.Is(c.PublishAsync(context.Background(), "refused", nil, mqtt.WithOnlineOnly()).Err(), mqtt.ErrClosed)
+	})
+	conn.Send(peer.V311.Connack(false, 0))
+	conn.Send(peer.V311.Puback(packet{Packet: conn.Expect(peer.PUBLISH)}.mid()))
+	conn.Expect(peer.DISCONNECT)
+	conn.Close()
+	require.NoError(t, wait.For(t, closed, "Close"))
+	require.NoError(t, queued.Err())
+	wait.None(t, ran, "call of the function")
 }
 
 // No function starts after Close: the subscription is granted later.
@@ -459,6 +513,39 @@ func TestOnConnect_MayCloseTheClientWithAnotherContext(t *testing.T) {
 	start(nil)
 	require.NoError(t, wait.For(t, closed, "Close"))
 	require.ErrorIs(t, c.Err(), mqtt.ErrClosed)
+}
+
+// The context of Dial ends while the function runs: the context of the function ends too.
+func TestOnConnect_EndOfDialEndsTheContext(t *testing.T) {
+	t.Parallel()
+	returned := make(chan error, 1)
+	_, err := mqtt.Dial(soonest(t), []string{url(startFakeBroker(t, nil).port)}, onConnect(func(ctx context.Context, _ *mqtt.Client) error {
+		<-ctx.Done()
+		returned <- ctx.Err()
+		return nil
+	}))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorIs(t, wait.For(t, returned, "the function"), context.Canceled)
+}
+
+// Reconnect in another goroutine ends the call of the connection.
+func TestOnConnect_ReconnectEndsTheContext(t *testing.T) {
+	t.Parallel()
+	entered, returned := make(chan bool, 10), make(chan error, 10)
+	b := startFakeBroker(t, nil)
+	c := dial(t, b.port, mqtt.WithBackgroundConnect(), onConnect(func(ctx context.Context, c *mqtt.Client) error {
+		entered <- true
+		if b.connections() == 1 {
+			<-ctx.Done()
+		}
+		returned <- ctx.Err()
+		return nil
+	}))
+	wait.For(t, entered, "the function")
+	require.NoError(t, c.Reconnect(wait.Soon(t)))
+	require.ErrorIs(t, wait.For(t, returned, "the first call"), context.Canceled)
+	require.NoError(t, wait.For(t, returned, "the second call"))
+	require.Equal(t, 2, b.connections())
 }
 
 // The mark of the context is good for the running functions of its own client only.
@@ -561,6 +648,7 @@ func TestOnConnect_BirthsAreFirstOnEveryConnection(t *testing.T) {
 		c.PublishAsync(context.Background(), "queued", nil, mqtt.WithQoS(0)) // the library does not send it again
 		return b.connections() >= connections
 	})
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	require.NoError(t, c.Close(wait.Soon(t)))
 	born := map[int]bool{}
 	for _, p := range b.received(peer.PUBLISH) {

@@ -5,7 +5,6 @@ package mqtt
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -28,7 +27,10 @@ type settings struct {
 	username    string
 	password    string
 	credentials func(context.Context) (username, password string, err error)
+	authMethod  string
+	auth        func() AuthExchange // nil without WithAuth
 	tls         *TLS
+	tlsFunc     func(context.Context) (TLS, error)
 	dial        dialFunc
 	tlsConfig   *tls.Config
 	will        *Will
@@ -57,6 +59,12 @@ type settings struct {
 	subscriptions    []desire
 	filtersPerPacket int
 	identifiers      bool // subscription identifiers, with MQTT 5
+	assignAliases    bool // topic aliases for messages of QoS 0
+	aliasMaximum     int  // topic aliases that the broker may use
+	trustSession     bool // the session has the subscriptions
+
+	responsePrefix      string // of response topics; "" for the default
+	responseInformation bool   // response topics begin with the broker's response information
 
 	logger        *slog.Logger
 	hooks         []Hooks
@@ -86,7 +94,16 @@ func (s *settings) read(options []Option) error {
 	if s.keepSession && s.clientID == "" {
 		return badArgument("WithSession", "needs WithClientID: the broker finds a session by the client id")
 	}
+	if s.trustSession && !s.keepSession {
+		return badArgument("WithTrustedSession", "needs WithSession")
+	}
 	v5 := slices.Contains(s.protocols, V5)
+	if s.responsePrefix != "" && !v5 {
+		return badArgument("WithResponsePrefix", "needs WithProtocol(V5)")
+	}
+	if s.responseInformation && !v5 {
+		return badArgument("WithResponseInformation", "needs WithProtocol(V5)")
+	}
 	if len(s.connect) > 0 && !v5 {
 		return badArgument("WithConnectProperties", "needs WithProtocol(V5)")
 	}
@@ -137,10 +154,34 @@ func WithClientID(id string) Option {
 //
 // After a crash, a broker may restore an older version of the session. With MQTT 5 the
 // client therefore sends all subscriptions again. With MQTT 3 it does not, because that
-// would replay retained messages; recent subscriptions may be lost.
+// would replay retained messages; recent subscriptions may be lost. At its first
+// connection a client always sends its subscriptions, unless [WithTrustedSession] is set.
 func WithSession(expiry time.Duration) Option {
 	return Option{func(s *settings) error {
 		s.keepSession, s.expiry = true, expiry
+		return nil
+	}}
+}
+
+// WithTrustedSession makes the client rely on the subscriptions of a kept session. It
+// needs [WithSession]. If the broker reports a session at the first connection, the client
+// sends no SUBSCRIBE for the filters of [WithSubscription]: they count as granted with the
+// QoS of the option. So retained messages do not arrive again at each start of the
+// program. If there is no session, the client subscribes. With MQTT 3.1 it always
+// subscribes, because the broker cannot report a session.
+//
+// An earlier process must have subscribed to the same filters with the same options. The
+// client cannot check this: no message arrives for a filter that the session does not
+// have. Start the program once without this option after its filters have changed.
+//
+// Subscribe always sends a SUBSCRIBE. At a reconnect to a kept session the client sends no
+// subscriptions again with MQTT 5 either. If the broker has restored an older version of
+// the session after a crash, recent subscriptions are lost. If a broker turns out to send
+// several subscription identifiers in one message, the client sends the subscriptions again
+// without them: see [WithSubscriptionIdentifiers].
+func WithTrustedSession() Option {
+	return Option{func(s *settings) error {
+		s.trustSession = true
 		return nil
 	}}
 }
@@ -259,6 +300,9 @@ func WithProxy(host string, port int, username, password string) Option {
 // WithLibrarySetup calls f with the library client before it connects. Use it for settings that
 // have no option here, such as OCSP stapling, engines or an SSL_CTX. The client may make
 // several library clients, and calls f for each. f must not set callbacks.
+//
+// If f sets TLS up, with TLSSet, TLSPSKSet or an SSL_CTX, these settings apply to all
+// connections, and [WithTLS] returns an error.
 func WithLibrarySetup(f func(*mosquitto.Client) error) Option {
 	return Option{func(s *settings) error {
 		if f == nil {
@@ -487,6 +531,33 @@ func WithSubscription(filter string, qos QoS, h Handler, options ...SubscribeOpt
 	}}
 }
 
+// WithResponsePrefix sets the beginning of the response topics of [Client.Request], for
+// example "myapp/replies/". The client appends a random name. The default is "responses/".
+// It needs MQTT 5.
+func WithResponsePrefix(prefix string) Option {
+	return Option{func(s *settings) error {
+		if prefix == "" || checkResponseTopic(prefix+randomName()) != nil {
+			return badArgument("WithResponsePrefix", "%.100q cannot begin a topic", prefix)
+		}
+		s.responsePrefix = prefix
+		return nil
+	}}
+}
+
+// WithResponseInformation makes the client ask the broker for response information, and
+// begin the response topics of [Client.Request] with it. The client appends a level with a
+// random name. If the broker sends no response information, the topics begin as without
+// this option: see [WithResponsePrefix]. It needs MQTT 5.
+//
+// Request then waits for the first connection. If the information changes at a reconnect,
+// later requests use another topic, and the responses to earlier requests may be lost.
+func WithResponseInformation() Option {
+	return Option{func(s *settings) error {
+		s.responseInformation = true
+		return nil
+	}}
+}
+
 // WithLogger sets the logger. The client logs connections at level Info, failures at
 // Warn and lost messages and subscriptions at Error. If the logger accepts level Debug,
 // the client also logs the library's lines, one line for each packet. It never logs
@@ -552,5 +623,3 @@ func WithOnConnect(f func(ctx context.Context, c *Client, connack Connack) error
 		return nil
 	}}
 }
-
-var errNoTLS = errors.New("mqtt: WithTLS: the servers are not mqtts:// or wss://")

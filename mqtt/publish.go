@@ -69,7 +69,8 @@ func WithOnlineOnly() PublishOption {
 	return PublishOption{func(p *Publication) { p.onlineOnly = true }}
 }
 
-// WithResponseTopic sets the topic for responses to the message. It needs MQTT 5.
+// WithResponseTopic sets the topic for responses to the message. It must not contain
+// wildcards. [Client.Request] subscribes to it. It needs MQTT 5.
 func WithResponseTopic(topic string) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropResponseTopic, Text: topic})
 }
@@ -87,7 +88,8 @@ func WithUserProperty(name, value string) PublishOption {
 
 // WithTopicAlias sends a number that stands for the topic. The topic may be empty if an
 // earlier message on this connection has set the alias. An alias is valid only on one
-// connection, so an empty topic needs QoS 0. It needs MQTT 5.
+// connection, so an empty topic needs QoS 0. It needs MQTT 5. With
+// [WithAutomaticTopicAliases] the client assigns aliases itself.
 func WithTopicAlias(alias uint16) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropTopicAlias, Number: uint32(alias)})
 }
@@ -290,6 +292,9 @@ func (c *Client) checkPublication(p *Publication) error {
 	}
 	if c.protocolNow() != V5 {
 		return errPropertiesNeedV5
+	}
+	if topic, given := p.Properties.Text(PropResponseTopic); given && checkTopic(topic) != nil {
+		return badArgument("WithResponseTopic", "%.100q is not a valid topic", topic)
 	}
 	return mosquitto.PropertyCheckAll(mosquitto.CmdPublish, p.Properties)
 }

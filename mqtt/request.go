@@ -9,21 +9,32 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// responses is the subscription for the responses to requests. The first Request makes
-// it. The loop owns the pending requests. Shared: it has its own mutex.
+// responses are the subscriptions for the responses to requests. The first Request with a
+// topic makes its subscription. The loop owns the pending requests. Shared: it has its own
+// mutex.
 type responses struct {
 	last atomic.Uint64 // correlation data of the last request
 
-	mu         sync.Mutex
+	mu          sync.Mutex
+	topics      map[string]*responseTopic
+	name        string  // the last level of the topics that the client makes
+	current     string  // the topic that the client has made last
+	information *string // the response information of the last CONNACK; nil before the first
+}
+
+// responseTopic is the subscription to a topic for responses.
+type responseTopic struct {
 	topic      string
-	ready      chan struct{} // closed when subscribing has ended; nil before the first attempt
-	subscribed bool
+	target     *target
+	ready      chan struct{} // closed when subscribing has ended
+	subscribed bool          // guarded by the mutex of responses
 }
 
 // responseError is the name of the user property in which [Client.Respond] sends an
@@ -36,10 +47,16 @@ type RequestError struct{ Text string }
 func (e *RequestError) Error() string { return "mqtt: request: " + e.Text }
 
 // Request publishes a request and blocks until the response arrives, ctx ends or the
-// client ends. It sets a response topic of this client and correlation data. A response
-// is any message on this topic with the same correlation data, such as the responses of
-// [Client.Respond]. Request needs MQTT 5. Inside an inline handler it returns
-// [ErrInCallback].
+// client ends. It sets a response topic and correlation data. A response is any message on
+// this topic with the same correlation data, such as the responses of [Client.Respond].
+// Request needs MQTT 5. Inside an inline handler it returns [ErrInCallback].
+//
+// By default the response topic is "responses/" and a random name of this client.
+// [WithResponsePrefix] and [WithResponseInformation] change its beginning. With
+// [WithResponseTopic] among options, Request uses that topic. The client subscribes to a
+// response topic once and stays subscribed, so use few of them. If several clients use the
+// same topic, each of them receives all responses on it and may take a response for its
+// own: the correlation data are unique only within a client.
 func (c *Client) Request(ctx context.Context, topic string, payload []byte, options ...PublishOption) (Message, error) {
 	if c.protocolNow() != V5 {
 		return Message{}, fmt.Errorf("mqtt: requests need MQTT 5: %w", ErrNotSupported)
@@ -49,14 +66,14 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 	}
 	full := c.flow.beginWait()
 	defer c.flow.endWait()
-	responseTopic, err := c.subscribeToResponses(ctx)
+	options, err := c.prepareRequest(ctx, options)
 	if err != nil {
 		return Message{}, err
 	}
 	id, response := c.responses.last.Add(1), make(chan Message, 1)
 	c.do(func() { c.requests[id] = response })
 	defer c.do(func() { delete(c.requests, id) })
-	options = append(slices.Clip(options), WithResponseTopic(responseTopic), WithCorrelationData(binary.BigEndian.AppendUint64(nil, id)))
+	options = append(options, WithCorrelationData(binary.BigEndian.AppendUint64(nil, id)))
 	if err := c.Publish(ctx, topic, payload, options...); err != nil {
 		return Message{}, err
 	}
@@ -75,54 +92,161 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 	}
 }
 
-// subscribeToResponses subscribes once to a topic that only this client uses. Other
-// requests wait until the first request has subscribed.
-func (c *Client) subscribeToResponses(ctx context.Context) (topic string, err error) {
+// prepareRequest subscribes to the response topic of a request. It returns options with
+// this topic.
+func (c *Client) prepareRequest(ctx context.Context, options []PublishOption) ([]PublishOption, error) {
+	var p Publication
+	p.Apply(options...)
+	if _, given := p.Properties.Binary(PropCorrelationData); given {
+		return nil, badArgument("WithCorrelationData", "Request sets the correlation data")
+	}
+	if topic, given := p.Properties.Text(PropResponseTopic); given {
+		if checkResponseTopic(topic) != nil {
+			return nil, badArgument("WithResponseTopic", "%.100q is not a valid topic", topic)
+		}
+		return options[:len(options):len(options)], c.subscribeToResponses(ctx, topic)
+	}
+	topic, err := c.ownResponseTopic(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.Clip(options), WithResponseTopic(topic)), c.subscribeToResponses(ctx, topic)
+}
+
+// checkResponseTopic returns an error for a topic that a client cannot both subscribe to
+// and publish on.
+func checkResponseTopic(topic string) error {
+	if strings.HasPrefix(topic, "$share/") {
+		return badArgument("topic", "%.100q is a shared subscription", topic)
+	}
+	return checkTopic(topic)
+}
+
+// ownResponseTopic returns the response topic that the client makes. If its beginning has
+// changed with the response information, the client unsubscribes from the topic before.
+func (c *Client) ownResponseTopic(ctx context.Context) (string, error) {
+	start := "responses/"
+	if c.opts.responsePrefix != "" {
+		start = c.opts.responsePrefix
+	}
+	if c.opts.responseInformation {
+		information, err := c.responseInformation(ctx)
+		if err != nil {
+			return "", err
+		}
+		if information != "" {
+			start = strings.TrimSuffix(information, "/") + "/"
+		}
+	}
+	topic, before := c.responses.make(start)
+	if err := checkResponseTopic(topic); err != nil {
+		return "", fmt.Errorf("mqtt: request: the broker's response information cannot begin a topic: %w", err)
+	}
+	if before != nil {
+		c.unsubscribeResponses(before)
+	}
+	return topic, nil
+}
+
+// responseInformation returns the response information of the last CONNACK. It waits for
+// the first connection.
+func (c *Client) responseInformation(ctx context.Context) (string, error) {
 	for {
-		topic, ready, first := c.responses.begin()
+		if information := c.responses.knownInformation(); information != nil {
+			return *information, nil
+		}
+		if err := c.AwaitConnected(ctx); err != nil {
+			return "", err
+		}
+	}
+}
+
+func (r *responses) knownInformation() *string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.information
+}
+
+// accepted stores the response information of a CONNACK.
+func (r *responses) accepted(information string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.information = &information
+}
+
+// make returns the response topic with this beginning. The client must end before, the
+// subscription to the topic that it replaces, unless before is nil.
+func (r *responses) make(start string) (topic string, before *responseTopic) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.name == "" {
+		r.name = randomName()
+	}
+	topic = start + r.name
+	if topic == r.current {
+		return topic, nil
+	}
+	if before = r.topics[r.current]; before != nil && before.subscribed {
+		delete(r.topics, r.current)
+	} else {
+		before = nil // a request is subscribing to it
+	}
+	r.current = topic
+	return topic, before
+}
+
+// subscribeToResponses subscribes to a response topic once. Other requests wait until the
+// first request has subscribed.
+func (c *Client) subscribeToResponses(ctx context.Context, topic string) error {
+	for {
+		s, first := c.responses.begin(topic, c.onResponse)
 		if first {
-			err := c.subscribeResponseTopic(ctx, topic)
-			c.responses.end(err == nil)
-			close(ready)
-			return topic, err
+			err := c.subscribeResponseTopic(ctx, topic, s.target)
+			c.responses.end(s, err == nil)
+			return err
 		}
 		select {
-		case <-ready:
-			if c.responses.isSubscribed() {
-				return topic, nil
+		case <-s.ready:
+			if c.responses.isSubscribed(s) {
+				return nil
 			}
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return ctx.Err()
 		}
 	}
 }
 
-// begin returns the response topic. If first is true, the caller must subscribe to it.
-func (r *responses) begin() (topic string, ready chan struct{}, first bool) {
+// begin returns the subscription to a topic. If first is true, the caller must subscribe.
+func (r *responses) begin(topic string, receive func(Message)) (s *responseTopic, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ready == nil {
-		r.ready, first = make(chan struct{}), true
-		if r.topic == "" { // the same for all attempts
-			r.topic = "responses/" + randomName()
-		}
+	s = r.topics[topic]
+	if s != nil && !s.target.ended.Load() { // the program may have unsubscribed the topic
+		return s, false
 	}
-	return r.topic, r.ready, first
+	if r.topics == nil {
+		r.topics = map[string]*responseTopic{}
+	}
+	s = &responseTopic{topic: topic, target: &target{direct: receive}, ready: make(chan struct{})}
+	r.topics[topic] = s
+	return s, true
 }
 
-// end stores the result of subscribing.
-func (r *responses) end(subscribed bool) {
+// end stores the result of subscribing. After a failure the next request subscribes again.
+func (r *responses) end(s *responseTopic, subscribed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.subscribed = subscribed; !subscribed {
-		r.ready = nil // the next request subscribes again
+	s.subscribed = subscribed
+	if !subscribed && r.topics[s.topic] == s {
+		delete(r.topics, s.topic)
 	}
+	close(s.ready)
 }
 
-func (r *responses) isSubscribed() bool {
+func (r *responses) isSubscribed(s *responseTopic) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.subscribed
+	return s.subscribed
 }
 
 func randomName() string {
@@ -133,12 +257,22 @@ func randomName() string {
 
 // subscribeResponseTopic subscribes with a target on the loop, so that responses do not
 // wait behind messages of the worker.
-func (c *Client) subscribeResponseTopic(ctx context.Context, topic string) error {
-	d, err := desireFor(&target{direct: c.onResponse}, topic, 1, nil)
+func (c *Client) subscribeResponseTopic(ctx context.Context, topic string, t *target) error {
+	d, err := desireFor(t, topic, 1, nil)
 	if err != nil {
 		return err
 	}
 	return c.subscribeAll(ctx, []desire{d})
+}
+
+// unsubscribeResponses removes the subscription to a response topic. It does not block.
+func (c *Client) unsubscribeResponses(s *responseTopic) {
+	c.do(func() {
+		if sub := c.subs.byFilter[s.topic]; sub != nil {
+			c.removeTarget(sub, s.target)
+			c.reconcile()
+		}
+	})
 }
 
 // onResponse passes a response to its request. Only the loop calls it.

@@ -4,6 +4,8 @@ package mqtt_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -89,12 +91,16 @@ func TestSecretsInValues(t *testing.T) {
 	t.Parallel()
 	settings := secretTLS(t, broker.NewCA(t, "authority"))
 	plainKey := broker.NewCA(t, "another")
-	w := keepSecrets(t, map[string]string{"key": body(t, settings.Key), "plain key": body(t, pem(t, plainKey.KeyFile))})
+	pair, err := tls.LoadX509KeyPair(plainKey.File, plainKey.KeyFile)
+	require.NoError(t, err)
+	w := keepSecrets(t, map[string]string{
+		"key": body(t, settings.Key), "plain key": body(t, pem(t, plainKey.KeyFile)), "number of the key": pair.PrivateKey.(*ecdsa.PrivateKey).D.String(),
+	})
 	props := mqtt.Properties{{ID: mosquitto.PropCorrelationData, Data: []byte(secrets.Correlation)}}
 	will := mqtt.Will{Topic: "will", Payload: []byte(secrets.Will), Properties: props}
 	message := mqtt.Publication{Topic: "a/b", Payload: []byte(secrets.Payload), QoS: 1, Properties: props, Protocol: mqtt.V5}
 	for name, value := range map[string]any{
-		"TLS": settings, "TLS with a plain key": mqtt.TLS{Key: pem(t, plainKey.KeyFile)}, "TLS with a PSK": mqtt.TLS{PSK: secrets.PSK, PSKIdentity: "device"},
+		"TLS": settings, "TLS with a certificate": mqtt.TLS{Certificate: &pair}, "TLS with a plain key": mqtt.TLS{Key: pem(t, plainKey.KeyFile)}, "TLS with a PSK": mqtt.TLS{PSK: secrets.PSK, PSKIdentity: "device"},
 		"Will": will, "Publication": message, "Properties": props,
 		"WithTLS": mqtt.WithTLS(settings), "WithCredentials": mqtt.WithCredentials("user", secrets.Password), "WithWill": mqtt.WithWill(will),
 		"CorrelationData": mqtt.WithCorrelationData([]byte(secrets.Correlation)), "WithProxy": mqtt.WithProxy("proxy", 1080, "user", secrets.Proxy),

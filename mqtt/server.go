@@ -108,10 +108,7 @@ func parseServer(text string) (server, error) {
 }
 
 // websockets reports whether the installed library supports websockets.
-func websockets() bool {
-	major, minor, _ := mosquitto.LibVersion()
-	return major > 2 || major == 2 && minor >= 1
-}
+func websockets() bool { return isLibrary21() }
 
 // isLiteral reports whether the server is an IP address or a unix socket: no name to
 // resolve.

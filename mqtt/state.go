@@ -13,7 +13,7 @@ type State int
 // The states. A client starts as StateConnecting and ends as StateClosed.
 const (
 	StateConnecting   State = iota // not connected; as a change: an attempt failed, and another one follows
-	StateConnected                 // the broker has accepted the connection, and all subscriptions are restored
+	StateConnected                 // connected: all subscriptions are restored, and the functions of WithOnConnect have returned
 	StateDisconnected              // the connection was lost; the client reconnects
 	StateClosed                    // ended by Close or by a permanent error
 )

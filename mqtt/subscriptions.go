@@ -26,6 +26,7 @@ import (
 //	renewing   as outdated, SUBSCRIBE is not acknowledged yet     -                  granted or refused  -                    -         outdated
 //	refused    it has refused the filter on this connection       -                  -                   -                    -         absent or uncertain
 //	removing   UNSUBSCRIBE is not acknowledged yet                -                  -                   -                    absent    uncertain
+//	trusted    before the first connection, see below             -                  -                   -                    -         -
 //
 // The client sends SUBSCRIBE for desired filters that are absent, uncertain or outdated.
 // It sends UNSUBSCRIBE for undesired filters that are uncertain, granted or outdated. If
@@ -37,6 +38,11 @@ import (
 // the session was kept, granted filters become outdated with MQTT 5, because a broker
 // may restore an older session after a crash. They stay granted with MQTT 3, where a new
 // SUBSCRIBE would replay retained messages.
+//
+// With WithTrustedSession, the filters of WithSubscription begin as trusted. The CONNACK of
+// the first connection makes them granted if it reports a session, otherwise absent. With
+// this option granted filters of a kept session stay granted with MQTT 5 too. The exception
+// is a server that gets no subscription identifiers: its session may hold old ones.
 type subscriptions struct {
 	byFilter   map[string]*subscription
 	order      []*subscription  // in the order of first use, in which filters are restored
@@ -60,6 +66,7 @@ const (
 	renewing
 	refused
 	removing
+	trusted
 )
 
 // subscription is a filter that the program desires or that the broker may have.
@@ -130,8 +137,8 @@ func (c *Client) addSubscription(d desire) *waiter {
 	sub := s.get(d.filter)
 	sub.supersede(true)
 	w := sub.newWaiter(d)
-	if d.target.inbox == nil { // a handler replaces the handler; iterators are added
-		if i := slices.IndexFunc(sub.targets, func(t *target) bool { return t.inbox == nil }); i >= 0 {
+	if d.target.handler != nil { // a handler replaces the handler; other targets are added
+		if i := slices.IndexFunc(sub.targets, func(t *target) bool { return t.handler != nil }); i >= 0 {
 			w.previous.handler = sub.targets[i]
 			sub.targets = slices.Delete(slices.Clone(sub.targets), i, i+1)
 		}
@@ -143,7 +150,7 @@ func (c *Client) addSubscription(d desire) *waiter {
 	w.revision = sub.revision
 	state := sub.state
 	switch state {
-	case granted, outdated:
+	case granted, outdated, trusted:
 		state = uncertain
 	case refused:
 		state = sub.stateAfterRefusal()
@@ -218,6 +225,32 @@ func (s *subscriptions) removeUnused(sub *subscription) {
 	}
 	delete(s.byFilter, sub.filter)
 	s.order = slices.DeleteFunc(s.order, func(o *subscription) bool { return o == sub })
+}
+
+// trustSubscriptions makes the filters of WithSubscription trusted. newClient calls it.
+func (s *subscriptions) trustSubscriptions() {
+	for _, sub := range s.order {
+		s.set(sub, sub.desired, trusted)
+	}
+}
+
+// trustSession applies the CONNACK of the first connection to trusted filters.
+func (c *Client) trustSession(present bool) {
+	for _, sub := range c.subs.order {
+		switch {
+		case sub.state != trusted:
+		case present:
+			c.granted(sub, sub.revision, sub.qos)
+		default:
+			c.subs.set(sub, sub.desired, absent)
+		}
+	}
+}
+
+// renewsSubscriptions reports whether the client sends the filters of a kept session
+// again. Only MQTT 5 can do so without retained messages.
+func (c *Client) renewsSubscriptions(server string) bool {
+	return c.protocolNow() == V5 && (!c.opts.trustSession || c.last.noIdentifiers[server])
 }
 
 // connectionAccepted updates the known states after CONNACK. With renew, the filters of

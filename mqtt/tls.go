@@ -3,233 +3,182 @@
 package mqtt
 
 import (
-	"encoding/pem"
+	"context"
 	"errors"
-	"fmt"
-	"os"
-	"strings"
+	"slices"
 
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// TLS holds the TLS settings for servers with mqtts:// or wss://. The zero value trusts
-// the system's certificate authorities; it is the default without [WithTLS].
-type TLS struct {
-	CAFile, CAPath    string // trusted authorities: a PEM file, or a directory made by "openssl rehash"
-	CertFile, KeyFile string // the client's certificate and key, in PEM files
+// This file sets the TLS settings of OpenSSL, anew for each attempt to connect. So the
+// client uses renewed certificates, and trusts no authority that was removed.
 
-	// CA, Cert and Key are the same as PEM texts in memory. They are not written to a
-	// disk.
-	CA, Cert, Key []byte
-
-	// KeyPassword returns the password of an encrypted key. It is called at every
-	// connect.
-	KeyPassword func() (string, error)
-
-	// PSK is a pre-shared key in hex digits, and PSKIdentity is its name. They are used
-	// instead of certificates.
-	PSK, PSKIdentity string
-
-	// ServerName is the name in the broker's certificate, if it differs from the
-	// server's host. With ServerName, Dial reads the files once; they are not read again
-	// at reconnects.
-	ServerName string
-
-	ALPN       []string // at most one protocol, because the library offers only one
-	MinVersion string   // lowest version: "tlsv1.2" (default) or "tlsv1.3"
-	Ciphers    string   // OpenSSL cipher list for TLS 1.2
-
-	// InsecureSkipHostname accepts a certificate of any host. Use it only in tests.
-	InsecureSkipHostname bool
-	// InsecureSkipVerify accepts any certificate. Use it only in tests.
-	InsecureSkipVerify bool
-}
-
-// WithTLS sets the TLS settings. It needs servers with mqtts:// or wss://.
+// WithTLS sets the TLS settings. It needs servers with mqtts:// or wss://. It copies the
+// PEM texts.
+//
+// The client reads the files, and calls KeyPassword, before every attempt to connect. It
+// does not resume TLS sessions. So a renewed certificate is used, and a removed authority
+// is no longer trusted, at the next attempt. If a file cannot be read, or a certificate
+// and its key do not fit each other, the attempt fails. KeyPassword runs on a separate
+// goroutine; the attempt does not wait for it longer than the connect timeout.
+//
+// Dial returns an error that wraps [mosquitto.ErrInval], [mosquitto.ErrTLS] or the error
+// of package os if the settings cannot be used.
 func WithTLS(t TLS) Option {
 	return Option{func(s *settings) error {
+		t.CA, t.Cert, t.Key, t.ALPN = slices.Clone(t.CA), slices.Clone(t.Cert), slices.Clone(t.Key), slices.Clone(t.ALPN)
 		s.tls = &t
-		return t.check()
+		return nil
 	}}
 }
 
-func (t *TLS) check() error {
-	psk := t.PSK != "" || t.PSKIdentity != ""
-	certificates := t.CAFile != "" || t.CAPath != "" || t.CertFile != "" || len(t.CA) > 0 || len(t.Cert) > 0
+// WithTLSFunc sets a function that returns the TLS settings, for example with a
+// certificate that a vault has issued. The client calls f before every attempt to
+// connect, on a separate goroutine, and otherwise does as with [WithTLS]. If f returns an
+// error, the attempt fails with this error. ctx ends with the connect timeout.
+func WithTLSFunc(f func(ctx context.Context) (TLS, error)) Option {
+	return Option{func(s *settings) error {
+		if f == nil {
+			return badArgument("WithTLSFunc", "f is nil")
+		}
+		s.tlsFunc = f
+		return nil
+	}}
+}
+
+// tlsOption returns the name of the option that sets TLS up, or "".
+func (s *settings) tlsOption() string {
 	switch {
-	case psk && (t.PSK == "" || t.PSKIdentity == ""):
-		return badArgument("WithTLS", "PSK and PSKIdentity go together")
-	case psk && certificates:
-		return badArgument("WithTLS", "PSK or certificates, not both")
-	case t.CAFile != "" && len(t.CA) > 0, t.CertFile != "" && len(t.Cert) > 0, t.KeyFile != "" && len(t.Key) > 0:
-		return badArgument("WithTLS", "a file or memory, not both")
-	case (t.CertFile != "" || len(t.Cert) > 0) != (t.KeyFile != "" || len(t.Key) > 0):
-		return badArgument("WithTLS", "a certificate and its key go together")
-	case t.ServerName != "" && (psk || t.InsecureSkipHostname || t.InsecureSkipVerify):
-		return badArgument("WithTLS", "ServerName is for certificates that are checked")
-	case len(t.CA) > 0 && !containsPEM(t.CA, "CERTIFICATE"):
-		return badArgument("WithTLS", "CA: no certificate in PEM form")
-	case len(t.Cert) > 0 && !containsPEM(t.Cert, "CERTIFICATE"):
-		return badArgument("WithTLS", "Cert: no certificate in PEM form")
-	case len(t.Key) > 0 && !containsPEM(t.Key, "KEY"):
-		return badArgument("WithTLS", "Key: no key in PEM form")
-	case len(t.ALPN) > 1:
-		return badArgument("WithTLS", "ALPN: %d protocols, the library offers one", len(t.ALPN))
+	case s.tlsFunc != nil:
+		return "WithTLSFunc"
+	case s.tls != nil:
+		return "WithTLS"
+	}
+	return ""
+}
+
+// checkTLSOptions checks that the options about TLS fit each other and the servers.
+func (s *settings) checkTLSOptions(encrypted bool) error {
+	switch {
+	case s.tls != nil && s.tlsFunc != nil:
+		return badArgument("WithTLSFunc", "WithTLS is set too")
+	case s.tlsOption() != "" && !encrypted:
+		return badArgument(s.tlsOption(), "the servers are not mqtts:// or wss://")
 	}
 	return nil
 }
 
-// containsPEM reports whether text has a PEM block of a kind.
-func containsPEM(text []byte, kind string) bool {
-	for {
-		block, rest := pem.Decode(text)
-		if block == nil {
-			return false
-		}
-		if strings.HasSuffix(block.Type, kind) {
-			return true
-		}
-		text = rest
-	}
+// usesOpenSSL reports whether the library encrypts the connections with the settings of
+// this file.
+func (c *Client) usesOpenSSL() bool {
+	return c.servers[0].tls && !c.opts.isRelayed() && !c.setupTLS
 }
 
-// apply passes the settings to the library client. The library reads the files at every
-// connect, so the caller must keep them open.
-func (t *TLS) apply(m *mosquitto.Client) (files []*os.File, err error) {
-	defer func() {
-		if err != nil {
-			closeAll(files)
-			files = nil
-		}
-	}()
-	if t.ServerName != "" {
-		return nil, t.applyContext(m)
+// checkSetupTLS finds out whether a function of WithLibrarySetup has set TLS up itself.
+// Its settings then apply.
+func (c *Client) checkSetupTLS(m *mosquitto.Client) error {
+	c.setupTLS = m.HasTLS()
+	if option := c.opts.tlsOption(); option != "" && c.setupTLS {
+		return badArgument(option, "WithLibrarySetup has set TLS up too")
 	}
-	if t.PSK != "" {
-		err = m.TLSPSKSet(t.PSK, t.PSKIdentity, t.Ciphers)
-	} else {
-		files, err = t.applyCertificates(m)
-	}
-	if err != nil {
-		return files, err
-	}
-	verify := mosquitto.SSLVerifyPeer
-	if t.InsecureSkipVerify {
-		verify = mosquitto.SSLVerifyNone
-	}
-	ciphers := t.Ciphers
-	if t.PSK != "" {
-		ciphers = ""
-	}
-	if err := m.TLSOptsSet(verify, t.MinVersion, ciphers); err != nil {
-		return files, err
-	}
-	if t.InsecureSkipHostname || t.InsecureSkipVerify {
-		if err := m.TLSInsecureSet(true); err != nil {
-			return files, err
-		}
-	}
-	if len(t.ALPN) == 1 {
-		return files, m.StringOption(mosquitto.OptTLSALPN, t.ALPN[0])
-	}
-	return files, nil
+	return nil
 }
 
-// pemFiles are the paths that the library reads. The caller must close files when the
-// library no longer needs them.
-type pemFiles struct {
-	ca, caPath, cert, key string
-	files                 []*os.File
-}
-
-// loadFiles writes PEM texts to memory files. Without a CA it uses the system's store.
-func (t *TLS) loadFiles() (p pemFiles, err error) {
-	p = pemFiles{ca: t.CAFile, caPath: t.CAPath, cert: t.CertFile, key: t.KeyFile}
-	for _, part := range []struct {
-		name string
-		text []byte
-		file *string
-	}{{"CA", t.CA, &p.ca}, {"Cert", t.Cert, &p.cert}, {"Key", t.Key, &p.key}} {
-		if len(part.text) == 0 {
-			continue
-		}
-		f, err := memoryFile(part.name, part.text)
-		if err != nil {
-			closeAll(p.files)
-			return pemFiles{}, fmt.Errorf("mqtt: WithTLS: %s: %w", part.name, err)
-		}
-		p.files = append(p.files, f)
-		*part.file = fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+// tryTLS sets fixed TLS settings before the first attempt, so that Dial returns an error
+// about them at once.
+func (c *Client) tryTLS(ctx context.Context) error {
+	if !c.usesOpenSSL() || c.opts.tlsFunc != nil {
+		return nil
 	}
-	if p.ca == "" && p.caPath == "" {
-		if p.ca, p.caPath = systemStore(); p.ca == "" && p.caPath == "" {
-			closeAll(p.files)
-			return pemFiles{}, errors.New("mqtt: WithTLS: no CA given, and the system has no certificate store")
-		}
-	}
-	return p, nil
-}
-
-func (t *TLS) applyCertificates(m *mosquitto.Client) (files []*os.File, err error) {
-	p, err := t.loadFiles()
-	if err != nil {
-		return nil, err
-	}
-	var password func(*mosquitto.Client) (string, error)
-	if t.KeyPassword != nil {
-		password = func(*mosquitto.Client) (string, error) { return t.KeyPassword() }
-	}
-	return p.files, m.TLSSet(p.ca, p.caPath, p.cert, p.key, password)
-}
-
-// applyContext sets the TLS context for a ServerName. The library's own options can only
-// check the server's host.
-func (t *TLS) applyContext(m *mosquitto.Client) error {
-	p, err := t.loadFiles()
-	if err != nil {
+	if err := c.setTLS(ctx); err != nil {
 		return err
 	}
-	defer closeAll(p.files)
-	var password string
-	if t.KeyPassword != nil {
-		if password, err = t.KeyPassword(); err != nil {
-			return err
-		}
-	}
-	settings := mosquitto.TLSContext{
-		ServerName: t.ServerName, CAFile: p.ca, CAPath: p.caPath, CertFile: p.cert, KeyFile: p.key,
-		KeyPassword: password, MinVersion: t.MinVersion, Ciphers: t.Ciphers,
-	}
-	if len(t.ALPN) == 1 {
-		settings.ALPN = t.ALPN[0]
-	}
-	return m.TLSContextSet(settings)
+	c.tlsReady = true
+	return nil
 }
 
-// systemStore returns the system's certificate store. The library's own option for it
-// fails at reconnects (2.0.11).
-func systemStore() (file, path string) {
-	if file = os.Getenv("SSL_CERT_FILE"); file != "" {
-		return file, ""
+// setTLS sets the TLS settings of an attempt. The code of the program, which may block,
+// runs until ctx ends.
+func (c *Client) setTLS(ctx context.Context) error {
+	if !c.usesOpenSSL() {
+		return nil
 	}
-	if path = os.Getenv("SSL_CERT_DIR"); path != "" {
-		return "", path
+	if c.tlsReady {
+		c.tlsReady = false
+		return nil
 	}
-	for _, file := range []string{
-		"/etc/ssl/certs/ca-certificates.crt",                // Debian, Alpine, Arch
-		"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Fedora, RHEL
-		"/etc/ssl/ca-bundle.pem",                            // SUSE
-		"/etc/ssl/cert.pem",                                 // BSD, macOS
-	} {
-		if _, err := os.Stat(file); err == nil {
-			return file, ""
+	m := c.library.Load()
+	return c.runInBackground(func() error {
+		t, err := c.opts.tlsSettings(ctx)
+		if err != nil {
+			return wrapError("WithTLSFunc", err)
 		}
-	}
-	return "", ""
+		if password := t.KeyPassword; password != nil {
+			t.KeyPassword = func() (string, error) {
+				return callUntil(ctx, func(context.Context) (string, error) { return password() })
+			}
+		}
+		if err := m.SetTLS(t); err != nil {
+			return tlsError{c.opts.tlsOption(), err}
+		}
+		return nil
+	})
 }
 
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		f.Close()
+// tlsSettings returns the TLS settings of an attempt.
+func (s *settings) tlsSettings(ctx context.Context) (TLS, error) {
+	switch {
+	case s.tlsFunc != nil:
+		return callUntil(ctx, s.tlsFunc)
+	case s.tls != nil:
+		return *s.tls, nil
+	}
+	return TLS{}, nil
+}
+
+// callUntil runs a function of the program in a new goroutine. If ctx ends first, it
+// returns the cause and does not wait for f.
+func callUntil[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	returned := make(chan answer, 1)
+	go func() {
+		value, err := f(ctx)
+		returned <- answer{value, err}
+	}()
+	select {
+	case a := <-returned:
+		return a.value, a.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
 	}
 }
+
+// tlsError reports TLS settings that cannot be used.
+type tlsError struct {
+	option string // "" for the default settings
+	err    error
+}
+
+func (e tlsError) Error() string {
+	text := "mqtt: "
+	if e.option != "" {
+		text += e.option + ": "
+	}
+	var op *mosquitto.OpError
+	if !errors.As(e.err, &op) || op.Detail == "" {
+		return text + withoutPrefix(e.err)
+	}
+	text += op.Detail
+	var code mosquitto.Error
+	if !errors.As(op.Err, &code) { // the system's error, or the error of KeyPassword
+		text += ": " + op.Err.Error()
+	}
+	return text
+}
+
+// Unwrap returns the error of the root package.
+func (e tlsError) Unwrap() error { return e.err }

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // permanentReasons are OpenSSL's reason codes of permanent errors: the client does not
@@ -36,7 +35,7 @@ var opensslErrors = regexp.MustCompile(`error:([0-9A-Fa-f]+):`)
 
 // isPermanentTLS reports whether the library's log lines about a TLS handshake describe
 // a permanent error. The last three hex digits of OpenSSL's error number are the reason
-// code. The library itself reports a wrong host name.
+// code.
 func isPermanentTLS(detail string) bool {
 	for _, number := range opensslErrors.FindAllStringSubmatch(detail, -1) {
 		code, err := strconv.ParseUint(number[1], 16, 64)
@@ -44,5 +43,5 @@ func isPermanentTLS(detail string) bool {
 			return true
 		}
 	}
-	return strings.Contains(detail, "host name verification failed")
+	return false
 }

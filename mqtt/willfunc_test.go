@@ -66,7 +66,7 @@ func TestWillFunc_BrokerPublishesTheWillOfTheConnection(t *testing.T) {
 		return mqtt.Will{Topic: "will", Payload: fmt.Append(nil, n.Add(1))}, nil
 	}))
 	for want := 1; want <= 3; want++ {
-		require.NoError(t, c.AwaitConnected(wait.Soon(t)))
+		wait.Until(t, "the connection", func() bool { return c.Stats().Connects == uint64(want) && c.State() == mqtt.StateConnected })
 		p.Cut()
 		require.Equal(t, fmt.Sprint(want), string(wait.For(t, got, "the will").Payload))
 	}

@@ -2,7 +2,7 @@
 
 package test
 
-// Not for the address sanitizer, which allocates.
+// Not for the address sanitizer, which allocates by itself.
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// quiet makes a client whose loop runs on the library's thread, connected,
-// without listeners: what Go allocates now is not the loop's.
+// quiet returns a connected client without callbacks, whose loop runs on the library's
+// thread. The loop then makes no allocations in Go.
 func quiet(t *testing.T, port int) (*mosquitto.Client, *events) {
 	t.Helper()
 	c, e := newClient(t, "", true)
@@ -29,8 +29,7 @@ func quiet(t *testing.T, port int) (*mosquitto.Client, *events) {
 	return c, e
 }
 
-// Decision 9: publishing allocates nothing in Go.
-func TestPublishAllocatesNothing(t *testing.T) {
+func TestPublish_AllocatesNothing(t *testing.T) {
 	b := plain(t)
 	c, _ := quiet(t, b.Port)
 	topic, payload := "some/topic/of/usual/length", make([]byte, 100)
@@ -44,12 +43,12 @@ func TestPublishAllocatesNothing(t *testing.T) {
 		require.NoError(t, failed)
 		require.Zero(t, allocations, "QoS %d", qos)
 	}
-	long := string(bytes.Repeat([]byte("x"), 5000)) // its copy is C's too
+	long := string(bytes.Repeat([]byte("x"), 5000)) // C copies a long topic, too
 	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = c.Publish(long, nil, 0, false) }))
 }
 
-// flood sends n messages to the client and waits until all are through; it
-// returns what Go has allocated meanwhile.
+// flood sends the message n times and waits until the client has processed all of them.
+// It returns the number of allocations in Go during this time.
 func flood(t *testing.T, conn *peer.Conn, e *events, message []byte, n int) (mallocs uint64) {
 	t.Helper()
 	packets := append(bytes.Repeat(message, n), peer.Bytes(peer.UNSUBACK, 0, 7)...)
@@ -62,17 +61,17 @@ func flood(t *testing.T, conn *peer.Conn, e *events, message []byte, n int) (mal
 	return after.Mallocs - before.Mallocs
 }
 
-// some is what the waiting itself may allocate.
+// some is the number of allocations that the test itself may make while it waits.
 const some = 300
 
-// Decision 9: one allocation per message, for topic and payload together.
-func TestMessageAllocatesOnce(t *testing.T) {
+// One allocation holds both topic and payload.
+func TestMessage_AllocatesOnce(t *testing.T) {
 	const n = 10000
 	for name, message := range map[string][]byte{
-		"payload":      peer.Publish(0, "some/topic", 0, "a payload of some bytes"),
-		"no payload":   peer.Publish(0, "some/topic", 0, ""),
-		"large":        peer.Publish(0, "some/topic", 0, string(make([]byte, 2000))),
-		"QoS 1's acks": peer.Publish(2, "some/topic", 9, "a payload"),
+		"payload":    peer.Publish(0, "some/topic", 0, "a payload of some bytes"),
+		"no payload": peer.Publish(0, "some/topic", 0, ""),
+		"large":      peer.Publish(0, "some/topic", 0, string(make([]byte, 2000))),
+		"QoS 1":      peer.Publish(2, "some/topic", 9, "a payload"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := peer.Listen(t)
@@ -84,13 +83,12 @@ func TestMessageAllocatesOnce(t *testing.T) {
 			mallocs := flood(t, conn, e, message, n)
 			require.Equal(t, n*len("some/topic"), received)
 			require.LessOrEqual(t, mallocs, uint64(n+some))
-			require.GreaterOrEqual(t, mallocs, uint64(n), "the messages are Go's")
+			require.GreaterOrEqual(t, mallocs, uint64(n), "each message is in Go memory")
 		})
 	}
 }
 
-// OnPublish allocates nothing in Run for an acknowledged message.
-func TestOnPublishAllocatesNothing(t *testing.T) {
+func TestOnPublish_AllocatesNothing(t *testing.T) {
 	const n = 2000
 	p := peer.Listen(t)
 	c, e := newClient(t, "", true)
@@ -109,8 +107,8 @@ func TestOnPublishAllocatesNothing(t *testing.T) {
 	require.Equal(t, n, acknowledged)
 }
 
-// Short messages that Run delivers together take fewer.
-func TestMessagesThatCameTogetherAllocateLess(t *testing.T) {
+// Run delivers short messages that arrive together from one shared allocation.
+func TestMessage_BatchAllocatesLess(t *testing.T) {
 	const n = 10000
 	p := peer.Listen(t)
 	c, e := newClient(t, "", true)
@@ -122,8 +120,8 @@ func TestMessagesThatCameTogetherAllocateLess(t *testing.T) {
 	require.Less(t, mallocs, uint64(n/2))
 }
 
-// Decision 2: without a listener no message crosses into Go.
-func TestUnheardMessagesAllocateNothing(t *testing.T) {
+// Without OnMessage no message is passed from C to Go.
+func TestMessage_WithoutOnMessageAllocatesNothing(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "", true)
 	conn, _ := meet(t, c, e, p)
@@ -135,8 +133,8 @@ func TestUnheardMessagesAllocateNothing(t *testing.T) {
 	require.Less(t, flood(t, conn, e, peer.Publish(0, "some/topic", 0, "payload"), 10000), uint64(some))
 }
 
-// A log listener of other levels: the lines do not cross.
-func TestUnwantedLogLinesAllocateNothing(t *testing.T) {
+// C drops log lines of other levels before they reach Go.
+func TestOnLog_OtherLevelsAllocateNothing(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "", true)
 	conn, _ := meet(t, c, e, p)
@@ -147,8 +145,7 @@ func TestUnwantedLogLinesAllocateNothing(t *testing.T) {
 	c.OnLog(nil)
 }
 
-// The helpers that are called per message.
-func TestTopicMatchAllocatesNothing(t *testing.T) {
+func TestTopicMatchesSub_AllocatesNothing(t *testing.T) {
 	var failed error
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		if yes, err := mosquitto.TopicMatchesSub("a/+/#", "a/b/c"); !yes || err != nil {

@@ -16,11 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The exported names of the packages, with their types, as they stand in
-// test/testdata/api: so that every change of the API is seen. To renew them:
+// TestAPI_MatchesTheListing compares the exported names of the packages, with their
+// types, with test/testdata/api. So every change of the API is visible in a diff. To
+// update the listing:
 //
 //	go test ./test -run TestAPI -update
-func TestAPI(t *testing.T) {
+func TestAPI_MatchesTheListing(t *testing.T) {
 	for name, folder := range map[string]string{"mosquitto": ".", "mqtt": "mqtt", "mqtttest": "mqtttest"} {
 		t.Run(name, func(t *testing.T) {
 			golden := filepath.Join("testdata", "api", name+".txt")
@@ -31,12 +32,12 @@ func TestAPI(t *testing.T) {
 			}
 			want, err := os.ReadFile(golden)
 			require.NoError(t, err)
-			require.Equal(t, string(want), listing, "the API has changed; if that is meant: go test ./test -run TestAPI -update")
+			require.Equal(t, string(want), listing, "the API has changed; if this is intended, run: go test ./test -run TestAPI -update")
 		})
 	}
 }
 
-// api lists what a package exports, one declaration a line, sorted.
+// api returns the exported declarations of a package, one a line, sorted.
 func api(t *testing.T, folder string) (lines []string) {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -78,8 +79,8 @@ func api(t *testing.T, folder string) (lines []string) {
 	return lines
 }
 
-// declared is a declaration in lines that stand alone: each constant, variable
-// and field with the name of what it belongs to.
+// declared returns the lines for a declaration. Each constant, variable and field has a
+// line of its own, with the name of its type.
 func declared(t *testing.T, fset *token.FileSet, node ast.Node) (lines []string) {
 	t.Helper()
 	text := func(n any) string {
@@ -114,7 +115,7 @@ func typeText(s *ast.ValueSpec, text func(any) string) string {
 	return text(s.Type)
 }
 
-// fields are a type and what it exports.
+// fields returns the lines for a type: the type, and each exported field of a struct.
 func fields(s *ast.TypeSpec, text func(any) string) (lines []string) {
 	structure, ok := s.Type.(*ast.StructType)
 	if !ok {

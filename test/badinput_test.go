@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Decision 10: what C would misunderstand is refused, by name.
+// Arguments that C would misread are refused, and the error names the argument.
 
-// badCall is a call that is to be refused: with this code, and with these words.
+// badCall is a call that must fail with this code, and with this text in the error.
 type badCall struct {
 	what string
 	err  error
@@ -39,7 +39,7 @@ func requireRefused(t *testing.T, bad []badCall) {
 	}
 }
 
-// What no text may be.
+// Texts that are invalid in any text argument.
 var (
 	tooLong  = strings.Repeat("x", 65536)
 	badTexts = []struct {
@@ -54,8 +54,8 @@ var (
 	discouragedTexts = []string{"a\x01b", "a\x7fb", "a\u0085b", "\ufffe", "\ufdd0", "\U0001ffff"}
 )
 
-// badText are the bad of one text argument. mqtt: control characters and
-// non-characters are refused as well.
+// badText calls a function with each invalid text. With mqtt, control characters and
+// non-characters must be refused as well.
 func badText(what, argument string, mqtt bool, call func(text string) error) (bad []badCall) {
 	for _, row := range badTexts {
 		bad = append(bad, badCall{what, call(row.text), row.code, argument + ": " + row.says})
@@ -70,7 +70,7 @@ func badText(what, argument string, mqtt bool, call func(text string) error) (ba
 
 func second(_ int, err error) error { return err }
 
-// untouched is memory that nobody has written to: it costs nothing.
+// untouched returns memory that is never written to. It needs no physical memory.
 func untouched(t *testing.T, n int) []byte {
 	t.Helper()
 	memory, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ, syscall.MAP_PRIVATE|syscall.MAP_ANON)
@@ -79,7 +79,6 @@ func untouched(t *testing.T, n int) []byte {
 	return memory
 }
 
-// badProperties are property lists that cannot be sent.
 var badProperties = []struct {
 	props mosquitto.Properties
 	code  mosquitto.Error
@@ -139,8 +138,8 @@ func badWills(what string, set func(topic string, payload []byte, qos mosquitto.
 	)
 }
 
-// What goes on the wire of a connection that stands: none of it does.
-func TestBadProducers(t *testing.T) {
+// Invalid calls on a connected client send nothing.
+func TestBadInput_IsRefusedAndNotSent(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "", true)
 	conn, _ := meet(t, c, e, p)
@@ -178,11 +177,12 @@ func TestBadProducers(t *testing.T) {
 
 	_, err := c.Publish("good", nil, 0, false)
 	require.NoError(t, err)
-	require.Equal(t, "\x00\x04good\x00", string(conn.Expect(peer.PUBLISH).Body), "nothing came before")
+	require.Equal(t, "\x00\x04good\x00", string(conn.Expect(peer.PUBLISH).Body), "this is the first packet")
 	wait.None(t, e.disconnect, "OnDisconnect")
 }
 
-// badRequests are the rules of subscribes, unsubscribes and the rest.
+// badRequests returns the invalid calls of subscribe, unsubscribe, disconnect and
+// authentication.
 func badRequests(c *mosquitto.Client) []badCall {
 	const inval = mosquitto.ErrInval
 	bad := []badCall{
@@ -206,8 +206,8 @@ func badRequests(c *mosquitto.Client) []badCall {
 	return append(bad, badProps("ExtAuthContinue", func(props mosquitto.Properties) error { return c.ExtAuthContinue("a", nil, props) })...)
 }
 
-// Settings and connects: the client is as it was, and connects.
-func TestBadSettings(t *testing.T) {
+// After invalid settings and connects the client is unchanged, and can connect.
+func TestBadInput_OfSettersAndConnectsIsRefused(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	const inval = mosquitto.ErrInval
@@ -319,7 +319,7 @@ func badTLS(t *testing.T, c *mosquitto.Client) []badCall {
 	return bad
 }
 
-// badConnects are the rules of every connect.
+// badConnects returns the invalid calls of all functions that connect.
 func badConnects(c *mosquitto.Client) (bad []badCall) {
 	const inval, host = mosquitto.ErrInval, "127.0.0.1"
 	for what, connect := range map[string]func(host string, port int, keepalive time.Duration, bind string) error{
@@ -349,7 +349,7 @@ func badConnects(c *mosquitto.Client) (bad []badCall) {
 	return append(bad, badProps("ConnectBindV5", func(props mosquitto.Properties) error { return c.ConnectBindV5(host, 1, 0, "", props) })...)
 }
 
-func TestBadClientIDs(t *testing.T) {
+func TestBadInput_OfClientIDsIsRefused(t *testing.T) {
 	create := func(id string) error {
 		c, err := mosquitto.New(id, true, nil)
 		if c != nil {
@@ -366,13 +366,13 @@ func TestBadClientIDs(t *testing.T) {
 		{"Reinitialise", c.Reinitialise("", false, nil), mosquitto.ErrInval, "clientID: empty, which needs cleanSession"},
 	})
 	b := plain(t)
-	leave(t, c, e, connect(t, c, e, b.Port)) // it is as it was
+	leave(t, c, e, connect(t, c, e, b.Port)) // the refused calls changed nothing
 	long := tooLong[:65535]
-	require.NoError(t, create(long), "the longest there can be")
+	require.NoError(t, create(long), "the longest client id")
 }
 
-// MQTT 5 only: properties on a client of MQTT 3.
-func TestPropertiesNeedMQTT5(t *testing.T) {
+// Properties need MQTT 5. A client of MQTT 3 returns ErrNotSupported.
+func TestProperties_NeedMQTT5(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	props := mosquitto.Properties{{ID: mosquitto.PropUserProperty, Name: "a", Text: "b"}}
@@ -391,7 +391,7 @@ func TestPropertiesNeedMQTT5(t *testing.T) {
 }
 
 // Before 2.0.16 the library crashes when it copies an empty text.
-func TestEmptyPropertyTexts(t *testing.T) {
+func TestProperties_EmptyTextIsRefusedBefore2016(t *testing.T) {
 	b := plain(t)
 	c, e := newV5(t, "", true)
 	empty := []mosquitto.Properties{
@@ -421,7 +421,7 @@ func TestEmptyPropertyTexts(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-func TestBadSimpleOptions(t *testing.T) {
+func TestBadInput_OfSimpleOptionsIsRefused(t *testing.T) {
 	good := mosquitto.SimpleOptions{Host: "127.0.0.1", Port: 1, CleanSession: true}
 	with := func(change func(*mosquitto.SimpleOptions)) mosquitto.SimpleOptions {
 		o := good
@@ -442,6 +442,6 @@ func TestBadSimpleOptions(t *testing.T) {
 		{"ClientID", simple(with(func(o *mosquitto.SimpleOptions) { o.CleanSession = false }), 1), inval, "clientID: empty"},
 		{"Username", simple(with(func(o *mosquitto.SimpleOptions) { o.Username = "\x00" }), 1), inval, "username: "},
 		{"Will", simple(with(func(o *mosquitto.SimpleOptions) { o.Will = &mosquitto.Will{Topic: "#"} }), 1), inval, "topic: "},
-		{"TLS", simple(with(func(o *mosquitto.SimpleOptions) { o.TLS = &mosquitto.TLS{} }), 1), inval, "caFile, caPath: "},
+		{"TLS", simple(with(func(o *mosquitto.SimpleOptions) { o.TLS = &mosquitto.TLS{PSK: "00"} }), 1), inval, "TLS.PSK, TLS.PSKIdentity: "},
 	})
 }

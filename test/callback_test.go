@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// everyCallback runs a client through its life against a broker with f inside
-// each callback; what f returns by callback is returned.
+// everyCallback connects a client to a broker and makes each of its callbacks run f. It
+// returns the results of f by callback name.
 func everyCallback(t *testing.T, b *broker.Broker, f func(*mosquitto.Client, string) map[string]error) map[string]map[string]error {
 	t.Helper()
 	c, err := mosquitto.New("", true, nil)
@@ -47,7 +47,7 @@ func callbackKinds() []string {
 	return kinds
 }
 
-// installEvery listens to every event; f runs once per kind.
+// installEvery sets all callbacks. Each calls f with its name.
 func installEvery(c *mosquitto.Client, f func(*mosquitto.Client, string)) {
 	c.OnConnect(func(c *mosquitto.Client, _ mosquitto.Connack) { f(c, "OnConnect") })
 	c.OnDisconnect(func(c *mosquitto.Client, _ mosquitto.Disconnection) { f(c, "OnDisconnect") })
@@ -62,7 +62,7 @@ func installEvery(c *mosquitto.Client, f func(*mosquitto.Client, string)) {
 	_ = c.OnPreConnect(func(c *mosquitto.Client) { f(c, "OnPreConnect") })
 }
 
-// step makes the next callback come.
+// step causes the next callback.
 func step(t *testing.T, c *mosquitto.Client, kind string) {
 	t.Helper()
 	var err error
@@ -79,10 +79,10 @@ func step(t *testing.T, c *mosquitto.Client, kind string) {
 	require.NoError(t, err)
 }
 
-// Decision 2: before 2.0.21 the library's own setters deadlock here.
-func TestSettersInsideEveryCallback(t *testing.T) {
+// Before 2.0.21 the library's setters deadlock inside a callback.
+func TestCallback_SettersInsideItSucceed(t *testing.T) {
 	all := everyCallback(t, plain(t), func(c *mosquitto.Client, kind string) map[string]error {
-		if kind != "OnConnect" && kind != "OnPreConnect" { // those are still to be heard of
+		if kind != "OnConnect" && kind != "OnPreConnect" { // these two must still run
 			c.OnConnect(func(*mosquitto.Client, mosquitto.Connack) {})
 		}
 		c.OnLog(func(*mosquitto.Client, mosquitto.LogLevel, string) {})
@@ -96,7 +96,7 @@ func TestSettersInsideEveryCallback(t *testing.T) {
 	}
 }
 
-// settings are setters that change nothing for the connection that stands.
+// settings calls setters that do not affect the current connection.
 func settings(c *mosquitto.Client) map[string]error {
 	return map[string]error{
 		"IntOption": c.IntOption(mosquitto.OptTCPNodelay, 1), "UsernamePwSet": c.UsernamePwSet("a", "b"),
@@ -105,8 +105,7 @@ func settings(c *mosquitto.Client) map[string]error {
 	}
 }
 
-// What is set inside a callback is heard of at once.
-func TestListenerSetInsideCallback(t *testing.T) {
+func TestCallback_SetInsideACallbackTakesEffectAtOnce(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	got := make(chan string, 10)
@@ -124,16 +123,16 @@ func TestListenerSetInsideCallback(t *testing.T) {
 		require.NoError(t, err)
 		wait.For(t, e.publish, "OnPublish")
 	}
-	subscribe(t, c, e, "b", 1) // what the broker sent before has come
+	subscribe(t, c, e, "b", 1) // earlier messages have arrived now
 	require.Equal(t, "first", <-got)
 	require.Equal(t, "second", <-got)
 	wait.None(t, got, "message")
 	leave(t, c, e, ended)
 }
 
-// Decision 5: no loop, no Reinitialise and no LoopStop inside callbacks, and
-// connecting only after a loss.
-func TestLoopsInsideEveryCallback(t *testing.T) {
+// Inside a callback, loops, Reinitialise and LoopStop are refused. Connecting is
+// allowed only in OnDisconnect after a connection loss.
+func TestCallback_LoopsAndConnectsInsideItAreRefused(t *testing.T) {
 	b := plain(t)
 	all := everyCallback(t, b, func(c *mosquitto.Client, _ string) map[string]error {
 		return map[string]error{
@@ -150,8 +149,7 @@ func TestLoopsInsideEveryCallback(t *testing.T) {
 	}
 }
 
-// Publishing, subscribing and unsubscribing inside callbacks only queue.
-func TestProducersInsideCallbacks(t *testing.T) {
+func TestCallback_PublishAndSubscribeInsideItOnlyQueue(t *testing.T) {
 	b := plain(t)
 	for qos := mosquitto.QoS(0); qos <= 2; qos++ {
 		c, e := newClient(t, "", true)
@@ -176,7 +174,7 @@ func TestProducersInsideCallbacks(t *testing.T) {
 		published := 0
 		c.OnPublish(func(c *mosquitto.Client, mid int, _ mosquitto.ReasonCode, _ mosquitto.Properties) {
 			if published++; published <= 5 {
-				try(c.Publish("other", nil, qos, false)) // on_publish in on_publish deadlocks in the library's default mode
+				try(c.Publish("other", nil, qos, false)) // the library's default mode would deadlock when OnPublish runs inside OnPublish
 			}
 		})
 		c.OnUnsubscribe(func(c *mosquitto.Client, _ int, _ []mosquitto.ReasonCode, _ mosquitto.Properties) {
@@ -191,8 +189,8 @@ func TestProducersInsideCallbacks(t *testing.T) {
 	}
 }
 
-// Decision 5: after a loss OnDisconnect may reconnect, as C programs do.
-func TestReconnectInsideOnDisconnect(t *testing.T) {
+// After a connection loss OnDisconnect may reconnect, as C programs do.
+func TestCallback_OnDisconnectMayReconnectAfterALoss(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "same", true)
 	reconnected := make(chan error, 10)
@@ -201,19 +199,19 @@ func TestReconnectInsideOnDisconnect(t *testing.T) {
 	turnUntil(t, c, e.connect)
 	rival, re := newClient(t, "same", true)
 	require.NoError(t, rival.Connect("127.0.0.1", b.Port, keepalive))
-	turnUntil(t, rival, re.connect) // and the broker drops the other one
+	turnUntil(t, rival, re.connect) // and the broker disconnects the first client
 	require.NoError(t, turnOn(t, c, reconnected))
 	require.NoError(t, turnUntil(t, c, e.connect).Err())
 
 	require.NoError(t, c.Disconnect())
 	err := turnOn(t, c, reconnected)
-	require.ErrorIs(t, err, mosquitto.ErrInCallback, "2.0 deadlocks after one's own Disconnect")
+	require.ErrorIs(t, err, mosquitto.ErrInCallback, "the library 2.0 deadlocks after Disconnect")
 	require.Equal(t, -1, c.Socket())
-	require.NoError(t, c.Reconnect(), "outside")
+	require.NoError(t, c.Reconnect(), "outside the callback")
 	require.NoError(t, turnUntil(t, c, e.connect).Err())
 }
 
-// turnOn is turnUntil for a loop that may fail meanwhile.
+// turnOn is turnUntil for a loop that may return errors.
 func turnOn[T any](t *testing.T, c *mosquitto.Client, ch <-chan T) T {
 	t.Helper()
 	wait.Until(t, "the callback", func() bool {
@@ -223,8 +221,8 @@ func turnOn[T any](t *testing.T, c *mosquitto.Client, ch <-chan T) T {
 	return <-ch
 }
 
-// The order of callbacks and that they come one at a time.
-func TestOneCallbackAtATime(t *testing.T) {
+// Callbacks never run concurrently.
+func TestCallback_RunsAloneAtAnyTime(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	busy, overlapped := make(chan struct{}, 1), make(chan struct{}, 10000)
@@ -250,6 +248,6 @@ func TestOneCallbackAtATime(t *testing.T) {
 	for range 2 * 400 {
 		wait.For(t, done, "OnMessage and OnPublish")
 	}
-	wait.None(t, overlapped, "callback beside another")
+	wait.None(t, overlapped, "callback that ran concurrently with another")
 	leave(t, c, e, ended)
 }

@@ -14,12 +14,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// childVariable tells a test that it runs in the child that inChild started.
+// childVariable is set in the child process that inChild starts.
 const childVariable = "MOSQUITTO_TEST_CHILD"
 
-// inChild runs this test again in a process of its own, without a terminal,
-// with these further environment variables and this standard input. It returns
-// true in the child, which then does the work, and false in the parent when the
+// inChild runs this test again in a child process without a terminal, with these
+// additional environment variables and this standard input. It returns true in the
+// child, which runs the rest of the test. It returns false in the parent after the
 // child has passed.
 func inChild(t *testing.T, stdin string, environment ...string) bool {
 	t.Helper()
@@ -32,7 +32,7 @@ func inChild(t *testing.T, stdin string, environment ...string) bool {
 	cmd.Env = append(append(os.Environ(), childVariable+"="+t.Name()), environment...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.WaitDelay = wait.Patience
-	input, err := cmd.StdinPipe() // stays open: an end of file would answer a question
+	input, err := cmd.StdinPipe() // stays open, because an end of file would answer a prompt
 	require.NoError(t, err)
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output

@@ -14,15 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Decision 5, one by one: what runs while Close comes.
+// Close while a loop, a connect, a publish or a callback runs.
 
-// closeBeside starts run in a goroutine, waits until it is ready, closes, and
-// returns what run returned.
+// closeBeside starts run in a goroutine, waits until ready receives, closes the client,
+// and returns the result of run.
 func closeBeside(t *testing.T, c *mosquitto.Client, ready <-chan struct{}, run func() error) error {
 	t.Helper()
 	returned := make(chan error, 1)
 	go func() { returned <- run() }()
-	wait.For(t, ready, "the call to be on")
+	wait.For(t, ready, "the call to start")
 	require.NoError(t, c.Close())
 	return wait.For(t, returned, "the call's return")
 }
@@ -34,7 +34,7 @@ func requireClosed(t *testing.T, c *mosquitto.Client) {
 	require.NoError(t, c.Close(), "again")
 }
 
-func TestCloseBesideLoopForever(t *testing.T) {
+func TestClose_EndsLoopForever(t *testing.T) {
 	before := leak.Take()
 	b := plain(t)
 	c, err := mosquitto.New("", true, nil)
@@ -48,7 +48,7 @@ func TestCloseBesideLoopForever(t *testing.T) {
 	leavesNothing(t, before)
 }
 
-func TestCloseBesideLoop(t *testing.T) {
+func TestClose_EndsLoop(t *testing.T) {
 	before := leak.Take()
 	b := plain(t)
 	c, err := mosquitto.New("", true, nil)
@@ -69,7 +69,7 @@ func TestCloseBesideLoop(t *testing.T) {
 	leavesNothing(t, before)
 }
 
-func TestCloseBesideLoopStart(t *testing.T) {
+func TestClose_EndsTheThreadOfLoopStart(t *testing.T) {
 	before := leak.Take()
 	b := plain(t)
 	c, e := newClient(t, "", true)
@@ -82,8 +82,7 @@ func TestCloseBesideLoopStart(t *testing.T) {
 	leavesNothing(t, before)
 }
 
-// LoopStart's thread that never saw a connect.
-func TestCloseBesideWaitingThread(t *testing.T) {
+func TestClose_EndsAThreadThatWaitsForConnect(t *testing.T) {
 	before := leak.Take()
 	c, _ := newClient(t, "", true)
 	require.NoError(t, c.LoopStart())
@@ -92,7 +91,7 @@ func TestCloseBesideWaitingThread(t *testing.T) {
 	leavesNothing(t, before)
 }
 
-func TestCloseBesidePublishers(t *testing.T) {
+func TestClose_ConcurrentPublishesReturnErrClosed(t *testing.T) {
 	before := leak.Take()
 	b := plain(t)
 	for range 10 {
@@ -129,8 +128,7 @@ func TestCloseBesidePublishers(t *testing.T) {
 	leavesNothing(t, before)
 }
 
-// Connects to nowhere in a loop, beside Close.
-func TestCloseBesideConnect(t *testing.T) {
+func TestClose_BesideConnectLeavesNothing(t *testing.T) {
 	before := leak.Take()
 	b := plain(t)
 	for range 30 {
@@ -152,7 +150,7 @@ func TestCloseBesideConnect(t *testing.T) {
 	leavesNothing(t, before)
 }
 
-func TestCloseFromManyGoroutines(t *testing.T) {
+func TestClose_FromManyGoroutinesSucceeds(t *testing.T) {
 	before := leak.Take()
 	b := plain(t)
 	for range 20 {
@@ -165,9 +163,9 @@ func TestCloseFromManyGoroutines(t *testing.T) {
 	leavesNothing(t, before)
 }
 
-// Close inside each callback: put off until the loop is out of C, and no
-// callback starts any more.
-func TestCloseInsideEveryCallback(t *testing.T) {
+// Close inside a callback returns at once. The client is freed when the loop has left
+// C, and no further callback starts.
+func TestClose_InsideACallbackIsDeferred(t *testing.T) {
 	b := plain(t)
 	before := mosquitto.OpenClients()
 	for _, kind := range callbackKinds() {
@@ -220,15 +218,14 @@ func stepUnlessClosed(c *mosquitto.Client, kind string) {
 	}
 }
 
-// The same on the library's own thread.
-func TestCloseInsideCallbackOfThread(t *testing.T) {
+func TestClose_InsideACallbackOfTheThreadIsDeferred(t *testing.T) {
 	before := leak.Take()
 	b := plain(t)
 	c, err := mosquitto.New("", true, nil)
 	require.NoError(t, err)
 	closed := make(chan error, 10)
 	c.OnConnect(func(c *mosquitto.Client, _ mosquitto.Connack) { closed <- c.Close() })
-	c.OnDisconnect(func(*mosquitto.Client, mosquitto.Disconnection) { closed <- errors.New("a callback after Close") })
+	c.OnDisconnect(func(*mosquitto.Client, mosquitto.Disconnection) { closed <- errors.New("callback after Close") })
 	require.NoError(t, c.LoopStart())
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	require.NoError(t, wait.For(t, closed, "Close"))
@@ -262,8 +259,7 @@ func TestClose_ReportsACallbackThatDoesNotReturn(t *testing.T) {
 	wait.For(t, ended, "the end of LoopForever")
 }
 
-// No callback starts after Close has returned.
-func TestNoCallbackAfterClose(t *testing.T) {
+func TestClose_StartsNoCallbackAfterwards(t *testing.T) {
 	b := plain(t)
 	for range 20 {
 		c, e := newClient(t, "", true)
@@ -286,8 +282,8 @@ func TestNoCallbackAfterClose(t *testing.T) {
 	}
 }
 
-// Every method of a closed client says so, and none touches C.
-func TestCallsAfterClose(t *testing.T) {
+// Every method of a closed client returns ErrClosed.
+func TestClose_LaterCallsReturnErrClosed(t *testing.T) {
 	c, _ := newClient(t, "", true)
 	require.NoError(t, c.Close())
 	errs := ownersCalls(c, 1)
@@ -308,16 +304,16 @@ func TestCallsAfterClose(t *testing.T) {
 	c.OnLog(nil)
 }
 
-// Close sends no DISCONNECT when no loop runs: the will is published.
-func TestCloseFiresTheWill(t *testing.T) {
+// Close sends no DISCONNECT if no loop runs, so the broker publishes the will.
+func TestClose_WithoutALoopTriggersTheWill(t *testing.T) {
 	b := plain(t)
 	watcher, we := newClient(t, "", true)
 	connect(t, watcher, we, b.Port)
 	subscribe(t, watcher, we, "will", 1)
 	c, e := newClient(t, "", true)
-	require.NoError(t, c.WillSet("will", []byte("gone"), 1, false))
+	require.NoError(t, c.WillSet("will", []byte("client lost"), 1, false))
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	turnUntil(t, c, e.connect)
 	require.NoError(t, c.Close())
-	require.Equal(t, "gone", string(wait.For(t, we.message, "the will").Payload))
+	require.Equal(t, "client lost", string(wait.For(t, we.message, "the will").Payload))
 }

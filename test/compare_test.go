@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testsOfTheModule are the names of all test functions, with their files.
+// testsOfTheModule returns the names of all test functions, and the file of each.
 func testsOfTheModule(t testing.TB) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -25,8 +25,7 @@ func testsOfTheModule(t testing.TB) map[string]string {
 	return found
 }
 
-// Each row of docs/compare.md names tests, and they exist.
-func TestComparisonIsTested(t *testing.T) {
+func TestCompare_EachRowNamesExistingTests(t *testing.T) {
 	var wanted []string
 	for n := range 25 {
 		wanted = append(wanted, fmt.Sprint(n+1))
@@ -40,7 +39,7 @@ func TestComparisonIsTested(t *testing.T) {
 	for i, row := range rows {
 		require.Equal(t, wanted[i], row[1])
 		names := strings.Fields(row[4])
-		assert.NotEmpty(t, names, "row %s has no test", row[1])
+		assert.NotEmpty(t, names, "row %s names no test", row[1])
 		for _, name := range names {
 			assert.Contains(t, tests, name, "row %s", row[1])
 		}

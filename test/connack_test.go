@@ -12,15 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a disconnection is reported as after a refusal: a library code.
+// refusal asserts that a disconnection reports this error of the library.
 func refusal(t testing.TB, d mosquitto.Disconnection, want mosquitto.Error) {
 	t.Helper()
 	require.Equal(t, int(want), d.Code)
 	require.ErrorIs(t, d.Err, want)
 }
 
-// LoopForever retries what an MQTT 3 broker refuses, for ever, until Disconnect.
-func TestConnackRefusedV3(t *testing.T) {
+// An MQTT 3 broker refuses the connection. LoopForever retries until Disconnect.
+func TestConnack_MQTT3RefusalIsRetried(t *testing.T) {
 	t.Parallel()
 	for code := 1; code <= 5; code++ {
 		for _, version := range []int{mosquitto.ProtocolV31, mosquitto.ProtocolV311} {
@@ -50,14 +50,14 @@ func TestConnackRefusedV3(t *testing.T) {
 				refuse()
 				require.Equal(t, mosquitto.ConnackCode(code), wait.For(t, e.connect, "OnConnect of the retry").Code)
 				require.NoError(t, wait.For(t, ended, "the end of the loop"))
-				require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code, "asked for")
+				require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code, "Disconnect was called")
 			})
 		}
 	}
 }
 
-// Codes that MQTT 3 does not know are a protocol error, which is fatal.
-func TestConnackUnknownV3(t *testing.T) {
+// Codes that MQTT 3 does not define are protocol errors, which end the loop.
+func TestConnack_UnknownMQTT3CodeEndsTheLoop(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -72,8 +72,8 @@ func TestConnackUnknownV3(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
 }
 
-// LoopForever gives up on what an MQTT 5 broker refuses.
-func TestConnackRefusedV5(t *testing.T) {
+// An MQTT 5 broker refuses the connection, and LoopForever returns an error.
+func TestConnack_MQTT5RefusalEndsTheLoop(t *testing.T) {
 	for code, text := range map[byte]string{
 		0x80: "Unspecified error",
 		0x81: "Malformed Packet",
@@ -99,7 +99,7 @@ func TestConnackRefusedV5(t *testing.T) {
 			conn := p.Accept()
 			conn.Expect(peer.CONNECT)
 			props := mosquitto.Properties{
-				{ID: mosquitto.PropReasonString, Text: "come back later"},
+				{ID: mosquitto.PropReasonString, Text: "try again later"},
 				{ID: mosquitto.PropServerReference, Text: "other:1883"},
 			}
 			conn.Send(peer.Bytes(peer.CONNACK, append([]byte{0, code}, wire(props)...)...))
@@ -115,9 +115,9 @@ func TestConnackRefusedV5(t *testing.T) {
 	}
 }
 
-// A broker of MQTT 3 answers an MQTT 5 client in its own way, without
-// properties. Later libraries take that for a malformed packet and try again.
-func TestConnackVersionRefused(t *testing.T) {
+// A broker of MQTT 3 refuses an MQTT 5 client with a CONNACK without properties. The
+// library 2.0.21 and later takes it for a malformed packet and retries.
+func TestConnack_MQTT3RefusalOfMQTT5IsReported(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -135,8 +135,7 @@ func TestConnackVersionRefused(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
 }
 
-// The real broker refuses credentials.
-func TestConnackBadCredentials(t *testing.T) {
+func TestConnack_BadCredentialsAreRefused(t *testing.T) {
 	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "secret"}})
 	want := map[int]mosquitto.ConnackCode{
 		mosquitto.ProtocolV31:  mosquitto.ConnackRefusedNotAuthorized,
@@ -166,9 +165,9 @@ func TestConnackBadCredentials(t *testing.T) {
 	}
 }
 
-// Disconnect inside OnConnect: 2.1 forgets that it was asked for, and calls it a
-// lost connection.
-func TestConnackDisconnectInside(t *testing.T) {
+// The library 2.1 reports a Disconnect inside OnConnect as a lost connection. The
+// binding reports it as a Disconnect.
+func TestConnack_DisconnectInsideOnConnectSucceeds(t *testing.T) {
 	b := plain(t)
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
@@ -187,8 +186,8 @@ func TestConnackDisconnectInside(t *testing.T) {
 	}
 }
 
-// A connection that ends before any CONNACK is told to OnDisconnect only.
-func TestConnackNeverCame(t *testing.T) {
+// A connection that is lost before the CONNACK is reported only to OnDisconnect.
+func TestConnack_MissingCallsOnlyOnDisconnect(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -200,8 +199,9 @@ func TestConnackNeverCame(t *testing.T) {
 	wait.None(t, e.connect, "OnConnect")
 }
 
-// A session that the client asked to forget: 2.1 takes it for an error.
-func TestConnackSessionPresentAfterCleanStart(t *testing.T) {
+// The CONNACK reports a session although the client asked for a clean one. The library
+// 2.1 treats this as an error.
+func TestConnack_SessionPresentAfterCleanStartIsAnErrorSince21(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestConnectAsync(t *testing.T) {
+func TestConnectAsync_ConnectsInTheLoop(t *testing.T) {
 	b := plain(t)
 	for name, connect := range map[string]func(c *mosquitto.Client) error{
 		"ConnectAsync": func(c *mosquitto.Client) error { return c.ConnectAsync("127.0.0.1", b.Port, keepalive) },
@@ -40,8 +40,8 @@ func TestConnectAsync(t *testing.T) {
 	}
 }
 
-// A refusal comes to the loop, which tries again until the broker is there.
-func TestConnectAsyncRefused(t *testing.T) {
+// The loop retries a refused connection until the broker accepts it.
+func TestConnectAsync_LoopRetriesARefusal(t *testing.T) {
 	b := plain(t)
 	b.Stop()
 	c, e := newClient(t, "", true)
@@ -55,11 +55,11 @@ func TestConnectAsyncRefused(t *testing.T) {
 	require.NoError(t, c.LoopStop(false))
 }
 
-func TestConnectRefused(t *testing.T) {
+func TestConnect_RefusalReturnsErrErrno(t *testing.T) {
 	c, e := newClient(t, "", true)
 	err := c.Connect("127.0.0.1", broker.FreePort(t), keepalive)
 	require.ErrorIs(t, err, mosquitto.ErrErrno)
-	if !has21() { // which overwrites errno
+	if !has21() { // the library 2.1 overwrites errno
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
 	}
 	require.Equal(t, -1, c.Socket())
@@ -68,8 +68,7 @@ func TestConnectRefused(t *testing.T) {
 	wait.None(t, e.disconnect, "OnDisconnect")
 }
 
-// A blocking connect that failed is repeated by the loop.
-func TestConnectRefusedThenLoop(t *testing.T) {
+func TestConnect_LoopRetriesAFailedConnect(t *testing.T) {
 	b := plain(t)
 	b.Stop()
 	c, e := newClient(t, "", true)
@@ -79,7 +78,7 @@ func TestConnectRefusedThenLoop(t *testing.T) {
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
-func TestConnectUnknownHost(t *testing.T) {
+func TestConnect_UnknownHostReturnsErrEAI(t *testing.T) {
 	c, _ := newClient(t, "", true)
 	for name, err := range map[string]error{
 		"Connect":      c.Connect("no.such.host.invalid", 1883, keepalive),
@@ -88,20 +87,20 @@ func TestConnectUnknownHost(t *testing.T) {
 		require.ErrorIs(t, err, mosquitto.ErrEAI, name)
 		code := new(mosquitto.OpError)
 		require.ErrorAs(t, err, &code)
-		if !has21() { // which overwrites errno
+		if !has21() { // the library 2.1 overwrites errno
 			require.NotEmpty(t, code.Detail, name)
 		}
 	}
 	require.Equal(t, -1, c.Socket())
 }
 
-func TestConnectSRV(t *testing.T) {
+func TestConnectSRV_ReturnsErrNotSupported(t *testing.T) {
 	c, _ := newClient(t, "", true)
 	require.ErrorIs(t, c.ConnectSRV("example.invalid", keepalive, ""), mosquitto.ErrNotSupported)
 	require.ErrorIs(t, c.ConnectSRV("", keepalive, ""), mosquitto.ErrInval)
 }
 
-func TestConnectRefusals(t *testing.T) {
+func TestConnect_BadArgumentsReturnErrInval(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	for name, err := range map[string]error{
@@ -129,8 +128,8 @@ func TestConnectRefusals(t *testing.T) {
 	wait.None(t, e.disconnect, "OnDisconnect")
 }
 
-// Properties stay for reconnects, and need MQTT 5.
-func TestConnectBindV5Properties(t *testing.T) {
+// Properties need MQTT 5. Each reconnect sends them again.
+func TestConnectBindV5_SendsPropertiesAtEachConnect(t *testing.T) {
 	p := peer.Listen(t)
 	var props mosquitto.Properties
 	require.NoError(t, props.AddInt32(mosquitto.PropSessionExpiryInterval, 7))
@@ -148,7 +147,7 @@ func TestConnectBindV5Properties(t *testing.T) {
 	require.ErrorIs(t, old.ConnectBindV5("127.0.0.1", p.Port, keepalive, "", props), mosquitto.ErrNotSupported)
 }
 
-func TestReconnect(t *testing.T) {
+func TestReconnect_AfterDisconnectConnects(t *testing.T) {
 	b := plain(t)
 	for name, reconnect := range map[string]func(*mosquitto.Client) error{
 		"Reconnect": (*mosquitto.Client).Reconnect, "ReconnectAsync": (*mosquitto.Client).ReconnectAsync,
@@ -170,9 +169,8 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
-// A connection that stands is closed by the next connect, without a word to
-// OnDisconnect.
-func TestReconnectWhileConnected(t *testing.T) {
+// A new connect closes the current connection without a call of OnDisconnect.
+func TestReconnect_ReplacesACurrentConnection(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -188,7 +186,7 @@ func TestReconnectWhileConnected(t *testing.T) {
 	wait.None(t, e.disconnect, "OnDisconnect")
 }
 
-func TestConnectAgain(t *testing.T) {
+func TestConnect_AfterDisconnectConnectsAgain(t *testing.T) {
 	first, second := plain(t), plain(t)
 	c, e := newClient(t, "traveller", true)
 	for _, b := range []*broker.Broker{first, first, second, first} {

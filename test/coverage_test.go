@@ -15,17 +15,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tables of docs/reference.md against the library that is loaded,
-// the code and the doc comments.
+// The tables of docs/reference.md are compared with the loaded library, the code and
+// the doc comments.
 
-// row is a line of the table.
+// row is a row of the table of C functions.
 type row struct {
 	names []string // Go names: New, Client.Close, Property.ID; none for "—"
 	since string   // "2.1", or "" for 2.0.11
 	note  string
 }
 
-// notCalled: the binding does it in Go, or has nothing to do.
+// notCalled reports whether the binding does not call the C function.
 func (r row) notCalled() bool { return strings.HasPrefix(r.note, "not called: ") }
 
 func table(t testing.TB) map[string]row {
@@ -43,11 +43,11 @@ func table(t testing.TB) map[string]row {
 		}
 		rows[m[1]] = r
 	}
-	require.Len(t, rows, 126, "lines of docs/reference.md that begin with \"| `mosquitto_\"")
+	require.Len(t, rows, 126, "rows of docs/reference.md that begin with \"| `mosquitto_\"")
 	return rows
 }
 
-// exported are the functions of the library that this process has loaded.
+// exported returns the functions of the libmosquitto that this process has loaded.
 func exported(t testing.TB) (names []string) {
 	t.Helper()
 	maps, err := os.Open("/proc/self/maps")
@@ -79,8 +79,8 @@ func has21() bool {
 	return major*1000+minor >= 2001
 }
 
-// The table has the functions of the installed library, no more and no less.
-func TestTableIsTheLibrary(t *testing.T) {
+// The table has exactly the functions of the installed library.
+func TestReferenceTable_HasTheLibrarysFunctions(t *testing.T) {
 	rows := table(t)
 	var listed []string
 	for name, r := range rows {
@@ -92,8 +92,8 @@ func TestTableIsTheLibrary(t *testing.T) {
 	assert.Equal(t, exported(t), listed)
 }
 
-// docs are the doc comments of the root by name: New, Client.Close,
-// Property.ID; a type's own under its name.
+// docs returns the doc comments of the root package by name: New, Client.Close,
+// Property.ID. The comment of a type has the type's name.
 func docs(t testing.TB) map[string]string {
 	t.Helper()
 	docs := make(map[string]string)
@@ -134,13 +134,13 @@ func fieldDocs(docs map[string]string, s *ast.TypeSpec) {
 	}
 }
 
-// plain is a comment on one line.
+// plain returns a comment as one line.
 func plain(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 var function = regexp.MustCompile(`\bmosquitto_\w+`)
 
-// What stands in the Go column exists, and its comment names the C function.
-func TestTableNamesGo(t *testing.T) {
+// Each name in the Go column exists, and its doc comment names the C function.
+func TestReferenceTable_GoNamesAreDocumented(t *testing.T) {
 	docs := docs(t)
 	for c, r := range table(t) {
 		for _, name := range r.names {
@@ -148,12 +148,12 @@ func TestTableNamesGo(t *testing.T) {
 				assert.Contains(t, function.FindAllString(text, -1), c, "the comment of %s", name)
 			}
 		}
-		assert.False(t, len(r.names) == 0 && r.note == "", "%s has no Go name: why?", c)
+		assert.False(t, len(r.names) == 0 && r.note == "", "%s has no Go name and no note", c)
 	}
 }
 
-// What a comment says to be a C function stands in the table as such.
-func TestTableHasWhatCommentsName(t *testing.T) {
+// Each C function that a doc comment names is in the table.
+func TestReferenceTable_HasTheFunctionsOfComments(t *testing.T) {
 	rows := table(t)
 	is := regexp.MustCompile(`^\w+ wraps (mosquitto_\w+)`)
 	n := 0
@@ -161,7 +161,7 @@ func TestTableHasWhatCommentsName(t *testing.T) {
 		for _, c := range function.FindAllString(text, -1) {
 			if c != "mosquitto_message" { // a struct
 				_, ok := rows[c]
-				assert.True(t, ok, "the comment of %s names %s, the table does not", name, c)
+				assert.True(t, ok, "the comment of %s names %s, which is not in the table", name, c)
 			}
 		}
 		if m := is.FindStringSubmatch(text); m != nil {
@@ -173,7 +173,7 @@ func TestTableHasWhatCommentsName(t *testing.T) {
 }
 
 // The code calls every function, or the table says why it does not.
-func TestCodeCallsEveryFunction(t *testing.T) {
+func TestReferenceTable_CodeCallsEveryFunction(t *testing.T) {
 	called := make(map[string]bool)
 	find := func(code string, call string) {
 		code = cComment.ReplaceAllString(code, "")

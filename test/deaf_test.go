@@ -13,13 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// deaf is a port of 127.0.0.1 that never answers a connect: a listener whose
-// backlog is full.
+// deaf is a port of 127.0.0.1 that never answers a connect: its listener's backlog is
+// full.
 type deaf struct {
 	port int
 
 	t       testing.TB
-	fillers []string // sockets of ours that are not answered either
+	fillers []string // sockets of this test that fill the backlog
 }
 
 func newDeaf(t testing.TB) *deaf {
@@ -34,7 +34,7 @@ func newDeaf(t testing.TB) *deaf {
 	return d
 }
 
-// fill makes the port deaf: until then one client may connect.
+// fill fills the backlog. Before, one client can connect.
 func (d *deaf) fill() {
 	d.t.Helper()
 	for range 3 {
@@ -51,8 +51,8 @@ func (d *deaf) socket(flags int) int {
 	return fd
 }
 
-// unanswered returns the inodes of the sockets that wait for the port's answer,
-// apart from the fillers: state SYN_SENT of /proc/net/tcp.
+// unanswered returns the inodes of the sockets that wait for an answer of the port
+// (state SYN_SENT in /proc/net/tcp), without the fillers.
 func (d *deaf) unanswered() (inodes []string) {
 	table, err := os.ReadFile("/proc/net/tcp")
 	require.NoError(d.t, err)
@@ -66,10 +66,10 @@ func (d *deaf) unanswered() (inodes []string) {
 	return inodes
 }
 
-// asked tells whether somebody waits for an answer.
+// asked reports whether a client waits for an answer.
 func (d *deaf) asked() bool { return len(d.unanswered()) > 0 }
 
-// hangUp ends the sockets that wait, so that connects that block there return.
+// hangUp shuts down the waiting sockets, so that blocking connects return.
 func (d *deaf) hangUp() {
 	waiting := d.unanswered()
 	entries, err := os.ReadDir("/proc/self/fd")

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Decision 8: errno of the call, and only when the library says so.
-func TestErrnoOfConnect(t *testing.T) {
+// Errors contain errno only if the library says that the system call failed.
+func TestErrno_OfConnectIsReported(t *testing.T) {
 	c, _ := newClient(t, "", true)
 	err := c.Connect("127.0.0.1", broker.FreePort(t), keepalive)
 	require.ErrorIs(t, err, mosquitto.ErrErrno)
@@ -23,7 +23,7 @@ func TestErrnoOfConnect(t *testing.T) {
 	code, ok := e.Code()
 	require.True(t, ok)
 	require.Equal(t, mosquitto.ErrErrno, code)
-	if has21() { // which overwrites it
+	if has21() { // the library 2.1 overwrites errno
 		require.Zero(t, e.Errno)
 	} else {
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
@@ -31,21 +31,20 @@ func TestErrnoOfConnect(t *testing.T) {
 	}
 }
 
-// A name that nobody can know.
-func TestErrorOfResolver(t *testing.T) {
+func TestErrno_IsZeroForResolverErrors(t *testing.T) {
 	c, _ := newClient(t, "", true)
 	err := bounded(t, "the resolver", func() error { return c.Connect("does-not-exist.invalid", 1883, keepalive) })
 	require.ErrorIs(t, err, mosquitto.ErrEAI)
 	var e *mosquitto.OpError
 	require.ErrorAs(t, err, &e)
-	require.Zero(t, e.Errno, "the resolver's codes are no errno")
+	require.Zero(t, e.Errno, "codes of the resolver are not errno values")
 	if !has21() {
-		require.NotEmpty(t, e.Detail, "the resolver's own words")
+		require.NotEmpty(t, e.Detail, "the resolver's error text")
 	}
 }
 
-// A message of QoS 1 or 2 is queued although there is no connection.
-func TestPublishOffline(t *testing.T) {
+// Without a connection, messages of QoS 1 and 2 are queued.
+func TestPublish_OfflineIsQueuedAboveQoS0(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	mids := make(map[int]bool)
@@ -53,7 +52,7 @@ func TestPublishOffline(t *testing.T) {
 		mid, err := c.Publish("offline", []byte{byte(qos)}, qos, false)
 		require.ErrorIs(t, err, mosquitto.ErrNoConn)
 		if qos == 0 {
-			require.Zero(t, mid, "it is lost")
+			require.Zero(t, mid, "QoS 0 is not queued")
 			continue
 		}
 		require.NotZero(t, mid)
@@ -74,8 +73,8 @@ func TestPublishOffline(t *testing.T) {
 	require.Equal(t, "last", string(wait.For(t, re.message, "OnMessage").Payload))
 }
 
-// spoil leaves another errno on this thread: EPROTO, by which loop_forever
-// would give up, or ECONNREFUSED, by which it would go on.
+// spoil sets errno of the current thread. With proto it is EPROTO, which would make
+// loop_forever return. Otherwise it is ECONNREFUSED, which would make it continue.
 func spoil(proto bool, port int) error {
 	c, err := mosquitto.New("", true, nil)
 	if err != nil {
@@ -99,9 +98,9 @@ func spoil(proto bool, port int) error {
 	return nil
 }
 
-// Decision 8: what a callback does with errno does not steer the loop. A loss
-// is followed by a reconnect, whatever TLS failure the callback saw.
-func TestErrnoOfCallbackDoesNotEndTheLoop(t *testing.T) {
+// The loop must ignore the errno that a callback leaves. After a connection loss it
+// reconnects, although a TLS connection failed inside the callback.
+func TestErrno_OfACallbackDoesNotEndTheLoop(t *testing.T) {
 	b, other := plain(t), plain(t)
 	c, e := newClient(t, "", true)
 	spoiled := make(chan error, 10)
@@ -118,9 +117,9 @@ func TestErrnoOfCallbackDoesNotEndTheLoop(t *testing.T) {
 	wait.None(t, ended, "end of the loop")
 }
 
-// And the other way round: a TLS peer that vanished ends the loop, as it does
-// in C, although the callback saw something harmless.
-func TestErrnoOfCallbackDoesNotKeepTheLoop(t *testing.T) {
+// A lost TLS connection ends the loop, as in C, although the callback left another
+// errno.
+func TestErrno_OfACallbackDoesNotKeepTheLoopRunning(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("server", "localhost")})
 	c, e := newClient(t, "", true)

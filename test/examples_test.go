@@ -29,9 +29,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestExamples builds the programs of examples/ and runs them as their users
-// do.
-func TestExamples(t *testing.T) {
+// TestExamples_RunAsDocumented builds and runs the programs of examples/.
+func TestExamples_RunAsDocumented(t *testing.T) {
 	bin := buildExamples(t)
 	parts := []struct {
 		name string
@@ -71,17 +70,17 @@ func TestExamples(t *testing.T) {
 		})
 	}
 	if ran < len(parts) {
-		return // -run chose some of them
+		return // -run selected only some parts
 	}
 	for _, name := range programs(t) {
 		assert.True(t, started[filepath.Join(string(bin), name)], "no part of this test runs examples/%s", name)
 	}
 }
 
-// onStart, if set, is told of each program that is started.
+// onStart, if set, is called with the path of each program that starts.
 var onStart func(program string)
 
-// programs are the examples of this module.
+// programs returns the example programs of this module.
 func programs(t *testing.T) (names []string) {
 	t.Helper()
 	for _, name := range mains(t) {
@@ -93,7 +92,7 @@ func programs(t *testing.T) (names []string) {
 	return names
 }
 
-// mains are the folders of all programs below examples/.
+// mains returns the folders of all programs in examples/.
 func mains(t *testing.T) (folders []string) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir("../examples", func(path string, d fs.DirEntry, err error) error {
@@ -110,7 +109,8 @@ func mains(t *testing.T) (folders []string) {
 	return slices.Compact(folders)
 }
 
-// moduleOf is the folder of the nested module that has a folder of examples/, or "".
+// moduleOf returns the folder of the nested module that contains a folder of examples/,
+// or "".
 func moduleOf(folder string) string {
 	for ; folder != "."; folder = filepath.Dir(folder) {
 		if _, err := os.Stat(filepath.Join("../examples", folder, "go.mod")); err == nil {
@@ -120,9 +120,8 @@ func moduleOf(folder string) string {
 	return ""
 }
 
-// The examples in modules of their own have their tests there, which make test
-// runs.
-func TestExampleModules(t *testing.T) {
+// Examples in modules of their own have their own tests, which make test runs.
+func TestExamples_InModulesHaveTests(t *testing.T) {
 	modules, err := os.ReadFile("../.ci/modules")
 	require.NoError(t, err)
 	n := 0
@@ -135,12 +134,12 @@ func TestExampleModules(t *testing.T) {
 		assert.Regexp(t, `(?m)^for folder in .*\bexamples/`+module+`\b`, string(modules))
 		tests, err := filepath.Glob(filepath.Join("../examples", folder, "*_test.go"))
 		require.NoError(t, err)
-		assert.NotEmpty(t, tests, "nothing runs examples/%s", folder)
+		assert.NotEmpty(t, tests, "examples/%s has no test", folder)
 	}
 	require.NotZero(t, n)
 }
 
-// examples is the directory of the built programs.
+// examples is the folder of the built programs.
 type examples string
 
 func buildExamples(t *testing.T) examples {
@@ -162,7 +161,7 @@ func underRaceDetector() bool {
 	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// exampleRun is a program that was started. It is killed when the test ends.
+// exampleRun is a running program. It is killed when the test ends.
 type exampleRun struct {
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -171,13 +170,12 @@ type exampleRun struct {
 	ended  chan struct{}
 }
 
-// start starts an example.
 func (e examples) start(t *testing.T, name string, args ...string) *exampleRun {
 	t.Helper()
 	return startProgram(t, "", filepath.Join(string(e), name), args...)
 }
 
-// run runs an example to its end.
+// run runs an example until it exits.
 func (e examples) run(t *testing.T, name string, args ...string) (lines []string, stderr string, code int) {
 	t.Helper()
 	return e.start(t, name, args...).finish()
@@ -195,7 +193,7 @@ func startPiped(t *testing.T, stdin io.Reader, program string, args ...string) *
 	}
 	p := &exampleRun{t: t, cmd: spawn.Command(program, args...), lines: make(chan string, 100000), ended: make(chan struct{})}
 	p.cmd.Stdin, p.cmd.Stderr = stdin, &p.stderr
-	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // not a second for each
+	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // do not wait one second when a program exits
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -215,7 +213,7 @@ func startPiped(t *testing.T, stdin io.Reader, program string, args ...string) *
 	return p
 }
 
-// finish waits for the program's end.
+// finish waits until the program exits.
 func (p *exampleRun) finish() (lines []string, stderr string, code int) {
 	p.t.Helper()
 	wait.For(p.t, p.ended, "the end of "+p.cmd.Path)
@@ -225,8 +223,8 @@ func (p *exampleRun) finish() (lines []string, stderr string, code int) {
 	return lines, p.stderr.String(), p.cmd.ProcessState.ExitCode()
 }
 
-// succeeds asserts that the program ends well, having printed these lines and
-// no complaint.
+// succeeds asserts that the program prints these lines and no error, and exits with
+// status 0.
 func (p *exampleRun) succeeds(want ...string) {
 	p.t.Helper()
 	lines, stderr, code := p.finish()
@@ -235,7 +233,7 @@ func (p *exampleRun) succeeds(want ...string) {
 	require.Zero(p.t, code)
 }
 
-// fails asserts that the program ends with this status and a complaint.
+// fails asserts that the program exits with this status and prints this error.
 func (p *exampleRun) fails(status int, complaint string) {
 	p.t.Helper()
 	lines, stderr, code := p.finish()
@@ -244,7 +242,7 @@ func (p *exampleRun) fails(status int, complaint string) {
 	require.Empty(p.t, lines)
 }
 
-// next is the next line that the program prints.
+// next returns the next line that the program prints.
 func (p *exampleRun) next() string {
 	p.t.Helper()
 	return wait.For(p.t, p.lines, "a line of "+p.cmd.Path)
@@ -262,14 +260,15 @@ func logged(t *testing.T, b *broker.Broker, pattern string) {
 	wait.Until(t, "the broker's log line "+pattern, func() bool { return line.MatchString(b.Log()) })
 }
 
-// sub starts the example with this client id, and waits until the broker has
+// sub starts the example sub with this client id, and waits until the broker has
 // granted its subscription.
 func (e examples) sub(t *testing.T, b *broker.Broker, id string, args ...string) *exampleRun {
 	t.Helper()
 	return subscribed(t, b, filepath.Join(string(e), "sub"), id, args...)
 }
 
-// subscribed starts a subscriber, of ours or of mosquitto's: the flags are the same.
+// subscribed starts a subscriber: our example, or mosquitto_sub, which has the same
+// flags.
 func subscribed(t *testing.T, b *broker.Broker, program, id string, args ...string) *exampleRun {
 	t.Helper()
 	p := startProgram(t, "", program, append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(b.Port), "-i", id}, args...)...)
@@ -277,7 +276,7 @@ func subscribed(t *testing.T, b *broker.Broker, program, id string, args ...stri
 	return p
 }
 
-// pub publishes with the example, which must succeed.
+// pub publishes with the example pub, which must succeed.
 func (e examples) pub(t *testing.T, b *broker.Broker, args ...string) {
 	t.Helper()
 	e.start(t, "pub", append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(b.Port)}, args...)...).succeeds()
@@ -288,8 +287,9 @@ var (
 	tourGreeter = regexp.MustCompile(`^Connect to 127.0.0.1, port (\d+)$`)
 )
 
-// tourEvents are the events of a tour's lines, without their numbers; of
-// OnMessage and OnPublish, which answer the same publish, in this order.
+// tourEvents returns the callbacks that a tour printed, with numbers replaced by N.
+// OnMessage and OnPublish for the same message may have either order, so each pair is
+// sorted.
 func tourEvents(lines []string) (events []string) {
 	for _, line := range lines {
 		if strings.HasPrefix(line, "On") {
@@ -322,7 +322,7 @@ func tourOnItsOwnBroker(t *testing.T, bin examples) {
 	greeting := tourGreeter.FindStringSubmatch(lines[0])
 	require.NotNil(t, greeting, lines[0])
 	_, err := net.Dial("tcp", "127.0.0.1:"+greeting[1])
-	require.Error(t, err, "its broker is still there")
+	require.Error(t, err, "its broker still listens")
 }
 
 func tourOnAnotherBroker(t *testing.T, bin examples) {
@@ -387,7 +387,7 @@ func pubToSub(t *testing.T, bin examples) {
 	}
 }
 
-// pubLines publishes more lines than may wait for an acknowledgement.
+// pubLines publishes more lines than the limit of messages in flight.
 func pubLines(t *testing.T, bin examples) {
 	b := plain(t)
 	for qos, n := range map[string]int{"0": 1000, "1": 1000, "2": 1000} {
@@ -464,8 +464,8 @@ func usageOfExamples(t *testing.T, bin examples) {
 	}
 }
 
-// connectFlags looks at what the flags make of the CONNECT in the broker's log.
-// It numbers MQTT 3.1 and 3.1.1 as 1 and 2; 2.1 writes 3 and 4.
+// connectFlags checks the CONNECT in the broker's log. The log shows MQTT 3.1 and 3.1.1
+// as 1 and 2, from 2.1 on as 3 and 4.
 func connectFlags(t *testing.T, bin examples) {
 	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "password"}})
 	login := []string{"-u", "user", "-P", "password"}
@@ -507,14 +507,13 @@ func persistentSub(t *testing.T, bin examples) {
 	}
 }
 
-// willOfSub kills one subscriber and interrupts another.
 func willOfSub(t *testing.T, bin examples) {
 	b := plain(t)
 	watcher, e := newClient(t, "", true)
 	connect(t, watcher, e, b.Port)
 	subscribe(t, watcher, e, "will/#", 2)
 	will := func(id string) []string {
-		return []string{"-t", "a", "--will-topic", "will/" + id, "--will-payload", id + " is gone", "--will-qos", "2"}
+		return []string{"-t", "a", "--will-topic", "will/" + id, "--will-payload", id + " is lost", "--will-qos", "2"}
 	}
 
 	interrupted := bin.sub(t, b, "interrupted", will("interrupted")...)
@@ -524,8 +523,8 @@ func willOfSub(t *testing.T, bin examples) {
 
 	bin.sub(t, b, "killed", will("killed")...).signal(syscall.SIGKILL)
 	m := wait.For(t, e.message, "the will")
-	require.Equal(t, "will/killed", m.Topic, "a subscriber that says goodbye leaves no will")
-	require.Equal(t, "killed is gone", string(m.Payload))
+	require.Equal(t, "will/killed", m.Topic, "no will after a DISCONNECT")
+	require.Equal(t, "killed is lost", string(m.Payload))
 	require.Equal(t, mosquitto.QoS(2), m.QoS)
 }
 
@@ -578,7 +577,7 @@ func tlsExample(t *testing.T, bin examples) {
 	bin.start(t, "tls", append(at, ca.File)...).fails(1, "tls: mosquitto: connect: ")
 
 	open := broker.Start(t, broker.Config{TLS: ca.Issue("server", "localhost", "127.0.0.1")})
-	t.Setenv("SSL_CERT_FILE", ca.File) // the system's certificates, to OpenSSL
+	t.Setenv("SSL_CERT_FILE", ca.File) // OpenSSL takes it for the system's certificates
 	bin.start(t, "tls", "-host", "localhost", "-port", strconv.Itoa(open.Port)).succeeds(went...)
 	t.Setenv("SSL_CERT_FILE", foreign.File)
 	_, _, code = bin.run(t, "tls", "-host", "localhost", "-port", strconv.Itoa(open.Port))
@@ -600,7 +599,7 @@ func ownloopExample(t *testing.T, bin examples) {
 	typed, typing := io.Pipe()
 	p = startPiped(t, typed, filepath.Join(string(bin), "ownloop"), "-port", strconv.Itoa(b.Port))
 	t.Cleanup(func() { typing.Close() })
-	for _, line := range []string{"first", "second", "third"} { // each comes back before the next is typed
+	for _, line := range []string{"first", "second", "third"} { // each line is echoed before the next is typed
 		_, err := io.WriteString(typing, line+"\n")
 		require.NoError(t, err)
 		require.Equal(t, line, p.next())
@@ -609,8 +608,8 @@ func ownloopExample(t *testing.T, bin examples) {
 	p.succeeds()
 }
 
-// clientExample goes to the second broker when the first does not answer, and
-// ends in peace.
+// clientExample connects to the second broker, because the first does not answer. It
+// exits cleanly after SIGTERM.
 func clientExample(t *testing.T, bin examples) {
 	b := plain(t)
 	nobody := fmt.Sprintf("mqtt://127.0.0.1:%d", broker.FreePort(t))
@@ -643,8 +642,8 @@ func shareExample(t *testing.T, bin examples) {
 	require.Equal(t, "300 messages, handled by the workers: [100 100 100]", lines[3])
 }
 
-// shareExampleWorkerKilled kills a worker before the last message: nothing is
-// lost, and nothing is given to another.
+// shareExampleWorkerKilled kills a worker that has not received all its messages. No
+// message is lost, and no message goes to the other worker.
 func shareExampleWorkerKilled(t *testing.T, bin examples) {
 	const messages = 4000
 	b := plain(t)

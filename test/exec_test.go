@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// inherited are the sockets that a child of this process gets.
+// inherited returns the sockets that a child of this process inherits.
 func inherited() (sockets []string, err error) {
 	output, err := exec.Command("ls", "-l", "/proc/self/fd").Output()
 	for line := range strings.SplitSeq(string(output), "\n") {
@@ -28,8 +28,8 @@ func requireNoneInherited(t *testing.T) {
 	require.Empty(t, sockets)
 }
 
-// Decision 6: a child must not keep the connection alive.
-func TestChildrenInheritNothing(t *testing.T) {
+// A child that inherits the socket would keep the connection open.
+func TestChildren_InheritNoSockets(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	requireNoneInherited(t)
@@ -45,8 +45,8 @@ func TestChildrenInheritNothing(t *testing.T) {
 	requireNoneInherited(t)
 }
 
-// A reconnect by the library's own loop.
-func TestChildrenInheritNothingAfterReconnect(t *testing.T) {
+// The library's own loop reconnects.
+func TestChildren_InheritNoSocketsAfterAReconnect(t *testing.T) {
 	b := plain(t)
 	for name, start := range map[string]func(*testing.T, *mosquitto.Client, *events, int){
 		"LoopForever": func(t *testing.T, c *mosquitto.Client, e *events, port int) { connect(t, c, e, port) },
@@ -63,23 +63,21 @@ func TestChildrenInheritNothingAfterReconnect(t *testing.T) {
 	}
 }
 
-// The same without a listener for OnConnect.
-func TestChildrenInheritNothingUnheard(t *testing.T) {
+func TestChildren_InheritNoSocketsWithoutOnConnect(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	connect(t, c, e, b.Port)
 	c.OnConnect(nil)
 	b.Kill()
 	require.NotZero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
-	mid, _ := c.Publish("a", nil, 1, false) // is kept for the next connection, which it tells of
+	mid, _ := c.Publish("a", nil, 1, false) // sent after the reconnect, so OnPublish reports that the client is connected
 	require.NotZero(t, mid)
 	b.Restart()
 	require.Equal(t, mid, wait.For(t, e.publish, "OnPublish").mid)
 	requireNoneInherited(t)
 }
 
-// Children are born while clients are made and freed.
-func TestChildrenBesideNewClients(t *testing.T) {
+func TestChildren_StartedBesideNewClientsInheritNoSockets(t *testing.T) {
 	wrong := make(chan any, 1000)
 	atOnce(6, func(i int) {
 		if i < 2 {

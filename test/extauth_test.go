@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// challenge is an AUTH packet, as either side sends it.
+// challenge returns an AUTH packet. Client and broker send the same format.
 func challenge(method, data string, more ...byte) []byte {
 	const continueAuthentication, methodID, dataID = 0x18, 0x15, 0x16
 	props := append([]byte{methodID, 0, byte(len(method))}, method...)
@@ -20,7 +20,8 @@ func challenge(method, data string, more ...byte) []byte {
 	return peer.Bytes(peer.AUTH, append([]byte{continueAuthentication, byte(len(props))}, props...)...)
 }
 
-// authenticating connects a client of MQTT 5 to a peer that has its CONNECT.
+// authenticating connects an MQTT 5 client to a fake broker, which has received its
+// CONNECT.
 func authenticating(t testing.TB, c *mosquitto.Client) (conn *peer.Conn, ended <-chan error) {
 	t.Helper()
 	p := peer.Listen(t)
@@ -33,7 +34,7 @@ func authenticating(t testing.TB, c *mosquitto.Client) (conn *peer.Conn, ended <
 	return conn, ended
 }
 
-func TestExtAuth(t *testing.T) {
+func TestExtAuth_EachChallengeIsAnswered(t *testing.T) {
 	c, e := newV5(t, "a", true)
 	type step struct {
 		client *mosquitto.Client
@@ -71,9 +72,9 @@ func TestExtAuth(t *testing.T) {
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
-// The error of OnExtAuth ends the connection and the loop.
-func TestExtAuthRefused(t *testing.T) {
-	if !has21() { // where an AUTH means nothing
+// An error of OnExtAuth ends the connection and the loop.
+func TestExtAuth_ErrorOfTheCallbackEndsTheLoop(t *testing.T) {
+	if !has21() { // the library 2.0 ignores AUTH
 		c, e := newV5(t, "a", true)
 		conn, _ := authenticating(t, c)
 		conn.Send(challenge("METHOD", "data"))
@@ -85,11 +86,11 @@ func TestExtAuthRefused(t *testing.T) {
 		err  error
 		want mosquitto.Error
 	}{
-		"any error":           {errors.New("no"), mosquitto.ErrAuth},
-		"ErrAuth":             {mosquitto.ErrAuth, mosquitto.ErrAuth},
-		"wrapped code":        {fmt.Errorf("no: %w", mosquitto.ErrACLDenied), mosquitto.ErrACLDenied},
-		"no listener":         {nil, mosquitto.ErrAuth},
-		"code that is no end": {mosquitto.ErrNoSubscribers, mosquitto.ErrAuth},
+		"any error":                         {errors.New("no"), mosquitto.ErrAuth},
+		"ErrAuth":                           {mosquitto.ErrAuth, mosquitto.ErrAuth},
+		"wrapped code":                      {fmt.Errorf("no: %w", mosquitto.ErrACLDenied), mosquitto.ErrACLDenied},
+		"no callback":                       {nil, mosquitto.ErrAuth},
+		"code that is not an error of AUTH": {mosquitto.ErrNoSubscribers, mosquitto.ErrAuth},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, e := newV5(t, "a", true)
@@ -105,7 +106,7 @@ func TestExtAuthRefused(t *testing.T) {
 	}
 }
 
-func TestExtAuthContinueRefusals(t *testing.T) {
+func TestExtAuthContinue_BadArgumentsReturnErrors(t *testing.T) {
 	v5, _ := newV5(t, "a", true)
 	require.ErrorIs(t, v5.ExtAuthContinue("", nil, nil), mosquitto.ErrInval)
 	require.ErrorIs(t, v5.ExtAuthContinue("a\x00", nil, nil), mosquitto.ErrInval)

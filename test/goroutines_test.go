@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Decision 3: hundreds of goroutines publish on one client, every message
-// arrives exactly once, and every mid is told to OnPublish.
-func TestPublishFromManyGoroutines(t *testing.T) {
+// Many goroutines publish on one client. Each message arrives exactly once, and
+// OnPublish reports each mid exactly once.
+func TestGoroutines_PublishEachMessageExactlyOnce(t *testing.T) {
 	b := plain(t)
 	for _, way := range []struct {
 		name string
@@ -61,7 +61,7 @@ func publishFromMany(t *testing.T, c *mosquitto.Client, e, receiver *events, qos
 	wait.None(t, e.publish, "OnPublish")
 }
 
-// startThread connects and runs the library's own loop.
+// startThread connects and starts the library's thread with LoopStart.
 func startThread(t *testing.T, c *mosquitto.Client, e *events, port int) {
 	t.Helper()
 	require.NoError(t, c.Connect("127.0.0.1", port, keepalive))
@@ -69,7 +69,7 @@ func startThread(t *testing.T, c *mosquitto.Client, e *events, port int) {
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
-func TestSubscribeFromManyGoroutines(t *testing.T) {
+func TestGoroutines_SubscribeIsAcknowledgedEachTime(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	ended := connect(t, c, e, b.Port)
@@ -92,28 +92,28 @@ func TestSubscribeFromManyGoroutines(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-// Decision 3: with the default nothing calls back on the publishing goroutine.
-func TestPublishOnlyQueues(t *testing.T) {
+// By default no callback runs on the goroutine that publishes.
+func TestPublish_OnlyQueues(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	turnUntil(t, c, e.connect)
 	mid, err := c.Publish("a", nil, 0, false)
 	require.NoError(t, err)
-	wait.None(t, e.publish, "OnPublish before the loop has run")
+	wait.None(t, e.publish, "OnPublish before the loop runs")
 	require.True(t, c.WantWrite())
 	require.Equal(t, mid, turnUntil(t, c, e.publish).mid)
 }
 
-// turnUntil turns the loop until a callback has sent.
+// turnUntil runs the loop until the channel has a value.
 func turnUntil[T any](t *testing.T, c *mosquitto.Client, ch <-chan T) T {
 	t.Helper()
 	turn(t, c, func() bool { return len(ch) > 0 })
 	return <-ch
 }
 
-// Decision 3: ThreadedSet(false) is the library's single-threaded behaviour.
-func TestThreadedSetFalse(t *testing.T) {
+// With ThreadedSet(false) the library behaves as in a program with one thread.
+func TestThreadedSet_FalseRunsOnPublishInsidePublish(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.ThreadedSet(false))
@@ -127,12 +127,12 @@ func TestThreadedSetFalse(t *testing.T) {
 	require.NoError(t, c.ThreadedSet(true))
 	_, err = c.Publish("a", nil, 0, false)
 	require.NoError(t, err)
-	wait.None(t, e.publish, "OnPublish before the loop has run")
+	wait.None(t, e.publish, "OnPublish before the loop runs")
 	turnUntil(t, c, e.publish)
 }
 
-// One loop at a time, and no settings beside it.
-func TestBusy(t *testing.T) {
+// While a loop runs, other loops and settings return ErrBusy.
+func TestBusy_SecondLoopAndSettingsReturnErrBusy(t *testing.T) {
 	b := plain(t)
 	for name, run := range map[string]func(*testing.T, *mosquitto.Client, *events, int){
 		"LoopForever": func(t *testing.T, c *mosquitto.Client, e *events, port int) { connect(t, c, e, port) },
@@ -154,7 +154,7 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// ownersCalls are the calls that need the network side of the client.
+// ownersCalls makes all calls that only the goroutine of the loop may make.
 func ownersCalls(c *mosquitto.Client, port int) map[string]error {
 	return map[string]error{
 		"Loop": c.Loop(0), "LoopForever": c.LoopForever(0), "LoopRead": c.LoopRead(), "LoopWrite": c.LoopWrite(),
@@ -174,8 +174,8 @@ func ownersCalls(c *mosquitto.Client, port int) map[string]error {
 	}
 }
 
-// The one sanctioned overlap: LoopStart's thread waits for the first connect.
-func TestConnectBesideLoopStart(t *testing.T) {
+// While the thread of LoopStart waits for the first connect, connecting is allowed.
+func TestLoopStart_AllowsTheFirstConnect(t *testing.T) {
 	b := plain(t)
 	for name, connect := range map[string]func(*mosquitto.Client, string, int, time.Duration) error{
 		"Connect": (*mosquitto.Client).Connect, "ConnectAsync": (*mosquitto.Client).ConnectAsync,

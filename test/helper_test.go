@@ -16,7 +16,7 @@ import (
 
 const keepalive = time.Minute
 
-// events are the callbacks of a client, as channels.
+// events receives the callbacks of a client through channels.
 type events struct {
 	connect     chan mosquitto.Connack
 	disconnect  chan mosquitto.Disconnection
@@ -59,7 +59,7 @@ func listen(c *mosquitto.Client) *events {
 	return e
 }
 
-// newClient makes a client that is closed when the test ends.
+// newClient returns a client that is closed when the test ends.
 func newClient(t testing.TB, id string, cleanSession bool) (*mosquitto.Client, *events) {
 	t.Helper()
 	c, err := mosquitto.New(id, cleanSession, nil)
@@ -76,7 +76,7 @@ func newV5(t testing.TB, id string, cleanSession bool) (*mosquitto.Client, *even
 	return c, e
 }
 
-// loop runs LoopForever until the test ends; the channel has what it returned.
+// loop runs LoopForever until the test ends. The channel receives its result.
 func loop(t testing.TB, c *mosquitto.Client) <-chan error {
 	t.Helper()
 	ended := make(chan error, 1)
@@ -92,8 +92,7 @@ func loop(t testing.TB, c *mosquitto.Client) <-chan error {
 	return ended
 }
 
-// connect connects to a port of this machine, runs the loop and waits for the
-// broker's acceptance.
+// connect connects to a local port, runs the loop and waits for the CONNACK.
 func connect(t testing.TB, c *mosquitto.Client, e *events, port int) (ended <-chan error) {
 	t.Helper()
 	require.NoError(t, c.Connect("127.0.0.1", port, keepalive))
@@ -103,8 +102,8 @@ func connect(t testing.TB, c *mosquitto.Client, e *events, port int) (ended <-ch
 	return ended
 }
 
-// settle makes sure that the loop has left OnConnect: on 2.1 a Disconnect at
-// that moment is reported as a lost connection.
+// settle waits until the loop has left OnConnect. On 2.1 a Disconnect during OnConnect
+// is reported as a lost connection.
 func settle(t testing.TB, c *mosquitto.Client, e *events) {
 	t.Helper()
 	mid, err := c.Unsubscribe("settle")
@@ -112,7 +111,7 @@ func settle(t testing.TB, c *mosquitto.Client, e *events) {
 	require.Equal(t, mid, wait.For(t, e.unsubscribe, "OnUnsubscribe").mid)
 }
 
-// subscribe subscribes and waits until the broker has granted this QoS.
+// subscribe subscribes and waits until the broker grants this QoS.
 func subscribe(t testing.TB, c *mosquitto.Client, e *events, filter string, qos mosquitto.QoS) {
 	t.Helper()
 	mid, err := c.Subscribe(filter, qos)
@@ -122,35 +121,34 @@ func subscribe(t testing.TB, c *mosquitto.Client, e *events, filter string, qos 
 	require.Equal(t, []mosquitto.ReasonCode{mosquitto.ReasonCode(qos)}, g.codes)
 }
 
-// has21 tells whether the library is 2.1 or later.
+// has21 reports whether the library is 2.1 or later.
 func has21() bool {
 	major, minor, _ := mosquitto.LibVersion()
 	return major*1000+minor >= 2001
 }
 
-// atLeast tells whether the library is this version or later. 2.1.x all say 2.1.0.
+// atLeast reports whether the library is this version or later. All 2.1.x report 2.1.0.
 func atLeast(major, minor, revision int) bool {
 	a, b, c := mosquitto.LibVersion()
 	return a*1000000+b*1000+c >= major*1000000+minor*1000+revision
 }
 
-// plain starts a broker that lets everybody in.
+// plain starts a broker that accepts every client.
 func plain(t testing.TB) *broker.Broker { return broker.Start(t, broker.Config{}) }
 
-// awaitThread waits for the end of LoopStart's thread, which is seen a moment
-// longer than it is joined.
+// awaitThread waits until the thread of LoopStart is gone. The system lists a thread
+// for a moment after it was joined.
 func awaitThread(t testing.TB) {
 	t.Helper()
 	wait.Until(t, "the end of the thread", func() bool { return leak.LibraryThreads() == 0 })
 }
 
-// protocols are the versions of MQTT.
 var protocols = []struct {
 	name    string
 	version int
 }{{"3.1", mosquitto.ProtocolV31}, {"3.1.1", mosquitto.ProtocolV311}, {"5", mosquitto.ProtocolV5}}
 
-// newVersion is newClient for one version of MQTT.
+// newVersion is newClient for a version of MQTT.
 func newVersion(t testing.TB, id string, cleanSession bool, version int) (*mosquitto.Client, *events) {
 	t.Helper()
 	c, e := newClient(t, id, cleanSession)
@@ -166,7 +164,7 @@ func leave(t testing.TB, c *mosquitto.Client, e *events, ended <-chan error) {
 	require.NoError(t, wait.For(t, ended, "the end of the loop"))
 }
 
-// meet connects to a scripted peer that accepts, and runs the loop.
+// meet connects to a fake broker, which accepts, and runs the loop.
 func meet(t testing.TB, c *mosquitto.Client, e *events, p *peer.Peer) (conn *peer.Conn, ended <-chan error) {
 	t.Helper()
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -183,7 +181,7 @@ func meet(t testing.TB, c *mosquitto.Client, e *events, p *peer.Peer) (conn *pee
 	return conn, ended
 }
 
-// part is leave for a scripted peer. Nothing but DISCONNECT may come before.
+// part is leave for a fake broker. DISCONNECT must be the next packet.
 func part(t testing.TB, c *mosquitto.Client, conn *peer.Conn, ended <-chan error) {
 	t.Helper()
 	require.NoError(t, c.Disconnect())
@@ -192,8 +190,8 @@ func part(t testing.TB, c *mosquitto.Client, conn *peer.Conn, ended <-chan error
 	require.NoError(t, wait.For(t, ended, "the end of the loop"))
 }
 
-// silent asserts that the client has sent nothing that was not read yet. Only
-// a client whose loop stands still, inside a callback, is silent for sure.
+// silent asserts that the client has sent no further bytes. This is certain only while
+// its loop waits inside a callback.
 func silent(t testing.TB, conn *peer.Conn) {
 	t.Helper()
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
@@ -202,7 +200,7 @@ func silent(t testing.TB, conn *peer.Conn) {
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
-// startExtra starts a broker with further lines of mosquitto.conf.
+// startExtra starts a broker with additional lines in mosquitto.conf.
 func startExtra(t testing.TB, lines ...string) *broker.Broker {
 	t.Helper()
 	return broker.Start(t, broker.Config{Extra: strings.Join(lines, "\n")})

@@ -25,13 +25,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The rules of the house, kept by machine. What each is good for stands in
-// CONTRIBUTING.md.
+// These tests check the rules of the repository. CONTRIBUTING.md gives the reasons.
 
-// root is the module's folder, as the tests see it.
+// root is the folder of the module, relative to the tests.
 const root = ".."
 
-var update = flag.Bool("update", false, "renew what a test compares with: the stamp of include/, the listing of the API")
+var update = flag.Bool("update", false, "update the stamp of include/ and the listing of the API")
 
 // read returns a file of the module.
 func read(t testing.TB, name string) string {
@@ -41,8 +40,8 @@ func read(t testing.TB, name string) string {
 	return string(b)
 }
 
-// files are the module's files, by their path from the root. What git does not
-// keep (.gitignore) is left out.
+// files returns the paths of the module's files, relative to the root, without files
+// that git ignores.
 func files(t testing.TB) (names []string) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -64,7 +63,7 @@ func files(t testing.TB) (names []string) {
 	return names
 }
 
-// within tells whether the file lies in one of the folders.
+// within reports whether the file is in a folder of the list.
 func within(name string, folders ...string) bool {
 	return slices.ContainsFunc(folders, func(folder string) bool { return strings.HasPrefix(name, folder+"/") })
 }
@@ -76,7 +75,7 @@ func parse(t testing.TB, name string) *ast.File {
 	return f
 }
 
-// rootFiles are the Go files of package mosquitto, without its tests.
+// rootFiles returns the Go files of package mosquitto, without tests.
 func rootFiles(t testing.TB) map[string]*ast.File {
 	t.Helper()
 	parsed := make(map[string]*ast.File)
@@ -97,7 +96,7 @@ func imports(f *ast.File) (paths []string) {
 	return paths
 }
 
-// preamble is the comment above import "C".
+// preamble returns the comment above import "C".
 func preamble(t testing.TB, name string) string {
 	t.Helper()
 	for _, decl := range parse(t, name).Decls {
@@ -114,8 +113,8 @@ func preamble(t testing.TB, name string) string {
 
 var cComment = regexp.MustCompile(`(?s)/\*.*?\*/|//[^\n]*`)
 
-// C is called in one file and calls back into another.
-func TestImportCInTwoFiles(t *testing.T) {
+// One file calls C, another has the functions that C calls.
+func TestHouse_TwoFilesImportC(t *testing.T) {
 	var with []string
 	for _, name := range files(t) {
 		if strings.HasSuffix(name, ".go") && !within(name, "test", "examples") && slices.Contains(imports(parse(t, name)), "C") {
@@ -125,33 +124,33 @@ func TestImportCInTwoFiles(t *testing.T) {
 	assert.Equal(t, []string{"callbacks_export.go", "mosquitto_cgo.go"}, with)
 }
 
-func TestCodeInCStaysInItsFiles(t *testing.T) {
+func TestHouse_CCodeStaysInItsFiles(t *testing.T) {
 	ext := regexp.MustCompile(`\.(c|h|cc|cpp|cxx|hh|hpp|m|s|S)$`)
 	for _, name := range files(t) {
 		if ext.MatchString(name) && !within(name, "test", "examples") {
-			assert.True(t, name == "callbacks.c" || within(name, "include"), "%s: C belongs into callbacks.c and include/", name)
+			assert.True(t, name == "callbacks.c" || within(name, "include"), "%s: C code belongs in callbacks.c and include/", name)
 		}
 	}
-	assert.Regexp(t, `^(\s*(#cgo|#include|//)[^\n]*\n|\s*\n)*$`, preamble(t, "mosquitto_cgo.go"), "mosquitto_cgo.go: C code belongs into include/shims.h")
+	assert.Regexp(t, `^(\s*(#cgo|#include|//)[^\n]*\n|\s*\n)*$`, preamble(t, "mosquitto_cgo.go"), "mosquitto_cgo.go: C code belongs in include/shims.h")
 }
 
-// cgo compiles the preamble of a file with exports twice.
-func TestExportPreambleDeclaresOnly(t *testing.T) {
+// cgo compiles the preamble of a file with exports twice, so it must not define
+// anything.
+func TestHouse_ExportPreambleOnlyDeclares(t *testing.T) {
 	code := cComment.ReplaceAllString(preamble(t, "callbacks_export.go"), "")
 	assert.Contains(t, code, `#include "callbacks.h"`)
 	assert.NotContains(t, code, "{", "a definition")
 	assert.NotRegexp(t, `\bstatic\b|=`, code, "a definition")
-	for _, header := range []string{"include/callbacks.h", "include/mosq.h"} { // what it includes
+	for _, header := range []string{"include/callbacks.h", "include/mosq.h"} { // included by the preamble
 		assert.NotRegexp(t, `\)\s*\{`, cComment.ReplaceAllString(read(t, header), ""), "%s defines a function", header)
 	}
 }
 
-// TestIncludeStamp: go build does not see edits in include/, since it looks at
-// headers in the package's own folder only. Whoever edits one is made to touch
-// mosquitto_cgo.go, with
+// go build sees changes of headers only in the package's own folder. So an edit in
+// include/ must also change the stamp in mosquitto_cgo.go:
 //
 //	go test ./test -run TestIncludeStamp -update
-func TestIncludeStamp(t *testing.T) {
+func TestIncludeStamp_MatchesTheHeaders(t *testing.T) {
 	headers, err := filepath.Glob(filepath.Join(root, "include", "*.h"))
 	require.NoError(t, err)
 	require.NotEmpty(t, headers)
@@ -168,12 +167,12 @@ func TestIncludeStamp(t *testing.T) {
 		source = line.ReplaceAllLiteralString(source, want)
 		require.NoError(t, os.WriteFile(filepath.Join(root, "mosquitto_cgo.go"), []byte(source), 0o644))
 	}
-	assert.Equal(t, want, line.FindString(source), "include/ was edited; go test ./test -run TestIncludeStamp -update")
+	assert.Equal(t, want, line.FindString(source), "include/ was edited; run: go test ./test -run TestIncludeStamp -update")
 }
 
-// A function that is called with noescape or nocallback must not call back,
-// and whatever takes a client may log, hence call back.
-func TestDirectivesOnlyWithoutClient(t *testing.T) {
+// A C function with noescape or nocallback must not call back into Go. Every function
+// that takes a client may log, which calls back.
+func TestHouse_CgoDirectivesNeedFunctionsWithoutClient(t *testing.T) {
 	cc := command("go", "env", "CC")
 	flags := command("pkg-config", "--cflags", "libmosquitto")
 	args := append(strings.Fields(output(t, cc)), "-E", "-P", "-D_GNU_SOURCE", "-Iinclude")
@@ -184,7 +183,7 @@ func TestDirectivesOnlyWithoutClient(t *testing.T) {
 	require.NotEmpty(t, directives)
 	for _, d := range directives {
 		parameters := regexp.MustCompile(`\b` + d[1] + `\s*\(([^)]*)\)`).FindStringSubmatch(source)
-		if assert.NotNil(t, parameters, "%s: no such function", d[1]) {
+		if assert.NotNil(t, parameters, "%s: shims.h does not declare it", d[1]) {
 			assert.NotRegexp(t, `struct\s+(mosquitto|gomosq_client)\s*\*`, parameters[1], "%s takes a client", d[1])
 		}
 	}
@@ -195,8 +194,9 @@ func TestDirectivesOnlyWithoutClient(t *testing.T) {
 	}
 }
 
-// Texts cross as Go memory with a NUL behind them: nothing to free.
-func TestNoCString(t *testing.T) {
+// Strings are passed to C as Go memory that ends with a NUL. So C memory never has to
+// be freed.
+func TestHouse_CStringIsNotUsed(t *testing.T) {
 	for name, file := range rootFiles(t) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			if s, ok := n.(*ast.SelectorExpr); ok && isC(s) {
@@ -207,8 +207,8 @@ func TestNoCString(t *testing.T) {
 	}
 }
 
-// A child of a test lets go of the connections of the tests beside it.
-func TestChildrenOfTestsAreSpawned(t *testing.T) {
+// Package spawn starts children that do not inherit the sockets of parallel tests.
+func TestHouse_TestsStartChildrenWithSpawn(t *testing.T) {
 	for _, name := range files(t) {
 		if filepath.Ext(name) == ".go" && within(name, "test", "mqtt") && !within(name, "test/spawn", "test/bench") && name != "test/exec_test.go" {
 			assert.NotRegexp(t, `\bexec\.Command(Context)?\(`, read(t, name), name)
@@ -221,8 +221,8 @@ func isC(s *ast.SelectorExpr) bool {
 	return ok && x.Name == "C"
 }
 
-// A Go int where C passes an int is 64 bits, half of them garbage.
-func TestExportsUseCTypesOnly(t *testing.T) {
+// A Go int has 64 bits. If C passes an int, half of them are undefined.
+func TestHouse_ExportsUseOnlyCTypes(t *testing.T) {
 	exports := 0
 	file := parse(t, "callbacks_export.go")
 	for _, decl := range file.Decls {
@@ -231,18 +231,18 @@ func TestExportsUseCTypesOnly(t *testing.T) {
 			continue
 		}
 		exports++
-		assert.True(t, strings.HasPrefix(f.Name.Name, "gomosqGo"), "%s: its C name is global in the user's program", f.Name.Name)
+		assert.True(t, strings.HasPrefix(f.Name.Name, "gomosqGo"), "%s: the name is global in C, so it needs the prefix gomosqGo", f.Name.Name)
 		fields := f.Type.Params.List
 		if f.Type.Results != nil {
 			fields = append(fields, f.Type.Results.List...)
 		}
 		for _, field := range fields {
-			assert.True(t, isCType(field.Type), "%s: %v is no C type", f.Name.Name, field.Names)
+			assert.True(t, isCType(field.Type), "%s: %v does not have a C type", f.Name.Name, field.Names)
 		}
 	}
 	assert.Equal(t, len(regexp.MustCompile(`(?m)^(int|void) gomosqGo\w+\(`).FindAllString(read(t, "include/callbacks.h"), -1)), exports)
 
-	ast.Inspect(file, func(n ast.Node) bool { // the Go ends call nothing of the library
+	ast.Inspect(file, func(n ast.Node) bool { // exported functions do not call the library
 		if s, ok := n.(*ast.SelectorExpr); ok && isC(s) {
 			assert.NotRegexp(t, `^(gomosq_|mosquitto_)`, s.Sel.Name)
 		}
@@ -262,8 +262,8 @@ func isCType(e ast.Expr) bool {
 	return ok && (x.Name == "C" || x.Name == "unsafe" && s.Sel.Name == "Pointer")
 }
 
-// Every exported name says what it is, and begins with its name.
-func TestExportedNamesAreDocumented(t *testing.T) {
+// Every exported name has a doc comment that begins with the name.
+func TestHouse_ExportedNamesAreDocumented(t *testing.T) {
 	n := 0
 	for name, file := range rootFiles(t) {
 		for _, decl := range file.Decls {
@@ -284,10 +284,10 @@ func TestExportedNamesAreDocumented(t *testing.T) {
 	assert.Greater(t, n, 150)
 }
 
-// isErrorMethod: Error of an error says nothing that its type does not.
+// isErrorMethod reports whether d is a method Error, which needs no doc comment.
 func isErrorMethod(d *ast.FuncDecl) bool { return d.Recv != nil && d.Name.Name == "Error" }
 
-// receiver is the name of a method's type, "" for a function.
+// receiver returns the type name of a method, or "" for a function.
 func receiver(d *ast.FuncDecl) string {
 	if d.Recv == nil {
 		return ""
@@ -319,19 +319,18 @@ func documented(t *testing.T, file string, d *ast.GenDecl, spec ast.Spec) int {
 	return 0
 }
 
-// What must not stand in any file: notes to oneself, and the machine or the
-// desk that somebody worked at.
-func TestNothingOfTheDesk(t *testing.T) {
+// Files contain no markers of unfinished work and no paths of a developer's machine.
+func TestHouse_FilesHaveNoNotesAndLocalPaths(t *testing.T) {
 	forbidden := []struct {
 		what    string
 		pattern *regexp.Regexp
 		except  string
 	}{
-		{"a note to oneself", regexp.MustCompile(`\b(TO[D]O|FIX[M]E|XX[X]|HAC[K])\b`), ""},
-		{"a path of one machine", regexp.MustCompile(`(^|[\s"'=(:` + "`" + `])/(home|Users|work|share)/[\w.]`), "Dockerfile"},
-		{"a path of one machine", regexp.MustCompile(`/tmp/(roots|mq|brief|issue|inroot)`), ""},
-		{"a registry's host", regexp.MustCompile(`\b(proxy|sum)\.golang\.org|\b(registry|index)[-\w]*\.docker\.io`), ""},
-		{"a paper that is not in the repository", regexp.MustCompile(`\b(facts|design|peers|style)\.md\b`), ""},
+		{"marker of unfinished work", regexp.MustCompile(`\b(TO[D]O|FIX[M]E|XX[X]|HAC[K])\b`), ""},
+		{"path on a developer's machine", regexp.MustCompile(`(^|[\s"'=(:` + "`" + `])/(home|Users|work|share)/[\w.]`), "Dockerfile"},
+		{"path on a developer's machine", regexp.MustCompile(`/tmp/(roots|mq|brief|issue|inroot)`), ""},
+		{"host name of a registry", regexp.MustCompile(`\b(proxy|sum)\.golang\.org|\b(registry|index)[-\w]*\.docker\.io`), ""},
+		{"document that is not in the repository", regexp.MustCompile(`\b(facts|design|peers|style)\.md\b`), ""},
 	}
 	for _, name := range files(t) {
 		content := read(t, name)
@@ -348,11 +347,11 @@ func TestNothingOfTheDesk(t *testing.T) {
 	}
 }
 
-// Users of the package get the standard library and nothing else, those of mqtt
+// Package mosquitto needs only the standard library, and package mqtt also needs
 // golang.org/x/sys.
-func TestModuleNeedsLittle(t *testing.T) {
+func TestHouse_ModuleHasOnlyAllowedDependencies(t *testing.T) {
 	const module = "github.com/mosquitto-go/mosquitto"
-	allowed := map[string]bool{ // and whether we import it ourselves
+	allowed := map[string]bool{ // true for direct dependencies
 		"github.com/stretchr/testify":   true,
 		"golang.org/x/sys":              true,
 		"github.com/davecgh/go-spew":    false,
@@ -365,7 +364,7 @@ func TestModuleNeedsLittle(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^(?:require)?\s+(\S+) v\S+( // indirect)?$`).FindAllStringSubmatch(mod, -1) {
 		direct, ok := allowed[m[1]]
 		assert.True(t, ok, "go.mod requires %s", m[1])
-		assert.Equal(t, direct, m[2] == "", "%s: direct or not", m[1])
+		assert.Equal(t, direct, m[2] == "", "%s: direct dependency", m[1])
 	}
 	assert.NotRegexp(t, `(?m)^(replace|exclude|tool|toolchain)\b`, mod)
 	for name, file := range rootFiles(t) {
@@ -375,7 +374,7 @@ func TestModuleNeedsLittle(t *testing.T) {
 	}
 }
 
-// command runs in the root, with the module's own settings.
+// command returns a command that runs in the root folder, without network access.
 func command(name string, args ...string) *exec.Cmd {
 	c := spawn.Command(name, args...)
 	c.Dir = root
@@ -392,7 +391,7 @@ func output(t testing.TB, c *exec.Cmd) string {
 	return string(b)
 }
 
-// refused runs a command that must fail, and returns what it said.
+// refused runs a command that must fail, and returns its output.
 func refused(t testing.TB, c *exec.Cmd) string {
 	t.Helper()
 	b, err := c.CombinedOutput()
@@ -400,8 +399,8 @@ func refused(t testing.TB, c *exec.Cmd) string {
 	return string(b)
 }
 
-// Without cgo the compiler's one line says what to do.
-func TestBuildWithoutCgo(t *testing.T) {
+// Without cgo the compiler prints one error, which says what to install.
+func TestBuild_WithoutCgoSaysWhatToInstall(t *testing.T) {
 	c := command("go", "build", ".")
 	c.Env = append(c.Env, "CGO_ENABLED=0")
 	lines := slices.DeleteFunc(strings.Split(refused(t, c), "\n"), func(line string) bool {
@@ -411,12 +410,12 @@ func TestBuildWithoutCgo(t *testing.T) {
 	const undefined = "undefined:"
 	_, said, _ := strings.Cut(lines[0], undefined)
 	assert.Contains(t, said, "set_CGO_ENABLED_1_and_install_gcc_and_libmosquitto_dev")
-	assert.Contains(t, read(t, "docs/troubleshooting.md"), undefined+said, "docs/troubleshooting.md quotes another line")
+	assert.Contains(t, read(t, "docs/troubleshooting.md"), undefined+said, "docs/troubleshooting.md quotes a different error")
 }
 
-// Without the library pkg-config says so. The flag, which no compiler gets to
-// see, keeps go build from finding the package in its cache.
-func TestBuildWithoutLibrary(t *testing.T) {
+// pkg-config reports the missing library. The unknown compiler flag only keeps go build
+// from using a cached package.
+func TestBuild_WithoutLibraryReportsIt(t *testing.T) {
 	c := command("go", "build", fmt.Sprintf("-gcflags=-never-built-%d", time.Now().UnixNano()), ".")
 	c.Env = append(c.Env, "PKG_CONFIG_LIBDIR="+t.TempDir(), "PKG_CONFIG_PATH=")
 	said := refused(t, c)
@@ -424,8 +423,7 @@ func TestBuildWithoutLibrary(t *testing.T) {
 	assert.Contains(t, read(t, "docs/troubleshooting.md"), "Package libmosquitto was not found in the pkg-config search path")
 }
 
-// Our C compiles without a warning under -Wall -Wextra.
-func TestNoWarnings(t *testing.T) {
+func TestBuild_HasNoCWarnings(t *testing.T) {
 	assert.Contains(t, preamble(t, "mosquitto_cgo.go"), "-Wall -Wextra")
 	c := command("go", "build", ".")
 	c.Env = append(c.Env, "CGO_CFLAGS=-O2 -g -Werror")

@@ -10,12 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// shortest is the shortest keepalive that the library takes.
+// shortest is the shortest keepalive that the library accepts.
 const shortest = 5 * time.Second
 
-// An idle client pings; a broker that answers keeps the connection, one that
-// does not is given up.
-func TestKeepalivePings(t *testing.T) {
+// An idle client sends PINGREQ. If the broker stops answering, the connection is lost.
+func TestKeepalive_SilentBrokerIsDetected(t *testing.T) {
 	t.Parallel()
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
@@ -29,7 +28,7 @@ func TestKeepalivePings(t *testing.T) {
 			require.Equal(t, peer.Packet{First: peer.PINGREQ, Body: []byte{}}, conn.Expect(peer.PINGREQ))
 			wait.None(t, e.disconnect, "OnDisconnect")
 			conn.Send(peer.Bytes(peer.PINGRESP))
-			conn.Expect(peer.PINGREQ) // and now silence
+			conn.Expect(peer.PINGREQ) // from now on the broker does not answer
 			refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrKeepalive)
 			conn = p.AcceptConnect() // the loop reconnects
 			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
@@ -38,9 +37,9 @@ func TestKeepalivePings(t *testing.T) {
 	}
 }
 
-// A broker process that stands still looks the same; when it goes on, the
-// client comes back by itself.
-func TestKeepaliveBrokerStandsStill(t *testing.T) {
+// A paused broker process is detected in the same way. When it runs again, the client
+// reconnects.
+func TestKeepalive_PausedBrokerIsDetected(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	c, e := newClient(t, "id", true)
@@ -50,7 +49,7 @@ func TestKeepaliveBrokerStandsStill(t *testing.T) {
 	b.Pause()
 	var d mosquitto.Disconnection
 	select {
-	case d = <-e.disconnect: // after a ping and another keepalive of waiting
+	case d = <-e.disconnect: // at most two keepalives later
 	case <-time.After(2*shortest + wait.Patience):
 	}
 	b.Resume()
@@ -60,8 +59,8 @@ func TestKeepaliveBrokerStandsStill(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-// The broker's answer to CONNECT is waited for no longer than the keepalive.
-func TestKeepaliveNoConnack(t *testing.T) {
+// The client waits for the CONNACK at most for the keepalive.
+func TestKeepalive_LimitsTheWaitForConnack(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
@@ -76,8 +75,7 @@ func TestKeepaliveNoConnack(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// A broker of MQTT 5 can shorten the keepalive.
-func TestKeepaliveOfTheServer(t *testing.T) {
+func TestKeepalive_ServerCanShortenIt(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
@@ -92,8 +90,8 @@ func TestKeepaliveOfTheServer(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// Without keepalive nothing is sent; the loop still runs.
-func TestKeepaliveOff(t *testing.T) {
+// Without a keepalive the client sends no PINGREQ.
+func TestKeepalive_ZeroSendsNoPings(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, 0))

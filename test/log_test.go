@@ -24,7 +24,7 @@ func logTo(c *mosquitto.Client, levels ...mosquitto.LogLevel) <-chan line {
 	return lines
 }
 
-// count counts the lines so far that contain text.
+// count counts the lines in the channel that contain text.
 func count(lines <-chan line, text string) (n int) {
 	for {
 		select {
@@ -38,7 +38,7 @@ func count(lines <-chan line, text string) (n int) {
 	}
 }
 
-func TestLogLines(t *testing.T) {
+func TestOnLog_ReportsEachPacket(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "logged", true)
 	lines := logTo(c)
@@ -65,8 +65,8 @@ func TestLogLines(t *testing.T) {
 	}
 }
 
-// Decision 2: the levels are looked at in C.
-func TestLogLevels(t *testing.T) {
+// C drops the lines of other levels.
+func TestOnLog_ReportsOnlyTheseLevels(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	unwanted := logTo(c, mosquitto.LogErr, mosquitto.LogWarning, mosquitto.LogNotice)
@@ -77,11 +77,11 @@ func TestLogLevels(t *testing.T) {
 	wanted := logTo(c, mosquitto.LogErr, mosquitto.LogDebug)
 	subscribe(t, c, e, "b", 1)
 	require.Equal(t, 1, count(wanted, "SUBSCRIBE"))
-	wait.None(t, unwanted, "log line of a listener that was replaced")
+	wait.None(t, unwanted, "log line of a callback that was replaced")
 
 	c.OnLog(nil)
 	subscribe(t, c, e, "c", 1)
-	wait.None(t, wanted, "log line of a listener that was taken back")
+	wait.None(t, wanted, "log line of a callback that was removed")
 
 	again := logTo(c)
 	subscribe(t, c, e, "d", 1)
@@ -89,8 +89,8 @@ func TestLogLevels(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-// Decision 2: the library would deadlock or overflow the stack.
-func TestCallsInsideOnLog(t *testing.T) {
+// The library would deadlock or overflow the stack.
+func TestOnLog_CallsInsideItAreRefused(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	errs := make(chan map[string]error, 1000)
@@ -108,11 +108,11 @@ func TestCallsInsideOnLog(t *testing.T) {
 		}
 	}
 	c.OnLog(nil)
-	subscribe(t, c, e, "a", 1) // nothing of it was done, and the client is well
+	subscribe(t, c, e, "a", 1) // the refused calls changed nothing
 	leave(t, c, e, ended)
 }
 
-// refusedInside are all calls that are refused inside OnLog.
+// refusedInside makes all calls that are refused inside OnLog.
 func refusedInside(c *mosquitto.Client, port int) map[string]error {
 	_, publish := c.Publish("inside", nil, 0, false)
 	_, publishV5 := c.PublishV5("inside", nil, 0, false, nil)
@@ -129,8 +129,8 @@ func refusedInside(c *mosquitto.Client, port int) map[string]error {
 	}
 }
 
-// Setting callbacks is allowed everywhere, also OnLog inside OnLog.
-func TestSettersInsideOnLog(t *testing.T) {
+// Callbacks can be set everywhere, even OnLog inside OnLog.
+func TestOnLog_MaySetCallbacks(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	first, second := make(chan string, 100), make(chan string, 10000)
@@ -155,8 +155,8 @@ func TestSettersInsideOnLog(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-// OnLog comes and goes beside traffic, from outside and inside callbacks.
-func TestOnLogBesideTraffic(t *testing.T) {
+// OnLog is set and removed during traffic, inside and outside callbacks.
+func TestOnLog_CanBeSetDuringTraffic(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	var logged atomic.Int64
@@ -207,8 +207,8 @@ func TestOnLogBesideTraffic(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-// A log listener of a call's own goroutine, without any loop.
-func TestOnLogInConnect(t *testing.T) {
+// Without a loop, OnLog runs on the goroutine of the call that logs.
+func TestOnLog_RunsInsideConnect(t *testing.T) {
 	b := plain(t)
 	c, _ := newClient(t, "", true)
 	lines := logTo(c)
@@ -216,8 +216,8 @@ func TestOnLogInConnect(t *testing.T) {
 	require.Equal(t, 1, count(lines, "sending CONNECT"))
 }
 
-// Close inside OnLog is put off until the call that logs has returned.
-func TestCloseInsideOnLog(t *testing.T) {
+// The client is freed when the call that logs has returned.
+func TestOnLog_CloseInsideItIsDeferred(t *testing.T) {
 	b := plain(t)
 	c, _ := newClient(t, "", true)
 	closed := make(chan error, 100)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// loopUntil runs Loop with this timeout until the channel has something.
+// loopUntil calls Loop with this timeout until the channel has a value.
 func loopUntil[T any](t testing.TB, c *mosquitto.Client, timeout time.Duration, ch <-chan T, what string) T {
 	t.Helper()
 	wait.Until(t, what, func() bool {
@@ -24,7 +24,7 @@ func loopUntil[T any](t testing.TB, c *mosquitto.Client, timeout time.Duration, 
 	return <-ch
 }
 
-func TestLoop(t *testing.T) {
+func TestLoop_WorksWithEveryTimeout(t *testing.T) {
 	b := plain(t)
 	for name, timeout := range map[string]time.Duration{
 		"0": 0, "negative": -1, "long negative": -time.Hour, "a nanosecond": 1, "10 ms": 10 * time.Millisecond, "long": time.Hour,
@@ -51,8 +51,8 @@ func TestLoop(t *testing.T) {
 	}
 }
 
-// Loop does not reconnect: it says that the connection is gone.
-func TestLoopConnectionLost(t *testing.T) {
+// Loop does not reconnect: it returns that the connection was lost.
+func TestLoop_ReturnsALostConnection(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -68,7 +68,7 @@ func TestLoopConnectionLost(t *testing.T) {
 	p.Accept()
 }
 
-func TestLoopForeverBeforeConnect(t *testing.T) {
+func TestLoopForever_BeforeConnectReturnsErrNoConn(t *testing.T) {
 	c, e := newClient(t, "", true)
 	require.ErrorIs(t, c.LoopForever(-1), mosquitto.ErrNoConn)
 	require.ErrorIs(t, c.LoopRead(), mosquitto.ErrNoConn)
@@ -79,7 +79,7 @@ func TestLoopForeverBeforeConnect(t *testing.T) {
 	wait.None(t, e.connect, "OnConnect")
 }
 
-func TestLoopForeverEndsWithDisconnect(t *testing.T) {
+func TestLoopForever_EndsWithDisconnect(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	ended := connect(t, c, e, b.Port)
@@ -94,9 +94,8 @@ func TestLoopForeverEndsWithDisconnect(t *testing.T) {
 	require.ErrorIs(t, c.Disconnect(), mosquitto.ErrNoConn)
 }
 
-// A Disconnect during the pause before a reconnect ends the loop when the
-// pause is over.
-func TestLoopForeverEndsWhileOffline(t *testing.T) {
+// A Disconnect while the loop waits before a reconnect ends the loop after this delay.
+func TestLoopForever_DisconnectDuringBackoffEndsIt(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	ended := connect(t, c, e, b.Port)
@@ -107,8 +106,9 @@ func TestLoopForeverEndsWhileOffline(t *testing.T) {
 	wait.None(t, e.connect, "OnConnect")
 }
 
-// A Disconnect beside OnConnect: the library's loop overwrites what it noted of it.
-func TestDisconnectBesideOnConnect(t *testing.T) {
+// Disconnect runs on another goroutine during OnConnect, when the library's loop
+// overwrites the client's state.
+func TestLoopForever_DisconnectBesideOnConnectEndsIt(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	disconnected := make(chan error, 1)
@@ -120,12 +120,12 @@ func TestDisconnectBesideOnConnect(t *testing.T) {
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	ended := loop(t, c)
 	require.NoError(t, wait.For(t, disconnected, "Disconnect"))
-	require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code, "asked for")
+	require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code, "Disconnect was called")
 	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 }
 
-// The same where the broker is gone by then.
-func TestDisconnectBesideOnConnectAfterReset(t *testing.T) {
+// The same after the broker has reset the connection.
+func TestLoopForever_DisconnectAfterAResetEndsIt(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "", true)
 	gone, disconnected := make(chan struct{}), make(chan error, 1)
@@ -138,11 +138,11 @@ func TestDisconnectBesideOnConnectAfterReset(t *testing.T) {
 	p.AcceptConnect().Reset()
 	close(gone)
 	require.NoError(t, wait.For(t, disconnected, "Disconnect"))
-	require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code, "asked for")
+	require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code, "Disconnect was called")
 	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 }
 
-func TestLoopForeverReconnects(t *testing.T) {
+func TestLoopForever_Reconnects(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.ReconnectDelaySet(time.Second, 2*time.Second, false))
@@ -160,9 +160,8 @@ func TestLoopForeverReconnects(t *testing.T) {
 	wait.None(t, ended, "end of LoopForever")
 }
 
-// The pauses are at least those of ReconnectDelaySet: how often the loop tries
-// within a time is bounded.
-func TestReconnectDelay(t *testing.T) {
+// The delays are at least those of ReconnectDelaySet.
+func TestReconnectDelaySet_SetsTheShortestDelays(t *testing.T) {
 	for _, test := range []struct {
 		name         string
 		delay, limit time.Duration
@@ -189,8 +188,8 @@ func TestReconnectDelay(t *testing.T) {
 	}
 }
 
-// select(2) ends at 1023; the other loops do not.
-func TestLoopWithManyDescriptors(t *testing.T) {
+// Loop and LoopForever use select(2), which cannot use file descriptors above 1023.
+func TestLoop_RefusesFileDescriptorsAbove1023(t *testing.T) {
 	crowd.Descriptors(t)
 	b := plain(t)
 	c, e := newClient(t, "", true)
@@ -203,7 +202,7 @@ func TestLoopWithManyDescriptors(t *testing.T) {
 	wait.None(t, e.connect, "OnConnect")
 }
 
-func TestWantWrite(t *testing.T) {
+func TestWantWrite_ReportsQueuedPackets(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -223,8 +222,7 @@ func TestWantWrite(t *testing.T) {
 	conn.Expect(peer.PUBLISH)
 }
 
-// Loops inside a callback are refused; what they would do is under way.
-func TestLoopInsideCallback(t *testing.T) {
+func TestLoop_InsideACallbackIsRefused(t *testing.T) {
 	b := broker.Start(t, broker.Config{})
 	c, e := newClient(t, "", true)
 	inside := make(chan error, 10)
@@ -239,7 +237,7 @@ func TestLoopInsideCallback(t *testing.T) {
 	})
 	connect(t, c, e, b.Port)
 	for range 7 {
-		require.ErrorIs(t, wait.For(t, inside, "an answer"), mosquitto.ErrInCallback)
+		require.ErrorIs(t, wait.For(t, inside, "the result of a call"), mosquitto.ErrInCallback)
 	}
 	echo(t, c, e)
 }

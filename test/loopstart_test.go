@@ -11,14 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stopped ends LoopStart's thread, which must be gone then.
+// stopped stops the thread of LoopStart and waits until it is gone.
 func stopped(t testing.TB, c *mosquitto.Client) {
 	t.Helper()
 	require.NoError(t, c.LoopStop(false))
 	awaitThread(t)
 }
 
-func TestLoopStart(t *testing.T) {
+func TestLoopStart_RunsConnectsBeforeOrAfterIt(t *testing.T) {
 	b := plain(t)
 	for name, start := range map[string]func(*mosquitto.Client) error{
 		"before Connect": func(c *mosquitto.Client) error {
@@ -55,7 +55,7 @@ func TestLoopStart(t *testing.T) {
 	}
 }
 
-func TestLoopStartReconnects(t *testing.T) {
+func TestLoopStart_Reconnects(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.LoopStart())
@@ -70,7 +70,7 @@ func TestLoopStartReconnects(t *testing.T) {
 	stopped(t, c)
 }
 
-func TestLoopStartTLS(t *testing.T) {
+func TestLoopStart_ReconnectsWithTLS(t *testing.T) {
 	b, ca := tlsBroker(t, "localhost")
 	c, e := trusting(t, ca)
 	require.NoError(t, c.LoopStart())
@@ -84,8 +84,7 @@ func TestLoopStartTLS(t *testing.T) {
 	stopped(t, c)
 }
 
-// Many goroutines publish while the library's thread loops.
-func TestLoopStartPublishers(t *testing.T) {
+func TestLoopStart_ManyGoroutinesMayPublish(t *testing.T) {
 	const publishers, each = 20, 50
 	b := plain(t)
 	c, e := newClient(t, "", true)
@@ -114,9 +113,8 @@ func TestLoopStartPublishers(t *testing.T) {
 	stopped(t, c)
 }
 
-// The thread ends with Disconnect; LoopStop then collects it, and the client
-// can start again.
-func TestLoopStartAgain(t *testing.T) {
+// Disconnect ends the thread, LoopStop joins it, and LoopStart works again.
+func TestLoopStart_WorksAgainAfterLoopStop(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	for range 3 {
@@ -124,19 +122,19 @@ func TestLoopStartAgain(t *testing.T) {
 		require.NoError(t, c.LoopStart())
 		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		echo(t, c, e)
-		_ = c.Disconnect() // later versions may say ErrNoConn: the thread was faster
+		_ = c.Disconnect() // may return ErrNoConn if the thread was faster
 		require.NoError(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 		stopped(t, c)
 	}
-	ended := connect(t, c, e, b.Port) // and another loop can take over
+	ended := connect(t, c, e, b.Port) // a different loop can follow
 	echo(t, c, e)
 	require.NoError(t, c.Disconnect())
 	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 }
 
-// The thread waits with select(2): above descriptor 1023 it would end without a
-// word.
-func TestLoopStartWithManyDescriptors(t *testing.T) {
+// The thread waits with select(2). With a file descriptor above 1023 it would end
+// without an error.
+func TestLoopStart_RefusesFileDescriptorsAbove1023(t *testing.T) {
 	crowd.Descriptors(t)
 	b := plain(t)
 	c, e := newClient(t, "", true)
@@ -145,7 +143,7 @@ func TestLoopStartWithManyDescriptors(t *testing.T) {
 	require.ErrorIs(t, err, mosquitto.ErrInval)
 	require.Regexp(t, `descriptor \d{4}`, err.Error())
 	awaitThread(t)
-	runOwn(t, c) // which takes any
+	runOwn(t, c) // a loop with poll(2) accepts every file descriptor
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 
 	for name, connect := range map[string]func(*mosquitto.Client) error{
@@ -162,7 +160,7 @@ func TestLoopStartWithManyDescriptors(t *testing.T) {
 	}
 }
 
-func TestLoopStopWithoutConnection(t *testing.T) {
+func TestLoopStop_WithoutAConnectionReturns(t *testing.T) {
 	b := plain(t)
 	t.Run("never connected", func(t *testing.T) {
 		c, e := newClient(t, "", true)
@@ -181,11 +179,11 @@ func TestLoopStopWithoutConnection(t *testing.T) {
 		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		require.ErrorIs(t, c.LoopStop(true), mosquitto.ErrNotSupported)
-		echo(t, c, e) // that has not ended it
+		echo(t, c, e) // the thread still runs
 		stopped(t, c)
 		require.ErrorIs(t, c.LoopStop(false), mosquitto.ErrInval)
 	})
-	t.Run("broker gone", func(t *testing.T) {
+	t.Run("broker stopped", func(t *testing.T) {
 		b := plain(t)
 		c, e := newClient(t, "", true)
 		require.NoError(t, c.LoopStart())

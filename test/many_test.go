@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// atOnce runs f in n goroutines that start together, and waits for them.
+// atOnce starts f in n goroutines at the same time, and waits for them.
 func atOnce(n int, f func(i int)) {
 	start := make(chan struct{})
 	var wg sync.WaitGroup
@@ -28,7 +28,7 @@ func atOnce(n int, f func(i int)) {
 	wg.Wait()
 }
 
-// openDescriptors counts the sockets of this process.
+// openDescriptors returns the number of sockets of this process.
 func openDescriptors(t *testing.T) (n int) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
@@ -46,9 +46,9 @@ func leavesNothing(t *testing.T, before leak.State) {
 	require.Empty(t, before.Left(wait.Patience))
 }
 
-// Decision 1: clients come and go, and leave no handle, goroutine, descriptor
-// or thread.
-func TestManyClientsInARow(t *testing.T) {
+// Clients that are created and closed leave no handle, goroutine, file descriptor or
+// thread.
+func TestMany_ClientsInARowLeaveNothing(t *testing.T) {
 	before := leak.Take()
 	for range 2000 {
 		c, err := mosquitto.New("", true, nil)
@@ -59,7 +59,7 @@ func TestManyClientsInARow(t *testing.T) {
 	leavesNothing(t, before)
 }
 
-func TestManyClientsAtOnce(t *testing.T) {
+func TestMany_ClientsAtOnceLeaveNothing(t *testing.T) {
 	const goroutines, each = 10, 100
 	before, open := leak.Take(), mosquitto.OpenClients()
 	clients := make(chan *mosquitto.Client, goroutines*each)
@@ -84,7 +84,7 @@ func TestManyClientsAtOnce(t *testing.T) {
 	leavesNothing(t, before)
 }
 
-func TestManyConnectedClients(t *testing.T) {
+func TestMany_ConnectedClientsLeaveNothing(t *testing.T) {
 	b := plain(t)
 	before := leak.Take()
 	const n = 60
@@ -122,8 +122,8 @@ func TestManyConnectedClients(t *testing.T) {
 	leavesNothing(t, before)
 }
 
-// Clients that are reinitialised over and over hold what one client holds.
-func TestReinitialiseLeavesNothing(t *testing.T) {
+// A client that is reinitialised many times holds the resources of one client.
+func TestReinitialise_LeavesNothing(t *testing.T) {
 	before := leak.Take()
 	c, err := mosquitto.New("", true, nil)
 	require.NoError(t, err)

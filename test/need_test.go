@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bareMachine is a directory to be the whole PATH: what a shell script needs,
-// and the given scripts.
+// bareMachine returns a folder for PATH that has only the basic programs of a shell
+// script, and these scripts.
 func bareMachine(t *testing.T, scripts map[string]string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -35,15 +35,15 @@ func need(path string, things ...string) (output string, err error) {
 	return string(out), err
 }
 
-// What make test needs is here, since this runs.
-func TestNeedLeavesACompleteMachineAlone(t *testing.T) {
+// These tests run, so the machine has what make test needs.
+func TestNeed_InstallsNothingOnACompleteMachine(t *testing.T) {
 	dir := bareMachine(t, map[string]string{"apt-get": "echo apt-get was called; exit 1"})
 	out, err := need(dir+":"+os.Getenv("PATH"), "compiler", "pkg-config", "library", "mosquitto", "mosquitto_pub", "openssl", "ssl-headers", "certificates")
 	require.NoError(t, err, out)
 	require.Empty(t, out)
 }
 
-func TestNeedInstallsWhatIsMissing(t *testing.T) {
+func TestNeed_InstallsMissingPackages(t *testing.T) {
 	dir := bareMachine(t, map[string]string{
 		"openssl": "exit 0",
 		"apt-get": `echo "apt-get $*"; case "$*" in *install*) touch ${0%/*}/pkg-config && chmod +x ${0%/*}/pkg-config;; esac`,
@@ -57,14 +57,14 @@ func TestNeedInstallsWhatIsMissing(t *testing.T) {
 	require.True(t, strings.HasSuffix(lines[2], " install -y --no-install-recommends pkg-config"), lines[2])
 }
 
-func TestNeedSaysWhenTheInstallationWasNotEnough(t *testing.T) {
+func TestNeed_FailsIfTheInstallationWasNotEnough(t *testing.T) {
 	dir := bareMachine(t, map[string]string{"apt-get": "exit 0"})
 	out, err := need(dir, "library")
 	require.Error(t, err)
 	require.Contains(t, out, "library is still missing")
 }
 
-func TestNeedWithoutAptGet(t *testing.T) {
+func TestNeed_WithoutAptGetNamesThePackages(t *testing.T) {
 	out, err := need(bareMachine(t, map[string]string{}), "pkg-config", "library")
 	require.Error(t, err)
 	require.Contains(t, out, "pkg-config libmosquitto-dev")

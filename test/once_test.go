@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// runOnce is run for one connection.
+// runOnce is run for RunOnce.
 func runOnce(t testing.TB, ctx context.Context, c *mosquitto.Client) <-chan error {
 	t.Helper()
 	ended := make(chan error, 1)
@@ -31,9 +31,9 @@ func runOnce(t testing.TB, ctx context.Context, c *mosquitto.Client) <-chan erro
 	return ended
 }
 
-func TestRunOnceReturnsWhyTheConnectionWasLost(t *testing.T) {
+func TestRunOnce_ReturnsTheErrorOfALostConnection(t *testing.T) {
 	c, e := newClient(t, "once", true)
-	for range 2 { // the client goes from one server to the next
+	for range 2 { // the client connects to one server after the other
 		p := peer.Listen(t)
 		require.NoError(t, c.ConnectAsyncContext(t.Context(), "127.0.0.1", p.Port, keepalive, "", nil))
 		ended := runOnce(t, context.Background(), c)
@@ -46,7 +46,7 @@ func TestRunOnceReturnsWhyTheConnectionWasLost(t *testing.T) {
 	}
 }
 
-func TestRunOnceReturnsAnyRefusal(t *testing.T) {
+func TestRunOnce_ReturnsEveryRefusal(t *testing.T) {
 	for _, code := range []mosquitto.ConnackCode{mosquitto.ConnackRefusedServerUnavailable, mosquitto.ConnackRefusedNotAuthorized} {
 		p := peer.Listen(t)
 		c, _ := newClient(t, "once", true)
@@ -59,7 +59,7 @@ func TestRunOnceReturnsAnyRefusal(t *testing.T) {
 	}
 }
 
-func TestRunOnceReturnsWhyThereIsNoConnection(t *testing.T) {
+func TestRunOnce_ReturnsTheErrorOfAFailedConnect(t *testing.T) {
 	t.Run("TCP", func(t *testing.T) {
 		c, _ := newClient(t, "once", true)
 		requireRefusedConnects(t, c)
@@ -74,7 +74,7 @@ func requireRefusedConnects(t *testing.T, c *mosquitto.Client) {
 	t.Helper()
 	connect := func() error {
 		err := c.ConnectAsyncContext(t.Context(), "127.0.0.1", broker.FreePort(t), keepalive, "", nil)
-		if err != nil { // the kernel may refuse at once
+		if err != nil { // the kernel may refuse immediately
 			return err
 		}
 		return c.RunOnce(context.Background())
@@ -83,7 +83,7 @@ func requireRefusedConnects(t *testing.T, c *mosquitto.Client) {
 	require.ErrorIs(t, connect(), syscall.ECONNREFUSED)
 }
 
-func TestRunOnceEndsWithDisconnectAndContext(t *testing.T) {
+func TestRunOnce_EndsWithDisconnectAndContext(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "once", true)
 	require.NoError(t, c.ConnectAsyncContext(t.Context(), "127.0.0.1", b.Port, keepalive, "", nil))
@@ -100,7 +100,7 @@ func TestRunOnceEndsWithDisconnectAndContext(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, ended, "the end of RunOnce"), context.Canceled)
 }
 
-func TestConnectAsyncContextSendsProperties(t *testing.T) {
+func TestConnectAsyncContext_SendsProperties(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "once", true)
 	for _, host := range []string{"127.0.0.1", "localhost"} {
@@ -116,7 +116,7 @@ func TestConnectAsyncContextSendsProperties(t *testing.T) {
 			require.NoError(t, c.ConnectAsyncContext(ctx, host, p.Port, keepalive, "", sent.props))
 			ended := runOnce(t, ctx, c)
 			conn := p.Accept()
-			receiveMaximum := []byte{0x21, 0, 20} // is the library's own
+			receiveMaximum := []byte{0x21, 0, 20} // set by the library
 			require.Equal(t, append(sent.bytes, receiveMaximum...), readConnect(t, conn).props)
 			conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
 			wait.For(t, e.connect, "OnConnect")
@@ -126,7 +126,7 @@ func TestConnectAsyncContextSendsProperties(t *testing.T) {
 	}
 }
 
-func TestConnectAsyncContextRefusals(t *testing.T) {
+func TestConnectAsyncContext_InvalidCallsReturnErrors(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "once", true)
 	gone, cancel := context.WithCancel(context.Background())
@@ -156,8 +156,8 @@ func TestConnectAsyncContextRefusals(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, inside, "ConnectAsyncContext inside a callback"), mosquitto.ErrInCallback)
 }
 
-// A TLS client that meets a server without TLS was connected: no error says that the
-// connection was refused, or has the errno of an earlier step.
+// A TLS client connects to a server without TLS. The connection was accepted, so the
+// error must not report a refused connection or the errno of an earlier call.
 func TestRunOnce_ServerWithoutTLSIsNotConnectionRefused(t *testing.T) {
 	for name, answer := range map[string]func(net.Conn){
 		"closes at once":    func(net.Conn) {},

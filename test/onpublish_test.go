@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// drain reads and discards what the client sends, until the connection ends.
+// drain reads and discards the client's packets until the connection is closed.
 func drain(conn *peer.Conn) (ended <-chan struct{}) {
 	done := make(chan struct{})
 	go func() {
@@ -23,9 +23,8 @@ func drain(conn *peer.Conn) (ended <-chan struct{}) {
 	return done
 }
 
-// An OnPublish callback that publishes the next message keeps Run neither from reading
-// nor from its end.
-func TestOnPublish_ThatPublishesTheNextMessageStopsNothing(t *testing.T) {
+// OnPublish publishes the next message. Run still reads, and still ends.
+func TestOnPublish_MayPublishTheNextMessage(t *testing.T) {
 	for name, takes := range map[string]time.Duration{"fast": 0, "slow": time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			p := peer.Listen(t)
@@ -48,7 +47,7 @@ func TestOnPublish_ThatPublishesTheNextMessageStopsNothing(t *testing.T) {
 			}
 			for range 5 {
 				conn.Send(peer.Publish(0, "a", 0, "x"))
-				wait.For(t, e.message, "a message beside the callbacks")
+				wait.For(t, e.message, "a message between the callbacks")
 			}
 			require.Empty(t, failed)
 			r.cancel()
@@ -58,8 +57,8 @@ func TestOnPublish_ThatPublishesTheNextMessageStopsNothing(t *testing.T) {
 	}
 }
 
-// OnPublish of QoS 0 reports each message once, in the order of the calls, also if the
-// callback is slow now and then.
+// OnPublish reports each QoS 0 message once and in order, even if the callback is slow
+// sometimes.
 func TestOnPublish_ReportsEachMessageOfQoS0InOrder(t *testing.T) {
 	const messages = 20_000
 	p := peer.Listen(t)
@@ -69,7 +68,7 @@ func TestOnPublish_ReportsEachMessageOfQoS0InOrder(t *testing.T) {
 	sent := make(chan int, messages)
 	c.OnPublish(func(_ *mosquitto.Client, mid int, _ mosquitto.ReasonCode, _ mosquitto.Properties) {
 		if mid%1000 == 0 {
-			time.Sleep(20 * time.Millisecond) // longer than the time of a pass
+			time.Sleep(20 * time.Millisecond) // longer than a pass of the loop
 		}
 		sent <- mid
 	})
@@ -87,15 +86,14 @@ func TestOnPublish_ReportsEachMessageOfQoS0InOrder(t *testing.T) {
 	require.Empty(t, sent)
 }
 
-// While reading is paused OnPublish is called all the same.
-func TestOnPublish_WhileReadingIsPaused(t *testing.T) {
+func TestOnPublish_RunsWhileReadingIsPaused(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "run", true)
 	conn, _ := meetRun(t, c, e, p)
 	drain(conn)
 	sent := make(chan int, 100)
 	c.OnPublish(func(_ *mosquitto.Client, mid int, _ mosquitto.ReasonCode, _ mosquitto.Properties) {
-		time.Sleep(15 * time.Millisecond) // longer than the time of a pass
+		time.Sleep(15 * time.Millisecond) // longer than a pass of the loop
 		sent <- mid
 	})
 	require.NoError(t, c.PauseReading())

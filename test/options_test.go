@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestBindAddress(t *testing.T) {
+func TestBindAddress_IsTheLocalAddress(t *testing.T) {
 	const mine = "127.0.0.2"
 	for name, prepare := range map[string]struct {
 		option  string
@@ -44,11 +44,11 @@ func TestBindAddress(t *testing.T) {
 			require.NoError(t, c.Disconnect())
 			require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 
-			// The address stays, until it is taken back.
+			// The address is used until it is reset.
 			require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 			require.Equal(t, mine, localAddress(t, c))
 			err := c.StringOption(mosquitto.OptBindAddress, "")
-			if !has21() { // which would free the old one twice
+			if !has21() { // the library 2.0 would free the address twice
 				require.ErrorIs(t, err, mosquitto.ErrNotSupported)
 				return
 			}
@@ -67,7 +67,7 @@ func localAddress(t testing.TB, c *mosquitto.Client) string {
 	return fmt.Sprintf("%d.%d.%d.%d", ip[0], ip[1], ip[2], ip[3])
 }
 
-func TestBindAddressOfAnotherMachine(t *testing.T) {
+func TestBindAddress_OfAnotherMachineReturnsAnError(t *testing.T) {
 	b := plain(t)
 	c, _ := newClient(t, "", true)
 	require.Error(t, c.ConnectBind("127.0.0.1", b.Port, keepalive, "192.0.2.1"))
@@ -75,7 +75,7 @@ func TestBindAddressOfAnotherMachine(t *testing.T) {
 	require.Error(t, c.ConnectBind("127.0.0.1", b.Port, keepalive, "no address"))
 }
 
-func TestTCPNodelay(t *testing.T) {
+func TestTCPNodelay_SetsTheSocketOption(t *testing.T) {
 	b := plain(t)
 	for value, want := range map[int]bool{0: false, 1: true} {
 		c, _ := newClient(t, "", true)
@@ -87,7 +87,7 @@ func TestTCPNodelay(t *testing.T) {
 	}
 }
 
-func TestProtocolVersionOption(t *testing.T) {
+func TestProtocolVersion_IsSentInTheConnect(t *testing.T) {
 	for _, set := range []func(*mosquitto.Client, int) error{
 		func(c *mosquitto.Client, v int) error { return c.IntOption(mosquitto.OptProtocolVersion, v) },
 		func(c *mosquitto.Client, v int) error { return c.OptsSet(mosquitto.OptProtocolVersion, v) },
@@ -109,13 +109,13 @@ func TestProtocolVersionOption(t *testing.T) {
 	}
 }
 
-// rawConnectProperties are the properties of a v5 CONNECT, encoded.
+// rawConnectProperties returns the encoded properties of an MQTT 5 CONNECT.
 func rawConnectProperties(connect peer.Packet) []byte {
 	const fixed = 10 // name, version, flags, keepalive
 	return connect.Body[fixed+1:][:connect.Body[fixed]]
 }
 
-func TestReceiveMaximum(t *testing.T) {
+func TestReceiveMaximum_IsSentInTheConnect(t *testing.T) {
 	p := peer.Listen(t)
 	for value, want := range map[int]uint16{7: 7, 1: 1, 65535: 65535, 0: 65535} {
 		c, _ := newV5(t, "a", true)
@@ -124,7 +124,7 @@ func TestReceiveMaximum(t *testing.T) {
 		loop(t, c)
 		props := rawConnectProperties(p.Accept().Expect(peer.CONNECT))
 		if want == 65535 && len(props) == 0 {
-			continue // what MQTT takes a missing one for
+			continue // 65535 is the default of MQTT
 		}
 		require.Equal(t, binary.BigEndian.AppendUint16([]byte{byte(mosquitto.PropReceiveMaximum)}, want), props)
 	}
@@ -135,9 +135,9 @@ func TestReceiveMaximum(t *testing.T) {
 	require.ErrorIs(t, c.IntOption(mosquitto.OptSendMaximum, 65536), mosquitto.ErrInval)
 }
 
-// No more than the maximum are on their way; the next one follows an
-// acknowledgement. QoS 0 does not count.
-func TestSendMaximum(t *testing.T) {
+// At most two messages are in flight. An acknowledgement allows the next. QoS 0 does
+// not count.
+func TestSendMaximum_LimitsMessagesInFlight(t *testing.T) {
 	for name, set := range map[string]func(c *mosquitto.Client, n int) error{
 		"OptSendMaximum": func(c *mosquitto.Client, n int) error { return c.IntOption(mosquitto.OptSendMaximum, n) },
 		"MaxInflightMessagesSet": func(c *mosquitto.Client, n int) error {
@@ -179,7 +179,7 @@ func TestSendMaximum(t *testing.T) {
 	require.ErrorIs(t, c.MaxInflightMessagesSet(65536), mosquitto.ErrInval)
 }
 
-func TestOptionsOf21(t *testing.T) {
+func TestOptions_Of21NeedTheLibrary21(t *testing.T) {
 	c, _ := newClient(t, "", true)
 	for name, err := range map[string]error{
 		"OptDisableSocketpair": c.IntOption(mosquitto.OptDisableSocketpair, 1),
@@ -201,8 +201,8 @@ func TestOptionsOf21(t *testing.T) {
 	}
 }
 
-// An option that does not exist, of another kind, or with a bad value.
-func TestOptionRefusals(t *testing.T) {
+// The option does not exist, has another type, or the value is invalid.
+func TestOptions_BadValuesReturnErrInval(t *testing.T) {
 	c, _ := newClient(t, "", true)
 	for name, err := range map[string]error{
 		"unknown int":              c.IntOption(99, 1),
@@ -236,9 +236,9 @@ func TestOptionRefusals(t *testing.T) {
 	require.NoError(t, c.MessageRetrySet(time.Minute))
 }
 
-// Settings are refused while a loop runs in another goroutine, and taken
-// inside its callbacks.
-func TestOptionsBesideALoop(t *testing.T) {
+// While a loop runs, settings are refused on other goroutines and accepted inside
+// callbacks.
+func TestOptions_BesideALoopReturnErrBusy(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	inside := make(chan error, 1)

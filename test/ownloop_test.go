@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pollFD is struct pollfd.
+// pollFD is struct pollfd of poll(2).
 type pollFD struct {
 	fd              int32
 	events, revents int16
@@ -21,8 +21,8 @@ type pollFD struct {
 
 const pollIn, pollOut = 1, 4
 
-// poll waits for the descriptor, and says what it is ready for: poll(2), since
-// the package syscall has select(2) only.
+// poll waits for the file descriptor and returns the events that it is ready for.
+// Package syscall has only select(2).
 func poll(fd int, events int16, timeout time.Duration) (ready int16) {
 	p := pollFD{int32(fd), events, 0}
 	limit := syscall.NsecToTimespec(int64(timeout))
@@ -31,8 +31,8 @@ func poll(fd int, events int16, timeout time.Duration) (ready int16) {
 	return p.revents
 }
 
-// ownLoop is a loop as programs write it that have other descriptors to watch:
-// until the connection ends.
+// ownLoop is a poll loop as in programs that watch other file descriptors, too. It ends
+// when the connection is closed.
 func ownLoop(c *mosquitto.Client) error {
 	for {
 		fd := c.Socket()
@@ -44,7 +44,7 @@ func ownLoop(c *mosquitto.Client) error {
 			events |= pollOut
 		}
 		ready := poll(fd, events, 10*time.Millisecond)
-		if ready&^pollOut != 0 { // also what poll calls an error
+		if ready&^pollOut != 0 { // also POLLERR and POLLHUP
 			if err := c.LoopRead(); err != nil {
 				return err
 			}
@@ -62,7 +62,7 @@ func ownLoop(c *mosquitto.Client) error {
 	}
 }
 
-// runOwn runs ownLoop; the channel has what it returned.
+// runOwn runs ownLoop. The channel receives its result.
 func runOwn(t testing.TB, c *mosquitto.Client) <-chan error {
 	ended, gone := make(chan error, 1), make(chan struct{})
 	go func() {
@@ -76,7 +76,7 @@ func runOwn(t testing.TB, c *mosquitto.Client) <-chan error {
 	return ended
 }
 
-func TestOwnLoop(t *testing.T) {
+func TestOwnLoop_TransfersMessages(t *testing.T) {
 	for name, many := range map[string]bool{"few descriptors": false, "more than select can watch": true} {
 		t.Run(name, func(t *testing.T) {
 			if many {
@@ -102,7 +102,7 @@ func throughOwnLoop(t *testing.T, c *mosquitto.Client, e *events, port int) {
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	subscribe(t, c, e, "a", 2)
 	const count = 200
-	payload := make([]byte, 3000) // more than one TLS record when they come in bursts
+	payload := make([]byte, 3000) // several messages need more than one TLS record
 	for i := range count {
 		payload[0] = byte(i)
 		_, err := c.Publish("a", payload, mosquitto.QoS(i%3), false)
@@ -122,13 +122,12 @@ func throughOwnLoop(t *testing.T, c *mosquitto.Client, e *events, port int) {
 	require.NoError(t, c.Reconnect())
 	ended = runOwn(t, c)
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
-	echo(t, c, e) // the library takes a Disconnect beside the CONNACK for a loss
+	echo(t, c, e) // the library reports a Disconnect during the CONNACK as a lost connection
 	require.NoError(t, c.Disconnect())
 	require.NoError(t, wait.For(t, ended, "the end of the poll loop"))
 }
 
-// The connection ends with an error from the loop that noticed.
-func TestOwnLoopConnectionLost(t *testing.T) {
+func TestOwnLoop_ReturnsALostConnection(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))

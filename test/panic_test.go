@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// panicOf runs f and returns the panic that it raised.
+// panicOf runs f and returns its panic.
 func panicOf(t *testing.T, f func()) *mosquitto.PanicError {
 	t.Helper()
 	var raised any
@@ -28,7 +28,7 @@ func panicOf(t *testing.T, f func()) *mosquitto.PanicError {
 	return raised.(*mosquitto.PanicError)
 }
 
-// requirePanic checks that a panic kept its value and the place it came from.
+// requirePanic asserts that a panic has its original value and stack.
 func requirePanic(t *testing.T, e *mosquitto.PanicError, want error) {
 	t.Helper()
 	require.ErrorIs(t, e, want)
@@ -39,12 +39,13 @@ func requirePanic(t *testing.T, e *mosquitto.PanicError, want error) {
 	require.Contains(t, e.Error(), "explode")
 }
 
-// explode is looked for in the stacks.
+// explode is the function that the tests find in stacks.
 //
 //go:noinline
 func explode(err error) { panic(err) }
 
-// until is a panic that another goroutine waits for.
+// until calls f until it panics, returns an error or takes too long. It returns the
+// panic.
 func until(t *testing.T, f func() error) *mosquitto.PanicError {
 	t.Helper()
 	deadline := time.Now().Add(wait.Patience)
@@ -57,7 +58,7 @@ func until(t *testing.T, f func() error) *mosquitto.PanicError {
 	})
 }
 
-// The ways to run a loop, each until the panic.
+// loops are the ways to run a loop. Each runs until the panic.
 var loops = map[string]func(*testing.T, *mosquitto.Client) *mosquitto.PanicError{
 	"Loop": func(t *testing.T, c *mosquitto.Client) *mosquitto.PanicError {
 		return until(t, func() error { return c.Loop(10 * time.Millisecond) })
@@ -70,14 +71,14 @@ var loops = map[string]func(*testing.T, *mosquitto.Client) *mosquitto.PanicError
 	},
 }
 
-// Decision 7: in each callback, with each loop; and the client goes on.
-func TestPanicInEveryCallback(t *testing.T) {
+// A panic in a callback leaves the loop as PanicError. The client can connect again.
+func TestPanic_LeavesTheLoopAsPanicError(t *testing.T) {
 	b := plain(t)
 	for name, run := range loops {
 		for _, kind := range callbackKinds() {
 			t.Run(name+" "+kind, func(t *testing.T) {
 				if kind == "OnPreConnect" {
-					return // inside Connect: see below
+					return // runs inside Connect: see TestPanic_LeavesTheCallThatRanTheCallback
 				}
 				c, err := mosquitto.New("", true, nil)
 				require.NoError(t, err)
@@ -96,7 +97,7 @@ func TestPanicInEveryCallback(t *testing.T) {
 	}
 }
 
-// drive makes the wanted callback come from inside the one that runs.
+// drive makes the wanted callback run next.
 func drive(c *mosquitto.Client, now, wanted string) {
 	switch {
 	case now == "OnConnect" && wanted == "OnDisconnect":
@@ -110,22 +111,22 @@ func drive(c *mosquitto.Client, now, wanted string) {
 	}
 }
 
-// worksAgain connects a client that has seen a panic once more. 2.1 may take
-// bytes of the old connection for the first of the new one: it fails once.
+// worksAgain connects a client again after a panic. The library 2.1 may parse bytes of
+// the old connection in the new one, so its first attempt may fail.
 func worksAgain(t *testing.T, c *mosquitto.Client, b *broker.Broker) {
 	t.Helper()
 	e := listen(c)
 	_ = c.OnPreConnect(nil)
 	for range 2 {
 		require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
-		wait.Until(t, "an answer", func() bool {
+		wait.Until(t, "the CONNACK or an error", func() bool {
 			err := c.Loop(10 * time.Millisecond)
 			return err != nil || len(e.connect) > 0
 		})
 		if len(e.connect) > 0 {
 			break
 		}
-		require.True(t, has21(), "only 2.1 fails once")
+		require.True(t, has21(), "only 2.1 may fail once")
 	}
 	require.NoError(t, (<-e.connect).Err())
 	_, err := c.Publish("again", []byte("x"), 1, false)
@@ -133,8 +134,9 @@ func worksAgain(t *testing.T, c *mosquitto.Client, b *broker.Broker) {
 	turnUntil(t, c, e.publish)
 }
 
-// OnLog, the password callback and OnPreConnect run inside calls.
-func TestPanicInsideCalls(t *testing.T) {
+// OnLog, the password callback and OnPreConnect run inside calls, which raise the
+// panic.
+func TestPanic_LeavesTheCallThatRanTheCallback(t *testing.T) {
 	b := plain(t)
 	c, _ := newClient(t, "", true)
 	c.OnLog(func(*mosquitto.Client, mosquitto.LogLevel, string) { explode(io.EOF) })
@@ -156,7 +158,7 @@ func TestPanicInsideCalls(t *testing.T) {
 	}
 }
 
-func TestPanicInPasswordCallback(t *testing.T) {
+func TestPanic_InThePasswordCallbackLeavesConnect(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("server", "localhost"), ClientCA: ca.File})
 	own := ca.Issue("client")
@@ -172,8 +174,8 @@ func TestPanicInPasswordCallback(t *testing.T) {
 	require.NoError(t, turnUntil(t, c, e.connect).Err())
 }
 
-// Values that are no errors, and panics of the runtime.
-func TestPanicValues(t *testing.T) {
+// Panics with values that are not errors, and panics of the runtime.
+func TestPanic_KeepsItsValue(t *testing.T) {
 	b := plain(t)
 	for _, value := range []any{"text", 42, struct{ x int }{1}} {
 		c, _ := newClient(t, "", true)
@@ -193,8 +195,9 @@ func TestPanicValues(t *testing.T) {
 	require.ErrorAs(t, panicOf(t, func() { _ = c.LoopForever(-1) }), &wanted)
 }
 
-// A QoS 1 message whose handler panicked is the broker's still.
-func TestPanicKeepsTheMessage(t *testing.T) {
+// A QoS 1 message whose callback panicked is not acknowledged, so the broker sends it
+// again.
+func TestPanic_InOnMessageDoesNotAcknowledge(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "keeps", false)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
@@ -213,8 +216,9 @@ func TestPanicKeepsTheMessage(t *testing.T) {
 	require.Equal(t, "once", string(turnUntil(t, again, ae.message).Payload))
 }
 
-// A panic inside a call that a callback makes goes through both.
-func TestPanicNested(t *testing.T) {
+// A callback calls a loop of another client, whose callback panics. The panic leaves
+// both loops.
+func TestPanic_LeavesNestedLoops(t *testing.T) {
 	b := plain(t)
 	inner, _ := newClient(t, "", true)
 	inner.OnConnect(func(*mosquitto.Client, mosquitto.Connack) { explode(io.EOF) })
@@ -227,8 +231,8 @@ func TestPanicNested(t *testing.T) {
 	worksAgain(t, outer, b)
 }
 
-// A callback may recover from what its own call raised.
-func TestPanicRecoveredInCallback(t *testing.T) {
+// A callback may recover from the panic of a call that it made.
+func TestPanic_CanBeRecoveredInACallback(t *testing.T) {
 	b := plain(t)
 	inner, _ := newClient(t, "", true)
 	inner.OnConnect(func(*mosquitto.Client, mosquitto.Connack) { explode(io.EOF) })
@@ -245,8 +249,9 @@ func TestPanicRecoveredInCallback(t *testing.T) {
 	subscribe(t, outer, e, "a", 1)
 }
 
-// crash runs this test again in a child that is to die, and returns what it
-// said. In the child it returns false; what that leaves on the disk is removed.
+// crash runs this test again in a child process that must exit with a panic, and
+// returns its output. It returns parent false in the child. The child's temporary files
+// are removed.
 func crash(t *testing.T) (output string, parent bool) {
 	t.Helper()
 	const variable = "MOSQUITTO_TEST_CRASH"
@@ -261,18 +266,18 @@ func crash(t *testing.T) (output string, parent bool) {
 	text, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	require.ErrorAs(t, err, &exit)
-	require.Equal(t, 2, exit.ExitCode(), "a panic's exit code: %s", text)
+	require.Equal(t, 2, exit.ExitCode(), "exit code of a panic: %s", text)
 	return string(text), true
 }
 
-// Decision 7: on the library's own thread a panic ends the program, and says why.
-func TestPanicOnThread(t *testing.T) {
+// A panic on the library's thread ends the program and prints the cause.
+func TestPanic_OnTheLibrarysThreadEndsTheProgram(t *testing.T) {
 	output, parent := crash(t)
 	if parent {
 		require.Contains(t, output, "panic: ")
-		require.Contains(t, output, "the reason of it all")
+		require.Contains(t, output, "cause of the panic")
 		require.Contains(t, output, "test.explode")
-		require.Less(t, strings.Index(output, "the reason of it all"), strings.Index(output, "test.explode"))
+		require.Less(t, strings.Index(output, "cause of the panic"), strings.Index(output, "test.explode"))
 		return
 	}
 	b := plain(t)
@@ -280,9 +285,9 @@ func TestPanicOnThread(t *testing.T) {
 	require.NoError(t, err)
 	c.OnConnect(func(*mosquitto.Client, mosquitto.Connack) {
 		defer func() { b.Kill() }()
-		explode(errors.New("the reason of it all"))
+		explode(errors.New("cause of the panic"))
 	})
 	require.NoError(t, c.LoopStart())
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
-	select {} // the program ends
+	select {} // the panic ends the program
 }

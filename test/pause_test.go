@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// turned waits until Run has run posted functions in two turns: by then it has acted on
-// all earlier calls and input.
+// turned waits until Run has run posted functions in two passes. By then it has
+// processed all earlier calls and input.
 func turned(t testing.TB, c *mosquitto.Client) {
 	t.Helper()
 	for range 2 {
@@ -23,7 +23,7 @@ func turned(t testing.TB, c *mosquitto.Client) {
 	}
 }
 
-// numbered returns n messages of QoS 0 in one piece, with their numbers as payload.
+// numbered returns n encoded QoS 0 messages with the payloads 0, 1, 2, and so on.
 func numbered(n int) []byte {
 	var all []byte
 	for i := range n {
@@ -47,7 +47,38 @@ func TestPauseReading_DeliversNothingUntilResumeReading(t *testing.T) {
 	}
 }
 
-func TestPauseReading_LeavesTheRestToTheBroker(t *testing.T) {
+// Every callback pauses, as a full queue does, and another goroutine resumes at once: also
+// when Run is about to wait for input.
+func TestResumeReading_WakesRunAtEachMoment(t *testing.T) {
+	p := peer.Listen(t)
+	c, e := newClient(t, "resume", true)
+	const messages = 20_000
+	received, all := make(chan struct{}, messages), make(chan struct{})
+	ended := make(chan struct{})
+	defer close(ended)
+	c.OnMessage(func(c *mosquitto.Client, m mosquitto.Message) {
+		_ = c.PauseReading()
+		received <- struct{}{}
+		if string(m.Payload) == fmt.Sprint(messages-1) {
+			close(all)
+		}
+	})
+	conn, _ := meetRun(t, c, e, p)
+	go func() {
+		for range messages {
+			select {
+			case <-received:
+				_ = c.ResumeReading()
+			case <-ended:
+				return
+			}
+		}
+	}()
+	conn.Send(numbered(messages))
+	wait.For(t, all, "the last message")
+}
+
+func TestPauseReading_LetsTheConnectionFillUp(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "pause", true)
 	conn, _ := meetRun(t, c, e, p)
@@ -63,13 +94,13 @@ func TestPauseReading_LeavesTheRestToTheBroker(t *testing.T) {
 				return
 			}
 		}
-		t.Error("Run has read all of it")
+		t.Error("Run has read all messages while paused")
 	}()
 	wait.For(t, full, "the connection to be full")
 	wait.None(t, e.message, "message while paused")
 }
 
-func TestPauseReading_InsideACallbackKeepsTheMessagesBehind(t *testing.T) {
+func TestPauseReading_InsideACallbackDefersLaterMessages(t *testing.T) {
 	const messages = 300
 	p := peer.Listen(t)
 	c, _ := newClient(t, "pause", true)
@@ -133,7 +164,7 @@ func TestPauseReading_AcknowledgesOnlyDeliveredMessages(t *testing.T) {
 	turned(t, c)
 	conn.Send(peer.Publish(2, "a", 7, "two"))
 	turned(t, c)
-	_, err := c.Publish("b", nil, 0, false) // is sent while paused
+	_, err := c.Publish("b", nil, 0, false) // sent while reading is paused
 	require.NoError(t, err)
 	conn.Expect(peer.PUBLISH)
 	wait.None(t, e.message, "message while paused")
@@ -165,7 +196,7 @@ func keepsAlive(t *testing.T, id string) {
 	conn.Send(numbered(10))
 	for range 2 {
 		conn.Expect(peer.PINGREQ)
-		for range 2 { // messages before the answer are delivered
+		for range 2 { // messages before the PINGRESP are delivered
 			for range 10 {
 				wait.For(t, e.message, "OnMessage before PINGRESP")
 			}
@@ -176,7 +207,7 @@ func keepsAlive(t *testing.T, id string) {
 		}
 		conn.Send(append(peer.Bytes(peer.PINGRESP), numbered(10)...))
 		turned(t, c)
-		if len(id) < 400 { // the library cuts its log lines
+		if len(id) < 400 { // the library truncates its log lines, so the end of a long PINGRESP line is not seen
 			wait.None(t, e.message, "message after PINGRESP")
 		} else {
 			for range 10 {
@@ -201,7 +232,7 @@ func TestPauseReading_ReadsAtMostOneMiBForAPingresp(t *testing.T) {
 	turned(t, c)
 	conn.Expect(peer.PINGREQ)
 	piece := bytes.Repeat(peer.Publish(0, "a", 0, string(make([]byte, size))), 200)
-	go func() { _, _ = conn.Write(piece) }() // returns when the connection ends
+	go func() { _, _ = conn.Write(piece) }() // returns when the connection is closed
 	wait.Until(t, "the messages", func() bool { return len(e.message) >= 1<<20/size })
 	turned(t, c)
 	require.LessOrEqual(t, len(e.message), 1<<20/size+2)
@@ -225,14 +256,14 @@ func TestPauseReading_NoticesALostConnection(t *testing.T) {
 			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			conn.Send(numbered(1))
 			turned(t, c)
-			wait.None(t, e.message, "message: the pause outlives the connection")
+			wait.None(t, e.message, "message after the reconnect: reading is still paused")
 			require.NoError(t, c.ResumeReading())
 			wait.For(t, e.message, "OnMessage")
 		})
 	}
 }
 
-func TestPauseReading_EndsOfRunWorkAsAlways(t *testing.T) {
+func TestPauseReading_DoesNotPreventTheEndOfRun(t *testing.T) {
 	b := plain(t)
 	for name, test := range map[string]struct {
 		end  func(*mosquitto.Client, *running)

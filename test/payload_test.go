@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pattern is a payload that shows when bytes move.
+// pattern returns a payload whose bytes depend on their position, so that moved bytes
+// are noticed.
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -21,7 +22,7 @@ func pattern(n int) []byte {
 	return b
 }
 
-func TestPayloadSizes(t *testing.T) {
+func TestPayload_OfEachSizeArrives(t *testing.T) {
 	b := plain(t)
 	largest := pattern(10 << 20)
 	for _, v := range protocols {
@@ -33,7 +34,7 @@ func TestPayloadSizes(t *testing.T) {
 				sent := bytes.Clone(largest[:size])
 				mid, err := c.Publish("a/b", sent, qos, false)
 				require.NoError(t, err)
-				clear(sent) // the library has a copy
+				clear(sent) // the library has copied it
 				m := wait.For(t, e.message, "the message")
 				require.Len(t, m.Payload, size)
 				require.True(t, bytes.Equal(largest[:size], m.Payload), "%s: %d bytes", v.name, size)
@@ -45,7 +46,7 @@ func TestPayloadSizes(t *testing.T) {
 	}
 }
 
-func TestPayloadBinary(t *testing.T) {
+func TestPayload_MayHaveAnyBytes(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "id", true)
 	ended := connect(t, c, e, b.Port)
@@ -62,8 +63,8 @@ func TestPayloadBinary(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-// A message may be kept: later ones do not write over it.
-func TestPayloadIsTheReceivers(t *testing.T) {
+// A message may be kept: later messages do not overwrite it.
+func TestPayload_MayBeKept(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -71,7 +72,7 @@ func TestPayloadIsTheReceivers(t *testing.T) {
 	for i := range 100 {
 		conn.Send(peer.Publish(0, fmt.Sprintf("topic/%d", i), 0, fmt.Sprintf("payload %d", i)))
 		m := wait.For(t, e.message, "the message")
-		m.Payload = append(m.Payload, '!') // beyond its end is nobody's
+		m.Payload = append(m.Payload, '!') // the bytes after the payload belong to no other message
 		kept = append(kept, m)
 	}
 	for i, m := range kept {
@@ -81,8 +82,8 @@ func TestPayloadIsTheReceivers(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// So may those that Run delivers together, which share memory.
-func TestPayloadsThatCameTogether(t *testing.T) {
+// Messages that Run delivers together share memory, and may be kept as well.
+func TestPayload_OfABatchMayBeKept(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, _ := meetRun(t, c, e, p)
@@ -105,7 +106,7 @@ func TestPayloadsThatCameTogether(t *testing.T) {
 	}
 }
 
-func TestPayloadTopics(t *testing.T) {
+func TestPayload_TopicsArriveUnchanged(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "id", true)
 	ended := connect(t, c, e, b.Port)
@@ -123,7 +124,7 @@ func TestPayloadTopics(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-func TestPayloadLongestFilter(t *testing.T) {
+func TestPayload_LongestFilterIsAccepted(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "id", true)
 	ended := connect(t, c, e, b.Port)
@@ -138,8 +139,9 @@ func TestPayloadLongestFilter(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-// Topics with characters that MQTT advises against are refused on both sides.
-func TestPayloadTopicsRefused(t *testing.T) {
+// Topics with characters that MQTT advises against are refused when sent and when
+// received.
+func TestPayload_InvalidTopicIsRefused(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, _ := meet(t, c, e, p)
@@ -156,8 +158,8 @@ func TestPayloadTopicsRefused(t *testing.T) {
 	wait.None(t, e.message, "message")
 }
 
-// A packet arrives in pieces of any size, and several in one.
-func TestPayloadInPieces(t *testing.T) {
+// A packet may arrive in pieces of any size, or together with others.
+func TestPayload_ArrivesInPieces(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, ended := meet(t, c, e, p)

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// postReport queues a function that reports the goroutine it runs on.
+// postReport posts a function that reports its goroutine.
 func postReport(t testing.TB, c *mosquitto.Client) <-chan string {
 	t.Helper()
 	ran := make(chan string, 1)
@@ -29,7 +29,7 @@ func TestPost_RunsOnTheGoroutineInRun(t *testing.T) {
 	c, e := newClient(t, "post", true)
 	r := connectRun(t, c, e, b.Port)
 	loop := wait.For(t, r.goroutine, "the goroutine of Run")
-	for range 5 { // Run waits for input each time
+	for range 5 { // each time Run waits for input first
 		require.Equal(t, loop, wait.For(t, postReport(t, c), "the posted function"))
 	}
 }
@@ -163,7 +163,7 @@ func TestPost_InsideACallbackRunsAfterIt(t *testing.T) {
 	require.Equal(t, "posted", wait.For(t, order, "the posted function"))
 }
 
-// A callback that is slow and a long input: the function need not wait for the end of
+// The callback is slow and the input long. The posted function runs before the end of
 // the input.
 func TestPost_RunsBetweenMessagesOfALongInput(t *testing.T) {
 	const messages = 200
@@ -218,7 +218,7 @@ func TestPost_InsideItselfDoesNotStarveTheNetwork(t *testing.T) {
 	close(stop)
 }
 
-func TestPost_InsideItselfDoesNotStopThePauseBetweenAttempts(t *testing.T) {
+func TestPost_InsideItselfDoesNotPreventReconnects(t *testing.T) {
 	b := plain(t)
 	b.Stop()
 	c, e := newClient(t, "post", true)
@@ -253,7 +253,7 @@ func TestPost_WithoutALoopRunsFirstInTheNextRun(t *testing.T) {
 	require.Equal(t, "OnConnect", wait.For(t, order, "OnConnect"))
 }
 
-func TestPost_RunsInThePauseBetweenAttempts(t *testing.T) {
+func TestPost_RunsDuringBackoff(t *testing.T) {
 	c, _ := newClient(t, "post", true)
 	require.NoError(t, c.ReconnectDelaySet(time.Hour, time.Hour, false))
 	require.Error(t, c.Connect("127.0.0.1", broker.FreePort(t), keepalive))
@@ -284,7 +284,7 @@ func TestPost_RunsWhileAConnectIsInProgress(t *testing.T) {
 func TestPost_RunsBesideABlockingConnect(t *testing.T) {
 	d := newDeaf(t)
 	c, _ := newClient(t, "post", true)
-	require.NoError(t, c.Connect("localhost", d.port, keepalive)) // a name: connects block
+	require.NoError(t, c.Connect("localhost", d.port, keepalive)) // with a host name, connects block
 	d.fill()
 	require.NoError(t, syscall.Shutdown(c.Socket(), syscall.SHUT_RDWR))
 	r := run(t, c)
@@ -320,15 +320,15 @@ func TestPost_PanicLeavesRunAsPanicError(t *testing.T) {
 	require.ErrorAs(t, wait.For(t, raised, "the panic of Run").(error), &fault)
 	require.ErrorIs(t, fault, cause)
 	require.Contains(t, string(fault.Stack), "post_test.go")
-	require.Equal(t, -1, c.Socket(), "the connection is cut")
+	require.Equal(t, -1, c.Socket(), "the connection is closed")
 
-	require.NoError(t, c.Reconnect()) // and the client works on
+	require.NoError(t, c.Reconnect()) // the client still works
 	run(t, c)
 	wait.For(t, e.connect, "OnConnect")
 	wait.For(t, ran, "the function queued before the panic")
 }
 
-// The CONNACK has arrived meanwhile.
+// The CONNACK arrives while the posted function runs.
 func TestPost_SlowFunctionBeforeTheConnackKeepsTheConnection(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// OnPreConnect sets what the connection that is being made will use.
-func TestPreConnectRotatesPassword(t *testing.T) {
+// OnPreConnect can set the password of the connection that is about to be made.
+func TestPreConnect_MaySetThePassword(t *testing.T) {
 	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "first"}})
 	var password atomic.Value
 	password.Store("first")
@@ -41,8 +41,8 @@ func TestPreConnectRotatesPassword(t *testing.T) {
 	echo(t, c, e)
 }
 
-// It runs for every attempt, in every way to connect, and can be taken back.
-func TestPreConnectAttempts(t *testing.T) {
+// OnPreConnect runs for every attempt of every kind of connect, and can be removed.
+func TestPreConnect_RunsForEveryAttempt(t *testing.T) {
 	if !has21() {
 		c, _ := newClient(t, "", true)
 		require.ErrorIs(t, c.OnPreConnect(nil), mosquitto.ErrNotSupported)
@@ -71,13 +71,12 @@ func TestPreConnectAttempts(t *testing.T) {
 
 	require.NoError(t, c.OnPreConnect(nil))
 	connect(t, c, e, b.Port)
-	wait.None(t, asked, "OnPreConnect that was taken back")
+	wait.None(t, asked, "OnPreConnect after its removal")
 }
 
-// What must not happen inside is refused.
-func TestPreConnectRefusals(t *testing.T) {
+func TestPreConnect_LoopsAndConnectsInsideItAreRefused(t *testing.T) {
 	if !has21() {
-		return // no OnPreConnect: asserted above
+		return // OnPreConnect is not supported: tested above
 	}
 	b := plain(t)
 	c, _ := newClient(t, "", true)
@@ -90,6 +89,6 @@ func TestPreConnectRefusals(t *testing.T) {
 	}))
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	for range 4 {
-		require.ErrorIs(t, wait.For(t, inside, "an answer"), mosquitto.ErrInCallback)
+		require.ErrorIs(t, wait.For(t, inside, "the result of a call"), mosquitto.ErrInCallback)
 	}
 }

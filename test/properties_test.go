@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wire encodes properties with their length, by the text of MQTT 5.
+// wire encodes properties with their length, as MQTT 5 defines.
 func wire(props mosquitto.Properties) []byte {
 	body := wireBody(props)
 	return append(binary.AppendUvarint(nil, uint64(len(body))), body...)
@@ -43,13 +43,12 @@ func wireBody(props mosquitto.Properties) (b []byte) {
 	return b
 }
 
-// userPair is a user property.
 func userPair(name, value string) mosquitto.Property {
 	return mosquitto.Property{ID: mosquitto.PropUserProperty, Name: name, Text: value}
 }
 
-// around puts user properties, some of them twice, between others, so that a
-// change of order shows.
+// around puts user properties between these properties. Some are equal, so that a
+// changed order is noticed.
 func around(props ...mosquitto.Property) (all mosquitto.Properties) {
 	for i, p := range props {
 		all = append(all, userPair("name", "same"), p, userPair("name", "same"), userPair("π", fmt.Sprint(i)))
@@ -69,7 +68,7 @@ func data(id mosquitto.PropertyID, b []byte) mosquitto.Property {
 	return mosquitto.Property{ID: id, Data: b}
 }
 
-// allOfConnect are all that a CONNECT may have.
+// allOfConnect returns all properties that a CONNECT may have.
 func allOfConnect() mosquitto.Properties {
 	return around(
 		number(mosquitto.PropSessionExpiryInterval, 1<<32-1),
@@ -83,7 +82,7 @@ func allOfConnect() mosquitto.Properties {
 	)
 }
 
-// allOfPublish are all that a PUBLISH of a client may have.
+// allOfPublish returns all properties that a PUBLISH of a client may have.
 func allOfPublish() mosquitto.Properties {
 	return around(
 		number(mosquitto.PropPayloadFormatIndicator, 1),
@@ -94,14 +93,14 @@ func allOfPublish() mosquitto.Properties {
 	)
 }
 
-// CONNECT properties stay for the reconnects of the loop.
-func TestPropertiesOfConnect(t *testing.T) {
+// The properties of the CONNECT are sent again at each reconnect.
+func TestProperties_OfConnectAreSentAtEachConnect(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	props := allOfConnect()
 	require.NoError(t, c.ConnectBindV5("127.0.0.1", p.Port, keepalive, "", props))
-	props[0].Text = "changed" // the library has a copy
+	props[0].Text = "changed" // the library has copied them
 	ended := loop(t, c)
 	var conn *peer.Conn
 	for range 2 {
@@ -116,8 +115,8 @@ func TestPropertiesOfConnect(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// The library tells the broker its receive maximum unless the caller did.
-func TestPropertiesOfConnectReceiveMaximum(t *testing.T) {
+// The library sends its receive maximum unless the caller sets one.
+func TestProperties_OfConnectHaveAReceiveMaximum(t *testing.T) {
 	for _, test := range []struct {
 		set  func(*mosquitto.Client) error
 		want uint32
@@ -139,7 +138,7 @@ func TestPropertiesOfConnectReceiveMaximum(t *testing.T) {
 	}
 }
 
-func TestPropertiesOfPublish(t *testing.T) {
+func TestProperties_OfPublishAreSent(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -159,8 +158,8 @@ func TestPropertiesOfPublish(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// An alias says the topic; the first message has both.
-func TestPropertiesOfPublishTopicAlias(t *testing.T) {
+// A topic alias replaces the topic. The first message has both.
+func TestProperties_TopicAliasIsSent(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -174,7 +173,7 @@ func TestPropertiesOfPublishTopicAlias(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-func TestPropertiesOfSubscribe(t *testing.T) {
+func TestProperties_OfSubscribeAreSent(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -195,7 +194,7 @@ func TestPropertiesOfSubscribe(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-func TestPropertiesOfUnsubscribe(t *testing.T) {
+func TestProperties_OfUnsubscribeAreSent(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -211,13 +210,13 @@ func TestPropertiesOfUnsubscribe(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-func TestPropertiesOfDisconnect(t *testing.T) {
+func TestProperties_OfDisconnectAreSent(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	props := around(
 		number(mosquitto.PropSessionExpiryInterval, 7),
-		text(mosquitto.PropReasonString, "tired"),
+		text(mosquitto.PropReasonString, "done"),
 	)
 	require.NoError(t, c.DisconnectV5(mosquitto.RCDisconnectWithWillMsg, props))
 	require.Equal(t, append([]byte{4}, wire(props)...), conn.Expect(peer.DISCONNECT).Body)
@@ -225,7 +224,7 @@ func TestPropertiesOfDisconnect(t *testing.T) {
 	require.NoError(t, wait.For(t, ended, "the end of the loop"))
 }
 
-func TestPropertiesOfConnack(t *testing.T) {
+func TestProperties_OfConnackAreReportedAndApplied(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -253,7 +252,7 @@ func TestPropertiesOfConnack(t *testing.T) {
 	conn.Send(peer.Bytes(peer.CONNACK, append([]byte{0, 0}, wire(props)...)...))
 	require.Equal(t, mosquitto.Connack{Properties: props}, wait.For(t, e.connect, "OnConnect"))
 
-	// What the broker said counts from now on.
+	// The limits of the CONNACK now apply.
 	_, err := c.Publish("a", nil, 2, false)
 	require.ErrorIs(t, err, mosquitto.ErrQoSNotSupported)
 	_, err = c.Publish("a", make([]byte, 2000), 1, false)
@@ -261,7 +260,7 @@ func TestPropertiesOfConnack(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-func TestPropertiesOfAReceivedPublish(t *testing.T) {
+func TestProperties_OfAReceivedPublishAreReported(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -287,8 +286,7 @@ func TestPropertiesOfAReceivedPublish(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// Empty texts and data arrive as what they are.
-func TestPropertiesReceivedEmpty(t *testing.T) {
+func TestProperties_EmptyTextsAreReported(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -308,9 +306,9 @@ func TestPropertiesReceivedEmpty(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// Two subscription identifiers on one message are legal; the library takes them
-// for a duplicate and drops the connection.
-func TestPropertiesReceivedTwoSubscriptionIdentifiers(t *testing.T) {
+// Two subscription identifiers in one message are valid MQTT. The library reports a
+// duplicate property and closes the connection.
+func TestProperties_TwoSubscriptionIdentifiersEndTheConnection(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, _ := meet(t, c, e, p)
@@ -320,8 +318,8 @@ func TestPropertiesReceivedTwoSubscriptionIdentifiers(t *testing.T) {
 	wait.None(t, e.message, "message")
 }
 
-// Topic aliases of the broker need 2.1.
-func TestPropertiesReceivedTopicAlias(t *testing.T) {
+// Topic aliases from the broker need the library 2.1.
+func TestProperties_ReceivedTopicAliasNeeds21(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -347,12 +345,12 @@ func TestPropertiesReceivedTopicAlias(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// answerBody is the body of an acknowledgement with a reason and properties.
+// answerBody returns the body of an acknowledgement with a reason code and properties.
 func answerBody(mid int, code mosquitto.ReasonCode, props mosquitto.Properties) []byte {
 	return append(append(ackBody(uint16(mid)), byte(code)), wire(props)...)
 }
 
-func TestPropertiesOfPuback(t *testing.T) {
+func TestProperties_OfPubackAreReported(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -370,8 +368,8 @@ func TestPropertiesOfPuback(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// The library drops the properties of a PUBREC, and reports its refusal.
-func TestPropertiesOfPubrecAndPubcomp(t *testing.T) {
+// The library drops the properties of a PUBREC, but reports its reason code.
+func TestProperties_OfPubcompAreReported(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -392,7 +390,7 @@ func TestPropertiesOfPubrecAndPubcomp(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-func TestPropertiesOfSubackAndUnsuback(t *testing.T) {
+func TestProperties_OfSubackAndUnsubackAreReported(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -408,15 +406,15 @@ func TestPropertiesOfSubackAndUnsuback(t *testing.T) {
 	conn.Expect(peer.UNSUBSCRIBE)
 	conn.Send(peer.Bytes(peer.UNSUBACK, append(append(ackBody(uint16(mid)), wire(props)...), 0, 0x11)...))
 	want := granted{mid: mid, props: props}
-	if has21() { // before, the library keeps the codes to itself
+	if has21() { // libmosquitto 2.0 does not report the codes
 		want.codes = []mosquitto.ReasonCode{mosquitto.RCSuccess, mosquitto.RCNoSubscriptionExisted}
 	}
 	require.Equal(t, want, wait.For(t, e.unsubscribe, "OnUnsubscribe"))
 	part(t, c, conn, ended)
 }
 
-// The real broker passes on what a publisher sent, in order.
-func TestPropertiesThroughTheBroker(t *testing.T) {
+// The real broker forwards the properties of a publisher, in order.
+func TestProperties_AreForwardedByTheBroker(t *testing.T) {
 	b := plain(t)
 	c, e := newV5(t, "id", true)
 	ended := connect(t, c, e, b.Port)
@@ -449,8 +447,7 @@ func TestPropertiesThroughTheBroker(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-// Many properties, and the longest texts.
-func TestPropertiesManyAndLong(t *testing.T) {
+func TestProperties_ManyAndLongOnesArrive(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -471,8 +468,8 @@ func TestPropertiesManyAndLong(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// Empty texts go out, except where a library before 2.0.16 would crash.
-func TestPropertiesSentEmpty(t *testing.T) {
+// Empty texts are sent, except where a library before 2.0.16 would crash.
+func TestProperties_EmptyTextsAreSent(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -490,7 +487,7 @@ func TestPropertiesSentEmpty(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// propertyCalls are the calls that take properties.
+// propertyCalls returns the calls that take properties.
 func propertyCalls(c *mosquitto.Client, port int) map[string]func(mosquitto.Properties) error {
 	return map[string]func(mosquitto.Properties) error{
 		"publish": func(p mosquitto.Properties) error {
@@ -521,25 +518,25 @@ func propertyCalls(c *mosquitto.Client, port int) map[string]func(mosquitto.Prop
 	}
 }
 
-func TestPropertiesOnMQTT3(t *testing.T) {
+func TestProperties_OnMQTT3ReturnErrNotSupported(t *testing.T) {
 	b := plain(t)
 	for _, version := range []int{mosquitto.ProtocolV31, mosquitto.ProtocolV311} {
 		c, e := newVersion(t, "id", true, version)
 		for name, call := range propertyCalls(c, b.Port) {
 			require.ErrorIs(t, call(mosquitto.Properties{userPair("a", "b")}), mosquitto.ErrNotSupported, name)
 		}
-		leave(t, c, e, connect(t, c, e, b.Port)) // the refusals have left nothing behind
+		leave(t, c, e, connect(t, c, e, b.Port)) // the refused calls changed nothing
 	}
 }
 
-// The library says which properties may not stand where, and which not twice.
-func TestPropertiesMisplaced(t *testing.T) {
+// The library refuses properties of the wrong packet, and duplicates.
+func TestProperties_MisplacedOnesAreRefused(t *testing.T) {
 	p := peer.Listen(t)
 	connected, e := newV5(t, "connected", true)
 	conn, ended := meet(t, connected, e, p)
 	calls := propertyCalls(connected, 1)
 	idle, _ := newV5(t, "idle", true)
-	for _, name := range []string{"will", "connect"} { // not beside a loop
+	for _, name := range []string{"will", "connect"} { // not allowed while a loop runs
 		calls[name] = propertyCalls(idle, 1)[name]
 	}
 	misplaced := mosquitto.Properties{text(mosquitto.PropAssignedClientIdentifier, "you")}
@@ -551,9 +548,9 @@ func TestPropertiesMisplaced(t *testing.T) {
 		"subscribe":  number(mosquitto.PropSubscriptionIdentifier, 1),
 		"will":       number(mosquitto.PropWillDelayInterval, 1),
 		"connect":    number(mosquitto.PropSessionExpiryInterval, 1),
-		"disconnect": text(mosquitto.PropReasonString, "tired"),
+		"disconnect": text(mosquitto.PropReasonString, "done"),
 	} {
 		require.ErrorIs(t, calls[name](mosquitto.Properties{p, p}), mosquitto.ErrDuplicateProperty, name)
 	}
-	part(t, connected, conn, ended) // nothing of it was sent
+	part(t, connected, conn, ended) // no refused call sent a packet
 }

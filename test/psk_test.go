@@ -15,13 +15,13 @@ const (
 	pskOtherKey = "0123456789abcdefABCDEE"
 )
 
-// pskBroker knows one identity, "device".
+// pskBroker starts a broker with one identity, "device".
 func pskBroker(t testing.TB) *broker.Broker {
 	t.Helper()
 	return broker.Start(t, broker.Config{PSK: map[string]string{"device": pskKey}})
 }
 
-func TestPSK(t *testing.T) {
+func TestPSK_ConnectsEncrypted(t *testing.T) {
 	b := pskBroker(t)
 	for name, newClient := range map[string]func(testing.TB, string, bool) (*mosquitto.Client, *events){
 		"MQTT 3.1.1": newClient, "MQTT 5": newV5,
@@ -43,7 +43,7 @@ func TestPSK(t *testing.T) {
 	}
 }
 
-func TestPSKCiphers(t *testing.T) {
+func TestPSK_CipherCanBeChosen(t *testing.T) {
 	b := pskBroker(t)
 	c, e := newClient(t, "", true)
 	const wanted = "PSK-AES128-CBC-SHA256"
@@ -52,7 +52,7 @@ func TestPSKCiphers(t *testing.T) {
 	echo(t, c, e)
 }
 
-func TestPSKReconnect(t *testing.T) {
+func TestPSK_Reconnects(t *testing.T) {
 	b := pskBroker(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.TLSPSKSet(pskKey, "device", ""))
@@ -63,7 +63,7 @@ func TestPSKReconnect(t *testing.T) {
 	echo(t, c, e)
 }
 
-func TestPSKRefused(t *testing.T) {
+func TestPSK_WrongKeyOrIdentityIsRefused(t *testing.T) {
 	b := pskBroker(t)
 	for name, as := range map[string]struct{ key, identity string }{
 		"wrong key":        {pskOtherKey, "device"},
@@ -81,9 +81,9 @@ func TestPSKRefused(t *testing.T) {
 	}
 }
 
-// A broker with a certificate instead of the key has proved nothing. Before
-// 2.0.12 the library lets it pass all the same.
-func TestPSKBrokerWithCertificate(t *testing.T) {
+// A broker with a certificate has not proved that it knows the key. Before 2.0.12 the
+// library accepts it.
+func TestPSK_BrokerWithACertificateIsRefused(t *testing.T) {
 	b, _ := tlsBroker(t, "localhost")
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.TLSPSKSet(pskKey, "device", ""))
@@ -94,7 +94,7 @@ func TestPSKBrokerWithCertificate(t *testing.T) {
 	requireTLSFailure(t, refused(t, c, e, "localhost", b.Port))
 }
 
-func TestPSKSetRefusals(t *testing.T) {
+func TestPSK_BadArgumentsReturnErrors(t *testing.T) {
 	c, _ := newClient(t, "", true)
 	for name, err := range map[string]error{
 		"no hex digits":      c.TLSPSKSet("0123xyz", "device", ""),

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// record makes the client write each callback as a line.
+// record makes the client write a line for each callback.
 func record(c *mosquitto.Client) <-chan string {
 	lines := make(chan string, 10000)
 	line := func(format string, args ...any) { lines <- fmt.Sprintf(format, args...) }
@@ -30,7 +30,7 @@ func record(c *mosquitto.Client) <-chan string {
 	return lines
 }
 
-// lines asserts what comes next.
+// lines asserts that these lines are recorded next.
 func lines(t testing.TB, recorded <-chan string, want ...string) {
 	t.Helper()
 	for _, line := range want {
@@ -38,9 +38,9 @@ func lines(t testing.TB, recorded <-chan string, want ...string) {
 	}
 }
 
-// One client that receives what it sends: the broker decides which of the two
-// callbacks is first, by the QoS.
-func TestQoSOrderOnOneClient(t *testing.T) {
+// One client receives its own message. The order of OnMessage and OnPublish depends on
+// the QoS.
+func TestQoS_OneClientGetsCallbacksInOrder(t *testing.T) {
 	b := plain(t)
 	for _, v := range protocols {
 		for _, qos := range []mosquitto.QoS{0, 1, 2} {
@@ -73,8 +73,8 @@ func TestQoSOrderOnOneClient(t *testing.T) {
 	}
 }
 
-// Two clients: each sees its own callbacks in order, once per message.
-func TestQoSOrderOnTwoClients(t *testing.T) {
+// Each of two clients gets its callbacks in order, once per message.
+func TestQoS_TwoClientsGetCallbacksInOrder(t *testing.T) {
 	const messages = 100
 	b := plain(t)
 	for _, v := range protocols {
@@ -82,7 +82,7 @@ func TestQoSOrderOnTwoClients(t *testing.T) {
 			t.Run(fmt.Sprintf("%s QoS %d", v.name, qos), func(t *testing.T) {
 				sender, se := newVersion(t, "sender", true, v.version)
 				receiver, re := newVersion(t, "receiver", true, v.version)
-				// The broker of 2.0.11 exceeds a receiver's maximum at QoS 2.
+				// The broker 2.0.11 exceeds the receive maximum of a client at QoS 2.
 				require.NoError(t, receiver.IntOption(mosquitto.OptReceiveMaximum, 0))
 				received := connect(t, receiver, re, b.Port)
 				subscribe(t, receiver, re, "a/b", qos)
@@ -111,8 +111,8 @@ func TestQoSOrderOnTwoClients(t *testing.T) {
 	}
 }
 
-// The lower QoS of publisher and subscription counts.
-func TestQoSIsTheLowerOfBoth(t *testing.T) {
+// A message arrives with the lower QoS of publisher and subscription.
+func TestQoS_IsTheLowerOfBoth(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "id", true)
 	ended := connect(t, c, e, b.Port)
@@ -127,10 +127,10 @@ func TestQoSIsTheLowerOfBoth(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-// ackBody is the body of an acknowledgement without properties.
+// ackBody returns the body of an acknowledgement without properties.
 func ackBody(mid uint16) []byte { return binary.BigEndian.AppendUint16(nil, mid) }
 
-func TestQoSOutgoingHandshake(t *testing.T) {
+func TestQoS_OnPublishRunsAfterTheHandshake(t *testing.T) {
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
 			p := peer.Listen(t)
@@ -160,7 +160,7 @@ func TestQoSOutgoingHandshake(t *testing.T) {
 	}
 }
 
-func TestQoSIncomingHandshake(t *testing.T) {
+func TestQoS_ReceivedMessagesAreAcknowledged(t *testing.T) {
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
 			p := peer.Listen(t)
@@ -193,9 +193,9 @@ func TestQoSIncomingHandshake(t *testing.T) {
 	}
 }
 
-// The acknowledgement leaves after the handler has returned: a crash inside it
-// does not lose the message.
-func TestQoSAcknowledgedAfterTheHandler(t *testing.T) {
+// The acknowledgement is sent after the callback returns, so a crash inside it does not
+// lose the message.
+func TestQoS_AcknowledgementFollowsTheCallback(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -205,15 +205,15 @@ func TestQoSAcknowledgedAfterTheHandler(t *testing.T) {
 		<-finish
 	})
 	conn.Send(peer.Publish(2, "a", 7, ""))
-	wait.For(t, inside, "the handler")
+	wait.For(t, inside, "the callback")
 	silent(t, conn)
 	close(finish)
 	require.Equal(t, uint16(7), conn.Expect(peer.PUBACK).MID())
 	part(t, c, conn, ended)
 }
 
-// No more than the set number of messages waits for acknowledgement.
-func TestQoSInflightWindow(t *testing.T) {
+// At most this number of messages is in flight.
+func TestQoS_MessagesInFlightAreLimited(t *testing.T) {
 	const window, messages = 3, 10
 	for _, v := range protocols {
 		for _, qos := range []mosquitto.QoS{1, 2} {
@@ -231,7 +231,7 @@ func TestQoSInflightWindow(t *testing.T) {
 					for len(waiting) < min(window, messages-done) {
 						waiting = append(waiting, binary.BigEndian.Uint16(conn.Expect(peer.PUBLISH).Body[3:]))
 					}
-					require.Empty(t, extra(conn, v.version), "beyond the window")
+					require.Empty(t, extra(conn, v.version), "message beyond the limit")
 					acknowledge(conn, qos, waiting[0])
 					require.Equal(t, int(waiting[0]), wait.For(t, e.publish, "OnPublish").mid)
 					waiting = waiting[1:]
@@ -242,7 +242,7 @@ func TestQoSInflightWindow(t *testing.T) {
 	}
 }
 
-// acknowledge completes an outgoing message.
+// acknowledge completes the handshake of a message from the client.
 func acknowledge(conn *peer.Conn, qos mosquitto.QoS, mid uint16) {
 	if qos == 1 {
 		conn.Send(peer.Ack(peer.PUBACK, mid))
@@ -253,8 +253,8 @@ func acknowledge(conn *peer.Conn, qos mosquitto.QoS, mid uint16) {
 	conn.Send(peer.Ack(peer.PUBCOMP, mid))
 }
 
-// extra is what the client sends before it answers a message: what it had
-// queued, since it sends in order.
+// extra sends a message and returns the packets that the client sends before its
+// acknowledgement. The client sends in order, so these packets were queued before.
 func extra(conn *peer.Conn, version int) (packets []peer.Packet) {
 	if version == mosquitto.ProtocolV5 {
 		conn.Send(peer.PublishV5(2, "probe", 999, nil, ""))
@@ -270,8 +270,8 @@ func extra(conn *peer.Conn, version int) (packets []peer.Packet) {
 	}
 }
 
-// Without a limit all messages are on their way at once; the default is 20.
-func TestQoSInflightWindowDefaultAndUnlimited(t *testing.T) {
+// Without a limit all messages are in flight at once. The default limit is 20.
+func TestQoS_DefaultLimitOfMessagesInFlightIs20(t *testing.T) {
 	for _, limit := range []int{-1, 0, 1000} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			p := peer.Listen(t)
@@ -296,9 +296,9 @@ func TestQoSInflightWindowDefaultAndUnlimited(t *testing.T) {
 	}
 }
 
-// What was not acknowledged is sent again at a reconnect, with the same message
-// id and DUP set, in the stage it was in.
-func TestQoSSentAgainAfterALoss(t *testing.T) {
+// After a reconnect, unacknowledged messages are sent again with the same packet id and
+// DUP. A QoS 2 message continues at its step of the handshake.
+func TestQoS_UnacknowledgedMessagesAreSentAgain(t *testing.T) {
 	t.Parallel()
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
@@ -311,7 +311,7 @@ func TestQoSSentAgainAfterALoss(t *testing.T) {
 				mid, err := c.Publish("a", []byte("hello"), qos, false)
 				require.NoError(t, err)
 				mids = append(mids, mid)
-				require.Zero(t, conn.Expect(peer.PUBLISH).First&8, "DUP at the first time")
+				require.Zero(t, conn.Expect(peer.PUBLISH).First&8, "DUP in the first PUBLISH")
 			}
 			conn.Send(peer.Ack(peer.PUBREC, uint16(mids[2])))
 			conn.Expect(peer.PUBREL)
@@ -346,8 +346,9 @@ func TestQoSSentAgainAfterALoss(t *testing.T) {
 	}
 }
 
-// Offline, QoS 1 and 2 are queued although ErrNoConn is returned; QoS 0 is lost.
-func TestQoSOffline(t *testing.T) {
+// Without a connection, QoS 1 and 2 messages are queued although Publish returns
+// ErrNoConn. QoS 0 messages are lost.
+func TestQoS_OfflineMessagesAreQueued(t *testing.T) {
 	b := plain(t)
 	receiver, re := newClient(t, "receiver", true)
 	received := connect(t, receiver, re, b.Port)
@@ -381,9 +382,9 @@ func TestQoSOffline(t *testing.T) {
 	wait.None(t, re.message, "QoS 0 message of a client that was offline")
 }
 
-// The library sets DUP on what it has queued offline, and drops the retain flag
-// of what it queued before the first connect.
-func TestQoSOfflineIsSentAsDuplicate(t *testing.T) {
+// The library sets DUP on messages that were queued offline. It drops the retain flag
+// of messages that were queued before the first connect.
+func TestQoS_QueuedOfflineIsSentWithDUP(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
@@ -409,7 +410,7 @@ func TestQoSOfflineIsSentAsDuplicate(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-func TestQoSManyMessagesInOrder(t *testing.T) {
+func TestQoS_ManyMessagesArriveInOrder(t *testing.T) {
 	const messages = 3000
 	b := plain(t)
 	c, e := newClient(t, "id", true)
@@ -437,9 +438,9 @@ func TestQoSManyMessagesInOrder(t *testing.T) {
 	wait.None(t, e.publish, "second OnPublish")
 }
 
-// Message ids rise, wrap after 65,535 and are never 0. A QoS 0 message offline
-// uses one up too.
-func TestQoSMessageIDsWrap(t *testing.T) {
+// Message ids rise, start again at 1 after 65,535 and are never 0. A refused QoS 0
+// message uses an id, too.
+func TestQoS_MessageIDsStartAgainAfter65535(t *testing.T) {
 	c, _ := newClient(t, "id", true)
 	for range 65534 {
 		_, err := c.Publish("a", nil, 0, false)

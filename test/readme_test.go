@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The documents against what they describe.
+// The documents are compared with the code.
 
-// documents are the module's Markdown files.
+// documents returns the paths of the module's Markdown files.
 func documents(t testing.TB) (names []string) {
 	t.Helper()
 	for _, name := range files(t) {
@@ -30,15 +30,15 @@ func documents(t testing.TB) (names []string) {
 	return names
 }
 
-// TestReadmeCode compiles every block of the documents that is marked as Go, in a
-// module of its own, as a user would. A block that begins with "package" is a
-// program. Any other is the body of
+// TestReadme_CodeBlocksCompile compiles each Go block of the documents in a module of
+// its own, as a user would. A block that begins with "package" is a program. Any other
+// block is the body of
 //
 //	func(ctx context.Context, client *mosquitto.Client) error
 //
-// or, if it names package mqtt, of the same with a client of that. It imports the
-// packages it names, and returns nil at the end.
-func TestReadmeCode(t *testing.T) {
+// If it names package mqtt, the client is a *mqtt.Client. The test imports the packages
+// that the block names, and adds "return nil" at its end.
+func TestReadme_CodeBlocksCompile(t *testing.T) {
 	dir := t.TempDir()
 	here, err := filepath.Abs(root)
 	require.NoError(t, err)
@@ -74,8 +74,8 @@ var known = []string{
 
 const module = "github.com/mosquitto-go/mosquitto"
 
-// program makes a file of a block; the compiler's errors name the document's lines.
-// In a block that declares its own client the parameter has another name.
+// program makes a Go file of a block. The compiler's errors have the line numbers of
+// the document. A block has a scope of its own, so it may declare another client.
 func program(block, document string, line int) string {
 	if strings.HasPrefix(block, "package ") {
 		return block
@@ -107,7 +107,7 @@ func program(block, document string, line int) string {
 		fmt.Sprintf("{\n//line %s:%d\n%s", document, line, block) + end + "}\n}\n"
 }
 
-// formatted: what people copy is as gofmt has it.
+// formatted asserts that the block is formatted as by gofmt.
 func formatted(t *testing.T, block, document string, line int) {
 	gofmt := command("gofmt")
 	gofmt.Stdin = strings.NewReader(block)
@@ -120,8 +120,8 @@ func write(t testing.TB, path, content string) {
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
 }
 
-// Links inside the documents lead to files and headings that exist.
-func TestLinks(t *testing.T) {
+// Links in the documents point to files and headings that exist.
+func TestLinks_PointToExistingHeadings(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	for _, name := range documents(t) {
 		for _, m := range link.FindAllStringSubmatch(read(t, name), -1) {
@@ -143,7 +143,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// anchors are the names of a document's headings in links.
+// anchors returns the link names of a document's headings.
 func anchors(document string) (names []string) {
 	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(document, -1) {
 		name := regexp.MustCompile(`[^\w -]`).ReplaceAllString(strings.ToLower(m[1]), "")
@@ -152,8 +152,8 @@ func anchors(document string) (names []string) {
 	return names
 }
 
-// The map of files has what there is, and nothing else.
-func TestMapOfFiles(t *testing.T) {
+// The map of files in docs/architecture.md lists exactly the existing files.
+func TestReadme_MapOfFilesIsComplete(t *testing.T) {
 	_, section, found := strings.Cut(read(t, "docs/architecture.md"), "\n## Map of files\n")
 	require.True(t, found)
 	section, _, _ = strings.Cut(section, "\n## ")
@@ -177,8 +177,8 @@ func TestMapOfFiles(t *testing.T) {
 	}
 }
 
-// The commands of the documents are in the Makefile.
-func TestMakeTargets(t *testing.T) {
+// The make targets that documents name are in the Makefile.
+func TestReadme_MakeTargetsExist(t *testing.T) {
 	makefile := read(t, "Makefile")
 	for _, name := range documents(t) {
 		for _, m := range regexp.MustCompile("(?m)(?:^|`)make ([a-z0-9-]+)(?:`|  )").FindAllStringSubmatch(read(t, name), -1) {
@@ -187,8 +187,8 @@ func TestMakeTargets(t *testing.T) {
 	}
 }
 
-// The examples of the documents are there.
-func TestExamplesNamed(t *testing.T) {
+// The examples that documents name exist.
+func TestReadme_NamedExamplesExist(t *testing.T) {
 	for _, name := range documents(t) {
 		for _, m := range regexp.MustCompile(`\bexamples/(\w+)`).FindAllStringSubmatch(read(t, name), -1) {
 			_, err := os.Stat(filepath.Join(root, "examples", m[1], "main.go"))
@@ -197,12 +197,12 @@ func TestExamplesNamed(t *testing.T) {
 	}
 }
 
-// The names of ours in the tables of docs/migrating.md exist. Those of
-// paho.mqtt.golang are compared in test/bench, which requires it.
-func TestMigratingNames(t *testing.T) {
+// The names of this module in the tables of docs/migrating.md exist. Package test/bench
+// compares the names of paho.mqtt.golang, because it requires that module.
+func TestReadme_NamesInMigratingExist(t *testing.T) {
 	root, mqtt := namesOf(t, "."), namesOf(t, "mqtt")
 	for _, field := range []string{"MID", "Topic", "Payload", "QoS", "Retain"} {
-		mqtt["Message."+field] = root["Message."+field] // an alias
+		mqtt["Message."+field] = root["Message."+field] // Message is an alias
 	}
 	quoted := regexp.MustCompile("`(mqtt\\.|mosquitto\\.)?([A-Z]\\w*(?:\\.[A-Z]\\w*)?)`")
 	var header []string
@@ -234,7 +234,7 @@ func TestMigratingNames(t *testing.T) {
 	assert.Greater(t, n, 80)
 }
 
-// namesOf are the names that a package declares, with methods and fields as
+// namesOf returns the names that a package declares. Methods and fields are listed as
 // Type.Name.
 func namesOf(t testing.TB, folder string) map[string]bool {
 	t.Helper()

@@ -16,7 +16,7 @@ func retain(t testing.TB, c *mosquitto.Client, e *events, topic, payload string)
 	require.Equal(t, mid, wait.For(t, e.publish, "OnPublish").mid)
 }
 
-// mark publishes a message that is received after whatever came before.
+// mark publishes a message that arrives after all earlier messages.
 func mark(t testing.TB, c *mosquitto.Client, e *events, topic string) {
 	t.Helper()
 	_, err := c.Publish(topic, []byte("mark"), 1, false)
@@ -24,7 +24,8 @@ func mark(t testing.TB, c *mosquitto.Client, e *events, topic string) {
 	wait.For(t, e.publish, "OnPublish")
 }
 
-// received asserts which messages come, by payload, and whether retained.
+// received asserts that these messages arrive next: the payloads, after "retained " if
+// the flag is set.
 func received(t testing.TB, e *events, want ...string) {
 	t.Helper()
 	for _, payload := range want {
@@ -37,7 +38,7 @@ func received(t testing.TB, e *events, want ...string) {
 	}
 }
 
-func TestRetain(t *testing.T) {
+func TestRetain_LastMessageIsSentToNewSubscribers(t *testing.T) {
 	b := plain(t)
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
@@ -49,23 +50,23 @@ func TestRetain(t *testing.T) {
 			received(t, e, "retained last")
 
 			retain(t, c, e, "a/b", "fresh")
-			received(t, e, "fresh") // on its way, it is a message like any other
+			received(t, e, "fresh") // a current subscriber gets it without the flag
 			subscribe(t, c, e, "a/b", 1)
 			received(t, e, "retained fresh")
 
-			retain(t, c, e, "a/b", "") // takes it back
+			retain(t, c, e, "a/b", "") // an empty payload removes the retained message
 			received(t, e, "")
 			subscribe(t, c, e, "a/b", 1)
 			mark(t, c, e, "a/b")
 			received(t, e, "mark")
 			leave(t, c, e, ended)
-			wait.None(t, e.message, "message after it was taken back")
+			wait.None(t, e.message, "message after the removal")
 		})
 	}
 }
 
-// A message without the flag leaves the retained one alone.
-func TestRetainIsKeptBesideOthers(t *testing.T) {
+// A message without the retain flag does not replace the retained message.
+func TestRetain_OtherMessagesDoNotReplaceIt(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "id", true)
 	ended := connect(t, c, e, b.Port)
@@ -76,8 +77,8 @@ func TestRetainIsKeptBesideOthers(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-// Retained messages of each QoS come with the lower QoS of both.
-func TestRetainQoS(t *testing.T) {
+// A retained message arrives with the lower QoS of message and subscription.
+func TestRetain_QoSIsTheLowerOfBoth(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "id", true)
 	ended := connect(t, c, e, b.Port)
@@ -105,7 +106,7 @@ func subscribeWith(t testing.TB, c *mosquitto.Client, e *events, filter string, 
 	require.Equal(t, granted{mid: mid, codes: []mosquitto.ReasonCode{mosquitto.RCGrantedQoS1}}, wait.For(t, e.subscribe, "OnSubscribe"))
 }
 
-func TestRetainAsPublished(t *testing.T) {
+func TestRetain_AsPublishedKeepsTheFlag(t *testing.T) {
 	b := plain(t)
 	c, e := newV5(t, "id", true)
 	ended := connect(t, c, e, b.Port)
@@ -119,7 +120,7 @@ func TestRetainAsPublished(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-func TestRetainHandling(t *testing.T) {
+func TestRetain_HandlingSaysWhenItIsSent(t *testing.T) {
 	b := plain(t)
 	for _, test := range []struct {
 		name    string
@@ -144,8 +145,9 @@ func TestRetainHandling(t *testing.T) {
 	}
 }
 
-// A broker without retained messages: the library sends them without the flag.
-func TestRetainUnavailable(t *testing.T) {
+// If the broker does not support retained messages, the library sends messages without
+// the flag.
+func TestRetain_UnavailableSendsWithoutTheFlag(t *testing.T) {
 	b := startExtra(t, "retain_available false")
 	c, e := newV5(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))

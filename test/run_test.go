@@ -22,14 +22,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// running is a client in Run, in a goroutine of its own.
+// running is a client in Run, on a goroutine of its own.
 type running struct {
 	cancel    context.CancelFunc
 	ended     chan error
-	goroutine chan string // the goroutine's number
+	goroutine chan string // id of the goroutine
 }
 
-// run runs a client until the test ends.
+// run runs the client until the test ends.
 func run(t testing.TB, c *mosquitto.Client) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -47,7 +47,7 @@ func run(t testing.TB, c *mosquitto.Client) *running {
 	return r
 }
 
-// connectRun connects, runs and waits for the broker's acceptance.
+// connectRun connects, calls Run and waits for the CONNACK.
 func connectRun(t testing.TB, c *mosquitto.Client, e *events, port int) *running {
 	t.Helper()
 	require.NoError(t, c.Connect("127.0.0.1", port, keepalive))
@@ -56,7 +56,7 @@ func connectRun(t testing.TB, c *mosquitto.Client, e *events, port int) *running
 	return r
 }
 
-// meetRun connects a client in Run to a scripted peer that accepts it.
+// meetRun connects a client in Run to a fake broker.
 func meetRun(t testing.TB, c *mosquitto.Client, e *events, p *peer.Peer) (*peer.Conn, *running) {
 	t.Helper()
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -66,14 +66,14 @@ func meetRun(t testing.TB, c *mosquitto.Client, e *events, p *peer.Peer) (*peer.
 	return conn, r
 }
 
-// goroutine is the number of the calling goroutine, as a stack trace has it.
+// goroutine returns the id of the calling goroutine, from its stack trace.
 func goroutine() string {
 	stack := make([]byte, 64)
 	stack = stack[:runtime.Stack(stack, false)]
 	return string(bytes.Fields(stack)[1])
 }
 
-func TestRunMovesMessages(t *testing.T) {
+func TestRun_TransfersMessages(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "run", true)
 	r := connectRun(t, c, e, b.Port)
@@ -92,7 +92,7 @@ func TestRunMovesMessages(t *testing.T) {
 	require.Equal(t, -1, c.Socket())
 }
 
-func TestRunRefusals(t *testing.T) {
+func TestRun_InvalidCallsReturnErrors(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "run", true)
 	require.ErrorIs(t, c.Run(context.Background()), mosquitto.ErrNoConn, "before any connect")
@@ -115,7 +115,7 @@ func TestRunRefusals(t *testing.T) {
 	require.ErrorIs(t, c.Run(context.Background()), mosquitto.ErrClosed)
 }
 
-func TestRunEndsWithItsContext(t *testing.T) {
+func TestRun_EndsWithItsContext(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "run", true)
 	conn, r := meetRun(t, c, e, p)
@@ -126,11 +126,11 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
 	require.Equal(t, 0, wait.For(t, e.disconnect, "OnDisconnect").Code)
 
-	// the client can be used again
+	// The client can be used again.
 	meetRun(t, c, e, p)
 }
 
-func TestRunEndsWithItsContextWhateverTheBrokerDoes(t *testing.T) {
+func TestRun_EndsWithItsContextDespiteTheBroker(t *testing.T) {
 	for name, misbehave := range map[string]func(*peer.Conn){
 		"hangs inside a packet": func(conn *peer.Conn) { conn.Send([]byte{0x30, 100, 0, 1, 'a'}) },
 		"reads nothing":         func(*peer.Conn) {},
@@ -160,7 +160,7 @@ func TestRunEndsWithItsContextWhateverTheBrokerDoes(t *testing.T) {
 	}
 }
 
-// fill publishes more than the socket takes.
+// fill publishes more bytes than the socket's buffers hold.
 func fill(t testing.TB, c *mosquitto.Client) {
 	t.Helper()
 	payload := make([]byte, 1<<20)
@@ -170,7 +170,7 @@ func fill(t testing.TB, c *mosquitto.Client) {
 	}
 }
 
-func TestRunEndsWithItsContextWhileConnecting(t *testing.T) {
+func TestRun_EndsWithItsContextWhileConnecting(t *testing.T) {
 	d := newDeaf(t)
 	d.fill()
 	c, _ := newClient(t, "run", true)
@@ -179,25 +179,25 @@ func TestRunEndsWithItsContextWhileConnecting(t *testing.T) {
 	<-r.goroutine
 	r.cancel()
 	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
-	require.NoError(t, c.WillClear(), "nothing is left behind")
+	require.NoError(t, c.WillClear(), "no attempt is in progress")
 }
 
-func TestRunLeavesABlockingConnectBehind(t *testing.T) {
+func TestRun_DoesNotWaitForABlockingConnect(t *testing.T) {
 	d := newDeaf(t)
 	c, _ := newClient(t, "run", true)
-	require.NoError(t, c.Connect("localhost", d.port, keepalive)) // a name: connects block
+	require.NoError(t, c.Connect("localhost", d.port, keepalive)) // with a host name, connects block
 	d.fill()
 	require.NoError(t, syscall.Shutdown(c.Socket(), syscall.SHUT_RDWR))
 	r := run(t, c)
 	wait.Until(t, "the connect to hang", d.asked)
 	r.cancel()
 	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
-	require.ErrorIs(t, c.Connect("127.0.0.1", d.port, keepalive), mosquitto.ErrBusy, "the attempt still has the network side")
+	require.ErrorIs(t, c.Connect("127.0.0.1", d.port, keepalive), mosquitto.ErrBusy, "the attempt still uses the client")
 	d.hangUp()
-	wait.Until(t, "the attempt to give the network side back", func() bool { return c.WillClear() == nil })
+	wait.Until(t, "the attempt to end", func() bool { return c.WillClear() == nil })
 }
 
-func TestRunEndsWithItsContextInAPause(t *testing.T) {
+func TestRun_EndsWithItsContextDuringBackoff(t *testing.T) {
 	c, _ := newClient(t, "run", true)
 	require.NoError(t, c.ReconnectDelaySet(time.Hour, time.Hour, false))
 	require.Error(t, c.Connect("127.0.0.1", broker.FreePort(t), keepalive))
@@ -207,18 +207,18 @@ func TestRunEndsWithItsContextInAPause(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
 }
 
-func TestRunEndsWithDisconnectInAPause(t *testing.T) {
+func TestRun_EndsWithDisconnectDuringBackoff(t *testing.T) {
 	c, _ := newClient(t, "run", true)
 	require.NoError(t, c.ReconnectDelaySet(time.Hour, time.Hour, false))
 	require.Error(t, c.Connect("127.0.0.1", broker.FreePort(t), keepalive))
 	r := run(t, c)
-	// LoopStop is the one refusal that does not take the network side for a moment
-	wait.Until(t, "Run to be on", func() bool { return errors.Is(c.LoopStop(false), mosquitto.ErrBusy) })
+	// Unlike other calls, LoopStop does not disturb a Run that starts.
+	wait.Until(t, "Run to start", func() bool { return errors.Is(c.LoopStop(false), mosquitto.ErrBusy) })
 	require.ErrorIs(t, c.Disconnect(), mosquitto.ErrNoConn)
 	require.NoError(t, wait.For(t, r.ended, "the end of Run"))
 }
 
-func TestRunReconnects(t *testing.T) {
+func TestRun_ReconnectsAfterALoss(t *testing.T) {
 	v5Disconnect := peer.Bytes(peer.DISCONNECT, 0x8B, 0)
 	for name, lose := range map[string]struct {
 		v5  bool
@@ -251,8 +251,8 @@ func TestRunReconnects(t *testing.T) {
 	}
 }
 
-// acceptAgain accepts the client's next CONNECT; connections that end without
-// one are those in which 2.1 gets rid of old input.
+// acceptAgain accepts the next CONNECT. Before it, 2.1 may make connections without a
+// CONNECT, to discard old input.
 func acceptAgain(t testing.TB, p *peer.Peer, v5 bool) *peer.Conn {
 	t.Helper()
 	for {
@@ -272,7 +272,7 @@ func acceptAgain(t testing.TB, p *peer.Peer, v5 bool) *peer.Conn {
 	}
 }
 
-func TestRunReconnectsWithTheDelaysSet(t *testing.T) {
+func TestRun_ReconnectsWithTheSetDelays(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, e := newClient(t, "run", true)
@@ -285,7 +285,7 @@ func TestRunReconnectsWithTheDelaysSet(t *testing.T) {
 	require.GreaterOrEqual(t, time.Since(lost), 5*time.Second)
 }
 
-func TestRunReconnectsAfterARestart(t *testing.T) {
+func TestRun_ReconnectsAfterARestart(t *testing.T) {
 	for name, end := range map[string]func(*broker.Broker){
 		"killed": (*broker.Broker).Kill, "stopped": (*broker.Broker).Stop,
 	} {
@@ -302,7 +302,7 @@ func TestRunReconnectsAfterARestart(t *testing.T) {
 	}
 }
 
-func TestRunRetriesTheFirstConnect(t *testing.T) {
+func TestRun_RetriesTheFirstConnect(t *testing.T) {
 	b := plain(t)
 	b.Kill()
 	c, e := newClient(t, "run", true)
@@ -312,7 +312,7 @@ func TestRunRetriesTheFirstConnect(t *testing.T) {
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
-func TestRunNoticesASilentBroker(t *testing.T) {
+func TestRun_DetectsASilentBroker(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, e := newClient(t, "run", true)
@@ -320,7 +320,7 @@ func TestRunNoticesASilentBroker(t *testing.T) {
 	run(t, c)
 	conn := p.AcceptConnect()
 	wait.For(t, e.connect, "OnConnect")
-	conn.Expect(peer.PINGREQ) // and never answers
+	conn.Expect(peer.PINGREQ) // from now on the broker does not answer
 	select {
 	case d := <-e.disconnect:
 		require.ErrorIs(t, d.Err, mosquitto.ErrKeepalive)
@@ -329,7 +329,7 @@ func TestRunNoticesASilentBroker(t *testing.T) {
 	}
 }
 
-func TestRunKeepsTheBrokersKeepalive(t *testing.T) {
+func TestRun_UsesTheBrokersKeepalive(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, e := newV5(t, "run", true)
@@ -337,12 +337,12 @@ func TestRunKeepsTheBrokersKeepalive(t *testing.T) {
 	run(t, c)
 	conn := p.Accept()
 	conn.Expect(peer.CONNECT)
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 3, 19, 0, 5)) // server keep alive 5 s
+	conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 3, 19, 0, 5)) // server keep-alive of 5 s
 	wait.For(t, e.connect, "OnConnect")
 	conn.Expect(peer.PINGREQ)
 }
 
-func TestRunAndRefusedConnections(t *testing.T) {
+func TestRun_ReturnsPermanentRefusals(t *testing.T) {
 	type refusal struct {
 		v5    bool
 		code  byte
@@ -383,13 +383,13 @@ func TestRunAndRefusedConnections(t *testing.T) {
 	}
 }
 
-func TestRunCostsNothingWhileTheBrokerDoesNotRead(t *testing.T) {
+func TestRun_UsesNoCPUWhileTheBrokerDoesNotRead(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "run", true)
 	require.NoError(t, c.MaxInflightMessagesSet(1000))
 	conn, _ := meetRun(t, c, e, p)
 	const n = 200
-	payload := make([]byte, 100_000) // more in all than the sockets take
+	payload := make([]byte, 100_000) // all together more than the sockets' buffers hold
 	_, err := rand.Read(payload)
 	require.NoError(t, err)
 	for range n {
@@ -397,10 +397,10 @@ func TestRunCostsNothingWhileTheBrokerDoesNotRead(t *testing.T) {
 		require.NoError(t, err)
 	}
 	conn.Send(peer.Publish(0, "still", 0, "read"))
-	require.Equal(t, "read", string(wait.For(t, e.message, "a message meanwhile").Payload))
+	require.Equal(t, "read", string(wait.For(t, e.message, "a message while the broker does not read").Payload))
 
 	before := cpuTime(t)
-	quiet := time.NewTimer(2 * time.Second) // the time whose cost is measured
+	quiet := time.NewTimer(2 * time.Second) // the CPU time of these two seconds is measured
 	<-quiet.C
 	require.Less(t, cpuTime(t)-before, 200*time.Millisecond)
 
@@ -414,7 +414,7 @@ func TestRunCostsNothingWhileTheBrokerDoesNotRead(t *testing.T) {
 	}
 }
 
-// cpuTime is what the process has used so far.
+// cpuTime returns the CPU time that the process has used.
 func cpuTime(t testing.TB) time.Duration {
 	t.Helper()
 	var u syscall.Rusage
@@ -422,10 +422,10 @@ func cpuTime(t testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func TestRunSendsAtOnce(t *testing.T) {
+func TestRun_SendsAtOnce(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "run", true)
-	require.NoError(t, c.Connect("127.0.0.1", p.Port, time.Hour)) // the next tick is minutes away
+	require.NoError(t, c.Connect("127.0.0.1", p.Port, time.Hour)) // the loop's next timer is minutes away
 	run(t, c)
 	conn := p.AcceptConnect()
 	wait.For(t, e.connect, "OnConnect")
@@ -442,9 +442,8 @@ func TestRunSendsAtOnce(t *testing.T) {
 	conn.Expect(peer.UNSUBSCRIBE)
 }
 
-// A publisher gives way to input that is being read, but not for as long as a
-// handler in it takes.
-func TestRunPublishBesideAHandlerThatWaitsForIt(t *testing.T) {
+// Publish waits while Run reads input, but not while a callback runs.
+func TestRun_PublishReturnsWhileACallbackWaitsForIt(t *testing.T) {
 	for name, size := range map[string]int{"in a batch": 10, "by itself": 2000} {
 		t.Run(name, func(t *testing.T) {
 			p := peer.Listen(t)
@@ -465,13 +464,13 @@ func TestRunPublishBesideAHandlerThatWaitsForIt(t *testing.T) {
 			})
 			conn, _ := meetRun(t, c, e, p)
 			conn.Send(peer.Publish(0, "question", 0, string(make([]byte, size))))
-			require.NoError(t, wait.For(t, handled, "the end of the handler"))
+			require.NoError(t, wait.For(t, handled, "the end of the callback"))
 			conn.Expect(peer.PUBLISH)
 		})
 	}
 }
 
-func TestRunAndTLS(t *testing.T) {
+func TestRun_TransfersMessagesOverTLS(t *testing.T) {
 	ca := broker.NewCA(t, "ca")
 	tls := broker.Start(t, broker.Config{TLS: ca.Issue("server", "127.0.0.1", "localhost")})
 	psk := broker.Start(t, broker.Config{PSK: map[string]string{"me": "abcdef0123456789"}})
@@ -493,14 +492,14 @@ func TestRunAndTLS(t *testing.T) {
 				require.NoError(t, err)
 				require.True(t, bytes.Equal(payload, wait.For(t, e.message, "a message").Payload), size)
 			}
-			for i := range 1000 { // many in one record
+			for i := range 1000 { // many messages in one TLS record
 				_, err := c.Publish("a", fmt.Append(nil, i), 1, false)
 				require.NoError(t, err)
 			}
 			for i := range 1000 {
 				require.Equal(t, fmt.Sprint(i), string(wait.For(t, e.message, "a message").Payload))
 			}
-			with.b.Kill() // without close_notify
+			with.b.Kill() // no close_notify is sent
 			require.NotZero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
 			with.b.Restart()
 			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
@@ -508,7 +507,7 @@ func TestRunAndTLS(t *testing.T) {
 	}
 }
 
-func TestRunGivesUpOnABadCertificate(t *testing.T) {
+func TestRun_BadTLSCertificateEndsIt(t *testing.T) {
 	b := broker.Start(t, broker.Config{TLS: broker.NewCA(t, "ca").Issue("server", "127.0.0.1")})
 	c, e := newClient(t, "run", true)
 	require.NoError(t, c.TLSSet(broker.NewCA(t, "another").File, "", "", "", nil))
@@ -519,7 +518,7 @@ func TestRunGivesUpOnABadCertificate(t *testing.T) {
 	wait.None(t, e.connect, "OnConnect")
 }
 
-func TestRunOnAUnixSocket(t *testing.T) {
+func TestRun_ReconnectsToAUnixSocket(t *testing.T) {
 	b := broker.Start(t, broker.Config{Unix: true})
 	c, e := newClient(t, "run", true)
 	require.NoError(t, c.Connect(b.Unix, 0, keepalive))
@@ -532,7 +531,7 @@ func TestRunOnAUnixSocket(t *testing.T) {
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
-func TestRunAfterConnectAsync(t *testing.T) {
+func TestRun_CompletesConnectAsync(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "run", true)
 	require.NoError(t, c.ConnectAsync("127.0.0.1", b.Port, keepalive))
@@ -540,7 +539,7 @@ func TestRunAfterConnectAsync(t *testing.T) {
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	subscribe(t, c, e, "a", 1)
 
-	// refused: tried again, without a callback
+	// A refused connect is tried again without a callback.
 	b.Kill()
 	late, e := newClient(t, "late", true)
 	require.NoError(t, late.ConnectAsync("127.0.0.1", b.Port, keepalive))
@@ -550,7 +549,7 @@ func TestRunAfterConnectAsync(t *testing.T) {
 	wait.None(t, e.disconnect, "OnDisconnect")
 }
 
-func TestRunDisconnectInsideAMessage(t *testing.T) {
+func TestRun_EndsWithDisconnectInsideOnMessage(t *testing.T) {
 	for name, leave := range map[string]func(*mosquitto.Client) error{
 		"Disconnect": (*mosquitto.Client).Disconnect, "Close": (*mosquitto.Client).Close,
 	} {
@@ -588,7 +587,7 @@ func TestRunDisconnectInsideAMessage(t *testing.T) {
 	}
 }
 
-func TestRunDisconnectV5SendsReasonAndProperties(t *testing.T) {
+func TestRun_DisconnectV5SendsReasonAndProperties(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "run", true)
 	conn, r := meetRun(t, c, e, p)
@@ -606,12 +605,12 @@ func TestRunDisconnectV5SendsReasonAndProperties(t *testing.T) {
 	require.ErrorIs(t, c3.DisconnectV5(0, mosquitto.Properties{{ID: mosquitto.PropReasonString, Text: "bye"}}), mosquitto.ErrNotSupported)
 }
 
-func TestRunCallbacksRunInItsGoroutine(t *testing.T) {
+func TestRun_CallbacksRunOnItsGoroutine(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "run", true)
 	const n = 500
 	where := make(chan string, 4*n)
-	busy := make(chan struct{}, 1) // a second callback would find it full
+	busy := make(chan struct{}, 1) // full while a callback runs, so that a concurrent callback blocks
 	note := func() {
 		busy <- struct{}{}
 		where <- goroutine()
@@ -628,7 +627,7 @@ func TestRunCallbacksRunInItsGoroutine(t *testing.T) {
 		e.publish <- published{mid: mid}
 	})
 	r := connectRun(t, c, e, b.Port)
-	me := wait.For(t, r.goroutine, "the number of Run's goroutine")
+	me := wait.For(t, r.goroutine, "the goroutine of Run")
 	subscribe(t, c, e, "a", 0)
 	for i := range n {
 		_, err := c.Publish("a", fmt.Append(nil, i), 0, false)
@@ -647,7 +646,7 @@ func TestRunCallbacksRunInItsGoroutine(t *testing.T) {
 	}
 }
 
-func TestRunReconnectInsideOnDisconnect(t *testing.T) {
+func TestRun_ReconnectInsideOnDisconnectSucceeds(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "run", true)
 	reconnected := make(chan error, 10)
@@ -668,7 +667,7 @@ func TestRunReconnectInsideOnDisconnect(t *testing.T) {
 	wait.For(t, e.connect, "OnConnect")
 }
 
-func TestRunRaisesPanics(t *testing.T) {
+func TestRun_PanicLeavesRunAsPanicError(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "run", true)
 	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) { panic("ouch") })
@@ -684,7 +683,7 @@ func TestRunRaisesPanics(t *testing.T) {
 	err, ok := wait.For(t, raised, "the panic").(*mosquitto.PanicError)
 	require.True(t, ok)
 	require.Equal(t, "ouch", err.Value)
-	require.Contains(t, string(err.Stack), "TestRunRaisesPanics")
+	require.Contains(t, string(err.Stack), "TestRun_PanicLeavesRunAsPanicError")
 	conn.ExpectClosed()
 
 	c.OnMessage(nil)
@@ -694,7 +693,7 @@ func TestRunRaisesPanics(t *testing.T) {
 	wait.For(t, e.connect, "OnConnect")
 }
 
-func TestRunWithHighDescriptors(t *testing.T) {
+func TestRun_AcceptsFileDescriptorsAbove1023(t *testing.T) {
 	crowd.Descriptors(t)
 	b := plain(t)
 	c, e := newClient(t, "run", true)
@@ -706,8 +705,7 @@ func TestRunWithHighDescriptors(t *testing.T) {
 	wait.For(t, e.message, "OnMessage")
 }
 
-// publishOn publishes without a pause until the test, or the function that it returns,
-// ends it.
+// publishOn publishes continuously until stop is called or the test ends.
 func publishOn(t testing.TB, c *mosquitto.Client, goroutines int) (stop func()) {
 	t.Helper()
 	var ending atomic.Bool
@@ -730,8 +728,8 @@ func publishOn(t testing.TB, c *mosquitto.Client, goroutines int) (stop func()) 
 	return stop
 }
 
-// A flood is written in several turns: nothing is lost, doubled or out of order.
-func TestRunFloodIsWhole(t *testing.T) {
+// A flood is written in several passes. No message is lost, duplicated or out of order.
+func TestRun_FloodArrivesCompletely(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	secure := tlsPeer(t, ca.Issue("peer", "127.0.0.1"), stapling(nil))
 	for name, p := range map[string]*peer.Peer{"plain": peer.Listen(t), "TLS": secure} {
@@ -764,8 +762,9 @@ func TestRunFloodIsWhole(t *testing.T) {
 	}
 }
 
-// A callback of a long write waits for the goroutine that publishes: it is let go on.
-func TestRunFloodWhoseCallbackWaits(t *testing.T) {
+// OnPublish waits for the goroutine that publishes. Publish must not wait for the
+// callback.
+func TestRun_FloodMayBlockInACallback(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "run", true)
 	conn, r := meetRun(t, c, e, p)
@@ -793,9 +792,9 @@ func TestRunFloodWhoseCallbackWaits(t *testing.T) {
 	wait.For(t, drained, "the end of the connection")
 }
 
-// The library's write goes on as long as there is something to write. Those who
-// publish without a pause must not keep Run from the rest of its work.
-func TestRunBesideAFlood(t *testing.T) {
+// The library writes as long as packets are queued. Continuous publishing must not keep
+// Run from reading, or from its end.
+func TestRun_ReadsDuringAFlood(t *testing.T) {
 	for _, goroutines := range []int{1, 2, 200} {
 		t.Run(fmt.Sprint(goroutines), func(t *testing.T) {
 			p := peer.Listen(t)
@@ -811,7 +810,7 @@ func TestRunBesideAFlood(t *testing.T) {
 			stop := publishOn(t, c, goroutines)
 			for range 5 {
 				conn.Send(peer.Publish(0, "a", 0, "x"))
-				wait.For(t, e.message, "a message beside the flood")
+				wait.For(t, e.message, "a message during the flood")
 			}
 			r.cancel()
 			require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)

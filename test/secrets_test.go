@@ -26,7 +26,7 @@ func keepSecrets(t testing.TB) *secrets.Watch {
 	return w
 }
 
-// listening gives the watch each line of a client's log, of all levels.
+// listening passes all log lines of a client to the watch.
 func listening(w *secrets.Watch, c *mosquitto.Client) {
 	c.OnLog(func(_ *mosquitto.Client, level mosquitto.LogLevel, text string) {
 		w.Text("log of level "+level.String(), text)
@@ -40,8 +40,8 @@ func secretProperties() mosquitto.Properties {
 	}
 }
 
-// Nothing that is printed by accident holds a secret.
-func TestSecretsInValues(t *testing.T) {
+// Formatted values contain no secrets.
+func TestSecrets_AreNotInFormattedValues(t *testing.T) {
 	w := keepSecrets(t)
 	c, _ := newClient(t, "", true)
 	require.NoError(t, c.UsernamePwSet("user", secrets.Password))
@@ -53,11 +53,10 @@ func TestSecretsInValues(t *testing.T) {
 	will := mosquitto.Will{Topic: "will", Payload: []byte(secrets.Will), Properties: props}
 	options := mosquitto.SimpleOptions{
 		Host: "host", Port: 1883, Username: "user", Password: secrets.Password, Will: &will,
-		TLS: &mosquitto.TLS{CAFile: "ca.pem", Password: func(*mosquitto.Client) (string, error) { return secrets.KeyPassword, nil }},
+		TLS: &mosquitto.TLS{CAFile: "ca.pem", PSK: secrets.PSK, KeyPassword: func() (string, error) { return secrets.KeyPassword, nil }},
 	}
-	context := mosquitto.TLSContext{ServerName: "broker.internal", CAFile: "ca.pem", KeyPassword: secrets.KeyPassword}
 	for name, value := range map[string]any{
-		"Client": c, "Will": will, "SimpleOptions": options, "TLS": *options.TLS, "TLSContext": context,
+		"Client": c, "Will": will, "SimpleOptions": options, "TLS": *options.TLS,
 		"Property": props[0], "Properties": props, "Connack": mosquitto.Connack{Properties: props}, "Disconnection": mosquitto.Disconnection{Properties: props},
 	} {
 		w.Value(name, value)
@@ -67,12 +66,22 @@ func TestSecretsInValues(t *testing.T) {
 	require.Equal(t, `{MID:3 Topic:"a/b" Payload:"`+secrets.Payload+`" QoS:1 Retain:false `+properties+`}`, fmt.Sprintf("%+v", message))
 	require.Equal(t, `{MID:3 Topic:"a/b" Payload:(23 bytes) QoS:1 Retain:false `+properties+`}`, message.LogValue().String())
 	require.Equal(t, `{Host:"host" Port:1883 ClientID:"" Keepalive:0s CleanSession:false Username:"user" Password:(hidden) Will:`+fmt.Sprint(will)+` TLS:true}`, fmt.Sprint(options))
-	require.Contains(t, fmt.Sprint(context), `KeyPassword:(hidden)`)
-	require.Contains(t, fmt.Sprint(mosquitto.TLSContext{}), `KeyPassword:""`)
+	require.Contains(t, fmt.Sprint(*options.TLS), `KeyPassword:true PSK:(hidden)`)
+	require.Contains(t, fmt.Sprint(mosquitto.TLS{}), `KeyPassword:false PSK:""`)
 }
 
-// Arguments that are refused are not quoted when they may be secrets.
-func TestSecretsInRefusals(t *testing.T) {
+// secretKey returns TLS settings with a key that has a password, and another password.
+func secretKey(t testing.TB, password, answer string) mosquitto.TLS {
+	ca := broker.NewCA(t, "authority")
+	own := ca.Issue("client")
+	return mosquitto.TLS{
+		CAFile: ca.File, CertFile: own.CertFile, KeyFile: ca.Encrypt(own.KeyFile, password),
+		KeyPassword: func() (string, error) { return answer, nil },
+	}
+}
+
+// Errors for refused arguments do not quote secrets.
+func TestSecrets_AreNotInErrorsOfBadArguments(t *testing.T) {
 	w := keepSecrets(t)
 	c, _ := newV5(t, "", true)
 	listening(w, c)
@@ -101,16 +110,19 @@ func TestSecretsInRefusals(t *testing.T) {
 		"long will":                 c.WillSet("will", []byte(long), 0, false),
 		"will on a filter":          c.WillSet("will/#", []byte(secrets.Will), 0, false),
 		"will of QoS 3":             c.WillSet("will", []byte(secrets.Will), 3, false),
-		"will with a wrong one":     c.WillSetV5("will", []byte(secrets.Will), 0, false, mosquitto.Properties{{ID: mosquitto.PropAuthenticationData, Data: []byte(secrets.Auth)}}),
+		"will, wrong property":      c.WillSetV5("will", []byte(secrets.Will), 0, false, mosquitto.Properties{{ID: mosquitto.PropAuthenticationData, Data: []byte(secrets.Auth)}}),
 		"bad topic":                 topicErr,
 		"NUL in a topic":            nulErr,
 		"huge payload":              hugeErr,
 		"QoS 3":                     qosErr,
 		"offline":                   offlineErr,
-		"property of another":       wrongErr,
+		"PUBLISH, bad property":     wrongErr,
 		"data as a text":            props.AddString(mosquitto.PropAuthenticationData, secrets.Auth),
 		"long data":                 props.AddBinary(mosquitto.PropCorrelationData, []byte(strings.Repeat(secrets.Correlation, 10_000))),
-		"key's password with a NUL": c.TLSContextSet(mosquitto.TLSContext{CAFile: "ca.pem", KeyPassword: secrets.KeyPassword + "\x00"}),
+		"key's password with a NUL": c.SetTLS(secretKey(t, secrets.KeyPassword, secrets.KeyPassword+"\x00")),
+		"wrong password of the key": c.SetTLS(secretKey(t, secrets.KeyPassword, secrets.KeyPassword+"!")),
+		"SetTLS, PSK not of digits": c.SetTLS(mosquitto.TLS{PSK: secrets.PSK + "xyz", PSKIdentity: "device"}),
+		"SetTLS, PSK alone":         c.SetTLS(mosquitto.TLS{PSK: secrets.PSK}),
 		"void option":               c.OptsSet(mosquitto.OptSSLCtx, secrets.Password),
 		"simple without a host": mosquitto.SubscribeCallback(t.Context(), mosquitto.SimpleOptions{CleanSession: true, Username: "user\x00", Password: secrets.Password},
 			"a", 0, nil),
@@ -119,9 +131,9 @@ func TestSecretsInRefusals(t *testing.T) {
 	}
 }
 
-// A client's whole life: every line of the log, and every error of what a broker or
-// a proxy refuses.
-func TestSecretsInLogAndErrors(t *testing.T) {
+// Neither the log of a client nor the errors after refusals of brokers and proxies
+// contain secrets.
+func TestSecrets_AreNotInLogsAndErrors(t *testing.T) {
 	w := keepSecrets(t)
 	ca := broker.NewCA(t, "authority")
 	own := ca.Issue("client")
@@ -163,17 +175,15 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 	t.Run("wrong password of the key", func(t *testing.T) {
 		c, _ := login(t, secrets.Password, secrets.KeyPassword+secrets.Proxy)
 		w.Error(t, "key's password", c.Connect("localhost", b.Port, keepalive))
-		w.Error(t, "key's password", c.TLSContextSet(mosquitto.TLSContext{
-			CAFile: ca.File, CertFile: own.CertFile, KeyFile: ca.Encrypt(own.KeyFile, secrets.KeyPassword), KeyPassword: secrets.KeyPassword + "!",
-		}))
+		w.Error(t, "key's password", c.SetTLS(secretKey(t, secrets.KeyPassword, secrets.KeyPassword+"!")))
 	})
-	t.Run("key that is none", func(t *testing.T) {
+	t.Run("invalid key", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "key.pem")
 		require.NoError(t, os.WriteFile(file, []byte("-----BEGIN PRIVATE KEY-----\n"+secrets.Payload+"\n-----END PRIVATE KEY-----\n"), 0o600))
 		c, _ := login(t, secrets.Password, secrets.KeyPassword)
 		require.NoError(t, c.TLSSet(ca.File, "", own.CertFile, file, nil))
 		w.Error(t, "key", c.Connect("localhost", b.Port, keepalive))
-		w.Error(t, "key", c.TLSContextSet(mosquitto.TLSContext{CAFile: ca.File, CertFile: own.CertFile, KeyFile: file}))
+		w.Error(t, "key", c.SetTLS(mosquitto.TLS{CAFile: ca.File, CertFile: own.CertFile, KeyFile: file}))
 	})
 	t.Run("PSK", func(t *testing.T) {
 		keyed := broker.Start(t, broker.Config{PSK: map[string]string{"device": secrets.PSK}})
@@ -198,8 +208,8 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 	require.Greater(t, w.Lines(), 100)
 }
 
-// Authentication in steps, of which libmosquitto 2.0 knows the first alone.
-func TestSecretsOfAuthentication(t *testing.T) {
+// The authentication has several steps. libmosquitto 2.0 supports only the first.
+func TestSecrets_OfAuthenticationAreNotLogged(t *testing.T) {
 	w := keepSecrets(t)
 	c, e := newV5(t, "a", true)
 	listening(w, c)

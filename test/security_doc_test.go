@@ -11,14 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The table of dependencies in SECURITY.md has every module that a go.mod needs, in
-// the version that it needs, with its licence, and no other.
-func TestSecurityTableOfDependencies(t *testing.T) {
+// The table in SECURITY.md lists exactly the modules that the go.mod files require,
+// with version and licence.
+func TestSecurity_DependenciesAreListed(t *testing.T) {
 	var needed []string
 	for _, name := range files(t) {
 		folder := filepath.ToSlash(filepath.Dir(name))
 		if filepath.Base(name) != "go.mod" || folder == ".ci/tools" || within(name, "mqtt/boltoutbox/testdata", "test/testdata") {
-			continue // tools are no dependency of anything here
+			continue // no package depends on the tools
 		}
 		out, err := spawn.Command("go", "mod", "edit", "-json", filepath.Join(root, name)).Output()
 		require.NoError(t, err)

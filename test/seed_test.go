@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The statements of the guide to mosquitto.py, in its order: a reader of it
-// finds here how each of them is said in Go.
+// These tests follow the guide to mosquitto.py, in its order. They show how to write
+// each of its statements in Go.
 
-func TestSeedBasicOperation(t *testing.T) {
+func TestSeed_BasicOperationIsThatOfMosquittoPy(t *testing.T) {
 	t.Run("the name identifies the client with the broker", seedName)
 	t.Run("clean session controls whether the client is persistent", seedCleanSession)
 	t.Run("an object is passed to the callbacks", seedObject)
@@ -79,7 +79,7 @@ func seedConnect(t *testing.T) {
 	ended := loop(t, c)
 	conn := p.Accept()
 	require.Equal(t, uint16(60), readConnect(t, conn).keepalive)
-	wait.None(t, e.connect, "OnConnect: success of Connect is not the broker's answer")
+	wait.None(t, e.connect, "OnConnect before the CONNACK")
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	part(t, c, conn, ended)
@@ -89,12 +89,13 @@ func seedConnectRefused(t *testing.T) {
 	c, _ := newClient(t, "test-client", true)
 	err := c.Connect("127.0.0.1", broker.FreePort(t), keepalive)
 	require.ErrorIs(t, err, mosquitto.ErrErrno)
-	if !has21() { // 2.1 overwrites errno
+	if !has21() { // the library 2.1 overwrites errno
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
 	}
 }
 
-// seedLooped is a client that a peer has accepted, with nobody calling Loop.
+// seedLooped returns a client that has sent its CONNECT to a fake broker. No goroutine
+// runs its loop.
 func seedLooped(t *testing.T) (*mosquitto.Client, *events, *peer.Conn) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "test-client", true)
@@ -105,10 +106,10 @@ func seedLooped(t *testing.T) (*mosquitto.Client, *events, *peer.Conn) {
 	return c, e, conn
 }
 
-// turn calls Loop until the condition holds.
+// turn calls Loop until the condition is true.
 func turn(t testing.TB, c *mosquitto.Client, condition func() bool) {
 	t.Helper()
-	wait.Until(t, "what Loop is to do", func() bool {
+	wait.Until(t, "the condition after Loop", func() bool {
 		done := condition()
 		if !done {
 			require.NoError(t, c.Loop(10*time.Millisecond))
@@ -124,7 +125,7 @@ func seedLoop(t *testing.T) {
 	turn(t, c, func() bool { return len(e.connect) == 1 })
 }
 
-// A thousand turns of the default timeout would take longer than any test may.
+// With the default timeout, 1,000 calls would take longer than a test may.
 func seedLoopZero(t *testing.T) {
 	c, _, _ := seedLooped(t)
 	for range 1000 {
@@ -134,7 +135,7 @@ func seedLoopZero(t *testing.T) {
 
 func seedLoopDefault(t *testing.T) {
 	c, e, conn := seedLooped(t)
-	require.NoError(t, c.Loop(-1)) // with nothing to read
+	require.NoError(t, c.Loop(-1)) // there is no input
 	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
 	for range 10 { // a signal can end a wait early
 		require.NoError(t, c.Loop(-1))
@@ -171,7 +172,7 @@ func seedDisconnect(t *testing.T) {
 	wait.None(t, e.disconnect, "second OnDisconnect")
 }
 
-func TestSeedPublishing(t *testing.T) {
+func TestSeed_PublishingIsThatOfMosquittoPy(t *testing.T) {
 	t.Run("a payload of None is a message of no bytes", seedNoPayload)
 	t.Run("qos and retain are arguments", seedPublishArguments)
 	t.Run("success only means that the call did not fail", seedPublishQueued)
@@ -240,11 +241,11 @@ func seedOnPublish(t *testing.T) {
 	wait.None(t, e.publish, "more OnPublish than messages")
 }
 
-func TestSeedReceiving(t *testing.T) {
+func TestSeed_ReceivingIsThatOfMosquittoPy(t *testing.T) {
 	t.Run("wildcards receive from more than one topic", seedWildcards)
 	t.Run("subscribe: success only means that the call did not fail", seedSubscribeRefused)
 	t.Run("on_subscribe makes certain", seedOnSubscribe)
-	t.Run("unsubscribe: no messages any longer", seedUnsubscribe)
+	t.Run("unsubscribe ends the messages", seedUnsubscribe)
 	t.Run("on_unsubscribe makes certain", seedOnUnsubscribe)
 }
 
@@ -273,7 +274,7 @@ func seedSubscribeRefused(t *testing.T) {
 	require.NoError(t, err)
 	request := conn.Expect(peer.SUBSCRIBE)
 	require.Equal(t, uint16(mid), request.MID())
-	wait.None(t, e.subscribe, "OnSubscribe without an answer")
+	wait.None(t, e.subscribe, "OnSubscribe before the SUBACK")
 	conn.Send(peer.Bytes(peer.SUBACK, request.Body[0], request.Body[1], 0x80))
 	g := wait.For(t, e.subscribe, "OnSubscribe")
 	require.Equal(t, mid, g.mid)
@@ -320,11 +321,11 @@ func seedOnUnsubscribe(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-func TestSeedCallbacks(t *testing.T) {
+func TestSeed_CallbacksAreThoseOfMosquittoPy(t *testing.T) {
 	t.Run("every callback has the client and its object", seedCallbackArguments)
 	t.Run("on_connect has the broker's code", seedConnectCodes)
 	t.Run("methods can be callbacks", seedMethods)
-	t.Run("on_disconnect: 0 when asked for", seedDisconnect)
+	t.Run("on_disconnect: 0 after disconnect", seedDisconnect)
 	t.Run("on_disconnect: not 0 when unexpected", seedDisconnectUnexpected)
 	t.Run("on_publish has the message id", seedOnPublish)
 	t.Run("on_message has the whole message", seedMessageFields)
@@ -390,7 +391,7 @@ func seedConnectCodes(t *testing.T) {
 	} {
 		c, e, conn := seedLooped(t)
 		conn.Send(peer.Bytes(peer.CONNACK, 0, byte(code)))
-		ack := turnOn(t, c, e.connect) // a refusal is an error of this turn
+		ack := turnOn(t, c, e.connect) // Loop returns an error after a refusal
 		require.Equal(t, mosquitto.ConnackCode(code), ack.Code)
 		require.Equal(t, text, ack.Code.String())
 		require.Equal(t, text, strings.TrimSuffix(mosquitto.ConnackString(ack.Code), "."))

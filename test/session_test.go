@@ -11,13 +11,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lasting makes a client of this version whose session outlives a connection.
+// lasting returns a client of this MQTT version whose session survives its connection.
 func lasting(t testing.TB, id string, version int) (*mosquitto.Client, *events) {
 	t.Helper()
 	return newVersion(t, id, false, version)
 }
 
-// connectLasting connects it; MQTT 5 wants the session's length said as well.
+// connectLasting connects it. With MQTT 5 the session also needs an expiry interval.
 func connectLasting(t testing.TB, c *mosquitto.Client, e *events, port, version int) (present bool, ended <-chan error) {
 	t.Helper()
 	if version == mosquitto.ProtocolV5 {
@@ -33,9 +33,9 @@ func connectLasting(t testing.TB, c *mosquitto.Client, e *events, port, version 
 	return ack.SessionPresent, ended
 }
 
-// The broker keeps subscriptions and messages of a client that is away; MQTT
-// 3.1 has no flag that says so.
-func TestSessionQueuesMessages(t *testing.T) {
+// The broker keeps the subscriptions and messages of an offline client. MQTT 3.1 has no
+// session present flag.
+func TestSession_QueuesMessagesWhileOffline(t *testing.T) {
 	b := plain(t)
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestSessionQueuesMessages(t *testing.T) {
 
 			present, ended = connectLasting(t, c, e, b.Port, v.version)
 			require.Equal(t, v.version != mosquitto.ProtocolV31, present)
-			var kept []string // QoS 2 takes longer
+			var kept []string // QoS 2 takes more packets, so its message may arrive last
 			for range 3 {
 				kept = append(kept, string(wait.For(t, e.message, "a queued message").Payload))
 			}
@@ -68,20 +68,20 @@ func TestSessionQueuesMessages(t *testing.T) {
 			received(t, e, "mark")
 			leave(t, c, e, ended)
 
-			// A clean session forgets.
+			// A clean session deletes the old one.
 			fresh, fe := newVersion(t, "id", true, v.version)
 			require.NoError(t, fresh.Connect("127.0.0.1", b.Port, keepalive))
 			freshEnded := loop(t, fresh)
 			require.False(t, wait.For(t, fe.connect, "OnConnect").SessionPresent)
 			mark(t, fresh, fe, "a/b")
 			leave(t, fresh, fe, freshEnded)
-			wait.None(t, fe.message, "message of a subscription that is gone")
+			wait.None(t, fe.message, "message of the deleted subscription")
 		})
 	}
 }
 
-// MQTT 5 sessions end when they expire, and by default with the connection.
-func TestSessionExpiry(t *testing.T) {
+// An MQTT 5 session ends when it expires. By default it ends with the connection.
+func TestSession_EndsWithItsExpiry(t *testing.T) {
 	b := plain(t)
 	c, e := newV5(t, "id", false)
 	ended := connect(t, c, e, b.Port)
@@ -100,7 +100,7 @@ func TestSessionExpiry(t *testing.T) {
 	present, ended := connectLasting(t, c, e, b.Port, mosquitto.ProtocolV5)
 	require.True(t, present)
 	props := mosquitto.Properties{{ID: mosquitto.PropSessionExpiryInterval, Number: 0}}
-	require.NoError(t, c.DisconnectV5(mosquitto.RCNormalDisconnection, props)) // ends it now
+	require.NoError(t, c.DisconnectV5(mosquitto.RCNormalDisconnection, props)) // ends the session now
 	wait.For(t, e.disconnect, "OnDisconnect")
 	require.NoError(t, wait.For(t, ended, "the end of the loop"))
 	present, ended = connectLasting(t, c, e, b.Port, mosquitto.ProtocolV5)
@@ -108,9 +108,8 @@ func TestSessionExpiry(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-// LoopForever and LoopStart reconnect by themselves when the broker comes back,
-// and the session is what it was.
-func TestSessionSurvivesABrokerRestart(t *testing.T) {
+// LoopForever reconnects after a restart of the broker, and the session is still there.
+func TestSession_SurvivesABrokerRestart(t *testing.T) {
 	t.Parallel()
 	for _, v := range protocols {
 		for _, kill := range []bool{false, true} {
@@ -122,10 +121,10 @@ func TestSessionSurvivesABrokerRestart(t *testing.T) {
 				t.Parallel()
 				b := broker.Start(t, broker.Config{Persistence: true})
 				c, e := lasting(t, "id", v.version)
-				require.NoError(t, c.ReconnectDelaySet(3*time.Second, 3*time.Second, false)) // the broker has ended by then
+				require.NoError(t, c.ReconnectDelaySet(3*time.Second, 3*time.Second, false)) // the broker has stopped by then
 				_, ended := connectLasting(t, c, e, b.Port, v.version)
 				subscribe(t, c, e, "a/b", 1)
-				// Persistence is written when the broker stops.
+				// The broker writes its persistence file when it stops.
 				b.Stop()
 				require.Equal(t, int(mosquitto.ErrConnLost), wait.For(t, e.disconnect, "OnDisconnect").Code)
 				mid, err := c.Publish("a/b", []byte("meanwhile"), 1, false)
@@ -135,7 +134,7 @@ func TestSessionSurvivesABrokerRestart(t *testing.T) {
 				require.NoError(t, ack.Err())
 				require.Equal(t, v.version != mosquitto.ProtocolV31, ack.SessionPresent)
 				require.Equal(t, mid, wait.For(t, e.publish, "OnPublish").mid)
-				received(t, e, "meanwhile") // nobody has subscribed again
+				received(t, e, "meanwhile") // the client has not subscribed again
 				if kill {
 					b.Kill()
 					require.Equal(t, int(mosquitto.ErrConnLost), wait.For(t, e.disconnect, "OnDisconnect").Code)
@@ -152,8 +151,8 @@ func TestSessionSurvivesABrokerRestart(t *testing.T) {
 	}
 }
 
-// The same on the library's own thread.
-func TestSessionLoopStartReconnects(t *testing.T) {
+// The thread of LoopStart reconnects, too.
+func TestSession_LoopStartReconnects(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Persistence: true})
 	c, e := newClient(t, "id", false)
@@ -168,14 +167,14 @@ func TestSessionLoopStartReconnects(t *testing.T) {
 	mark(t, c, e, "a/b")
 	received(t, e, "mark")
 	require.NoError(t, c.LoopStop(false))
-	for wait.For(t, e.disconnect, "OnDisconnect for our goodbye").Code != 0 {
-		// a connection to the broker that was about to end
+	for wait.For(t, e.disconnect, "OnDisconnect after LoopStop").Code != 0 {
+		// this call reports an earlier connection, to the broker that was stopping
 	}
 }
 
-// LoopStop says goodbye even while the loop is busy in a callback: the peer sees
-// DISCONNECT, the client OnDisconnect.
-func TestSessionLoopStopSaysGoodbye(t *testing.T) {
+// LoopStop is called during a callback. The client still sends DISCONNECT and calls
+// OnDisconnect.
+func TestSession_LoopStopSendsDisconnect(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -188,10 +187,10 @@ func TestSessionLoopStopSaysGoodbye(t *testing.T) {
 		<-finish
 	})
 	conn.Send(peer.Publish(0, "a", 0, ""))
-	wait.For(t, inside, "the handler")
+	wait.For(t, inside, "the callback")
 	stopped := make(chan error, 1)
 	go func() { stopped <- c.LoopStop(false) }()
-	wait.Until(t, "LoopStop's own Disconnect", func() bool { return c.WantWrite() })
+	wait.Until(t, "the DISCONNECT of LoopStop", func() bool { return c.WantWrite() })
 	close(finish)
 	conn.Expect(peer.DISCONNECT)
 	conn.Close()
@@ -199,14 +198,14 @@ func TestSessionLoopStopSaysGoodbye(t *testing.T) {
 	require.NoError(t, wait.For(t, stopped, "LoopStop"))
 }
 
-// The first reconnect may find nobody; the loop goes on trying.
-func TestSessionRetriesUntilTheBrokerIsBack(t *testing.T) {
+// The first reconnects fail, and the loop retries.
+func TestSession_LoopRetriesUntilTheBrokerIsBack(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", false)
 	require.NoError(t, c.ReconnectDelaySet(time.Second, time.Second, false))
 	conn, ended := meet(t, c, e, p)
-	for range 2 { // accepted, and dropped before the CONNACK
+	for range 2 { // the broker accepts the connection and closes it before the CONNACK
 		conn.Close()
 		conn = p.Accept()
 		conn.Expect(peer.CONNECT)
@@ -216,8 +215,8 @@ func TestSessionRetriesUntilTheBrokerIsBack(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// A second client with the same id takes the session over.
-func TestSessionTakenOver(t *testing.T) {
+// A second client with the same id takes over the session.
+func TestSession_IsTakenOverByASecondClient(t *testing.T) {
 	b := plain(t)
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
@@ -227,11 +226,11 @@ func TestSessionTakenOver(t *testing.T) {
 			gone := make(chan mosquitto.Disconnection, 1)
 			first.OnDisconnect(func(c *mosquitto.Client, d mosquitto.Disconnection) {
 				gone <- d
-				c.Disconnect() // or they would take turns for ever
+				c.Disconnect() // otherwise the clients would disconnect each other for ever
 			})
 			secondEnded := connect(t, second, se, b.Port)
 			d := wait.For(t, gone, "OnDisconnect")
-			if v.version == mosquitto.ProtocolV5 && atLeast(2, 0, 12) { // the broker of 2.0.11 does not say why
+			if v.version == mosquitto.ProtocolV5 && atLeast(2, 0, 12) { // the broker 2.0.11 sends no reason
 				require.Equal(t, int(mosquitto.RCSessionTakenOver), d.Code)
 				require.ErrorIs(t, d.Err, mosquitto.ReasonError{Code: mosquitto.RCSessionTakenOver})
 			} else {
@@ -243,15 +242,15 @@ func TestSessionTakenOver(t *testing.T) {
 	}
 }
 
-// serverDisconnect is a broker's DISCONNECT with a reason and a property.
+// serverDisconnect returns a DISCONNECT of a broker with a reason code and a property.
 func serverDisconnect(code mosquitto.ReasonCode) []byte {
 	props := mosquitto.Properties{{ID: mosquitto.PropReasonString, Text: "because"}}
 	return peer.Bytes(peer.DISCONNECT, append([]byte{byte(code)}, wire(props)...)...)
 }
 
-// A broker of MQTT 5 says why it ends the connection. The library keeps the
-// properties to itself; 2.0.11 takes it for the client's own wish to leave.
-func TestSessionServerDisconnect(t *testing.T) {
+// An MQTT 5 broker sends the reason in its DISCONNECT. The library drops the
+// properties. 2.0.11 handles it like the client's own Disconnect.
+func TestSession_DisconnectOfTheServerIsReported(t *testing.T) {
 	t.Parallel()
 	for _, code := range []mosquitto.ReasonCode{
 		mosquitto.RCUnspecified, mosquitto.RCServerBusy, mosquitto.RCServerShuttingDown, mosquitto.RCKeepAliveTimeout,
@@ -278,8 +277,8 @@ func TestSessionServerDisconnect(t *testing.T) {
 	}
 }
 
-// Reason 0 looks like the client's own DISCONNECT, in OnDisconnect at least.
-func TestSessionServerDisconnectNormally(t *testing.T) {
+// OnDisconnect reports a DISCONNECT of the broker with reason 0 like the client's own.
+func TestSession_NormalDisconnectOfTheServerIsReported(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
@@ -295,8 +294,8 @@ func TestSessionServerDisconnectNormally(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// A DISCONNECT without a reason is legal; the library takes it for an error.
-func TestSessionServerDisconnectWithoutReason(t *testing.T) {
+// A DISCONNECT without a reason code is valid MQTT 5, but the library reports an error.
+func TestSession_DisconnectWithoutReasonIsAnError(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -310,8 +309,8 @@ func TestSessionServerDisconnectWithoutReason(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
 }
 
-// A broker of MQTT 3 sends no DISCONNECT: that is a protocol error.
-func TestSessionServerDisconnectV3(t *testing.T) {
+// In MQTT 3 a DISCONNECT of the broker is a protocol error.
+func TestSession_DisconnectOfAnMQTT3ServerIsAnError(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, ended := meet(t, c, e, p)

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rudeTLS accepts clients over TLS, answers CONNECT, and resets the connection.
+// rudeTLS starts a TLS server that accepts each client and then resets the connection.
 func rudeTLS(t *testing.T, cert *broker.Cert) (port int) {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(cert.CertFile, cert.KeyFile)
@@ -55,10 +55,9 @@ func beRude(conn *net.TCPConn, pair tls.Certificate) {
 	_ = conn.SetLinger(0)
 }
 
-// Decision 6: with 2.0.15 and later OpenSSL writes to a connection that was
-// reset, and the SIGPIPE of that, on a thread that is not Go's, would end the
-// program.
-func TestTLSResetOnThread(t *testing.T) {
+// OpenSSL writes to a connection that was reset, with libmosquitto 2.0.15 and later. On
+// a thread that Go did not create, the SIGPIPE would end the program.
+func TestSignals_TLSResetOnTheLibrarysThreadIsSurvived(t *testing.T) {
 	if !inChild(t, "") {
 		return
 	}
@@ -77,8 +76,8 @@ func TestTLSResetOnThread(t *testing.T) {
 	}
 }
 
-// The same with the loop in a goroutine, whose signals are Go's.
-func TestTLSResetInGoroutine(t *testing.T) {
+// The loop runs on a goroutine, where Go handles the signals.
+func TestSignals_TLSResetOnAGoroutineIsSurvived(t *testing.T) {
 	if !inChild(t, "") {
 		return
 	}
@@ -95,9 +94,9 @@ func TestTLSResetInGoroutine(t *testing.T) {
 	}
 }
 
-// Decision 6: the library's thread is born with all signals blocked, and the
-// thread that made it has its own mask back.
-func TestSignalsOfThread(t *testing.T) {
+// The library's thread starts with all signals blocked. The thread that created it gets
+// its own mask back.
+func TestSignals_AreBlockedOnTheLibrarysThread(t *testing.T) {
 	before := blockedSignals(t)
 	c, err := mosquitto.New("", true, nil)
 	require.NoError(t, err)
@@ -107,7 +106,7 @@ func TestSignalsOfThread(t *testing.T) {
 	wait.Until(t, "the thread", func() bool { return libraryMask(t) != all })
 	mask := libraryMask(t)
 	for signal := 1; signal < 32; signal++ {
-		if signal != 9 && signal != 19 { // nobody can block these
+		if signal != 9 && signal != 19 { // SIGKILL and SIGSTOP cannot be blocked
 			require.NotZero(t, mask&(1<<(signal-1)), "signal %d of %x", signal, mask)
 		}
 	}
@@ -119,9 +118,9 @@ func TestSignalsOfThread(t *testing.T) {
 	stop(t, c)
 }
 
-// Once a callback has run there, Go takes the signals that its runtime needs,
-// SIGSEGV for one. SIGPIPE is none of them.
-func TestSignalsOfThreadAfterCallback(t *testing.T) {
+// After a callback ran on the thread, Go unblocks the signals that its runtime needs,
+// for example SIGSEGV. SIGPIPE stays blocked.
+func TestSignals_GoPanicsWorkOnTheLibrarysThread(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	startThread(t, c, e, b.Port)
@@ -139,9 +138,9 @@ func TestSignalsOfThreadAfterCallback(t *testing.T) {
 	stop(t, c)
 }
 
-// Decision 2: what nobody listens to does not cross into Go, which would show
-// in the thread's signals.
-func TestUnheardEventsStayInC(t *testing.T) {
+// An event without a callback is not passed to Go. Otherwise the signal mask of the
+// thread would change.
+func TestSignals_EventsWithoutCallbackStayInC(t *testing.T) {
 	p := peer.Listen(t)
 	c, err := mosquitto.New("", true, nil)
 	require.NoError(t, err)
@@ -151,7 +150,7 @@ func TestUnheardEventsStayInC(t *testing.T) {
 	conn := p.AcceptConnect()
 	born := libraryMask(t)
 	exchange := func() {
-		for range 2 { // with the second PUBACK the first message is through
+		for range 2 { // the second PUBACK shows that the first message was processed
 			conn.Send(peer.Publish(2, "a", 1, "payload"))
 			conn.Expect(peer.PUBACK)
 		}
@@ -160,13 +159,13 @@ func TestUnheardEventsStayInC(t *testing.T) {
 	require.Equal(t, born, libraryMask(t))
 	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) {})
 	exchange()
-	require.NotEqual(t, born, libraryMask(t), "the proof is none")
-	go func() { _, _ = io.Copy(io.Discard, conn); conn.Close() }() // the broker's part in LoopStop
+	require.NotEqual(t, born, libraryMask(t), "a callback must change the mask, or the test proves nothing")
+	go func() { _, _ = io.Copy(io.Discard, conn); conn.Close() }() // the broker's side of LoopStop
 	stop(t, c)
 }
 
-// libraryMask is the signal mask of the one thread of the library's; all ones
-// when there is none.
+// libraryMask returns the signal mask of the thread "mosquitto loop". Without this
+// thread it returns a mask with all bits set.
 func libraryMask(t *testing.T) uint64 {
 	t.Helper()
 	for thread, mask := range blockedSignals(t) {
@@ -179,7 +178,7 @@ func libraryMask(t *testing.T) uint64 {
 
 type thread struct{ id, name string }
 
-// blockedSignals are the signal masks of this process's threads.
+// blockedSignals returns the signal masks of the threads of this process.
 func blockedSignals(t *testing.T) map[thread]uint64 {
 	t.Helper()
 	tasks, err := os.ReadDir("/proc/self/task")
@@ -188,7 +187,7 @@ func blockedSignals(t *testing.T) map[thread]uint64 {
 	for _, task := range tasks {
 		text, err := os.ReadFile("/proc/self/task/" + task.Name() + "/status")
 		if err != nil {
-			continue // it has ended meanwhile
+			continue // the thread has ended
 		}
 		_, name, _ := strings.Cut(string(text), "Name:\t")
 		name, _, _ = strings.Cut(name, "\n")
@@ -200,8 +199,8 @@ func blockedSignals(t *testing.T) map[thread]uint64 {
 	return masks
 }
 
-// A client leaves descriptor 0 alone, also one that could not be made.
-func TestFailedClientsKeepDescriptors(t *testing.T) {
+// Clients, even those that New refuses, leave the file descriptors 0 to 2 unchanged.
+func TestSignals_RefusedClientsKeepFileDescriptors(t *testing.T) {
 	before := openFiles(t)
 	for _, id := range []string{"a\x00", "\xff", "\x01", "\ufffe", "a\x7fb"} {
 		_, err := mosquitto.New(id, true, nil)
@@ -217,7 +216,7 @@ func TestFailedClientsKeepDescriptors(t *testing.T) {
 	require.Equal(t, before, openFiles(t))
 }
 
-// openFiles says what the standard descriptors are.
+// openFiles returns the targets of the standard file descriptors.
 func openFiles(t *testing.T) (files [3]string) {
 	t.Helper()
 	for fd := range files {

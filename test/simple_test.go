@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
@@ -17,13 +19,13 @@ func simple(port int) mosquitto.SimpleOptions {
 	return mosquitto.SimpleOptions{Host: "127.0.0.1", Port: port, Keepalive: keepalive, CleanSession: true}
 }
 
-// simpleResult is what SubscribeSimple returned.
+// simpleResult is the result of SubscribeSimple.
 type simpleResult struct {
 	messages []mosquitto.Message
 	err      error
 }
 
-// inBackground runs SubscribeSimple beside the test.
+// inBackground runs SubscribeSimple on another goroutine.
 func inBackground(ctx context.Context, o mosquitto.SimpleOptions, topic string, count int, wantRetained bool) <-chan simpleResult {
 	done := make(chan simpleResult, 1)
 	go func() {
@@ -33,12 +35,12 @@ func inBackground(ctx context.Context, o mosquitto.SimpleOptions, topic string, 
 	return done
 }
 
-// feed publishes numbered messages until the helper has returned: nobody tells
-// when it has subscribed.
+// feed publishes numbered messages until SubscribeSimple has returned, because the test
+// does not know when it has subscribed.
 func feed(t testing.TB, c *mosquitto.Client, e *events, topic string, done <-chan simpleResult) (r simpleResult) {
 	t.Helper()
 	n := 0
-	wait.Until(t, "the helper's end", func() bool {
+	wait.Until(t, "the end of SubscribeSimple", func() bool {
 		select {
 		case r = <-done:
 			return true
@@ -53,7 +55,7 @@ func feed(t testing.TB, c *mosquitto.Client, e *events, topic string, done <-cha
 	return r
 }
 
-func TestSimpleMessages(t *testing.T) {
+func TestSimple_ReturnsTheNumberOfMessages(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "feeder", true)
 	ended := connect(t, c, e, b.Port)
@@ -73,7 +75,7 @@ func TestSimpleMessages(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-func TestSimpleRetained(t *testing.T) {
+func TestSimple_ReturnsRetainedMessagesIfWanted(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "feeder", true)
 	ended := connect(t, c, e, b.Port)
@@ -93,7 +95,7 @@ func TestSimpleRetained(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-func TestSimpleContext(t *testing.T) {
+func TestSimple_EndsWithItsContext(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "feeder", true)
 	ended := connect(t, c, e, b.Port)
@@ -113,8 +115,8 @@ func TestSimpleContext(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-// What came until the context's end is returned beside its error.
-func TestSimpleContextKeepsMessages(t *testing.T) {
+// The messages that arrived before ctx ended are returned with the error.
+func TestSimple_EndOfContextReturnsTheMessages(t *testing.T) {
 	p := peer.Listen(t)
 	ctx, cancel := context.WithCancel(wait.Soon(t))
 	done := inBackground(ctx, simple(p.Port), "a/b", 2, true)
@@ -131,7 +133,7 @@ func TestSimpleContextKeepsMessages(t *testing.T) {
 	require.Equal(t, "hello", string(r.messages[0].Payload))
 }
 
-func TestSimpleContextOverBeforehand(t *testing.T) {
+func TestSimple_EndedContextReturnsAtOnce(t *testing.T) {
 	b := plain(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -140,7 +142,7 @@ func TestSimpleContextOverBeforehand(t *testing.T) {
 	require.Empty(t, messages)
 }
 
-func TestSimpleRefusedCredentials(t *testing.T) {
+func TestSimple_ReturnsRefusedCredentials(t *testing.T) {
 	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "secret"}})
 	o := simple(b.Port)
 	o.Username, o.Password = "user", "wrong"
@@ -158,19 +160,19 @@ func TestSimpleRefusedCredentials(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-func TestSimpleRefusedSubscription(t *testing.T) {
+func TestSimple_ReturnsARefusedSubscription(t *testing.T) {
 	b := guarded(t)
 	_, err := mosquitto.SubscribeSimple(wait.Soon(t), simple(b.Port), "denied/a", 1, 1, true)
 	require.ErrorIs(t, err, mosquitto.ReasonError{Code: mosquitto.RCUnspecified})
 }
 
-func TestSimpleUnreachable(t *testing.T) {
+func TestSimple_ReturnsThatTheBrokerIsUnreachable(t *testing.T) {
 	_, err := mosquitto.SubscribeSimple(wait.Soon(t), simple(broker.FreePort(t)), "a/b", 1, 1, true)
 	require.ErrorIs(t, err, mosquitto.ErrErrno)
 }
 
-// The options reach the CONNECT, and the helper says goodbye: no will.
-func TestSimpleOptions(t *testing.T) {
+// The options are sent in the CONNECT. The final DISCONNECT prevents the will.
+func TestSimple_OptionsAreSentInTheConnect(t *testing.T) {
 	p := peer.Listen(t)
 	o := mosquitto.SimpleOptions{
 		Host: "127.0.0.1", Port: p.Port, ClientID: "simple", Keepalive: 2 * keepalive,
@@ -197,7 +199,7 @@ func TestSimpleOptions(t *testing.T) {
 	require.Equal(t, "hello", string(r.messages[0].Payload))
 }
 
-func TestSimpleBadOptions(t *testing.T) {
+func TestSimple_BadOptionsReturnErrInval(t *testing.T) {
 	for _, o := range []mosquitto.SimpleOptions{
 		{Port: 1883, CleanSession: true},
 		{Host: "127.0.0.1", Port: 1883},
@@ -214,15 +216,15 @@ func TestSimpleBadOptions(t *testing.T) {
 	}
 }
 
-func TestSimpleBadFilter(t *testing.T) {
+func TestSimple_BadFilterReturnsErrInval(t *testing.T) {
 	b := plain(t)
 	_, err := mosquitto.SubscribeSimple(wait.Soon(t), simple(b.Port), "a#", 1, 1, true)
 	require.ErrorIs(t, err, mosquitto.ErrInval)
 }
 
-// The callback is given the client, and ends the call by returning false; no
-// message comes after that.
-func TestSimpleCallback(t *testing.T) {
+// The callback gets the client. It ends the call by returning false, and no further
+// message follows.
+func TestSimple_CallbackEndsTheCall(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "feeder", true)
 	ended := connect(t, c, e, b.Port)
@@ -242,7 +244,7 @@ func TestSimpleCallback(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-func TestSimpleCallbackPanics(t *testing.T) {
+func TestSimple_PanicOfTheCallbackIsRaised(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "feeder", true)
 	ended := connect(t, c, e, b.Port)
@@ -254,7 +256,7 @@ func TestSimpleCallbackPanics(t *testing.T) {
 		var relayed *mosquitto.PanicError
 		require.ErrorAs(t, err, &relayed)
 		require.ErrorIs(t, err, failure)
-		require.Contains(t, string(relayed.Stack), "TestSimpleCallbackPanics")
+		require.Contains(t, string(relayed.Stack), "TestSimple_PanicOfTheCallbackIsRaised")
 		leave(t, c, e, ended)
 	}()
 	_ = mosquitto.SubscribeCallback(wait.Soon(t), simple(b.Port), "a/b", 1, func(*mosquitto.Client, mosquitto.Message) bool {
@@ -263,8 +265,8 @@ func TestSimpleCallbackPanics(t *testing.T) {
 	require.Fail(t, "SubscribeCallback returned")
 }
 
-// A connection that is lost is made again, and the subscription with it.
-func TestSimpleReconnects(t *testing.T) {
+// After a connection loss, SubscribeSimple reconnects and subscribes again.
+func TestSimple_Reconnects(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	done := inBackground(wait.Soon(t), simple(p.Port), "a/b", 2, true)
@@ -283,4 +285,27 @@ func TestSimpleReconnects(t *testing.T) {
 	require.NoError(t, r.err)
 	require.Len(t, r.messages, 2)
 	require.Equal(t, "second", string(r.messages[1].Payload))
+}
+
+// A certificate authority that is replaced on disk is trusted at the next reconnect.
+func TestSimple_TLSFilesAreReadAfterALostConnection(t *testing.T) {
+	first, second := broker.NewCA(t, "first"), broker.NewCA(t, "second")
+	shown := first.Issue("broker", "127.0.0.1")
+	trusted := &broker.Cert{CertFile: filepath.Join(t.TempDir(), "ca.pem"), KeyFile: filepath.Join(t.TempDir(), "ca.key")}
+	replaceCert(t, trusted, &broker.Cert{CertFile: first.File, KeyFile: first.KeyFile})
+	b := broker.Start(t, broker.Config{TLS: shown})
+	o := simple(b.Port)
+	o.TLS = &mosquitto.TLS{CAFile: trusted.CertFile}
+	subscribed := func() bool { return strings.Contains(b.Log(), "Sending SUBACK") }
+	done := inBackground(t.Context(), o, "a", 1, true)
+	wait.Until(t, "the subscription", subscribed)
+	replaceCert(t, shown, second.Issue("broker", "127.0.0.1"))
+	replaceCert(t, trusted, &broker.Cert{CertFile: second.File, KeyFile: second.KeyFile})
+	b.Restart()
+	c, e := newClient(t, "", true)
+	require.NoError(t, c.SetTLS(*o.TLS))
+	accepted(t, c, e, "127.0.0.1", b.Port)
+	r := feed(t, c, e, "a", done)
+	require.NoError(t, r.err)
+	require.Len(t, r.messages, 1)
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// slowly sets an OnMessage that takes some time for each message. The channels
-// report the payloads when the callback begins and when it returns.
+// slowly sets an OnMessage callback that takes this long for each message. The channels
+// receive the payloads when the callback starts and when it returns.
 func slowly(c *mosquitto.Client, takes time.Duration) (begun, done chan string) {
 	begun, done = make(chan string, 10000), make(chan string, 10000)
 	c.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) {
@@ -27,7 +27,55 @@ func slowly(c *mosquitto.Client, takes time.Duration) (begun, done chan string) 
 	return begun, done
 }
 
-// mixed returns messages with the given QoS, in one piece, with their numbers as payload.
+// slowClient is a client in Run whose OnMessage is slow.
+type slowClient struct {
+	*mosquitto.Client
+	*events
+	*running
+	begun, done chan string // see slowly
+}
+
+// startSlow connects a client with the shortest keepalive, a session, and an OnMessage
+// that takes this long.
+func startSlow(t *testing.T, port int, takes time.Duration) *slowClient {
+	t.Helper()
+	c, e := newClient(t, "slow", false)
+	begun, done := slowly(c, takes)
+	require.NoError(t, c.Connect("127.0.0.1", port, shortest))
+	return &slowClient{c, e, run(t, c), begun, done}
+}
+
+// meetSlow is startSlow with a fake broker, which accepts the client.
+func meetSlow(t *testing.T, p *peer.Peer, takes time.Duration) (*slowClient, *peer.Conn) {
+	t.Helper()
+	s := startSlow(t, p.Port, takes)
+	conn := p.AcceptConnect()
+	wait.For(t, s.connect, "OnConnect")
+	return s, conn
+}
+
+// slowBurst is startSlow with a real broker. A second client publishes a burst of
+// messages, and slowBurst asserts that they arrive in order.
+func slowBurst(t *testing.T, qos mosquitto.QoS, messages int, takes time.Duration) *slowClient {
+	t.Helper()
+	b := plain(t)
+	s := startSlow(t, b.Port, takes)
+	wait.For(t, s.connect, "OnConnect")
+	subscribe(t, s.Client, s.events, "a", qos)
+	sender, e := newClient(t, "", true)
+	connectRun(t, sender, e, b.Port)
+	for i := range messages {
+		_, err := sender.Publish("a", fmt.Append(nil, i), qos, false)
+		require.NoError(t, err)
+	}
+	for i := range messages {
+		require.Equal(t, fmt.Sprint(i), wait.For(t, s.done, "OnMessage"))
+	}
+	return s
+}
+
+// mixed returns encoded messages with these QoS levels and the payloads 0, 1, 2, and so
+// on.
 func mixed(qos ...byte) []byte {
 	var all []byte
 	for i, q := range qos {
@@ -36,7 +84,7 @@ func mixed(qos ...byte) []byte {
 	return all
 }
 
-// A slow callback of one message does not delay the acknowledgement of the message before.
+// A slow callback does not delay the acknowledgement of the message before.
 func TestSlowCallback_AcknowledgementLeavesBeforeTheNextCallback(t *testing.T) {
 	for name, test := range map[string]struct {
 		qos  []byte
@@ -61,7 +109,7 @@ func TestSlowCallback_AcknowledgementLeavesBeforeTheNextCallback(t *testing.T) {
 			for i := range test.qos {
 				m := wait.For(t, begun, "OnMessage")
 				require.Equal(t, fmt.Sprint(i), string(m.Payload))
-				if behind != nil { // while this callback waits
+				if behind != nil { // this callback still waits
 					require.Equal(t, uint16(behind.MID), conn.Expect(peer.PUBACK).MID())
 					behind = nil
 				}
@@ -109,84 +157,39 @@ func TestSlowCallback_FastCallbacksKeepTheOrder(t *testing.T) {
 	}
 }
 
-func TestSlowCallback_NoMessageComesTwice(t *testing.T) {
+func TestSlowCallback_NoMessageArrivesTwice(t *testing.T) {
 	t.Parallel()
-	const messages, takes = 6, 3 * time.Second
-	b := plain(t)
-	c, e := newClient(t, "slow", false)
-	begun, done := slowly(c, takes)
-	require.NoError(t, c.Connect("127.0.0.1", b.Port, shortest))
-	run(t, c)
-	wait.For(t, e.connect, "OnConnect")
-	subscribe(t, c, e, "a", 1)
-	sender, _ := newClient(t, "", true)
-	senderRun(t, sender, b.Port)
-	for i := range messages {
-		_, err := sender.Publish("a", fmt.Append(nil, i), 1, false)
-		require.NoError(t, err)
-	}
-	for i := range messages {
-		require.Equal(t, fmt.Sprint(i), wait.For(t, done, "OnMessage"))
-	}
-	turned(t, c)
-	require.Len(t, begun, messages)
-	wait.None(t, e.disconnect, "OnDisconnect")
+	const messages = 6
+	s := slowBurst(t, 1, messages, 3*time.Second)
+	turned(t, s.Client)
+	require.Len(t, s.begun, messages)
+	wait.None(t, s.disconnect, "OnDisconnect")
 }
 
-func senderRun(t *testing.T, c *mosquitto.Client, port int) {
-	t.Helper()
-	connected := make(chan struct{}, 1)
-	c.OnConnect(func(*mosquitto.Client, mosquitto.Connack) { connected <- struct{}{} })
-	require.NoError(t, c.Connect("127.0.0.1", port, keepalive))
-	run(t, c)
-	wait.For(t, connected, "OnConnect of the sender")
-}
-
-// The PINGRESP lies behind the messages.
+// The broker sends the PINGRESP after the messages, which take 13 s in total.
 func TestSlowCallback_BacklogOfQoS0KeepsTheConnection(t *testing.T) {
 	t.Parallel()
-	const messages, takes = 26, 500 * time.Millisecond // 13 s
-	b := plain(t)
-	c, e := newClient(t, "slow", true)
-	_, done := slowly(c, takes)
-	require.NoError(t, c.Connect("127.0.0.1", b.Port, shortest))
-	run(t, c)
-	wait.For(t, e.connect, "OnConnect")
-	subscribe(t, c, e, "a", 0)
-	sender, _ := newClient(t, "", true)
-	senderRun(t, sender, b.Port)
-	for i := range messages {
-		_, err := sender.Publish("a", fmt.Append(nil, i), 0, false)
-		require.NoError(t, err)
-	}
-	for i := range messages {
-		require.Equal(t, fmt.Sprint(i), wait.For(t, done, "OnMessage"))
-	}
-	wait.None(t, e.disconnect, "OnDisconnect")
+	s := slowBurst(t, 0, 26, 500*time.Millisecond)
+	wait.None(t, s.disconnect, "OnDisconnect")
 }
 
-// Messages too large to be gathered, behind which the PINGRESP waits in the kernel.
+// The messages are too large to be read ahead in a batch, and the PINGRESP follows
+// them.
 func TestSlowCallback_ReadsAheadForThePingresp(t *testing.T) {
 	t.Parallel()
-	const messages, takes = 100, 150 * time.Millisecond // 15 s, 200 kB
-	p := peer.Listen(t)
-	c, e := newClient(t, "slow", true)
-	_, done := slowly(c, takes)
-	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
-	run(t, c)
-	conn := p.AcceptConnect()
-	wait.For(t, e.connect, "OnConnect")
+	const messages, takes = 100, 150 * time.Millisecond // 15 s and 200 kB in total
+	s, conn := meetSlow(t, peer.Listen(t), takes)
 	conn.Send(bytes.Repeat(peer.Publish(0, "a", 0, string(make([]byte, 2000))), messages))
 	pings := make(chan struct{}, 10)
 	go answerPings(conn, func() { pings <- struct{}{} })
 	for range messages {
-		wait.For(t, done, "OnMessage")
+		wait.For(t, s.done, "OnMessage")
 	}
-	wait.None(t, e.disconnect, "OnDisconnect")
+	wait.None(t, s.disconnect, "OnDisconnect")
 	require.GreaterOrEqual(t, len(pings), 2)
 }
 
-// answerPings answers each PINGREQ, until the connection ends.
+// answerPings answers each PINGREQ until the connection is closed.
 func answerPings(conn *peer.Conn, note func()) {
 	for {
 		packet, err := conn.Next()
@@ -201,77 +204,55 @@ func answerPings(conn *peer.Conn, note func()) {
 	}
 }
 
-// More messages than one pass of Run reads lie before the PINGRESP, and some are pending
-// when the PINGREQ leaves.
+// Before the PINGRESP there are more messages than a pass of Run reads. Some are
+// pending when the PINGREQ is sent.
 func TestSlowCallback_ReadsAheadBesidePendingMessages(t *testing.T) {
 	t.Parallel()
-	const messages, takes = 20, 400 * time.Millisecond // 16 s in all
-	p := peer.Listen(t)
-	c, e := newClient(t, "slow", true)
-	begun, done := slowly(c, takes)
-	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
-	run(t, c)
-	conn := p.AcceptConnect()
-	wait.For(t, e.connect, "OnConnect")
+	const messages, takes = 20, 400 * time.Millisecond // 16 s in total
+	s, conn := meetSlow(t, peer.Listen(t), takes)
 	conn.Send(numbered(messages))
-	wait.For(t, begun, "OnMessage")
+	wait.For(t, s.begun, "OnMessage")
 	conn.Send(numbered(messages))
 	go answerPings(conn, func() {})
 	for range 2 * messages {
-		wait.For(t, done, "OnMessage")
+		wait.For(t, s.done, "OnMessage")
 	}
-	wait.None(t, e.disconnect, "OnDisconnect")
+	wait.None(t, s.disconnect, "OnDisconnect")
 }
 
-func TestSlowCallback_SilentBrokerIsNoticed(t *testing.T) {
+func TestSlowCallback_SilentBrokerIsDetected(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
-	c, e := newClient(t, "slow", true)
-	slowly(c, time.Second)
-	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
-	r := run(t, c)
-	conn := p.AcceptConnect()
-	wait.For(t, e.connect, "OnConnect")
+	s, conn := meetSlow(t, peer.Listen(t), time.Second)
 	conn.Send(numbered(60))
 	conn.Expect(peer.PINGREQ)
 	_, err := conn.Next()
 	require.ErrorIs(t, err, io.EOF)
-	r.cancel() // and the callbacks of the pending messages do not hold Run
-	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
+	s.cancel() // callbacks of pending messages must not delay the end of Run
+	require.ErrorIs(t, wait.For(t, s.ended, "the end of Run"), context.Canceled)
 }
 
-// A callback that outlasts the keepalive, each time: the broker ends the connection, and
-// sends the message once more.
-func TestSlowCallback_LongerThanTheKeepaliveCostsOneRedelivery(t *testing.T) {
+// The callback takes longer than the keepalive. The broker closes the connection and
+// sends the message again.
+func TestSlowCallback_LongerThanTheKeepaliveCausesOneRedelivery(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c, e := newClient(t, "slow", false)
-	begun, done := make(chan string, 10), make(chan string, 10)
-	c.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) {
-		begun <- string(m.Payload)
-		time.Sleep(shortest + time.Second)
-		done <- string(m.Payload)
-	})
-	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
-	run(t, c)
-	conn := p.AcceptConnect()
-	wait.For(t, e.connect, "OnConnect")
+	s, conn := meetSlow(t, p, shortest+time.Second)
 	conn.Send(peer.Publish(2, "a", 7, "long"))
-	wait.For(t, begun, "OnMessage")
+	wait.For(t, s.begun, "OnMessage")
 	conn.Close()
-	require.Equal(t, "long", wait.For(t, done, "OnMessage"))
-
+	require.Equal(t, "long", wait.For(t, s.done, "OnMessage"))
 	conn = p.AcceptConnect()
 	conn.Send(append(peer.Publish(8|2, "a", 7, "long"), peer.Publish(2, "a", 8, "next")...))
-	require.Equal(t, "long", wait.For(t, begun, "OnMessage"))
+	require.Equal(t, "long", wait.For(t, s.begun, "OnMessage"))
 	require.Equal(t, uint16(7), conn.Expect(peer.PUBACK).MID())
-	wait.None(t, done, "return of the callback")
-	require.Equal(t, "long", wait.For(t, done, "OnMessage"))
-	require.Equal(t, "next", wait.For(t, begun, "OnMessage"))
+	wait.None(t, s.done, "return of the callback")
+	require.Equal(t, "long", wait.For(t, s.done, "OnMessage"))
+	require.Equal(t, "next", wait.For(t, s.begun, "OnMessage"))
 }
 
-// backlog is a client in Run whose OnMessage waits for goOn for each message, behind
-// a first message that took long. order reports all callbacks.
+// backlog connects a client whose OnMessage waits for goOn at each message. The first
+// message takes long, so that later messages are pending. order receives the name of
+// each callback.
 func backlog(t *testing.T, p *peer.Peer) (c *mosquitto.Client, order chan string, goOn chan struct{}) {
 	t.Helper()
 	c, _ = newClient(t, "slow", true)
@@ -285,14 +266,14 @@ func backlog(t *testing.T, p *peer.Peer) (c *mosquitto.Client, order chan string
 		case <-goOn:
 		case <-t.Context().Done(): // the test has ended
 		}
-		time.Sleep(60 * time.Millisecond) // much longer than the time of a pass
+		time.Sleep(60 * time.Millisecond) // much longer than a pass of the loop
 	})
 	require.NoError(t, c.ReconnectDelaySet(time.Second, time.Second, false))
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	return c, order, goOn
 }
 
-// expectOrder asserts which callbacks run next. Messages are digits.
+// expectOrder asserts that these callbacks run next. Messages have a digit as payload.
 func expectOrder(t *testing.T, order chan string, goOn chan struct{}, callbacks ...string) {
 	t.Helper()
 	for _, want := range callbacks {
@@ -303,9 +284,9 @@ func expectOrder(t *testing.T, order chan string, goOn chan struct{}, callbacks 
 	}
 }
 
-// Messages of QoS 0 that are pending when the connection is lost are delivered on the
-// next connection, before its messages. OnDisconnect does not wait for them.
-func TestLossBesideABacklog_QoS0IsDeliveredOnTheNextConnection(t *testing.T) {
+// Pending QoS 0 messages are delivered on the next connection, before its messages.
+// OnDisconnect does not wait for them.
+func TestBacklog_LossDeliversQoS0OnTheNextConnection(t *testing.T) {
 	p := peer.Listen(t)
 	c, order, goOn := backlog(t, p)
 	run(t, c)
@@ -314,7 +295,7 @@ func TestLossBesideABacklog_QoS0IsDeliveredOnTheNextConnection(t *testing.T) {
 	conn.Send(mixed(0, 0, 0, 0, 0, 0))
 	require.Equal(t, "0", wait.For(t, order, "the first message"))
 	conn.Reset()
-	_, _ = c.Publish("a", nil, 0, false) // the write finds the loss
+	_, _ = c.Publish("a", nil, 0, false) // this write detects the loss
 	goOn <- struct{}{}
 	require.Equal(t, "disconnected", wait.For(t, order, "OnDisconnect"))
 	conn = p.AcceptConnect()
@@ -322,8 +303,8 @@ func TestLossBesideABacklog_QoS0IsDeliveredOnTheNextConnection(t *testing.T) {
 	expectOrder(t, order, goOn, "1", "connected", "2", "3", "4", "5", "6")
 }
 
-// RunOnce keeps them for the next RunOnce.
-func TestLossBesideABacklog_NextRunOnceDeliversQoS0(t *testing.T) {
+// RunOnce keeps the pending messages for the next RunOnce.
+func TestBacklog_NextRunOnceDeliversQoS0(t *testing.T) {
 	p := peer.Listen(t)
 	c, order, goOn := backlog(t, p)
 	ended := make(chan error, 1)
@@ -348,9 +329,9 @@ func TestLossBesideABacklog_NextRunOnceDeliversQoS0(t *testing.T) {
 	require.NoError(t, wait.For(t, ended, "the end of RunOnce"))
 }
 
-// A message of QoS 1 that is pending is not acknowledged, and not delivered after the
-// loss: the broker sends it again. Events that are pending come before OnDisconnect.
-func TestLossBesideABacklog_UnacknowledgedMessageIsDropped(t *testing.T) {
+// A pending QoS 1 message is not acknowledged and not delivered after the loss, because
+// the broker sends it again. Pending events are reported before OnDisconnect.
+func TestBacklog_LossDropsUnacknowledgedMessages(t *testing.T) {
 	p := peer.Listen(t)
 	c, order, goOn := backlog(t, p)
 	run(t, c)
@@ -368,7 +349,7 @@ func TestLossBesideABacklog_UnacknowledgedMessageIsDropped(t *testing.T) {
 	require.Equal(t, uint16(7), conn.Expect(peer.PUBACK).MID())
 }
 
-// The end of ctx drops pending messages of QoS 0.
+// When ctx ends, pending QoS 0 messages are dropped.
 func TestBacklog_EndOfContextDropsQoS0(t *testing.T) {
 	p := peer.Listen(t)
 	c, order, goOn := backlog(t, p)
@@ -386,7 +367,7 @@ func TestBacklog_EndOfContextDropsQoS0(t *testing.T) {
 	wait.None(t, order, "callback")
 }
 
-// A message of QoS 1 is delivered, because its acknowledgement is queued before the
+// The last QoS 1 message is delivered, because its acknowledgement is queued before the
 // DISCONNECT.
 func TestBacklog_EndOfContextDeliversQoS1(t *testing.T) {
 	p := peer.Listen(t)
@@ -406,7 +387,7 @@ func TestBacklog_EndOfContextDeliversQoS1(t *testing.T) {
 	require.Equal(t, "disconnected", wait.For(t, order, "OnDisconnect"))
 }
 
-// Close starts no callback, and acknowledges no message that had none.
+// Close starts no callback, and acknowledges only messages whose callback has run.
 func TestBacklog_CloseAcknowledgesNothing(t *testing.T) {
 	p := peer.Listen(t)
 	c, order, goOn := backlog(t, p)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// through makes a client that connects through the proxy.
+// through returns a client that connects through the proxy.
 func through(t testing.TB, p *socks5.Proxy, username, password string) (*mosquitto.Client, *events) {
 	t.Helper()
 	c, e := newClient(t, "", true)
@@ -20,7 +20,7 @@ func through(t testing.TB, p *socks5.Proxy, username, password string) (*mosquit
 	return c, e
 }
 
-func TestSocks5(t *testing.T) {
+func TestSocks5_ConnectsThroughTheProxy(t *testing.T) {
 	b := plain(t)
 	for _, test := range []struct {
 		name               string
@@ -29,7 +29,7 @@ func TestSocks5(t *testing.T) {
 	}{
 		{"no login", socks5.Config{}, "", ""},
 		{"login", socks5.Config{Username: "user", Password: "secret"}, "user", "secret"},
-		{"login that is not asked for", socks5.Config{}, "user", "secret"},
+		{"login that the proxy does not need", socks5.Config{}, "user", "secret"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := socks5.Start(t, test.config)
@@ -43,8 +43,8 @@ func TestSocks5(t *testing.T) {
 	}
 }
 
-// The broker's name is the proxy's to look up.
-func TestSocks5ResolvesNames(t *testing.T) {
+// The proxy resolves the broker's name.
+func TestSocks5_ProxyResolvesNames(t *testing.T) {
 	b := plain(t)
 	p := socks5.Start(t, socks5.Config{Names: map[string]string{"broker.invalid": "127.0.0.1"}})
 	c, e := through(t, p, "", "")
@@ -53,20 +53,31 @@ func TestSocks5ResolvesNames(t *testing.T) {
 	echo(t, c, e)
 }
 
-func TestSocks5TLS(t *testing.T) {
+func TestSocks5_TLSChecksTheBrokersName(t *testing.T) {
 	b, ca := tlsBroker(t, "broker.invalid")
-	p := socks5.Start(t, socks5.Config{Names: map[string]string{"broker.invalid": "127.0.0.1"}})
-	c, e := through(t, p, "", "")
-	require.NoError(t, c.TLSSet(ca.File, "", "", "", nil))
-	accepted(t, c, e, "broker.invalid", b.Port)
-	echo(t, c, e)
+	p := socks5.Start(t, socks5.Config{Names: map[string]string{"broker.invalid": "127.0.0.1", "other.invalid": "127.0.0.1"}})
+	for way, set := range map[string]func(c *mosquitto.Client, caFile string) error{
+		"TLSSet": func(c *mosquitto.Client, caFile string) error { return c.TLSSet(caFile, "", "", "", nil) },
+		"SetTLS": func(c *mosquitto.Client, caFile string) error { return c.SetTLS(mosquitto.TLS{CAFile: caFile}) },
+	} {
+		t.Run(way, func(t *testing.T) {
+			c, e := through(t, p, "", "")
+			require.NoError(t, set(c, ca.File))
+			accepted(t, c, e, "broker.invalid", b.Port)
+			echo(t, c, e)
 
-	c, e = through(t, p, "", "")
-	require.NoError(t, c.TLSSet(broker.NewCA(t, "other").File, "", "", "", nil))
-	refused(t, c, e, "broker.invalid", b.Port)
+			c, e = through(t, p, "", "")
+			require.NoError(t, set(c, ca.File))
+			refused(t, c, e, "other.invalid", b.Port)
+
+			c, e = through(t, p, "", "")
+			require.NoError(t, set(c, broker.NewCA(t, "other").File))
+			refused(t, c, e, "broker.invalid", b.Port)
+		})
+	}
 }
 
-func TestSocks5Refused(t *testing.T) {
+func TestSocks5_RefusalIsReturned(t *testing.T) {
 	const refusedByRule = 2
 	for _, test := range []struct {
 		name               string
@@ -90,8 +101,8 @@ func TestSocks5Refused(t *testing.T) {
 	}
 }
 
-// A broker that the proxy cannot reach may come up later: the loop goes on.
-func TestSocks5TargetUnreachable(t *testing.T) {
+// The proxy cannot reach the broker yet. The loop retries.
+func TestSocks5_UnreachableBrokerIsRetried(t *testing.T) {
 	b := plain(t)
 	b.Stop()
 	p := socks5.Start(t, socks5.Config{})
@@ -105,7 +116,7 @@ func TestSocks5TargetUnreachable(t *testing.T) {
 	echo(t, c, e)
 }
 
-func TestSocks5ProxyGone(t *testing.T) {
+func TestSocks5_LostProxyIsReported(t *testing.T) {
 	b := plain(t)
 	p := socks5.Start(t, socks5.Config{})
 	c, e := through(t, p, "", "")
@@ -118,7 +129,7 @@ func TestSocks5ProxyGone(t *testing.T) {
 	wait.None(t, e.connect, "OnConnect")
 }
 
-func TestSocks5SetRefusals(t *testing.T) {
+func TestSocks5Set_BadArgumentsReturnErrors(t *testing.T) {
 	c, _ := newClient(t, "", true)
 	long := strings.Repeat("a", 256)
 	for name, err := range map[string]error{

@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The two ways to give the library an SSL_CTX.
+// contextSetters are the two ways to give the library an SSL_CTX.
 var contextSetters = map[string]func(*mosquitto.Client, unsafe.Pointer) error{
 	"VoidOption": func(c *mosquitto.Client, ctx unsafe.Pointer) error { return c.VoidOption(mosquitto.OptSSLCtx, ctx) },
 	"OptsSet":    func(c *mosquitto.Client, ctx unsafe.Pointer) error { return c.OptsSet(mosquitto.OptSSLCtx, ctx) },
 }
 
-func TestOwnContext(t *testing.T) {
+func TestSSLContext_IsUsed(t *testing.T) {
 	b, ca := tlsBroker(t, "localhost")
 	for name, set := range contextSetters {
 		t.Run(name, func(t *testing.T) {
@@ -36,8 +36,9 @@ func TestOwnContext(t *testing.T) {
 	}
 }
 
-// A context alone is asked for the chain only: the name is its owner's matter.
-func TestOwnContextChecksNoName(t *testing.T) {
+// With only a context of the program, the library checks the certificate chain but not
+// the name.
+func TestSSLContext_DoesNotCheckTheName(t *testing.T) {
 	b, ca := tlsBroker(t, "elsewhere.example")
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.IntOption(mosquitto.OptSSLCtxWithDefaults, 0))
@@ -45,9 +46,9 @@ func TestOwnContextChecksNoName(t *testing.T) {
 	accepted(t, c, e, "localhost", b.Port)
 }
 
-// Without OptSSLCtxWithDefaults 0 the library wants a CA of its own.
-func TestOwnContextWithDefaults(t *testing.T) {
-	if !inChild(t, "") { // 2.0.11 sets OpenSSL up only for contexts of its own
+// Unless OptSSLCtxWithDefaults is 0, the library needs a CA as well.
+func TestSSLContext_WithDefaultsNeedsACA(t *testing.T) {
+	if !inChild(t, "") { // the library 2.0.11 initializes OpenSSL only for its own contexts
 		return
 	}
 	b, ca := tlsBroker(t, "localhost")
@@ -57,7 +58,7 @@ func TestOwnContextWithDefaults(t *testing.T) {
 	require.NoError(t, c.TLSSet(ca.File, "", "", "", nil))
 	if !atLeast(2, 0, 12) {
 		err := c.Connect("localhost", b.Port, keepalive)
-		if err == nil { // the handshake goes on in the loop
+		if err == nil { // the loop completes the handshake
 			err = loopUntilError(c)
 		}
 		require.Error(t, err)
@@ -69,7 +70,7 @@ func TestOwnContextWithDefaults(t *testing.T) {
 	accepted(t, c, e, "localhost", b.Port)
 }
 
-// loopUntilError runs Loop until it returns an error, or for as long as patience lasts.
+// loopUntilError calls Loop until it returns an error, or for at most wait.Patience.
 func loopUntilError(c *mosquitto.Client) (err error) {
 	for deadline := time.Now().Add(wait.Patience); err == nil && time.Now().Before(deadline); {
 		err = c.Loop(100 * time.Millisecond)
@@ -77,7 +78,7 @@ func loopUntilError(c *mosquitto.Client) (err error) {
 	return err
 }
 
-func TestOwnContextTakenBack(t *testing.T) {
+func TestSSLContext_CanBeRemoved(t *testing.T) {
 	p := plain(t)
 	_, ca := tlsBroker(t, "localhost")
 	for name, set := range contextSetters {
@@ -90,12 +91,12 @@ func TestOwnContextTakenBack(t *testing.T) {
 				return
 			}
 			require.NoError(t, set(c, nil))
-			accepted(t, c, e, "127.0.0.1", p.Port) // without TLS again
+			accepted(t, c, e, "127.0.0.1", p.Port) // connects without TLS again
 		})
 	}
 }
 
-func TestOwnContextRefusals(t *testing.T) {
+func TestSSLContext_BadArgumentsReturnErrInval(t *testing.T) {
 	_, ca := tlsBroker(t, "localhost")
 	c, _ := newClient(t, "", true)
 	ctx := sslctx.New(t, ca.File)

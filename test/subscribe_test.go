@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSubscribeMultiple(t *testing.T) {
+func TestSubscribe_MultipleFiltersAreGranted(t *testing.T) {
 	b := plain(t)
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestSubscribeMultiple(t *testing.T) {
 	}
 }
 
-func TestSubscribeBytesV3(t *testing.T) {
+func TestSubscribe_SendsTheBytesOfMQTT3(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, ended := meet(t, c, e, p)
@@ -65,8 +65,7 @@ func TestSubscribeBytesV3(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// Without a connection nothing is kept for later.
-func TestSubscribeOffline(t *testing.T) {
+func TestSubscribe_OfflineReturnsErrNoConn(t *testing.T) {
 	c, _ := newV5(t, "id", true)
 	for name, call := range propertyCalls(c, 1) {
 		switch name {
@@ -76,8 +75,8 @@ func TestSubscribeOffline(t *testing.T) {
 	}
 }
 
-// The broker's dynamic security, which can refuse subscriptions: its own ACL
-// files only hold back messages.
+// guarded starts a broker with the dynamic security plugin, which can refuse
+// subscriptions. The broker's ACL files only suppress messages.
 func guarded(t *testing.T) *broker.Broker {
 	t.Helper()
 	var plugin string
@@ -100,10 +99,10 @@ func guarded(t *testing.T) *broker.Broker {
 	return startExtra(t, "plugin "+plugin, "plugin_opt_config_file "+rules)
 }
 
-func TestSubscribeRefused(t *testing.T) {
+func TestSubscribe_RefusalIsReported(t *testing.T) {
 	b := guarded(t)
 	want := map[int]mosquitto.ReasonCode{
-		mosquitto.ProtocolV31:  mosquitto.RCGrantedQoS1, // it has no code for a refusal
+		mosquitto.ProtocolV31:  mosquitto.RCGrantedQoS1, // MQTT 3.1 has no code for a refusal
 		mosquitto.ProtocolV311: mosquitto.RCUnspecified,
 		mosquitto.ProtocolV5:   mosquitto.RCNotAuthorized,
 	}
@@ -127,8 +126,8 @@ func TestSubscribeRefused(t *testing.T) {
 	}
 }
 
-// The members of a shared subscription get each message once among them.
-func TestSubscribeShared(t *testing.T) {
+// The members of a shared subscription together get each message once.
+func TestSubscribe_SharedDeliversEachMessageOnce(t *testing.T) {
 	const messages = 20
 	b := plain(t)
 	for _, version := range []int{mosquitto.ProtocolV311, mosquitto.ProtocolV5} {
@@ -143,7 +142,7 @@ func TestSubscribeShared(t *testing.T) {
 		}
 		wait.Until(t, "all messages", func() bool { return len(e1.message)+len(e2.message) >= messages })
 		mark(t, two, e2, "a/b")
-		wait.Until(t, "one more", func() bool { return len(e1.message)+len(e2.message) >= messages+1 })
+		wait.Until(t, "one more message", func() bool { return len(e1.message)+len(e2.message) >= messages+1 })
 		leave(t, one, e1, ended1)
 		leave(t, two, e2, ended2)
 		require.Equal(t, messages+1, len(e1.message)+len(e2.message))
@@ -152,7 +151,7 @@ func TestSubscribeShared(t *testing.T) {
 	}
 }
 
-func TestSubscribeNoLocal(t *testing.T) {
+func TestSubscribe_NoLocalSuppressesOwnMessages(t *testing.T) {
 	b := plain(t)
 	c, e := newV5(t, "id", true)
 	ended := connect(t, c, e, b.Port)
@@ -167,11 +166,11 @@ func TestSubscribeNoLocal(t *testing.T) {
 	received(t, e, "foreign")
 	leave(t, c, e, ended)
 	leave(t, other, oe, otherEnded)
-	wait.None(t, e.message, "message of its own")
+	wait.None(t, e.message, "message that the client has published")
 }
 
-// A filter that is subscribed to twice counts once, with the last QoS.
-func TestSubscribeAgainChangesTheQoS(t *testing.T) {
+// A second subscription to the same filter replaces the QoS of the first.
+func TestSubscribe_AgainChangesTheQoS(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "id", true)
 	ended := connect(t, c, e, b.Port)
@@ -186,7 +185,7 @@ func TestSubscribeAgainChangesTheQoS(t *testing.T) {
 	wait.None(t, e.message, "second copy")
 }
 
-func TestSubscribeInvalidFilters(t *testing.T) {
+func TestSubscribe_InvalidFilterReturnsErrInval(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "id", true)
 	ended := connect(t, c, e, b.Port)

@@ -15,15 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tlsBroker starts a broker that speaks TLS, with a certificate of a new CA
-// that is good for these names.
+// tlsBroker starts a TLS broker with a certificate of a new CA for these names.
 func tlsBroker(t testing.TB, hosts ...string) (*broker.Broker, *broker.CA) {
 	t.Helper()
 	ca := broker.NewCA(t, "authority")
 	return broker.Start(t, broker.Config{TLS: ca.Issue("broker", hosts...)}), ca
 }
 
-// trusting makes a client that trusts this CA.
+// trusting returns a client that trusts this CA.
 func trusting(t testing.TB, ca *broker.CA) (*mosquitto.Client, *events) {
 	t.Helper()
 	c, e := newClient(t, "", true)
@@ -31,7 +30,7 @@ func trusting(t testing.TB, ca *broker.CA) (*mosquitto.Client, *events) {
 	return c, e
 }
 
-// accepted connects, and wants the broker's acceptance.
+// accepted connects and asserts that the broker accepts.
 func accepted(t testing.TB, c *mosquitto.Client, e *events, host string, port int) (ended <-chan error) {
 	t.Helper()
 	require.NoError(t, c.Connect(host, port, keepalive))
@@ -40,8 +39,8 @@ func accepted(t testing.TB, c *mosquitto.Client, e *events, host string, port in
 	return ended
 }
 
-// refused connects to a server that must not be accepted: Connect or
-// LoopForever returns an error, which it returns, and nothing connects.
+// refused connects to a server that the client must not accept. It returns the error of
+// Connect or LoopForever.
 func refused(t testing.TB, c *mosquitto.Client, e *events, host string, port int) error {
 	t.Helper()
 	err := c.Connect(host, port, keepalive)
@@ -53,8 +52,8 @@ func refused(t testing.TB, c *mosquitto.Client, e *events, host string, port int
 	return err
 }
 
-// failed connects where nothing can connect, and returns the error of Connect,
-// of LoopForever or of OnDisconnect, whichever comes first.
+// failed connects where no connection is possible. It returns the first error of
+// Connect, LoopForever or OnDisconnect.
 func failed(t testing.TB, c *mosquitto.Client, e *events, host string, port int) (err error) {
 	t.Helper()
 	if err := c.Connect(host, port, keepalive); err != nil {
@@ -71,9 +70,9 @@ func failed(t testing.TB, c *mosquitto.Client, e *events, host string, port int)
 	return err
 }
 
-// distrusted is refused, for a certificate that the client itself finds bad in
-// the handshake: 2.0.11 says ErrTLS and calls nothing, later versions call
-// OnDisconnect with EPROTO.
+// distrusted is refused for a certificate that the client rejects in the handshake. The
+// library 2.0.11 returns ErrTLS without a callback. Later versions call OnDisconnect
+// with EPROTO.
 func distrusted(t testing.TB, c *mosquitto.Client, e *events, host string, port int) {
 	t.Helper()
 	err := refused(t, c, e, host, port)
@@ -86,8 +85,8 @@ func distrusted(t testing.TB, c *mosquitto.Client, e *events, host string, port 
 	requireTLSFailure(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 }
 
-// requireTLSFailure accepts the forms in which a failed handshake comes from
-// the read path and from the write path.
+// requireTLSFailure asserts that the error reports a failed handshake, as the library's
+// functions that read or that write report it.
 func requireTLSFailure(t testing.TB, err error) {
 	t.Helper()
 	if errors.Is(err, mosquitto.ErrErrno) {
@@ -97,7 +96,7 @@ func requireTLSFailure(t testing.TB, err error) {
 	require.ErrorIs(t, err, mosquitto.ErrTLS)
 }
 
-// echo sends a message to the client itself, and wants it back.
+// echo asserts that the client receives a message that it publishes.
 func echo(t testing.TB, c *mosquitto.Client, e *events) {
 	t.Helper()
 	subscribe(t, c, e, "echo", 1)
@@ -106,7 +105,7 @@ func echo(t testing.TB, c *mosquitto.Client, e *events) {
 	require.Equal(t, "hello", string(wait.For(t, e.message, "the message").Payload))
 }
 
-func TestTLSGoodCA(t *testing.T) {
+func TestTLS_CertificateOfTheCAIsAccepted(t *testing.T) {
 	b, ca := tlsBroker(t, "localhost", "127.0.0.1")
 	other := broker.NewCA(t, "other")
 	for _, test := range []struct{ name, file, dir, host string }{
@@ -127,9 +126,9 @@ func TestTLSGoodCA(t *testing.T) {
 	}
 }
 
-func TestTLSWrongCA(t *testing.T) {
+func TestTLS_CertificateOfAnotherCAIsRefused(t *testing.T) {
 	b, _ := tlsBroker(t, "localhost", "127.0.0.1")
-	other := broker.NewCA(t, "authority") // of the same name
+	other := broker.NewCA(t, "authority") // a different CA with the same name
 	for _, test := range []struct{ name, file, dir string }{
 		{"file", other.File, ""},
 		{"directory", "", sslctx.HashedDir(t, other.File)},
@@ -144,7 +143,7 @@ func TestTLSWrongCA(t *testing.T) {
 	}
 }
 
-func TestTLSWrongName(t *testing.T) {
+func TestTLS_WrongNameIsRefused(t *testing.T) {
 	for _, test := range []struct{ name, cert, host string }{
 		{"address for a name", "127.0.0.1", "localhost"},
 		{"name for an address", "localhost", "127.0.0.1"},
@@ -170,14 +169,14 @@ func TestTLSWrongName(t *testing.T) {
 	}
 }
 
-func TestTLSInsecureStillWantsTheCA(t *testing.T) {
+func TestTLS_InsecureStillChecksTheCA(t *testing.T) {
 	b, _ := tlsBroker(t, "localhost")
 	c, e := trusting(t, broker.NewCA(t, "other"))
 	require.NoError(t, c.TLSInsecureSet(true))
 	distrusted(t, c, e, "localhost", b.Port)
 }
 
-func TestTLSVerifyNone(t *testing.T) {
+func TestTLS_VerifyNoneAcceptsEveryCertificate(t *testing.T) {
 	b, _ := tlsBroker(t, "elsewhere.example")
 	c, e := trusting(t, broker.NewCA(t, "other"))
 	require.NoError(t, c.TLSOptsSet(mosquitto.SSLVerifyNone, "", ""))
@@ -185,7 +184,7 @@ func TestTLSVerifyNone(t *testing.T) {
 	echo(t, c, e)
 }
 
-func TestTLSBadCertificates(t *testing.T) {
+func TestTLS_BadCertificatesAreRefused(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	now := time.Now()
 	for name, cert := range map[string]*broker.Cert{
@@ -209,8 +208,8 @@ func TestTLSBadCertificates(t *testing.T) {
 	}
 }
 
-// A self-signed certificate is good when it is itself what is trusted.
-func TestTLSSelfSignedAsCA(t *testing.T) {
+// A self-signed certificate is accepted if it is itself the trusted certificate.
+func TestTLS_SelfSignedCertificateCanBeTheCA(t *testing.T) {
 	cert := broker.SelfSigned(t, "self", "localhost")
 	b := broker.Start(t, broker.Config{TLS: cert})
 	c, e := newClient(t, "", true)
@@ -218,14 +217,14 @@ func TestTLSSelfSignedAsCA(t *testing.T) {
 	accepted(t, c, e, "localhost", b.Port)
 }
 
-func TestTLSToPlainBroker(t *testing.T) {
+func TestTLS_PlainBrokerIsRefused(t *testing.T) {
 	b := plain(t)
 	c, e := trusting(t, broker.NewCA(t, "authority"))
 	refused(t, c, e, "127.0.0.1", b.Port)
 }
 
-// What TLSSet can see is refused at once, what is in the files at connect.
-func TestTLSSetRefusals(t *testing.T) {
+// TLSSet checks its arguments at once. The content of the files is checked at connect.
+func TestTLSSet_BadArgumentsReturnErrors(t *testing.T) {
 	b, ca := tlsBroker(t, "localhost")
 	mine := ca.Issue("mine")
 	c, e := newClient(t, "", true)
@@ -243,7 +242,7 @@ func TestTLSSetRefusals(t *testing.T) {
 		"unknown version":        c.TLSOptsSet(mosquitto.SSLVerifyPeer, "tlsv1.4", ""),
 		"version in capitals":    c.TLSOptsSet(mosquitto.SSLVerifyPeer, "TLSv1.2", ""),
 		"NUL in the ciphers":     c.TLSOptsSet(mosquitto.SSLVerifyPeer, "", "A\x00"),
-		"certificate of no CA":   c.TLSSet("", "", mine.CertFile, mine.KeyFile, nil),
+		"certificate without CA": c.TLSSet("", "", mine.CertFile, mine.KeyFile, nil),
 		"certificate, but no CA": c.TLSSet("", "", mine.CertFile, mine.KeyFile, nil),
 	} {
 		require.ErrorIs(t, err, mosquitto.ErrInval, name)
@@ -270,7 +269,7 @@ func TestTLSSetRefusals(t *testing.T) {
 	wait.None(t, e.connect, "OnConnect")
 }
 
-func TestSSLGet(t *testing.T) {
+func TestSSLGet_ReturnsTheCurrentSSL(t *testing.T) {
 	b, ca := tlsBroker(t, "localhost")
 	c, e := trusting(t, ca)
 	require.NoError(t, c.TLSOptsSet(mosquitto.SSLVerifyPeer, "tlsv1.3", ""))

@@ -11,14 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wantsClientCert starts a broker that lets in who has a certificate of its CA.
+// wantsClientCert starts a broker that accepts only clients with a certificate of its
+// CA.
 func wantsClientCert(t testing.TB) (*broker.Broker, *broker.CA) {
 	t.Helper()
 	ca := broker.NewCA(t, "authority")
 	return broker.Start(t, broker.Config{TLS: ca.Issue("broker", "localhost"), ClientCA: ca.File}), ca
 }
 
-func TestTLSClientCertificate(t *testing.T) {
+func TestTLS_ClientCertificateIsAccepted(t *testing.T) {
 	b, ca := wantsClientCert(t)
 	mine := ca.Issue("mine")
 	c, e := newClient(t, "", true)
@@ -29,9 +30,9 @@ func TestTLSClientCertificate(t *testing.T) {
 	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 }
 
-// With TLS 1.3 the client learns of the refusal after its own part of the
-// handshake. What it is told depends on how much of that was on its way.
-func TestTLSClientCertificateRefused(t *testing.T) {
+// With TLS 1.3 the client receives the refusal after its own part of the handshake. The
+// error depends on how much of the handshake was sent by then.
+func TestTLS_RefusedClientCertificateIsReported(t *testing.T) {
 	b, ca := wantsClientCert(t)
 	foreign := broker.NewCA(t, "authority").Issue("mine")
 	now := time.Now()
@@ -54,7 +55,7 @@ func TestTLSClientCertificateRefused(t *testing.T) {
 	}
 }
 
-// withEncryptedKey makes a client whose key has the password "secret".
+// withEncryptedKey returns a client whose key has the password "secret".
 func withEncryptedKey(t testing.TB, ca *broker.CA, password func(*mosquitto.Client) (string, error)) (*mosquitto.Client, *events) {
 	t.Helper()
 	mine := ca.Issue("mine")
@@ -63,32 +64,32 @@ func withEncryptedKey(t testing.TB, ca *broker.CA, password func(*mosquitto.Clie
 	return c, e
 }
 
-func TestTLSKeyPassword(t *testing.T) {
+func TestTLSKeyPassword_CallbackRunsAtEachConnect(t *testing.T) {
 	b, ca := wantsClientCert(t)
 	asked := make(chan *mosquitto.Client, 10)
 	c, e := withEncryptedKey(t, ca, func(c *mosquitto.Client) (string, error) {
 		asked <- c
 		return "secret", nil
 	})
-	wait.None(t, asked, "question for the password")
+	wait.None(t, asked, "password callback")
 	accepted(t, c, e, "localhost", b.Port)
-	require.Same(t, c, wait.For(t, asked, "the question for the password"))
+	require.Same(t, c, wait.For(t, asked, "the password callback"))
 	echo(t, c, e)
 
 	b.Restart() // the key is read again for the next connection
 	wait.For(t, e.disconnect, "OnDisconnect")
 	require.NoError(t, wait.For(t, e.connect, "OnConnect after the restart").Err())
-	require.Same(t, c, wait.For(t, asked, "the second question for the password"))
+	require.Same(t, c, wait.For(t, asked, "the second password callback"))
 }
 
-func TestTLSKeyPasswordWrong(t *testing.T) {
+func TestTLSKeyPassword_WrongOneReturnsErrTLS(t *testing.T) {
 	b, ca := wantsClientCert(t)
 	for name, password := range map[string]func(*mosquitto.Client) (string, error){
-		"wrong":             func(*mosquitto.Client) (string, error) { return "wrong", nil },
-		"empty":             func(*mosquitto.Client) (string, error) { return "", nil },
-		"error":             func(*mosquitto.Client) (string, error) { return "secret", errors.New("no") },
-		"longer than asked": func(*mosquitto.Client) (string, error) { return "secret" + string(make([]byte, 5000)), nil },
-		"nil":               nil,
+		"wrong":    func(*mosquitto.Client) (string, error) { return "wrong", nil },
+		"empty":    func(*mosquitto.Client) (string, error) { return "", nil },
+		"error":    func(*mosquitto.Client) (string, error) { return "secret", errors.New("no") },
+		"too long": func(*mosquitto.Client) (string, error) { return "secret" + string(make([]byte, 5000)), nil },
+		"nil":      nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, e := withEncryptedKey(t, ca, password)
@@ -101,7 +102,7 @@ func TestTLSKeyPasswordWrong(t *testing.T) {
 	}
 }
 
-func TestTLSKeyPasswordTakenBack(t *testing.T) {
+func TestTLSKeyPassword_CallbackCanBeRemoved(t *testing.T) {
 	b, ca := wantsClientCert(t)
 	mine := ca.Issue("mine")
 	c, e := newClient(t, "", true)
@@ -114,9 +115,9 @@ func TestTLSKeyPasswordTakenBack(t *testing.T) {
 	accepted(t, c, e, "localhost", b.Port)
 }
 
-// OpenSSL asks on the terminal, or on standard input when there is none, if it
-// is allowed to: there it would find the right password.
-func TestTLSKeyPasswordIsNotAskedFor(t *testing.T) {
+// OpenSSL asks on the terminal or on standard input if it may. There it would find the
+// correct password.
+func TestTLSKeyPassword_IsNotReadFromTheTerminal(t *testing.T) {
 	if !inChild(t, "secret\nsecret\n") {
 		return
 	}

@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each kind of server that is not the broker, or offers less than the client
-// demands, for both ways to set TLS up: TLSSet, and a context. The handshake does
-// not come to its end, so that the server hears nothing of MQTT.
-func TestTLSKinds(t *testing.T) {
+// Each kind of server is not the broker, or offers less than the client requires. The
+// handshake must fail, so that the server receives no MQTT packet. TLS is set with
+// TLSSet and with SetTLS.
+func TestTLS_EveryWrongServerIsRefused(t *testing.T) {
 	ca, other := broker.NewCA(t, "authority"), broker.NewCA(t, "authority")
 	now := time.Now()
 	good := ca.Issue("good", "127.0.0.1")
@@ -58,8 +58,8 @@ func TestTLSKinds(t *testing.T) {
 				}
 				return c.TLSOptsSet(mosquitto.SSLVerifyPeer, kind.floor, kind.ciphers)
 			},
-			"context": func(c *mosquitto.Client) error {
-				return c.TLSContextSet(mosquitto.TLSContext{ServerName: "127.0.0.1", CAFile: ca.File, MinVersion: kind.floor, Ciphers: kind.ciphers})
+			"SetTLS": func(c *mosquitto.Client) error {
+				return c.SetTLS(mosquitto.TLS{CAFile: ca.File, MinVersion: kind.floor, Ciphers: kind.ciphers})
 			},
 		} {
 			t.Run(kind.name+"/"+way, func(t *testing.T) {
@@ -82,8 +82,7 @@ func TestTLSKinds(t *testing.T) {
 	}
 }
 
-// A client that speaks no TLS gets nowhere with a broker that does.
-func TestTLSBrokerAndPlainClient(t *testing.T) {
+func TestTLS_ClientWithoutTLSIsRefused(t *testing.T) {
 	b, _ := tlsBroker(t, "127.0.0.1")
 	c, e := newClient(t, "", true)
 	require.Error(t, failed(t, c, e, "127.0.0.1", b.Port))
@@ -91,7 +90,7 @@ func TestTLSBrokerAndPlainClient(t *testing.T) {
 	require.NotContains(t, b.Log(), "New client connected")
 }
 
-// replaceCert puts another certificate and key into the files of one.
+// replaceCert overwrites the files of a certificate and its key with another pair.
 func replaceCert(t testing.TB, cert, by *broker.Cert) {
 	t.Helper()
 	for to, from := range map[string]string{cert.CertFile: by.CertFile, cert.KeyFile: by.KeyFile} {
@@ -101,9 +100,9 @@ func replaceCert(t testing.TB, cert, by *broker.Cert) {
 	}
 }
 
-// A certificate that is exchanged under a client in Run: it goes on trying, never
-// connects, and does when the good one is back.
-func TestTLSRunMeetsAnotherCertificate(t *testing.T) {
+// The server's certificate is replaced while the client is in Run. The client retries,
+// never connects, and connects again with the correct certificate.
+func TestTLS_RunRefusesAReplacedCertificate(t *testing.T) {
 	ca, other := broker.NewCA(t, "authority"), broker.NewCA(t, "authority")
 	now := time.Now()
 	good := ca.Issue("good", "127.0.0.1")
@@ -113,7 +112,7 @@ func TestTLSRunMeetsAnotherCertificate(t *testing.T) {
 		"expired":          ca.IssueFor("late", now.Add(-2*time.Hour), now.Add(-time.Hour), "127.0.0.1"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // each waits for the pauses of ReconnectDelaySet
+			t.Parallel() // each waits for the delays of ReconnectDelaySet
 			shown := ca.Issue(strings.ReplaceAll(name, " ", "-"), "127.0.0.1")
 			b := broker.Start(t, broker.Config{TLS: shown})
 			c, e := trusting(t, ca)

@@ -14,8 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// deadlineListener is a TLS listener whose Accept can be bounded, and whose
-// connections have done their handshake.
+// deadlineListener is a TLS listener whose Accept can have a deadline.
 type deadlineListener struct {
 	*net.TCPListener
 	config *tls.Config
@@ -29,7 +28,7 @@ func (l deadlineListener) Accept() (net.Conn, error) {
 	return tls.Server(conn, l.config), nil
 }
 
-// tlsPeer is a scripted peer that speaks TLS with this certificate.
+// tlsPeer starts a fake broker that uses TLS with this certificate.
 func tlsPeer(t testing.TB, cert *broker.Cert, config *tls.Config) *peer.Peer {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(cert.CertFile, cert.KeyFile)
@@ -41,12 +40,12 @@ func tlsPeer(t testing.TB, cert *broker.Cert, config *tls.Config) *peer.Peer {
 	return peer.On(t, deadlineListener{l, config})
 }
 
-// stapling is a TLS configuration with this OCSP answer, which may be nil.
+// stapling returns a TLS configuration with this OCSP response, which may be nil.
 func stapling(answer []byte) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{{OCSPStaple: answer}}}
 }
 
-// handshakes answers one client's handshake and gives its outcome.
+// handshakes does the handshake with one client and sends its result.
 func handshakes(t testing.TB, p *peer.Peer) <-chan error {
 	t.Helper()
 	done, gone := make(chan error, 1), make(chan struct{})
@@ -61,17 +60,17 @@ func handshakes(t testing.TB, p *peer.Peer) <-chan error {
 	return done
 }
 
-func TestTLSVersions(t *testing.T) {
+func TestTLS_MinimumVersionIsEnforced(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	for _, test := range []struct {
 		floor string
 		peer  uint16
-		want  string // "" when there is no connection
+		want  string // "" if the connection must fail
 	}{
 		{"", tls.VersionTLS12, "TLSv1.2"},
 		{"", tls.VersionTLS13, "TLSv1.3"},
 		{"tlsv1.2", tls.VersionTLS12, "TLSv1.2"},
-		{"tlsv1.2", tls.VersionTLS13, "TLSv1.3"}, // a floor, as the library has it
+		{"tlsv1.2", tls.VersionTLS13, "TLSv1.3"}, // the version is a minimum
 		{"tlsv1.3", tls.VersionTLS12, ""},
 		{"tlsv1.3", tls.VersionTLS13, "TLSv1.3"},
 		{"", tls.VersionTLS11, ""},
@@ -106,15 +105,15 @@ func TestTLSVersions(t *testing.T) {
 	}
 }
 
-func TestTLSCiphers(t *testing.T) {
+func TestTLS_CipherCanBeChosen(t *testing.T) {
 	b, ca := tlsBroker(t, "localhost")
 	c, _ := trusting(t, ca)
 	require.NoError(t, c.TLSOptsSet(mosquitto.SSLVerifyPeer, "", "NO-SUCH-CIPHER"))
 	require.ErrorIs(t, c.Connect("localhost", b.Port, keepalive), mosquitto.ErrTLS)
 
-	const wanted = "ECDHE-ECDSA-AES256-GCM-SHA384" // neither side's first choice
+	const wanted = "ECDHE-ECDSA-AES256-GCM-SHA384" // not the first choice of client or server
 	config := stapling(nil)
-	config.MaxVersion = tls.VersionTLS12 // the list is that of TLS 1.2
+	config.MaxVersion = tls.VersionTLS12 // the cipher list is for TLS 1.2
 	p := tlsPeer(t, ca.Issue("peer", "127.0.0.1"), config)
 	c, _ = trusting(t, ca)
 	require.NoError(t, c.TLSOptsSet(mosquitto.SSLVerifyPeer, "", wanted))
@@ -126,7 +125,7 @@ func TestTLSCiphers(t *testing.T) {
 	require.Equal(t, wanted, wait.For(t, cipher, "OnConnect"))
 }
 
-func TestTLSALPN(t *testing.T) {
+func TestTLS_ALPNIsNegotiated(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	config := stapling(nil)
 	config.NextProtos = []string{"other", "x-amzn-mqtt-ca"}
@@ -144,9 +143,9 @@ func TestTLSALPN(t *testing.T) {
 	}
 }
 
-// The name that is connected to is also what the server is told, unless it is
-// an address, which has no place there.
-func TestTLSServerName(t *testing.T) {
+// The client sends the host name of the connect as the server name, unless it is an IP
+// address.
+func TestTLS_ServerNameIsSent(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	p := tlsPeer(t, ca.Issue("peer", "localhost"), stapling(nil))
 	c, e := trusting(t, ca)
@@ -156,7 +155,7 @@ func TestTLSServerName(t *testing.T) {
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
-func TestTLSOCSP(t *testing.T) {
+func TestTLS_OCSPResponseIsRequired(t *testing.T) {
 	ca, foreign := broker.NewCA(t, "authority"), broker.NewCA(t, "foreign")
 	cert := ca.Issue("peer", "127.0.0.1")
 	for _, test := range []struct {
@@ -195,16 +194,16 @@ func TestTLSOCSP(t *testing.T) {
 	}
 }
 
-// The system's trust store is OpenSSL's, which SSL_CERT_FILE replaces for a
+// The system's certificates are those of OpenSSL. SSL_CERT_FILE replaces them for a
 // whole process.
-func TestTLSUseOSCerts(t *testing.T) {
+func TestTLS_OSCertsDoNotIncludeAPrivateCA(t *testing.T) {
 	b, ca := tlsBroker(t, "localhost")
 	t.Run("private CA", func(t *testing.T) {
 		c, e := newClient(t, "", true)
 		require.NoError(t, c.IntOption(mosquitto.OptTLSUseOSCerts, 1))
 		distrusted(t, c, e, "localhost", b.Port)
 	})
-	t.Run("switched off", func(t *testing.T) { // no TLS then
+	t.Run("switched off", func(t *testing.T) { // disables TLS
 		p := plain(t)
 		c, e := newClient(t, "", true)
 		require.NoError(t, c.IntOption(mosquitto.OptTLSUseOSCerts, 1))
@@ -218,7 +217,7 @@ func TestTLSUseOSCerts(t *testing.T) {
 	})
 }
 
-func TestTLSUseOSCertsTrusted(t *testing.T) {
+func TestTLS_OSCertsAreTrusted(t *testing.T) {
 	file := os.Getenv("SSL_CERT_FILE")
 	if os.Getenv(childVariable) == "" {
 		file = broker.NewCA(t, "authority").File
@@ -229,7 +228,7 @@ func TestTLSUseOSCertsTrusted(t *testing.T) {
 	cert := broker.SelfSigned(t, "self", "localhost")
 	text, err := os.ReadFile(cert.CertFile)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(file, text, 0o600)) // OpenSSL reads it at the first connect
+	require.NoError(t, os.WriteFile(file, text, 0o600)) // OpenSSL reads the file at the first connect
 	b := broker.Start(t, broker.Config{TLS: cert})
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.IntOption(mosquitto.OptTLSUseOSCerts, 1))
@@ -238,8 +237,9 @@ func TestTLSUseOSCertsTrusted(t *testing.T) {
 	require.NoError(t, c.Disconnect())
 }
 
-// A 2.1 that was built for OpenSSL 3 alone has no engines; Debian's has.
-func TestTLSEngineOptions(t *testing.T) {
+// A library 2.1 that was built without the engine API of OpenSSL returns
+// ErrNotSupported. Debian's library has engines.
+func TestTLS_EngineOptionsAreChecked(t *testing.T) {
 	c, _ := newClient(t, "", true)
 	without := c.StringOption(mosquitto.OptTLSKeyform, "pem")
 	if without != nil {
@@ -270,7 +270,7 @@ func TestTLSEngineOptions(t *testing.T) {
 		}
 	}
 	for _, option := range []mosquitto.Option{mosquitto.OptTLSKeyform, mosquitto.OptTLSEngine, mosquitto.OptTLSEngineKpassSHA1} {
-		require.ErrorIs(t, c.StringOption(option, ""), mosquitto.ErrInval) // the library would crash on one of them
+		require.ErrorIs(t, c.StringOption(option, ""), mosquitto.ErrInval) // the library would crash with some of these options
 	}
 	if without != nil {
 		return
@@ -280,18 +280,18 @@ func TestTLSEngineOptions(t *testing.T) {
 	c, _ = newClient(t, "", true)
 	require.NoError(t, c.TLSSet(ca.File, "", mine.CertFile, mine.KeyFile, nil))
 	require.NoError(t, c.StringOption(mosquitto.OptTLSKeyform, "engine"))
-	require.ErrorIs(t, c.Connect("localhost", b.Port, keepalive), mosquitto.ErrTLS, "a key of no engine")
+	require.ErrorIs(t, c.Connect("localhost", b.Port, keepalive), mosquitto.ErrTLS, "the key is not in an engine")
 }
 
-// A peer that ends the connection within the handshake is one that may come
-// back: later versions keep trying.
-func TestTLSPeerHangsUp(t *testing.T) {
+// A server that closes the connection during the handshake may be available later, so
+// later library versions retry.
+func TestTLS_LossDuringTheHandshakeIsReported(t *testing.T) {
 	p := peer.Listen(t)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		conn := p.Accept().Conn
-		_, _ = conn.Read(make([]byte, 4096)) // the hello
+		_, _ = conn.Read(make([]byte, 4096)) // reads the ClientHello
 		conn.Close()
 	}()
 	c, e := trusting(t, broker.NewCA(t, "authority"))

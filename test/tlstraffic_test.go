@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTLSLargeMessages(t *testing.T) {
+func TestTLS_LargeMessagesArrive(t *testing.T) {
 	b, ca := tlsBroker(t, "localhost")
 	c, e := trusting(t, ca)
 	accepted(t, c, e, "localhost", b.Port)
@@ -30,9 +30,9 @@ func TestTLSLargeMessages(t *testing.T) {
 	}
 }
 
-// Many records in one read: what OpenSSL has buffered must not wait for the
-// socket.
-func TestTLSManySmallMessages(t *testing.T) {
+// One read returns many TLS records. Data that OpenSSL has buffered must be processed
+// without waiting for the socket.
+func TestTLS_ManySmallMessagesArrive(t *testing.T) {
 	const count = 5000
 	b, ca := tlsBroker(t, "localhost")
 	c, e := trusting(t, ca)
@@ -51,8 +51,8 @@ func TestTLSManySmallMessages(t *testing.T) {
 	wait.None(t, e.message, "message")
 }
 
-// A broker that is stopped says goodbye, and the loop waits for the next one.
-func TestTLSReconnect(t *testing.T) {
+// The broker stops cleanly. The loop waits until it is back.
+func TestTLS_LoopReconnectsAfterAStop(t *testing.T) {
 	b, ca := tlsBroker(t, "localhost")
 	c, e := trusting(t, ca)
 	ended := accepted(t, c, e, "localhost", b.Port)
@@ -66,9 +66,9 @@ func TestTLSReconnect(t *testing.T) {
 	echo(t, c, e)
 }
 
-// A TLS peer that vanishes ends the library's loop for good. A new loop, after
-// Reconnect, goes on.
-func TestTLSBrokerKilled(t *testing.T) {
+// A TLS broker that is killed ends the library's loop. After Reconnect, a new loop
+// works.
+func TestTLS_KilledBrokerEndsTheLoop(t *testing.T) {
 	b, ca := tlsBroker(t, "localhost")
 	c, e := trusting(t, ca)
 	ended := accepted(t, c, e, "localhost", b.Port)
@@ -83,8 +83,8 @@ func TestTLSBrokerKilled(t *testing.T) {
 	echo(t, c, e)
 }
 
-// The library sets OpenSSL up in the process's first connects, without a lock.
-func TestTLSConcurrentFirstConnects(t *testing.T) {
+// The library initializes OpenSSL in the first connects of a process, without a lock.
+func TestTLS_ConcurrentFirstConnectsSucceed(t *testing.T) {
 	if !inChild(t, "") {
 		return
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestUnixSocket(t *testing.T) {
+func TestUnixSocket_ReconnectsAfterARestart(t *testing.T) {
 	b := broker.Start(t, broker.Config{Unix: true})
 	c, e := newClient(t, "", true)
 	ended := accepted(t, c, e, b.Unix, 0)
@@ -32,7 +32,7 @@ func TestUnixSocket(t *testing.T) {
 	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 }
 
-func TestUnixSocketAsync(t *testing.T) {
+func TestUnixSocket_ConnectAsyncConnects(t *testing.T) {
 	b := broker.Start(t, broker.Config{Unix: true})
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.ConnectAsync(b.Unix, 0, keepalive))
@@ -40,13 +40,13 @@ func TestUnixSocketAsync(t *testing.T) {
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
-func TestUnixSocketMissing(t *testing.T) {
+func TestUnixSocket_MissingReturnsAnError(t *testing.T) {
 	c, e := newClient(t, "", true)
 	for name, path := range map[string]string{
-		"no such path":     filepath.Join(t.TempDir(), "missing"),
-		"a directory":      t.TempDir(),
-		"longer than 107":  "/" + strings.Repeat("a", 200),
-		"nobody listening": deadSocket(t),
+		"no such path":    filepath.Join(t.TempDir(), "missing"),
+		"a directory":     t.TempDir(),
+		"longer than 107": "/" + strings.Repeat("a", 200),
+		"no listener":     deadSocket(t),
 	} {
 		err := c.Connect(path, 0, keepalive)
 		require.Error(t, err, name)
@@ -56,7 +56,7 @@ func TestUnixSocketMissing(t *testing.T) {
 	wait.None(t, e.connect, "OnConnect")
 }
 
-// deadSocket is the path of a socket whose listener has gone.
+// deadSocket returns the path of a socket whose listener is closed.
 func deadSocket(t testing.TB) string {
 	path := filepath.Join(t.TempDir(), "dead")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})

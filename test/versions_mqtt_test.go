@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// connectPacket is a CONNECT taken apart.
+// connectPacket is a parsed CONNECT.
 type connectPacket struct {
 	name      string
 	level     byte
@@ -34,7 +34,7 @@ const (
 	connectUsername = 0x80
 )
 
-// readConnect expects a CONNECT and takes it apart.
+// readConnect expects a CONNECT and parses it.
 func readConnect(t testing.TB, conn *peer.Conn) (p connectPacket) {
 	t.Helper()
 	body := conn.Expect(peer.CONNECT).Body
@@ -49,7 +49,7 @@ func readConnect(t testing.TB, conn *peer.Conn) (p connectPacket) {
 		if p.level != 5 {
 			return nil
 		}
-		n, length := binary.Uvarint(body) // MQTT's variable byte integer is the same
+		n, length := binary.Uvarint(body) // same encoding as MQTT's variable byte integer
 		take(length)
 		return take(int(n))
 	}
@@ -69,8 +69,8 @@ func readConnect(t testing.TB, conn *peer.Conn) (p connectPacket) {
 	return p
 }
 
-// One type of client speaks all versions; the option chooses.
-func TestVersionsConnectBytes(t *testing.T) {
+// An option chooses the MQTT version of a client.
+func TestVersions_ConnectHasTheSetVersion(t *testing.T) {
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
 			p := peer.Listen(t)
@@ -102,7 +102,7 @@ func TestVersionsConnectBytes(t *testing.T) {
 	}
 }
 
-func TestVersionsDefaultIs311(t *testing.T) {
+func TestVersions_DefaultIs311(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "id", false)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -116,15 +116,15 @@ func TestVersionsDefaultIs311(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-func TestVersionsUnknownIsRefused(t *testing.T) {
+func TestVersions_UnknownIsRefused(t *testing.T) {
 	c, _ := newClient(t, "id", true)
 	for _, version := range []int{-1, 0, 2, 6} {
 		require.ErrorIs(t, c.IntOption(mosquitto.OptProtocolVersion, version), mosquitto.ErrInval)
 	}
 }
 
-// A client of each version sends to a client of each version.
-func TestVersionsTalkToEachOther(t *testing.T) {
+// A client of each version publishes to a client of each version.
+func TestVersions_ExchangeMessages(t *testing.T) {
 	b := plain(t)
 	for _, from := range protocols {
 		for _, to := range protocols {
@@ -149,8 +149,8 @@ func TestVersionsTalkToEachOther(t *testing.T) {
 	}
 }
 
-// The same client speaks another version after its connection has ended.
-func TestVersionsChangeBetweenConnections(t *testing.T) {
+// The MQTT version of a client can be changed between connections.
+func TestVersions_ChangeBetweenConnections(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "id", true)
 	for _, v := range protocols {

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// overWebsockets makes a client that speaks MQTT over WebSocket, which needs
-// 2.1; ok is false, and the refusal asserted, before.
+// overWebsockets returns a client that uses WebSocket. This needs the library 2.1. With
+// an older library it asserts the error and returns ok false.
 func overWebsockets(t testing.TB) (c *mosquitto.Client, e *events, ok bool) {
 	t.Helper()
 	c, e = newClient(t, "", true)
@@ -28,8 +28,8 @@ func overWebsockets(t testing.TB) (c *mosquitto.Client, e *events, ok bool) {
 	return c, e, true
 }
 
-// websocketBroker starts a broker and returns its WebSocket port, with TLS if
-// there is a certificate.
+// websocketBroker starts a broker and returns its WebSocket port. With a certificate it
+// uses TLS.
 func websocketBroker(t testing.TB, cert *broker.Cert) (b *broker.Broker, port int) {
 	t.Helper()
 	port = broker.FreePort(t)
@@ -40,7 +40,7 @@ func websocketBroker(t testing.TB, cert *broker.Cert) (b *broker.Broker, port in
 	return broker.Start(t, broker.Config{Extra: lines}), port
 }
 
-func TestWebsockets(t *testing.T) {
+func TestWebsockets_ReconnectsAfterARestart(t *testing.T) {
 	c, e, ok := overWebsockets(t)
 	if !ok {
 		return
@@ -62,7 +62,7 @@ func TestWebsockets(t *testing.T) {
 	require.NoError(t, wait.For(t, e.disconnect, "OnDisconnect").Err)
 }
 
-func TestWebsocketsTLS(t *testing.T) {
+func TestWebsockets_TLSChecksTheCertificate(t *testing.T) {
 	c, e, ok := overWebsockets(t)
 	if !ok {
 		return
@@ -78,7 +78,7 @@ func TestWebsocketsTLS(t *testing.T) {
 	refused(t, c, e, "localhost", port)
 }
 
-// upgradeRequest reads the request of a client.
+// upgradeRequest reads the client's HTTP request.
 func upgradeRequest(t testing.TB, conn *peer.Conn) *http.Request {
 	t.Helper()
 	request, err := http.ReadRequest(bufio.NewReader(conn.Conn))
@@ -89,7 +89,7 @@ func upgradeRequest(t testing.TB, conn *peer.Conn) *http.Request {
 	return request
 }
 
-func TestWebsocketsPath(t *testing.T) {
+func TestWebsockets_RequestHasThePath(t *testing.T) {
 	for path, want := range map[string]string{"": "/mqtt", "/other/path": "/other/path"} {
 		c, e, ok := overWebsockets(t)
 		if !ok {
@@ -109,8 +109,8 @@ func TestWebsocketsPath(t *testing.T) {
 	}
 }
 
-// An answer longer than OptHTTPHeaderSize ends the connection.
-func TestWebsocketsHeaderSize(t *testing.T) {
+// A response longer than OptHTTPHeaderSize closes the connection.
+func TestWebsockets_LongHeaderEndsTheConnection(t *testing.T) {
 	c, e, ok := overWebsockets(t)
 	if !ok {
 		return
@@ -126,9 +126,9 @@ func TestWebsocketsHeaderSize(t *testing.T) {
 	wait.None(t, e.connect, "OnConnect")
 }
 
-// After a loss within the upgrade the library forgets that it is to ask for
-// one, unless it is told again before each attempt.
-func TestWebsocketsLossWithinUpgrade(t *testing.T) {
+// After a loss during the upgrade, the library does not ask for an upgrade again.
+// Setting the option before each attempt helps.
+func TestWebsockets_LossDuringTheUpgradeIsRetried(t *testing.T) {
 	c, e, ok := overWebsockets(t)
 	if !ok {
 		return

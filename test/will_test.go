@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// heir is a client that receives wills, with their properties.
+// heir returns a connected client that receives wills with their properties.
 func heir(t testing.TB, b *broker.Broker) (*mosquitto.Client, *events) {
 	t.Helper()
 	c, e := newV5(t, "heir", true)
@@ -25,8 +25,8 @@ func heir(t testing.TB, b *broker.Broker) (*mosquitto.Client, *events) {
 	return c, e
 }
 
-// alive connects a client with whatever will it has, turning its loop by hand:
-// closing such a client cuts the connection without a DISCONNECT.
+// alive connects a client and runs its loop by hand. So Close closes the connection
+// without a DISCONNECT, and the broker publishes the will.
 func alive(t testing.TB, c *mosquitto.Client, e *events, port int) {
 	t.Helper()
 	require.NoError(t, c.Connect("127.0.0.1", port, keepalive))
@@ -34,14 +34,14 @@ func alive(t testing.TB, c *mosquitto.Client, e *events, port int) {
 	require.NoError(t, (<-e.connect).Err())
 }
 
-// nothing asserts that the heir has received nothing until a mark.
+// nothing asserts that the heir receives no message before the mark.
 func nothing(t testing.TB, c *mosquitto.Client, e *events) {
 	t.Helper()
 	mark(t, c, e, "will/mark")
 	require.Equal(t, "will/mark", wait.For(t, e.message, "the mark").Topic)
 }
 
-func TestWillOfACutConnection(t *testing.T) {
+func TestWill_IsSentAfterALostConnection(t *testing.T) {
 	b := plain(t)
 	_, he := heir(t, b)
 	for _, v := range protocols {
@@ -50,7 +50,7 @@ func TestWillOfACutConnection(t *testing.T) {
 				c, e := newVersion(t, "id", true, v.version)
 				payload := []byte{0, 1, 255}
 				require.NoError(t, c.WillSet("will/topic", payload, qos, false))
-				payload[0] = 9 // the library has a copy
+				payload[0] = 9 // the library has copied it
 				alive(t, c, e, b.Port)
 				require.NoError(t, c.Close())
 				m := wait.For(t, he.message, "the will")
@@ -61,7 +61,7 @@ func TestWillOfACutConnection(t *testing.T) {
 	}
 }
 
-func TestWillEmptyAndLargest(t *testing.T) {
+func TestWill_MayBeEmptyOrLarge(t *testing.T) {
 	b := plain(t)
 	_, he := heir(t, b)
 	for _, size := range []int{0, 65535} {
@@ -73,7 +73,7 @@ func TestWillEmptyAndLargest(t *testing.T) {
 	}
 }
 
-func TestWillRetained(t *testing.T) {
+func TestWill_CanBeRetained(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "id", true)
 	require.NoError(t, c.WillSet("will/kept", []byte("gone"), 1, true))
@@ -83,11 +83,11 @@ func TestWillRetained(t *testing.T) {
 	connect(t, h, he, b.Port)
 	subscribe(t, h, he, "will/kept", 1)
 	m := wait.For(t, he.message, "the will")
-	require.Equal(t, "gone", string(m.Payload)) // retained, or fresh if the broker was slower
+	require.Equal(t, "gone", string(m.Payload)) // retained, or a normal message if the broker was slower
 }
 
-// The environment variable that makes a child of the test binary a client with
-// a will on this port.
+// willChild is the environment variable that makes the test binary a client with a will
+// on this port.
 const willChild = "MOSQUITTO_TEST_WILL_PORT"
 
 func init() {
@@ -95,7 +95,7 @@ func init() {
 	if err != nil {
 		return
 	}
-	fmt.Println(willChildMain(port)) // only when something is wrong
+	fmt.Println(willChildMain(port)) // reached only after an error
 	os.Exit(1)
 }
 
@@ -114,7 +114,7 @@ func willChildMain(port int) error {
 	return c.LoopForever(-1)
 }
 
-func TestWillOfAKilledProcess(t *testing.T) {
+func TestWill_IsSentAfterAKilledProcess(t *testing.T) {
 	b := plain(t)
 	_, he := heir(t, b)
 	self, err := os.Executable()
@@ -135,7 +135,7 @@ func TestWillOfAKilledProcess(t *testing.T) {
 	require.Equal(t, "killed", string(m.Payload))
 }
 
-func TestWillNotAfterDisconnect(t *testing.T) {
+func TestWill_IsNotSentAfterDisconnect(t *testing.T) {
 	b := plain(t)
 	h, he := heir(t, b)
 	for _, v := range protocols {
@@ -147,8 +147,9 @@ func TestWillNotAfterDisconnect(t *testing.T) {
 	}
 }
 
-// Close of a client whose loop runs is no killed connection: it says goodbye.
-func TestWillNotAfterCloseBesideALoop(t *testing.T) {
+// If a loop runs, Close sends a DISCONNECT, so that the broker does not publish the
+// will.
+func TestWill_IsNotSentAfterCloseBesideALoop(t *testing.T) {
 	b := plain(t)
 	h, he := heir(t, b)
 	c, e := newClient(t, "id", true)
@@ -159,7 +160,7 @@ func TestWillNotAfterCloseBesideALoop(t *testing.T) {
 	nothing(t, h, he)
 }
 
-func TestWillCleared(t *testing.T) {
+func TestWill_ClearedIsNotSent(t *testing.T) {
 	b := plain(t)
 	h, he := heir(t, b)
 	c, e := newClient(t, "id", true)
@@ -172,8 +173,8 @@ func TestWillCleared(t *testing.T) {
 	nothing(t, h, he)
 }
 
-// A will set anew replaces the old one.
-func TestWillReplaced(t *testing.T) {
+// A new will replaces the old one.
+func TestWill_NewOneReplacesTheOld(t *testing.T) {
 	b := plain(t)
 	h, he := heir(t, b)
 	c, e := newClient(t, "id", true)
@@ -185,7 +186,7 @@ func TestWillReplaced(t *testing.T) {
 	nothing(t, h, he)
 }
 
-// allOfWill are all that a will may have.
+// allOfWill returns all properties that a will may have.
 func allOfWill() mosquitto.Properties {
 	return mosquitto.Properties{
 		{ID: mosquitto.PropPayloadFormatIndicator, Number: 1},
@@ -199,22 +200,22 @@ func allOfWill() mosquitto.Properties {
 	}
 }
 
-func TestWillProperties(t *testing.T) {
+func TestWill_PropertiesAreForwarded(t *testing.T) {
 	b := plain(t)
 	_, he := heir(t, b)
 	c, e := newV5(t, "id", true)
 	props := allOfWill()
 	require.NoError(t, c.WillSetV5("will/topic", []byte("gone"), 1, false, props))
-	props[2].Text = "changed" // the library has a copy
+	props[2].Text = "changed" // the library has copied it
 	alive(t, c, e, b.Port)
 	require.NoError(t, c.Close())
 	m := wait.For(t, he.message, "the will")
 	want := allOfWill()
-	want = want[:len(want)-1] // the delay is for the broker
+	want = want[:len(want)-1] // the broker does not forward the delay
 	expiry, ok := m.Properties.Int32(mosquitto.PropMessageExpiryInterval)
 	require.True(t, ok)
 	require.LessOrEqual(t, expiry, uint32(3600))
-	for i := range m.Properties { // what is left of the hour
+	for i := range m.Properties { // the broker subtracts the time that has passed
 		if m.Properties[i].ID == mosquitto.PropMessageExpiryInterval {
 			m.Properties[i].Number = 3600
 		}
@@ -230,7 +231,7 @@ func userProperties(props mosquitto.Properties) (values []string) {
 	return values
 }
 
-func TestWillPropertiesOnTheWire(t *testing.T) {
+func TestWill_PropertiesAreInTheConnect(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newV5(t, "id", true)
 	require.NoError(t, c.WillSetV5("will/topic", []byte("gone"), 2, true, allOfWill()))
@@ -245,13 +246,13 @@ func TestWillPropertiesOnTheWire(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// gone tells whether the broker has noticed that the client's connection ended.
+// gone reports whether the broker has logged that the client's connection is closed.
 func gone(b *broker.Broker, id string) bool {
 	return regexp.MustCompile(`Client ` + id + ` (\[.*\] )?(closed its connection|disconnected)`).MatchString(b.Log())
 }
 
-// expiring connects a v5 client with a session and a will of this delay, and
-// cuts its connection.
+// expiring connects an MQTT 5 client with a session and a will of this delay, and
+// closes the connection without a DISCONNECT.
 func expiring(t testing.TB, b *broker.Broker, delay uint32) {
 	t.Helper()
 	c, e := newV5(t, "id", true)
@@ -263,7 +264,7 @@ func expiring(t testing.TB, b *broker.Broker, delay uint32) {
 	require.NoError(t, c.Close())
 }
 
-func TestWillDelayed(t *testing.T) {
+func TestWill_DelayedIsSentLater(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	_, he := heir(t, b)
@@ -271,8 +272,8 @@ func TestWillDelayed(t *testing.T) {
 	require.Equal(t, "will/delayed", wait.For(t, he.message, "the will").Topic)
 }
 
-// A client that comes back within the delay takes its will back.
-func TestWillDelayedAndTakenBack(t *testing.T) {
+// A client that reconnects within the delay cancels its will.
+func TestWill_ReconnectCancelsADelayedWill(t *testing.T) {
 	b := plain(t)
 	h, he := heir(t, b)
 	expiring(t, b, 3600)
@@ -287,8 +288,8 @@ func TestWillDelayedAndTakenBack(t *testing.T) {
 	nothing(t, h, he)
 }
 
-// A DISCONNECT can ask for the will.
-func TestWillAskedFor(t *testing.T) {
+// A DISCONNECT can request the will.
+func TestWill_DisconnectCanRequestIt(t *testing.T) {
 	b := plain(t)
 	h, he := heir(t, b)
 	for _, reason := range []mosquitto.ReasonCode{mosquitto.RCDisconnectWithWillMsg, mosquitto.RCNormalDisconnection} {
@@ -305,8 +306,8 @@ func TestWillAskedFor(t *testing.T) {
 	}
 }
 
-// The reason code of a DISCONNECT goes out with MQTT 5 only.
-func TestWillDisconnectReasonOnTheWire(t *testing.T) {
+// The reason code of a DISCONNECT is sent only with MQTT 5.
+func TestWill_DisconnectReasonNeedsMQTT5(t *testing.T) {
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
 			p := peer.Listen(t)

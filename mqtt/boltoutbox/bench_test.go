@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkPublish compares awaited messages of QoS 1 with and without an outbox,
-// from several goroutines of one client.
+// BenchmarkPublish publishes QoS 1 messages and waits for the acknowledgements, with
+// and without an outbox, from several goroutines of one client.
 func BenchmarkPublish(b *testing.B) {
 	for _, goroutines := range []int{1, 8, 64} {
 		for _, durable := range []bool{false, true} {

@@ -16,7 +16,7 @@ import (
 
 func url(port int) string { return fmt.Sprintf("mqtt://127.0.0.1:%d", port) }
 
-// brisk starts a broker that does not hold small packets back.
+// brisk starts a broker that does not delay small packets.
 func brisk(t testing.TB) *broker.Broker {
 	return broker.Start(t, broker.Config{Extra: "set_tcp_nodelay true"})
 }
@@ -31,14 +31,14 @@ func dial(t testing.TB, port int, options ...mqtt.Option) *mqtt.Client {
 	return c
 }
 
-// shut ends a client at once.
+// shut closes a client after at most 50 ms.
 func shut(c *mqtt.Client) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	return c.Close(ctx)
 }
 
-// collect subscribes to everything.
+// collect subscribes to all topics.
 func collect(t testing.TB, b *broker.Broker, options ...mqtt.Option) <-chan mqtt.Message {
 	t.Helper()
 	ch := make(chan mqtt.Message, 100_000)
@@ -46,7 +46,7 @@ func collect(t testing.TB, b *broker.Broker, options ...mqtt.Option) <-chan mqtt
 	return ch
 }
 
-func TestMessagesOfAnEarlierClientAreDelivered(t *testing.T) {
+func TestClient_MessagesOfAnEarlierClientAreDelivered(t *testing.T) {
 	b, file := brisk(t), newFile(t)
 	b.Stop()
 	o := open(t, file)
@@ -83,7 +83,7 @@ func TestMessagesOfAnEarlierClientAreDelivered(t *testing.T) {
 	require.Zero(t, length(t, o))
 }
 
-func TestNothingTwiceAfterAClose(t *testing.T) {
+func TestClient_CloseAvoidsDuplicates(t *testing.T) {
 	b, file := brisk(t), newFile(t)
 	got := collect(t, b)
 	for round := range 3 {
@@ -104,13 +104,13 @@ func TestNothingTwiceAfterAClose(t *testing.T) {
 	require.Empty(t, got)
 }
 
-// What cannot be stored is not accepted, nor sent.
-func TestPublishThatCannotBeStored(t *testing.T) {
+// A message that cannot be stored is neither accepted nor sent.
+func TestClient_PublishReturnsTheErrorOfTheOutbox(t *testing.T) {
 	b := brisk(t)
 	got := collect(t, b)
 	o := open(t, newFile(t))
 	c := dial(t, b.Port, mqtt.WithOutbox(o))
-	require.NoError(t, o.Close()) // too early
+	require.NoError(t, o.Close()) // too early: the client is still open
 	require.ErrorIs(t, c.Publish(wait.Soon(t), "a", nil), boltoutbox.ErrClosed)
 	require.ErrorIs(t, c.PublishAsync(wait.Soon(t), "a", nil, mqtt.WithQoS(2)).Err(), boltoutbox.ErrClosed)
 	require.NoError(t, c.Publish(wait.Soon(t), "b", nil, mqtt.WithQoS(0)))

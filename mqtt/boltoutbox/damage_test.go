@@ -14,7 +14,7 @@ import (
 
 var messages = []byte("messages")
 
-// prepared is the file of a closed outbox with three messages.
+// prepared returns the file of a closed outbox with three messages.
 func prepared(t *testing.T) (file string, keys []uint64) {
 	t.Helper()
 	file = newFile(t)
@@ -31,7 +31,8 @@ func content(t *testing.T, file string) []byte {
 	return b
 }
 
-// refused asserts that Open refuses a file, says which, and changes nothing in it.
+// refused asserts that Open refuses a file, that the error contains its path, and that
+// the file is unchanged.
 func refused(t *testing.T, file string, want error, text string) {
 	t.Helper()
 	before := content(t, file)
@@ -44,7 +45,7 @@ func refused(t *testing.T, file string, want error, text string) {
 	require.Equal(t, before, content(t, file))
 }
 
-func TestForeignFiles(t *testing.T) {
+func TestOpen_RefusesForeignFiles(t *testing.T) {
 	text := newFile(t)
 	require.NoError(t, os.WriteFile(text, []byte("temperature: 20.5\n"), 0o600))
 	refused(t, text, boltoutbox.ErrDamaged, "not an outbox, or damaged")
@@ -65,7 +66,7 @@ func TestForeignFiles(t *testing.T) {
 	refused(t, newer, nil, "written by a newer version")
 }
 
-func TestNoFile(t *testing.T) {
+func TestOpen_AcceptsEmptyFiles(t *testing.T) {
 	dir := t.TempDir()
 	_, err := boltoutbox.Open(dir)
 	require.ErrorContains(t, err, dir)
@@ -73,15 +74,15 @@ func TestNoFile(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.ErrorContains(t, err, dir+"/no/outbox")
 
-	empty := newFile(t) // as a crash may leave it
+	empty := newFile(t) // a crash may leave an empty file
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
 	put(t, open(t, empty), 1)
-	unused := newFile(t) // so too
+	unused := newFile(t) // a crash may also leave an empty database
 	edit(t, unused, func(*bolt.Tx) {})
 	put(t, open(t, unused), 1)
 }
 
-func TestTruncatedFile(t *testing.T) {
+func TestOpen_RefusesTruncatedFiles(t *testing.T) {
 	file := newFile(t)
 	o := open(t, file)
 	for range 10 {
@@ -96,7 +97,7 @@ func TestTruncatedFile(t *testing.T) {
 	}
 }
 
-// damaged asserts that reading a file stops at a record and says so.
+// damaged asserts that Load stops at a damaged record and returns an error.
 func damaged(t *testing.T, file string, before []uint64, text string) {
 	t.Helper()
 	o := open(t, file)
@@ -110,12 +111,12 @@ func damaged(t *testing.T, file string, before []uint64, text string) {
 	require.ErrorContains(t, err, file)
 	require.ErrorContains(t, err, text)
 	require.Equal(t, before, got)
-	require.Equal(t, 3, length(t, o), "nothing is lost")
+	require.Equal(t, 3, length(t, o), "the other records are still stored")
 	_, err = mqtt.Dial(wait.Soon(t), []string{"127.0.0.1:1"}, mqtt.WithOutbox(o))
 	require.ErrorIs(t, err, boltoutbox.ErrDamaged)
 }
 
-func TestDamagedRecords(t *testing.T) {
+func TestLoad_StopsAtADamagedRecord(t *testing.T) {
 	file, keys := prepared(t)
 	var second, record []byte
 	edit(t, file, func(tx *bolt.Tx) {
@@ -127,7 +128,7 @@ func TestDamagedRecords(t *testing.T) {
 	set := func(value []byte) {
 		edit(t, file, func(tx *bolt.Tx) { require.NoError(t, tx.Bucket(messages).Put(second, value)) })
 	}
-	for i := range record { // whatever bit it is
+	for i := range record { // one bit of each byte
 		changed := append([]byte{}, record...)
 		changed[i] ^= 1 << (i % 8)
 		set(changed)
@@ -140,7 +141,7 @@ func TestDamagedRecords(t *testing.T) {
 	set(append(record, 0))
 	damaged(t, file, keys[:1], "message 2: ")
 
-	edit(t, file, func(tx *bolt.Tx) { // good, under another's key
+	edit(t, file, func(tx *bolt.Tx) { // a valid record under the wrong key
 		require.NoError(t, tx.Bucket(messages).Put(second, tx.Bucket(messages).Get([]byte{0, 0, 0, 0, 0, 0, 0, 1})))
 	})
 	damaged(t, file, keys[:1], "message 2: ")
@@ -152,14 +153,15 @@ func TestDamagedRecords(t *testing.T) {
 	refused(t, file, boltoutbox.ErrDamaged, "a key that is invalid")
 }
 
-// Whatever is in a file, the process goes on, and what is not damaged is right.
-func TestRandomDamage(t *testing.T) {
+// With arbitrary damage the process survives, and messages that are returned are
+// correct.
+func TestLoad_SurvivesRandomDamage(t *testing.T) {
 	file := newFile(t)
 	o := open(t, file)
 	put(t, o, 300)
 	require.NoError(t, o.Close())
 	whole := content(t, file)
-	r := rand.New(rand.NewPCG(1, 2)) // bbolt has no checksums: one in a million may send it in circles
+	r := rand.New(rand.NewPCG(1, 2)) // fixed seed: bbolt has no checksums, and a rare kind of damage makes it loop
 	refused, stopped := 0, 0
 	for range 100 {
 		changed := append([]byte{}, whole...)

@@ -12,8 +12,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt/boltoutbox"
 )
 
-// A message that was accepted while no broker could be reached is there for the
-// next process.
+// A message that was accepted without a broker is still stored for the next process.
 func Example() {
 	dir, err := os.MkdirTemp("", "outbox")
 	if err != nil {
@@ -26,7 +25,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	client, err := mqtt.Dial(context.Background(), []string{"mqtt://127.0.0.1:1"}, // nobody is there
+	client, err := mqtt.Dial(context.Background(), []string{"mqtt://127.0.0.1:1"}, // no broker listens here
 		mqtt.WithBackgroundConnect(), mqtt.WithOutbox(outbox))
 	if err != nil {
 		log.Fatal(err)

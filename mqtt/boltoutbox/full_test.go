@@ -12,11 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFullDisk runs in a process of its own, whose files are not allowed to grow.
-func TestFullDisk(t *testing.T) {
+// The test runs in a process of its own, whose files must not grow.
+func TestPut_OnAFullDiskReturnsErrors(t *testing.T) {
 	const inChild = "BOLTOUTBOX_TEST_FULL"
 	if os.Getenv(inChild) == "" {
-		cmd := spawn.Command(os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
+		cmd := spawn.Command(os.Args[0], "-test.run=^TestPut_OnAFullDiskReturnsErrors$", "-test.v")
 		cmd.Env = append(os.Environ(), inChild+"=1")
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s", out)
@@ -40,21 +40,21 @@ func TestFullDisk(t *testing.T) {
 	}
 	require.Greater(t, len(keys), 4)
 	got, all := stored(t, o, 0)
-	require.Equal(t, keys, got, "a message that was refused is not stored, all others are")
+	require.Equal(t, keys, got, "exactly the accepted messages are stored")
 	require.Equal(t, *large, all[len(all)-1])
 
-	for _, key := range keys[:4] { // makes room
+	for _, key := range keys[:4] { // frees space
 		o.Delete(key)
 	}
 	var key uint64
-	wait.Until(t, "room for a message", func() (ok bool) {
+	wait.Until(t, "space for a message", func() (ok bool) {
 		var err error
 		key, err = o.Put(large)
 		return err == nil
 	})
 	keys = append(keys[4:], key)
 
-	for range 10 { // a message that does not fit does not take others with it
+	for range 10 { // a message that does not fit does not affect other messages
 		outcomes := make(chan error, 2)
 		go func() {
 			_, err := o.Put(&mqtt.Publication{Topic: "larger", Payload: make([]byte, 1<<20), QoS: 1})
@@ -68,13 +68,13 @@ func TestFullDisk(t *testing.T) {
 
 	limit(t, 1<<30)
 	key, err := o.Put(large)
-	require.NoError(t, err, "when there is room again it goes on")
+	require.NoError(t, err, "Put succeeds when there is space again")
 	require.NoError(t, o.Close())
 	got, _ = stored(t, open(t, file), 0)
 	require.Equal(t, append(keys, key), got)
 }
 
-// limit bounds the size of files of this process.
+// limit sets the largest size of files of this process.
 func limit(t *testing.T, bytes uint64) {
 	t.Helper()
 	var l syscall.Rlimit

@@ -25,8 +25,8 @@ const (
 	qosVariable   = "BOLTOUTBOX_TEST_QOS"
 
 	rounds   = 8
-	workers  = 4   // in a process; each has a topic
-	perRound = 300 // messages of a worker, if the process lives that long
+	workers  = 4   // goroutines of a process; each has its own topic
+	perRound = 300 // messages of a worker, if the process lives long enough
 )
 
 func numberFrom(variable string) int {
@@ -34,7 +34,7 @@ func numberFrom(variable string) int {
 	return n
 }
 
-// dialInChild opens the outbox and connects.
+// dialInChild opens the outbox and connects a client.
 func dialInChild() (*boltoutbox.Outbox, *mqtt.Client) {
 	o, err := boltoutbox.Open(os.Getenv(fileVariable))
 	if err != nil {
@@ -48,7 +48,7 @@ func dialInChild() (*boltoutbox.Outbox, *mqtt.Client) {
 	return o, c
 }
 
-// publishInChild prints each message that was accepted, until it is killed.
+// publishInChild publishes, and prints each accepted message, until it is killed.
 func publishInChild() {
 	_, c := dialInChild()
 	round, qos := numberFrom(roundVariable), mqtt.QoS(numberFrom(qosVariable))
@@ -72,7 +72,7 @@ func publishInChild() {
 	select {}
 }
 
-// drainInChild delivers what is stored, and ends in peace.
+// drainInChild delivers the stored messages and exits.
 func drainInChild() {
 	o, c := dialInChild()
 	ctx, cancel := context.WithTimeout(context.Background(), wait.Patience)
@@ -87,12 +87,12 @@ func drainInChild() {
 	fmt.Println("left", n, err)
 }
 
-// ledger is what was accepted and what was delivered, by worker.
+// ledger holds the accepted and the delivered messages of each worker.
 type ledger struct {
 	ordered   bool
 	accepted  [workers]map[int]bool
 	delivered [workers]map[int]bool
-	last      [workers]int // of the first deliveries
+	last      [workers]int // highest number so far, of the first deliveries
 	twice     int
 }
 
@@ -111,7 +111,7 @@ func parse(t *testing.T, text string) (worker, n int) {
 	return worker, n
 }
 
-// deliver notes a message.
+// deliver records a delivered message.
 func (l *ledger) deliver(t *testing.T, text string) {
 	t.Helper()
 	w, n := parse(t, text)
@@ -135,22 +135,22 @@ func (l *ledger) check(t *testing.T) {
 		accepted += len(l.accepted[w])
 		unnoted += len(l.delivered[w]) - len(l.accepted[w])
 	}
-	t.Logf("%d messages accepted and delivered, %d of them twice or more; %d delivered that the process had no time to note",
+	t.Logf("%d messages accepted and delivered, %d of them more than once; %d delivered before the process could print them",
 		accepted, l.twice, unnoted)
 	require.LessOrEqual(t, unnoted, rounds*workers)
 }
 
-// TestKill9 kills a publisher again and again, with the network and the broker in
-// all states. Whatever it had accepted is delivered by those that come after, and
-// in order, but for QoS 2 if a connection is lost with the session: what the broker
-// had half of comes later.
-func TestKill9(t *testing.T) {
+// The test kills a publisher repeatedly, in several states of the network and the
+// broker. Later processes deliver every accepted message, in order. There is one
+// exception: if a connection with QoS 2 is lost together with the session, messages in
+// the middle of the handshake are delivered late.
+func TestKill9_LosesNoAcceptedMessage(t *testing.T) {
 	t.Run("QoS1", func(t *testing.T) { killAgainAndAgain(t, 1, true, fine, refusing, paused, cut) })
 	t.Run("QoS2", func(t *testing.T) { killAgainAndAgain(t, 2, true, fine, refusing, paused) })
 	t.Run("QoS2CutOff", func(t *testing.T) { killAgainAndAgain(t, 2, false, cut) })
 }
 
-// state is one of the network and the broker.
+// state is a state of the network and the broker.
 type state int
 
 const (
@@ -178,17 +178,17 @@ func killAgainAndAgain(t *testing.T, qos int, ordered bool, states ...state) {
 		repair(b, proxy)
 	}
 
-	for range 2 { // the second has nothing to do
+	for range 2 { // the second process has no stored messages
 		c := start(t, "drain", environment...)
 		require.Equal(t, []string{"left 0 <nil>"}, c.finish(t))
 		end := dial(t, b.Port)
-		require.NoError(t, end.Publish(wait.Soon(t), "end", nil, mqtt.WithQoS(mqtt.QoS(qos)))) // behind all others
+		require.NoError(t, end.Publish(wait.Soon(t), "end", nil, mqtt.WithQoS(mqtt.QoS(qos)))) // arrives after all other messages
 		before := l.twice
 		for m := wait.For(t, got, "a message"); m.Topic != "end"; m = wait.For(t, got, "a message") {
 			l.deliver(t, string(m.Payload))
 		}
 		l.check(t)
-		t.Logf("%d repeated since", l.twice-before)
+		t.Logf("%d duplicates in this round", l.twice-before)
 	}
 }
 
@@ -209,7 +209,7 @@ func repair(b *broker.Broker, proxy *fault.Proxy) {
 	proxy.Heal()
 }
 
-// killAfter kills a publisher when it has noted so many messages.
+// killAfter kills a publisher after it has printed this number of messages.
 func killAfter(t *testing.T, c *child, messages int, l *ledger) {
 	t.Helper()
 	for n := 0; ; n++ {

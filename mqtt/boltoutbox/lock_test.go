@@ -15,10 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// child is a process of this program that does a job.
+// child is a process of this test binary that runs a job.
 type child struct {
 	cmd   *exec.Cmd
-	lines chan string // of its standard output; closed at its end
+	lines chan string // lines of its standard output; closed at its end
 }
 
 func start(t *testing.T, job string, environment ...string) *child {
@@ -48,7 +48,7 @@ func start(t *testing.T, job string, environment ...string) *child {
 
 func (c *child) kill() { _ = c.cmd.Process.Kill() }
 
-// finish awaits the end of a child that nobody kills.
+// finish waits until the child exits.
 func (c *child) finish(t *testing.T) (lines []string) {
 	t.Helper()
 	for {
@@ -65,14 +65,14 @@ func awaitLine(t *testing.T, c *child) (line string, more bool) {
 	select {
 	case line, more = <-c.lines:
 	case <-time.After(wait.Patience):
-		require.FailNow(t, "a child says nothing")
+		require.FailNow(t, "the child prints nothing")
 	}
 	return line, more
 }
 
 const fileVariable = "BOLTOUTBOX_TEST_FILE"
 
-// holdInChild keeps an outbox open until it is killed.
+// holdInChild keeps an outbox open until the process is killed.
 func holdInChild() {
 	if _, err := boltoutbox.Open(os.Getenv(fileVariable)); err != nil {
 		panic(err)
@@ -81,7 +81,7 @@ func holdInChild() {
 	select {}
 }
 
-func TestLockedFile(t *testing.T) {
+func TestOpen_WaitsForTheLock(t *testing.T) {
 	file := newFile(t)
 	c := start(t, "hold", fileVariable+"="+file)
 	line, _ := awaitLine(t, c)
@@ -94,7 +94,7 @@ func TestLockedFile(t *testing.T) {
 		require.ErrorContains(t, err, "another process or Outbox has it open")
 	}
 
-	opened := make(chan error, 1) // as it is when a service is restarted
+	opened := make(chan error, 1) // as when a service is restarted
 	go func() {
 		o, err := boltoutbox.Open(file, boltoutbox.WithLockTimeout(wait.Patience))
 		if err == nil {
@@ -107,7 +107,7 @@ func TestLockedFile(t *testing.T) {
 
 	o := open(t, file)
 	_, err := boltoutbox.Open(file, boltoutbox.WithLockTimeout(0))
-	require.ErrorIs(t, err, boltoutbox.ErrLocked, "twice in a process")
+	require.ErrorIs(t, err, boltoutbox.ErrLocked, "open twice in a process")
 	require.NoError(t, o.Close())
 	open(t, file)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// childVariable says, in a process that a test has started, what it is to do.
+// childVariable contains the job of a child process.
 const childVariable = "BOLTOUTBOX_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	leak.Main(m)
 }
 
-// children are what processes do that are killed.
+// children are the jobs of child processes.
 var children = map[string]func(){"hold": holdInChild, "publish": publishInChild, "drain": drainInChild}
 
 func newFile(t testing.TB) string { return filepath.Join(t.TempDir(), "outbox") }
@@ -55,7 +55,7 @@ func put(t testing.TB, o *boltoutbox.Outbox, n int) (keys []uint64) {
 	return keys
 }
 
-// stored is what an outbox gives.
+// stored returns the stored messages with keys above after.
 func stored(t testing.TB, o *boltoutbox.Outbox, after uint64) (keys []uint64, all []mqtt.Publication) {
 	t.Helper()
 	require.NoError(t, o.Load(after, func(key uint64, p *mqtt.Publication) bool {

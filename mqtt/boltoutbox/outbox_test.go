@@ -17,7 +17,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-func TestRoundTrip(t *testing.T) {
+func TestOutbox_ReturnsStoredMessages(t *testing.T) {
 	file := newFile(t)
 	o := open(t, file)
 	want := []mqtt.Publication{
@@ -40,7 +40,7 @@ func TestRoundTrip(t *testing.T) {
 		p.Payload = payload
 		key, err := o.Put(&p)
 		require.NoError(t, err)
-		clear(payload) // it is the caller's again
+		clear(payload) // Put must not keep the payload
 		keys = append(keys, key)
 	}
 	for range 2 {
@@ -59,8 +59,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// The format is documented: other versions of this package have to read it.
-func TestFormat(t *testing.T) {
+// The format is documented, and other versions of this package must be able to read it.
+func TestOutbox_FormatIsAsDocumented(t *testing.T) {
 	file := newFile(t)
 	o := open(t, file)
 	_, err := o.Put(&mqtt.Publication{Topic: "a/b", Payload: []byte("xyz"), QoS: 2, Retain: true, Properties: mqtt.Properties{
@@ -84,7 +84,7 @@ func TestFormat(t *testing.T) {
 	})
 }
 
-// edit changes a file as nobody should.
+// edit changes the database directly.
 func edit(t testing.TB, file string, f func(tx *bolt.Tx)) {
 	t.Helper()
 	db, err := bolt.Open(file, 0o600, nil)
@@ -96,7 +96,7 @@ func edit(t testing.TB, file string, f func(tx *bolt.Tx)) {
 	}))
 }
 
-func TestLoadInPages(t *testing.T) {
+func TestLoad_ContinuesAfterAKey(t *testing.T) {
 	o := open(t, newFile(t))
 	keys := put(t, o, 10)
 	got, _ := stored(t, o, keys[3])
@@ -111,17 +111,17 @@ func TestLoadInPages(t *testing.T) {
 	require.Equal(t, 3, seen)
 }
 
-func TestDelete(t *testing.T) {
+func TestDelete_RemovesMessagesAtOnce(t *testing.T) {
 	file := newFile(t)
 	o := open(t, file)
 	keys := put(t, o, 5)
-	for _, key := range []uint64{keys[0], keys[2], keys[2], 999} { // twice, and one that is not there
+	for _, key := range []uint64{keys[0], keys[2], keys[2], 999} { // one key twice, and one unknown key
 		o.Delete(key)
 	}
 	for range 3 {
 		got, _ := stored(t, o, 0)
-		require.Equal(t, []uint64{keys[1], keys[3], keys[4]}, got, "at once, whether it is written or not")
-		last := put(t, o, 1)[0] // takes the deletions along
+		require.Equal(t, []uint64{keys[1], keys[3], keys[4]}, got, "deleted at once, even before the deletion is written")
+		last := put(t, o, 1)[0] // the deletions are written with it
 		o.Delete(last)
 	}
 	require.NoError(t, o.Close())
@@ -133,10 +133,11 @@ func TestDelete(t *testing.T) {
 	}
 	wait.Until(t, "the deletions on the disk", func() bool { return recordsOf(t, file) == 0 })
 	next := put(t, o, 1)[0]
-	require.Greater(t, next, keys[4], "keys are not used again while it is open")
+	require.Greater(t, next, keys[4], "keys are not reused while the outbox is open")
 }
 
-// recordsOf counts the records in a copy of a file, since the file is locked.
+// recordsOf returns the number of records in the file. It reads a copy, because the
+// file is locked.
 func recordsOf(t *testing.T, file string) (n int) {
 	t.Helper()
 	content, err := os.ReadFile(file)
@@ -147,7 +148,7 @@ func recordsOf(t *testing.T, file string) (n int) {
 	return n
 }
 
-func TestClose(t *testing.T) {
+func TestClose_WritesTheDeletions(t *testing.T) {
 	file := newFile(t)
 	o := open(t, file)
 	key := put(t, o, 1)[0]
@@ -163,9 +164,9 @@ func TestClose(t *testing.T) {
 	require.Zero(t, recordsOf(t, file), "Close writes the deletions")
 }
 
-// Puts at the same time share a transaction, and deletions go along: otherwise a
-// disk would do little else.
-func TestGroupCommit(t *testing.T) {
+// Concurrent Puts share a transaction, which also writes the deletions. Otherwise each
+// message would need several writes to the disk.
+func TestPut_SharesTransactions(t *testing.T) {
 	const goroutines, each = 64, 30
 	file := newFile(t)
 	o := open(t, file)
@@ -194,7 +195,7 @@ func TestGroupCommit(t *testing.T) {
 	require.Less(t, made, goroutines*each/2)
 }
 
-// transactions is how many there were in the life of a file.
+// transactions returns the number of transactions of a file so far.
 func transactions(t *testing.T, file string) (n int) {
 	t.Helper()
 	content, err := os.ReadFile(file)
@@ -205,7 +206,7 @@ func transactions(t *testing.T, file string) (n int) {
 	return n
 }
 
-func TestAllAtOnce(t *testing.T) {
+func TestOutbox_IsSafeForConcurrentUse(t *testing.T) {
 	o := open(t, newFile(t))
 	var wg sync.WaitGroup
 	run := func(f func()) {

@@ -8,15 +8,15 @@ import (
 	atwat "github.com/at-wat/mqtt-go"
 )
 
-// atWatClient is at-wat/mqtt-go's BaseClient, the one without a queue for
-// retries and its lock. "All functions are safe to be used from multiple
-// goroutines", and Publish waits for the acknowledgement: QoS 1 messages are
-// published by as many goroutines as the window is wide.
+// atWatClient is the BaseClient of at-wat/mqtt-go, without the queue for retries and
+// its lock. Its documentation says: "All functions are safe to be used from multiple
+// goroutines". Publish waits for the acknowledgement, so QoS 1 messages are published
+// from as many goroutines as messages may be in flight.
 type atWatClient struct {
 	o     Options
 	c     *atwat.BaseClient
 	start sync.Once
-	queue chan *atwat.Message // to the goroutines of Send with QoS 1
+	queue chan *atwat.Message // read by the goroutines that send QoS 1 messages
 }
 
 func (a *atWatClient) Connect(o Options) (err error) {

@@ -2,19 +2,20 @@ package main
 
 import "sync"
 
-// awaiter is a client whose goroutines can wait for the acknowledgement of their
-// own message.
+// awaiter is a client whose goroutines can wait for the acknowledgement of their own
+// message.
 type awaiter interface {
-	// SendAwaited publishes with QoS 1 and returns when this is acknowledged.
+	// SendAwaited publishes with QoS 1 and returns when the message is acknowledged.
 	SendAwaited(topic string, payload []byte) error
 }
 
-// advised is the number of messages in flight that this module's documentation
-// advises: libmosquitto walks through them at each acknowledgement.
+// advised is the limit of messages in flight that the documentation of this module
+// advises: libmosquitto searches the list of messages in flight for each
+// acknowledgement.
 const advised = 100
 
-// awaited publishes from as many goroutines as messages may be under way, each of
-// which waits for its acknowledgement before it goes on.
+// awaited publishes from as many goroutines as messages may be in flight. Each
+// goroutine waits for its acknowledgement before it publishes again.
 func awaited(job Job) (Outcome, error) {
 	c, err := connect(job, Options{ID: "awaited", Window: job.Window, InFlight: advised})
 	if err != nil {

@@ -2,17 +2,17 @@ package main
 
 import "fmt"
 
-// Client is what the benchmark needs of a library. Each contender does it in
-// the way that its own documentation shows, in a file of its own.
+// Client has the functions that the benchmark needs of a library. Each contender
+// implements them as its own documentation shows, in a file of its own.
 type Client interface {
-	// Connect returns when the broker has accepted.
+	// Connect returns when the broker has accepted the client.
 	Connect(o Options) error
-	// Subscribe returns when the broker has granted it.
+	// Subscribe returns when the broker has granted the subscription.
 	Subscribe(filter string, qos byte) error
-	// Send hands a message over; an acknowledgement is not waited for.
+	// Send submits a message and does not wait for the acknowledgement.
 	Send(topic string, payload []byte, qos byte) error
-	// SendAll publishes with QoS 1 and returns when all are acknowledged. At
-	// most Options.Window are under way at a time.
+	// SendAll publishes with QoS 1 and returns when all messages are acknowledged. At
+	// most Options.Window messages are in flight.
 	SendAll(topic string, payload []byte, count int) error
 }
 
@@ -21,19 +21,19 @@ type Options struct {
 	Host      string
 	Port      int
 	ID        string
-	Window    int  // QoS 1 messages under way at most
-	InFlight  int  // how many of them libmosquitto gets, if not all
+	Window    int  // limit of QoS 1 messages in flight
+	InFlight  int  // limit of libmosquitto, if it is not Window
 	NoDelay   bool // no Nagle delay; Go's own sockets never have one
-	Many      bool // one of thousands: small buffers, where the library has a choice
+	Many      bool // for thousands of clients: use small buffers if possible
 	OnMessage func(payload []byte)
 }
 
-// keepalive is that of every client, in seconds.
+// keepalive is the keepalive of every client, in seconds.
 const keepalive = 60
 
 func (o Options) addr() string { return fmt.Sprintf("%s:%d", o.Host, o.Port) }
 
-// inFlight is how many messages libmosquitto gets at a time.
+// inFlight returns the limit of messages in flight for libmosquitto.
 func (o Options) inFlight() int {
 	if o.InFlight > 0 {
 		return o.InFlight
@@ -41,7 +41,7 @@ func (o Options) inFlight() int {
 	return o.Window
 }
 
-// Names of the contenders.
+// The names of the contenders.
 const (
 	oursRun   = "ours, Run"
 	oursStart = "ours, LoopStart"
@@ -54,7 +54,7 @@ const (
 	atWat     = "at-wat/mqtt-go"
 )
 
-// newClient makes a client of a contender in Go.
+// newClient returns a client of a contender in Go.
 func newClient(contender string) (Client, error) {
 	switch contender {
 	case oursRun:

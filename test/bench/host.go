@@ -12,7 +12,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// host is what the figures were measured on.
+// host describes the machine and the software that were measured.
 type host struct {
 	library string // libmosquitto's version
 	has21   bool
@@ -36,7 +36,7 @@ func thisHost() host {
 		date:    time.Now().Format(time.DateOnly),
 		modules: make(map[string]string),
 	}
-	// 2.1.0, 2.1.1 and 2.1.2 all call themselves 2.1.0 at run time.
+	// 2.1.0, 2.1.1 and 2.1.2 all report 2.1.0 at run time.
 	if installed, err := exec.Command("pkg-config", "--modversion", "libmosquitto").Output(); err == nil {
 		h.library = strings.TrimSpace(string(installed))
 	}
@@ -80,7 +80,7 @@ func cpuModel() string {
 	return runtime.GOARCH
 }
 
-// facts are the lines under the heading.
+// facts returns the lines below the heading of the page.
 func (h host) facts() []string {
 	version := func(path string) string { return path + " " + h.modules[path] }
 	return []string{

@@ -1,6 +1,5 @@
-// Command bench measures this module beside the same work in C on libmosquitto
-// and beside the MQTT clients that are written in Go. See docs/bench.md, which
-// it writes.
+// Command bench compares this module with C programs on libmosquitto and with MQTT
+// clients that are written in Go. It writes docs/bench.md.
 package main
 
 import (
@@ -13,7 +12,7 @@ import (
 	"strings"
 )
 
-// First arguments of this program's other lives.
+// The first arguments of the worker's and the peer's processes.
 const (
 	workerArgument = "worker"
 	peerArgument   = "peer"
@@ -24,11 +23,11 @@ func main() {
 		return
 	}
 	var o options
-	flag.BoolVar(&o.quick, "quick", false, "a short run, to see whether it works; its figures mean nothing")
-	flag.StringVar(&o.only, "only", "", "only this work: "+strings.Join(names(), ", "))
+	flag.BoolVar(&o.quick, "quick", false, "a short run to test the benchmark; its figures mean nothing")
+	flag.StringVar(&o.only, "only", "", "measure only this work: "+strings.Join(names(), ", "))
 	flag.IntVar(&o.runs, "runs", 0, "runs of each work and contender (default 5, with -quick 1)")
 	flag.StringVar(&o.profiles, "profile", "", "folder for CPU profiles of our workers, for go tool pprof")
-	flag.StringVar(&o.out, "out", "", "folder for the page and the chart; without it none are written")
+	flag.StringVar(&o.out, "out", "", "folder for the page and the chart; by default they are not written")
 	flag.StringVar(&o.name, "name", "bench", "name of the page and the chart")
 	flag.Parse()
 	if flag.NArg() > 0 || o.only != "" && !slices.Contains(names(), o.only) || o.runs < 0 {
@@ -41,7 +40,7 @@ func main() {
 	}
 }
 
-// otherLife is that of a worker or of the peer.
+// otherLife runs a worker or the peer if the arguments ask for one.
 func otherLife(args []string) bool {
 	switch {
 	case len(args) == 3 && args[1] == workerArgument:
@@ -56,7 +55,7 @@ func otherLife(args []string) bool {
 	return true
 }
 
-// names are what -only takes.
+// names returns the values of -only.
 func names() (list []string) {
 	for _, w := range slices.Concat(throughputs, latencies) {
 		list = append(list, w.name)
@@ -73,9 +72,9 @@ type options struct {
 	name     string
 }
 
-// results are all that was measured.
+// results are all measured figures.
 type results struct {
-	throughput map[string]byContender // by the work's name
+	throughput map[string]byContender // by the name of the work
 	latency    map[string]byContender
 	idle       []idleFigures
 	many       []crowdFigures
@@ -156,7 +155,7 @@ func (o options) prepare(dir string) (b *bench, stop func(), err error) {
 
 func (o options) wants(name string) bool { return o.only == "" || o.only == name }
 
-// steps is how often the progress is told.
+// steps returns the number of progress steps.
 func (o options) steps(s scale) (n int) {
 	for _, w := range throughputs {
 		if o.wants(w.name) {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestMain lets the test's program be the workers and the peer too.
+// TestMain lets the test binary also run as worker and as peer.
 func TestMain(m *testing.M) {
 	if otherLife(os.Args) {
 		return
@@ -19,9 +19,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestQuick does all the work with all contenders, a little of it: nothing is
-// lost, and everything stands on the page.
-func TestQuick(t *testing.T) {
+// A quick run measures all works with all contenders. No message is lost, and the page
+// has all tables.
+func TestBench_QuickRunWritesAllTables(t *testing.T) {
 	dir := t.TempDir()
 	o := options{quick: true, out: dir, name: "bench"}
 	if err := o.run(); err != nil {
@@ -47,7 +47,8 @@ func TestQuick(t *testing.T) {
 	wantXML(t, chart)
 }
 
-// wantRows counts the rows of the table under a heading, and finds figures in them.
+// wantRows checks the number of rows of the table under a heading, and that its figures
+// are numbers.
 func wantRows(t *testing.T, page, title string, want int) {
 	t.Helper()
 	_, rest, found := strings.Cut(page, "\n## "+title+"\n")
@@ -83,8 +84,8 @@ func wantXML(t *testing.T, b []byte) {
 	}
 }
 
-// What a worker cannot do is an error of the benchmark, with its reason.
-func TestWorkerFails(t *testing.T) {
+// An error of a worker is returned as an error of the benchmark.
+func TestWorker_FailureIsReported(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +97,7 @@ func TestWorkerFails(t *testing.T) {
 	}
 }
 
-func TestTargets(t *testing.T) {
+func TestTargets_DependOnTheLibrarysVersion(t *testing.T) {
 	r := results{throughput: map[string]byContender{"receive64": {
 		oursRun:  {rate: 120, cpu: 1, allocs: 1.004},
 		cForever: {rate: 100, cpu: 1},
@@ -117,7 +118,7 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-func TestThousands(t *testing.T) {
+func TestThousands_InsertsCommas(t *testing.T) {
 	for x, want := range map[float64]string{0: "0", 999: "999", 1000: "1,000", 1234567.8: "1,234,568"} {
 		if got := thousands(x); got != want {
 			t.Errorf("got %s, want %s", got, want)

@@ -12,12 +12,11 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 )
 
-// docs/migrating.md against the client that it is about, which this module
-// requires.
+// docs/migrating.md is compared with paho.mqtt.golang, which this module requires.
 const migrating = "../../docs/migrating.md"
 
-// Every call of paho's is named in a table.
-func TestMigratingIsComplete(t *testing.T) {
+// Every method of paho is named in a table.
+func TestMigrating_NamesEveryPahoMethod(t *testing.T) {
 	text, err := os.ReadFile(migrating)
 	if err != nil {
 		t.Fatal(err)
@@ -35,14 +34,14 @@ func TestMigratingIsComplete(t *testing.T) {
 	} {
 		for i := range kind.NumMethod() {
 			if name := kind.Method(i).Name; !named[name] {
-				t.Errorf("%v: %s is not in docs/migrating.md", kind, name)
+				t.Errorf("docs/migrating.md does not name %s of %v", kind, name)
 			}
 		}
 	}
 }
 
-// What stands there as paho's names exists: the setters and options at least.
-func TestMigratingNamesNothingElse(t *testing.T) {
+// The setters that the document names are options of paho.
+func TestMigrating_NamesOnlyPahoOptions(t *testing.T) {
 	text, err := os.ReadFile(migrating)
 	if err != nil {
 		t.Fatal(err)
@@ -50,20 +49,19 @@ func TestMigratingNamesNothingElse(t *testing.T) {
 	options := reflect.TypeFor[*paho.ClientOptions]()
 	for _, name := range regexp.MustCompile(`\b(?:Uns|S)et[A-Z]\w+`).FindAllString(string(text), -1) {
 		if _, ok := options.MethodByName(name); !ok {
-			t.Errorf("%s is no option of paho's", name)
+			t.Errorf("paho has no option %s", name)
 		}
 	}
 }
 
-// The programs with paho compile.
-func TestMigratingBefore(t *testing.T) {
+func TestMigrating_PahoProgramsCompile(t *testing.T) {
 	text, err := os.ReadFile(migrating)
 	if err != nil {
 		t.Fatal(err)
 	}
 	blocks := regexp.MustCompile("(?ms)^```go paho\n(.*?)^```$").FindAllSubmatch(text, -1)
 	if len(blocks) == 0 {
-		t.Fatal("no program with paho")
+		t.Fatal("docs/migrating.md has no program with paho")
 	}
 	for _, block := range blocks {
 		program := filepath.Join(t.TempDir(), "main.go")

@@ -7,8 +7,8 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 )
 
-// mqttClient is package mqtt of this module: messages go through its router. With relay,
-// Go makes the connection, and the client relays its bytes to the library.
+// mqttClient uses package mqtt of this module; messages pass its router. With relay, Go
+// makes the connection and the client relays its bytes to the library.
 type mqttClient struct {
 	relay bool
 	o     Options

@@ -9,7 +9,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// ours is this module, with Run or with LoopStart.
+// ours uses the root package of this module, with Run or with LoopStart.
 type ours struct {
 	thread bool // LoopStart instead of Run
 	o      Options
@@ -17,7 +17,7 @@ type ours struct {
 	reply  chan error // of a CONNECT or SUBSCRIBE
 
 	awaiting sync.Once
-	signals  []atomic.Pointer[chan struct{}] // by message id; idle clients have none
+	signals  []atomic.Pointer[chan struct{}] // by message id; nil in idle clients
 }
 
 func (b *ours) Connect(o Options) (err error) {
@@ -25,7 +25,7 @@ func (b *ours) Connect(o Options) (err error) {
 	if b.c, err = mosquitto.New(o.ID, true, nil); err != nil {
 		return err
 	}
-	if n := o.inFlight(); n > 0 { // the library's own is 20
+	if n := o.inFlight(); n > 0 { // the default of the library is 20
 		if err := b.c.IntOption(mosquitto.OptSendMaximum, n); err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func (b *ours) Connect(o Options) (err error) {
 	return <-b.reply
 }
 
-// run fails the worker when the loop ends: the process ends before it should.
+// run fails the worker when the loop ends, because no work ends the loop.
 func (b *ours) run() { fail(b.c.Run(context.Background())) }
 
 func (b *ours) Subscribe(filter string, qos byte) error {
@@ -68,8 +68,8 @@ func (b *ours) Send(topic string, payload []byte, qos byte) error {
 	return err
 }
 
-// SendAwaited is what a program needs that waits for its own messages: the
-// acknowledgement may come before Publish has returned the id.
+// SendAwaited waits for the acknowledgement of its own message, which may arrive before
+// Publish has returned the message id.
 func (b *ours) SendAwaited(topic string, payload []byte) error {
 	b.awaiting.Do(func() {
 		b.signals = make([]atomic.Pointer[chan struct{}], 1<<16)
@@ -85,7 +85,8 @@ func (b *ours) SendAwaited(topic string, payload []byte) error {
 	return nil
 }
 
-// signal is what tells of a message; ids come again, when theirs are done.
+// signal returns the channel that reports the acknowledgement of a message id. Ids are
+// reused after their acknowledgement.
 func (b *ours) signal(mid int) chan struct{} {
 	ch := b.signals[mid].Load()
 	if ch == nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// page is what the benchmark has to show.
+// page is the result of the benchmark as text.
 type page struct {
 	host   host
 	intro  []string
@@ -16,7 +16,7 @@ type page struct {
 
 func newPage(r results, s scale, short bool) *page {
 	p := &page{host: thisHost()}
-	p.intro = []string{fmt.Sprintf("Medians of %d runs, the contenders in turn, each in a process of its own.", s.runs)}
+	p.intro = []string{fmt.Sprintf("Medians of %d runs. The contenders run in turn, each in a process of its own.", s.runs)}
 	if short {
 		p.intro = append(p.intro, "A quick run: these figures mean nothing.")
 	}
@@ -44,7 +44,7 @@ func newPage(r results, s scale, short bool) *page {
 }
 
 func throughputTable(w work, f byContender) *table {
-	t := &table{title: w.title, head: []string{"", "messages/s", "Run is × as fast", "CPU/message", "Run's CPU is ×", "allocations/message"}}
+	t := &table{title: w.title, head: []string{"", "messages/s", "speed: Run ÷ row", "CPU/message", "CPU: Run ÷ row", "allocations/message"}}
 	run := f[oursRun]
 	for _, contender := range w.contenders {
 		x := f[contender]
@@ -58,13 +58,13 @@ func throughputTable(w work, f byContender) *table {
 }
 
 func latencyTable(w work, f byContender) *table {
-	t := &table{title: w.title, head: []string{"", "p50", "Run's is ×", "p99", "Run's is ×"}}
+	t := &table{title: w.title, head: []string{"", "p50", "p50: Run ÷ row", "p99", "p99: Run ÷ row"}}
 	run := f[oursRun]
 	for _, contender := range w.contenders {
 		x := f[contender]
 		t.add(contender, fmt.Sprintf("%.0f µs", x.p50), ratio(run.p50, x.p50), fmt.Sprintf("%.0f µs", x.p99), ratio(run.p99, x.p99))
 	}
-	t.notes = []string{"C, loop_forever publishes inside its callback; everywhere else another thread or goroutine does."}
+	t.notes = []string{"C, loop_forever publishes inside its callback. All others publish on another thread or goroutine."}
 	return t
 }
 
@@ -79,12 +79,13 @@ func manyTable(rows []crowdFigures) *table {
 			kib(row.rss), fmt.Sprint(row.threads), thousands(float64(row.goroutines)), fmt.Sprintf("%.1f", float64(row.descriptors)/n))
 	}
 	t.notes = append([]string{
-		"Memory is what it was at that moment, with what the garbage collector had not taken yet; the process itself is not counted, its start is in the CPU time.",
+		"Memory is the resident memory at that moment, including garbage that was not collected yet, without the memory of the process before the first client. The CPU time includes the start of the process.",
 	}, growth(rows)...)
 	return t
 }
 
-// growth says how our cost grows, and what many more clients would need.
+// growth returns sentences about how our cost grows with the number of clients, and
+// what many more clients would need.
 func growth(rows []crowdFigures) []string {
 	const goal = 50_000
 	var first, last crowdFigures
@@ -102,12 +103,12 @@ func growth(rows []crowdFigures) []string {
 	}
 	n := float64(last.clients)
 	return []string{
-		fmt.Sprintf("From %s to %s clients, ours cost %.2f times as much CPU each, and %.2f times as long to connect each.",
+		fmt.Sprintf("From %s to %s clients of \"ours, Run\", the CPU time per client changes by a factor of %.2f. The time to connect a client changes by a factor of %.2f.",
 			thousands(float64(first.clients)), thousands(n), last.cpu/first.cpu,
 			(last.connect/n)/(first.connect/float64(first.clients))),
-		fmt.Sprintf("%s of ours in one process would need, if it goes on like the last row: %s descriptors (ulimit -n), %.1f GiB of memory, "+
-			"%.0f s to connect them all and %.0f s of CPU for it, a broker that takes as many, and more than one address to connect from "+
-			"if that is one address and port (Linux has about 28,000 ports for it).",
+		fmt.Sprintf("At the cost of the last row, %s clients of \"ours, Run\" in one process need %s file descriptors (ulimit -n) and %.1f GiB of memory. "+
+			"To connect them takes %.0f s, and %.0f s of CPU time. The broker must accept as many clients. If it has one address and port, "+
+			"the clients need several source addresses: Linux has about 28,000 ports for each.",
 			thousands(goal), thousands(goal*float64(last.descriptors)/n), goal*last.rss/(1<<30), goal*last.connect/n, goal*last.cpu/1e6),
 	}
 }
@@ -126,12 +127,12 @@ func idleTable(rows []idleFigures, s scale) *table {
 		t.add(row.contender, thousands(n), kib(row.rss), fmt.Sprintf("%.3f", float64(row.threads)/n), goroutines, fmt.Sprintf("%.2f %%", row.cpu))
 	}
 	t.notes = []string{
-		fmt.Sprintf("Resident memory after a garbage collection; CPU over %.0f s. The library's own loops end at descriptor 1023: %d clients.", s.watch, belowSelect),
+		fmt.Sprintf("Resident memory after a garbage collection; CPU over %.0f s. The library's own loops cannot use file descriptors above 1023, which limits them to %d clients.", s.watch, belowSelect),
 	}
 	return t
 }
 
-// print writes it for a terminal.
+// print writes the page for a terminal.
 func (p *page) print(w io.Writer) {
 	for _, line := range append(p.host.facts(), p.intro...) {
 		fmt.Fprintln(w, line)
@@ -141,28 +142,30 @@ func (p *page) print(w io.Writer) {
 	}
 }
 
-// how explains the figures, below them.
+// how explains the figures. It follows the tables.
 const how = `
 ## How it is measured
 
-Throughput counts from the first message to the last. CPU is that of the whole
-process, its start included, user and system, as the kernel gives it to the parent
-that reaps it. Allocations are Go's. "Run is × as fast" is Run's figure divided by
-the row's: above 1, Run is faster. "Run's CPU is ×" below 1: Run needs less.
+Throughput is measured from the first message to the last. CPU is the user and system
+time of the whole process, including its start, as the kernel reports it to the parent
+process. Allocations are those of Go. "speed: Run ÷ row" is the rate of Run divided by
+the rate of the row: above 1, Run is faster. "CPU: Run ÷ row" is the CPU time of Run
+divided by the CPU time of the row: below 1, Run needs less.
 
-Receiving and publishing are done against a peer, so that the broker is not what
-is measured: a process that floods with prepared bursts of packets, counts, and
-acknowledges a whole read with one write. All connections are TCP on the loopback,
-without TLS. Settings are the libraries' own, but for 1,000 messages under way, and
-no Nagle delay for libmosquitto's round trips (Go never has one). libmosquitto's QoS 0
-publishers are not slowed by anything: what is not sent yet waits in memory. The Go clients
-are used as their documentation shows, each in a file of its own in test/bench, with the
-reasons. paho.golang speaks MQTT 5, all others 3.1.1.
+Receiving and publishing are measured with a peer instead of a broker, so that the
+broker does not limit the result. The peer sends prepared bursts of packets, counts
+messages, and acknowledges each read with one write. All connections use TCP on the
+loopback interface, without TLS. The libraries have their default settings, with two
+exceptions. Up to 1,000 messages are in flight. The round trips of libmosquitto are
+measured without the Nagle delay (Go never has one). libmosquitto does not block
+publishers of QoS 0: it keeps unsent messages in memory. The Go clients are used as
+their documentation shows, each in a file of its own in test/bench, which gives the
+reasons. paho.golang uses MQTT 5, all others MQTT 3.1.1.
 
-Run it yourself: ` + "`make bench`" + `.
+To run it: ` + "`make bench`" + `.
 `
 
-// markdown is the page with the chart.
+// markdown returns the page with the chart in Markdown.
 func (p *page) markdown(chart string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Benchmark\n\nWritten by `make bench`.\n\n- %s\n- %s\n", strings.Join(p.host.facts(), "\n- "), strings.Join(p.intro, "\n- "))

@@ -6,11 +6,11 @@ import (
 
 // paho is Eclipse's paho.mqtt.golang.
 //
-// Its README asks for SetOrderMatters(false) where handlers may block; ours do
-// not, and in order it is faster and allocates less, since every message costs a
-// goroutine otherwise. SetMessageChannelDepth has no effect any more, says its
-// documentation. Publish returns a token; the README's way to look at errors is
-// to wait for it elsewhere.
+// Its README asks for SetOrderMatters(false) where handlers may block. The handlers of
+// the benchmark do not block. With ordered delivery it is faster and allocates less,
+// because otherwise every message needs a goroutine. According to its documentation,
+// SetMessageChannelDepth has no effect. Publish returns a token; the README shows how
+// to wait for it on another goroutine to see errors.
 type paho struct {
 	o Options
 	c mqtt.Client
@@ -35,11 +35,11 @@ func finished(t mqtt.Token) error {
 }
 
 func (p *paho) Subscribe(filter string, qos byte) error {
-	return finished(p.c.Subscribe(filter, qos, nil)) // nil: the default handler, no router
+	return finished(p.c.Subscribe(filter, qos, nil)) // nil selects the default handler, without a router
 }
 
-// Send does not wait for the token: with QoS 0 it is done when the message is
-// written, and Publish itself waits while the writer is busy.
+// Send does not wait for the token. With QoS 0 the token is done when the message is
+// written, and Publish blocks while the writer is busy.
 func (p *paho) Send(topic string, payload []byte, qos byte) error {
 	p.c.Publish(topic, qos, false, payload)
 	return nil
@@ -50,7 +50,7 @@ func (p *paho) SendAwaited(topic string, payload []byte) error {
 }
 
 func (p *paho) SendAll(topic string, payload []byte, count int) error {
-	tokens := make(chan mqtt.Token, p.o.Window-1) // and one that is being waited for
+	tokens := make(chan mqtt.Token, p.o.Window-1) // the goroutine below waits for one more
 	done := make(chan error, 1)
 	go func() {
 		for t := range tokens {

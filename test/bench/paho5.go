@@ -8,13 +8,13 @@ import (
 	five "github.com/eclipse/paho.golang/paho"
 )
 
-// pahoFive is Eclipse's paho.golang, MQTT 5, as its example stdoutsub uses it: a
-// TCP connection of the caller's. (It reads a packet's first bytes one by one
-// from it; wrapping it for buffered reads would take the one gathered write per
-// packet away, and nothing in its documentation says to.) Its channel of
-// messages is as deep as the receive maximum, 65,535 if nothing is set, as here.
-// PublishMethod_AsyncSend is its way to have many QoS 1 messages under way: the
-// window is then the broker's receive maximum.
+// pahoFive is Eclipse's paho.golang, MQTT 5, as its example stdoutsub uses it, with a
+// TCP connection of the program. (It reads the first bytes of a packet one by one from
+// the connection. A wrapper with buffered reads would prevent its single gathered write
+// per packet, and its documentation does not suggest one.) Its channel of messages has
+// the receive maximum as capacity, 65,535 by default, as here. PublishMethod_AsyncSend
+// is its way to have many QoS 1 messages in flight: the broker's receive maximum is the
+// limit.
 type pahoFive struct {
 	o Options
 	c *five.Client
@@ -37,7 +37,7 @@ func (p *pahoFive) Connect(o Options) error {
 		}},
 	})
 	connect := &five.Connect{ClientID: o.ID, CleanStart: true, KeepAlive: keepalive}
-	if o.Many { // 512 KiB of channel for each, otherwise
+	if o.Many { // otherwise each channel would need 512 KiB
 		few := uint16(20)
 		connect.Properties = &five.ConnectProperties{ReceiveMaximum: &few}
 	}
@@ -69,7 +69,8 @@ func (p *pahoFive) SendAwaited(topic string, payload []byte) error {
 	return p.send(topic, payload, 1, five.PublishMethod_Blocking)
 }
 
-// SendAll waits for the last acknowledgement: they come in order.
+// SendAll waits only for the last acknowledgement, because acknowledgements arrive in
+// order.
 func (p *pahoFive) SendAll(topic string, payload []byte, count int) error {
 	for range count - 1 {
 		if err := p.Send(topic, payload, 1); err != nil {

@@ -12,18 +12,18 @@ import (
 	"sync"
 )
 
-// The peer stands in for the broker, so that the broker is not what is measured.
-// It reads as much as there is, answers a whole read with one write, and floods
-// with bursts of whole packets that were prepared before. What a client
-// subscribes to tells it what to do:
+// The peer replaces the broker, so that the speed of the broker is not measured. It
+// reads all available bytes, answers each read with one write, and sends floods in
+// prepared bursts of whole packets. The filter of a client's subscription is a command:
 //
-//	flood/SIZE/COUNT  send that many messages, as fast as they are taken
-//	count/COUNT       send one message when that many have come
+//	flood/SIZE/COUNT  send COUNT messages as fast as possible
+//	count/COUNT       send one message after COUNT messages have arrived
 //
-// Messages on topics that begin with "echo" go back as they came. QoS 1 is
-// acknowledged, always.
+// Messages on topics that begin with "echo" are sent back. QoS 1 messages are always
+// acknowledged.
 
-// servePeer is the peer's process. It prints its port, and ends with its input.
+// servePeer runs the peer's process. It prints its port, and exits when its standard
+// input is closed.
 func servePeer() error {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -44,19 +44,19 @@ func servePeer() error {
 }
 
 const (
-	smallest = 512       // a reading buffer: thousands of clients may be idle
-	largest  = 256 << 10 // and how far it grows
-	burst    = 128 << 10 // bytes of a flood's write, at least one packet
-	window   = 1000      // QoS 1 messages under way, everywhere
+	smallest = 512       // first size of a read buffer, small because thousands of clients may be idle
+	largest  = 256 << 10 // its largest size
+	burst    = 128 << 10 // bytes of one write of a flood, at least one packet
+	window   = 1000      // limit of QoS 1 messages in flight, everywhere
 )
 
 type peerConn struct {
 	conn  net.Conn
 	five  bool // MQTT 5
 	in    []byte
-	out   []byte // answers to what was read
-	await int    // messages to count yet
-	topic string // of the message when they have come
+	out   []byte // replies that are not written yet
+	await int    // number of messages still to arrive
+	topic string // of the message to send after them
 	lock  sync.Mutex
 }
 
@@ -94,7 +94,7 @@ func (p *peerConn) write(b []byte) bool {
 	return err == nil
 }
 
-// handle takes whole packets, and returns how many bytes they were.
+// handle processes the complete packets, and returns their size in bytes.
 func (p *peerConn) handle(in []byte) (used int) {
 	for {
 		head, body := header(in[used:])
@@ -106,8 +106,8 @@ func (p *peerConn) handle(in []byte) (used int) {
 	}
 }
 
-// header returns the bytes before and after the end of the length, if the
-// packet is whole.
+// header returns the size of the fixed header and of the rest, or 0 if the packet is
+// incomplete.
 func header(in []byte) (head, body int) {
 	for i := 1; i < len(in) && i < 5; i++ {
 		body |= int(in[i]&0x7f) << (7 * (i - 1))

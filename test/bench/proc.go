@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What Linux tells about processes.
+// status holds figures about a process from /proc.
 
 type status struct {
 	rss     int64 // bytes
@@ -36,13 +36,14 @@ func descriptorsOf(pid int) int {
 	return len(entries)
 }
 
-// tick is the unit of CPU times in /proc, the same on every Linux that Go runs on.
+// tick is the unit of CPU times in /proc, the same on every Linux system that Go
+// supports.
 const tick = 10 * time.Millisecond
 
-// cpuOf is the CPU time that a process has used, user and system.
+// cpuOf returns the CPU time that a process has used, user and system.
 func cpuOf(pid int) time.Duration {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold anything
+	_, rest, _ := strings.Cut(string(text), ") ") // the name may contain any character
 	fields := strings.Fields(rest)
 	if len(fields) < 13 {
 		return 0

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// progress is a bar on a terminal, and a line per work elsewhere.
+// progress shows a bar on a terminal, and otherwise a line for each work.
 type progress struct {
 	out      io.Writer
 	terminal bool
 	total    int
 	done     int
-	said     string // the work, on something that is no terminal
+	said     string // the last work that was printed without a terminal
 	started  time.Time
 }
 
@@ -28,7 +28,7 @@ func newProgress(total int) *progress {
 
 const barWidth = 30
 
-// step says what is done now.
+// step shows the next step.
 func (p *progress) step(what string) {
 	if !p.terminal {
 		if work, _, _ := strings.Cut(what, ":"); work != p.said {
@@ -43,10 +43,10 @@ func (p *progress) step(what string) {
 	p.done++
 }
 
-// waitSteps is how many steps a wait is worth.
+// waitSteps is the number of steps for a wait.
 const waitSteps = 30
 
-// wait lets time pass, and the bar grow.
+// wait sleeps and lets the bar grow.
 func (p *progress) wait(d time.Duration) {
 	for i := range waitSteps {
 		p.step(fmt.Sprintf("Idle: watching, %.0f s more", (d - d*time.Duration(i)/waitSteps).Seconds()))
@@ -54,7 +54,7 @@ func (p *progress) wait(d time.Duration) {
 	}
 }
 
-// clear takes the bar away.
+// clear removes the bar.
 func (p *progress) clear() {
 	if p.terminal {
 		fmt.Fprint(p.out, "\r\033[K")

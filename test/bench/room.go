@@ -2,9 +2,9 @@ package main
 
 import "sync/atomic"
 
-// room bounds what is under way. A publisher that finds it full waits until half
-// of it is free: waking it for every acknowledgement would measure how fast
-// threads are switched. The C side does the same.
+// room limits the messages in flight. If the limit is reached, the publisher waits
+// until half of them are done. Waking it for every acknowledgement would mostly measure
+// thread switches. The worker in C does the same.
 type room struct {
 	size  int64
 	taken atomic.Int64
@@ -13,7 +13,7 @@ type room struct {
 
 func newRoom(size int) *room { return &room{size: int64(size), wake: make(chan struct{}, 1)} }
 
-// enter is for one goroutine.
+// enter must be called by only one goroutine.
 func (r *room) enter() {
 	if r.taken.Load() >= r.size {
 		r.until(r.size / 2)
@@ -25,13 +25,12 @@ func (r *room) leave() {
 	if n := r.taken.Add(-1); n == r.size/2 || n == 0 {
 		select {
 		case r.wake <- struct{}{}:
-		default: // one that was not taken is there yet
+		default: // a wakeup is already pending
 		}
 	}
 }
 
-// until waits until no more than so many are under way: half of the size, or
-// none.
+// until waits until at most n messages are in flight.
 func (r *room) until(n int64) {
 	for r.taken.Load() > n {
 		<-r.wake

@@ -21,7 +21,7 @@ import (
 // bench is a run of the benchmark.
 type bench struct {
 	scale
-	self     string // this program, for workers and the peer
+	self     string // path of this program, for workers and the peer
 	cWorker  string
 	peer     int // ports
 	broker   int
@@ -29,10 +29,10 @@ type bench struct {
 	progress *progress
 }
 
-// measurement is a worker's outcome, and what its process cost.
+// measurement is a worker's outcome and the CPU time of its process.
 type measurement struct {
 	Outcome
-	cpu time.Duration // user and system, as the kernel gave it to the parent that reaped it
+	cpu time.Duration // user and system, as wait4 reports it for the child
 }
 
 // figures are the medians of a contender's runs.
@@ -41,16 +41,16 @@ type figures struct {
 	cpu       float64 // microseconds a message
 	allocs    float64 // a message
 	p50, p99  float64
-	hasAllocs bool // in Go
+	hasAllocs bool // true for contenders in Go
 }
 
-// table of figures, by contender.
+// byContender holds the figures of each contender.
 type byContender map[string]figures
 
-// limit bounds a worker, which itself gives up earlier.
+// limit is the time limit of a worker. Workers give up earlier by themselves.
 const limit = 90 * time.Second
 
-// command is what does the job.
+// command returns the command that runs a job.
 func (b *bench) command(ctx context.Context, job Job) *exec.Cmd {
 	var cmd *exec.Cmd
 	switch job.Contender {
@@ -82,7 +82,7 @@ func (b *bench) job(w work, contender string) Job {
 	return job
 }
 
-// measure lets a worker do a job.
+// measure runs a job in a worker.
 func (b *bench) measure(job Job) (m measurement, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -103,8 +103,8 @@ func (b *bench) measure(job Job) (m measurement, err error) {
 	return m, nil
 }
 
-// rounds runs all contenders in turn, as often as the scale says, so that what
-// slows the machine for a while slows them all.
+// rounds runs all contenders in turn, several times. So a temporary slowdown of the
+// machine affects all of them.
 func (b *bench) rounds(w work, job func(contender string) Job) (map[string][]measurement, error) {
 	all := make(map[string][]measurement)
 	for range b.runs {
@@ -120,8 +120,8 @@ func (b *bench) rounds(w work, job func(contender string) Job) (map[string][]mea
 	return all, nil
 }
 
-// throughput measures messages per second. A first run, which is not counted,
-// finds out how many messages make a run long enough.
+// throughput measures messages per second. The first run is not counted: it only
+// determines how many messages are needed.
 func (b *bench) throughput(w work) (byContender, error) {
 	counts := make(map[string]int)
 	for _, contender := range w.contenders {
@@ -187,7 +187,7 @@ type crowdFigures struct {
 	connect     float64 // seconds
 	cpu         float64 // microseconds a client
 	rss         float64 // bytes a client
-	threads     int     // the most that were seen
+	threads     int     // largest number that was seen
 	goroutines  int
 	descriptors int
 }
@@ -220,7 +220,7 @@ func (b *bench) many(clients int) (rows []crowdFigures, err error) {
 	return rows, err
 }
 
-// idleFigures are those of a process with idle clients.
+// idleFigures are the figures of a process with idle clients.
 type idleFigures struct {
 	idler
 	rss        float64 // bytes a client
@@ -229,8 +229,8 @@ type idleFigures struct {
 	cpu        float64 // percent of a core
 }
 
-// idle looks at all processes over the same time: they take next to nothing from
-// each other, and each look takes as long as a keepalive.
+// idle watches all processes at the same time: they use hardly any CPU, and each
+// measurement lasts as long as a keepalive.
 func (b *bench) idle() ([]idleFigures, error) {
 	var rows []idleFigures
 	var pids []int
@@ -270,7 +270,7 @@ func (b *bench) idle() ([]idleFigures, error) {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// startIdle starts a worker of idle clients, and returns when they are connected.
+// startIdle starts a worker with idle clients, and returns when they are connected.
 func (b *bench) startIdle(job Job) (o Outcome, pid int, stop func(), err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	cmd := b.command(ctx, job)

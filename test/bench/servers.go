@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// descriptors is the limit of every process that is started.
+// descriptors is the limit of open files for every process that is started.
 const descriptors = 20_000
 
-// raiseLimit is for this process and, since it is explicit, for its children.
+// raiseLimit raises the limit of open files for this process and its children.
 func raiseLimit() error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -31,7 +31,7 @@ func raiseLimit() error {
 //go:embed c/*.c c/*.h
 var cSources embed.FS
 
-// compile builds the worker in C, as a Makefile would.
+// compile builds the worker in C.
 func compile(dir string) (program string, err error) {
 	files, err := fs.Glob(cSources, "c/*")
 	if err != nil {
@@ -67,7 +67,6 @@ func compile(dir string) (program string, err error) {
 	return program, nil
 }
 
-// startPeer starts the peer's process and returns its port.
 func startPeer(self string) (port int, stop func(), err error) {
 	cmd := exec.Command(self, peerArgument)
 	cmd.Stderr = os.Stderr
@@ -97,7 +96,7 @@ func startPeer(self string) (port int, stop func(), err error) {
 	return port, stop, err
 }
 
-// brokerProgram finds mosquitto, which lives where users do not look.
+// brokerProgram finds mosquitto, also in folders that are not in PATH.
 func brokerProgram() (string, error) {
 	for _, name := range []string{"mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -107,8 +106,8 @@ func brokerProgram() (string, error) {
 	return "", fmt.Errorf("the broker is missing: install the package mosquitto")
 }
 
-// startBroker starts mosquitto on a free port of the loopback. It drops nothing
-// and logs nothing.
+// startBroker starts mosquitto on a free local port. It drops no messages and writes no
+// log.
 func startBroker(dir string) (port int, stop func(), err error) {
 	program, err := brokerProgram()
 	if err != nil {
@@ -132,7 +131,7 @@ func startBroker(dir string) (port int, stop func(), err error) {
 		return 0, nil, err
 	}
 	stop = func() {
-		_ = cmd.Process.Kill() // SIGTERM is forgotten if it comes early
+		_ = cmd.Process.Kill() // an early SIGTERM might be ignored
 		_ = cmd.Wait()
 	}
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// Measures of the chart, in pixels.
+// Sizes in the chart, in pixels.
 const (
 	chartWidth = 900
 	labelWidth = 170
-	barsWidth  = 250 // the longest bar
-	column     = 375 // a bar and its figure
+	barsWidth  = 250 // length of the longest bar
+	column     = 375 // width of a bar and its figure
 	rowHeight  = 17
 	barHeight  = 11
 	panelHead  = 34
 	chartHead  = 74
 )
 
-// The colours follow the reader's: light or dark.
+// The colours follow the reader's light or dark mode.
 const chartStyle = `<style>
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .small { font-size: 11px; fill: #57606a }
@@ -49,8 +49,8 @@ func barClass(contender string) string {
 	return "go"
 }
 
-// chart draws messages per second and CPU time per message, a panel for each
-// work, each with a scale of its own.
+// chart draws messages per second and CPU time per message. Each work has a panel with
+// its own scale.
 func (r results) chart(h host) []byte {
 	var b strings.Builder
 	y := chartHead
@@ -64,7 +64,7 @@ func (r results) chart(h host) []byte {
 	fmt.Fprintf(&svg, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d">`+"\n", chartWidth, y+14, chartWidth, y+14)
 	svg.WriteString(chartStyle)
 	fmt.Fprintf(&svg, `<rect class="back" width="%d" height="%d" rx="6"/>`+"\n", chartWidth, y+14)
-	text(&svg, 16, 26, "heading", "MQTT clients side by side")
+	text(&svg, 16, 26, "heading", "Comparison of MQTT clients")
 	text(&svg, 16, 44, "small", "libmosquitto "+h.library+", Go "+h.golang+", "+h.cpu+", "+h.date)
 	text(&svg, labelWidth, 66, "title", "messages per second (longer is better)")
 	text(&svg, labelWidth+column, 66, "title", "CPU time per message (shorter is better)")
@@ -99,7 +99,7 @@ func text(b *strings.Builder, x, y int, class, s string) {
 	fmt.Fprintf(b, `<text x="%d" y="%d" class="%s">%s</text>`+"\n", x, y, class, html.EscapeString(s))
 }
 
-// short is a rate for a chart: 1.23 M, 456 k.
+// short formats a rate for the chart: 1.23 M, 456 k.
 func short(x float64) string {
 	if x >= 1e6 {
 		return fmt.Sprintf("%.2f M", x/1e6)

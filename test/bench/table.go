@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// table is printed on a terminal and in Markdown. Its first column is text, the
-// others are numbers.
+// table can be printed on a terminal and in Markdown. Its first column is text, the
+// other columns are numbers.
 type table struct {
 	title string
-	notes []string // below it
+	notes []string // printed below the table
 	head  []string
 	rows  [][]string
 }
@@ -28,7 +28,7 @@ func (t *table) widths() []int {
 	return widths
 }
 
-// print writes it for a terminal.
+// print writes the table for a terminal.
 func (t *table) print(w io.Writer) {
 	widths := t.widths()
 	fmt.Fprintf(w, "\n%s\n", t.title)
@@ -54,7 +54,7 @@ func (t *table) line(w io.Writer, widths []int, cells []string) {
 	fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
 }
 
-// markdown writes it with a heading.
+// markdown writes the table with a heading.
 func (t *table) markdown(w io.Writer) {
 	fmt.Fprintf(w, "\n## %s\n\n| %s |\n|---%s|\n", t.title, strings.Join(t.head, " | "), strings.Repeat("|--:", len(t.head)-1))
 	for _, row := range t.rows {
@@ -65,7 +65,7 @@ func (t *table) markdown(w io.Writer) {
 	}
 }
 
-// Numbers as they stand in tables.
+// thousands formats a number with commas.
 
 func thousands(x float64) string {
 	s := fmt.Sprintf("%.0f", x)
@@ -75,7 +75,7 @@ func thousands(x float64) string {
 	return s
 }
 
-// ratio is of x to base, "" if there is none.
+// ratio formats x / base, or returns "" if x or base is 0.
 func ratio(x, base float64) string {
 	if base == 0 || x == 0 {
 		return ""

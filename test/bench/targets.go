@@ -2,11 +2,11 @@ package main
 
 import "fmt"
 
-// target is what a figure should be.
+// target is the goal for a figure.
 type target struct {
 	what   string
-	value  func(r results) (float64, bool) // false: not measured
-	atMost bool                            // else at least
+	value  func(r results) (float64, bool) // false if it was not measured
+	atMost bool                            // otherwise at least
 	on20   float64
 	on21   float64
 	format string
@@ -19,12 +19,12 @@ var targets = []target{
 	{"allocations per received message", allocations("receive64"), true, 1, 1, "%.2f"},
 	{"publish QoS 0: throughput ÷ C, loop_start", rateRatio("publish0", cStart), false, 1, 1, "%.2f"},
 	{"publish QoS 0: throughput ÷ paho.mqtt.golang", rateRatio("publish0", pahoV3), false, 6, 6, "%.2f"},
-	{"publish QoS 1, 1,000 under way: throughput ÷ C, loop_start", rateRatio("publish1", cStart), false, 1, 1.2, "%.2f"},
-	{"publish QoS 1, 1,000 under way: throughput ÷ paho.mqtt.golang", rateRatio("publish1", pahoV3), false, 1.3, 1.8, "%.2f"},
+	{"publish QoS 1, 1,000 in flight: throughput ÷ C, loop_start", rateRatio("publish1", cStart), false, 1, 1.2, "%.2f"},
+	{"publish QoS 1, 1,000 in flight: throughput ÷ paho.mqtt.golang", rateRatio("publish1", pahoV3), false, 1.3, 1.8, "%.2f"},
 	{"Go allocations per publish, QoS 0", allocations("publish0"), true, 0, 0, "%.2f"},
 	{"Go allocations per publish, QoS 1", allocations("publish1"), true, 0, 0, "%.2f"},
-	{"package mqtt, receive 64 B through its router: CPU ÷ Run's", mqttRatio("receive64"), true, 1.25, 1.25, "%.2f"},
-	{"package mqtt, publish QoS 1 awaited: CPU ÷ Run's", mqttRatio("awaited1"), true, 1.25, 1.25, "%.2f"},
+	{"package mqtt, receive 64 B through its router: CPU ÷ CPU of Run", mqttRatio("receive64"), true, 1.25, 1.25, "%.2f"},
+	{"package mqtt, publish QoS 1 awaited: CPU ÷ CPU of Run", mqttRatio("awaited1"), true, 1.25, 1.25, "%.2f"},
 	{"most clients: threads", mostThreads, true, 40, 40, "%.0f"},
 	{"KiB of memory per idle client", idleMemory, true, 8, 8, "%.1f"},
 	{"most idle clients, keepalive 60 s: % of a core", idleCPU, true, 1, 1, "%.2f"},
@@ -50,7 +50,8 @@ func cpuRatio(work, contender string) func(results) (float64, bool) {
 	}
 }
 
-// mqttRatio is what package mqtt costs beside the Run that it stands on.
+// mqttRatio returns the CPU time of package mqtt divided by the CPU time of Run, which
+// it uses.
 func mqttRatio(work string) func(results) (float64, bool) {
 	return func(r results) (float64, bool) {
 		f := r.throughput[work]
@@ -71,13 +72,13 @@ func allocations(work string) func(results) (float64, bool) {
 func mostThreads(r results) (threads float64, ok bool) {
 	for _, row := range r.many {
 		if row.contender == oursRun {
-			threads, ok = float64(row.threads), true // the last has the most clients
+			threads, ok = float64(row.threads), true // the last row has the most clients
 		}
 	}
 	return threads, ok
 }
 
-// mostIdle is our row with the most clients.
+// mostIdle returns the row of Run with the most clients.
 func mostIdle(r results) (most idleFigures, ok bool) {
 	for _, row := range r.idle {
 		if row.contender == oursRun && row.clients > most.clients {
@@ -97,8 +98,8 @@ func idleCPU(r results) (float64, bool) {
 	return row.cpu, ok
 }
 
-// hair is what a figure may miss its target by: half a unit of the last digit
-// that is shown, such as the few allocations before the first message.
+// hair is the tolerance of a target: half a unit of the last printed digit, for example
+// for the few allocations before the first message.
 const hair = 0.005
 
 func targetTable(r results, has21 bool) *table {

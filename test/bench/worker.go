@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Job is a piece of work for a worker, which does it in a process of its own.
+// Job is a piece of work for a worker process.
 type Job struct {
 	Contender string
 	Kind      string // receive, publish, both-ends, latency, idle, many
@@ -23,21 +23,21 @@ type Job struct {
 	Count     int // messages
 	Size      int // bytes of a payload
 	QoS       byte
-	Window    int    // messages under way at most
-	Clients   int    // of idle and many
+	Window    int    // limit of messages in flight
+	Clients   int    // for idle and many
 	Profile   string // file for a CPU profile
 }
 
-// Outcome is what a worker has to say about itself, as a line of JSON.
+// Outcome is the result of a worker, printed as a line of JSON.
 type Outcome struct {
 	Count   int     `json:"count"`
 	Seconds float64 `json:"seconds"` // from the first message to the last
-	Mallocs float64 `json:"mallocs"` // Go's, meanwhile
+	Mallocs float64 `json:"mallocs"` // allocations of Go in this time
 
-	P50 float64 `json:"p50"` // microseconds there and back
+	P50 float64 `json:"p50"` // round trip in microseconds
 	P99 float64 `json:"p99"`
 
-	Clients        int     `json:"clients"` // with a connection, a subscription and their message
+	Clients        int     `json:"clients"` // clients that received their message
 	ConnectSeconds float64 `json:"connectSeconds"`
 	BaseRSS        int64   `json:"baseRSS"`
 	RSS            int64   `json:"rss"`
@@ -46,11 +46,11 @@ type Outcome struct {
 	Descriptors    int     `json:"descriptors"`
 }
 
-// patience is how long a worker waits for a message before it calls it lost.
+// patience is how long a worker waits for a message before it reports it as lost.
 const patience = 30 * time.Second
 
-// fail ends a worker. A library that reports the end of its connection does it
-// too: no work here ends one.
+// fail ends a worker with an error. A library that reports a lost connection also ends
+// it, because no work closes a connection.
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
@@ -82,7 +82,7 @@ func runWorker(encoded string) {
 		pprof.StopCPUProfile()
 	}
 	report(outcome)
-	os.Exit(0) // the peer is not told goodbye: that is no part of any work
+	os.Exit(0) // without a DISCONNECT, which is not part of any work
 }
 
 func report(o Outcome) {
@@ -93,7 +93,7 @@ func report(o Outcome) {
 	fmt.Println(string(line))
 }
 
-// connect makes a client and connects it.
+// connect creates a client and connects it.
 func connect(job Job, o Options) (Client, error) {
 	c, err := newClient(job.Contender)
 	if err != nil {
@@ -103,7 +103,7 @@ func connect(job Job, o Options) (Client, error) {
 	return c, c.Connect(o)
 }
 
-// meter counts time and allocations.
+// meter measures time and allocations.
 type meter struct {
 	started time.Time
 	mallocs uint64
@@ -122,7 +122,7 @@ func (m meter) stop(count int) Outcome {
 	return Outcome{Count: count, Seconds: elapsed.Seconds(), Mallocs: float64(now.Mallocs - m.mallocs)}
 }
 
-// arrivals counts messages until all are there.
+// arrivals counts messages until all have arrived.
 type arrivals struct {
 	n, wanted int64
 	all       chan struct{}
@@ -136,7 +136,7 @@ func (a *arrivals) add([]byte) {
 	}
 }
 
-// await returns an error when nothing has come for a while.
+// await returns an error if no message arrives for the time of patience.
 func (a *arrivals) await() error {
 	for last := int64(-1); ; {
 		select {
@@ -146,7 +146,7 @@ func (a *arrivals) await() error {
 		}
 		n := atomic.LoadInt64(&a.n)
 		if n == last {
-			return fmt.Errorf("lost: %d of %d messages came", n, a.wanted)
+			return fmt.Errorf("only %d of %d messages arrived", n, a.wanted)
 		}
 		last = n
 	}
@@ -196,7 +196,8 @@ func publish(job Job) (Outcome, error) {
 	return m.stop(job.Count), nil
 }
 
-// bothEnds publishes through the broker to itself, with so many under way.
+// bothEnds publishes and receives through the broker, with a limit of messages in
+// flight.
 func bothEnds(job Job) (Outcome, error) {
 	topic := fmt.Sprintf("bench/%d", os.Getpid())
 	r := newRoom(job.Window)
@@ -233,7 +234,7 @@ func bothEnds(job Job) (Outcome, error) {
 	return m.stop(job.Count), <-sent
 }
 
-// latency sends one message at a time there and back.
+// latency sends one message at a time and waits until it is echoed.
 func latency(job Job) (Outcome, error) {
 	const warmup = 200
 	topic := fmt.Sprintf("echo/%d", os.Getpid())
@@ -247,7 +248,7 @@ func latency(job Job) (Outcome, error) {
 	}
 	payload := make([]byte, job.Size)
 	times := make([]float64, 0, job.Count)
-	lost := time.NewTimer(patience) // for all of them
+	lost := time.NewTimer(patience) // for all messages
 	for i := range warmup + job.Count {
 		started := time.Now()
 		if err := c.Send(topic, payload, 0); err != nil {
@@ -256,7 +257,7 @@ func latency(job Job) (Outcome, error) {
 		select {
 		case <-back:
 		case <-lost.C:
-			return Outcome{}, fmt.Errorf("lost: message %d did not come back", i)
+			return Outcome{}, fmt.Errorf("message %d was not echoed", i)
 		}
 		if i >= warmup {
 			times = append(times, float64(time.Since(started))/1e3)
@@ -266,9 +267,9 @@ func latency(job Job) (Outcome, error) {
 	return Outcome{Count: job.Count, P50: times[len(times)/2], P99: times[len(times)*99/100]}, nil
 }
 
-// idle connects clients, says so, and lets the benchmark look on.
+// idle connects clients, reports them, and waits while the benchmark watches.
 func idle(job Job) (Outcome, error) {
-	const first = 10 // after them the code and the runtime's memory are there
+	const first = 10 // these clients load the code and the memory of the runtime
 	clients := make([]Client, 0, first+job.Clients)
 	var base int64
 	for i := range first + job.Clients {
@@ -283,23 +284,24 @@ func idle(job Job) (Outcome, error) {
 	}
 	o := Outcome{Clients: job.Clients, BaseRSS: base, RSS: settled(), Goroutines: runtime.NumGoroutine()}
 	report(o)
-	_, _ = bufio.NewReader(os.Stdin).ReadString('\n') // until the benchmark has seen enough
+	_, _ = bufio.NewReader(os.Stdin).ReadString('\n') // until the benchmark closes the input
 	runtime.KeepAlive(clients)
 	return o, nil
 }
 
-// settled is the resident memory without what Go only keeps for later.
+// settled returns the resident memory without memory that Go could release.
 func settled() int64 {
 	debug.FreeOSMemory()
-	debug.FreeOSMemory() // stacks and finalizers are freed by the second
+	debug.FreeOSMemory() // the second call frees stacks and finalizers
 	s := statusOf(os.Getpid())
 	return s.rss
 }
 
-// connectors is how many clients of "many" connect or publish at a time.
+// connectors is the number of clients of "many" that connect or publish at the same
+// time.
 const connectors = 8
 
-// many connects and subscribes clients, and lets each send itself a message.
+// many connects and subscribes clients, and each client sends one message to itself.
 func many(job Job) (Outcome, error) {
 	base := settled()
 	clients := make([]Client, job.Clients)
@@ -335,7 +337,7 @@ func many(job Job) (Outcome, error) {
 		}
 	}
 	if o.Clients != job.Clients {
-		return o, fmt.Errorf("%d of %d clients got their message, and once", o.Clients, job.Clients)
+		return o, fmt.Errorf("only %d of %d clients received their message exactly once", o.Clients, job.Clients)
 	}
 	s := statusOf(os.Getpid())
 	o.Threads, o.Descriptors, o.Goroutines = s.threads, descriptorsOf(os.Getpid()), runtime.NumGoroutine()
@@ -344,7 +346,7 @@ func many(job Job) (Outcome, error) {
 	return o, nil
 }
 
-// forAll calls f for 0 to n-1, from a few goroutines.
+// forAll calls f for 0 to n-1 on a few goroutines.
 func forAll(n int, f func(i int) error) error {
 	var next atomic.Int64
 	var group sync.WaitGroup

@@ -1,35 +1,35 @@
 package main
 
-// work is one thing that is measured, by all contenders that can do it.
+// work is one kind of measurement, for all contenders that support it.
 type work struct {
 	name       string // for -only
 	title      string
-	kind       string // of Job, and of the worker in C
+	kind       string // kind of Job, and of the worker in C
 	size       int
 	qos        byte
 	window     int
-	broker     bool // the real one instead of the peer
+	broker     bool // the real broker instead of the peer
 	contenders []string
-	least      int // messages of a run, and of the first, which is not counted
-	most       int
+	least      int // messages of a run at least; the first run, which is not counted, sends this number
+	most       int // messages of a run at most
 }
 
 var everyone = []string{oursRun, oursStart, oursMqtt, oursRelay, cForever, cStart, pahoV3, pahoV5, atWat}
 
-// publishers: publishing beside mosquitto_loop_forever needs a second thread,
-// and is mosquitto_loop_start then.
+// publishers have no row for mosquitto_loop_forever: to publish, it would need a second
+// thread, which is mosquitto_loop_start.
 var publishers = []string{oursRun, oursStart, oursMqtt, oursRelay, cStart, pahoV3, pahoV5, atWat}
 
-// awaiters: a C program has no goroutines to wait in.
+// awaiters have no row for C, which has no goroutines that could wait.
 var awaiters = []string{oursRun, oursMqtt, pahoV3, pahoV5, atWat}
 
-// throughputs are the works with messages per second. Whatever libmosquitto has
-// not sent yet of QoS 0 it keeps in memory, so their number has a low bound.
+// throughputs are the works with messages per second. libmosquitto keeps unsent QoS 0
+// messages in memory, so their number has a low limit.
 var throughputs = []work{
 	{name: "receive64", title: "Receive 64 B, QoS 0", kind: "receive", size: 64, contenders: everyone, least: 20_000, most: 4_000_000},
 	{name: "receive4k", title: "Receive 4 KiB, QoS 0", kind: "receive", size: 4096, contenders: everyone, least: 10_000, most: 500_000},
 	{name: "publish0", title: "Publish 64 B, QoS 0", kind: "publish", size: 64, contenders: publishers, least: 10_000, most: 500_000},
-	{name: "publish1", title: "Publish 64 B, QoS 1, 1,000 under way", kind: "publish", size: 64, qos: 1, window: window, contenders: publishers, least: 10_000, most: 500_000},
+	{name: "publish1", title: "Publish 64 B, QoS 1, 1,000 in flight", kind: "publish", size: 64, qos: 1, window: window, contenders: publishers, least: 10_000, most: 500_000},
 	{name: "awaited1", title: "Publish 64 B, QoS 1, awaited by 1,000 goroutines", kind: "awaited", size: 64, qos: 1, window: window, contenders: awaiters, least: 10_000, most: 500_000},
 	{name: "broker0", title: "Both ends through mosquitto, 64 B, QoS 0", kind: "both-ends", size: 64, window: window, broker: true, contenders: publishers, least: 5_000, most: 200_000},
 	{name: "broker1", title: "Both ends through mosquitto, 64 B, QoS 1", kind: "both-ends", size: 64, qos: 1, window: window, broker: true, contenders: publishers, least: 5_000, most: 200_000},
@@ -40,13 +40,13 @@ var latencies = []work{
 	{name: "latency-broker", title: "Round trip through mosquitto, 64 B, QoS 0", kind: "latency", size: 64, broker: true, contenders: everyone},
 }
 
-// crowds are the contenders whose clients may be thousands in a process: the
-// library's own loops end at descriptor 1023.
+// crowds are the contenders that can have thousands of clients in a process. The
+// library's own loops cannot use file descriptors above 1023.
 var crowds = []string{oursRun, pahoV3, pahoV5, atWat}
 
 var manyWork = work{name: "many", title: "Connect, subscribe, one message each", kind: "many", size: 64, broker: true, contenders: crowds}
 
-// idlers are processes with idle clients, all at the same time.
+// idler is a process with idle clients. All idlers run at the same time.
 type idler struct {
 	contender string
 	clients   int
@@ -54,20 +54,20 @@ type idler struct {
 
 const idleName = "idle"
 
-// scale is how much is done.
+// scale is the size of a benchmark run.
 type scale struct {
 	runs       int
-	seconds    float64 // that a run of a throughput should take
-	divisor    int     // of all numbers of messages
+	seconds    float64 // duration of a throughput run
+	divisor    int     // divides all numbers of messages
 	roundTrips int
 	crowd      []int
 	idlers     []idler
-	settle     float64 // seconds before idle clients are looked at
-	watch      float64 // seconds of that, a keepalive: each sends one PINGREQ
+	settle     float64 // seconds before idle clients are measured
+	watch      float64 // seconds of this measurement: a keepalive, so each client sends one PINGREQ
 }
 
-// belowSelect is the number of clients that fit below descriptor 1024, with
-// three each.
+// belowSelect is the number of clients whose file descriptors, three for each, stay
+// below 1024.
 const belowSelect = 250
 
 var full = scale{
@@ -80,7 +80,7 @@ var full = scale{
 	settle: 5, watch: keepalive,
 }
 
-// quick is for a look whether everything works. Its figures mean nothing.
+// quick only shows whether everything works. Its figures mean nothing.
 var quick = scale{
 	runs: 1, divisor: 10, roundTrips: 100,
 	crowd: []int{10, 30, 90},

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bounded fails the test when f does not return; what it waits for is cut
-// after five seconds.
+// bounded fails the test if f does not return in time. A call may wait up to five
+// seconds before it cuts the connection.
 func bounded(t *testing.T, what string, f func() error) error {
 	t.Helper()
 	returned := make(chan error, 1)
@@ -28,8 +28,8 @@ func stop(t *testing.T, c *mosquitto.Client) {
 	require.NoError(t, bounded(t, "LoopStop", func() error { return c.LoopStop(false) }))
 }
 
-// Decision 5: LoopStop returns, where the library's own waits for ever.
-func TestHangStopWithoutConnect(t *testing.T) {
+// In these cases mosquitto_loop_stop waits for ever. LoopStop returns.
+func TestLoopStop_WithoutConnectReturns(t *testing.T) {
 	c, _ := newClient(t, "", true)
 	require.NoError(t, c.LoopStart())
 	require.Equal(t, 1, leak.LibraryThreads())
@@ -37,17 +37,17 @@ func TestHangStopWithoutConnect(t *testing.T) {
 	awaitThread(t)
 }
 
-func TestHangStopWithoutDisconnect(t *testing.T) {
+func TestLoopStop_WithoutDisconnectReturns(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	startThread(t, c, e, b.Port)
 	stop(t, c)
 	awaitThread(t)
 	require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
-	wait.None(t, e.connect, "second connection") // 2.1 would make one and leave it unserved
+	wait.None(t, e.connect, "second connection") // the library 2.1 would reconnect here
 }
 
-func TestHangStopAfterDisconnect(t *testing.T) {
+func TestLoopStop_AfterDisconnectReturns(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	startThread(t, c, e, b.Port)
@@ -56,11 +56,11 @@ func TestHangStopAfterDisconnect(t *testing.T) {
 	awaitThread(t)
 	stop(t, c)
 	err := c.LoopStop(false)
-	require.ErrorIs(t, err, mosquitto.ErrInval, "twice")
+	require.ErrorIs(t, err, mosquitto.ErrInval, "second LoopStop")
 	require.ErrorContains(t, err, "LoopStart was not called")
 }
 
-func TestHangStopTwiceAtOnce(t *testing.T) {
+func TestLoopStop_OneOfSeveralCallsSucceeds(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	startThread(t, c, e, b.Port)
@@ -82,7 +82,7 @@ func isBusyOrInval(err error) bool {
 	return strings.Contains(text, mosquitto.ErrBusy.Error()) || strings.Contains(text, "LoopStart was not called")
 }
 
-func TestHangStopForceIsRefused(t *testing.T) {
+func TestLoopStop_ForceReturnsErrNotSupported(t *testing.T) {
 	c, _ := newClient(t, "", true)
 	require.NoError(t, c.LoopStart())
 	require.ErrorIs(t, c.LoopStop(true), mosquitto.ErrNotSupported)
@@ -90,8 +90,8 @@ func TestHangStopForceIsRefused(t *testing.T) {
 	stop(t, c)
 }
 
-// A broker that is silent: the connection is cut.
-func TestHangStopBesideSilentBroker(t *testing.T) {
+// LoopStop cuts the connection to a broker that does not respond.
+func TestLoopStop_WithASilentBrokerReturns(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	startThread(t, c, e, b.Port)
@@ -101,8 +101,8 @@ func TestHangStopBesideSilentBroker(t *testing.T) {
 	b.Resume()
 }
 
-// LoopStart once more after LoopStop, with a connect before or after it.
-func TestHangStartAgain(t *testing.T) {
+// LoopStart works again after LoopStop, whether the connect comes before or after it.
+func TestLoopStop_LoopStartWorksAgainAfterwards(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	for range 3 {
@@ -128,9 +128,9 @@ func afterLoop(t *testing.T, c *mosquitto.Client, e *events) <-chan mosquitto.Co
 	return e.connect
 }
 
-// The library alone leaks a thread's stack per cycle when the thread ends by
-// itself (2.0.12 and later).
-func TestThreadsLeaveNoStacks(t *testing.T) {
+// mosquitto_loop_stop (2.0.12 and later) leaks the stack of a thread that ended by
+// itself. LoopStop frees it.
+func TestLoopStop_FreesTheStacksOfThreads(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	cycle := func() {
@@ -148,10 +148,10 @@ func TestThreadsLeaveNoStacks(t *testing.T) {
 		cycle()
 	}
 	const stack = 8 << 20
-	require.Less(t, virtualSize(t)-before, 20*stack, "40 stacks would be more")
+	require.Less(t, virtualSize(t)-before, 20*stack, "40 stacks would need more")
 }
 
-// virtualSize is this process's VmSize in bytes.
+// virtualSize returns VmSize of this process in bytes.
 func virtualSize(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/status")
@@ -162,8 +162,7 @@ func virtualSize(t *testing.T) int {
 	return kilobytes << 10
 }
 
-// Close beside a loop whose broker is silent: everything is freed.
-func TestCloseBesideSilentBroker(t *testing.T) {
+func TestClose_WithASilentBrokerReturns(t *testing.T) {
 	for name, start := range map[string]func(*testing.T, *mosquitto.Client, *events, int){
 		"LoopStart": startThread,
 		"LoopForever": func(t *testing.T, c *mosquitto.Client, e *events, port int) {
@@ -184,8 +183,8 @@ func TestCloseBesideSilentBroker(t *testing.T) {
 	}
 }
 
-// A peer that takes nothing: the socket's buffer is full and much is queued.
-func TestCloseBesidePeerThatNeverReads(t *testing.T) {
+// The peer reads nothing, so the socket's buffer is full and packets are queued.
+func TestClose_WithAPeerThatNeverReadsReturns(t *testing.T) {
 	p := peer.Listen(t)
 	open := mosquitto.OpenClients()
 	c, e := newClient(t, "", true)
@@ -203,8 +202,8 @@ func TestCloseBesidePeerThatNeverReads(t *testing.T) {
 	awaitThread(t)
 }
 
-// A peer that accepts and never answers CONNECT.
-func TestHangStopBesidePeerWithoutAnswer(t *testing.T) {
+// The peer accepts the connection and sends no CONNACK.
+func TestLoopStop_WithoutConnackReturns(t *testing.T) {
 	p := peer.Listen(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.LoopStart())
@@ -214,8 +213,8 @@ func TestHangStopBesidePeerWithoutAnswer(t *testing.T) {
 	wait.None(t, e.connect, "OnConnect")
 }
 
-// A client that cannot connect sits in a pause between two attempts.
-func TestHangStopBetweenAttempts(t *testing.T) {
+// The loop waits between two attempts to connect.
+func TestLoopStop_DuringBackoffReturns(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.ReconnectDelaySet(time.Second, time.Second, false))

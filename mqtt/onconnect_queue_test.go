@@ -1,0 +1,49 @@
+//go:build cgo
+
+package mqtt
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Messages that the loop could not submit return to the front of their lists.
+func TestQueue_RequeuedBirthMessagesStayFirst(t *testing.T) {
+	var q queue
+	q.init(queueLimits{messages: 10, bytes: 10})
+	call := &onConnectCall{}
+	token := func(topic string, call *onConnectCall) *Token {
+		return &Token{pub: Publication{Topic: topic}, call: call}
+	}
+	order := func() (topics []string) {
+		for _, t := range q.take(func(*Token) bool { return true }, nil) {
+			topics = append(topics, t.pub.Topic)
+		}
+		return topics
+	}
+	q.add(token("queued", nil))
+	q.hold(call)
+	for _, topic := range []string{"birth 1", "birth 2"} {
+		q.add(token(topic, call))
+	}
+	taken := q.take(func(*Token) bool { return true }, nil)
+	require.Len(t, taken, 2)
+	q.requeue(taken)
+	require.Equal(t, []string{"birth 1", "birth 2"}, order())
+	q.requeue(taken)
+	q.resume(&onConnectCall{}) // another call: no effect
+	require.Equal(t, []string{"birth 1", "birth 2"}, order())
+	q.requeue(taken)
+	q.resume(call)
+	require.Equal(t, []string{"birth 1", "birth 2", "queued"}, order())
+}
+
+// The last message in flight may be older than a birth message.
+func TestInflight_HighestNumber(t *testing.T) {
+	f := newInflight(&settings{inflight: 10})
+	for id, number := range []uint64{10, 11, 1, 2} {
+		f.add(&Token{number: number, pub: Publication{QoS: 1}}, id+1)
+	}
+	require.EqualValues(t, 11, f.highestNumber())
+}

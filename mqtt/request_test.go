@@ -1,0 +1,254 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/stretchr/testify/require"
+)
+
+// respondent is a script of a broker that answers every request itself. It grants
+// subscriptions and sends response information, unless that is "".
+func respondent(information func(connection int) string) script {
+	return func(c *brokerConn, p packet) bool {
+		switch {
+		case p.Type() == peer.CONNECT:
+			var props []peer.Property
+			if text := information(c.number); text != "" {
+				props = append(props, peer.ResponseInfo(text))
+			}
+			c.write(c.version.Connack(false, 0, props...))
+			return true
+		case p.Type() == peer.PUBLISH && p.responseTopic() != "":
+			c.acknowledge(p)
+			c.publish(0, p.responseTopic(), 0, "to "+p.payload(), peer.CorrelationData(p.correlationData()))
+			return true
+		}
+		return false
+	}
+}
+
+func noInformation(int) string { return "" }
+
+// requireAnswer requires that a request is answered. It returns the response topic.
+func requireAnswer(t *testing.T, b *fakeBroker, c *mqtt.Client, options ...mqtt.PublishOption) (topic string) {
+	t.Helper()
+	m, err := c.Request(wait.Soon(t), "question", []byte("x"), options...)
+	require.NoError(t, err)
+	require.Equal(t, "to x", string(m.Payload))
+	sent := b.published("question")
+	topic = sent[len(sent)-1].responseTopic()
+	require.Equal(t, topic, m.Topic)
+	return topic
+}
+
+// subscribedTo lists the filters of all SUBSCRIBE packets.
+func subscribedTo(b *fakeBroker) (all []string) {
+	for _, p := range b.received(peer.SUBSCRIBE) {
+		all = append(all, p.names()...)
+	}
+	return all
+}
+
+func TestRequest_TopicOfTheProgram(t *testing.T) {
+	t.Parallel()
+	b := startFakeBroker(t, respondent(noInformation))
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
+	for range 3 {
+		for _, topic := range []string{"replies/1", "replies/2"} {
+			require.Equal(t, topic, requireAnswer(t, b, c, mqtt.WithQoS(1), mqtt.WithResponseTopic(topic)))
+		}
+	}
+	require.Equal(t, []string{"replies/1", "replies/2"}, subscribedTo(b), "one SUBSCRIBE for each topic")
+	requireReconnects(t, b, c)
+	require.Equal(t, "replies/1", requireAnswer(t, b, c, mqtt.WithResponseTopic("replies/1")))
+	require.True(t, strings.HasPrefix(requireAnswer(t, b, c), "responses/"), "the default")
+}
+
+// The program has a handler for the response topic: both get the response. After
+// Unsubscribe a request subscribes again.
+func TestRequest_TopicThatTheProgramHasSubscribed(t *testing.T) {
+	t.Parallel()
+	b := startFakeBroker(t, respondent(noInformation))
+	first, got := collect()
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
+	requireAnswer(t, b, c, mqtt.WithResponseTopic("replies"))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "replies", 1, first))
+	requireAnswer(t, b, c, mqtt.WithResponseTopic("replies"))
+	wait.For(t, got, "the response in the handler")
+
+	second, gotSecond := collect()
+	require.NoError(t, c.Subscribe(wait.Soon(t), "replies", 1, second))
+	requireAnswer(t, b, c, mqtt.WithResponseTopic("replies"))
+	wait.For(t, gotSecond, "the response in the second handler")
+	wait.None(t, got, "message for a replaced handler")
+
+	require.NoError(t, c.Unsubscribe(wait.Soon(t), "replies"))
+	requireAnswer(t, b, c, mqtt.WithResponseTopic("replies"))
+	wait.None(t, gotSecond, "message after Unsubscribe")
+}
+
+func TestRequest_Prefix(t *testing.T) {
+	t.Parallel()
+	b := startFakeBroker(t, respondent(noInformation))
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponsePrefix("myapp/replies/"))
+	topic := requireAnswer(t, b, c)
+	require.Regexp(t, "^myapp/replies/[0-9a-f]{24}$", topic)
+	require.Equal(t, topic, requireAnswer(t, b, c))
+	require.Equal(t, []string{topic}, subscribedTo(b))
+	other := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponsePrefix("myapp/replies/"))
+	require.NotEqual(t, topic, requireAnswer(t, b, other), "each client has its own topic")
+}
+
+// asksForInformation reports whether the last CONNECT has Request Response Information 1.
+func asksForInformation(b *fakeBroker) bool {
+	all := b.received(peer.CONNECT)
+	return strings.Contains(string(all[len(all)-1].Body), string(peer.RequestResponseInfo(1)))
+}
+
+func TestRequest_ResponseInformation(t *testing.T) {
+	t.Parallel()
+	for information, prefix := range map[string]string{"for/you": "for/you/", "for/you/": "for/you/", "": "mine/"} {
+		t.Run(information, func(t *testing.T) {
+			t.Parallel()
+			b := startFakeBroker(t, respondent(func(int) string { return information }))
+			c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponseInformation(), mqtt.WithResponsePrefix("mine/"),
+				mqtt.WithConnectProperties(mqtt.Properties{{ID: mqtt.PropUserProperty, Name: "a", Text: "b"}}))
+			require.True(t, asksForInformation(b))
+			require.Regexp(t, "^"+prefix+"[0-9a-f]{24}$", requireAnswer(t, b, c))
+		})
+	}
+	b := startFakeBroker(t, respondent(func(int) string { return "for/you" }))
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
+	require.False(t, asksForInformation(b))
+	require.Regexp(t, "^responses/", requireAnswer(t, b, c), "not asked for")
+}
+
+// The information of the next connection counts. The earlier topic is unsubscribed.
+func TestRequest_ResponseInformationChangesAtAReconnect(t *testing.T) {
+	t.Parallel()
+	b := startFakeBroker(t, respondent(func(connection int) string { return fmt.Sprint("session", (connection+1)/2) }))
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponseInformation(),
+		mqtt.WithConnectProperties(mqtt.Properties{{ID: mqtt.PropRequestResponseInformation, Number: 1}}))
+	first := requireAnswer(t, b, c)
+	requireReconnects(t, b, c)
+	require.Equal(t, first, requireAnswer(t, b, c))
+	require.Empty(t, b.received(peer.UNSUBSCRIBE))
+	requireReconnects(t, b, c)
+	second := requireAnswer(t, b, c)
+	require.Equal(t, strings.Replace(first, "session1", "session2", 1), second)
+	wait.Until(t, "UNSUBSCRIBE", func() bool { return len(b.received(peer.UNSUBSCRIBE)) == 1 })
+	require.Equal(t, []string{first}, b.received(peer.UNSUBSCRIBE)[0].names())
+	requireReconnects(t, b, c)
+	require.False(t, subscribedOn(b, 4, first))
+	require.True(t, subscribedOn(b, 4, second))
+}
+
+// Without a connection yet, Request waits for the information.
+func TestRequest_WaitsForTheResponseInformation(t *testing.T) {
+	t.Parallel()
+	c, start := lateBroker(t, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponseInformation())
+	_, err := c.Request(soonest(t), "question", nil)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	answered := make(chan mqtt.Message, 1)
+	go func() {
+		m, _ := c.Request(wait.Soon(t), "question", nil)
+		answered <- m
+	}()
+	start(respondent(func(int) string { return "for/you" }))
+	require.Regexp(t, "^for/you/", wait.For(t, answered, "the response").Topic)
+}
+
+// In a function of WithOnConnect, which runs before StateConnected, it is known.
+func TestRequest_ResponseInformationInOnConnect(t *testing.T) {
+	t.Parallel()
+	b := startFakeBroker(t, respondent(func(int) string { return "for/you" }))
+	var topic atomic.Value
+	dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponseInformation(), onConnect(func(ctx context.Context, c *mqtt.Client) error {
+		m, err := c.Request(ctx, "question", nil)
+		topic.Store(m.Topic)
+		return err
+	}))
+	require.Regexp(t, "^for/you/", topic.Load())
+}
+
+func TestRequest_BadTopicsAreRefused(t *testing.T) {
+	t.Parallel()
+	b := startFakeBroker(t, respondent(func(int) string { return "for/+" }))
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
+	for _, topic := range []string{"", "a/+", "a/#", "$share/g/a", "a\x00"} {
+		_, err := c.Request(wait.Soon(t), "question", nil, mqtt.WithResponseTopic(topic))
+		require.ErrorIs(t, err, mosquitto.ErrInval, topic)
+		require.ErrorContains(t, err, "WithResponseTopic", topic)
+	}
+	require.ErrorContains(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithResponseTopic("a/+")), "WithResponseTopic")
+	_, err := c.Request(wait.Soon(t), "question", nil, mqtt.WithCorrelationData([]byte("x")))
+	require.ErrorContains(t, err, "WithCorrelationData")
+	_, err = c.Request(wait.Soon(t), "question", nil, mqtt.WithResponseTopic("a"), mqtt.WithResponseTopic("b"))
+	require.Error(t, err)
+	require.Empty(t, b.published("question"))
+
+	asking := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponseInformation())
+	_, err = asking.Request(wait.Soon(t), "question", nil)
+	require.ErrorContains(t, err, "the broker's response information")
+
+	for _, prefix := range []string{"", "a/+/", "#", "$share/g/", "a\x00", strings.Repeat("x", 65530)} {
+		_, err := mqtt.Dial(wait.Soon(t), []string{url(b.port)}, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponsePrefix(prefix))
+		require.ErrorContains(t, err, "WithResponsePrefix")
+	}
+	for name, option := range map[string]mqtt.Option{"WithResponsePrefix": mqtt.WithResponsePrefix("a/"), "WithResponseInformation": mqtt.WithResponseInformation()} {
+		_, err := mqtt.Dial(wait.Soon(t), []string{url(b.port)}, option)
+		require.ErrorContains(t, err, name+": needs WithProtocol(V5)")
+	}
+}
+
+// A request fails whose context has ended, or whose SUBSCRIBE is refused. The next request
+// tries again.
+func TestRequest_RefusedTopicIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	refuses, answers := refusesFirst(1), respondent(noInformation)
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool { return refuses(c, p) || answers(c, p) })
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := c.Request(ended, "question", nil, mqtt.WithResponseTopic("replies"))
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = c.Request(wait.Soon(t), "question", nil, mqtt.WithResponseTopic("replies"))
+	var refused *mqtt.SubscribeError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, "replies", refused.Filter)
+	requireAnswer(t, b, c, mqtt.WithResponseTopic("replies"))
+}
+
+// A broker whose access list allows only the program's topics.
+func TestRequest_PrefixPassesAnAccessList(t *testing.T) {
+	t.Parallel()
+	acl := filepath.Join(t.TempDir(), "acl")
+	require.NoError(t, os.WriteFile(acl, []byte("topic readwrite question\ntopic readwrite myapp/#\n"), 0o644))
+	b := broker.Start(t, broker.Config{Extra: "acl_file " + acl})
+	server := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
+	require.NoError(t, server.Respond(wait.Soon(t), "question", 1, func(_ context.Context, m mqtt.Message) ([]byte, error) { return m.Payload, nil }))
+	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponsePrefix("myapp/"))
+	for _, options := range [][]mqtt.PublishOption{nil, {mqtt.WithResponseTopic("myapp/here")}} {
+		m, err := c.Request(wait.Soon(t), "question", []byte("x"), options...)
+		require.NoError(t, err)
+		require.Equal(t, "x", string(m.Payload))
+	}
+	brief, cancel := context.WithTimeout(wait.Soon(t), 300*time.Millisecond)
+	defer cancel()
+	_, err := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5)).Request(brief, "question", nil)
+	require.Error(t, err, "the default topic is not allowed")
+}

@@ -1,0 +1,264 @@
+//go:build cgo
+
+package mqtt_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/sslctx"
+	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/stretchr/testify/require"
+)
+
+// copyFile replaces the content of a file with the content of another file.
+func copyFile(t testing.TB, to, from string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(to, text, 0o600))
+}
+
+// renew replaces a certificate and its key in their files.
+func renew(t testing.TB, old, by *broker.Cert) {
+	t.Helper()
+	copyFile(t, old.CertFile, by.CertFile)
+	copyFile(t, old.KeyFile, by.KeyFile)
+}
+
+// requireServed requires that the client reconnects and that the broker serves it.
+func requireServed(t testing.TB, c *mqtt.Client) {
+	t.Helper()
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
+}
+
+// stop stops the broker, and takes the changes up to the first failed attempt after that.
+func stop(t testing.TB, b *broker.Broker, changes <-chan mqtt.StateChange) {
+	t.Helper()
+	b.Stop()
+	awaitState(t, changes, mqtt.StateDisconnected)
+	awaitFailure(t, changes)
+}
+
+// requireDistrust requires that the next attempts to connect fail, because the client
+// does not trust the broker.
+func requireDistrust(t testing.TB, changes <-chan mqtt.StateChange) {
+	t.Helper()
+	for refused := 0; refused < 3; {
+		change := wait.For(t, changes, "a failed attempt")
+		require.NotEqual(t, mqtt.StateConnected, change.State)
+		if change.Err != nil && strings.Contains(change.Err.Error(), badCertificate) {
+			refused++
+		}
+	}
+}
+
+// serverNames are the two ways to name a broker: by the server's host and by ServerName.
+var serverNames = map[string]string{"host": "", "server name": "127.0.0.1"}
+
+func TestTLSRenewal_CAFileIsReadAtEveryAttempt(t *testing.T) {
+	t.Parallel()
+	for name, serverName := range serverNames {
+		t.Run(name, func(t *testing.T) {
+			first, second := broker.NewCA(t, "first"), broker.NewCA(t, "second")
+			shown := first.Issue("broker", "127.0.0.1")
+			of1, of2 := first.Issue("copy", "127.0.0.1"), second.Issue("broker", "127.0.0.1")
+			trusted := t.TempDir() + "/ca.pem"
+			copyFile(t, trusted, first.File)
+			b := broker.Start(t, broker.Config{TLS: shown})
+			option, changes := states()
+			c := dialAll(t, []string{secure(b.Port)}, option, mqtt.WithTLS(mqtt.TLS{CAFile: trusted, ServerName: serverName}))
+			stop(t, b, changes)
+			renew(t, shown, of2)
+			copyFile(t, trusted, second.File) // renewed
+			b.Restart()
+			requireServed(t, c)
+			stop(t, b, changes)
+			renew(t, shown, of1) // the first CA is withdrawn
+			b.Restart()
+			requireDistrust(t, changes)
+			copyFile(t, trusted, first.File)
+			requireServed(t, c)
+		})
+	}
+}
+
+func TestTLSRenewal_ClientCertificateFileIsReadAtEveryAttempt(t *testing.T) {
+	t.Parallel()
+	for name, serverName := range serverNames {
+		t.Run(name, func(t *testing.T) {
+			ca, first, second := broker.NewCA(t, "authority"), broker.NewCA(t, "first"), broker.NewCA(t, "second")
+			own, renewed := first.Issue("client"), second.Issue("client")
+			clients := t.TempDir() + "/clients.pem"
+			copyFile(t, clients, first.File)
+			b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1"), ClientCA: clients})
+			option, changes := states()
+			settings := mqtt.TLS{CAFile: ca.File, ServerName: serverName, CertFile: own.CertFile, KeyFile: own.KeyFile}
+			c := dialAll(t, []string{secure(b.Port)}, option, mqtt.WithTLS(settings))
+			stop(t, b, changes)
+			copyFile(t, clients, second.File)
+			b.Restart()
+			for awaitFailure(t, changes).Attempt < 2 {
+			}
+			renew(t, own, renewed)
+			requireServed(t, c)
+		})
+	}
+}
+
+// settingsFunc is a function for WithTLSFunc whose answer the test replaces.
+type settingsFunc struct{ answer atomic.Pointer[mqtt.TLS] }
+
+func (f *settingsFunc) set(t mqtt.TLS) { f.answer.Store(&t) }
+
+func (f *settingsFunc) option() mqtt.Option {
+	return mqtt.WithTLSFunc(func(context.Context) (mqtt.TLS, error) { return *f.answer.Load(), nil })
+}
+
+func TestTLSRenewal_CAOfWithTLSFunc(t *testing.T) {
+	t.Parallel()
+	for name, serverName := range serverNames {
+		t.Run(name, func(t *testing.T) {
+			first, second := broker.NewCA(t, "first"), broker.NewCA(t, "second")
+			shown := first.Issue("broker", "127.0.0.1")
+			of1, of2 := first.Issue("copy", "127.0.0.1"), second.Issue("broker", "127.0.0.1")
+			b := broker.Start(t, broker.Config{TLS: shown})
+			var f settingsFunc
+			f.set(mqtt.TLS{CA: pem(t, first.File), ServerName: serverName})
+			option, changes := states()
+			c := dialAll(t, []string{secure(b.Port)}, option, f.option())
+			stop(t, b, changes)
+			renew(t, shown, of2)
+			f.set(mqtt.TLS{CA: pem(t, second.File), ServerName: serverName}) // renewed
+			b.Restart()
+			requireServed(t, c)
+			stop(t, b, changes)
+			renew(t, shown, of1) // the first CA is withdrawn
+			b.Restart()
+			requireDistrust(t, changes)
+			f.set(mqtt.TLS{CA: pem(t, first.File), ServerName: serverName})
+			requireServed(t, c)
+		})
+	}
+}
+
+func TestTLSRenewal_CADirectoryIsReadAtEveryAttempt(t *testing.T) {
+	t.Parallel()
+	first, second := broker.NewCA(t, "authority"), broker.NewCA(t, "authority") // one name, so one hashed name
+	shown := first.Issue("broker", "127.0.0.1")
+	directory := sslctx.HashedDir(t, first.File)
+	files, err := filepath.Glob(directory + "/*")
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	b := broker.Start(t, broker.Config{TLS: shown})
+	option, changes := states()
+	c := dialAll(t, []string{secure(b.Port)}, option, mqtt.WithTLS(mqtt.TLS{CAPath: directory}))
+	stop(t, b, changes)
+	copyFile(t, files[0], second.File)
+	b.Restart()
+	requireDistrust(t, changes)
+	copyFile(t, files[0], first.File)
+	requireServed(t, c)
+}
+
+// rsaCertificate makes a client's certificate with an RSA key.
+func rsaCertificate(t testing.TB, ca *broker.CA) *tls.Certificate {
+	t.Helper()
+	authority, err := tls.LoadX509KeyPair(ca.File, ca.KeyFile)
+	require.NoError(t, err)
+	issuer, err := x509.ParseCertificate(authority.Certificate[0])
+	require.NoError(t, err)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "client"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), authority.PrivateKey)
+	require.NoError(t, err)
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// A renewed client certificate replaces the old one, also if its key is of another kind.
+func TestTLSRenewal_CertificateOfWithTLSFunc(t *testing.T) {
+	t.Parallel()
+	ca, first, second := broker.NewCA(t, "authority"), broker.NewCA(t, "first"), broker.NewCA(t, "second")
+	own := second.Issue("client")
+	renewed, err := tls.LoadX509KeyPair(own.CertFile, own.KeyFile)
+	require.NoError(t, err)
+	clients := t.TempDir() + "/clients.pem"
+	copyFile(t, clients, first.File)
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1"), ClientCA: clients})
+	var f settingsFunc
+	f.set(mqtt.TLS{CAFile: ca.File, Certificate: rsaCertificate(t, first)})
+	option, changes := states()
+	c := dialAll(t, []string{secure(b.Port)}, option, f.option())
+	stop(t, b, changes)
+	copyFile(t, clients, second.File)
+	b.Restart()
+	for awaitFailure(t, changes).Attempt < 3 {
+	}
+	f.set(mqtt.TLS{CAFile: ca.File, Certificate: &renewed})
+	requireServed(t, c)
+}
+
+// The client resumes no session: a resumed session would not verify certificates again.
+func TestTLSRenewal_SessionsAreNotResumed(t *testing.T) {
+	t.Parallel()
+	ca := broker.NewCA(t, "authority")
+	for version, maxVersion := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
+		t.Run(version, func(t *testing.T) {
+			handshakes := make(chan tls.ConnectionState, 10)
+			config := showing(t, ca.Issue("broker", "127.0.0.1"))
+			config.MaxVersion = maxVersion
+			config.VerifyConnection = func(s tls.ConnectionState) error {
+				handshakes <- s
+				return nil
+			}
+			g := watch(t, config)
+			dialAll(t, []string{secure(g.Port)}, mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
+			require.False(t, wait.For(t, handshakes, "the first handshake").DidResume)
+			g.become(config)
+			require.False(t, wait.For(t, handshakes, "the second handshake").DidResume)
+		})
+	}
+}
+
+// A file that is missing for a moment fails the attempts, and the error names it. It does
+// not end the client, and the client does not use its old settings.
+func TestTLSRenewal_MissingFileFailsTheAttempt(t *testing.T) {
+	t.Parallel()
+	ca := broker.NewCA(t, "authority")
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
+	trusted := t.TempDir() + "/ca.pem"
+	copyFile(t, trusted, ca.File)
+	option, changes := states()
+	c := dialAll(t, []string{secure(b.Port)}, option, mqtt.WithTLS(mqtt.TLS{CAFile: trusted}))
+	stop(t, b, changes)
+	require.NoError(t, os.Remove(trusted))
+	b.Restart()
+	for {
+		err := awaitFailure(t, changes).Err
+		if errors.Is(err, fs.ErrNotExist) {
+			require.EqualError(t, err, "mqtt: connect "+secure(b.Port)+": WithTLS: TLS.CAFile: "+trusted+": no such file or directory")
+			break
+		}
+	}
+	copyFile(t, trusted, ca.File)
+	requireServed(t, c)
+}
