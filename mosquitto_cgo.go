@@ -44,7 +44,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: ea2002e9d5891791
+// include-stamp: 3a3ab85cafa659ae
 
 type (
 	cClient   = C.struct_gomosq_client

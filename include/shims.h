@@ -171,8 +171,8 @@ static inline struct gomosq_result gomosq_reinitialise(struct gomosq_client *c, 
 	return gomosq_leave(outer, rc, 0);
 }
 
-/* Sockets that child processes inherit and that look like an end of the library's pair,
- * among the file descriptors from first to end - 1. */
+/* The sockets between the file descriptors first and end - 1 that child processes inherit
+ * and that look like an end of the library's socket pair. */
 struct gomosq_pair_like {
 	int first;
 	int end;
@@ -235,7 +235,7 @@ static inline bool gomosq_cloexec_end(int fd, const struct gomosq_pair_like *bef
 }
 
 /* Sets close-on-exec for the pair of sockets that the library has opened. The library does
- * not report their file descriptors: they are new, or those of the client's previous pair.
+ * not report their file descriptors. They are new, or the same as those of the previous pair.
  * If another thread opens a similar socket without SOCK_CLOEXEC at the same time, it is
  * marked too. Returns the number of marked sockets. */
 static inline int gomosq_cloexec_pair(struct gomosq_client *c, const struct gomosq_pair_like *before)

@@ -107,7 +107,7 @@ func TestUnsuback_EachReasonCode(t *testing.T) {
 	})
 }
 
-// The library does not report the properties of the broker's DISCONNECT. Run reconnects
+// The library does not report the properties of a DISCONNECT from the broker. Run reconnects
 // after every reason code.
 func TestDisconnect_EachReasonCodeOfBroker(t *testing.T) {
 	t.Parallel()
