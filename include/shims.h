@@ -172,7 +172,7 @@ static inline struct gomosq_result gomosq_reinitialise(struct gomosq_client *c, 
 }
 
 /* The sockets between the file descriptors first and end - 1 that child processes inherit
- * and that look like an end of the library's socket pair. */
+ * and that look like an end of the socket pair of a client. */
 struct gomosq_pair_like {
 	int first;
 	int end;
