@@ -1,5 +1,5 @@
-# docker build --target test .   runs every test, against the broker inside
-# docker build -t mosquitto-go . a small image: the tour, and sub and pub on the PATH
+# docker build --target test .      runs all tests
+# docker build -t mosquitto-go .    makes a small image with the programs tour, sub and pub
 ARG BUILD_BASE=golang:1.26-bookworm
 ARG RUN_BASE=debian:bookworm-slim
 

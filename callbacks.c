@@ -58,7 +58,7 @@ void gomosq_cloexec(int fd)
 	errno = saved;
 }
 
-/* The number by which the kernel identifies a socket for its lifetime, 0 without one. */
+/* Returns the number that identifies a socket in the kernel for its lifetime, or 0. */
 static uint64_t cookie_of(int fd)
 {
 	uint64_t cookie = 0;
@@ -72,7 +72,8 @@ static uint64_t cookie_of(int fd)
 	return cookie;
 }
 
-/* Keeps the identity of the connection's socket, on the thread that owns it. */
+/* Stores the identity of the connection's socket. It runs on the thread that owns the
+ * socket. */
 void gomosq_note_socket(struct gomosq_client *client)
 {
 	int saved = errno;
@@ -82,10 +83,10 @@ void gomosq_note_socket(struct gomosq_client *client)
 	errno = saved;
 }
 
-/* Whether the file descriptor fd is still the connection after a moment, and same is a
- * duplicate of it. The library closes a socket before it forgets its number: in between
- * another thread may get the number. That takes microseconds, unless the thread of the
- * loop loses the processor there for longer than a millisecond. */
+/* Reports whether the file descriptor fd is still the connection after a short wait, and
+ * same is a duplicate of it. The library closes a socket before it clears the stored file
+ * descriptor, so another thread may get the same number in between. That takes
+ * microseconds, unless the loop's thread is suspended for longer than a millisecond. */
 static bool is_connection_still(struct gomosq_client *client, int fd, int same)
 {
 	struct timespec moment = {0, 1000000};
@@ -96,8 +97,8 @@ static bool is_connection_still(struct gomosq_client *client, int fd, int same)
 	return S_ISSOCK(before.st_mode) && before.st_ino == after.st_ino;
 }
 
-/* Ends the connection under a loop that runs on another thread, which may close the
- * socket at this moment. The duplicate cannot change its meaning. */
+/* Ends a connection whose loop runs on another thread. That thread may close the socket at
+ * the same time. The duplicate still refers to the same socket. */
 void gomosq_cut(struct gomosq_client *client)
 {
 	uint64_t cookie = __atomic_load_n(&client->cookie, __ATOMIC_ACQUIRE);
@@ -123,7 +124,7 @@ static void end_loop(struct gomosq_frame *f)
 /* The events that must not be delivered before earlier messages. */
 #define GOMOSQ_IN_ORDER (GOMOSQ_CONNECT | GOMOSQ_DISCONNECT | GOMOSQ_PUBLISH | GOMOSQ_SUBSCRIBE | GOMOSQ_UNSUBSCRIBE | GOMOSQ_EXT_AUTH)
 
-/* Begins a callback. Returns whether there is a Go callback to call. */
+/* Begins a callback. Reports whether there is a Go callback to call. */
 static bool enter(struct gomosq_frame *f, void *obj, int event)
 {
 	struct gomosq_client *client = obj;
@@ -155,7 +156,7 @@ static void leave(struct gomosq_frame *f)
 	errno = f->saved_errno;
 }
 
-/* Keeps the ticket that a Go function returned. */
+/* Stores the panic ticket that a Go function has returned. */
 static void relay(struct gomosq_frame *f, int ticket)
 {
 	if(ticket == 0) return;
@@ -164,8 +165,8 @@ static void relay(struct gomosq_frame *f, int ticket)
 	end_loop(f);
 }
 
-/* Repeats a disconnect: the library forgets a disconnect while its loop reconnects.
- * Without a connection this only sets its state. */
+/* Repeats a disconnect, because the library discards a disconnect while its loop
+ * reconnects. Without a connection this only sets the library's state. */
 static void repeat_disconnect(struct gomosq_client *client)
 {
 	int saved = errno;
@@ -174,7 +175,7 @@ static void repeat_disconnect(struct gomosq_client *client)
 	errno = saved;
 }
 
-/* Keeps the parts of a CONNACK that Run needs. */
+/* Stores the parts of a CONNACK that Run needs. */
 static void note_connack(struct gomosq_client *client, int rc, const mosquitto_property *props)
 {
 	uint16_t seconds = 0;
@@ -202,8 +203,8 @@ static void on_connect(struct mosquitto *mosq, void *obj, int rc, int flags, con
 	leave(&f);
 }
 
-/* The code for OnDisconnect. After a Disconnect a loss has code 0, also if a CONNACK
- * made the library forget the Disconnect. */
+/* Returns the code for OnDisconnect. After a Disconnect, a connection loss has code 0, even
+ * if a CONNACK has made the library discard the Disconnect. */
 static int loss_code(const struct gomosq_client *client, int rc)
 {
 	bool reason = rc >= MQTT_RC_UNSPECIFIED; /* of the broker's DISCONNECT */
@@ -233,7 +234,7 @@ static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosqu
 	leave(&f);
 }
 
-/* Makes room for one more packet id. */
+/* Grows the array for one more packet id. */
 static bool grow_sent(struct gomosq_client *client)
 {
 	uint32_t capacity = client->sent.capacity ? 2 * client->sent.capacity : 64;
@@ -247,8 +248,8 @@ static bool grow_sent(struct gomosq_client *client)
 	return true;
 }
 
-/* Keeps the packet id of a message that a write of Run has sent. OnPublish receives it
- * after the write: a callback that publishes must not make the write endless. */
+/* Stores the packet id of a message that a write of Run has sent. OnPublish receives it
+ * after the write, so that a callback that publishes cannot make the write endless. */
 static bool gather_sent(struct gomosq_client *client, int mid)
 {
 	int saved = errno;
@@ -304,7 +305,7 @@ void gomosq_flush(struct gomosq_client *client)
 	struct gomosq_frame f;
 
 	if(batch == NULL || batch->count == 0) return;
-	client->batch = NULL; /* a callback of the callback must not come here again */
+	client->batch = NULL; /* a nested callback must not deliver the batch again */
 	if(enter(&f, client, GOMOSQ_MESSAGE)) relay(&f, gomosqGoMessages(client->id, batch));
 	leave(&f);
 	batch->count = 0;
@@ -342,10 +343,10 @@ void gomosq_deliver_events(struct gomosq_client *client)
 	leave(&f);
 }
 
-/* Lets output and the keepalive have their turn when the callback of a message took
- * long. Before 2.1 the library returns from its read after this packet if errno says
- * that the socket is empty. From 2.1 on it handles what it has read, up to 4 KiB, first;
- * but it holds no lock in callbacks, and may write here. */
+/* Writes output and checks the keepalive after a slow message callback. Before 2.1 the
+ * library returns from its read after this packet if errno says that the socket is empty.
+ * From 2.1 on it first handles all input that it has read, up to 4 KiB. But it holds no
+ * lock in callbacks, so Run can write here. */
 static void after_slow_callback(struct gomosq_client *client)
 {
 	if(!client->passing || !client->spent) return;
@@ -369,9 +370,9 @@ static void after_slow_callback(struct gomosq_client *client)
 #endif
 }
 
-/* Puts a short message of QoS 0 without properties into the batch, if there is one.
- * Messages of QoS 1 and 2 cross by themselves: the library has queued their
- * acknowledgement, so none may be held back. */
+/* Adds a short QoS 0 message without properties to the batch, if there is a batch. Messages
+ * of QoS 1 and 2 are delivered alone and at once, because the library has already queued
+ * their acknowledgements. */
 static bool gather(struct gomosq_client *client, const struct mosquitto_message *message, size_t topic_len, const mosquitto_property *props)
 {
 	struct gomosq_batch *batch = client->batch;
@@ -397,7 +398,7 @@ static bool gather(struct gomosq_client *client, const struct mosquitto_message 
 	return true;
 }
 
-/* Counts the messages that come before a PINGRESP. */
+/* Counts the messages that arrive before a PINGRESP. */
 static void note_read_ahead(struct gomosq_client *client, size_t bytes)
 {
 	if(client->ping_awaited && client->read_ahead <= GOMOSQ_READ_AHEAD) client->read_ahead += (uint32_t)bytes;
@@ -495,9 +496,10 @@ static bool ends_with(const char *text, const char *end)
 	return len >= end_len && memcmp(text + len - end_len, end, end_len) == 0;
 }
 
-/* The library reports PINGREQ and PINGRESP in its log lines only. It cuts the lines of
- * clients with a long id: a look at the keepalive logs nothing but a PINGREQ. A PINGRESP is
- * not found in such a line; then ping_awaited lasts until the next connection. */
+/* The library reports PINGREQ and PINGRESP only in log lines, and it truncates the lines of
+ * clients with a long id. Therefore every line during a keepalive check counts as a PINGREQ:
+ * the library logs nothing else then. A PINGRESP is not detected in a truncated line, so
+ * ping_awaited stays set until the next connection. */
 static void note_ping(struct gomosq_client *client, const char *text)
 {
 	if(client->keeping_alive || ends_with(text, " sending PINGREQ")){
@@ -524,8 +526,8 @@ static void on_log(struct mosquitto *mosq, void *obj, int level, const char *tex
 	leave(&f);
 }
 
-/* OpenSSL asks for the key's password. userdata is the library's client. With
- * no listener the answer is a failure: OpenSSL must not ask on the terminal. */
+/* OpenSSL calls this function to get the key's password. userdata is the library's client. Without a
+ * Go callback it returns an error, because OpenSSL must not ask on the terminal. */
 int gomosq_password(char *buf, int size, int rwflag, void *userdata)
 {
 	struct gomosq_frame f;
@@ -538,7 +540,7 @@ int gomosq_password(char *buf, int size, int rwflag, void *userdata)
 	return written;
 }
 
-/* The v5 form of each callback fires for every protocol version. */
+/* The library calls the v5 form of each callback with every protocol version. */
 void gomosq_callbacks_install(struct gomosq_client *client)
 {
 	struct mosquitto *mosq = client->mosq;

@@ -44,7 +44,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 5384239b38eca3af
+// include-stamp: af8c6911ae86b79e
 
 type (
 	cClient   = C.struct_gomosq_client

@@ -1,4 +1,4 @@
-# Debian root directories, for the scripts beside this one. Sourced, by bash.
+# Functions for Debian root directories. The bash scripts in this directory source it.
 
 work=${WORK:-${XDG_CACHE_HOME:-$HOME/.cache}/mosquitto-go}
 
@@ -6,21 +6,21 @@ die() { echo "$*" >&2; exit 1; }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-# The mirror that apt uses on this machine, if that is a Debian with one;
-# elsewhere it has to be named: MIRROR=... make versions.
+# mirror prints the address of a Debian mirror: $MIRROR or, on Debian, the mirror that apt
+# uses. On other systems set MIRROR, for example: MIRROR=... make versions.
 mirror() {
 	local uri=${MIRROR:-}
 	if [ -z "$uri" ] && grep -qx 'ID=debian' /etc/os-release 2>/dev/null; then
 		uri=$(sed -nE 's/^(URIs:|deb (\[.*\] )?) *(https?:[^ ]*\/debian\/?)( .*)?$/\3/p' \
 			/etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null | head -n 1)
 	fi
-	[ -n "$uri" ] || die "No Debian mirror is known here: set MIRROR to the address of one"
+	[ -n "$uri" ] || die "no Debian mirror found: set MIRROR to its address"
 	echo "$uri"
 }
 
-# make_root DIR SUITE PACKAGE,...: a Debian in DIR, kept until SUITE or the
-# packages change. One that was not finished has no stamp, and is made again.
-# Nobody else makes it meanwhile: a debootstrap holds the lock until it ends.
+# make_root DIR SUITE PACKAGE,...: installs Debian in DIR. It does nothing if DIR already
+# has this suite and these packages. It writes the file .made last, so an incomplete
+# directory is installed again. A lock prevents two scripts from using DIR at once.
 make_root() {
 	local dir=$1 suite=$2 packages=$3 script lock from started=$SECONDS
 	mkdir -p "$work"
@@ -32,30 +32,30 @@ make_root() {
 	fi
 	.ci/need debootstrap keyring unshare
 	script=/usr/share/debootstrap/scripts/$suite
-	[ -e "$script" ] || script=${script%/*}/sid # a debootstrap older than the suite
+	[ -e "$script" ] || script=${script%/*}/sid # if debootstrap is older than the suite
 	from=$(mirror)
-	echo "Making $dir ($suite, from $from)"
+	echo "Installing Debian $suite in $dir from $from"
 	delete_root "$dir"
 	as_root unshare --mount --propagation private --pid --fork --kill-child \
 		env http_proxy="$(apt_proxy)" DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/sbin:/sbin" \
 		debootstrap --variant=minbase --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
 		--include="$packages" "$suite" "$dir" "$from" "$script" >"$dir.log" 2>&1 </dev/null ||
-		{ tail -n 20 "$dir.log" >&2; die "debootstrap of $suite failed: $dir.log"; }
+		{ tail -n 20 "$dir.log" >&2; die "debootstrap of $suite failed: see $dir.log"; }
 	as_root chroot "$dir" apt-get clean
 	echo "$suite $packages" | as_root tee "$dir/.made" >/dev/null
 	exec {lock}>&-
-	echo "Made it in $((SECONDS - started)) s"
+	echo "Installed in $((SECONDS - started)) s"
 }
 
-# add_packages DIR PACKAGE...: installs more there, as its user would: with what they
-# recommend. PACKAGE:ARCHITECTURE is one of another architecture.
+# add_packages DIR PACKAGE...: installs more packages in DIR, with the packages that they
+# recommend. PACKAGE:ARCHITECTURE names a package of another architecture.
 add_packages() {
 	local dir=$1 lock package
 	shift
 	exec {lock}>"$dir.lock"
 	flock "$lock"
 	if [ "$(cat "$dir/.added" 2>/dev/null)" != "$*" ]; then
-		echo "Adding to $dir: $*"
+		echo "Installing in $dir: $*"
 		for package; do
 			[[ $package != *:* ]] || as_root chroot "$dir" dpkg --add-architecture "${package#*:}"
 		done
@@ -65,7 +65,7 @@ add_packages() {
 				chroot "$1" apt-get -qq update
 				chroot "$1" apt-get -qq -o Dpkg::Use-Pty=0 install -y "${@:2}"
 				chroot "$1" apt-get clean' add_packages "$dir" "$@" >>"$dir.log" 2>&1 </dev/null ||
-			{ tail -n 20 "$dir.log" >&2; die "apt-get failed: $dir.log"; }
+			{ tail -n 20 "$dir.log" >&2; die "apt-get failed: see $dir.log"; }
 		echo "$*" | as_root tee "$dir/.added" >/dev/null
 	fi
 	exec {lock}>&-
@@ -76,32 +76,33 @@ delete_root() { # DIR
 	as_root rm -rf --one-file-system "$1"
 }
 
-# apt_proxy is the proxy that apt uses, for the program that debootstrap uses.
+# apt_proxy prints the proxy that apt uses. debootstrap downloads with wget, which needs it
+# in http_proxy.
 apt_proxy() { local proxy=${http_proxy:-}; eval "$(apt-config shell proxy Acquire::http::Proxy 2>/dev/null)"; echo "$proxy"; }
 
-# What the tests and the benchmark need there.
+# The packages that the tests and the benchmark need in a root directory.
 test_packages=ca-certificates,gcc,libc6-dev,libmosquitto-dev,libssl-dev,mosquitto,mosquitto-clients,openssl,pkg-config
 
-# in_root DIR COMMAND...: runs a command there, in this source tree, with this
-# machine's Go and its downloaded modules; all of them cannot be written to, and
-# nothing stays mounted or running.
+# in_root DIR COMMAND...: runs a command in DIR with this machine's Go, its downloaded
+# modules and this source tree, all read-only. When the command ends, nothing stays mounted
+# or running.
 in_root() {
 	local go share dir=$1
 	shift
 	go=$(go env GOROOT)
-	share=$(dirname "$(realpath "$go/src")") # Debian's Go is links to another directory
+	share=$(dirname "$(realpath "$go/src")") # Debian's GOROOT has symbolic links to another directory
 	as_root unshare --mount --propagation private --pid --fork --kill-child bash -euc '
 		root=$1 go=$2 share=$3 modules=$4 source=$5
 		shift 5
-		see() { # DIR [PLACE]: bind it, read-only
+		bind_ro() { # DIR [PLACE]: bind-mounts DIR at PLACE, read-only
 			mkdir -p "$root${2:-$1}"
 			mount --bind "$1" "$root${2:-$1}"
 			mount -o remount,bind,ro "$root${2:-$1}"
 		}
-		see "$go"
-		[ "$share" = "$go" ] || see "$share"
-		see "$modules" /modules
-		see "$source" /source
+		bind_ro "$go"
+		[ "$share" = "$go" ] || bind_ro "$share"
+		bind_ro "$modules" /modules
+		bind_ro "$source" /source
 		mount -t proc proc "$root/proc"
 		mount --rbind /dev "$root/dev"
 		echo "127.0.0.1 localhost" >"$root/etc/hosts"

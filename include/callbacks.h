@@ -31,16 +31,16 @@ struct gomosq_frame {
 	struct gomosq_frame *outer;
 };
 
-/* Messages that Run delivers together, in one crossing. */
+/* Limits of a batch: the messages that Run delivers with one call from C into Go. */
 #define GOMOSQ_BATCH_MESSAGES 64
 #define GOMOSQ_BATCH_BYTES 8192
-#define GOMOSQ_BATCH_LONGEST 1024 /* longer messages cross by themselves: one copy less */
+#define GOMOSQ_BATCH_LONGEST 1024 /* longer messages are delivered alone, which saves a copy */
 
-/* Bytes of messages that Run reads for each PINGREQ although callbacks are slow or
- * reading is paused: the PINGRESP lies behind them. */
+/* The maximum number of bytes of messages that Run reads after a PINGREQ although
+ * callbacks are slow or reading is paused. The PINGRESP arrives after these messages. */
 #define GOMOSQ_READ_AHEAD (1 << 20)
 
-/* The first of the messages and events that Go holds for callbacks. */
+/* The kind of the first message or event that is pending in Go. */
 enum {
 	GOMOSQ_PENDING_NOTHING = 0,
 	GOMOSQ_PENDING_MESSAGE,
@@ -75,8 +75,8 @@ struct gomosq_client {
 	pthread_t thread;    /* the library's own thread, as a callback saw it */
 	int thread_known;    /* (atomic) */
 	int leaving;         /* Disconnect was called since the last connect (atomic) */
-	int silent;          /* no callback crosses into Go (atomic) */
-	int reading;         /* a burst of reads is on (atomic) */
+	int silent;          /* no callback calls Go (atomic) */
+	int reading;         /* a burst of reads is running (atomic) */
 	int yielding;        /* a publisher waits for the end of a burst (atomic) */
 	int pause_reading;   /* ends a burst of reads after the current packet (atomic) */
 	pthread_mutex_t log; /* guards log_listener, log_pings and the library's log callback */
@@ -94,7 +94,7 @@ struct gomosq_client {
 	unsigned accepted;   /* CONNACKs of acceptance */
 	int server_keepalive; /* seconds that the last CONNACK demanded, -1 if none */
 	int ping_awaited;    /* a PINGREQ was sent and its PINGRESP has not arrived (loop only) */
-	int keeping_alive;   /* the library looks at the keepalive (loop only) */
+	int keeping_alive;   /* the library is checking the keepalive (loop only) */
 	int pinged;          /* a PINGREQ was sent in this pass (loop only) */
 	uint32_t read_ahead; /* bytes of messages since that PINGREQ (loop only) */
 	int pending;         /* GOMOSQ_PENDING_...: the first delivery that Go holds (loop only) */
@@ -121,7 +121,7 @@ struct gomosq_client {
 		uint32_t queued;   /* QoS 0 messages that were published during the running write (atomic) */
 		int flooded;       /* publishers of QoS 0 messages must wait (atomic) */
 		int posted;        /* Post has queued functions (atomic) */
-		int paused;        /* PauseReading is in force (atomic) */
+		int paused;        /* PauseReading was called (atomic) */
 	} published;
 	char apart_too[64];
 	struct {
@@ -130,9 +130,9 @@ struct gomosq_client {
 	} written;
 };
 
-/* How a thread came into the library. */
+/* How a thread has entered the library. */
 enum {
-	GOMOSQ_OUTSIDE = 0, /* not from Go: the thread of the library */
+	GOMOSQ_OUTSIDE = 0, /* not from Go: the library's thread */
 	GOMOSQ_IN_CALL = 1,
 	GOMOSQ_IN_LOOP = 2
 };

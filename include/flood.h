@@ -1,5 +1,5 @@
-/* Publishers that are faster than Run: the library writes as long as QoS 0 messages
- * are queued, and Run reads nothing meanwhile. */
+/* Flood control: publishers can queue QoS 0 messages faster than Run writes them. The
+ * library writes until no message is queued, and meanwhile Run reads nothing. */
 #ifndef GOMOSQ_FLOOD_H
 #define GOMOSQ_FLOOD_H
 
@@ -11,7 +11,7 @@
 #define GOMOSQ_AHEAD 8192
 #define GOMOSQ_AHEAD_LEFT 2048
 #define GOMOSQ_AHEAD_ALL 32768
-#define GOMOSQ_AHEAD_CHECK 128 /* messages between two looks at the other side's counter */
+#define GOMOSQ_AHEAD_CHECK 128 /* messages between two reads of the other side's counter */
 
 static inline bool gomosq_flooded(struct gomosq_client *c) { return __atomic_load_n(&c->published.flooded, __ATOMIC_RELAXED); }
 

@@ -1,5 +1,5 @@
-/* The library's own header, in whichever form the installed version has it,
- * and stand-ins for the constants that an older version lacks. */
+/* Includes the library's header, which differs between versions, and defines the
+ * constants that an older version lacks. */
 #ifndef GOMOSQ_MOSQ_H
 #define GOMOSQ_MOSQ_H
 

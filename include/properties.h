@@ -1,5 +1,5 @@
-/* Properties across the border: a library list flattened for Go, and a library
- * list built from the bytes Go writes. */
+/* Converts properties between C and Go: it flattens a library list for Go, and builds a
+ * library list from bytes that Go has encoded. */
 #ifndef GOMOSQ_PROPERTIES_H
 #define GOMOSQ_PROPERTIES_H
 
@@ -27,7 +27,7 @@ static inline int gomosq_property_type_of(int identifier)
 }
 
 #if GOMOSQ_21
-/* 2.1 lends its own memory: nothing to copy, nothing to free. */
+/* 2.1 returns pointers to its own memory. They must not be freed. */
 static inline void gomosq_property_read(const mosquitto_property *from, struct gomosq_property *to)
 {
 	switch(mosquitto_property_type(from)){
@@ -63,7 +63,7 @@ static inline void gomosq_property_release(struct gomosq_property *p)
 	(void)p;
 }
 #else
-/* 2.0 hands out copies; gomosq_property_release frees them. */
+/* 2.0 returns copies. gomosq_property_release frees them. */
 static inline void gomosq_property_read(const mosquitto_property *from, struct gomosq_property *to)
 {
 	uint8_t byte = 0;
@@ -148,7 +148,7 @@ static inline uint32_t gomosq_take_number(const uint8_t **at)
 	return n;
 }
 
-/* A text of the wire form: length, bytes, NUL. */
+/* Reads a text in the encoding of Go: length, bytes, NUL. */
 static inline const char *gomosq_take_text(const uint8_t **at, uint32_t *len)
 {
 	const char *text;
@@ -159,8 +159,8 @@ static inline const char *gomosq_take_text(const uint8_t **at, uint32_t *len)
 	return text;
 }
 
-/* Builds a list from Go's bytes: per property the identifier, its type and
- * the number, or the texts. On an error it frees its memory. */
+/* Builds a library list from the bytes that Go has encoded: for each property the
+ * identifier, its type, and a number or texts. On an error it frees the list. */
 static inline int gomosq_properties_build(mosquitto_property **list, const uint8_t *at, size_t size)
 {
 	const uint8_t *end = at + size;

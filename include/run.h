@@ -1,5 +1,5 @@
-/* The C part of Run: a burst of reads and a write in one crossing. Included by
- * mosquitto_cgo.go only. */
+/* The C part of Run: one call from Go makes a burst of reads and a write. Only
+ * mosquitto_cgo.go includes this file. */
 #ifndef GOMOSQ_RUN_H
 #define GOMOSQ_RUN_H
 
@@ -21,7 +21,7 @@ struct gomosq_pass {
 	bool writable;   /* the socket is writable although packets are queued: a TLS handshake waits for input */
 	bool read;       /* there was input */
 	bool wrote;      /* there was output */
-	bool pinged;     /* a PINGREQ was among it */
+	bool pinged;     /* a PINGREQ was sent */
 	bool corked;     /* the kernel collects output */
 	unsigned accepted; /* CONNACKs of acceptance so far */
 };
@@ -33,7 +33,7 @@ static inline short gomosq_poll(int fd, short events)
 	return poll(&p, 1, 0) > 0 ? p.revents : 0;
 }
 
-/* Whether OpenSSL holds decrypted input. Polling the socket does not show it. */
+/* Reports whether OpenSSL holds decrypted input. Polling the socket does not show it. */
 static inline bool gomosq_tls_pending(struct mosquitto *mosq)
 {
 	static void *found; /* (atomic) */
@@ -55,21 +55,21 @@ static inline bool gomosq_tls_pending(struct mosquitto *mosq)
  * flight linearly, so a short list is cheaper. */
 #define GOMOSQ_TURN 16
 
-/* Whether a pass may continue after a library call that returned rc. */
+/* Reports whether a pass may continue after a library call that returned rc. */
 static inline bool gomosq_may_continue(struct gomosq_client *c, int rc)
 {
 	return rc == MOSQ_ERR_SUCCESS && c->watched >= 0 && !gomosq_thread.panicked;
 }
 
-/* Whether PauseReading holds messages back from the callbacks now. It does not while
- * Run waits for a PINGRESP, which lies behind them, nor after Disconnect. */
+/* Reports whether PauseReading holds messages back from the callbacks now. It holds none
+ * back after Disconnect, or while Run waits for a PINGRESP, which arrives after them. */
 static inline bool gomosq_holds_messages(struct gomosq_client *c)
 {
 	if(!__atomic_load_n(&c->published.paused, __ATOMIC_RELAXED) || __atomic_load_n(&c->leaving, __ATOMIC_RELAXED)) return false;
 	return !c->ping_awaited || c->read_ahead >= GOMOSQ_READ_AHEAD;
 }
 
-/* Whether the peer has closed the connection and left nothing to read. */
+/* Reports whether the peer has closed the connection and left nothing to read. */
 static inline bool gomosq_lost(int fd)
 {
 	short events = gomosq_poll(fd, POLLRDHUP);
@@ -79,14 +79,14 @@ static inline bool gomosq_lost(int fd)
 	return (events & POLLRDHUP) && ioctl(fd, FIONREAD, &unread) == 0 && unread == 0;
 }
 
-/* Whether messages are read although their callbacks are behind: the PINGRESP lies
- * behind them. */
+/* Reports whether Run reads messages although earlier callbacks are pending, because a
+ * PINGRESP arrives after these messages. */
 static inline bool gomosq_reads_ahead(struct gomosq_client *c)
 {
 	return c->ping_awaited && c->read_ahead < GOMOSQ_READ_AHEAD;
 }
 
-/* Whether Run may read from the connection. The CONNACK is always read: it does not
+/* Reports whether Run may read from the connection. The CONNACK is always read: it does not
  * wait for messages of the last connection. */
 static inline bool gomosq_may_read(struct gomosq_client *c)
 {
@@ -96,14 +96,14 @@ static inline bool gomosq_may_read(struct gomosq_client *c)
 	return !c->pending || gomosq_reads_ahead(c);
 }
 
-/* Whether the first pending message or event may reach its callback. */
+/* Reports whether the first pending message or event may reach its callback. */
 static inline bool gomosq_may_deliver(struct gomosq_client *c)
 {
 	if(c->unacknowledged || c->pending == GOMOSQ_PENDING_EVENT) return true;
 	return c->pending && !gomosq_holds_messages(c);
 }
 
-/* Whether Run may write. Pending OnPublish callbacks of written messages run first: Run
+/* Reports whether Run may write. Pending OnPublish callbacks of written messages run first: Run
  * reads nothing while they are pending, and each may publish. A PINGREQ is written at
  * once. */
 static inline bool gomosq_may_write(struct gomosq_client *c)
@@ -115,7 +115,7 @@ static inline bool gomosq_may_write(struct gomosq_client *c)
 static inline bool gomosq_posted(struct gomosq_client *c) { return __atomic_load_n(&c->published.posted, __ATOMIC_RELAXED); }
 
 /* Reads until the socket is empty, without a poll between packets, and delivers
- * messages in batches. It writes nothing, so acknowledgements leave after the callback
+ * messages in batches. It writes nothing, so acknowledgements are sent after the callback
  * has returned. errno is EAGAIN for an empty socket, but also when the library's own
  * pair of sockets is full: the socket is polled before the burst ends. */
 static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct gomosq_pass *p)
@@ -184,9 +184,10 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	return rc;
 }
 
-/* One pass of Run: it delivers pending messages, reads, looks at the keepalive if misc is
- * set, and writes. It also writes before pending messages, whose callbacks may be slow. With leaving a DISCONNECT is queued: it must be written before
- * anything is read, because the library ends the connection at the next packet. */
+/* One pass of Run: it delivers pending messages, reads, checks the keepalive if misc is
+ * set, and writes. It also writes before it delivers pending messages, whose callbacks may
+ * be slow. If leaving is set, a DISCONNECT is queued. It must be written before anything is
+ * read, because the library closes the connection at the next packet. */
 static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving)
 {
 	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, false, 0};
@@ -227,8 +228,8 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 	return p;
 }
 
-/* Whether Run must not wait: there is input, or new output. blocked says that the last
- * pass left output behind. */
+/* Reports whether Run must not wait, because there is input or new output. blocked is set
+ * if the last pass could not write all output. */
 static inline bool gomosq_ready(struct gomosq_client *c, bool blocked)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the counterpart of gomosq_leave's */
@@ -238,7 +239,7 @@ static inline bool gomosq_ready(struct gomosq_client *c, bool blocked)
 
 static inline bool gomosq_writable(int fd) { return gomosq_poll(fd, POLLOUT) != 0; }
 
-/* Mark this thread while it runs functions that Post queued. */
+/* These functions mark this thread while it runs functions that Post queued. */
 static inline void gomosq_posting(struct gomosq_client *c)
 {
 	c->posting.client = c;
@@ -281,7 +282,7 @@ static inline void gomosq_unwatch(struct gomosq_client *c, int fd)
 	recv(fd, NULL, 1 << 30, MSG_TRUNC | MSG_DONTWAIT);
 }
 
-/* Whether the peer has answered the SYN of a socket whose connection has ended: then
+/* Reports whether the peer has answered the SYN of a socket whose connection has ended: then
  * there is a round-trip time. */
 static inline bool gomosq_was_connected(int fd)
 {
@@ -315,7 +316,7 @@ static inline int gomosq_connect_state(int fd)
 	return gomosq_was_connected(fd) ? ENOTCONN : ECONNREFUSED;
 }
 
-/* Puts a closed socket in the place of the connection: the library reads EOF at once,
+/* Replaces the connection with a closed socket, so that the library reads EOF at once
  * although the peer may still send. Only the owner of the network side may call it. */
 static inline void gomosq_cut_own(struct gomosq_client *c)
 {

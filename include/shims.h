@@ -1,7 +1,7 @@
 /* One static inline function for each library function that Go cannot call directly.
  * They return out-values and errno by value, from the thread and the call that set
- * them. They terminate Go texts with a NUL on the C stack. The order is that of
- * mosquitto.h. Included by mosquitto_cgo.go only. */
+ * them. They terminate Go texts with a NUL on the C stack. The functions have the order of
+ * mosquitto.h. Only mosquitto_cgo.go includes this file. */
 #ifndef GOMOSQ_SHIMS_H
 #define GOMOSQ_SHIMS_H
 
@@ -23,7 +23,7 @@
 
 struct gomosq_result {
 	int rc;
-	int err;      /* errno, to be read only when rc says so */
+	int err;      /* errno; valid only for some values of rc */
 	int mid;
 	int panicked; /* ticket of the panic to raise again */
 };
@@ -47,7 +47,8 @@ static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
 	return r;
 }
 
-/* Runs one library call the way every call runs. */
+/* Makes a library call: it marks the thread as inside the library, and returns the code,
+ * errno and the ticket of a panic. */
 #define GOMOSQ_DO(how, call) \
 	int outer = gomosq_enter(how); \
 	return gomosq_leave(outer, (call), 0)
@@ -55,7 +56,7 @@ static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
 #define GOMOSQ_CALL(call) GOMOSQ_DO(GOMOSQ_IN_CALL, call)
 #define GOMOSQ_LOOP(call) GOMOSQ_DO(GOMOSQ_IN_LOOP, call)
 
-/* As GOMOSQ_CALL, for calls that may open the socket. */
+/* Like GOMOSQ_CALL, for calls that may open the socket. */
 #define GOMOSQ_CONNECTING(call) \
 	int outer = gomosq_enter(GOMOSQ_IN_CALL); \
 	int rc = (c->connack = c->server_keepalive = -1, (call)); \
@@ -63,8 +64,8 @@ static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
 	gomosq_note_socket(c); \
 	return gomosq_leave(outer, rc, 0)
 
-/* As GOMOSQ_CALL, for calls with a property list, which is freed here unless
- * the library keeps it. */
+/* Like GOMOSQ_CALL, for calls with a property list. It frees the list unless the library
+ * keeps it. */
 #define GOMOSQ_WITH_PROPERTIES(call) \
 	mosquitto_property *list = NULL; \
 	int mid = 0; \
@@ -170,8 +171,8 @@ static inline struct gomosq_result gomosq_reinitialise(struct gomosq_client *c, 
 	return gomosq_leave(outer, rc, 0);
 }
 
-/* Sockets that child processes inherit and that look like an end of the library's pair,
- * among the file descriptors from first to end - 1. */
+/* The sockets between the file descriptors first and end - 1 that child processes inherit
+ * and that look like an end of the socket pair of a client. */
 struct gomosq_pair_like {
 	int first;
 	int end;
@@ -185,7 +186,7 @@ struct gomosq_pair_like {
 #define GOMOSQ_PAIR_WINDOW 64  /* file descriptors from the lowest free one */
 #define GOMOSQ_PAIR_WIDE 4096  /* and below it, if the pair was not found there */
 
-/* Whether fd is an unnamed, non-blocking unix socket that child processes inherit. */
+/* Reports whether fd is an unnamed, non-blocking unix socket that child processes inherit. */
 static inline bool gomosq_is_pair_like(int fd, ino_t *inode)
 {
 	struct sockaddr_storage addr;
@@ -233,10 +234,10 @@ static inline bool gomosq_cloexec_end(int fd, const struct gomosq_pair_like *bef
 	return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
 }
 
-/* Marks the pair of sockets that the library has opened close-on-exec. The library does
- * not report their numbers: they are new, or those of the client's last pair. A socket of
- * that kind that another thread opens in these microseconds, without SOCK_CLOEXEC, is
- * marked too. Returns how many were marked. */
+/* Sets close-on-exec for the pair of sockets that the library has opened. The library does
+ * not report their file descriptors. They are new, or the same as those of the previous pair.
+ * If another thread opens a similar socket without SOCK_CLOEXEC at the same time, it is
+ * marked too. Returns the number of marked sockets. */
 static inline int gomosq_cloexec_pair(struct gomosq_client *c, const struct gomosq_pair_like *before)
 {
 	int last[2] = {c->pair[0], c->pair[1]};
@@ -391,7 +392,7 @@ static inline void gomosq_yield_to_reader(struct gomosq_client *c, int qos)
 	__atomic_store_n(&c->yielding, 0, __ATOMIC_RELEASE);
 }
 
-/* A publish in one crossing, without an allocation in Go: C reads the bytes of Go. */
+/* Publishes with one call from Go and without an allocation in Go: C reads Go memory. */
 static inline struct gomosq_result gomosq_publish(uintptr_t client, const char *topic, size_t topic_len, const char *payload, int len, int qos, bool retain)
 {
 	struct gomosq_client *c = (struct gomosq_client *)client;
@@ -446,8 +447,8 @@ static inline struct gomosq_result gomosq_subscribe_v5(struct gomosq_client *c, 
 	GOMOSQ_WITH_PROPERTIES(mosquitto_subscribe_v5(c->mosq, &mid, filter, qos, options, list));
 }
 
-/* The library wants an array of pointers, which must not be Go's: packed holds
- * the n texts, each with its NUL. */
+/* Returns an array of pointers to the n texts in packed, each of which ends with a NUL.
+ * The library expects such an array; it must not be in Go memory. */
 static inline char **gomosq_unpack(const char *packed, int n)
 {
 	char **texts = calloc((size_t)n, sizeof(char *));
@@ -515,9 +516,9 @@ static inline struct gomosq_result gomosq_loop_forever(struct gomosq_client *c, 
 	GOMOSQ_LOOP(mosquitto_loop_forever(c->mosq, timeout, 1));
 }
 
-/* The library's thread inherits the signal mask of its birth. With everything
- * blocked a SIGPIPE from a TLS reset cannot kill the process. (Go unblocks some
- * others once a callback has run there; SIGPIPE stays blocked.) */
+/* The library's thread inherits the signal mask of the thread that creates it. All signals
+ * are blocked, so that a SIGPIPE after a TLS reset cannot kill the process. (After the first
+ * callback Go unblocks some signals; SIGPIPE stays blocked.) */
 static inline struct gomosq_result gomosq_loop_start(struct gomosq_client *c)
 {
 	sigset_t all, before;
@@ -615,7 +616,7 @@ static inline struct gomosq_result gomosq_opts_set(struct gomosq_client *c, int 
 	GOMOSQ_CALL(mosquitto_opts_set(c->mosq, (enum mosq_opt_t)option, value));
 }
 
-/* The deprecated call wants the address of the number. */
+/* The deprecated function expects the address of the number. */
 static inline struct gomosq_result gomosq_opts_set_int(struct gomosq_client *c, int option, int value)
 {
 	GOMOSQ_CALL(mosquitto_opts_set(c->mosq, (enum mosq_opt_t)option, &value));
@@ -710,7 +711,7 @@ static inline void gomosq_log_levels_set(struct gomosq_client *c, unsigned level
 	__atomic_store_n(&c->log_levels, (uint32_t)levels, __ATOMIC_RELAXED);
 }
 
-/* === Helpers without a client: no callback can come of them === */
+/* === Helpers without a client: they never call a callback === */
 
 static inline int gomosq_string_to_command(const char *text)
 {
@@ -756,7 +757,7 @@ static inline struct gomosq_match gomosq_topic_matches_sub(const char *sub, cons
 	return m;
 }
 
-/* Both texts end in a NUL as well: 2.0.11 to 2.0.13 ignore the lengths. */
+/* Both texts also end with a NUL, because 2.0.11 to 2.0.13 ignore the lengths. */
 static inline struct gomosq_match gomosq_topic_matches_sub2(const char *sub, size_t sublen, const char *topic, size_t topiclen)
 {
 	struct gomosq_match m = {0, false};

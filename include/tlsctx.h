@@ -1,7 +1,7 @@
 /* TLS settings that can change between the connections of one library client. The
- * library keeps one SSL_CTX for the life of a client. So this file gives it a context
- * that stays, and applies the current settings to each connection when its handshake
- * starts. It needs no OpenSSL header. Included by shims.h only. */
+ * library keeps one SSL_CTX for the life of a client. So this file gives it a permanent
+ * context, and applies the current settings to each connection when its handshake
+ * starts. It needs no OpenSSL header. Only shims.h includes this file. */
 #ifndef GOMOSQ_TLSCTX_H
 #define GOMOSQ_TLSCTX_H
 
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Constants of OpenSSL, which its ABI keeps. */
+/* Constants of OpenSSL. They are part of its stable ABI. */
 #define GOMOSQ_SSL_VERIFY_NONE 0
 #define GOMOSQ_SSL_VERIFY_PEER 1
 #define GOMOSQ_SSL_CTRL_MODE 33
@@ -124,11 +124,11 @@ struct gomosq_tls {
 	bool any_cert;       /* any certificate is accepted */
 };
 
-/* Why OpenSSL refused a setting; empty if it did not. */
+/* The reason why OpenSSL refused a setting; empty if it accepted the setting. */
 struct gomosq_tls_refusal { char text[256]; };
 
-/* The index of the settings in the extra data of the client's context; -1 without
- * OpenSSL. Written once. */
+/* The index of the settings in the extra data of an SSL_CTX, or -1 without OpenSSL.
+ * Written once. */
 static int gomosq_tls_place = -1;
 
 static inline void gomosq_tls_free(struct gomosq_tls *t)
@@ -143,7 +143,7 @@ static inline void gomosq_tls_free(struct gomosq_tls *t)
 	free(t);
 }
 
-/* OpenSSL calls it when it frees the context of a client. */
+/* OpenSSL calls this function when it frees the context of a client. */
 static inline void gomosq_tls_place_free(void *parent, void *value, void *ad, int index, long argl, void *argp)
 {
 	(void)parent; (void)ad; (void)index; (void)argl; (void)argp;
@@ -164,7 +164,7 @@ static inline bool gomosq_tls_ready(void)
 	return gomosq_tls_place >= 0;
 }
 
-/* Makes settings that trust nobody. Returns NULL without OpenSSL or memory. */
+/* Makes settings without trusted certificates. Returns NULL without OpenSSL or memory. */
 static inline struct gomosq_tls *gomosq_tls_new(long min_version, bool any_name, bool any_cert)
 {
 	struct gomosq_tls *t;
@@ -185,8 +185,8 @@ static inline struct gomosq_tls *gomosq_tls_new(long min_version, bool any_name,
 	return t;
 }
 
-/* Ends the reading of a setting. The queue of errors must be empty afterwards: the
- * library takes what is left there for its own errors. */
+/* Ends the reading of a setting. It must empty OpenSSL's error queue, because the library
+ * would report the remaining errors as its own. */
 static inline struct gomosq_tls_refusal gomosq_tls_done(bool accepted, const char *otherwise)
 {
 	struct gomosq_tls_refusal r = {""};
@@ -229,7 +229,7 @@ static inline struct gomosq_tls_refusal gomosq_tls_trust_directory(struct gomosq
 	return gomosq_tls_done(GOMOSQ_OPENSSL(SSL_CTX_load_verify_locations)(t->ctx, NULL, path) == 1, NULL);
 }
 
-/* Sets the client's certificate, and the chain behind it in the same PEM text. */
+/* Sets the client's certificate, and the chain that follows it in the same PEM text. */
 static inline struct gomosq_tls_refusal gomosq_tls_certificate(struct gomosq_tls *t, const void *pem, int len)
 {
 	void *bio = GOMOSQ_OPENSSL(BIO_new_mem_buf)(pem, len);
@@ -258,7 +258,7 @@ static inline int gomosq_tls_key_password(char *buf, int size, int rw, void *pas
 	return (int)len;
 }
 
-/* Sets the key of the client's certificate. */
+/* Sets the private key for the client certificate. */
 static inline struct gomosq_tls_refusal gomosq_tls_key(struct gomosq_tls *t, const void *pem, int len, char *password)
 {
 	void *bio = GOMOSQ_OPENSSL(BIO_new_mem_buf)(pem, len);
@@ -304,7 +304,7 @@ static inline bool gomosq_tls_psk(struct gomosq_tls *t, const char *identity, co
 	return t->psk_identity && t->psk;
 }
 
-/* OpenSSL calls it during a handshake with a PSK. */
+/* OpenSSL calls this function during a handshake with a PSK. */
 static inline unsigned gomosq_tls_send_psk(void *ssl, const char *hint, char *identity, unsigned max_identity, unsigned char *psk, unsigned max_psk)
 {
 	struct gomosq_tls *t = GOMOSQ_OPENSSL(SSL_CTX_get_ex_data)(GOMOSQ_OPENSSL(SSL_get_SSL_CTX)(ssl), gomosq_tls_place);
@@ -338,8 +338,8 @@ static inline void gomosq_tls_expect(void *ssl, const struct gomosq_tls *t)
 	if(t->server_name) GOMOSQ_OPENSSL(SSL_ctrl)(ssl, GOMOSQ_SSL_CTRL_SET_TLSEXT_HOSTNAME, 0, t->server_name);
 }
 
-/* OpenSSL calls it when a handshake starts: it applies the settings to the connection.
- * Without settings the context trusts nobody. */
+/* OpenSSL calls this function when a handshake starts. It applies the settings to the
+ * connection. Without settings the context trusts no certificate. */
 static inline void gomosq_tls_start(const void *connection, int where, int ret)
 {
 	void *ssl = (void *)connection;
@@ -366,7 +366,8 @@ static inline void gomosq_tls_start(const void *connection, int where, int ret)
 	}
 }
 
-/* Makes the context of a client. It trusts nobody: no certificate has its name. */
+/* Makes the context of a client. It accepts no certificate, because it demands a name that
+ * no certificate has. */
 static inline void *gomosq_tls_context(void)
 {
 	void *ctx = GOMOSQ_OPENSSL(SSL_CTX_new)(GOMOSQ_OPENSSL(TLS_client_method)());

@@ -347,7 +347,7 @@ func tourFails(t *testing.T, bin examples) {
 	require.Contains(t, stderr, mosquitto.ConnackRefusedNotAuthorized.Err().Error())
 
 	_, stderr = tour(peer.Listen(t).Port, "-timeout", "300ms")
-	require.Contains(t, stderr, "nothing more came within 300ms")
+	require.Contains(t, stderr, "tour: timeout after 300ms")
 
 	p := bin.start(t, "tour", "-host", "127.0.0.1", "-port", strconv.Itoa(peer.Listen(t).Port))
 	require.Contains(t, p.next(), "Connect to")
@@ -586,7 +586,7 @@ func tlsExample(t *testing.T, bin examples) {
 
 func mqtt5Example(t *testing.T, bin examples) {
 	b := plain(t)
-	bin.start(t, "mqtt5", "-port", strconv.Itoa(b.Port)).succeeds("the answer to question 1, by the example: IS THERE ANYBODY")
+	bin.start(t, "mqtt5", "-port", strconv.Itoa(b.Port)).succeeds("response to request 1 from mqtt5: HELLO WORLD")
 	bin.start(t, "mqtt5", "-port", strconv.Itoa(broker.FreePort(t))).fails(1, "mqtt5: mosquitto: connect: ")
 }
 
@@ -639,7 +639,7 @@ func shareExample(t *testing.T, bin examples) {
 	lines, stderr, code := bin.run(t, "share", "-server", fmt.Sprintf("mqtt://127.0.0.1:%d", b.Port), "-workers", "3", "-messages", "300")
 	require.Zero(t, code, stderr)
 	require.Len(t, lines, 4)
-	require.Equal(t, "300 messages, of which the workers got [100 100 100]", lines[3])
+	require.Equal(t, "300 messages, handled by the workers: [100 100 100]", lines[3])
 }
 
 // shareExampleWorkerKilled kills a worker that has not received all its messages. No
@@ -658,7 +658,7 @@ func shareExampleWorkerKilled(t *testing.T, bin examples) {
 	require.Contains(t, stderr, "worker 1: signal: killed")
 	require.Len(t, lines, 2)
 	require.Contains(t, lines[0], "worker 1 is process ")
-	tally := regexp.MustCompile(`^4000 messages, of which the workers got \[(\d+) 2000\]$`).FindStringSubmatch(lines[1])
+	tally := regexp.MustCompile(`^4000 messages, handled by the workers: \[(\d+) 2000\]$`).FindStringSubmatch(lines[1])
 	require.NotNil(t, tally, lines[1])
 	got, err := strconv.Atoi(tally[1])
 	require.NoError(t, err)

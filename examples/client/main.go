@@ -1,6 +1,7 @@
-// Client subscribes to a topic, publishes a message on it, prints what comes in,
-// and ends in peace when it is interrupted. Its arguments are the addresses of
-// one or more brokers, which are tried in turn, now and after every loss.
+// Client subscribes to a topic, publishes a message to it, and prints the messages that
+// it receives. After SIGINT or SIGTERM it shuts down gracefully. The arguments are the
+// addresses of one or more brokers. The client connects to the first broker that
+// accepts it, and reconnects after every connection loss.
 package main
 
 import (

@@ -1,6 +1,6 @@
-// Observe publishes a message a second on a broker, receives it, and shows what
-// OpenTelemetry and Prometheus are told about it: spans on standard output, metrics
-// at http://127.0.0.1:9464/metrics.
+// Observe publishes a message every second and receives it. It reports the messages to
+// OpenTelemetry and Prometheus: it prints spans to standard output and serves metrics at
+// http://127.0.0.1:9464/metrics.
 //
 //	go run . -server mqtt://127.0.0.1:1883
 package main
@@ -29,9 +29,9 @@ import (
 )
 
 func main() {
-	server := flag.String("server", "mqtt://127.0.0.1:1883", "the broker, of MQTT 5")
-	listen := flag.String("listen", "127.0.0.1:9464", "where to serve the metrics")
-	pause := flag.Duration("pause", time.Second, "between messages")
+	server := flag.String("server", "mqtt://127.0.0.1:1883", "`address` of a broker with MQTT 5")
+	listen := flag.String("listen", "127.0.0.1:9464", "`address` at which to serve the metrics")
+	pause := flag.Duration("pause", time.Second, "`duration` between messages")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -45,7 +45,7 @@ func main() {
 	}
 }
 
-// observe runs until ctx ends.
+// observe publishes and receives messages until ctx or the client ends.
 func observe(ctx context.Context, server string, listener net.Listener, spans io.Writer, pause time.Duration) (err error) {
 	exporter, err := stdouttrace.New(stdouttrace.WithWriter(spans))
 	if err != nil {
@@ -84,7 +84,7 @@ func observe(ctx context.Context, server string, listener net.Listener, spans io
 	}
 }
 
-// serve serves the metrics until stop is called.
+// serve starts to serve the metrics. The caller must call stop.
 func serve(listener net.Listener, registry *prometheus.Registry) (stop func()) {
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))

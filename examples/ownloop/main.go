@@ -1,7 +1,7 @@
 //go:build linux
 
-// Ownloop has one loop for everything, around poll(2): what it reads from its
-// input it publishes, what it receives it prints, in one goroutine.
+// Ownloop runs the client in its own event loop with poll(2), in one goroutine. It
+// publishes what it reads from standard input, and prints the messages that it receives.
 package main
 
 import (
@@ -19,13 +19,13 @@ import (
 const readable, writable = 1, 4 // POLLIN, POLLOUT
 
 type pollFD struct {
-	fd              int32 // not watched when negative
+	fd              int32 // poll ignores a negative file descriptor
 	events, revents int16
 }
 
 func main() {
-	host := flag.String("host", "127.0.0.1", "the broker")
-	port := flag.Int("port", 1883, "its port")
+	host := flag.String("host", "127.0.0.1", "host of the broker")
+	port := flag.Int("port", 1883, "port of the broker")
 	flag.Parse()
 	topic := fmt.Sprint("example/ownloop/", os.Getpid())
 	client, err := mosquitto.New("", true, nil)
@@ -34,8 +34,8 @@ func main() {
 
 	fds := [2]pollFD{{events: readable}, {fd: -1, events: readable}}
 	network, input := &fds[0], &fds[1]
-	ended, leaving := false, false // the input, we
-	underWay := 0                  // acknowledgements and messages that have not come
+	inputEnded, disconnecting := false, false
+	pending := 0 // acknowledgements and messages that have not arrived
 	client.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
 		check(ack.Err())
 		queued(c.Subscribe(topic, 1))
@@ -46,23 +46,23 @@ func main() {
 	})
 	client.OnPublish(func(_ *mosquitto.Client, _ int, code mosquitto.ReasonCode, _ mosquitto.Properties) {
 		check(code.Err())
-		underWay--
+		pending--
 	})
 	client.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) {
 		_, _ = os.Stdout.Write(m.Payload)
-		underWay--
+		pending--
 	})
 	client.OnDisconnect(func(_ *mosquitto.Client, d mosquitto.Disconnection) { check(d.Err) })
 	check(client.Connect(*host, *port, time.Minute))
 
 	for client.Socket() != -1 {
-		check(client.LoopMisc()) // once a second at least
+		check(client.LoopMisc()) // at least once a second
 		network.fd, network.events = int32(client.Socket()), readable
-		if client.WantWrite() && !leaving { // 2.1 wants to until the broker has closed
+		if client.WantWrite() && !disconnecting { // after Disconnect, 2.1 always returns true
 			network.events |= writable
 		}
-		if ready := poll(&fds); ready == 0 && leaving {
-			break // the broker does not close
+		if ready := poll(&fds); ready == 0 && disconnecting {
+			break // the broker does not close the connection
 		}
 		if network.revents&^writable != 0 {
 			check(client.LoopRead())
@@ -73,24 +73,24 @@ func main() {
 		if input.revents != 0 {
 			text := make([]byte, 4096)
 			n, err := os.Stdin.Read(text)
-			if ended = err != nil; ended {
+			if inputEnded = err != nil; inputEnded {
 				input.fd = -1
 			} else {
 				queued(client.Publish(topic, text[:n], 1, false))
-				underWay += 2
+				pending += 2
 			}
 		}
-		if ended && underWay == 0 && !leaving {
-			leaving = true
+		if inputEnded && pending == 0 && !disconnecting {
+			disconnecting = true
 			check(client.Disconnect())
 			check(client.LoopWrite())
 		}
 	}
 }
 
-// poll waits for up to a second.
+// poll waits for at most a second.
 func poll(fds *[2]pollFD) (ready uintptr) {
-	fds[0].revents, fds[1].revents = 0, 0 // a signal leaves them as they are
+	fds[0].revents, fds[1].revents = 0, 0 // ppoll does not set them if a signal interrupts it
 	second := syscall.Timespec{Sec: 1}
 	ready, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(fds)), 2, uintptr(unsafe.Pointer(&second)), 0, 0, 0)
 	if errno != 0 && errno != syscall.EINTR {
@@ -105,4 +105,5 @@ func check(err error) {
 	}
 }
 
+// queued checks the error of a call that returns a packet id.
 func queued(_ int, err error) { check(err) }

@@ -1,5 +1,5 @@
-// Pub publishes a message, or each line of its input, as mosquitto_pub does,
-// and leaves when the broker has acknowledged them all.
+// Pub publishes a message, or each line of standard input, like mosquitto_pub. It exits
+// when the broker has acknowledged all messages.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// window is how many messages may wait for their acknowledgement.
+// window is the maximum number of unacknowledged messages.
 const window = 100
 
 var protocols = map[string]int{"31": mosquitto.ProtocolV31, "311": mosquitto.ProtocolV311, "5": mosquitto.ProtocolV5}
@@ -25,29 +25,29 @@ var protocols = map[string]int{"31": mosquitto.ProtocolV31, "311": mosquitto.Pro
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("pub: ")
-	topic := flag.String("t", "", "`topic` to publish on")
+	topic := flag.String("t", "", "`topic` to publish to")
 	var payloads iter.Seq[[]byte]
 	one := func(payload []byte) { payloads = slices.Values([][]byte{payload}) }
 	flag.Func("m", "`text` of the message", func(text string) error { one([]byte(text)); return nil })
-	flag.BoolFunc("n", "a message of no bytes", func(string) error { one(nil); return nil })
-	flag.BoolFunc("l", "a message for each line of the input", func(string) error { payloads = lines; return nil })
+	flag.BoolFunc("n", "publish an empty message", func(string) error { one(nil); return nil })
+	flag.BoolFunc("l", "publish each line of standard input as a message", func(string) error { payloads = lines; return nil })
 	qos := flag.Uint("q", 0, "QoS of the messages")
 	retain := flag.Bool("r", false, "retain the messages")
 	host := flag.String("h", "localhost", "`host` of the broker")
-	port := flag.Int("p", 0, "its port (default 1883, with TLS 8883)")
-	id := flag.String("i", "", "client `id` (default: the library or the broker chooses)")
-	keep := flag.Bool("c", false, "keep the session of this id: no clean session")
+	port := flag.Int("p", 0, "`port` of the broker (default 1883, with TLS 8883)")
+	id := flag.String("i", "", "client `id` (default: chosen by the library or the broker)")
+	keep := flag.Bool("c", false, "no clean session: the broker keeps the session of this client id")
 	keepalive := flag.Int("k", 60, "keepalive in `seconds`")
 	version := flag.String("V", "mqttv311", "`protocol`: mqttv31, mqttv311 or mqttv5")
 	username := flag.String("u", "", "`username`")
 	password := flag.String("P", "", "`password`")
-	cafile := flag.String("cafile", "", "`file` of trusted certificates: use TLS")
-	capath := flag.String("capath", "", "`directory` of trusted certificates: use TLS")
-	cert := flag.String("cert", "", "`file` of the client's certificate")
-	key := flag.String("key", "", "`file` of its key")
-	insecure := flag.Bool("insecure", false, "do not check the broker's host name")
-	psk := flag.String("psk", "", "pre-shared key in `hex`: use TLS with it")
-	identity := flag.String("psk-identity", "", "`name` of the pre-shared key")
+	cafile := flag.String("cafile", "", "use TLS with this `file` of trusted CA certificates")
+	capath := flag.String("capath", "", "use TLS with this `directory` of trusted CA certificates")
+	cert := flag.String("cert", "", "`file` of a client certificate")
+	key := flag.String("key", "", "`file` of the private key for -cert")
+	insecure := flag.Bool("insecure", false, "do not verify the broker's host name")
+	psk := flag.String("psk", "", "use TLS with this pre-shared key in `hex`")
+	identity := flag.String("psk-identity", "", "`identity` of the pre-shared key")
 	willTopic := flag.String("will-topic", "", "`topic` of the will")
 	willPayload := flag.String("will-payload", "", "`text` of the will")
 	willQoS := flag.Uint("will-qos", 0, "QoS of the will")
@@ -56,7 +56,7 @@ func main() {
 	flag.Parse()
 	protocol, known := protocols[strings.TrimPrefix(*version, "mqttv")]
 	if *topic == "" || payloads == nil || !known || flag.NArg() > 0 {
-		log.Print("a topic (-t), one of -m, -n and -l, and a known protocol (-V) are needed, and nothing but flags")
+		log.Print("-t and -m, -n or -l are required; -V must be a known protocol; there must be no other arguments")
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -99,14 +99,14 @@ func main() {
 	})
 	client.OnDisconnect(func(c *mosquitto.Client, d mosquitto.Disconnection) {
 		ended <- d.Err
-		_ = c.Disconnect() // no reconnecting: QoS 0 messages would be lost in silence
+		_ = c.Disconnect() // do not reconnect, because QoS 0 messages would be lost without an error
 	})
 	await := func(event <-chan struct{}) {
 		select {
 		case <-event:
 		case err := <-ended:
 			check(err)
-			check(errors.New("the broker has ended the connection"))
+			check(errors.New("the broker has closed the connection"))
 		}
 	}
 
@@ -117,26 +117,26 @@ func main() {
 		}
 	}
 	var props mosquitto.Properties
-	if protocol == mosquitto.ProtocolV5 && *keep { // MQTT 5 keeps a session only as long as it is told to
+	if protocol == mosquitto.ProtocolV5 && *keep { // with MQTT 5 the broker keeps a session for the session expiry interval
 		check(props.AddInt32(mosquitto.PropSessionExpiryInterval, math.MaxUint32))
 	}
 	check(client.ConnectBindV5(*host, *port, time.Duration(*keepalive)*time.Second, "", props))
 	go func() { ended <- client.LoopForever(-1) }()
 	await(accepted)
-	waiting := 0
+	pending := 0
 	for payload := range payloads {
-		if waiting == window {
+		if pending == window {
 			await(acknowledged)
-			waiting--
+			pending--
 		}
 		_, err := client.Publish(*topic, payload, mosquitto.QoS(min(*qos, 3)), *retain)
 		check(err)
-		waiting++
+		pending++
 	}
-	for ; waiting > 0; waiting-- {
+	for ; pending > 0; pending-- {
 		await(acknowledged)
 	}
-	_ = client.Disconnect() // the loop says how it went, and may be done before this returns
+	_ = client.Disconnect() // the loop reports the result, possibly before Disconnect returns
 	check(<-ended)
 }
 

@@ -1,5 +1,6 @@
-// Share splits a stream among worker processes by a shared subscription. One that
-// was killed is started again, and gets what the broker has kept for it.
+// Share distributes messages to worker processes with a shared subscription. If a worker
+// is killed, Share starts it again, and the broker sends it the messages that it has not
+// acknowledged.
 package main
 
 import (
@@ -18,38 +19,39 @@ import (
 
 func main() {
 	server := flag.String("server", "mqtt://127.0.0.1:1883", "`address` of the broker")
-	workers := flag.Int("workers", 4, "how many share the messages")
-	messages := flag.Int("messages", 1000, "how many there are")
+	workers := flag.Int("workers", 4, "`number` of worker processes")
+	messages := flag.Int("messages", 1000, "`number` of messages to publish")
 	if flag.Parse(); flag.NArg() == 1 { // started by supervise
 		work(*server, flag.Arg(0), fmt.Sprint("example/share/", os.Getppid()))
 		return
 	}
-	input, ours, err := os.Pipe() // ends when we do, and with it the workers
+	workerInput, parent, err := os.Pipe() // the workers exit when the parent process closes its end
 	check(err)
-	defer ours.Close()
-	answers, output, err := os.Pipe()
+	defer parent.Close()
+	results, workerOutput, err := os.Pipe()
 	check(err)
-	lines := bufio.NewScanner(answers)
+	lines := bufio.NewScanner(results)
 	for i := range *workers {
-		go supervise(*server, i+1, input, output)
-		lines.Scan() // it is ready
+		go supervise(*server, i+1, workerInput, workerOutput)
+		lines.Scan() // the worker is ready
 	}
 	publisher, err := mqtt.Dial(context.Background(), []string{*server})
 	check(err)
 	for i := range *messages {
 		publisher.PublishAsync(context.Background(), fmt.Sprint("example/share/", os.Getpid()), fmt.Append(nil, i))
 	}
-	tally, done := make([]int, *workers+1), map[int]bool{}
+	counts, done := make([]int, *workers+1), map[int]bool{}
 	for worker, message := 0, 0; len(done) < *messages && lines.Scan(); {
-		if n, _ := fmt.Sscan(lines.Text(), &worker, &message); n == 2 { // not ready, again
-			tally[worker]++
+		if n, _ := fmt.Sscan(lines.Text(), &worker, &message); n == 2 { // the line is not "ready" of a restarted worker
+			counts[worker]++
 			done[message] = true
 		}
 	}
-	fmt.Println(len(done), "messages, of which the workers got", tally[1:])
+	fmt.Println(len(done), "messages, handled by the workers:", counts[1:])
 	check(publisher.Close(context.Background()))
 }
 
+// supervise runs a worker process, and starts it again when it ends.
 func supervise(server string, worker int, input, output *os.File) {
 	for ; ; time.Sleep(time.Second) {
 		cmd := exec.Command(os.Args[0], "-server", server, fmt.Sprint(worker))
@@ -60,7 +62,8 @@ func supervise(server string, worker int, input, output *os.File) {
 	}
 }
 
-// work prints what comes in. A message is acknowledged when it was printed.
+// work prints the messages that it receives. The client acknowledges a message after the
+// handler has printed it. work returns when the parent process has ended.
 func work(server, worker, topic string) {
 	handle := func(_ context.Context, m mqtt.Message) { fmt.Println(worker, string(m.Payload)) }
 	client, err := mqtt.Dial(context.Background(), []string{server}, mqtt.WithProtocol(mqtt.V5), mqtt.WithSession(time.Minute),

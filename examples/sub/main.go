@@ -1,4 +1,4 @@
-// Sub prints the messages of one or more topics, as mosquitto_sub does.
+// Sub subscribes to one or more topics and prints the messages, like mosquitto_sub.
 package main
 
 import (
@@ -23,25 +23,25 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("sub: ")
 	var topics []string
-	flag.Func("t", "`topic` filter to subscribe to, may be repeated", func(t string) error { topics = append(topics, t); return nil })
+	flag.Func("t", "`topic` filter to subscribe to; may be repeated", func(t string) error { topics = append(topics, t); return nil })
 	qos := flag.Uint("q", 0, "QoS of the subscriptions")
-	count := flag.Uint("C", 0, "leave after this `number` of messages (0: stay)")
+	count := flag.Uint("C", 0, "exit after this `number` of messages (0: no limit)")
 	verbose := flag.Bool("v", false, "print the topic before each message")
 	host := flag.String("h", "localhost", "`host` of the broker")
-	port := flag.Int("p", 0, "its port (default 1883, with TLS 8883)")
-	id := flag.String("i", "", "client `id` (default: the library or the broker chooses)")
-	keep := flag.Bool("c", false, "keep the session of this id: no clean session")
+	port := flag.Int("p", 0, "`port` of the broker (default 1883, with TLS 8883)")
+	id := flag.String("i", "", "client `id` (default: chosen by the library or the broker)")
+	keep := flag.Bool("c", false, "no clean session: the broker keeps the session of this client id")
 	keepalive := flag.Int("k", 60, "keepalive in `seconds`")
 	version := flag.String("V", "mqttv311", "`protocol`: mqttv31, mqttv311 or mqttv5")
 	username := flag.String("u", "", "`username`")
 	password := flag.String("P", "", "`password`")
-	cafile := flag.String("cafile", "", "`file` of trusted certificates: use TLS")
-	capath := flag.String("capath", "", "`directory` of trusted certificates: use TLS")
-	cert := flag.String("cert", "", "`file` of the client's certificate")
-	key := flag.String("key", "", "`file` of its key")
-	insecure := flag.Bool("insecure", false, "do not check the broker's host name")
-	psk := flag.String("psk", "", "pre-shared key in `hex`: use TLS with it")
-	identity := flag.String("psk-identity", "", "`name` of the pre-shared key")
+	cafile := flag.String("cafile", "", "use TLS with this `file` of trusted CA certificates")
+	capath := flag.String("capath", "", "use TLS with this `directory` of trusted CA certificates")
+	cert := flag.String("cert", "", "`file` of a client certificate")
+	key := flag.String("key", "", "`file` of the private key for -cert")
+	insecure := flag.Bool("insecure", false, "do not verify the broker's host name")
+	psk := flag.String("psk", "", "use TLS with this pre-shared key in `hex`")
+	identity := flag.String("psk-identity", "", "`identity` of the pre-shared key")
 	willTopic := flag.String("will-topic", "", "`topic` of the will")
 	willPayload := flag.String("will-payload", "", "`text` of the will")
 	willQoS := flag.Uint("will-qos", 0, "QoS of the will")
@@ -50,7 +50,7 @@ func main() {
 	flag.Parse()
 	protocol, known := protocols[strings.TrimPrefix(*version, "mqttv")]
 	if len(topics) == 0 || !known || flag.NArg() > 0 {
-		log.Print("a topic (-t) and a known protocol (-V) are needed, and nothing but flags")
+		log.Print("-t is required; -V must be a known protocol; there must be no other arguments")
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -75,12 +75,12 @@ func main() {
 		client.OnLog(func(_ *mosquitto.Client, level mosquitto.LogLevel, text string) { log.Print(level, ": ", text) })
 	}
 
-	var failed error // why the loop was ended from a callback
-	leave := func(c *mosquitto.Client, why error) {
+	var failed error // the error for which a callback ended the loop
+	disconnect := func(c *mosquitto.Client, err error) {
 		if failed == nil {
-			failed = why
+			failed = err
 		}
-		_ = c.Disconnect() // ends the loop even where there is no connection
+		_ = c.Disconnect() // also ends the loop if there is no connection
 	}
 	client.OnConnect(func(c *mosquitto.Client, ack mosquitto.Connack) {
 		err := ack.Err()
@@ -88,19 +88,19 @@ func main() {
 			_, err = c.SubscribeMultiple(topics, mosquitto.QoS(min(*qos, 3)), 0, nil)
 		}
 		if err != nil {
-			leave(c, err)
+			disconnect(c, err)
 		}
 	})
 	client.OnSubscribe(func(c *mosquitto.Client, _ int, granted []mosquitto.ReasonCode, _ mosquitto.Properties) {
 		for i, code := range granted {
 			if code.Failed() {
-				leave(c, fmt.Errorf("%s: %w", topics[i], code.Err()))
+				disconnect(c, fmt.Errorf("%s: %w", topics[i], code.Err()))
 			}
 		}
 	})
 	received := uint(0)
 	client.OnMessage(func(c *mosquitto.Client, m mosquitto.Message) {
-		if received++; *count > 0 && received > *count { // it was on its way when we left
+		if received++; *count > 0 && received > *count { // it arrived after Disconnect
 			return
 		}
 		if *verbose {
@@ -108,7 +108,7 @@ func main() {
 		}
 		fmt.Printf("%s\n", m.Payload)
 		if received == *count {
-			leave(c, nil)
+			disconnect(c, nil)
 		}
 	})
 
@@ -119,12 +119,12 @@ func main() {
 		}
 	}
 	var props mosquitto.Properties
-	if protocol == mosquitto.ProtocolV5 && *keep { // MQTT 5 keeps a session only as long as it is told to
+	if protocol == mosquitto.ProtocolV5 && *keep { // with MQTT 5 the broker keeps a session for the session expiry interval
 		check(props.AddInt32(mosquitto.PropSessionExpiryInterval, math.MaxUint32))
 	}
 	check(client.ConnectBindV5(*host, *port, time.Duration(*keepalive)*time.Second, "", props))
 	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(interrupted, stop) // a second one ends the program at once
+	context.AfterFunc(interrupted, stop) // a second signal ends the program at once
 	err = client.Run(interrupted)
 	check(failed)
 	if !errors.Is(err, context.Canceled) {

@@ -1,7 +1,6 @@
-// Tls publishes a message over TLS. Whom it trusts is said by -cafile, or else
-// by the system's certificates; -cert and -key are its own certificate, if the
-// broker wants one. The password of an encrypted key comes from the environment,
-// in KEY_PASSWORD.
+// Tls publishes a message over TLS. It trusts the CA of -cafile or, by default, the
+// system's certificates. With -cert and -key it authenticates with a client certificate.
+// The environment variable KEY_PASSWORD has the password of an encrypted key.
 package main
 
 import (
@@ -17,11 +16,11 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	host := flag.String("host", "test.mosquitto.org", "the broker; its certificate must have this name")
-	port := flag.Int("port", 8886, "its port")
+	host := flag.String("host", "test.mosquitto.org", "host of the broker; its certificate must have this name")
+	port := flag.Int("port", 8886, "port of the broker")
 	cafile := flag.String("cafile", "", "PEM `file` of the CA to trust (default: the system's certificates)")
-	cert := flag.String("cert", "", "PEM `file` of the client's certificate")
-	key := flag.String("key", "", "PEM `file` of its key")
+	cert := flag.String("cert", "", "PEM `file` of a client certificate")
+	key := flag.String("key", "", "PEM `file` of the private key for -cert")
 	flag.Parse()
 
 	client, err := mosquitto.New("", true, nil)
@@ -38,7 +37,7 @@ func main() {
 			return password, nil
 		}))
 	}
-	// Why a handshake failed is told in the library's log only.
+	// Only the library's log has the reason for a failed handshake.
 	client.OnLog(func(_ *mosquitto.Client, _ mosquitto.LogLevel, text string) {
 		log.Print("OnLog: ", text)
 	}, mosquitto.LogErr, mosquitto.LogWarning)
@@ -49,7 +48,7 @@ func main() {
 			return
 		}
 		fmt.Println("OnConnect: accepted, over TLS:", c.SSLGet() != nil)
-		_, refused = c.Publish("example/tls", []byte("for the broker's eyes only"), 1, false)
+		_, refused = c.Publish("example/tls", []byte("hello world"), 1, false)
 	})
 	client.OnPublish(func(c *mosquitto.Client, _ int, _ mosquitto.ReasonCode, _ mosquitto.Properties) {
 		fmt.Println("OnPublish: acknowledged")
@@ -58,7 +57,7 @@ func main() {
 	client.OnDisconnect(func(_ *mosquitto.Client, d mosquitto.Disconnection) {
 		fmt.Println("OnDisconnect: code", d.Code)
 	})
-	check(client.Connect(*host, *port, time.Minute)) // the handshake may go on in the loop
+	check(client.Connect(*host, *port, time.Minute)) // the loop may complete the handshake
 	err = client.LoopForever(-1)
 	check(refused)
 	check(err)

@@ -1,6 +1,5 @@
-// Tour does with a client what there is to do, and prints each call and what
-// the callbacks are told: connect, subscribe, publish, receive, unsubscribe,
-// disconnect.
+// Tour shows all steps of a client: connect, subscribe, publish, receive, unsubscribe and
+// disconnect. It prints each call and the arguments of each callback.
 package main
 
 import (
@@ -18,13 +17,13 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-var broker *exec.Cmd // the private one, if any
+var broker *exec.Cmd // the private broker, or nil
 
 func main() {
 	log.SetFlags(0)
-	host := flag.String("host", "", "a broker of yours (default: a private one is started)")
-	port := flag.Int("port", 1883, "its port")
-	timeout := flag.Duration("timeout", 20*time.Second, "how long the tour may take")
+	host := flag.String("host", "", "host of a broker (default: start a private broker)")
+	port := flag.Int("port", 1883, "port of the broker")
+	timeout := flag.Duration("timeout", 20*time.Second, "maximum `duration` of the tour")
 	flag.Parse()
 	if *host == "" {
 		*host, *port = "127.0.0.1", startBroker()
@@ -36,7 +35,7 @@ func main() {
 		case s := <-signals:
 			check(fmt.Errorf("ended by a signal: %v", s))
 		case <-time.After(*timeout):
-			check(fmt.Errorf("nothing more came within %v", *timeout))
+			check(fmt.Errorf("timeout after %v", *timeout))
 		}
 	}()
 	tour(*host, *port)
@@ -51,30 +50,30 @@ func tour(host string, port int) {
 	defer client.Close()
 
 	events := make(chan string, 100)
-	tell := func(name string, err error, format string, args ...any) {
+	report := func(name string, err error, format string, args ...any) {
 		fmt.Printf(name+": "+format+"\n", args...)
 		check(err)
 		events <- name
 	}
 	client.OnConnect(func(_ *mosquitto.Client, ack mosquitto.Connack) {
-		tell("OnConnect", ack.Err(), "%v", ack.Code)
+		report("OnConnect", ack.Err(), "%v", ack.Code)
 	})
 	client.OnDisconnect(func(_ *mosquitto.Client, d mosquitto.Disconnection) {
-		tell("OnDisconnect", d.Err, "code %d", d.Code)
+		report("OnDisconnect", d.Err, "code %d", d.Code)
 	})
 	client.OnPublish(func(_ *mosquitto.Client, mid int, code mosquitto.ReasonCode, _ mosquitto.Properties) {
-		tell("OnPublish", code.Err(), "mid %d", mid)
+		report("OnPublish", code.Err(), "mid %d", mid)
 	})
 	client.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) {
-		tell("OnMessage", nil, "mid %d, %s, QoS %d, retained %t: %s", m.MID, m.Topic, m.QoS, m.Retain, m.Payload)
+		report("OnMessage", nil, "mid %d, %s, QoS %d, retained %t: %s", m.MID, m.Topic, m.QoS, m.Retain, m.Payload)
 	})
 	client.OnSubscribe(func(_ *mosquitto.Client, mid int, granted []mosquitto.ReasonCode, _ mosquitto.Properties) {
-		tell("OnSubscribe", granted[0].Err(), "mid %d, granted QoS %d", mid, granted[0])
+		report("OnSubscribe", granted[0].Err(), "mid %d, granted QoS %d", mid, granted[0])
 	})
 	client.OnUnsubscribe(func(_ *mosquitto.Client, mid int, _ []mosquitto.ReasonCode, _ mosquitto.Properties) {
-		tell("OnUnsubscribe", nil, "mid %d", mid)
+		report("OnUnsubscribe", nil, "mid %d", mid)
 	})
-	await := func(names ...string) { // in any order
+	await := func(names ...string) { // waits for these callbacks, in any order
 		for len(names) > 0 {
 			event := <-events
 			names = slices.DeleteFunc(names, func(name string) bool { return name == event })
@@ -97,12 +96,12 @@ func tour(host string, port int) {
 	queued(client.Unsubscribe(topic))
 	await("OnUnsubscribe")
 	fmt.Println("Disconnect")
-	_ = client.Disconnect() // the callback says how it went; the loop may be done before this returns
+	_ = client.Disconnect() // OnDisconnect reports the result, possibly before Disconnect returns
 	await("OnDisconnect")
 	check(client.LoopStop(false))
 }
 
-// startBroker starts mosquitto for this machine only, on a port that is free.
+// startBroker starts mosquitto on a free loopback port.
 func startBroker() (port int) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
@@ -111,7 +110,7 @@ func startBroker() (port int) {
 	check(os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"))
 	broker = exec.Command("mosquitto", "-p", fmt.Sprint(port))
 	if err := broker.Start(); err != nil {
-		check(fmt.Errorf("%w: install mosquitto, or name a broker of yours with -host", err))
+		check(fmt.Errorf("start mosquitto: %w (install it, or name a broker with -host)", err))
 	}
 	for range 500 {
 		if probe, err := net.Dial("tcp", free.Addr().String()); err == nil {
@@ -120,7 +119,7 @@ func startBroker() (port int) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	check(fmt.Errorf("the broker does not listen on port %d", port))
+	check(fmt.Errorf("the broker is not listening on port %d after 5 s", port))
 	return 0
 }
 
@@ -131,7 +130,7 @@ func stopBroker() {
 	}
 }
 
-// check ends the program, and the private broker, for an error.
+// check ends the program and the private broker if err is not nil.
 func check(err error) {
 	if err != nil {
 		stopBroker()
@@ -139,6 +138,6 @@ func check(err error) {
 	}
 }
 
-// queued is check for calls that return a message id: nil says queued, the
-// callback says done.
+// queued checks the error of a call that returns a packet id. A nil error means that the
+// packet is queued; a callback reports the acknowledgement.
 func queued(_ int, err error) { check(err) }

@@ -1,5 +1,4 @@
-// Package broker starts the real mosquitto broker for tests, on a free
-// loopback port, and stops it.
+// Package broker runs the real mosquitto broker for tests, on a free loopback port.
 package broker
 
 import (
@@ -21,23 +20,23 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/spawn"
 )
 
-// Config says how the broker listens and whom it lets in. The zero value is a
-// plain listener for everybody.
+// Config holds the broker's settings. With the zero value the broker listens without
+// TLS and accepts every client.
 type Config struct {
-	Users       map[string]string // passwords; nobody else is let in
-	TLS         *Cert             // the broker's certificate: the listener speaks TLS
-	ClientCA    string            // file: clients must show a certificate of this CA
-	PSK         map[string]string // identity to key in hex digits: the listener speaks TLS with these
-	Unix        bool              // a unix socket beside the port
-	Persistence bool              // sessions and retained messages survive a restart
-	Quiet       bool              // logs errors and warnings alone, for what runs long
-	Extra       string            // further lines of mosquitto.conf
+	Users       map[string]string // from username to password; other clients are refused
+	TLS         *Cert             // the broker's certificate; the listener uses TLS
+	ClientCA    string            // CA file; clients must present a certificate of this CA
+	PSK         map[string]string // from identity to key in hex digits; the listener uses TLS-PSK
+	Unix        bool              // also listen on a unix socket
+	Persistence bool              // keep sessions and retained messages across a restart
+	Quiet       bool              // log only errors and warnings, for long runs
+	Extra       string            // more lines for mosquitto.conf
 }
 
-// Broker is a running mosquitto.
+// Broker is a mosquitto process.
 type Broker struct {
 	Port int    // on 127.0.0.1
-	Unix string // path of the unix socket, "" without one
+	Unix string // path of the unix socket, or ""
 
 	tb      testing.TB
 	dir     string
@@ -49,11 +48,11 @@ type Broker struct {
 
 var running atomic.Int32
 
-// Running counts the brokers that were started and have not ended.
+// Running returns the number of running broker processes.
 func Running() int { return int(running.Load()) }
 
-// Start starts a broker and stops it when the test ends. A machine without
-// mosquitto fails the test.
+// Start starts a broker. It is killed when the test ends. If mosquitto is not
+// installed, the test fails.
 func Start(tb testing.TB, config Config) *Broker {
 	tb.Helper()
 	b := &Broker{tb: tb, dir: tb.TempDir(), program: find(tb, "mosquitto")}
@@ -67,8 +66,8 @@ func Start(tb testing.TB, config Config) *Broker {
 		if err == nil {
 			return b
 		}
-		if try == 4 { // another process may have taken the port meanwhile
-			tb.Fatalf("mosquitto: %v\n%s", err, b.Log())
+		if try == 4 { // retry, because another process may have taken the port
+			tb.Fatalf("broker: start mosquitto: %v\n%s", err, b.Log())
 		}
 	}
 }
@@ -81,7 +80,7 @@ const (
 )
 
 var (
-	firstOfRange, rangeErr = reserveRange() // at the start: TestMain counts descriptors later
+	firstOfRange, rangeErr = reserveRange() // before TestMain counts the file descriptors
 	nextPort               atomic.Uint32
 )
 
@@ -101,15 +100,15 @@ func reserveRange() (first int, err error) {
 		}
 		syscall.Close(fd)
 	}
-	return 0, fmt.Errorf("%d test programs are running", ranges)
+	return 0, fmt.Errorf("all %d ranges are in use by other test programs", ranges)
 }
 
-// FreePort returns a TCP port of 127.0.0.1 that is free now. It repeats a port only after
-// all others of the range.
+// FreePort returns a TCP port of 127.0.0.1 that is free now. It returns all ports of its
+// range before it returns a port again.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
 	if rangeErr != nil {
-		tb.Fatalf("no range of ports: %v", rangeErr)
+		tb.Fatalf("broker: reserve a range of ports: %v", rangeErr)
 	}
 	for range portsInRange {
 		port := firstOfRange + int(nextPort.Add(1)%portsInRange)
@@ -119,7 +118,7 @@ func FreePort(tb testing.TB) int {
 			return port
 		}
 	}
-	tb.Fatal("no free port")
+	tb.Fatalf("broker: no free port from %d to %d", firstOfRange, firstOfRange+portsInRange-1)
 	return 0
 }
 
@@ -130,7 +129,7 @@ func find(tb testing.TB, program string) string {
 			return found
 		}
 	}
-	tb.Fatalf("the program %s is missing: install the package mosquitto", program)
+	tb.Fatalf("broker: program %s not found: install the package mosquitto", program)
 	return ""
 }
 
@@ -146,7 +145,7 @@ func (b *Broker) configure(config Config) {
 		line("log_type all")
 	}
 	line("per_listener_settings false")
-	line("max_packet_size 268435455") // 2.1 has a limit of 2 MB
+	line("max_packet_size 268435455") // the default of 2.1 is 2 MB
 	line("max_queued_messages 0")
 	if config.Persistence {
 		line("persistence true\npersistence_location %s/", b.dir)
@@ -179,20 +178,21 @@ func (b *Broker) passwords(users map[string]string) string {
 	for name, password := range users {
 		out, err := spawn.Command(find(b.tb, "mosquitto_passwd"), "-b", file, name, password).CombinedOutput()
 		if err != nil {
-			b.tb.Fatalf("mosquitto_passwd: %v: %s", err, out)
+			b.tb.Fatalf("broker: run mosquitto_passwd: %v: %s", err, out)
 		}
 	}
 	return file
 }
 
-// SetUsers replaces the passwords. The broker takes them at its next Restart.
+// SetUsers replaces the usernames and passwords. The change takes effect with the
+// next Restart.
 func (b *Broker) SetUsers(users map[string]string) {
 	b.tb.Helper()
 	b.passwords(users)
 }
 
-// SetPSK replaces the keys of a broker that has some. It takes them at its next
-// Restart.
+// SetPSK replaces the keys of a broker that was started with Config.PSK. The change
+// takes effect with the next Restart.
 func (b *Broker) SetPSK(keys map[string]string) {
 	b.tb.Helper()
 	b.psk(keys)
@@ -214,12 +214,12 @@ func (b *Broker) write(name, text string) string {
 	return file
 }
 
-// start runs the program and waits until it listens.
+// start starts the process and waits until it accepts connections.
 func (b *Broker) start() error {
 	cmd := spawn.Command(b.program, "-c", filepath.Join(b.dir, "mosquitto.conf"))
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it does not outlive a crashed test
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also if the test program crashes
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -239,7 +239,7 @@ func (b *Broker) start() error {
 		}
 		select {
 		case <-exited: // another server may have accepted the connection
-			return errors.New("ended: " + output.String())
+			return errors.New("the process has ended: " + output.String())
 		case <-deadline:
 			return err
 		case <-time.After(5 * time.Millisecond):
@@ -250,13 +250,14 @@ func (b *Broker) start() error {
 	}
 }
 
-// Addr is the broker's TCP address.
+// Addr returns the broker's TCP address.
 func (b *Broker) Addr() string { return fmt.Sprintf("127.0.0.1:%d", b.Port) }
 
-// Kill ends the broker with SIGKILL, if it runs: no goodbye to anybody.
+// Kill ends the process with SIGKILL, if it runs. The broker sends no DISCONNECT and
+// saves nothing.
 func (b *Broker) Kill() { b.end(syscall.SIGKILL) }
 
-// Stop ends the broker with SIGTERM, if it runs: it closes its connections.
+// Stop ends the process with SIGTERM, if it runs. The broker shuts down gracefully.
 func (b *Broker) Stop() { b.end(syscall.SIGTERM) }
 
 func (b *Broker) end(signal syscall.Signal) {
@@ -268,38 +269,39 @@ func (b *Broker) end(signal syscall.Signal) {
 		select {
 		case <-b.exited:
 			b.cmd = nil
-		case <-again.C: // it forgets a SIGTERM that came before its loop had begun
+		case <-again.C: // mosquitto ignores a SIGTERM that arrives before its loop runs: send it again
 		}
 	}
 }
 
-// Restart starts the broker again after Kill or Stop, on the same port.
+// Restart stops the broker, if it runs, and starts it again on the same port.
 func (b *Broker) Restart() {
 	b.tb.Helper()
 	b.Stop()
 	if err := b.start(); err != nil {
-		b.tb.Fatalf("mosquitto: %v\n%s", err, b.Log())
+		b.tb.Fatalf("broker: restart mosquitto: %v\n%s", err, b.Log())
 	}
 }
 
-// Pause stops the broker's process: it keeps its connections and is silent.
+// Pause suspends the process with SIGSTOP. Its connections stay open, but it reads
+// and sends nothing.
 func (b *Broker) Pause() { _ = b.cmd.Process.Signal(syscall.SIGSTOP) }
 
-// Resume lets a paused broker go on.
+// Resume continues a paused process.
 func (b *Broker) Resume() { _ = b.cmd.Process.Signal(syscall.SIGCONT) }
 
-// Log is what the broker has logged so far.
+// Log returns the broker's log.
 func (b *Broker) Log() string {
 	text, _ := os.ReadFile(b.log)
 	return string(text)
 }
 
-// printLogOfFailure prints the last lines of the broker's log if the test has failed.
+// printLogOfFailure prints the last log lines of the broker if the test has failed.
 func (b *Broker) printLogOfFailure() {
-	const most = 40
+	const maxLines = 40
 	if !b.tb.Failed() {
 		return
 	}
 	lines := slices.Collect(strings.Lines(b.Log()))
-	b.tb.Logf("the last log lines of the broker on %s:\n%s", b.Addr(), strings.Join(lines[max(0, len(lines)-most):], ""))
+	b.tb.Logf("the last log lines of the broker on %s:\n%s", b.Addr(), strings.Join(lines[max(0, len(lines)-maxLines):], ""))
 }

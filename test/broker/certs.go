@@ -15,27 +15,27 @@ import (
 	"time"
 )
 
-// CA is a certificate authority of one test.
+// CA is a certificate authority for one test.
 type CA struct {
-	File    string // its certificate, PEM
-	KeyFile string // its key, PEM
-	Dir     string // where it writes its files
+	File    string // PEM file of its certificate
+	KeyFile string // PEM file of its private key
+	Dir     string // directory of all files that it writes
 
 	tb   testing.TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// Cert is a certificate and its key, in PEM files.
+// Cert names the PEM files of a certificate and its private key.
 type Cert struct{ CertFile, KeyFile string }
 
-// NewCA makes an authority with a key of its own.
+// NewCA creates a certificate authority with a new key.
 func NewCA(tb testing.TB, name string) *CA {
 	tb.Helper()
 	ca := &CA{tb: tb, Dir: tb.TempDir(), key: newKey(tb)}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(30 * 24 * time.Hour), // a soak may run long
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(30 * 24 * time.Hour), // a soak test may run for days
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &ca.key.PublicKey, ca.key)
@@ -47,18 +47,20 @@ func NewCA(tb testing.TB, name string) *CA {
 	return ca
 }
 
-// Issue makes a certificate that is good now for the named hosts and addresses.
+// Issue creates a certificate for the named hosts and IP addresses. It expires in
+// an hour.
 func (ca *CA) Issue(name string, hosts ...string) *Cert {
 	return ca.IssueFor(name, time.Now().Add(-time.Hour), time.Now().Add(time.Hour), hosts...)
 }
 
-// IssueFor makes a certificate that is good between two moments.
+// IssueFor creates a certificate that is valid between two times.
 func (ca *CA) IssueFor(name string, from, to time.Time, hosts ...string) *Cert {
 	ca.tb.Helper()
 	return ca.sign(name, leaf(name, from, to, hosts))
 }
 
-// IssueForClient makes a certificate that is good now, but not for a server.
+// IssueForClient creates a certificate that is valid for clients only. It expires in
+// an hour.
 func (ca *CA) IssueForClient(name string, hosts ...string) *Cert {
 	ca.tb.Helper()
 	template := leaf(name, time.Now().Add(-time.Hour), time.Now().Add(time.Hour), hosts)
@@ -77,7 +79,7 @@ func (ca *CA) sign(name string, template *x509.Certificate) *Cert {
 	}
 }
 
-// SelfSigned makes a certificate that no authority vouches for.
+// SelfSigned creates a self-signed certificate for the named hosts and IP addresses.
 func SelfSigned(tb testing.TB, name string, hosts ...string) *Cert {
 	tb.Helper()
 	ca := NewCA(tb, name)
@@ -91,7 +93,7 @@ func SelfSigned(tb testing.TB, name string, hosts ...string) *Cert {
 	}
 }
 
-// leaf is the certificate of a host or a client, before it is signed.
+// leaf returns the unsigned certificate of a server or client.
 func leaf(name string, from, to time.Time, hosts []string) *x509.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
@@ -109,13 +111,14 @@ func leaf(name string, from, to time.Time, hosts []string) *x509.Certificate {
 	return template
 }
 
-// Encrypt returns a copy of a key file that needs a password.
+// Encrypt writes a copy of a key file, encrypted with a password, and returns its
+// name.
 func (ca *CA) Encrypt(keyFile, password string) string {
 	ca.tb.Helper()
 	text, err := os.ReadFile(keyFile)
 	ca.check(err)
 	block, _ := pem.Decode(text)
-	//lint:ignore SA1019 the old format is weak, and still what OpenSSL reads
+	//lint:ignore SA1019 the format is weak, but OpenSSL reads it and no other function writes it
 	block, err = x509.EncryptPEMBlock(rand.Reader, block.Type, block.Bytes, []byte(password), x509.PEMCipherAES256)
 	ca.check(err)
 	return ca.writePEM(filepath.Base(keyFile)+".encrypted", block)

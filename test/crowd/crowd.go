@@ -1,5 +1,5 @@
-// Package crowd takes the descriptors that select(2) knows, so that those of a
-// client come behind them. It is not for parallel tests.
+// Package crowd opens all file descriptors that select(2) can use, so that a client
+// gets a file descriptor above 1023. Do not use it in parallel tests.
 package crowd
 
 import (
@@ -10,27 +10,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const enough = 1100 // select(2) ends at 1023
+const limitFD = 1100 // more than 1023, the highest file descriptor for select(2)
 
-// Descriptors takes all that are free below 1100 until the test ends.
+// Descriptors opens every free file descriptor below 1100. It closes them when the
+// test ends.
 func Descriptors(tb testing.TB) {
 	tb.Helper()
 	var limit syscall.Rlimit
 	require.NoError(tb, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
-	require.Greater(tb, limit.Cur, uint64(1300), "this test needs more descriptors: ulimit -n 4096")
+	require.Greater(tb, limit.Cur, uint64(1300), "this test needs more file descriptors: ulimit -n 4096")
 	for fill(tb) > 0 {
-		time.Sleep(100 * time.Millisecond) // goroutines of earlier tests may be closing some
+		time.Sleep(100 * time.Millisecond) // goroutines of earlier tests may still close file descriptors
 	}
 }
 
-// fill says how many were free.
+// fill opens the free file descriptors and returns how many there were.
 func fill(tb testing.TB) (free int) {
 	tb.Helper()
 	for {
 		fd, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 		require.NoError(tb, err)
 		tb.Cleanup(func() { syscall.Close(fd) })
-		if fd >= enough {
+		if fd >= limitFD {
 			return free
 		}
 		free++

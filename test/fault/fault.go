@@ -1,5 +1,6 @@
-// Package fault plays a faulty network between a client and a server: a TCP
-// proxy on a free loopback port whose faults are switched while it runs.
+// Package fault is a TCP proxy that simulates a faulty network between a client
+// and a server. It listens on a free loopback port. Tests switch its faults on
+// and off while it runs.
 package fault
 
 import (
@@ -10,14 +11,14 @@ import (
 	"testing"
 )
 
-// Direction is a way through the proxy.
+// Direction is a direction through the proxy.
 type Direction int
 
-// The directions; Both is for the switches alone.
+// The directions.
 const (
 	Up   Direction = iota // from the client to the server
 	Down                  // from the server to the client
-	Both
+	Both                  // only for methods that take a direction
 )
 
 func (d Direction) each() []Direction {
@@ -27,13 +28,13 @@ func (d Direction) each() []Direction {
 	return []Direction{d}
 }
 
-// Proxy forwards connections to its target. Its methods may be called from any
-// goroutine. A switch holds for the bytes sent after it was set, on existing
-// and on new connections.
+// Proxy forwards connections to its target. Its methods are safe for concurrent
+// use. A fault affects all bytes that are sent after it was set, on existing and
+// on new connections.
 type Proxy struct {
 	Port int // on 127.0.0.1
 
-	holder  int // a descriptor that keeps the port while nobody listens
+	holder  int // a bound socket's file descriptor: it keeps the port while listener is nil
 	running sync.WaitGroup
 
 	mu       sync.Mutex
@@ -43,13 +44,14 @@ type Proxy struct {
 	closed   bool
 	links    map[*link]struct{}
 	faults   [2]faults
-	changed  chan struct{} // closed, and replaced, when faults change
+	changed  chan struct{} // closed and replaced when faults change
 
 	accepted atomic.Int64
 	bytes    [2]atomic.Int64
 }
 
-// Start starts a proxy for the address of a server. It ends with the test.
+// Start starts a proxy for the server at the address target. The proxy is closed
+// when the test ends.
 func Start(tb testing.TB, target string) *Proxy {
 	tb.Helper()
 	p, err := Listen(target)
@@ -60,7 +62,8 @@ func Start(tb testing.TB, target string) *Proxy {
 	return p
 }
 
-// Listen is Start for a program, which calls Close.
+// Listen is like Start, for a program without a testing.TB. The caller must call
+// Close.
 func Listen(target string) (*Proxy, error) {
 	holder, port, err := holdPort()
 	if err != nil {
@@ -80,35 +83,35 @@ func Listen(target string) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr is where clients connect.
+// Addr returns the address that clients connect to.
 func (p *Proxy) Addr() string { return fmt.Sprintf("127.0.0.1:%d", p.Port) }
 
-// SetTarget is where new connections go from now on.
+// SetTarget sets the server that new connections are forwarded to.
 func (p *Proxy) SetTarget(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
 }
 
-// Accepted counts the connections that clients have made.
+// Accepted returns the number of connections that were accepted so far.
 func (p *Proxy) Accepted() int { return int(p.accepted.Load()) }
 
-// Open counts the connections that have not ended.
+// Open returns the number of open connections.
 func (p *Proxy) Open() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.links)
 }
 
-// Bytes counts what was forwarded.
+// Bytes returns the number of bytes that were forwarded so far.
 func (p *Proxy) Bytes(d Direction) (n int64) {
-	for _, one := range d.each() {
-		n += p.bytes[one].Load()
+	for _, d := range d.each() {
+		n += p.bytes[d].Load()
 	}
 	return n
 }
 
-// Close ends all connections and the proxy.
+// Close resets all connections and stops the proxy.
 func (p *Proxy) Close() {
 	p.mu.Lock()
 	first := !p.closed
@@ -122,7 +125,7 @@ func (p *Proxy) Close() {
 	}
 }
 
-// listen opens the port. The caller holds the mutex.
+// listen starts to accept connections. The caller must hold mu.
 func (p *Proxy) listen() error {
 	l, err := net.Listen("tcp4", p.Addr())
 	if err != nil {
@@ -134,7 +137,7 @@ func (p *Proxy) listen() error {
 	return nil
 }
 
-// unlisten closes the port. The caller holds the mutex.
+// unlisten closes the listener. The caller must hold mu.
 func (p *Proxy) unlisten() {
 	if p.listener != nil {
 		p.listener.Close()
@@ -154,7 +157,7 @@ func (p *Proxy) accept(l net.Listener) {
 	}
 }
 
-// admit treats a new connection as the mode says.
+// admit handles a new connection according to the mode.
 func (p *Proxy) admit(client *net.TCPConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -168,11 +171,11 @@ func (p *Proxy) admit(client *net.TCPConn) {
 	go l.run(p.target)
 }
 
-// forget is the last act of a link.
-func (p *Proxy) forget(l *link) {
+// remove removes a link that has closed its connections.
+func (p *Proxy) remove(l *link) {
 	p.mu.Lock()
 	delete(p.links, l)
 	p.mu.Unlock()
-	close(l.gone)
+	close(l.closed)
 	p.running.Done()
 }

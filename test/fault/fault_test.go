@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// server is what the proxy forwards to: it hands over the connections it gets.
+// server is the proxy's target. Tests take its connections with accept.
 type server struct {
 	t *testing.T
 	l net.Listener
@@ -42,7 +42,8 @@ func (s *server) accept() *net.TCPConn {
 	return adopt(s.t, conn)
 }
 
-// adopt bounds every wait on a connection, and closes it with the test.
+// adopt sets a deadline for reads and writes, and closes the connection when the
+// test ends.
 func adopt(t *testing.T, conn net.Conn) *net.TCPConn {
 	t.Helper()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(wait.Patience)))
@@ -57,7 +58,8 @@ func dial(t *testing.T, p *fault.Proxy) *net.TCPConn {
 	return adopt(t, conn)
 }
 
-// start is a proxy, its server, and a connection as both ends see it.
+// start starts a server and a proxy, and connects through it. client and far are
+// the two ends of the connection.
 func start(t *testing.T) (p *fault.Proxy, s *server, client, far *net.TCPConn) {
 	t.Helper()
 	s = newServer(t)
@@ -80,14 +82,14 @@ func receive(t *testing.T, conn net.Conn, want string) {
 	require.Equal(t, want, string(got))
 }
 
-// pass asserts that a connection forwards.
+// pass asserts that the proxy forwards bytes.
 func pass(t *testing.T, from, to net.Conn) {
 	t.Helper()
 	send(t, from, "hello")
 	receive(t, to, "hello")
 }
 
-// ended asserts that nothing but an end of file, or the error, comes.
+// ended asserts that the next read returns no bytes and this error.
 func ended(t *testing.T, conn net.Conn, want error) {
 	t.Helper()
 	n, err := conn.Read(make([]byte, 100))
@@ -95,7 +97,8 @@ func ended(t *testing.T, conn net.Conn, want error) {
 	require.Zero(t, n)
 }
 
-// silent asserts that nothing has come. What it can miss is a byte that is late.
+// silent asserts that no byte arrives within 20 ms. It can miss a byte that arrives
+// later, so it never fails by mistake.
 func silent(t *testing.T, conn net.Conn) {
 	t.Helper()
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
@@ -105,12 +108,12 @@ func silent(t *testing.T, conn net.Conn) {
 	require.NoError(t, conn.SetDeadline(time.Now().Add(wait.Patience)))
 }
 
-// ends are the two directions, each with its sender and receiver.
+// ends returns the sender and the receiver of each direction.
 func ends(client, far *net.TCPConn) map[fault.Direction][2]*net.TCPConn {
 	return map[fault.Direction][2]*net.TCPConn{fault.Up: {client, far}, fault.Down: {far, client}}
 }
 
-func TestForwardsAndCounts(t *testing.T) {
+func TestProxy_ForwardsAndCountsBytes(t *testing.T) {
 	p, s, client, far := start(t)
 	pass(t, client, far)
 	pass(t, far, client)
@@ -125,7 +128,7 @@ func TestForwardsAndCounts(t *testing.T) {
 	assert.EqualValues(t, 20, p.Bytes(fault.Both))
 }
 
-func TestMuchGoesThroughUnchanged(t *testing.T) {
+func TestProxy_ForwardsLargeDataUnchanged(t *testing.T) {
 	_, _, client, far := start(t)
 	sent := bytes.Repeat([]byte("0123456789abcdefg"), 100_000)
 	go func() {
@@ -135,10 +138,10 @@ func TestMuchGoesThroughUnchanged(t *testing.T) {
 	got, err := io.ReadAll(far)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(sent, got))
-	pass(t, far, client) // an end of file ends one direction alone
+	pass(t, far, client) // an end of file closes one direction only
 }
 
-func TestBothEndsOfFileEndTheConnection(t *testing.T) {
+func TestProxy_EndOfFileInBothDirectionsClosesConnection(t *testing.T) {
 	p, _, client, far := start(t)
 	require.NoError(t, client.CloseWrite())
 	ended(t, far, io.EOF)
@@ -147,14 +150,14 @@ func TestBothEndsOfFileEndTheConnection(t *testing.T) {
 	wait.Until(t, "the end of the connection", func() bool { return p.Open() == 0 })
 }
 
-func TestServersResetPassesThrough(t *testing.T) {
+func TestProxy_ForwardsReset(t *testing.T) {
 	_, _, client, far := start(t)
 	require.NoError(t, far.SetLinger(0))
 	require.NoError(t, far.Close())
 	ended(t, client, syscall.ECONNRESET)
 }
 
-func TestCut(t *testing.T) {
+func TestCut_ClosesWithFIN(t *testing.T) {
 	p, s, client, far := start(t)
 	pass(t, client, far)
 	p.Cut()
@@ -165,8 +168,8 @@ func TestCut(t *testing.T) {
 	pass(t, again, s.accept())
 }
 
-// A close with input that nobody has read would be a RST.
-func TestCutIsNoResetEvenWithInputHeld(t *testing.T) {
+// Closing a socket with unread input would send a RST.
+func TestCut_UnreadInputCausesNoReset(t *testing.T) {
 	p, _, client, far := start(t)
 	pass(t, client, far)
 	p.Stall(fault.Both)
@@ -178,7 +181,7 @@ func TestCutIsNoResetEvenWithInputHeld(t *testing.T) {
 	ended(t, client, io.EOF)
 }
 
-func TestReset(t *testing.T) {
+func TestReset_ClosesWithRST(t *testing.T) {
 	p, s, client, far := start(t)
 	pass(t, client, far)
 	p.Reset()
@@ -188,14 +191,14 @@ func TestReset(t *testing.T) {
 	pass(t, again, s.accept())
 }
 
-func TestStallAndResume(t *testing.T) {
+func TestStall_HoldsBytesUntilResume(t *testing.T) {
 	p, s, client, far := start(t)
 	for d, way := range ends(client, far) {
 		from, to := way[0], way[1]
 		p.Stall(d)
 		send(t, from, "late")
 		silent(t, to)
-		pass(t, to, from) // the other direction goes on
+		pass(t, to, from) // the other direction is not stalled
 		p.Resume(d)
 		receive(t, to, "late")
 	}
@@ -204,51 +207,51 @@ func TestStallAndResume(t *testing.T) {
 	laterFar := s.accept()
 	send(t, later, "late")
 	silent(t, laterFar)
-	require.NoError(t, client.CloseWrite()) // so does an end of file
+	require.NoError(t, client.CloseWrite()) // an end of file stalls too
 	silent(t, far)
 	p.Resume(fault.Both)
 	receive(t, laterFar, "late")
 	ended(t, far, io.EOF)
 }
 
-func TestHalfClose(t *testing.T) {
+func TestHalfClose_ClosesOneDirection(t *testing.T) {
 	p, s, client, far := start(t)
 	p.HalfClose(fault.Down)
 	ended(t, client, io.EOF)
-	send(t, far, "into the void") // the sender cannot tell
+	send(t, far, "discarded") // the sender gets no error
 	pass(t, client, far)
 	again := dial(t, p)
 	againFar := s.accept()
 	pass(t, againFar, again)
 	p.HalfClose(fault.Up)
 	ended(t, againFar, io.EOF)
-	send(t, again, "into the void")
+	send(t, again, "discarded")
 	pass(t, againFar, again)
-	assert.EqualValues(t, 5, p.Bytes(fault.Up)) // what is thrown away does not count
+	assert.EqualValues(t, 5, p.Bytes(fault.Up)) // discarded bytes are not counted
 }
 
-func TestDelay(t *testing.T) {
+func TestDelay_DelaysChunks(t *testing.T) {
 	const delay = 50 * time.Millisecond
 	p, _, client, far := start(t)
 	p.Delay(fault.Up, delay)
 	start := time.Now()
 	pass(t, client, far)
-	assert.GreaterOrEqual(t, time.Since(start), delay) // never earlier; how late is the machine's affair
+	assert.GreaterOrEqual(t, time.Since(start), delay) // a busy machine may take longer
 	p.Delay(fault.Up, 0)
 	pass(t, client, far)
 }
 
-func TestRate(t *testing.T) {
+func TestRate_LimitsBytesPerSecond(t *testing.T) {
 	p, _, client, far := start(t)
 	p.Rate(fault.Up, 1000)
 	start := time.Now()
 	text := string(bytes.Repeat([]byte("x"), 100))
 	send(t, client, text)
 	receive(t, far, text)
-	assert.GreaterOrEqual(t, time.Since(start), 90*time.Millisecond) // the last 10 bytes do not wait
+	assert.GreaterOrEqual(t, time.Since(start), 90*time.Millisecond) // there is no pause before the first 10 bytes
 }
 
-func TestSplit(t *testing.T) {
+func TestSplit_WritesSingleBytes(t *testing.T) {
 	p, _, client, far := start(t)
 	p.Split(fault.Up, true)
 	const n = 1000
@@ -262,12 +265,12 @@ func TestSplit(t *testing.T) {
 		got = append(got, buf[:k]...)
 	}
 	assert.Equal(t, sent, string(got))
-	assert.Greater(t, reads, 10) // a busy machine joins some
+	assert.Greater(t, reads, 10) // on a busy machine a read returns several bytes
 	p.Split(fault.Up, false)
 	pass(t, client, far)
 }
 
-func TestCorrupt(t *testing.T) {
+func TestCorrupt_InvertsEveryNthByte(t *testing.T) {
 	p, s, client, far := start(t)
 	p.Corrupt(fault.Down, 4)
 	send(t, far, "abcd")
@@ -281,11 +284,11 @@ func TestCorrupt(t *testing.T) {
 	pass(t, far, client)
 }
 
-func TestCutAfter(t *testing.T) {
+func TestCutAfter_ClosesOneConnectionAfterNBytes(t *testing.T) {
 	for _, d := range []fault.Direction{fault.Up, fault.Down} {
 		p, s, client, far := start(t)
 		from, to := ends(client, far)[d][0], ends(client, far)[d][1]
-		pass(t, from, to) // counted from the call on
+		pass(t, from, to) // bytes before CutAfter are not counted
 		p.CutAfter(d, 7)
 		send(t, from, "1234")
 		receive(t, to, "1234")
@@ -293,7 +296,7 @@ func TestCutAfter(t *testing.T) {
 		receive(t, to, "567")
 		ended(t, to, io.EOF)
 		ended(t, from, io.EOF)
-		again := dial(t, p) // it was for one connection
+		again := dial(t, p) // CutAfter applies to one connection only
 		againFar := s.accept()
 		for range 3 {
 			pass(t, again, againFar)
@@ -302,7 +305,7 @@ func TestCutAfter(t *testing.T) {
 	}
 }
 
-func TestCutAfterOnANewConnection(t *testing.T) {
+func TestCutAfter_AppliesToNewConnection(t *testing.T) {
 	s := newServer(t)
 	p := fault.Start(t, s.addr())
 	p.CutAfter(fault.Up, 3)
@@ -313,7 +316,7 @@ func TestCutAfterOnANewConnection(t *testing.T) {
 	ended(t, far, io.EOF)
 }
 
-func TestCutAfterTakenBack(t *testing.T) {
+func TestCutAfter_NegativeCountCancels(t *testing.T) {
 	p, _, client, far := start(t)
 	p.CutAfter(fault.Both, 3)
 	p.CutAfter(fault.Both, -1)
@@ -321,7 +324,7 @@ func TestCutAfterTakenBack(t *testing.T) {
 	pass(t, far, client)
 }
 
-func TestResetAfter(t *testing.T) {
+func TestResetAfter_ClosesWithRST(t *testing.T) {
 	p, _, client, far := start(t)
 	p.ResetAfter(fault.Up, 0)
 	send(t, client, "x")
@@ -329,7 +332,7 @@ func TestResetAfter(t *testing.T) {
 	ended(t, far, syscall.ECONNRESET)
 }
 
-func TestNewConnections(t *testing.T) {
+func TestProxy_NewConnectionsFollowMode(t *testing.T) {
 	p, s, client, far := start(t)
 
 	p.RefuseNew()
@@ -343,10 +346,10 @@ func TestNewConnections(t *testing.T) {
 
 	p.BlackholeNew()
 	lost := dial(t, p)
-	send(t, lost, "is anybody there")
+	send(t, lost, "unanswered")
 	silent(t, lost)
 
-	pass(t, client, far) // the old connection has noticed nothing
+	pass(t, client, far) // existing connections are not affected
 	p.AcceptNew()
 	again := dial(t, p)
 	pass(t, again, s.accept())
@@ -356,7 +359,7 @@ func TestNewConnections(t *testing.T) {
 	pass(t, client, far)
 }
 
-func TestSetTarget(t *testing.T) {
+func TestSetTarget_AppliesToNewConnections(t *testing.T) {
 	p, _, client, far := start(t)
 	other := newServer(t)
 	p.SetTarget(other.addr())
@@ -365,18 +368,18 @@ func TestSetTarget(t *testing.T) {
 	pass(t, client, far)
 }
 
-func TestTargetThatIsGone(t *testing.T) {
+func TestProxy_UnreachableTargetResetsClient(t *testing.T) {
 	s := newServer(t)
 	p := fault.Start(t, s.addr())
 	require.NoError(t, s.l.Close())
 	conn, err := net.Dial("tcp4", p.Addr())
-	if err == nil { // else the reset was faster
+	if err == nil { // otherwise Dial has already returned the reset
 		_, err = adopt(t, conn).Read(make([]byte, 100))
 	}
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 }
 
-func TestHeal(t *testing.T) {
+func TestHeal_EndsAllFaults(t *testing.T) {
 	p, s, client, far := start(t)
 	p.Stall(fault.Both)
 	p.Corrupt(fault.Both, 1)
@@ -388,7 +391,7 @@ func TestHeal(t *testing.T) {
 	pass(t, again, s.accept())
 }
 
-func TestClose(t *testing.T) {
+func TestClose_ResetsConnectionsAndRefusesNewOnes(t *testing.T) {
 	p, _, client, far := start(t)
 	pass(t, client, far)
 	p.Stall(fault.Both)
@@ -402,8 +405,9 @@ func TestClose(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 }
 
-// All switches from many goroutines beside traffic: for the race detector.
-func TestFromManyGoroutines(t *testing.T) {
+// The test calls all methods from several goroutines during traffic. The race
+// detector makes the assertions.
+func TestProxy_ConcurrentUse(t *testing.T) {
 	s := newServer(t)
 	p := fault.Start(t, s.addr())
 	var echoes, rest sync.WaitGroup
@@ -456,7 +460,7 @@ func TestFromManyGoroutines(t *testing.T) {
 	echoes.Wait()
 }
 
-// exchange uses a connection for as long as it lasts.
+// exchange writes and reads on a connection until it fails.
 func exchange(p *fault.Proxy) {
 	conn, err := net.Dial("tcp4", p.Addr())
 	if err != nil {

@@ -11,33 +11,34 @@ import (
 	"time"
 )
 
-// link is one connection through the proxy.
+// link is one connection through the proxy: the client's connection and the
+// proxy's connection to the server.
 type link struct {
 	proxy     *Proxy
 	client    *net.TCPConn
-	blackhole bool            // nothing is read or sent
-	ctx       context.Context // ends when the link is to end
+	blackhole bool            // accepted by BlackholeNew: the proxy neither reads nor writes
+	ctx       context.Context // cancelled when the link must end
 	cancel    context.CancelFunc
-	gone      chan struct{} // closed when nothing of it is left
+	closed    chan struct{} // closed after both connections are closed
 
 	mu     sync.Mutex
 	server *net.TCPConn // nil until the target has accepted
 	how    ending
 	ended  bool
 
-	silenced [2]atomic.Bool  // by HalfClose
-	sent     [2]atomic.Int64 // bytes forwarded
-	origin   [2]int64        // of the counts for CutAfter, guarded by the proxy's mutex
+	halfClosed [2]atomic.Bool  // by HalfClose
+	sent       [2]atomic.Int64 // bytes forwarded
+	origin     [2]int64        // value of sent when CutAfter was called; guarded by the proxy's mutex
 }
 
 func newLink(p *Proxy, client *net.TCPConn, blackhole bool) *link {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &link{proxy: p, client: client, blackhole: blackhole, ctx: ctx, cancel: cancel, gone: make(chan struct{})}
+	return &link{proxy: p, client: client, blackhole: blackhole, ctx: ctx, cancel: cancel, closed: make(chan struct{})}
 }
 
-// run lives as long as the link.
+// run connects to the target and forwards both directions until the link ends.
 func (l *link) run(target string) {
-	defer l.proxy.forget(l)
+	defer l.proxy.remove(l)
 	defer l.finish()
 	if l.blackhole {
 		<-l.ctx.Done()
@@ -57,7 +58,7 @@ func (l *link) run(target string) {
 	down.Wait()
 }
 
-// dial connects to the target.
+// dial connects to the target. It reports whether it succeeded before the link ended.
 func (l *link) dial(target string) bool {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(l.ctx, "tcp", target)
@@ -67,7 +68,7 @@ func (l *link) dial(target string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.server = conn.(*net.TCPConn)
-	if l.silenced[Up].Load() {
+	if l.halfClosed[Up].Load() {
 		_ = l.server.CloseWrite()
 	}
 	return !l.ended
@@ -75,7 +76,8 @@ func (l *link) dial(target string) bool {
 
 var past = time.Unix(1, 0)
 
-// end makes the pumps leave. The first call decides how the link ends.
+// end makes both pumps return. The first call determines how the connections are
+// closed.
 func (l *link) end(how ending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,7 +92,7 @@ func (l *link) end(how ending) {
 	}
 }
 
-// finish closes both sides.
+// finish closes both connections.
 func (l *link) finish() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,45 +107,48 @@ func (l *link) finish() {
 func (l *link) halfClose(d Direction) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.silenced[d].Store(true)
+	l.halfClosed[d].Store(true)
 	switch {
 	case d == Down:
 		_ = l.client.CloseWrite()
-	case l.server != nil: // else dial does it
+	case l.server != nil: // if it is nil, dial will call CloseWrite
 		_ = l.server.CloseWrite()
 	}
 }
 
-// pump forwards one direction until its sender has ended it.
+// pump forwards one direction until its sender closes the connection or the link
+// ends.
 func (l *link) pump(d Direction, from, to *net.TCPConn) {
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := from.Read(buf)
-		if sent := l.forward(d, to, buf[:n]); sent != nil {
-			l.lost(sent)
+		if forwardErr := l.forward(d, to, buf[:n]); forwardErr != nil {
+			l.fail(forwardErr)
 			return
 		}
 		if err != nil {
-			l.over(d, to, err)
+			l.forwardEnd(d, to, err)
 			return
 		}
 	}
 }
 
-// over passes the sender's end on, unless the direction is stalled.
-func (l *link) over(d Direction, to *net.TCPConn, err error) {
-	if _, ok := l.await(d); !ok {
+// forwardEnd forwards the sender's FIN or RST. While the direction is stalled it
+// waits.
+func (l *link) forwardEnd(d Direction, to *net.TCPConn, err error) {
+	if _, ok := l.awaitUnstalled(d); !ok {
 		return
 	}
 	if errors.Is(err, io.EOF) {
 		_ = to.CloseWrite()
 		return
 	}
-	l.lost(err)
+	l.fail(err)
 }
 
-// lost ends the link after an error, as a network passes on a RST.
-func (l *link) lost(err error) {
+// fail resets both connections after either one fails, as a network
+// forwards a RST.
+func (l *link) fail(err error) {
 	if !errors.Is(err, errEnded) {
 		l.end(withReset)
 	}
@@ -151,17 +156,18 @@ func (l *link) lost(err error) {
 
 var errEnded = errors.New("the link has ended")
 
-// forward sends a chunk through the faults.
+// forward sends a chunk and applies the faults of the direction. It returns
+// errEnded if the link ends.
 func (l *link) forward(d Direction, to *net.TCPConn, chunk []byte) error {
 	if len(chunk) == 0 {
 		return nil
 	}
-	f, ok := l.await(d)
+	f, ok := l.awaitUnstalled(d)
 	if !ok || !l.pause(f.delay) {
 		return errEnded
 	}
 	for len(chunk) > 0 {
-		f, ok = l.await(d)
+		f, ok = l.awaitUnstalled(d)
 		if !ok {
 			return errEnded
 		}
@@ -180,8 +186,9 @@ func (l *link) forward(d Direction, to *net.TCPConn, chunk []byte) error {
 	return nil
 }
 
-// await waits until the direction is not stalled. It is false when the link ends.
-func (l *link) await(d Direction) (f faults, ok bool) {
+// awaitUnstalled waits until the direction is not stalled. It returns false if the
+// link ends.
+func (l *link) awaitUnstalled(d Direction) (f faults, ok bool) {
 	for {
 		f, changed := l.faults(d)
 		if l.ctx.Err() != nil {
@@ -197,7 +204,8 @@ func (l *link) await(d Direction) (f faults, ok bool) {
 	}
 }
 
-// faults are those of the direction, with endAt counted from the first byte.
+// faults returns the faults of the direction, and a channel that is closed when
+// they change. It converts endAt into a count from the link's first byte.
 func (l *link) faults(d Direction) (f faults, changed <-chan struct{}) {
 	p := l.proxy
 	p.mu.Lock()
@@ -209,7 +217,7 @@ func (l *link) faults(d Direction) (f faults, changed <-chan struct{}) {
 	return f, p.changed
 }
 
-// size is how much of n bytes to send at once.
+// size returns how many of n bytes to send with the next write.
 func (l *link) size(d Direction, f faults, n int) int {
 	if f.split {
 		n = 1
@@ -223,10 +231,11 @@ func (l *link) size(d Direction, f faults, n int) int {
 	return max(n, 0)
 }
 
-// splitPause lets the receiver take a single byte before the next one comes.
+// splitPause is long enough for the receiver to read a byte before the next byte
+// arrives.
 const splitPause = 20 * time.Microsecond
 
-// after is the pause after a piece of n bytes.
+// after returns the pause after a piece of n bytes.
 func (f faults) after(n int) (pause time.Duration) {
 	if f.split {
 		pause = splitPause
@@ -237,10 +246,10 @@ func (f faults) after(n int) (pause time.Duration) {
 	return pause
 }
 
-// send counts a piece and writes it, spoilt if that is the fault. It counts
-// first: who has received the piece finds it counted.
+// send counts a piece and writes it. With the Corrupt fault it inverts some bytes.
+// It counts first, so that a test that has received the piece finds it counted.
 func (l *link) send(d Direction, f faults, to *net.TCPConn, piece []byte) error {
-	if l.silenced[d].Load() {
+	if l.halfClosed[d].Load() {
 		return nil
 	}
 	first := l.sent[d].Load() + 1
@@ -252,13 +261,14 @@ func (l *link) send(d Direction, f faults, to *net.TCPConn, piece []byte) error 
 	l.sent[d].Add(int64(len(piece)))
 	l.proxy.bytes[d].Add(int64(len(piece)))
 	_, err := to.Write(piece)
-	if l.silenced[d].Load() {
+	if l.halfClosed[d].Load() {
 		return nil
 	}
 	return err
 }
 
-// atEnd ends the link at the byte of CutAfter, which holds for one connection.
+// atEnd ends the link if it has reached the byte given to CutAfter or ResetAfter.
+// It then clears that fault, because it applies to one connection only.
 func (l *link) atEnd(d Direction) bool {
 	f, _ := l.faults(d)
 	if f.endAt == never || l.sent[d].Load() < f.endAt {
@@ -269,7 +279,7 @@ func (l *link) atEnd(d Direction) bool {
 	return true
 }
 
-// pause waits. It is false when the link ends.
+// pause waits for the duration d. It returns false if the link ends.
 func (l *link) pause(d time.Duration) bool {
 	if d <= 0 {
 		return l.ctx.Err() == nil
@@ -284,7 +294,7 @@ func (l *link) pause(d time.Duration) bool {
 	}
 }
 
-// drain throws away what has arrived.
+// drain reads and discards all received bytes.
 func drain(conn *net.TCPConn) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -293,7 +303,7 @@ func drain(conn *net.TCPConn) {
 	_ = conn.SetReadDeadline(time.Time{})
 	_ = raw.Read(func(fd uintptr) bool {
 		buf := make([]byte, 64<<10)
-		for range 64 { // enough for the buffers; a sender that goes on is not waited for
+		for range 64 { // enough for the socket buffers; do not follow a sender that never stops
 			if n, err := syscall.Read(int(fd), buf); n <= 0 || err != nil {
 				break
 			}

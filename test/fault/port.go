@@ -2,8 +2,9 @@ package fault
 
 import "syscall"
 
-// holdPort binds a free loopback port without listening on it: who connects is
-// refused, nobody else is given the port, and a listener may still be opened.
+// holdPort binds a free loopback port without listening on it. Connections to the
+// port are refused. The kernel assigns it to no other socket, but the proxy can
+// still listen on it.
 func holdPort() (fd, port int, err error) {
 	fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -17,7 +18,8 @@ func holdPort() (fd, port int, err error) {
 }
 
 func bindFree(fd int) (port int, err error) {
-	// The listener, whose option Go sets, may share the port only if both have it.
+	// The listener can share the port only if both sockets set SO_REUSEADDR. Go sets
+	// it for listeners.
 	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
 		return 0, err
 	}

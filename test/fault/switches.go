@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// faults are the switches of one direction.
+// faults are the active faults of one direction.
 type faults struct {
 	stalled bool
 	delay   time.Duration // before each chunk
-	rate    int           // bytes per second, 0 without a limit
-	split   bool          // into single bytes
-	corrupt int64         // every n-th byte, 0 none
-	endAt   int64         // byte at which the next connection to reach it ends, or never
-	how     ending
+	rate    int           // bytes per second; 0: no limit
+	split   bool          // write single bytes
+	corrupt int64         // invert every n-th byte; 0: none
+	endAt   int64         // end the first connection that has sent this many bytes, or never
+	how     ending        // how to end it at endAt
 }
 
-const never = -1
+const never = -1 // a value of endAt
 
 var noFaults = faults{endAt: never}
 
-// mode says what becomes of new connections.
+// mode is how the proxy handles new connections.
 type mode int
 
 const (
@@ -30,26 +30,26 @@ const (
 	blackhole
 )
 
-// Cut closes all connections on both sides with a FIN.
+// Cut closes all connections with a FIN on both sides.
 func (p *Proxy) Cut() { p.endAll(withFIN) }
 
-// Reset ends all connections on both sides with a RST.
+// Reset closes all connections with a RST on both sides.
 func (p *Proxy) Reset() { p.endAll(withReset) }
 
-// CutUnanswered is Cut for the connections of BlackholeNew alone.
+// CutUnanswered closes only the connections that were accepted after BlackholeNew.
 func (p *Proxy) CutUnanswered() {
 	end(withFIN, slices.DeleteFunc(p.current(), func(l *link) bool { return !l.blackhole }))
 }
 
 func (p *Proxy) endAll(how ending) { end(how, p.current()) }
 
-// end ends connections, and waits until they have ended.
+// end ends connections and waits until they are closed.
 func end(how ending, links []*link) {
 	for _, l := range links {
 		l.end(how)
 	}
 	for _, l := range links {
-		<-l.gone
+		<-l.closed
 	}
 }
 
@@ -63,60 +63,63 @@ func (p *Proxy) current() []*link {
 	return links
 }
 
-// HalfClose ends one direction of all connections: its receiver reads an end of
-// file, and what its sender still sends is thrown away.
+// HalfClose closes one direction of all connections. The receiver reads an end of
+// file. The proxy discards further bytes from the sender.
 func (p *Proxy) HalfClose(d Direction) {
 	for _, l := range p.current() {
-		for _, one := range d.each() {
-			l.halfClose(one)
+		for _, d := range d.each() {
+			l.halfClose(d)
 		}
 	}
 }
 
-// Stall stops forwarding. Connections, also new ones, stay open.
+// Stall stops forwarding on existing and new connections. They stay open.
 func (p *Proxy) Stall(d Direction) { p.set(d, func(f *faults) { f.stalled = true }) }
 
-// Resume ends Stall: what was sent meanwhile arrives.
+// Resume ends Stall. The proxy forwards the bytes that were sent during the stall.
 func (p *Proxy) Resume(d Direction) { p.set(d, func(f *faults) { f.stalled = false }) }
 
-// Delay holds each chunk that is read for this time, 0 for none.
+// Delay delays each chunk that the proxy reads. A delay of 0 ends the fault.
 func (p *Proxy) Delay(d Direction, delay time.Duration) {
 	p.set(d, func(f *faults) { f.delay = delay })
 }
 
-// Rate limits each connection to this many bytes per second, 0 for no limit.
+// Rate limits each connection to a number of bytes per second. 0 removes the
+// limit.
 func (p *Proxy) Rate(d Direction, bytesPerSecond int) {
 	p.set(d, func(f *faults) { f.rate = bytesPerSecond })
 }
 
-// Split forwards single bytes.
+// Split makes the proxy write each byte separately.
 func (p *Proxy) Split(d Direction, on bool) { p.set(d, func(f *faults) { f.split = on }) }
 
-// Corrupt inverts every n-th byte of each connection, counted from its first, 0
-// for none.
+// Corrupt inverts every n-th byte of each connection, counted from the
+// connection's first byte. 0 ends the fault.
 func (p *Proxy) Corrupt(d Direction, n int) {
 	p.set(d, func(f *faults) { f.corrupt = int64(n) })
 }
 
-// CutAfter cuts one connection, the first on which n more bytes have gone in the
-// direction, behind exactly these bytes. A negative n takes it back.
+// CutAfter closes one connection with a FIN: the first connection on which n more
+// bytes are forwarded in the direction. The receiver gets exactly these n bytes. A
+// negative n cancels the fault.
 func (p *Proxy) CutAfter(d Direction, n int) { p.endAfter(d, n, withFIN) }
 
-// ResetAfter is CutAfter with a RST, which may overtake the last bytes.
+// ResetAfter is like CutAfter with a RST. The receiver may see the RST before the
+// last bytes.
 func (p *Proxy) ResetAfter(d Direction, n int) { p.endAfter(d, n, withReset) }
 
 func (p *Proxy) endAfter(d Direction, n int, how ending) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, one := range d.each() {
-		p.setLocked(one, func(f *faults) { f.endAt, f.how = max(int64(n), never), how })
+	for _, d := range d.each() {
+		p.setLocked(d, func(f *faults) { f.endAt, f.how = max(int64(n), never), how })
 		for l := range p.links {
-			l.origin[one] = l.sent[one].Load()
+			l.origin[d] = l.sent[d].Load()
 		}
 	}
 }
 
-// Heal takes all switches back, also those for new connections.
+// Heal ends all faults and accepts new connections again.
 func (p *Proxy) Heal() {
 	p.set(Both, func(f *faults) { *f = noFaults })
 	p.AcceptNew()
@@ -128,18 +131,19 @@ func (p *Proxy) AcceptNew() { p.setMode(forwarding) }
 // CloseNew accepts new connections and closes them at once.
 func (p *Proxy) CloseNew() { p.setMode(closing) }
 
-// BlackholeNew accepts new connections and never reads from them or answers.
-// They stay so until they are cut.
+// BlackholeNew accepts new connections and never reads from them or writes to
+// them. They stay unanswered until CutUnanswered or another call closes them.
 func (p *Proxy) BlackholeNew() { p.setMode(blackhole) }
 
-// RefuseNew closes the port: who connects is refused.
+// RefuseNew closes the listener, so that new connections are refused.
 func (p *Proxy) RefuseNew() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unlisten()
 }
 
-// setMode opens the port too, if it is closed. That cannot fail: the port is held.
+// setMode also listens again after RefuseNew. That cannot fail, because holdPort
+// has kept the port.
 func (p *Proxy) setMode(m mode) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,14 +163,14 @@ func (p *Proxy) set(d Direction, change func(*faults)) {
 }
 
 func (p *Proxy) setLocked(d Direction, change func(*faults)) {
-	for _, one := range d.each() {
-		change(&p.faults[one])
+	for _, d := range d.each() {
+		change(&p.faults[d])
 	}
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
 
-// ending is how connections end.
+// ending is how connections are closed.
 type ending int
 
 const (
@@ -174,12 +178,12 @@ const (
 	withReset
 )
 
-// apply ends a connection.
+// apply closes a connection.
 func (how ending) apply(conn *net.TCPConn) {
 	if how == withReset {
 		_ = conn.SetLinger(0)
 	} else {
-		drain(conn) // a close with unread input would be a RST
+		drain(conn) // closing a socket with unread input sends a RST
 	}
 	conn.Close()
 }

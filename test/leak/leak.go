@@ -1,5 +1,5 @@
-// Package leak checks that a test run leaves nothing behind: no client, no
-// broker, no goroutine, no descriptor, no thread of the library's.
+// Package leak checks that a test run leaves nothing behind: no client, broker,
+// goroutine, file descriptor or library thread.
 package leak
 
 import (
@@ -16,10 +16,13 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/broker"
 )
 
-// Main is for TestMain: it runs the tests, ends what they have shared, and fails
-// the run for what is left.
+// Main runs the tests of a package; TestMain calls it. After the tests it calls the
+// end functions, which release what the tests have shared. If anything is left
+// over, it prints a list and the run fails.
 func Main(m *testing.M, end ...func()) {
-	signal.Stop(signalled()) // the fuzzer listens, and os/signal keeps a goroutine for good
+	// The fuzzer calls signal.Notify, which starts a goroutine that never ends. Start
+	// it now, so that it is counted before the tests.
+	signal.Stop(notified())
 	before := Take()
 	code := m.Run()
 	for _, f := range end {
@@ -32,13 +35,13 @@ func Main(m *testing.M, end ...func()) {
 	os.Exit(code)
 }
 
-func signalled() chan os.Signal {
+func notified() chan os.Signal {
 	ch := make(chan os.Signal, 1)
 	signal.Notify(ch, os.Interrupt)
 	return ch
 }
 
-// State is what the process holds at a moment.
+// State is what the process holds at one moment.
 type State struct {
 	descriptors map[string]string
 	goroutines  int
@@ -46,12 +49,13 @@ type State struct {
 	threads     int
 }
 
-// Take looks at the process.
+// Take returns what the process holds now.
 func Take() State {
 	return State{descriptors(), runtime.NumGoroutine(), mosquitto.OpenClients(), LibraryThreads()}
 }
 
-// Left says what the process holds beyond the state, after waiting for it to go.
+// Left lists what the process holds beyond the state. It polls for at most the
+// duration patience, and returns "" as soon as the list is empty.
 func (before State) Left(patience time.Duration) (left string) {
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		left = before.compare()
@@ -91,16 +95,16 @@ func descriptors() map[string]string {
 	for _, entry := range entries {
 		what, err := os.Readlink("/proc/self/fd/" + entry.Name())
 		if err != nil || strings.HasPrefix(what, "/proc/") || what == "anon_inode:[eventpoll]" || what == "anon_inode:[eventfd]" || what == "anon_inode:[pidfd]" {
-			continue // the directory itself; the runtime's own
+			continue // this directory, or a file descriptor of the Go runtime
 		}
 		open[entry.Name()] = what
 	}
 	return open
 }
 
-// LibraryThreads counts the threads that LoopStart made and that have not ended:
-// those with the library's name and SIGPIPE blocked. A thread of Go's that was
-// born of one inherits the name alone.
+// LibraryThreads returns the number of running threads that LoopStart has created.
+// They have the library's thread name and block SIGPIPE. A Go thread that was
+// created by a library thread inherits the name, but it does not block SIGPIPE.
 func LibraryThreads() (n int) {
 	const sigpipe = 1 << (13 - 1)
 	tasks, _ := os.ReadDir("/proc/self/task")
@@ -115,7 +119,7 @@ func LibraryThreads() (n int) {
 	return n
 }
 
-// field is the value of a line of /proc/.../status.
+// field returns the value of a line of /proc/.../status.
 func field(status, name string) string {
 	_, rest, _ := strings.Cut(status, name)
 	value, _, _ := strings.Cut(rest, "\n")

@@ -5,24 +5,23 @@ import (
 	"strings"
 )
 
-// Dialog is a connection on which whole packets are compared, byte by byte.
-// Packets are given as bytes, from the builders of [Version] for example, or as
-// a pattern:
+// Dialog is a connection that compares whole packets byte by byte. A packet is given
+// as []byte, for example from the methods of [Version], or as a pattern:
 //
 //	32 0A        bytes in hex
 //	??           any byte
-//	**           any bytes, at the end
-//	'a/b'        a text with its two bytes of length
-//	"hello"      a text as it is
-//	< ... >      what stands between, with its length as a variable byte integer
+//	**           any number of bytes, at the end of the packet
+//	'a/b'        a string after its length in two bytes
+//	"hello"      a string without a length
+//	< ... >      the enclosed bytes after their length as a variable byte integer
 //
-// so that "32 < 'a/b' 00 01 "hello" >" is a PUBLISH of MQTT 3.
+// For example, the pattern 32 < 'a/b' 00 01 "hello" > is a PUBLISH of MQTT 3.
 type Dialog struct{ *Conn }
 
-// Dialog is the connection as a dialog.
+// Dialog returns a Dialog on the connection.
 func (c *Conn) Dialog() *Dialog { return &Dialog{c} }
 
-// Expect reads the next packets, which must be these.
+// Expect reads the next packets. The test fails if they differ from the arguments.
 func (d *Dialog) Expect(packets ...any) {
 	d.tb.Helper()
 	for _, packet := range packets {
@@ -37,7 +36,7 @@ func (d *Dialog) Expect(packets ...any) {
 	}
 }
 
-// Send writes packets, or bytes that are none, in one piece.
+// Send writes packets, or any other bytes, with one write.
 func (d *Dialog) Send(packets ...any) {
 	d.tb.Helper()
 	var all []byte
@@ -47,7 +46,7 @@ func (d *Dialog) Send(packets ...any) {
 	d.Conn.Send(all)
 }
 
-// Hex is the bytes of a pattern that leaves nothing open.
+// Hex returns the bytes of a pattern. The pattern must not contain ?? or **.
 func Hex(pattern string) []byte { return parse(pattern).exact() }
 
 // symbol is one byte of a pattern.
@@ -69,15 +68,15 @@ func exactly(b []byte) (p pattern) {
 func (p pattern) exact() (b []byte) {
 	for _, s := range p {
 		if s.any || s.rest {
-			panic("peer: a pattern that leaves something open")
+			panic("peer: ?? or ** in a packet to send")
 		}
 		b = append(b, s.b)
 	}
 	return b
 }
 
-// parse reads a pattern, or takes bytes as they are. Patterns are constants of
-// tests: a wrong one panics.
+// parse parses a pattern; a []byte becomes a pattern of exactly these bytes. It
+// panics on a wrong pattern, because patterns are constants in tests.
 func parse(packet any) pattern {
 	switch packet := packet.(type) {
 	case []byte:
@@ -85,14 +84,14 @@ func parse(packet any) pattern {
 	case string:
 		p, rest := parseUntil(packet, false)
 		if rest != "" {
-			panic("peer: > without < in " + packet)
+			panic("peer: > without < in the pattern " + packet)
 		}
 		return p
 	}
-	panic(fmt.Sprintf("peer: a packet of type %T", packet))
+	panic(fmt.Sprintf("peer: packet of type %T, want []byte or string", packet))
 }
 
-// parseUntil reads a pattern up to its end, or up to the > that ends a group.
+// parseUntil parses a pattern up to its end or, inside a group, up to the closing >.
 func parseUntil(text string, group bool) (p pattern, rest string) {
 	for {
 		text = strings.TrimLeft(text, " \t\n")
@@ -119,12 +118,12 @@ func parseUntil(text string, group bool) (p pattern, rest string) {
 	}
 }
 
-// parseToken reads a text, a byte or a wildcard.
+// parseToken parses a string, a byte or a wildcard.
 func parseToken(text string) (p pattern, rest string) {
 	if quote := text[0]; quote == '\'' || quote == '"' {
 		inside, rest, found := strings.Cut(text[1:], string(quote))
 		if !found {
-			panic("peer: a text without its end: " + text)
+			panic("peer: unterminated string in the pattern: " + text)
 		}
 		if quote == '\'' {
 			return exactly(Text(inside)), rest
@@ -141,13 +140,13 @@ func parseToken(text string) (p pattern, rest string) {
 	}
 	var b byte
 	if n, err := fmt.Sscanf(token, "%02X", &b); n != 1 || err != nil || len(token) < 2 {
-		panic("peer: neither a byte nor a text: " + text)
+		panic("peer: want a byte in hex or a string in the pattern: " + text)
 	}
 	return exactly([]byte{b}), rest
 }
 
-// diff says where a packet differs from the pattern; it is empty when it does
-// not.
+// diff describes the difference between a packet and the pattern. It returns "" if
+// the packet matches.
 func (p pattern) diff(got []byte) string {
 	at := p.mismatch(got)
 	if at < 0 {
@@ -158,7 +157,7 @@ func (p pattern) diff(got []byte) string {
 		dump("want", p, mark), dump("got", exactly(got), mark))
 }
 
-// mismatch is the first byte that differs, -1 when there is none.
+// mismatch returns the index of the first byte that differs, or -1.
 func (p pattern) mismatch(got []byte) int {
 	for i, s := range p {
 		switch {
@@ -174,7 +173,7 @@ func (p pattern) mismatch(got []byte) int {
 	return -1
 }
 
-// kindOf names the type of a packet.
+// kindOf returns the name of the packet type.
 func kindOf(p pattern) string {
 	if len(p) == 0 || p[0].any || p[0].rest {
 		return "a packet"
@@ -183,10 +182,11 @@ func kindOf(p pattern) string {
 		"SUBSCRIBE", "SUBACK", "UNSUBSCRIBE", "UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT", "AUTH"}[p[0].b>>4]
 }
 
-// longestDump is in bytes; what differs further behind is told by its number.
+// longestDump is the number of bytes that dump shows. The message of diff names the
+// index of a later difference.
 const longestDump = 512
 
-// dump shows bytes as hex and text, sixteen a line; a marked one in brackets.
+// dump shows bytes in hex and as text, sixteen a line. Marked bytes are in brackets.
 func dump(name string, p pattern, marked func(int) bool) string {
 	var out strings.Builder
 	for start := 0; start == 0 || start < min(len(p), longestDump); start += 16 {

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPatterns(t *testing.T) {
+func TestHex_ParsesPatterns(t *testing.T) {
 	for pattern, want := range map[string]string{
 		"":                                      "",
 		"C0 00":                                 "\xc0\x00",
@@ -23,7 +23,7 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-func TestDiff(t *testing.T) {
+func TestDialog_DiffNamesFirstDifference(t *testing.T) {
 	for _, same := range []struct{ pattern, got string }{
 		{"40 02 00 07", "40 02 00 07"}, {"40 02 ?? ??", "40 02 00 07"}, {"40 **", "40 02 00 07"}, {"40 02 00 07 **", "40 02 00 07"},
 	} {
@@ -43,8 +43,8 @@ func TestDiff(t *testing.T) {
 `, parse("40 02 00 07").diff(Hex("50 02 00 07")))
 }
 
-// The builders, by examples of the two texts.
-func TestBuilders(t *testing.T) {
+// The expected bytes are written by hand, following the two specifications.
+func TestVersion_EncodesPackets(t *testing.T) {
 	name, secret := "user", "secret"
 	will := &Will{Topic: "w", Payload: "gone", QoS: 1, Retain: true, Properties: []Property{WillDelay(5)}}
 	connect := Connect{ID: "id", Clean: true, Keepalive: 60, Will: will, Username: &name, Password: &secret, Properties: []Property{ReceiveMaximum(20)}}

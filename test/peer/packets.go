@@ -2,8 +2,8 @@ package peer
 
 import "encoding/binary"
 
-// Version is a version of MQTT, by its protocol level. Its methods encode the
-// packets of that version; what an older one cannot say is left out.
+// Version is a version of MQTT; its value is the protocol level. Its methods encode
+// packets of that version. Before MQTT 5 they omit properties and reason codes.
 type Version byte
 
 // The versions of MQTT.
@@ -17,17 +17,16 @@ func (v Version) String() string {
 	return map[Version]string{V31: "3.1", V311: "3.1.1", V5: "5"}[v]
 }
 
-// Text encodes a UTF-8 string or binary data: two bytes of length, then itself.
+// Text encodes a UTF-8 string or binary data: its length in two bytes, then the data.
 func Text(s string) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(len(s))), s...)
 }
 
-// Varint encodes a variable byte integer, in as many bytes as it takes.
+// Varint encodes a variable byte integer in the shortest form.
 func Varint(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
 
 func word(n uint16) []byte { return binary.BigEndian.AppendUint16(nil, n) }
 
-// join concatenates.
 func join(parts ...[]byte) (all []byte) {
 	for _, part := range parts {
 		all = append(all, part...)
@@ -35,7 +34,7 @@ func join(parts ...[]byte) (all []byte) {
 	return all
 }
 
-// properties encodes them with their length; before MQTT 5 there are none.
+// properties encodes properties after their length. Before MQTT 5 it returns nil.
 func (v Version) properties(props []Property) []byte {
 	if v != V5 {
 		return nil
@@ -47,7 +46,7 @@ func (v Version) properties(props []Property) []byte {
 	return append(Varint(len(body)), body...)
 }
 
-// Connect is what a CONNECT says.
+// Connect holds the fields of a CONNECT.
 type Connect struct {
 	ID         string
 	Clean      bool
@@ -58,7 +57,7 @@ type Connect struct {
 	Password   *string
 }
 
-// Will is the will of a CONNECT.
+// Will holds the will of a CONNECT.
 type Will struct {
 	Topic, Payload string
 	QoS            byte
@@ -104,7 +103,8 @@ func (v Version) Connack(present bool, code byte, props ...Property) []byte {
 	return Bytes(CONNACK, join([]byte{flags, code}, v.properties(props))...)
 }
 
-// Publish encodes a PUBLISH; flags are DUP 8, QoS 2 or 4, RETAIN 1.
+// Publish encodes a PUBLISH. flags is a sum of 8 for DUP, 2 for QoS 1, 4 for QoS 2
+// and 1 for RETAIN.
 func (v Version) Publish(flags byte, topic string, mid uint16, payload string, props ...Property) []byte {
 	body := Text(topic)
 	if flags&6 != 0 {
@@ -113,7 +113,7 @@ func (v Version) Publish(flags byte, topic string, mid uint16, payload string, p
 	return Bytes(PUBLISH|flags, join(body, v.properties(props), []byte(payload))...)
 }
 
-// Answer encodes a PUBACK, PUBREC, PUBREL or PUBCOMP, in the shortest form.
+// Answer encodes a PUBACK, PUBREC, PUBREL or PUBCOMP in the shortest form.
 func (v Version) Answer(kind byte, mid uint16, code byte, props ...Property) []byte {
 	if kind == PUBREL {
 		kind |= 2
@@ -128,10 +128,10 @@ func (v Version) Answer(kind byte, mid uint16, code byte, props ...Property) []b
 	return Bytes(kind, body...)
 }
 
-// Puback encodes a PUBACK that accepts.
+// Puback encodes a PUBACK with reason code 0.
 func (v Version) Puback(mid uint16) []byte { return v.Answer(PUBACK, mid, 0) }
 
-// Pubrec encodes a PUBREC that accepts.
+// Pubrec encodes a PUBREC with reason code 0.
 func (v Version) Pubrec(mid uint16) []byte { return v.Answer(PUBREC, mid, 0) }
 
 // Pubrel encodes a PUBREL.
@@ -140,8 +140,8 @@ func (v Version) Pubrel(mid uint16) []byte { return v.Answer(PUBREL, mid, 0) }
 // Pubcomp encodes a PUBCOMP.
 func (v Version) Pubcomp(mid uint16) []byte { return v.Answer(PUBCOMP, mid, 0) }
 
-// Filter is a topic filter of a SUBSCRIBE with its options byte: the QoS, and
-// what MQTT 5 has beside it.
+// Filter is a topic filter of a SUBSCRIBE. Options is its options byte: the QoS and,
+// with MQTT 5, the other subscription options.
 type Filter struct {
 	Name    string
 	Options byte
@@ -170,7 +170,7 @@ func (v Version) Unsubscribe(mid uint16, props []Property, filters ...string) []
 	return Bytes(UNSUBSCRIBE|2, body...)
 }
 
-// Unsuback encodes an UNSUBACK; codes are of MQTT 5.
+// Unsuback encodes an UNSUBACK. Before MQTT 5 it omits the codes.
 func (v Version) Unsuback(mid uint16, codes []byte, props ...Property) []byte {
 	if v != V5 {
 		codes = nil
@@ -178,7 +178,7 @@ func (v Version) Unsuback(mid uint16, codes []byte, props ...Property) []byte {
 	return Bytes(UNSUBACK, join(word(mid), v.properties(props), codes)...)
 }
 
-// Disconnect encodes a DISCONNECT, in the shortest form.
+// Disconnect encodes a DISCONNECT in the shortest form.
 func (v Version) Disconnect(code byte, props ...Property) []byte {
 	switch {
 	case v != V5 || code == 0 && len(props) == 0:

@@ -1,5 +1,5 @@
-// Package peer plays the broker byte by byte, for what a real one cannot be
-// made to do.
+// Package peer is a fake broker for tests. The test decides which bytes it sends, so
+// it can do what a real broker cannot be made to do.
 package peer
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/wait"
 )
 
-// Peer listens on a loopback port.
+// Peer is a fake broker that listens on a loopback port.
 type Peer struct {
 	Port int
 
@@ -23,7 +23,7 @@ type Peer struct {
 	l  net.Listener
 }
 
-// Listen starts a peer; it ends with the test.
+// Listen starts a fake broker. It stops listening when the test ends.
 func Listen(tb testing.TB) *Peer {
 	tb.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -33,7 +33,8 @@ func Listen(tb testing.TB) *Peer {
 	return On(tb, l)
 }
 
-// On makes a peer of a listener, for example one that speaks TLS.
+// On returns a fake broker that uses an existing listener, for example a TLS
+// listener.
 func On(tb testing.TB, l net.Listener) *Peer {
 	p := &Peer{tb: tb, l: l}
 	if addr, ok := l.Addr().(*net.TCPAddr); ok {
@@ -46,17 +47,17 @@ func On(tb testing.TB, l net.Listener) *Peer {
 // Close stops listening.
 func (p *Peer) Close() { p.l.Close() }
 
-// Accept waits for a client. The connection ends with the test.
+// Accept waits for a client's connection. It is closed when the test ends.
 func (p *Peer) Accept() *Conn {
 	p.tb.Helper()
 	c, err := p.TryAccept()
 	if err != nil {
-		p.tb.Fatalf("peer: no client came: %v", err)
+		p.tb.Fatalf("peer: no client has connected: %v", err)
 	}
 	return c
 }
 
-// TryAccept is Accept for a client that may not come.
+// TryAccept is like Accept, but it returns an error if no client connects.
 func (p *Peer) TryAccept() (*Conn, error) {
 	if l, ok := p.l.(interface{ SetDeadline(time.Time) error }); ok {
 		_ = l.SetDeadline(time.Now().Add(wait.Patience))
@@ -70,8 +71,8 @@ func (p *Peer) TryAccept() (*Conn, error) {
 	return c, nil
 }
 
-// AcceptConnect waits for a client, reads its CONNECT and accepts it, with the
-// CONNACK of the client's protocol version.
+// AcceptConnect waits for a client, reads its CONNECT and accepts it. The CONNACK has
+// the client's protocol version.
 func (p *Peer) AcceptConnect() *Conn {
 	p.tb.Helper()
 	c := p.Accept()
@@ -85,7 +86,7 @@ func (p *Peer) AcceptConnect() *Conn {
 	return c
 }
 
-// The first bytes of packets, without flags.
+// The packet types: the first byte of each packet, without flags.
 const (
 	CONNECT     = 0x10
 	CONNACK     = 0x20
@@ -104,16 +105,16 @@ const (
 	AUTH        = 0xF0
 )
 
-// Packet is an MQTT packet: its first byte and what follows the length.
+// Packet is an MQTT packet.
 type Packet struct {
-	First byte
-	Body  []byte
+	First byte   // type and flags
+	Body  []byte // the bytes after the remaining length
 }
 
-// Type is the first byte without its flags.
+// Type returns the packet type, without the flags.
 func (p Packet) Type() byte { return p.First & 0xF0 }
 
-// MID is the message id of a packet that begins with one.
+// MID returns the packet id. The body must begin with it.
 func (p Packet) MID() uint16 { return binary.BigEndian.Uint16(p.Body) }
 
 // Bytes encodes a packet.
@@ -131,7 +132,8 @@ func Bytes(first byte, body ...byte) []byte {
 	}
 }
 
-// Publish encodes an MQTT 3 PUBLISH; flags are DUP 8, QoS 2 or 4, RETAIN 1.
+// Publish encodes an MQTT 3 PUBLISH. flags is a sum of 8 for DUP, 2 for QoS 1, 4 for
+// QoS 2 and 1 for RETAIN.
 func Publish(flags byte, topic string, mid uint16, payload string) []byte {
 	body := append(binary.BigEndian.AppendUint16(nil, uint16(len(topic))), topic...)
 	if flags&6 != 0 {
@@ -140,8 +142,8 @@ func Publish(flags byte, topic string, mid uint16, payload string) []byte {
 	return Bytes(PUBLISH|flags, append(body, payload...)...)
 }
 
-// PublishV5 encodes an MQTT 5 PUBLISH; props are encoded, without their length,
-// and shorter than 128 bytes.
+// PublishV5 encodes an MQTT 5 PUBLISH. props holds the encoded properties without
+// their length; it must be shorter than 128 bytes.
 func PublishV5(flags byte, topic string, mid uint16, props []byte, payload string) []byte {
 	body := append(binary.BigEndian.AppendUint16(nil, uint16(len(topic))), topic...)
 	if flags&6 != 0 {
@@ -151,8 +153,8 @@ func PublishV5(flags byte, topic string, mid uint16, props []byte, payload strin
 	return Bytes(PUBLISH|flags, append(body, payload...)...)
 }
 
-// Ack encodes PUBACK, PUBREC, PUBREL or PUBCOMP of MQTT 3, with the flags that
-// PUBREL must have.
+// Ack encodes a PUBACK, PUBREC, PUBREL or PUBCOMP of MQTT 3. It sets the flags that
+// PUBREL needs.
 func Ack(kind byte, mid uint16) []byte {
 	if kind == PUBREL {
 		kind |= 2
@@ -160,14 +162,14 @@ func Ack(kind byte, mid uint16) []byte {
 	return Bytes(kind, binary.BigEndian.AppendUint16(nil, mid)...)
 }
 
-// Conn is a client's connection, seen from the broker's side.
+// Conn is the fake broker's end of a client's connection.
 type Conn struct {
 	net.Conn
 	tb testing.TB
 	r  *bufio.Reader
 }
 
-// Send writes bytes as they are.
+// Send writes bytes to the client.
 func (c *Conn) Send(b []byte) {
 	c.tb.Helper()
 	_ = c.SetWriteDeadline(time.Now().Add(wait.Patience))
@@ -176,8 +178,8 @@ func (c *Conn) Send(b []byte) {
 	}
 }
 
-// NextBytes reads the next packet as it came; an error means that the client has
-// gone.
+// NextBytes reads the next packet and returns its bytes. If the connection ends
+// inside the packet, it returns the bytes so far and an error.
 func (c *Conn) NextBytes() ([]byte, error) {
 	_ = c.SetReadDeadline(time.Now().Add(wait.Patience))
 	packet, n, err := c.header()
@@ -204,12 +206,12 @@ func (c *Conn) header() (header []byte, n int, err error) {
 			return header, n, nil
 		}
 		if shift >= 21 {
-			return header, 0, errors.New("peer: length of more than four bytes")
+			return header, 0, errors.New("peer: remaining length of more than four bytes")
 		}
 	}
 }
 
-// Next reads the next packet; an error means that the client has gone.
+// Next reads the next packet. It returns an error if the connection ends.
 func (c *Conn) Next() (Packet, error) {
 	packet, err := c.NextBytes()
 	if err != nil {
@@ -219,7 +221,7 @@ func (c *Conn) Next() (Packet, error) {
 	return Packet{packet[0], packet[1+length:]}, nil
 }
 
-// Expect reads the next packet, which must be of this type.
+// Expect reads the next packet. The test fails if it has another type.
 func (c *Conn) Expect(kind byte) Packet {
 	c.tb.Helper()
 	p, err := c.Next()
@@ -232,20 +234,21 @@ func (c *Conn) Expect(kind byte) Packet {
 	return p
 }
 
-// ExpectClosed waits until the client has closed, without another packet.
+// ExpectClosed waits until the client closes the connection. The test fails if
+// another packet arrives first.
 func (c *Conn) ExpectClosed() {
 	c.tb.Helper()
 	p, err := c.Next()
 	var timeout net.Error
 	if err == nil {
-		c.tb.Fatalf("peer: wanted the end of the connection, got %v", p)
+		c.tb.Fatalf("peer: wanted a closed connection, got %v", p)
 	}
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		c.tb.Fatal("peer: the client did not close")
+		c.tb.Fatal("peer: the client did not close the connection")
 	}
 }
 
-// Reset ends the connection with a TCP reset.
+// Reset closes the connection with a TCP RST.
 func (c *Conn) Reset() {
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)

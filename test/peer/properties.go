@@ -17,7 +17,7 @@ func int32Property(id byte, n uint32) Property {
 
 func textProperty(id byte, s string) Property { return append(Property{id}, Text(s)...) }
 
-// The properties of MQTT 5, by the names of its text.
+// Each function encodes the MQTT 5 property of its name.
 
 func PayloadFormat(n byte) Property           { return byteProperty(0x01, n) }
 func MessageExpiry(seconds uint32) Property   { return int32Property(0x02, seconds) }

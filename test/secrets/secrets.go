@@ -1,5 +1,5 @@
-// Package secrets finds secrets where they must not be: in lines, errors and values,
-// in whatever form they are printed.
+// Package secrets finds secrets where they must not appear: in log lines, errors and
+// printed values. It also finds encoded forms, such as hex and base64.
 package secrets
 
 import (
@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// What must be seen nowhere but on the wire.
+// Secrets that tests pass to a client. They may appear only in MQTT packets.
 const (
 	Password    = "Zq8mVx2Lw-password-Kd5Rj9"
 	PSK         = "5ec2e75ec2e75ec2e75ec2e7c0ffee99"
@@ -26,25 +26,26 @@ const (
 	Proxy       = "Ux4Bj6Ly-proxy-Rm8Zc3D"
 )
 
-// shortest is how many bytes of a secret's beginning, or end, give it away.
+// shortest is the length in bytes of the shortest part that counts as a leak: the
+// first or the last 12 bytes of a secret.
 const shortest = 12
 
-// Watch looks at what a program lets out. Its methods may be called from any
-// goroutine.
+// Watch searches a program's output for secrets. Its methods are safe for concurrent
+// use.
 type Watch struct {
 	mu    sync.Mutex
-	forms map[string]string // what must not be seen, to the name of the secret
+	forms map[string]string // from a forbidden text to the name of its secret
 	found []string
 	lines int
 }
 
-// New looks for these secrets, each under a name.
+// New returns a Watch that searches for these secrets. The keys are their names.
 func New(tb testing.TB, all map[string]string) *Watch {
 	tb.Helper()
 	w := &Watch{forms: map[string]string{}}
 	for name, secret := range all {
 		if len(secret) < shortest {
-			tb.Fatalf("%s: a secret shorter than %d bytes", name, shortest)
+			tb.Fatalf("secrets: %s is shorter than %d bytes", name, shortest)
 		}
 		for _, part := range []string{secret[:shortest], secret[len(secret)-shortest:]} {
 			for _, form := range formsOf(part) {
@@ -55,8 +56,8 @@ func New(tb testing.TB, all map[string]string) *Watch {
 	return w
 }
 
-// formsOf are the ways in which fmt and the encodings of the standard library write
-// bytes, as they stand within a longer text.
+// formsOf returns the forms in which fmt and the standard library's encodings write
+// these bytes inside a longer text.
 func formsOf(part string) (forms []string) {
 	b := []byte(part)
 	list := func(format string) string { return strings.Trim(fmt.Sprintf(format, b), "[]") }
@@ -64,7 +65,9 @@ func formsOf(part string) (forms []string) {
 		part, fmt.Sprintf("%x", b), fmt.Sprintf("%X", b), fmt.Sprintf("% x", b), fmt.Sprintf("% X", b), list("%d"),
 		strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", b), "[]byte{"), "}"),
 	}
-	for before := range 3 { // bytes of the last three that it shares with what stands before
+	// Base64 encodes groups of three bytes. The form depends on how many bytes of the
+	// first group precede the secret.
+	for before := range 3 {
 		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			text := encoding.EncodeToString(append(make([]byte, before), b...))
 			forms = append(forms, text[(before*8+5)/6:(before+len(b))*8/6])
@@ -73,7 +76,7 @@ func formsOf(part string) (forms []string) {
 	return forms
 }
 
-// Text looks at a text.
+// Text searches a text. where says in a report where the text was found.
 func (w *Watch) Text(where, text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -85,17 +88,17 @@ func (w *Watch) Text(where, text string) {
 	}
 }
 
-// Write looks at a line of a log.
+// Write searches a log line. It makes Watch an io.Writer.
 func (w *Watch) Write(line []byte) (int, error) {
 	w.Text("log", string(line))
 	return len(line), nil
 }
 
-// verbs are those with which a value may be printed.
+// verbs are the fmt verbs with which Value prints.
 var verbs = []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%d"}
 
-// Value looks at a value as fmt prints it, by itself and within others, and as
-// log/slog logs it.
+// Value searches a value as fmt prints it: alone, as a pointer, and inside a slice,
+// a struct and a map. It also searches the value as log/slog logs it.
 func (w *Watch) Value(where string, value any) {
 	for _, v := range []any{value, pointerTo(value), []any{value}, struct{ Inner any }{value}, map[string]any{"key": value}} {
 		for _, verb := range verbs {
@@ -105,7 +108,7 @@ func (w *Watch) Value(where string, value any) {
 	w.Logged(where, value)
 }
 
-// Logged checks a value as log/slog logs it.
+// Logged searches a value as log/slog logs it.
 func (w *Watch) Logged(where string, value any) {
 	for _, v := range []any{value, pointerTo(value)} {
 		var out bytes.Buffer
@@ -121,8 +124,8 @@ func pointerTo(value any) any {
 	return pointer.Interface()
 }
 
-// Error looks at an error and at all that it wraps. Nil is none: the caller had
-// expected one.
+// Error searches an error and all errors that it wraps. A nil error fails the test,
+// because the caller expected an error.
 func (w *Watch) Error(tb testing.TB, where string, err error) {
 	tb.Helper()
 	if err == nil {
@@ -142,14 +145,14 @@ func (w *Watch) each(where string, err error) {
 	}
 }
 
-// Lines counts what was looked at.
+// Lines returns the number of texts that were searched.
 func (w *Watch) Lines() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.lines
 }
 
-// Found lists where a secret was seen.
+// Found lists the texts that contained a secret.
 func (w *Watch) Found() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -9,8 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every form in which a secret leaves is seen.
-func TestFound(t *testing.T) {
+func TestWatch_FindsEveryFormOfSecret(t *testing.T) {
 	const secret = "a secret of the tests"
 	for name, show := range map[string]func(w *Watch){
 		"text":       func(w *Watch) { w.Text("", "with "+secret) },
@@ -23,7 +22,7 @@ func TestFound(t *testing.T) {
 		"JSON": func(w *Watch) {
 			slog.New(slog.NewJSONHandler(w, nil)).Info("", "v", struct{ Data []byte }{[]byte("." + secret)})
 		},
-		"JSON, further": func(w *Watch) {
+		"JSON, other base64 alignment": func(w *Watch) {
 			slog.New(slog.NewJSONHandler(w, nil)).Info("", "v", struct{ Data []byte }{[]byte(".." + secret)})
 		},
 		"value":          func(w *Watch) { w.Value("", struct{ Data []byte }{[]byte(secret)}) },
@@ -42,7 +41,7 @@ func TestFound(t *testing.T) {
 	}
 }
 
-// hiding is an error that wraps another one, and does not print it.
+// hiding is an error that wraps another error and does not print it.
 type hiding struct{ err error }
 
 func (hiding) Error() string              { return "hidden" }

@@ -11,11 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the library, in every version, makes of QoS 2 messages that the broker
-// sends again after a reconnect: it keeps each copy. This is why the soak does
-// not promise exactly once to its QoS 2 subscribers.
+// These tests show a bug of every library version. If the broker sends a QoS 2 message
+// again after a reconnect, the library keeps each copy. Therefore the soak does not
+// require exactly-once delivery from its QoS 2 subscribers.
 
-// receiver is a client with a kept session under Run, and what it receives.
+// receiver starts a client without clean session, driven by Run. It returns the
+// payloads that the client receives.
 func receiver(t *testing.T, p *peer.Peer, version, receiveMaximum int) (messages <-chan string) {
 	t.Helper()
 	c, err := mosquitto.New("receiver", false, nil)
@@ -36,8 +37,8 @@ func receiver(t *testing.T, p *peer.Peer, version, receiveMaximum int) (messages
 	return received
 }
 
-// acceptV5 accepts an MQTT 5 client. After a protocol error the client drops an
-// attempt with the library 2.1, whose rest of input would spoil it.
+// acceptV5 accepts an MQTT 5 client. With library 2.1, the first reconnect after a
+// protocol error may fail, because the client still reads old input.
 func acceptV5(t *testing.T, p *peer.Peer) *peer.Conn {
 	t.Helper()
 	for {
@@ -50,9 +51,9 @@ func acceptV5(t *testing.T, p *peer.Peer) *peer.Conn {
 	}
 }
 
-const dup = 8 // and QoS 2 is 4: flags of PUBLISH
+const dup = 8 // a flag of PUBLISH; QoS 2 is 4
 
-func TestRepeatedQoS2MessageIsReceivedTwice(t *testing.T) {
+func TestRepeatedQoS2_MessageIsReceivedTwice(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	messages := receiver(t, p, mosquitto.ProtocolV311, 20)
@@ -60,7 +61,7 @@ func TestRepeatedQoS2MessageIsReceivedTwice(t *testing.T) {
 	conn := p.AcceptConnect()
 	conn.Send(peer.Publish(4, "a", 1, "once"))
 	conn.Expect(peer.PUBREC)
-	conn.Reset() // before the PUBREC has arrived, for all the broker knows
+	conn.Reset() // as if the PUBREC were lost
 
 	conn = p.AcceptConnect()
 	conn.Send(peer.Publish(4|dup, "a", 1, "once"))
@@ -68,16 +69,17 @@ func TestRepeatedQoS2MessageIsReceivedTwice(t *testing.T) {
 	conn.Send(peer.Ack(peer.PUBREL, 1))
 	conn.Expect(peer.PUBCOMP)
 	require.Equal(t, "once", wait.For(t, messages, "a message"))
-	conn.Reset() // before the PUBCOMP has arrived
+	conn.Reset() // as if the PUBCOMP were lost
 
 	conn = p.AcceptConnect()
 	conn.Send(peer.Ack(peer.PUBREL, 1))
 	conn.Expect(peer.PUBCOMP)
-	require.Equal(t, "once", wait.For(t, messages, "a message"), "the library has mended its bug: promise it in the soak")
+	require.Equal(t, "once", wait.For(t, messages, "a message"), "the library has fixed its bug: the soak can require exactly once")
 }
 
-// The copies that are left come in the place of later messages.
-func TestRepeatedQoS2MessageHoldsLaterOnesBack(t *testing.T) {
+// The library delivers the remaining copies instead of later messages with the same
+// packet id.
+func TestRepeatedQoS2_CopiesDelayLaterMessages(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	messages := receiver(t, p, mosquitto.ProtocolV311, 20)
@@ -92,7 +94,7 @@ func TestRepeatedQoS2MessageHoldsLaterOnesBack(t *testing.T) {
 		flags   byte
 		payload string
 	}{{4 | dup, "first"}, {4, "second"}, {4, "third"}} {
-		conn.Send(peer.Publish(m.flags, "a", 1, m.payload)) // the id may be used again after PUBCOMP
+		conn.Send(peer.Publish(m.flags, "a", 1, m.payload)) // the packet id is free again after PUBCOMP
 		conn.Expect(peer.PUBREC)
 		conn.Send(peer.Ack(peer.PUBREL, 1))
 		conn.Expect(peer.PUBCOMP)
@@ -102,16 +104,16 @@ func TestRepeatedQoS2MessageHoldsLaterOnesBack(t *testing.T) {
 	}
 }
 
-// With MQTT 5 each copy takes a place of the receive maximum, and what is sent
-// again counts a second time: when the places are used up no connection lasts.
-func TestRepeatedQoS2MessagesEndEveryConnection(t *testing.T) {
+// With MQTT 5 each copy counts against the receive maximum. When the receive maximum
+// is used up, the client closes every connection on which a message is repeated.
+func TestRepeatedQoS2_MessagesEndEveryConnection(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	const places = 2
-	messages := receiver(t, p, mosquitto.ProtocolV5, places)
+	const receiveMaximum = 2
+	messages := receiver(t, p, mosquitto.ProtocolV5, receiveMaximum)
 
 	conn := p.AcceptConnect()
-	for mid := uint16(1); mid <= places; mid++ {
+	for mid := uint16(1); mid <= receiveMaximum; mid++ {
 		conn.Send(peer.PublishV5(4, "a", mid, nil, "once"))
 		conn.Expect(peer.PUBREC)
 	}
@@ -125,16 +127,17 @@ func TestRepeatedQoS2MessagesEndEveryConnection(t *testing.T) {
 	require.Empty(t, messages)
 }
 
-// The remedy: a receive maximum beyond what the broker has in flight.
-func TestReceiveMaximumLeavesRoomForRepeatedMessages(t *testing.T) {
+// The workaround: a receive maximum much greater than the number of messages that the
+// broker has in flight.
+func TestRepeatedQoS2_LargeReceiveMaximumKeepsConnection(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	const places = 2
+	const inFlight = 2
 	messages := receiver(t, p, mosquitto.ProtocolV5, 65535)
 
 	for _, flags := range []byte{4, 4 | dup, 4 | dup} {
 		conn := p.AcceptConnect()
-		for mid := uint16(1); mid <= places; mid++ {
+		for mid := uint16(1); mid <= inFlight; mid++ {
 			conn.Send(peer.PublishV5(flags, "a", mid, nil, "once"))
 			conn.Expect(peer.PUBREC)
 		}

@@ -6,40 +6,41 @@ import (
 	"time"
 )
 
-// ledger is the book of one round: what was published, acknowledged, received.
+// ledger records which messages were published, acknowledged and received in one
+// round. A round is a period of faults after which every message must arrive.
 type ledger struct {
 	report *report
 
 	mu      sync.Mutex
 	round   int
 	streams map[stream]*entries
-	last    time.Time // when a message came
+	last    time.Time // when the last message was received
 
-	killed, restarted time.Time // of a SIGKILL in this round
+	killed, restarted time.Time // times of a SIGKILL of the broker and its restart in this round
 }
 
-// stream is what one publisher sends with one QoS.
+// stream identifies the messages that one publisher sends with one QoS.
 type stream struct{ publisher, qos int }
 
-// entries are the messages of a stream, by their numbers.
+// entries are the messages of a stream. The index of each slice is the message number.
 type entries struct {
 	published []time.Time
-	acked     []time.Time // zero until then
-	received  map[*reader][]int
+	acked     []time.Time          // zero: not acknowledged
+	received  map[*recipient][]int // how many times
 }
 
-// reader is a subscriber as the ledger knows it.
-type reader struct {
+// recipient is a subscriber.
+type recipient struct {
 	name  string
 	qos   []int
-	exact bool // it receives QoS 2 exactly once
+	exact bool // it must receive QoS 2 messages exactly once
 }
 
-func (r *reader) wants(qos int) bool { return slices.Contains(r.qos, qos) }
+func (r *recipient) wants(qos int) bool { return slices.Contains(r.qos, qos) }
 
 func newLedger(r *report) *ledger { return &ledger{report: r, streams: make(map[stream]*entries)} }
 
-// open begins the book of a new round.
+// open clears the ledger for a new round.
 func (l *ledger) open(round int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,14 +48,14 @@ func (l *ledger) open(round int) {
 	clear(l.streams)
 }
 
-// publish enters a message before it is published.
+// publish records a message that will be published, and returns its id.
 func (l *ledger) publish(publisher, qos int) id {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := stream{publisher, qos}
 	e := l.streams[s]
 	if e == nil {
-		e = &entries{received: make(map[*reader][]int)}
+		e = &entries{received: make(map[*recipient][]int)}
 		l.streams[s] = e
 	}
 	e.published = append(e.published, time.Now())
@@ -63,20 +64,21 @@ func (l *ledger) publish(publisher, qos int) id {
 	return id{publisher, qos, l.round, len(e.published) - 1}
 }
 
-// ack enters an acknowledgement.
+// ack records an acknowledgement.
 func (l *ledger) ack(m id) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.find(m)
 	if e == nil || !e.acked[m.number].IsZero() {
-		l.report.broken("acknowledged twice, or in a later round: %v", m)
+		l.report.fail("acknowledged twice or in a later round: %v", m)
 		return
 	}
 	e.acked[m.number] = time.Now()
 	l.report.figures.acked[m.qos]++
 }
 
-// find returns the stream of a message of this round.
+// find returns the entries of a message's stream. It returns nil if the message does
+// not belong to this round.
 func (l *ledger) find(m id) *entries {
 	e := l.streams[stream{m.publisher, m.qos}]
 	if m.round != l.round || e == nil || m.number >= len(e.published) {
@@ -85,8 +87,8 @@ func (l *ledger) find(m id) *entries {
 	return e
 }
 
-// receive enters the arrival of a message at a reader.
-func (l *ledger) receive(r *reader, m id) {
+// receive records that a recipient has received a message.
+func (l *ledger) receive(r *recipient, m id) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.last = time.Now()
@@ -94,9 +96,9 @@ func (l *ledger) receive(r *reader, m id) {
 	e := l.find(m)
 	switch {
 	case e == nil && m.round >= l.round:
-		l.report.broken("%s received what nobody has sent: %v", r.name, m)
+		l.report.fail("%s received a message that was not published: %v", r.name, m)
 	case e == nil:
-		l.again(r, m, false)
+		l.repeated(r, m, false)
 	default:
 		counts := e.received[r]
 		for len(counts) <= m.number {
@@ -105,36 +107,37 @@ func (l *ledger) receive(r *reader, m id) {
 		counts[m.number]++
 		e.received[r] = counts
 		if counts[m.number] > 1 {
-			l.again(r, m, l.suspect(e, m))
+			l.repeated(r, m, l.mayBeForgotten(e, m))
 		}
 	}
 }
 
-// again deals with a message that has come before.
-func (l *ledger) again(r *reader, m id, suspect bool) {
+// repeated counts a message that the recipient has already received, or reports a
+// failure.
+func (l *ledger) repeated(r *recipient, m id, mayBeForgotten bool) {
 	f := &l.report.figures
 	switch {
 	case m.qos == 1:
 		f.duplicates++
 	case m.qos == 2 && !r.exact:
 		f.bugTwice++
-	case m.qos == 2 && suspect:
+	case m.qos == 2 && mayBeForgotten:
 		f.killedTwice++
 	default:
-		l.report.broken("%s received twice: %v", r.name, m)
+		l.report.fail("%s received twice: %v", r.name, m)
 	}
 }
 
-// What the broker acknowledged this long before a SIGKILL, or until this long
-// after the restart, it may have forgotten.
+// A killed broker may have forgotten messages that it acknowledged less than unsaved
+// before the SIGKILL, or less than settled after the restart.
 const (
 	unsaved = 2 * time.Second
 	settled = time.Second
 )
 
-// suspect tells whether a SIGKILL may have made the broker forget the message,
-// or how far its QoS 2 handshake had come.
-func (l *ledger) suspect(e *entries, m id) bool {
+// mayBeForgotten reports whether the broker may have forgotten the message, or the
+// state of its QoS 2 handshake, because of a SIGKILL.
+func (l *ledger) mayBeForgotten(e *entries, m id) bool {
 	if l.killed.IsZero() {
 		return false
 	}
@@ -149,30 +152,31 @@ func (l *ledger) suspect(e *entries, m id) bool {
 	return acked.After(from) && acked.Before(to)
 }
 
-// kill enters a SIGKILL of the broker.
+// kill records a SIGKILL of the broker.
 func (l *ledger) kill() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.killed, l.restarted = time.Now(), time.Time{}
 }
 
-// restart enters the return of the broker.
+// restart records the broker's restart.
 func (l *ledger) restart() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.restarted = time.Now()
 }
 
-// balance is what a round lacks.
-type balance struct {
-	unacked   int      // QoS 1 and 2
-	lost      int      // deliveries that must come
-	forgotten int      // deliveries that a killed broker may owe for ever
-	bug       int      // deliveries of QoS 2 that the library's bug may hold back
-	names     []string // of some of the lost
+// missing counts the acknowledgements and deliveries of a round that have not
+// arrived. A delivery is one message for one recipient.
+type missing struct {
+	unacked   int      // messages of QoS 1 and 2 without an acknowledgement
+	lost      int      // deliveries that must still arrive
+	forgotten int      // deliveries that a killed broker may never make
+	bug       int      // deliveries of QoS 2 that the library's bug may prevent
+	names     []string // descriptions of up to five lost deliveries
 }
 
-func (l *ledger) balance(readers []*reader) (b balance) {
+func (l *ledger) missing(recipients []*recipient) (total missing) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for s, e := range l.streams {
@@ -181,39 +185,39 @@ func (l *ledger) balance(readers []*reader) (b balance) {
 		}
 		for number, acked := range e.acked {
 			if acked.IsZero() {
-				b.unacked++
+				total.unacked++
 			}
-			for _, r := range readers {
+			for _, r := range recipients {
 				if r.wants(s.qos) && !e.has(r, number) {
 					m := id{s.publisher, s.qos, l.round, number}
-					b.lacks(r, m, l.suspect(e, m))
+					total.add(r, m, l.mayBeForgotten(e, m))
 				}
 			}
 		}
 	}
-	return b
+	return total
 }
 
-// lacks counts a delivery that has not been made.
-func (b *balance) lacks(r *reader, m id, suspect bool) {
+// add counts a missing delivery.
+func (total *missing) add(r *recipient, m id, mayBeForgotten bool) {
 	switch {
-	case suspect:
-		b.forgotten++
+	case mayBeForgotten:
+		total.forgotten++
 	case m.qos == 2 && !r.exact:
-		b.bug++
+		total.bug++
 	default:
-		if b.lost++; len(b.names) < 5 {
-			b.names = append(b.names, r.name+": "+m.String())
+		if total.lost++; len(total.names) < 5 {
+			total.names = append(total.names, r.name+": "+m.String())
 		}
 	}
 }
 
-func (e *entries) has(r *reader, number int) bool {
+func (e *entries) has(r *recipient, number int) bool {
 	counts := e.received[r]
 	return number < len(counts) && counts[number] > 0
 }
 
-// quiet tells whether nothing has come for a while.
+// quiet reports whether no message was received for the duration d.
 func (l *ledger) quiet(d time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

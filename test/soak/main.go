@@ -1,7 +1,7 @@
-// Soak runs publishers and subscribers through a faulty network while their
-// broker is killed and restarted, and counts: every message that was
-// acknowledged must arrive, QoS 2 once, and nothing may leak or hang. It ends
-// with a summary, and with code 1 when a promise was broken.
+// Soak runs publishers and subscribers over a faulty network while it restarts and
+// kills the broker. It checks that every acknowledged message arrives (QoS 2 exactly
+// once), and that no memory leaks and no call hangs. It prints a summary. The exit code
+// is 1 if a check failed.
 package main
 
 import (
@@ -15,24 +15,24 @@ import (
 )
 
 func main() {
-	countExactly()
+	disableThreadCaches()
 	os.Exit(run())
 }
 
-// countExactly starts the program anew with a malloc whose threads keep nothing
-// for themselves: what they keep, 200 kB each, would count as used.
-func countExactly() {
+// disableThreadCaches executes the program again with malloc's thread caches disabled.
+// Each thread caches up to 200 kB of freed memory, which would count as used.
+func disableThreadCaches() {
 	const tunables, value = "GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"
 	if os.Getenv(tunables) != "" {
 		return
 	}
 	err := syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), tunables+"="+value))
-	fmt.Fprintln(os.Stderr, "the C heap cannot be counted exactly:", err)
+	fmt.Fprintln(os.Stderr, "soak: disable malloc's thread caches (the C heap is measured less exactly):", err)
 }
 
 func run() (code int) {
 	length := flag.Duration("for", 10*time.Minute, "how long to run")
-	seed := flag.Int64("seed", time.Now().UnixNano()%1e9, "of the faults: the same one plays the same faults")
+	seed := flag.Int64("seed", time.Now().UnixNano()%1e9, "seed of the random faults; the same seed injects the same faults")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -41,7 +41,7 @@ func run() (code int) {
 	defer p.end(&code)
 	progress := newProgress(os.Stderr, *length)
 	fmt.Fprintf(os.Stderr, "Soak for %v, seed %d\n", *length, *seed)
-	s := start(p, config{length: *length, trouble: 8 * time.Second, seed: *seed, progress: progress})
+	s := start(p, config{length: *length, faultTime: 8 * time.Second, seed: *seed, progress: progress})
 	s.soak(ctx)
 	s.stop()
 	progress.clear()

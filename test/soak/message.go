@@ -8,7 +8,7 @@ import (
 	"math/rand"
 )
 
-// id names a message: who published it, and its number in its round and QoS.
+// id identifies a message. Each publisher numbers its messages for each round and QoS.
 type id struct {
 	publisher, qos, round, number int
 }
@@ -19,13 +19,14 @@ func (m id) String() string {
 
 func (m id) topic() string { return fmt.Sprintf("soak/%d/%d", m.publisher, m.qos) }
 
+// Sizes in bytes of a payload's parts.
 const (
-	header  = 16 // the id
-	trailer = 4  // a checksum
-	filler  = 1500
+	header  = 16   // the id
+	trailer = 4    // a checksum
+	filler  = 1500 // the usual maximum; one payload in a hundred is up to 20 times longer
 )
 
-// encode makes a payload of random length.
+// encode returns a payload of random length that holds the id.
 func encode(m id, random *rand.Rand) []byte {
 	size := random.Intn(filler)
 	if random.Intn(100) == 0 {
@@ -41,9 +42,9 @@ func encode(m id, random *rand.Rand) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 }
 
-var errChanged = errors.New("a message has changed on its way")
+var errChanged = errors.New("the received message differs from the published one")
 
-// decode checks a payload.
+// decode checks a payload and returns its id.
 func decode(topic string, b []byte) (m id, err error) {
 	if len(b) < header+trailer {
 		return m, errChanged

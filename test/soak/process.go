@@ -3,8 +3,8 @@ package main
 /*
 #include <malloc.h>
 
-// in_use is what malloc has given out and not got back, 0 where the C library
-// does not tell.
+// in_use returns the number of bytes that are allocated with malloc, or 0 if the C
+// library does not report it.
 static size_t in_use(void)
 {
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
@@ -26,7 +26,8 @@ import (
 	"strings"
 )
 
-// sample is what the process holds while all clients are connected and idle.
+// sample is the process's use of resources while all clients are connected and idle.
+// Memory is in bytes.
 type sample struct {
 	rss, goHeap, cHeap, descriptors, threads, goroutines int
 }
@@ -43,7 +44,7 @@ func take() sample {
 
 func cHeap() int { return int(C.in_use()) }
 
-// status is a number of /proc/self/status.
+// status returns a number from /proc/self/status, or 0.
 func status(name string) int {
 	text, _ := os.ReadFile("/proc/self/status")
 	_, rest, _ := strings.Cut(string(text), name)
@@ -55,13 +56,13 @@ func status(name string) int {
 	return n
 }
 
-// quantity is a figure of samples, and how much more than before is no growth.
+// quantity is one number of a sample, and the increase that does not count as growth.
 type quantity struct {
 	name    string
 	of      func(sample) int
-	percent int
-	margin  int
-	bytes   bool
+	percent int  // allowed increase, relative
+	margin  int  // allowed increase, absolute; added to percent
+	bytes   bool // it is a size in bytes
 }
 
 var quantities = []quantity{
@@ -73,7 +74,7 @@ var quantities = []quantity{
 	{"goroutines", func(s sample) int { return s.goroutines }, 0, 2, false},
 }
 
-// thirds are the medians of the first and of the last third of the samples.
+// thirds returns the medians of the first and of the last third of the samples.
 func (q quantity) thirds(samples []sample) (first, last int) {
 	n := len(samples) / 3
 	return q.median(samples[:n]), q.median(samples[len(samples)-n:])
@@ -90,17 +91,18 @@ func (q quantity) median(samples []sample) int {
 
 func (q quantity) grown(first, last int) bool { return last > first+first*q.percent/100+q.margin }
 
-// fewest is how many samples tell growth from the noise of a start.
-const fewest = 9
+// minSamples is the number of samples from which checkGrowth can distinguish growth
+// from the usual increase after the start.
+const minSamples = 9
 
-// flat checks that nothing has grown.
-func (s *soak) flat() {
-	if len(s.samples) < fewest {
+// checkGrowth reports a failure for each quantity that has grown.
+func (s *soak) checkGrowth() {
+	if len(s.samples) < minSamples {
 		return
 	}
 	for _, q := range quantities {
 		if first, last := q.thirds(s.samples); q.grown(first, last) {
-			s.report.broken("%s grew from %d to %d", q.name, first, last)
+			s.report.fail("%s grew from %d to %d", q.name, first, last)
 		}
 	}
 }

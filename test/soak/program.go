@@ -7,22 +7,23 @@ import (
 	"testing"
 )
 
-// program is what the tests' brokers and proxies need of a testing.TB, outside
-// of go test.
+// program implements the methods of testing.TB that the broker and the fault proxies
+// need, for use without go test.
 type program struct {
 	testing.TB
 	cleanups []func()
 }
 
-// fatal is what Fatal panics with.
+// fatal is the value with which Fatal and Fatalf panic.
 type fatal string
 
 // Helper does nothing here.
 func (p *program) Helper() {}
 
-func (p *program) Failed() bool { return false } // its report shows failures
+// Failed returns false, because the soak's report shows failures.
+func (p *program) Failed() bool { return false }
 
-// Cleanup runs f at the end of the program, the last one first.
+// Cleanup registers f to run at the end of the program, in reverse order.
 func (p *program) Cleanup(f func()) { p.cleanups = append(p.cleanups, f) }
 
 // Fatal ends the program.
@@ -31,7 +32,7 @@ func (p *program) Fatal(args ...any) { panic(fatal(fmt.Sprint(args...))) }
 // Fatalf ends the program.
 func (p *program) Fatalf(format string, args ...any) { panic(fatal(fmt.Sprintf(format, args...))) }
 
-// TempDir is a folder that is removed at the end.
+// TempDir creates a directory that is removed at the end of the program.
 func (p *program) TempDir() string {
 	dir, err := os.MkdirTemp("", "soak")
 	if err != nil {
@@ -41,7 +42,8 @@ func (p *program) TempDir() string {
 	return dir
 }
 
-// end is for the end of the program, also one by Fatal.
+// end runs the registered functions. It recovers from the panic of Fatal, prints its
+// message and sets the exit code to 2. The program must defer it.
 func (p *program) end(code *int) {
 	reason := recover()
 	for _, f := range slices.Backward(p.cleanups) {

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// progress is one line that is rewritten on a terminal, and a line for each
-// round elsewhere. A nil one is silent.
+// progress prints the state of the soak. On a terminal it rewrites one line, elsewhere
+// it prints a line for each round. A nil progress prints nothing.
 type progress struct {
 	out      *os.File
 	terminal bool
 	length   time.Duration
-	said     time.Time
+	updated  time.Time
 	round    int
 }
 
@@ -21,13 +21,13 @@ func newProgress(out *os.File, length time.Duration) *progress {
 	return &progress{out: out, length: length, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0, round: -1}
 }
 
-// say tells how far the soak is.
-func (p *progress) say(s *soak) {
+// update prints the current state, at most twice a second.
+func (p *progress) update(s *soak) {
 	switch {
-	case p == nil, p.terminal && time.Since(p.said) < 500*time.Millisecond, !p.terminal && p.round == s.rounds:
+	case p == nil, p.terminal && time.Since(p.updated) < 500*time.Millisecond, !p.terminal && p.round == s.rounds:
 		return
 	}
-	p.said, p.round = time.Now(), s.rounds
+	p.updated, p.round = time.Now(), s.rounds
 	before, after := "", "\n"
 	if p.terminal {
 		before, after = "\r\033[K", ""
@@ -36,12 +36,12 @@ func (p *progress) say(s *soak) {
 	f := &s.report.figures
 	acked, received := f.acked[1]+f.acked[2], f.received[0]+f.received[1]+f.received[2]
 	s.ledger.mu.Unlock()
-	fmt.Fprintf(p.out, "%s%v of %v, round %d: %d acked, %d received, %d connections lost, RSS %.0f MB, C heap %.1f MB, promises broken: %d%s",
+	fmt.Fprintf(p.out, "%s%v of %v, round %d: %d acked, %d received, %d connections lost, RSS %.0f MB, C heap %.1f MB, failures: %d%s",
 		before, time.Since(s.begun).Round(time.Second), p.length, s.rounds+1, acked, received, f.losses.Load(),
 		megabytes(status("VmRSS:")<<10), megabytes(cHeap()), s.report.count(), after)
 }
 
-// clear takes the line away.
+// clear erases the line.
 func (p *progress) clear() {
 	if p.terminal {
 		fmt.Fprint(p.out, "\r\033[K")

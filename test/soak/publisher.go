@@ -10,10 +10,10 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// window bounds the messages of one QoS that wait for their acknowledgement.
+// window is the maximum number of unacknowledged messages of one QoS.
 const window = 50
 
-// publisher publishes with every QoS, from one goroutine, and enters it into
+// publisher publishes with every QoS from one goroutine, and records the messages in
 // the ledger.
 type publisher struct {
 	*client
@@ -22,17 +22,17 @@ type publisher struct {
 	random *rand.Rand
 
 	mu      sync.Mutex
-	pending map[int]id   // by message id
-	early   map[int]bool // message ids that were acknowledged before Publish returned
-	open    [3]int       // messages pending, by QoS
+	pending map[int]id   // unacknowledged messages by packet id
+	early   map[int]bool // packet ids that were acknowledged before Publish returned
+	open    [3]int       // number of pending messages by QoS
 }
 
-func (s *soak) publisher(number int, l line, port int) *publisher {
+func (s *soak) publisher(number int, v variant, port int) *publisher {
 	p := &publisher{
 		number: number, ledger: s.ledger, random: rand.New(rand.NewSource(s.config.seed + int64(number))),
 		pending: make(map[int]id), early: make(map[int]bool),
 	}
-	p.client = s.newClient("pub "+l.name, l, port, func(c *client) {
+	p.client = s.newClient("pub "+v.name, v, port, func(c *client) {
 		c.OnConnect(func(_ *mosquitto.Client, ack mosquitto.Connack) { c.connected.Store(ack.Err() == nil) })
 		c.OnPublish(func(_ *mosquitto.Client, mid int, code mosquitto.ReasonCode, _ mosquitto.Properties) {
 			p.done(mid, code)
@@ -41,7 +41,7 @@ func (s *soak) publisher(number int, l line, port int) *publisher {
 	return p
 }
 
-// done is told of an acknowledgement, or of a QoS 0 message that was sent.
+// done handles an acknowledgement, or the report that a QoS 0 message was sent.
 func (p *publisher) done(mid int, code mosquitto.ReasonCode) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -50,20 +50,20 @@ func (p *publisher) done(mid int, code mosquitto.ReasonCode) {
 		p.early[mid] = true
 		return
 	}
-	p.settle(mid, m)
+	p.acknowledge(mid, m)
 	if err := code.Err(); err != nil {
-		p.report.broken("%s: the broker refused %v: %v", p.name, m, err)
+		p.report.fail("%s: the broker refused %v: %v", p.name, m, err)
 	}
 }
 
-// settle enters the acknowledgement. The caller holds the mutex.
-func (p *publisher) settle(mid int, m id) {
+// acknowledge records an acknowledgement. The caller must hold mu.
+func (p *publisher) acknowledge(mid int, m id) {
 	delete(p.pending, mid)
 	p.open[m.qos]--
 	p.ledger.ack(m)
 }
 
-// full tells whether enough messages of the QoS wait.
+// full reports whether window messages of the QoS are unacknowledged.
 func (p *publisher) full(qos int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -74,8 +74,8 @@ func (p *publisher) full(qos int) bool {
 func (p *publisher) publish(qos int) {
 	m := p.ledger.publish(p.number, qos)
 	mid, err := p.Publish(m.topic(), encode(m, p.random), mosquitto.QoS(qos), false)
-	if err != nil && !errors.Is(err, mosquitto.ErrNoConn) { // with that the library keeps it, or drops QoS 0
-		p.report.broken("%s: publish: %v", p.name, err)
+	if err != nil && !errors.Is(err, mosquitto.ErrNoConn) { // after ErrNoConn the library keeps the message (QoS 1 and 2) or drops it (QoS 0)
+		p.report.fail("%s: publish: %v", p.name, err)
 		return
 	}
 	p.mu.Lock()
@@ -84,13 +84,14 @@ func (p *publisher) publish(qos int) {
 		p.pending[mid] = m
 		p.open[qos]++
 		if p.early[mid] {
-			p.settle(mid, m)
+			p.acknowledge(mid, m)
 		}
 	}
-	clear(p.early) // the others are QoS 0
+	clear(p.early) // the remaining packet ids belong to QoS 0 messages
 }
 
-// work publishes a message of each QoS after every pause, until the context ends.
+// work publishes a message of each QoS at every interval of length pause, until the
+// context ends.
 func (p *publisher) work(ctx context.Context, pause time.Duration) {
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()

@@ -7,41 +7,42 @@ import (
 	"time"
 )
 
-// report is what is to be told at the end.
+// report collects what the summary prints.
 type report struct {
 	figures figures
 
-	mu     sync.Mutex
-	breach []string // broken promises, the first of them
-	number int      // of all
-	faults map[string]int
+	mu       sync.Mutex
+	failures []string       // the first failed checks
+	number   int            // of all failed checks
+	faults   map[string]int // from a fault's name to how many times it was injected
 }
 
-// figures are guarded by the ledger's mutex, or belong to the soak's goroutine.
+// figures are the counters of the summary. The ledger's mutex guards them, or only the
+// soak's goroutine uses them.
 type figures struct {
 	published, acked, received [3]int // by QoS
 
-	duplicates  int // QoS 1, which are allowed
-	killedTwice int // QoS 2, after a SIGKILL of the broker
-	killedLost  int // deliveries that a killed broker forgot
-	bugTwice    int // QoS 2, by the library's bug
-	bugMissing  int
-	restarts    int // by SIGTERM
-	kills       int // by SIGKILL
-	goodbye     time.Duration
-	losses      atomic.Int64 // of connections
+	duplicates  int           // QoS 1 messages received more than once, which is allowed
+	killedTwice int           // QoS 2 messages received twice after a SIGKILL of the broker
+	killedLost  int           // deliveries that a killed broker has forgotten
+	bugTwice    int           // QoS 2 messages received twice because of the library bug
+	bugMissing  int           // QoS 2 deliveries that the library bug has prevented
+	restarts    int           // of the broker, by SIGTERM
+	kills       int           // of the broker, by SIGKILL
+	longestStop time.Duration // the longest time from a cancelled context to the end of Run
+	losses      atomic.Int64  // of connections
 }
 
 func newReport() *report { return &report{faults: make(map[string]int)} }
 
-const shown = 20
+const shown = 20 // the maximum number of failures in the summary
 
-// broken enters a broken promise.
-func (r *report) broken(format string, args ...any) {
+// fail records a failed check.
+func (r *report) fail(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.number++; len(r.breach) < shown {
-		r.breach = append(r.breach, fmt.Sprintf(format, args...))
+	if r.number++; len(r.failures) < shown {
+		r.failures = append(r.failures, fmt.Sprintf(format, args...))
 	}
 }
 
@@ -51,7 +52,7 @@ func (r *report) count() int {
 	return r.number
 }
 
-// fault counts a fault.
+// fault counts an injected fault.
 func (r *report) fault(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

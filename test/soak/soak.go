@@ -15,14 +15,14 @@ import (
 )
 
 type config struct {
-	length   time.Duration // of the whole, in whole rounds
-	rounds   int           // if it is not 0, instead of a length
-	trouble  time.Duration // of the faults in each round
-	seed     int64
-	progress *progress
+	length    time.Duration // minimum duration; the soak ends with a complete round
+	rounds    int           // if not 0, run this number of rounds and ignore length
+	faultTime time.Duration // how long each round injects faults
+	seed      int64
+	progress  *progress
 }
 
-// soak is everything that takes part.
+// soak holds the broker, the proxies, the clients and the results.
 type soak struct {
 	tb     testing.TB
 	config config
@@ -31,44 +31,48 @@ type soak struct {
 	ledger *ledger
 	begun  time.Time
 
-	ca         string
-	broker     *broker.Broker
-	proxies    []*fault.Proxy // by line
-	clients    []*client
-	publishers []*publisher
-	hoarders   []*client // receive QoS 2
-	readers    []*reader
-	witness    *witness
+	ca              string
+	broker          *broker.Broker
+	proxies         []*fault.Proxy // one for each variant
+	clients         []*client
+	publishers      []*publisher
+	qos2Subscribers []*client // clients that renew replaces
+	recipients      []*recipient
+	witness         *witness
 
 	rounds      int
-	interrupted bool // in a round
+	interrupted bool // the context ended before the round was complete
 	samples     []sample
 }
 
-// start starts the broker and the proxies, connects the clients and waits until
-// all are subscribed.
+// start starts the broker and the proxies, connects the clients and waits until all
+// subscriptions are granted.
 func start(tb testing.TB, c config) *soak {
 	s := &soak{tb: tb, config: c, random: rand.New(rand.NewSource(c.seed)), report: newReport(), begun: time.Now()}
 	s.ledger = newLedger(s.report)
 	s.startBroker()
-	for i, l := range lines {
+	for i, v := range variants {
 		port := s.proxies[i].Port
-		s.publishers = append(s.publishers, s.publisher(i, l, port))
-		s.subscriber(l, port, 0, 1)
-		s.subscriber(l, port, 2)
+		s.publishers = append(s.publishers, s.publisher(i, v, port))
+		s.subscriber(v, port, 0, 1)
+		s.subscriber(v, port, 2)
 	}
 	s.startWitness()
 	if !s.await(context.Background(), patience, s.allConnected) {
-		tb.Fatal("the clients do not connect")
+		tb.Fatalf("soak: not all clients have connected after %v", patience)
 	}
 	return s
 }
 
-// startBroker starts a broker with two listeners, and a proxy for each line.
-// The broker saves its state after every change: else a SIGKILL would undo half
-// an hour. And it may have more in flight than it ever has here: what is beyond
-// that number it publishes anew when a client comes back, QoS 2 messages that it
-// had released too (0, which is to mean no limit, makes it do so with all).
+// startBroker starts a broker with two listeners, and a proxy for each variant.
+//
+// The broker saves its state after every change. With the default of 30 minutes a
+// SIGKILL would undo too much.
+//
+// Its limit of messages in flight is higher than this test needs. When a client
+// reconnects, mosquitto publishes the messages beyond the limit as new messages, even
+// QoS 2 messages for which it has sent PUBREL. The documented value for "no limit", 0,
+// makes it do that with all messages.
 func (s *soak) startBroker() {
 	ca := broker.NewCA(s.tb, "soak")
 	s.ca = ca.File
@@ -80,9 +84,9 @@ func (s *soak) startBroker() {
 		Extra: fmt.Sprintf("autosave_on_changes true\nautosave_interval 1\nmax_inflight_messages 5000\nset_tcp_nodelay true\n"+
 			"listener %d 127.0.0.1\ncertfile %s\nkeyfile %s", tlsPort, cert.CertFile, cert.KeyFile),
 	})
-	for _, l := range lines {
+	for _, v := range variants {
 		target := s.broker.Addr()
-		if l.tls {
+		if v.tls {
 			target = fmt.Sprintf("127.0.0.1:%d", tlsPort)
 		}
 		s.proxies = append(s.proxies, fault.Start(s.tb, target))
@@ -90,8 +94,8 @@ func (s *soak) startBroker() {
 }
 
 func (s *soak) startWitness() {
-	me := &reader{name: "the witness", qos: []int{2}, exact: true}
-	s.readers = append(s.readers, me)
+	me := &recipient{name: "the witness", qos: []int{2}, exact: true}
+	s.recipients = append(s.recipients, me)
 	s.witness = newWitness(s.broker.Addr(), "soak/+/2", func(topic string, payload []byte) { s.received(me, topic, payload) })
 	go s.witness.run()
 	s.tb.Cleanup(s.witness.close)
@@ -113,16 +117,17 @@ func (s *soak) allConnected() bool {
 	return s.witness.subscribed.Load()
 }
 
-// soak runs rounds until the time has come, or until one cannot be completed.
+// soak runs rounds until the configured time or number is reached, the context ends,
+// or a round fails.
 func (s *soak) soak(ctx context.Context) {
 	for ctx.Err() == nil && !s.enough() {
 		s.ledger.open(s.rounds)
-		s.storm(ctx)
+		s.runWithFaults(ctx)
 		if !s.complete(ctx) {
 			return
 		}
 		s.rounds++
-		s.rest(ctx)
+		s.sampleIdle(ctx)
 	}
 }
 
@@ -133,9 +138,10 @@ func (s *soak) enough() bool {
 	return time.Since(s.begun) >= s.config.length
 }
 
-// storm publishes under faults, and restarts the broker.
-func (s *soak) storm(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, s.config.trouble)
+// runWithFaults publishes messages for the time faultTime. Meanwhile it injects network
+// faults and restarts the broker.
+func (s *soak) runWithFaults(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.faultTime)
 	defer cancel()
 	var work sync.WaitGroup
 	background := func(f func()) {
@@ -150,56 +156,56 @@ func (s *soak) storm(ctx context.Context) {
 	}
 	for i, p := range s.proxies {
 		random := rand.New(rand.NewSource(s.config.seed + int64(1000*s.rounds+i)))
-		background(func() { s.plague(ctx, p, lines[i].tls, random) })
+		background(func() { s.injectFaults(ctx, p, variants[i].tls, random) })
 	}
-	if sleep(ctx, time.Duration((0.4+0.3*s.random.Float64())*float64(s.config.trouble))) {
+	if sleep(ctx, time.Duration((0.4+0.3*s.random.Float64())*float64(s.config.faultTime))) {
 		s.restart(ctx)
 	}
 	for sleep(ctx, 500*time.Millisecond) {
-		s.config.progress.say(s)
+		s.config.progress.update(s)
 	}
 	work.Wait()
 }
 
-// patience bounds what must come to an end when there are no faults.
+// patience is the timeout for everything that must complete without faults.
 const patience = 2 * time.Minute
 
-// complete waits until every message is acknowledged and has arrived. A round
-// that is interrupted is not judged.
+// complete waits until every message of the round is acknowledged and has arrived. It
+// returns false if that fails, or if the context ends first.
 func (s *soak) complete(ctx context.Context) bool {
-	var b balance
+	var m missing
 	done := s.await(ctx, patience, func() bool {
-		b = s.ledger.balance(s.readers)
-		return b.unacked == 0 && b.lost == 0 && s.allConnected() && s.ledger.quiet(300*time.Millisecond)
+		m = s.ledger.missing(s.recipients)
+		return m.unacked == 0 && m.lost == 0 && s.allConnected() && s.ledger.quiet(300*time.Millisecond)
 	})
 	switch {
 	case ctx.Err() != nil:
 		s.interrupted = true
 		return false
 	case !done:
-		s.report.broken("%v after the faults %d messages are not acknowledged and %d have not arrived: %q",
-			patience, b.unacked, b.lost, b.names)
-		s.nameMissing()
+		s.report.fail("%v after the faults %d messages are not acknowledged and %d have not arrived: %q",
+			patience, m.unacked, m.lost, m.names)
+		s.reportDisconnected()
 		return false
 	}
-	s.await(ctx, 3*keepalive, func() bool { // by then a connection that is dead has been replaced
-		b = s.ledger.balance(s.readers)
-		return b.bug == 0
+	s.await(ctx, 3*keepalive, func() bool { // long enough to replace dead connections
+		m = s.ledger.missing(s.recipients)
+		return m.bug == 0
 	})
-	s.report.figures.killedLost += b.forgotten
-	s.report.figures.bugMissing += b.bug
+	s.report.figures.killedLost += m.forgotten
+	s.report.figures.bugMissing += m.bug
 	return true
 }
 
-func (s *soak) nameMissing() {
+func (s *soak) reportDisconnected() {
 	for _, c := range s.clients {
 		if !c.connected.Load() {
-			s.report.broken("%s is not connected", c.name)
+			s.report.fail("%s is not connected", c.name)
 		}
 	}
 }
 
-// await polls a condition.
+// await polls a condition. It returns false on timeout, or if the context ends.
 func (s *soak) await(ctx context.Context, patience time.Duration, condition func() bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -207,17 +213,17 @@ func (s *soak) await(ctx context.Context, patience time.Duration, condition func
 		if !sleep(ctx, 20*time.Millisecond) {
 			return false
 		}
-		s.config.progress.say(s)
+		s.config.progress.update(s)
 	}
 	return true
 }
 
-// rest waits until all are connected and connections that were lost are gone,
-// and looks at the process.
-func (s *soak) rest(ctx context.Context) {
+// sampleIdle waits until all clients are connected and all lost connections are
+// closed. Then it takes a sample of the process.
+func (s *soak) sampleIdle(ctx context.Context) {
 	s.renew()
 	for _, p := range s.proxies {
-		p.CutUnanswered() // the clients have given them up
+		p.CutUnanswered() // the clients have already closed their ends
 	}
 	ok := s.await(ctx, patience, func() bool {
 		open := 0
@@ -230,20 +236,20 @@ func (s *soak) rest(ctx context.Context) {
 	case ctx.Err() != nil:
 		return
 	case !ok:
-		s.report.broken("connections that were lost do not end")
-		s.nameMissing()
+		s.report.fail("lost connections are still open after %v", patience)
+		s.reportDisconnected()
 	}
 	runtime.GC()
 	s.samples = append(s.samples, take())
 }
 
-// stop ends the clients.
+// stop closes all clients and checks that the process has not grown.
 func (s *soak) stop() {
 	for _, c := range s.clients {
-		s.goodbye(c)
+		s.stopClient(c)
 	}
 	if n := mosquitto.OpenClients(); n != 0 {
-		s.report.broken("%d clients are left", n)
+		s.report.fail("%d library clients are not closed", n)
 	}
-	s.flat()
+	s.checkGrowth()
 }

@@ -12,10 +12,10 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// The short form of make soak: the third round ends the broker with SIGKILL.
-func TestSoak(t *testing.T) {
+// This is a short form of make soak. The third round kills the broker with SIGKILL.
+func TestSoak_AllChecksPass(t *testing.T) {
 	const rounds = 3
-	s := start(t, config{rounds: rounds, trouble: 3 * time.Second, seed: 1})
+	s := start(t, config{rounds: rounds, faultTime: 3 * time.Second, seed: 1})
 	s.soak(context.Background())
 	s.stop()
 	t.Log(s.summary())
@@ -30,78 +30,77 @@ func TestSoak(t *testing.T) {
 	require.Equal(t, f.published[2], f.acked[2])
 }
 
-// What the soak would say if a promise were broken.
-func TestLedgerNoticesWhatIsWrong(t *testing.T) {
-	exact, other := &reader{name: "exact", qos: []int{1, 2}, exact: true}, &reader{name: "other", qos: []int{0, 2}}
-	readers := []*reader{exact, other}
+func TestLedger_ReportsLostAndRepeatedMessages(t *testing.T) {
+	exact, other := &recipient{name: "exact", qos: []int{1, 2}, exact: true}, &recipient{name: "other", qos: []int{0, 2}}
+	recipients := []*recipient{exact, other}
 	for _, c := range []struct {
 		name string
 		qos  int
 		do   func(l *ledger, m id)
-		want string // of the first broken promise
-		left balance
+		want string // the first failure
+		left missing
 	}{
-		{"all is well", 1, func(l *ledger, m id) { l.ack(m); l.receive(exact, m) }, "", balance{}},
-		{"QoS 1 again", 1, func(l *ledger, m id) { l.ack(m); l.receive(exact, m); l.receive(exact, m) }, "", balance{}},
-		{"QoS 0 lost", 0, func(l *ledger, m id) {}, "", balance{}},
+		{"no failure", 1, func(l *ledger, m id) { l.ack(m); l.receive(exact, m) }, "", missing{}},
+		{"QoS 1 again", 1, func(l *ledger, m id) { l.ack(m); l.receive(exact, m); l.receive(exact, m) }, "", missing{}},
+		{"QoS 0 lost", 0, func(l *ledger, m id) {}, "", missing{}},
 		{"QoS 0 again", 0, func(l *ledger, m id) { l.receive(other, m); l.receive(other, m) },
-			"other received twice: message 0 of publisher 7, QoS 0, round 3", balance{}},
+			"other received twice: message 0 of publisher 7, QoS 0, round 3", missing{}},
 		{"QoS 1 lost", 1, func(l *ledger, m id) { l.ack(m) }, "",
-			balance{lost: 1, names: []string{"exact: message 0 of publisher 7, QoS 1, round 3"}}},
-		{"not acknowledged", 1, func(l *ledger, m id) { l.receive(exact, m) }, "", balance{unacked: 1}},
+			missing{lost: 1, names: []string{"exact: message 0 of publisher 7, QoS 1, round 3"}}},
+		{"not acknowledged", 1, func(l *ledger, m id) { l.receive(exact, m) }, "", missing{unacked: 1}},
 		{"acknowledged twice", 1, func(l *ledger, m id) { l.receive(exact, m); l.ack(m); l.ack(m) },
-			"acknowledged twice, or in a later round: message 0 of publisher 7, QoS 1, round 3", balance{}},
+			"acknowledged twice or in a later round: message 0 of publisher 7, QoS 1, round 3", missing{}},
 		{"QoS 2 again", 2, func(l *ledger, m id) { l.ack(m); l.receive(exact, m); l.receive(other, m); l.receive(exact, m) },
-			"exact received twice: message 0 of publisher 7, QoS 2, round 3", balance{}},
-		{"QoS 2 again, by the library's bug", 2, func(l *ledger, m id) { l.ack(m); l.receive(exact, m); l.receive(other, m); l.receive(other, m) }, "", balance{}},
-		{"QoS 2 held back, by the library's bug", 2, func(l *ledger, m id) { l.ack(m); l.receive(exact, m) }, "", balance{bug: 1}},
+			"exact received twice: message 0 of publisher 7, QoS 2, round 3", missing{}},
+		{"QoS 2 again, by the library's bug", 2, func(l *ledger, m id) { l.ack(m); l.receive(exact, m); l.receive(other, m); l.receive(other, m) }, "", missing{}},
+		{"QoS 2 not delivered, by the library's bug", 2, func(l *ledger, m id) { l.ack(m); l.receive(exact, m) }, "", missing{bug: 1}},
 		{"QoS 2 again in a later round", 2, func(l *ledger, m id) { m.round--; l.receive(exact, m) },
-			"exact received twice: message 0 of publisher 7, QoS 2, round 2", balance{unacked: 1, lost: 1, bug: 1,
+			"exact received twice: message 0 of publisher 7, QoS 2, round 2", missing{unacked: 1, lost: 1, bug: 1,
 				names: []string{"exact: message 0 of publisher 7, QoS 2, round 3"}}},
-		{"invented", 1, func(l *ledger, m id) { l.ack(m); l.receive(exact, m); m.number++; l.receive(exact, m) },
-			"exact received what nobody has sent: message 1 of publisher 7, QoS 1, round 3", balance{}},
-		{"forgotten by a killed broker", 1, func(l *ledger, m id) { l.ack(m); l.kill(); l.restart() }, "", balance{forgotten: 1}},
+		{"never published", 1, func(l *ledger, m id) { l.ack(m); l.receive(exact, m); m.number++; l.receive(exact, m) },
+			"exact received a message that was not published: message 1 of publisher 7, QoS 1, round 3", missing{}},
+		{"forgotten by a killed broker", 1, func(l *ledger, m id) { l.ack(m); l.kill(); l.restart() }, "", missing{forgotten: 1}},
 		{"lost after a kill", 1, func(l *ledger, m id) {
 			l.kill()
 			l.restart()
 			l.restarted = l.restarted.Add(-settled) // a while ago
 			l.ack(m)
-		}, "", balance{lost: 1, names: []string{"exact: message 0 of publisher 7, QoS 1, round 3"}}},
+		}, "", missing{lost: 1, names: []string{"exact: message 0 of publisher 7, QoS 1, round 3"}}},
 		{"lost long before a kill", 1, func(l *ledger, m id) { l.ack(m); l.kill(); l.killed = l.killed.Add(unsaved) }, "",
-			balance{lost: 1, names: []string{"exact: message 0 of publisher 7, QoS 1, round 3"}}},
+			missing{lost: 1, names: []string{"exact: message 0 of publisher 7, QoS 1, round 3"}}},
 	} {
 		l := newLedger(newReport())
 		l.open(3)
 		c.do(l, l.publish(7, c.qos))
-		require.Equal(t, c.left, l.balance(readers), c.name)
+		require.Equal(t, c.left, l.missing(recipients), c.name)
 		var got string
 		if l.report.count() > 0 {
-			got = l.report.breach[0]
+			got = l.report.failures[0]
 		}
 		require.Equal(t, c.want, got, c.name)
 	}
 }
 
-func TestGrowthIsNoticed(t *testing.T) {
+func TestCheckGrowth_ReportsEveryQuantity(t *testing.T) {
 	s := &soak{report: newReport()}
-	for range fewest {
+	for range minSamples {
 		s.samples = append(s.samples, sample{10 << 20, 1 << 20, 1 << 20, 50, 10, 40})
 	}
-	s.flat()
+	s.checkGrowth()
 	require.Zero(t, s.report.count())
 	for i := range 3 {
-		s.samples[fewest-1-i] = sample{30 << 20, 5 << 20, 3 << 20, 53, 14, 43}
+		s.samples[minSamples-1-i] = sample{30 << 20, 5 << 20, 3 << 20, 53, 14, 43}
 	}
-	s.flat()
+	s.checkGrowth()
 	require.Equal(t, []string{
 		"RSS grew from 10485760 to 31457280", "Go heap grew from 1048576 to 5242880", "C heap grew from 1048576 to 3145728",
 		"descriptors grew from 50 to 53", "threads grew from 10 to 14", "goroutines grew from 40 to 43",
-	}, s.report.breach)
+	}, s.report.failures)
 	now := take()
 	require.Positive(t, now.rss*now.goHeap*now.descriptors*now.threads*now.goroutines)
 }
 
-func TestChangedMessageIsNoticed(t *testing.T) {
+func TestDecode_RejectsChangedMessage(t *testing.T) {
 	m := id{1, 2, 3, 4}
 	payload := encode(m, rand.New(rand.NewSource(1)))
 	got, err := decode(m.topic(), payload)

@@ -9,14 +9,14 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/fault"
 )
 
-// trouble is a fault of the network.
-type trouble struct {
+// networkFault is a fault that the proxies can inject.
+type networkFault struct {
 	name  string
-	lasts bool // until it is healed
+	lasts bool // it lasts until Heal
 	do    func(p *fault.Proxy, d fault.Direction, random *rand.Rand)
 }
 
-var troubles = []trouble{
+var networkFaults = []networkFault{
 	{"cut", false, func(p *fault.Proxy, _ fault.Direction, _ *rand.Rand) { p.Cut() }},
 	{"reset", false, func(p *fault.Proxy, _ fault.Direction, _ *rand.Rand) { p.Reset() }},
 	{"half-closed", false, func(p *fault.Proxy, d fault.Direction, _ *rand.Rand) { p.HalfClose(d) }},
@@ -31,14 +31,14 @@ var troubles = []trouble{
 	{"unanswered", true, func(p *fault.Proxy, _ fault.Direction, _ *rand.Rand) { p.BlackholeNew(); p.Cut() }},
 }
 
-// corrupted is for TLS alone, which notices it. Without, MQTT cannot tell a
-// changed message, or the acknowledgement of another one.
-var corrupted = trouble{"corrupted", true, func(p *fault.Proxy, d fault.Direction, r *rand.Rand) { p.Corrupt(d, 100+r.Intn(5000)) }}
+// corrupted is used with TLS only, because TLS detects changed bytes. Without TLS, MQTT
+// cannot detect a changed message or packet id.
+var corrupted = networkFault{"corrupted", true, func(p *fault.Proxy, d fault.Direction, r *rand.Rand) { p.Corrupt(d, 100+r.Intn(5000)) }}
 
-// plague plays faults on a proxy until the context ends. Then it heals them, and
-// now and then cuts.
-func (s *soak) plague(ctx context.Context, p *fault.Proxy, tls bool, random *rand.Rand) {
-	choice := troubles
+// injectFaults injects random faults into a proxy until the context ends. Then it heals
+// them, and sometimes cuts the connections.
+func (s *soak) injectFaults(ctx context.Context, p *fault.Proxy, tls bool, random *rand.Rand) {
+	choice := networkFaults
 	if tls {
 		choice = append(slices.Clip(choice), corrupted, corrupted)
 	}
@@ -57,12 +57,12 @@ func (s *soak) plague(ctx context.Context, p *fault.Proxy, tls bool, random *ran
 	}
 }
 
-// milliseconds is a random time.
+// milliseconds returns a random duration.
 func milliseconds(random *rand.Rand, from, to int) time.Duration {
 	return time.Duration(from+random.Intn(to-from)) * time.Millisecond
 }
 
-// sleep is false when the context ended first.
+// sleep returns false if the context ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -74,10 +74,10 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Of so many rounds the last but one ends the broker with SIGKILL.
+// One round in killEvery kills the broker with SIGKILL, beginning with the third.
 const killEvery = 4
 
-// restart ends the broker and starts it again.
+// restart stops or kills the broker, starts it again, and sometimes pauses it.
 func (s *soak) restart(ctx context.Context) {
 	down := milliseconds(s.random, 1, 1000)
 	if s.rounds%killEvery == killEvery-2 {
@@ -92,16 +92,16 @@ func (s *soak) restart(ctx context.Context) {
 		s.broker.Pause()
 		sleep(ctx, milliseconds(s.random, 100, 500))
 		s.broker.Resume()
-		s.report.fault("broker stands still")
+		s.report.fault("broker paused")
 	}
 }
 
-// kill is a restart by SIGKILL.
+// kill kills the broker with SIGKILL and starts it again.
 func (s *soak) kill(ctx context.Context, down time.Duration) {
 	s.ledger.kill()
 	s.broker.Kill()
 	for _, p := range s.proxies {
-		p.Cut() // no acknowledgement of the dead broker comes later
+		p.Cut() // so that no acknowledgement of the killed broker arrives later
 	}
 	s.witness.forget()
 	sleep(ctx, down)

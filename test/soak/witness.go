@@ -12,9 +12,9 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/peer"
 )
 
-// witness is a subscriber that is not the library's, straight at the broker,
-// whose QoS 2 is exactly once also when connections are lost. What the library
-// sent is judged by what comes here.
+// witness is a QoS 2 subscriber that does not use the library. It connects to the
+// broker directly, and receives each message exactly once, even if connections are
+// lost. The messages that it receives show what the library's publishers have sent.
 type witness struct {
 	addr    string
 	filter  string
@@ -26,7 +26,7 @@ type witness struct {
 
 	mu   sync.Mutex
 	conn net.Conn
-	held map[uint16]bool // ids whose PUBREL has not come
+	held map[uint16]bool // packet ids of messages whose PUBREL has not arrived
 }
 
 func newWitness(addr, filter string, receive func(topic string, payload []byte)) *witness {
@@ -51,7 +51,7 @@ func (w *witness) run() {
 	}
 }
 
-// close ends the witness.
+// close closes the connection and waits until run has returned.
 func (w *witness) close() {
 	close(w.stop)
 	w.mu.Lock()
@@ -62,15 +62,15 @@ func (w *witness) close() {
 	<-w.ended
 }
 
-// forget is for a broker that has lost its memory, and may use an id that is
-// held for another message.
+// forget clears held when the broker has lost the session. The broker may use the
+// packet ids for other messages.
 func (w *witness) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.held)
 }
 
-// adopt lets close reach the connection.
+// adopt sets the connection that close must close.
 func (w *witness) adopt(conn net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -82,13 +82,13 @@ func (w *witness) adopt(conn net.Conn) {
 	}
 }
 
-// serve looks after one connection.
+// serve connects and subscribes, and handles packets until the connection ends.
 func (w *witness) serve(conn net.Conn) {
 	defer conn.Close()
 	w.adopt(conn)
 	defer w.subscribed.Store(false)
-	const name, keptSession = "witness", 0
-	connect := append([]byte("\x00\x04MQTT\x04"), keptSession, 0, 0, 0, byte(len(name)))
+	const name, noCleanSession = "witness", 0
+	connect := append([]byte("\x00\x04MQTT\x04"), noCleanSession, 0, 0, 0, byte(len(name)))
 	_, _ = conn.Write(peer.Bytes(peer.CONNECT, append(connect, name...)...))
 	subscribe := append([]byte{0, 1, 0, byte(len(w.filter))}, w.filter...)
 	_, _ = conn.Write(peer.Bytes(peer.SUBSCRIBE|2, append(subscribe, 2)...))
@@ -97,14 +97,14 @@ func (w *witness) serve(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		if answer := w.packet(first, body); answer != nil {
+		if answer := w.handle(first, body); answer != nil {
 			_, _ = conn.Write(answer)
 		}
 	}
 }
 
-// packet takes a packet and returns the answer to it.
-func (w *witness) packet(first byte, body []byte) (answer []byte) {
+// handle handles a packet and returns the packet to send, or nil.
+func (w *witness) handle(first byte, body []byte) (answer []byte) {
 	switch first & 0xF0 {
 	case peer.CONNACK:
 		if body[0]&1 == 0 { // the broker has no session
@@ -127,7 +127,7 @@ func (w *witness) packet(first byte, body []byte) (answer []byte) {
 	return nil
 }
 
-// hold is false for a message that was sent again.
+// hold records a packet id. It returns false if the message was sent again.
 func (w *witness) hold(mid uint16) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

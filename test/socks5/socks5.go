@@ -1,5 +1,5 @@
-// Package socks5 is a small SOCKS5 proxy (RFC 1928, RFC 1929) for tests: the
-// command CONNECT, without a login or with one name and password.
+// Package socks5 is a small SOCKS5 proxy (RFC 1928, RFC 1929) for tests. It supports
+// the command CONNECT, without authentication or with one username and password.
 package socks5
 
 import (
@@ -13,17 +13,17 @@ import (
 	"testing"
 )
 
-// Config says whom the proxy serves and where names lead.
+// Config holds the proxy's settings.
 type Config struct {
-	Username, Password string            // both empty: everybody, without a login
-	Names              map[string]string // hosts that only the proxy knows, to their addresses
-	LoginRefusal       byte              // its answer to a wrong login, 1 by default
+	Username, Password string            // both empty: no authentication
+	Names              map[string]string // from host names that only the proxy can resolve to addresses
+	LoginRefusal       byte              // status byte for a wrong username or password; 0 means 1
 }
 
 // Proxy is a running proxy.
 type Proxy struct {
 	Port     int
-	Requests chan string // what clients asked for: "domain host:port" or "address host:port"
+	Requests chan string // the requested targets: "domain host:port" or "address host:port"
 
 	config Config
 	l      net.Listener
@@ -32,7 +32,7 @@ type Proxy struct {
 	conns  map[net.Conn]bool
 }
 
-// Start starts a proxy; it ends with the test.
+// Start starts a proxy. It is closed when the test ends.
 func Start(tb testing.TB, config Config) *Proxy {
 	tb.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -52,7 +52,7 @@ func Start(tb testing.TB, config Config) *Proxy {
 	return p
 }
 
-// Close ends the proxy and its connections.
+// Close stops the proxy and closes its connections.
 func (p *Proxy) Close() {
 	p.l.Close()
 	p.mu.Lock()
@@ -71,19 +71,20 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		if p.keep(conn) {
+		if p.add(conn) {
 			p.wg.Add(1)
 			go func() {
 				defer p.wg.Done()
 				p.serve(conn)
-				p.drop(conn)
+				p.remove(conn)
 			}()
 		}
 	}
 }
 
-// keep notes a connection for Close; it closes it if that was before.
-func (p *Proxy) keep(conn net.Conn) bool {
+// add records a connection, so that Close can close it. After Close it closes the
+// connection itself and returns false.
+func (p *Proxy) add(conn net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.conns == nil {
@@ -94,16 +95,16 @@ func (p *Proxy) keep(conn net.Conn) bool {
 	return true
 }
 
-func (p *Proxy) drop(conn net.Conn) {
+func (p *Proxy) remove(conn net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	conn.Close()
 	delete(p.conns, conn)
 }
 
-// serve runs one client's connection to its end.
+// serve handles one client's connection until it ends.
 func (p *Proxy) serve(client net.Conn) {
-	if p.greet(client) != nil {
+	if p.negotiate(client) != nil {
 		return
 	}
 	host, port, err := p.request(client)
@@ -112,14 +113,14 @@ func (p *Proxy) serve(client net.Conn) {
 	}
 	target, err := net.Dial("tcp", net.JoinHostPort(host, fmt.Sprint(port)))
 	if err != nil {
-		answer(client, connectionRefused)
+		reply(client, connectionRefused)
 		return
 	}
-	if !p.keep(target) {
+	if !p.add(target) {
 		return
 	}
-	defer p.drop(target)
-	answer(client, succeeded)
+	defer p.remove(target)
+	reply(client, succeeded)
 	both := make(chan struct{}, 2)
 	go pipe(target, client, both)
 	go pipe(client, target, both)
@@ -127,22 +128,22 @@ func (p *Proxy) serve(client net.Conn) {
 	<-both
 }
 
-// pipe copies until the end, and hands the end on.
+// pipe copies one direction until its end, and then closes that direction.
 func pipe(to, from net.Conn, done chan<- struct{}) {
 	_, _ = io.Copy(to, from)
 	_ = to.(*net.TCPConn).CloseWrite()
 	done <- struct{}{}
 }
 
-// Methods and replies of the protocol.
+// Authentication methods and reply codes of RFC 1928.
 const (
-	noLogin, withLogin, noneFits = 0, 2, 0xFF
+	noAuthentication, usernamePassword, noAcceptableMethod = 0, 2, 0xFF
 
 	succeeded, connectionRefused, commandNotSupported = 0, 5, 7
 )
 
-// greet agrees on how to log in, and lets the client do it.
-func (p *Proxy) greet(client net.Conn) error {
+// negotiate selects the authentication method and authenticates the client.
+func (p *Proxy) negotiate(client net.Conn) error {
 	offer, err := read(client, 2)
 	if err != nil {
 		return err
@@ -151,24 +152,24 @@ func (p *Proxy) greet(client net.Conn) error {
 	if err != nil {
 		return err
 	}
-	wanted := byte(noLogin)
+	method := byte(noAuthentication)
 	if p.config.Username != "" {
-		wanted = withLogin
+		method = usernamePassword
 	}
-	if slices.Contains(methods, wanted) {
-		_, _ = client.Write([]byte{5, wanted})
-		return p.login(client, wanted)
+	if slices.Contains(methods, method) {
+		_, _ = client.Write([]byte{5, method})
+		return p.authenticate(client, method)
 	}
-	_, _ = client.Write([]byte{5, noneFits})
+	_, _ = client.Write([]byte{5, noAcceptableMethod})
 	return errors.New("no common method")
 }
 
-func (p *Proxy) login(client net.Conn, method byte) error {
-	if method == noLogin {
+func (p *Proxy) authenticate(client net.Conn, method byte) error {
+	if method == noAuthentication {
 		return nil
 	}
 	var texts [2]string
-	if _, err := read(client, 1); err != nil { // the login's own version
+	if _, err := read(client, 1); err != nil { // version of the authentication
 		return err
 	}
 	for i := range texts {
@@ -184,20 +185,20 @@ func (p *Proxy) login(client net.Conn, method byte) error {
 	}
 	if texts != [2]string{p.config.Username, p.config.Password} {
 		_, _ = client.Write([]byte{1, p.config.LoginRefusal})
-		return errors.New("wrong login")
+		return errors.New("wrong username or password")
 	}
 	_, err := client.Write([]byte{1, 0})
 	return err
 }
 
-// request reads where the client wants to go.
+// request reads the client's CONNECT request. It returns the address of the target.
 func (p *Proxy) request(client net.Conn) (host string, port uint16, err error) {
 	head, err := read(client, 4)
 	if err != nil {
 		return "", 0, err
 	}
 	if head[1] != 1 { // CONNECT
-		answer(client, commandNotSupported)
+		reply(client, commandNotSupported)
 		return "", 0, errors.New("not CONNECT")
 	}
 	length, kind := net.IPv4len, "address"
@@ -211,15 +212,15 @@ func (p *Proxy) request(client net.Conn) (host string, port uint16, err error) {
 	case 4:
 		length = net.IPv6len
 	}
-	where, err := read(client, length+2)
+	target, err := read(client, length+2)
 	if err != nil {
 		return "", 0, err
 	}
-	port = binary.BigEndian.Uint16(where[length:])
+	port = binary.BigEndian.Uint16(target[length:])
 	if kind == "domain" {
-		host = string(where[:length])
+		host = string(target[:length])
 	} else {
-		host = net.IP(where[:length]).String()
+		host = net.IP(target[:length]).String()
 	}
 	p.Requests <- fmt.Sprintf("%s %s:%d", kind, host, port)
 	if address, ok := p.config.Names[host]; ok {
@@ -228,8 +229,8 @@ func (p *Proxy) request(client net.Conn) (host string, port uint16, err error) {
 	return host, port, nil
 }
 
-func answer(client net.Conn, reply byte) {
-	_, _ = client.Write([]byte{5, reply, 0, 1, 0, 0, 0, 0, 0, 0})
+func reply(client net.Conn, code byte) {
+	_, _ = client.Write([]byte{5, code, 0, 1, 0, 0, 0, 0, 0, 0})
 }
 
 func read(from io.Reader, n int) ([]byte, error) {

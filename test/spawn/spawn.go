@@ -1,5 +1,6 @@
-// Package spawn starts the programs that tests need: brokers, examples, tools,
-// the tests themselves once more.
+// Package spawn starts the programs that tests need: brokers, examples, tools and
+// the test program itself. The programs inherit no file descriptor except standard
+// input, output and error.
 package spawn
 
 import (
@@ -7,26 +8,27 @@ import (
 	"os/exec"
 )
 
-// The library's sockets are close-on-exec only when its connect call returns. A
-// child that is born in between would keep the connection of another test's
-// client open for as long as it lives, so it lets go of all that it inherits.
+// closeInherited is a shell script that closes all inherited file descriptors above
+// 2 and then executes the program. It is needed because the library sets
+// close-on-exec only when its connect call returns. A child process that starts
+// earlier inherits the socket, and would keep another test's connection open.
 const closeInherited = `for fd in /proc/self/fd/*; do
 	fd=${fd##*/}
 	if ((fd > 2)); then exec {fd}>&-; fi
 done
 exec "$0" "$@"`
 
-// Command is exec.Command for a child that keeps no descriptor but the first
-// three.
+// Command is like exec.Command. The child keeps only the file descriptors 0 to 2.
 func Command(name string, args ...string) *exec.Cmd {
 	return CommandContext(context.Background(), name, args...)
 }
 
-// CommandContext is exec.CommandContext, as Command.
+// CommandContext is like exec.CommandContext. The child keeps only the file
+// descriptors 0 to 2.
 func CommandContext(ctx context.Context, name string, args ...string) *exec.Cmd {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return exec.CommandContext(ctx, name, args...) // whose Start tells the error
+		return exec.CommandContext(ctx, name, args...) // its Start returns the error
 	}
 	return exec.CommandContext(ctx, "bash", append([]string{"-c", closeInherited, path}, args...)...)
 }

@@ -10,25 +10,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A child keeps nothing that was not close-on-exec when it was born.
-func TestChildKeepsNothing(t *testing.T) {
+func TestCommand_ChildInheritsNoFileDescriptor(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "kept")
 	require.NoError(t, os.WriteFile(name, nil, 0o600))
-	kept, err := syscall.Open(name, syscall.O_RDONLY, 0) // as the library opens its sockets
+	kept, err := syscall.Open(name, syscall.O_RDONLY, 0) // without O_CLOEXEC, like the library's sockets
 	require.NoError(t, err)
 	defer syscall.Close(kept)
 
 	plain, err := exec.Command("ls", "-l", "/proc/self/fd").Output()
 	require.NoError(t, err)
-	require.Contains(t, string(plain), name, "another child inherits it")
+	require.Contains(t, string(plain), name, "a child of exec.Command must inherit it, or this test proves nothing")
 
 	out, err := Command("ls", "-l", "/proc/self/fd").Output()
 	require.NoError(t, err)
 	require.NotContains(t, string(out), name)
 }
 
-// It gets its arguments as they are, and its exit code is the program's.
-func TestChildIsTheProgram(t *testing.T) {
+func TestCommand_PassesArgumentsAndExitCode(t *testing.T) {
 	out, err := Command("printf", "%s|", "a b", `"$x"`, "").Output()
 	require.NoError(t, err)
 	require.Equal(t, `a b|"$x"||`, string(out))

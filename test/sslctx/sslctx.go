@@ -1,6 +1,5 @@
-// Package sslctx calls OpenSSL for tests of what the library shares with it: a
-// context of the caller's own, the connection's SSL object, directories of
-// hashed names, stapled OCSP answers.
+// Package sslctx calls OpenSSL for tests. It creates an SSL_CTX, reads a connection's
+// SSL object, and creates directories with hashed CA names and OCSP responses.
 package sslctx
 
 /*
@@ -51,16 +50,16 @@ static unsigned long name_hash(const char *file)
 	return hash;
 }
 
-// The answer of an OCSP responder, signed by the authority itself, about a
-// certificate. Returns its length, or 0.
-static int ocsp_answer(const char *cafile, const char *cakey, const char *certfile, int status, unsigned char **out)
+// ocsp_response encodes an OCSP response for a certificate, signed by its CA. It
+// returns the length, or 0 on failure.
+static int ocsp_response(const char *cafile, const char *cakey, const char *certfile, int status, unsigned char **out)
 {
 	X509 *ca = read_cert(cafile), *cert = read_cert(certfile);
 	EVP_PKEY *key = read_key(cakey);
 	OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
 	ASN1_TIME *now = X509_gmtime_adj(NULL, 0), *later = X509_gmtime_adj(NULL, 3600);
 	OCSP_CERTID *id = NULL;
-	OCSP_RESPONSE *answer = NULL;
+	OCSP_RESPONSE *response = NULL;
 	int len = 0;
 
 	*out = NULL;
@@ -68,10 +67,10 @@ static int ocsp_answer(const char *cafile, const char *cakey, const char *certfi
 	if(id && OCSP_basic_add1_status(basic, id, status, OCSP_REVOKED_STATUS_NOSTATUS, now, now, later)
 			&& OCSP_basic_sign(basic, ca, key, EVP_sha256(), NULL, 0)){
 
-		answer = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
+		response = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
 	}
-	if(answer) len = i2d_OCSP_RESPONSE(answer, out);
-	OCSP_RESPONSE_free(answer);
+	if(response) len = i2d_OCSP_RESPONSE(response, out);
+	OCSP_RESPONSE_free(response);
 	OCSP_CERTID_free(id);
 	OCSP_BASICRESP_free(basic);
 	ASN1_TIME_free(now);
@@ -94,30 +93,30 @@ import (
 	"unsafe"
 )
 
-// New makes an SSL_CTX that trusts the CA in this file, and frees it when the
-// test ends.
+// New creates an SSL_CTX that trusts the CA in caFile. It is freed when the test
+// ends.
 func New(tb testing.TB, caFile string) unsafe.Pointer {
 	tb.Helper()
 	file := C.CString(caFile)
 	defer C.free(unsafe.Pointer(file))
 	ctx := C.new_context(file)
 	if ctx == nil {
-		tb.Fatalf("OpenSSL makes no context of %s", caFile)
+		tb.Fatalf("sslctx: create an SSL_CTX with the CA file %s: OpenSSL failed", caFile)
 	}
 	tb.Cleanup(func() { C.SSL_CTX_free(ctx) })
 	return unsafe.Pointer(ctx)
 }
 
-// Version is the protocol of a connection, for example "TLSv1.3".
+// Version returns the protocol version of a connection, for example "TLSv1.3".
 func Version(ssl unsafe.Pointer) string { return C.GoString(C.SSL_get_version((*C.SSL)(ssl))) }
 
-// Cipher is the cipher of a connection.
+// Cipher returns the name of a connection's cipher.
 func Cipher(ssl unsafe.Pointer) string {
 	return C.GoString(C.SSL_CIPHER_get_name(C.SSL_get_current_cipher((*C.SSL)(ssl))))
 }
 
-// HashedDir makes a directory with one CA under its hashed name, as "openssl
-// rehash" does.
+// HashedDir creates a directory with one CA certificate under its hashed name, as
+// "openssl rehash" does.
 func HashedDir(tb testing.TB, caFile string) string {
 	tb.Helper()
 	file := C.CString(caFile)
@@ -134,13 +133,14 @@ func HashedDir(tb testing.TB, caFile string) string {
 	return dir
 }
 
-// The states of a certificate in an OCSP answer.
+// The certificate states of an OCSP response.
 const (
 	Good    = C.V_OCSP_CERTSTATUS_GOOD
 	Revoked = C.V_OCSP_CERTSTATUS_REVOKED
 )
 
-// OCSPAnswer is what a server staples: a CA's answer about a certificate.
+// OCSPAnswer returns an encoded OCSP response for a certificate, as a server staples
+// it. The CA signs it.
 func OCSPAnswer(tb testing.TB, caFile, caKeyFile, certFile string, status int) []byte {
 	tb.Helper()
 	var texts [3]*C.char
@@ -149,9 +149,9 @@ func OCSPAnswer(tb testing.TB, caFile, caKeyFile, certFile string, status int) [
 		defer C.free(unsafe.Pointer(texts[i]))
 	}
 	var der *C.uchar
-	n := C.ocsp_answer(texts[0], texts[1], texts[2], C.int(status), &der)
+	n := C.ocsp_response(texts[0], texts[1], texts[2], C.int(status), &der)
 	if n == 0 {
-		tb.Fatal("OpenSSL makes no OCSP answer")
+		tb.Fatalf("sslctx: create an OCSP response for %s: OpenSSL failed", certFile)
 	}
 	defer C.free_der(der)
 	return C.GoBytes(unsafe.Pointer(der), n)

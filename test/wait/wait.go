@@ -1,5 +1,6 @@
-// Package wait is how tests wait: for what a callback sends, or until a
-// condition holds. A wait in vain fails the test, at the line that waits.
+// Package wait has the functions with which tests wait for a value from a channel,
+// or for a condition. If the wait times out, the test fails with the line that
+// called the function.
 package wait
 
 import (
@@ -10,22 +11,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Patience bounds every wait; nothing takes that long. The TestMain of tests that
-// need more of it sets it before they run.
+// Patience is the timeout of every wait. A correct program needs much less time. A
+// TestMain can set a longer timeout before it runs the tests.
 var Patience = 10 * time.Second
 
-// For receives from a channel that a callback or a goroutine sends on.
+// For receives a value from a channel. It fails the test if none arrives in time.
 func For[T any](t testing.TB, ch <-chan T, what string) (v T) {
 	t.Helper()
 	select {
 	case v = <-ch:
 	case <-time.After(Patience):
-		require.FailNow(t, "waited in vain for "+what)
+		require.FailNow(t, "timeout while waiting for "+what)
 	}
 	return v
 }
 
-// None asserts that nothing was sent on the channel.
+// None asserts that the channel holds no value. It does not wait.
 func None[T any](t testing.TB, ch <-chan T, what string) {
 	t.Helper()
 	select {
@@ -35,17 +36,18 @@ func None[T any](t testing.TB, ch <-chan T, what string) {
 	}
 }
 
-// Until polls a condition that nothing tells of.
+// Until polls a condition until it holds. Use it only where no channel or callback
+// reports the event.
 func Until(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(Patience); !condition(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			require.FailNow(t, "waited in vain for "+what)
+			require.FailNow(t, "timeout while waiting for "+what)
 		}
 	}
 }
 
-// Soon is a context that bounds a call of a test.
+// Soon returns a context that ends after Patience, or when the test ends.
 func Soon(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)

@@ -15,7 +15,7 @@ import (
 // childVariable is set in the child process whose tests fail.
 const childVariable = "WAIT_TEST_CHILD"
 
-func TestWaits(t *testing.T) {
+func TestWait_ReturnsValuesAndConditions(t *testing.T) {
 	ch := make(chan int, 1)
 	None(t, ch, "number")
 	ch <- 1
@@ -25,7 +25,7 @@ func TestWaits(t *testing.T) {
 	require.Equal(t, 3, polls)
 }
 
-func TestSoonEndsWithTheTest(t *testing.T) {
+func TestSoon_ContextEndsWithTest(t *testing.T) {
 	var ended <-chan struct{}
 	t.Run("test", func(t *testing.T) {
 		ctx := Soon(t)
@@ -37,23 +37,22 @@ func TestSoonEndsWithTheTest(t *testing.T) {
 	For(t, ended, "the end of the context")
 }
 
-// here says in what line it stands.
+// here adds the line of its caller to a text.
 func here(what string) string {
 	_, _, line, _ := runtime.Caller(1)
 	return fmt.Sprintf("%s in line %d", what, line)
 }
 
-// A failure names the line of the test, and what it has waited for.
-func TestFailures(t *testing.T) {
+func TestWait_FailureNamesLineAndEvent(t *testing.T) {
 	full := make(chan int, 1)
 	full <- 1
 	for name, c := range map[string]struct {
-		fail func(t *testing.T)
-		says string
+		fail    func(t *testing.T)
+		message string
 	}{
-		"For":   {func(t *testing.T) { For(t, make(chan int), here("a number")) }, "waited in vain for a number"},
+		"For":   {func(t *testing.T) { For(t, make(chan int), here("a number")) }, "timeout while waiting for a number"},
 		"None":  {func(t *testing.T) { None(t, full, here("number")) }, "unexpected number"},
-		"Until": {func(t *testing.T) { Until(t, here("a miracle"), func() bool { return false }) }, "waited in vain for a miracle"},
+		"Until": {func(t *testing.T) { Until(t, here("a false condition"), func() bool { return false }) }, "timeout while waiting for a false condition"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if os.Getenv(childVariable) == t.Name() {
@@ -63,13 +62,13 @@ func TestFailures(t *testing.T) {
 			}
 			self, err := os.Executable()
 			require.NoError(t, err)
-			child := spawn.CommandContext(Soon(t), self, "-test.count=1", "-test.run=^TestFailures$/^"+name+"$")
+			child := spawn.CommandContext(Soon(t), self, "-test.count=1", "-test.run=^TestWait_FailureNamesLineAndEvent$/^"+name+"$")
 			child.Env = append(os.Environ(), childVariable+"="+t.Name())
-			said, err := child.CombinedOutput()
-			require.Error(t, err, "%s", said)
-			lines := regexp.MustCompile(`wait_test\.go:(\d+): (?s:.*)` + c.says + ` in line (\d+)\n`).FindSubmatch(said)
-			require.NotNil(t, lines, "%s", said)
-			require.Equal(t, string(lines[2]), string(lines[1]), "%s", said)
+			output, err := child.CombinedOutput()
+			require.Error(t, err, "%s", output)
+			lines := regexp.MustCompile(`wait_test\.go:(\d+): (?s:.*)` + c.message + ` in line (\d+)\n`).FindSubmatch(output)
+			require.NotNil(t, lines, "%s", output)
+			require.Equal(t, string(lines[2]), string(lines[1]), "%s", output)
 		})
 	}
 }

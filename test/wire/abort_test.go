@@ -17,27 +17,27 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A property that MQTT 5 does not know: 2.0.11, as Debian builds it, stops the
-// process with an assertion of its own.
+// unknownProperty has packets with a property that MQTT 5 does not define. Debian's
+// build of 2.0.11 aborts the process with a failed assertion.
 var unknownProperty = []row{
-	{"2.2.2.2", "PUBLISH with an unknown property", "30 < 'a' < 7F 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
-	{"2.2.2.2", "PUBACK with an unknown property", "40 < 00 63 00 < 7F 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
-	{"2.2.2.2", "PUBREC with an unknown property", "50 < 00 63 00 < 7F 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
-	{"2.2.2.2", "PUBREL with an unknown property", "62 < 00 63 00 < 7F 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
-	{"2.2.2.2", "PUBCOMP with an unknown property", "70 < 00 63 00 < 7F 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
-	{"2.2.2.2", "SUBACK with an unknown property", "90 < 00 63 < 7F 00 > 00 >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
-	{"2.2.2.2", "UNSUBACK with an unknown property", "B0 < 00 63 < 7F 00 > 00 >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
-	{"2.2.2.2", "DISCONNECT with an unknown property", "E0 < 8B < 7F 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
-	{"2.2.2.2", "AUTH with an unknown property", "F0 < 18 < 7F 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
-	{"2.2.2.2", "PUBLISH with an unknown property of two bytes", "30 < 'a' < 80 01 00 > >", closed, does{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "PUBLISH with an unknown property", "30 < 'a' < 7F 00 > >", closed, byVersion{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "PUBACK with an unknown property", "40 < 00 63 00 < 7F 00 > >", closed, byVersion{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "PUBREC with an unknown property", "50 < 00 63 00 < 7F 00 > >", closed, byVersion{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "PUBREL with an unknown property", "62 < 00 63 00 < 7F 00 > >", closed, byVersion{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "PUBCOMP with an unknown property", "70 < 00 63 00 < 7F 00 > >", closed, byVersion{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "SUBACK with an unknown property", "90 < 00 63 < 7F 00 > 00 >", closed, byVersion{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "UNSUBACK with an unknown property", "B0 < 00 63 < 7F 00 > 00 >", closed, byVersion{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "DISCONNECT with an unknown property", "E0 < 8B < 7F 00 > >", closed, byVersion{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "AUTH with an unknown property", "F0 < 18 < 7F 00 > >", closed, byVersion{"the process aborts", "closed: malformed", "closed: malformed"}},
+	{"2.2.2.2", "PUBLISH with an unknown two-byte property identifier", "30 < 'a' < 80 01 00 > >", closed, byVersion{"the process aborts", "closed: malformed", "closed: malformed"}},
 }
 
-// Each row has a process of its own.
-func TestUnknownProperty(t *testing.T) {
+// Each row runs in a child process.
+func TestUnknownProperty_ClosesOrAborts(t *testing.T) {
 	for _, r := range unknownProperty {
 		t.Run(r.clause+" "+r.name, func(t *testing.T) {
-			mayAbort(t, r, func() string {
-				x := meet(t, peer.V5, setup{})
+			assertInChild(t, r, func() string {
+				x := dialAccepted(t, peer.V5, setup{})
 				defer x.end()
 				return x.outcome(r.send)
 			})
@@ -45,14 +45,14 @@ func TestUnknownProperty(t *testing.T) {
 	}
 }
 
-// A message that was queued for a broker that takes longer packets than the one
-// that comes: 2.0.11 dies of another assertion.
+// queuedTooLong is a message that was queued before CONNACK, and that is longer than
+// the maximum packet size in CONNACK. Another assertion fails in 2.0.11.
 var queuedTooLong = row{"MQTT-3.2.2-15", "a queued message longer than the broker's maximum", nil,
-	"", does{aborts, "", ""}}
+	"", byVersion{aborts, "", ""}}
 
-func TestQueuedMessageTooLong(t *testing.T) {
+func TestQueuedMessage_TooLongIsNotSent(t *testing.T) {
 	t.Run("5 "+queuedTooLong.clause, func(t *testing.T) {
-		mayAbort(t, queuedTooLong, func() string {
+		assertInChild(t, queuedTooLong, func() string {
 			x := dial(t, peer.V5, setup{prepare: func(c *mosquitto.Client) {
 				_, _ = c.Publish("a", make([]byte, 100), 1, false)
 			}})
@@ -60,29 +60,31 @@ func TestQueuedMessageTooLong(t *testing.T) {
 			x.Expect("10 **")
 			x.accept(false, peer.MaximumPacketSize(50))
 			x.Send(x.probe())
-			x.hears(probeHeard)
+			x.expectEvents(probeReceived)
 			return strings.Join(x.answers(x.v.Puback(probeID)), ", ")
 		})
 	})
 }
 
-// inChild names the test that this process is to play.
-const inChild = "MOSQUITTO_WIRE_CHILD"
+// childVariable is the environment variable with the name of the test that a child
+// process runs.
+const childVariable = "MOSQUITTO_WIRE_CHILD"
 
 const aborts = "the process aborts"
 
-// mayAbort asserts a row whose exchange may end the process: a child plays it.
-// A child never has children.
-func mayAbort(t *testing.T, r row, exchange func() string) {
+// assertInChild asserts the outcome of a row whose exchange may abort the process. It
+// runs the exchange in a child process. In that child process, it only prints the
+// outcome.
+func assertInChild(t *testing.T, r row, exchange func() string) {
 	t.Helper()
-	if child := os.Getenv(inChild); child != "" {
+	if child := os.Getenv(childVariable); child != "" {
 		if child == t.Name() {
 			fmt.Printf("outcome: %s\n", exchange())
 		}
 		return
 	}
 	t.Parallel()
-	require.Equal(t, r.does.here(), outcomeInChild(t))
+	require.Equal(t, r.actual.current(), outcomeInChild(t))
 }
 
 func outcomeInChild(t *testing.T) string {
@@ -93,7 +95,7 @@ func outcomeInChild(t *testing.T) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*wait.Patience)
 	defer cancel()
 	cmd := spawn.CommandContext(ctx, self, "-test.count=1", "-test.run=^"+test+"$")
-	cmd.Env = append(os.Environ(), inChild+"="+t.Name(), "GOTRACEBACK=none")
+	cmd.Env = append(os.Environ(), childVariable+"="+t.Name(), "GOTRACEBACK=none")
 	output, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {

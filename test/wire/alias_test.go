@@ -8,8 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What we send under an alias, when the broker has some.
-func TestTopicAliasOfOurs(t *testing.T) {
+func TestTopicAlias_ClientSendsAlias(t *testing.T) {
 	t.Parallel()
 	t.Run("5 3.3.2.3.4 set, use and change", func(t *testing.T) {
 		t.Parallel()
@@ -20,18 +19,18 @@ func TestTopicAliasOfOurs(t *testing.T) {
 			mid, err := x.c.PublishV5(topic, nil, 0, false, mosquitto.Properties{{ID: mosquitto.PropTopicAlias, Number: 2}})
 			require.NoError(t, err)
 			x.Expect(x.v.Publish(0, topic, 0, "", peer.TopicAlias(2)))
-			x.hears(published(uint16(mid)))
+			x.expectEvents(published(uint16(mid)))
 		}
 		x.end()
 	})
 }
 
-var aliasAfterLoss = row{"MQTT-3.3.2-7", "a QoS 1 message under an alias, sent again on a new connection", nil,
+var aliasAfterLoss = row{"MQTT-3.3.2-7", "a QoS 1 message with a topic alias, sent again on a new connection", nil,
 	"with its topic", all("without a topic")}
 
-// Aliases end with the connection, so a message that is sent again needs its
+// Aliases end with the connection. A message that is sent again therefore needs its
 // topic.
-func TestTopicAliasAfterLoss(t *testing.T) {
+func TestTopicAlias_RepeatedMessageNeedsTopic(t *testing.T) {
 	t.Parallel()
 	t.Run("5 "+aliasAfterLoss.clause, func(t *testing.T) {
 		t.Parallel()
@@ -42,33 +41,34 @@ func TestTopicAliasAfterLoss(t *testing.T) {
 		_, err := x.c.PublishV5("a", nil, 0, false, props)
 		require.NoError(t, err)
 		x.Expect(x.v.Publish(0, "a", 0, "", peer.TopicAlias(1)))
-		x.hears("published 1")
+		x.expectEvents("published 1")
 		_, err = x.c.PublishV5("", nil, 1, false, props)
 		require.NoError(t, err)
 		x.Expect(x.v.Publish(2, "", 2, "", peer.TopicAlias(1)))
 		x.lose(true)
 		x.Expect(x.v.Publish(8|2, "", 2, "", peer.TopicAlias(1)))
-		require.Equal(t, "without a topic", aliasAfterLoss.does.here())
+		require.Equal(t, "without a topic", aliasAfterLoss.actual.current())
 		x.Send(x.v.Puback(2))
-		x.hears("published 2")
+		x.expectEvents("published 2")
 		x.end()
 	})
 }
 
 var (
-	aliasOfTheirs = row{"3.3.2.3.4", "an alias within our maximum, used without a topic", nil,
-		`message a "2" qos 0 {topic-alias:1}`, does{"closed: protocol", "closed: protocol", "closed: 0x94"}}
-	aliasOfTheirsBoth = row{"3.3.2.3.4", "an alias within our maximum and the broker's, used without a topic", nil,
-		`message a "2" qos 0 {topic-alias:1}`, does{"closed: protocol", "closed: protocol", `message a "2" qos 0 {topic-alias:1}`}}
+	brokerAlias = row{"3.3.2.3.4", "a topic alias within the client maximum, used without a topic", nil,
+		`message a "2" qos 0 {topic-alias:1}`, byVersion{"closed: protocol", "closed: protocol", "closed: 0x94"}}
+	brokerAliasBoth = row{"3.3.2.3.4", "a topic alias within both maxima, used without a topic", nil,
+		`message a "2" qos 0 {topic-alias:1}`, byVersion{"closed: protocol", "closed: protocol", `message a "2" qos 0 {topic-alias:1}`}}
 )
 
-// The broker's aliases. 2.1 measures them by the broker's maximum, not by ours.
-func TestTopicAliasOfTheirs(t *testing.T) {
+// 2.1 compares the broker's aliases with the broker's own maximum instead of the
+// client's.
+func TestTopicAlias_BrokerSendsAlias(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		row
 		connack []peer.Property
-	}{{aliasOfTheirs, nil}, {aliasOfTheirsBoth, []peer.Property{peer.TopicAliasMaximum(5)}}} {
+	}{{brokerAlias, nil}, {brokerAliasBoth, []peer.Property{peer.TopicAliasMaximum(5)}}} {
 		t.Run("5 "+test.clause+" "+test.name, func(t *testing.T) {
 			t.Parallel()
 			x := dial(t, peer.V5, setup{props: mosquitto.Properties{{ID: mosquitto.PropTopicAliasMaximum, Number: 5}}})
@@ -76,19 +76,18 @@ func TestTopicAliasOfTheirs(t *testing.T) {
 			x.accept(false, test.connack...)
 			if !has21() || test.connack != nil {
 				x.Send(x.v.Publish(0, "a", 0, "1", peer.TopicAlias(1)))
-				x.hears(`message a "1" qos 0 {topic-alias:1}`)
+				x.expectEvents(`message a "1" qos 0 {topic-alias:1}`)
 			}
-			require.Equal(t, test.does.here(), x.outcome(x.v.Publish(0, "", 0, "2", peer.TopicAlias(1))))
+			require.Equal(t, test.actual.current(), x.outcome(x.v.Publish(0, "", 0, "2", peer.TopicAlias(1))))
 			x.end()
 		})
 	}
 }
 
-var aliasKept = row{"MQTT-3.3.2-7", "the broker's alias of the connection before", nil,
-	closed, does{"closed: protocol", "closed: protocol", `message a "2" qos 0 {topic-alias:1}`}}
+var aliasKept = row{"MQTT-3.3.2-7", "a topic alias that the broker has set on the previous connection", nil,
+	closed, byVersion{"closed: protocol", "closed: protocol", `message a "2" qos 0 {topic-alias:1}`}}
 
-// An alias does not outlive its connection.
-func TestTopicAliasOfTheirsAfterLoss(t *testing.T) {
+func TestTopicAlias_BrokerAliasEndsWithConnection(t *testing.T) {
 	t.Parallel()
 	t.Run("5 "+aliasKept.clause, func(t *testing.T) {
 		t.Parallel()
@@ -96,12 +95,12 @@ func TestTopicAliasOfTheirsAfterLoss(t *testing.T) {
 		x.Expect("10 **")
 		x.accept(false, peer.TopicAliasMaximum(5))
 		x.Send(x.v.Publish(0, "a", 0, "1", peer.TopicAlias(1)))
-		x.hears(`message a "1" qos 0 {topic-alias:1}`)
+		x.expectEvents(`message a "1" qos 0 {topic-alias:1}`)
 		x.Close()
-		x.hears("disconnected: lost")
-		x.again()
+		x.expectEvents("disconnected: lost")
+		x.awaitReconnect()
 		x.accept(false, peer.TopicAliasMaximum(5))
-		require.Equal(t, aliasKept.does.here(), x.outcome(x.v.Publish(0, "", 0, "2", peer.TopicAlias(1))))
+		require.Equal(t, aliasKept.actual.current(), x.outcome(x.v.Publish(0, "", 0, "2", peer.TopicAlias(1))))
 		x.end()
 	})
 }

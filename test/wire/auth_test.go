@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// authenticate answers each challenge; before 2.1 there is nothing to set.
+// authenticate sets OnExtAuth. The callback answers each challenge, except "no". Before
+// 2.1 the library has no such callback.
 func authenticate(c *mosquitto.Client) {
 	_ = c.OnExtAuth(func(c *mosquitto.Client, method string, data []byte, _ mosquitto.Properties) error {
 		if string(data) == "no" {
@@ -23,23 +24,22 @@ var methodProps = mosquitto.Properties{
 	{ID: mosquitto.PropAuthenticationMethod, Text: "M"}, {ID: mosquitto.PropAuthenticationData, Data: []byte("hi")},
 }
 
-// challenge is an AUTH of either side.
+// challenge returns an AUTH packet of the client or the broker.
 func challenge(code byte, data string, more ...peer.Property) []byte {
 	return peer.Auth(code, append([]peer.Property{peer.AuthMethod("M"), peer.AuthData(data)}, more...)...)
 }
 
 var (
-	authInConnect = row{"4.12", "a challenge during the connect, answered", nil,
-		"> F0 0E 18 0C 15 00 01 4D 16 00 05 72 65 3A 79 6F", does{"", "", "> F0 0E 18 0C 15 00 01 4D 16 00 05 72 65 3A 79 6F"}}
-	authAfter = row{"4.12.1", "a challenge on an open connection, answered", nil,
-		"> F0 0E 18 0C 15 00 01 4D 16 00 05 72 65 3A 79 6F", does{"", "", "> F0 0E 18 0C 15 00 01 4D 16 00 05 72 65 3A 79 6F"}}
+	authInConnect = row{"4.12", "a challenge before CONNACK", nil,
+		"> F0 0E 18 0C 15 00 01 4D 16 00 05 72 65 3A 79 6F", byVersion{"", "", "> F0 0E 18 0C 15 00 01 4D 16 00 05 72 65 3A 79 6F"}}
+	authAfter = row{"4.12.1", "a challenge after CONNACK", nil,
+		"> F0 0E 18 0C 15 00 01 4D 16 00 05 72 65 3A 79 6F", byVersion{"", "", "> F0 0E 18 0C 15 00 01 4D 16 00 05 72 65 3A 79 6F"}}
 	authRefused = row{"4.12", "a challenge that OnExtAuth refuses", nil,
-		closed, does{"", "", "closed: auth, the loop ends"}}
+		closed, byVersion{"", "", "closed: auth, the loop ends"}}
 )
 
-// The challenges of an extended authentication, which needs 2.1: before, the
-// library takes no notice of AUTH.
-func TestExtendedAuthentication(t *testing.T) {
+// Extended authentication needs 2.1. Earlier versions ignore AUTH.
+func TestExtendedAuthentication_AnswersChallenges(t *testing.T) {
 	t.Parallel()
 	connectWith := setup{props: methodProps, prepare: authenticate}
 	const connect = "10 < 'MQTT' 05 02 00 3C < 15 'M' 16 'hi' 21 00 14 > 'id' >"
@@ -54,8 +54,8 @@ func TestExtendedAuthentication(t *testing.T) {
 			}
 		}
 		x.Send(x.v.Connack(false, 0, peer.AuthMethod("M"), peer.AuthData("ok")))
-		x.hears("connected {authentication-method:M authentication-data:ok}")
-		x.quiet()
+		x.expectEvents("connected {authentication-method:M authentication-data:ok}")
+		x.expectNothing()
 		x.end()
 	})
 	for _, test := range []struct {
@@ -67,7 +67,7 @@ func TestExtendedAuthentication(t *testing.T) {
 			x := dial(t, peer.V5, connectWith)
 			x.Expect(connect)
 			x.accept(false)
-			require.Equal(t, test.does.here(), x.outcome(challenge(0x18, test.data)))
+			require.Equal(t, test.actual.current(), x.outcome(challenge(0x18, test.data)))
 			x.end()
 		})
 	}
@@ -76,7 +76,7 @@ func TestExtendedAuthentication(t *testing.T) {
 		x := dial(t, peer.V5, connectWith)
 		x.Expect(connect)
 		x.Send(x.v.Connack(false, 0x8C))
-		x.hears("refused 0x8C", "disconnected: protocol")
-		require.ErrorIs(t, <-x.ended, mosquitto.ConnackError{Code: 0x8C}) // the next attempt would fare no better
+		x.expectEvents("refused 0x8C", "disconnected: protocol")
+		require.ErrorIs(t, <-x.ended, mosquitto.ConnackError{Code: 0x8C}) // Run does not retry after this reason code
 	})
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// exchange is a client in its loop, and the connection it has at present, seen
-// from the broker's side.
+// exchange is a client with a running loop, and the fake broker's end of its current
+// connection.
 type exchange struct {
 	*peer.Dialog
 	t      testing.TB
@@ -23,21 +23,22 @@ type exchange struct {
 	c      *mosquitto.Client
 	setup  setup
 	alone  bool        // outcome sends no probe
-	events chan string // callbacks, as lines
-	ended  chan error  // the loop's end
+	events chan string // the callbacks, each as a line of text
+	ended  chan error  // the result of the loop
 }
 
-// setup is how the client of an exchange differs from the usual one.
+// setup holds the settings of an exchange's client. The zero value is a client with
+// the client id "id", a clean session and Run.
 type setup struct {
-	id        string // "-" for none, "" for "id"
-	kept      bool   // no clean session
-	keepalive time.Duration
-	props     mosquitto.Properties // of CONNECT
-	prepare   func(*mosquitto.Client)
-	loop      func(*mosquitto.Client) error // Run when nil
+	id        string                        // "-" for an empty client id, "" for "id"
+	kept      bool                          // no clean session
+	keepalive time.Duration                 // 0 for a minute
+	props     mosquitto.Properties          // of CONNECT
+	prepare   func(*mosquitto.Client)       // called before the client connects
+	loop      func(*mosquitto.Client) error // nil for Run
 }
 
-// dial makes the client connect to a new peer, which has not read its CONNECT.
+// dial connects a client to a new fake broker, which has not read the CONNECT yet.
 func dial(t testing.TB, v peer.Version, s setup) *exchange {
 	t.Helper()
 	x := &exchange{t: t, v: v, p: peer.Listen(t), setup: s, events: make(chan string, 10000), ended: make(chan error, 1)}
@@ -56,7 +57,7 @@ func dial(t testing.TB, v peer.Version, s setup) *exchange {
 	return x
 }
 
-// connect connects, and runs the loop until the test ends.
+// connect connects the client and runs its loop until the test ends.
 func (x *exchange) connect() {
 	x.t.Helper()
 	keepalive := x.setup.keepalive
@@ -65,23 +66,23 @@ func (x *exchange) connect() {
 	}
 	require.NoError(x.t, x.c.ConnectBindV5("127.0.0.1", x.p.Port, keepalive, "", x.setup.props))
 	ctx, cancel := context.WithCancel(context.Background())
-	gone, loop := make(chan struct{}), x.setup.loop
+	returned, loop := make(chan struct{}), x.setup.loop
 	if loop == nil {
 		loop = func(c *mosquitto.Client) error { return c.Run(ctx) }
 	}
 	go func() {
-		defer close(gone)
+		defer close(returned)
 		x.ended <- loop(x.c)
 	}()
 	x.t.Cleanup(func() {
 		cancel()
 		x.c.Close()
-		wait.For(x.t, gone, "the end of the loop")
+		wait.For(x.t, returned, "the end of the loop")
 	})
 }
 
-// meet connects, and accepts the client's CONNECT, whatever it says.
-func meet(t testing.TB, v peer.Version, s setup) *exchange {
+// dialAccepted connects a client to a new fake broker, which accepts the CONNECT.
+func dialAccepted(t testing.TB, v peer.Version, s setup) *exchange {
 	t.Helper()
 	x := dial(t, v, s)
 	x.Expect("10 **")
@@ -89,7 +90,7 @@ func meet(t testing.TB, v peer.Version, s setup) *exchange {
 	return x
 }
 
-// accept answers a CONNECT that was read.
+// accept sends CONNACK after a CONNECT that was read, and awaits OnConnect.
 func (x *exchange) accept(present bool, props ...peer.Property) {
 	x.t.Helper()
 	x.Send(x.v.Connack(present, 0, props...))
@@ -97,21 +98,21 @@ func (x *exchange) accept(present bool, props ...peer.Property) {
 	if present {
 		line += ", session present"
 	}
-	require.Equal(x.t, line, strings.Split(x.next(), " {")[0])
+	require.Equal(x.t, line, strings.Split(x.nextEvent(), " {")[0])
 }
 
-// again waits for the client's next connection, and reads its CONNECT.
-func (x *exchange) again() (connect []byte) {
+// awaitReconnect waits for the client's next connection and reads its CONNECT.
+func (x *exchange) awaitReconnect() (connect []byte) {
 	x.t.Helper()
-	connect, err := x.anew()
+	connect, err := x.awaitReconnectOrEnd()
 	require.NoError(x.t, err, "the loop has ended")
 	return connect
 }
 
-// anew is again for a client whose loop may have ended; then it is connected
-// once more. 2.1 may come and go before, while it forgets what it had read of
-// the last connection.
-func (x *exchange) anew() (connect []byte, ended error) {
+// awaitReconnectOrEnd is like awaitReconnect, for a client whose loop may have ended.
+// In that case it connects the client again and returns the loop's error in ended. The
+// first reconnect of 2.1 may fail, because the client still reads old input.
+func (x *exchange) awaitReconnectOrEnd() (connect []byte, ended error) {
 	x.t.Helper()
 	for {
 		conns, errs := make(chan *peer.Conn, 1), make(chan error, 1)
@@ -128,7 +129,7 @@ func (x *exchange) anew() (connect []byte, ended error) {
 			x.connect()
 			conn = <-conns
 		}
-		require.NoError(x.t, <-errs, "the client does not come back")
+		require.NoError(x.t, <-errs, "the client does not reconnect")
 		x.Dialog = conn.Dialog()
 		if connect, err := x.NextBytes(); err == nil {
 			return connect, ended
@@ -137,7 +138,7 @@ func (x *exchange) anew() (connect []byte, ended error) {
 	}
 }
 
-// lose cuts the connection and waits for the next one, which is accepted.
+// lose closes the connection, waits for the next one and accepts it.
 func (x *exchange) lose(present bool) {
 	x.t.Helper()
 	x.loseAs("lost", present)
@@ -146,13 +147,13 @@ func (x *exchange) lose(present bool) {
 func (x *exchange) loseAs(reason string, present bool) {
 	x.t.Helper()
 	x.Close()
-	x.hears("disconnected: " + reason)
-	x.again()
+	x.expectEvents("disconnected: " + reason)
+	x.awaitReconnect()
 	x.accept(present)
 }
 
-// next is the next callback.
-func (x *exchange) next() string {
+// nextEvent returns the next callback.
+func (x *exchange) nextEvent() string {
 	x.t.Helper()
 	select {
 	case line := <-x.events:
@@ -160,57 +161,58 @@ func (x *exchange) next() string {
 	case err := <-x.ended:
 		x.ended <- err
 		select {
-		case line := <-x.events: // what it said before
+		case line := <-x.events: // a callback before the end
 			return line
 		default:
 		}
 		require.FailNow(x.t, "the loop has ended", "%v", err)
 	case <-time.After(wait.Patience):
-		require.FailNow(x.t, "waited in vain for a callback")
+		require.FailNow(x.t, "timeout while waiting for a callback")
 	}
 	return ""
 }
 
-// hears asserts the next callbacks.
-func (x *exchange) hears(lines ...string) {
+// expectEvents asserts the next callbacks.
+func (x *exchange) expectEvents(lines ...string) {
 	x.t.Helper()
 	for _, line := range lines {
-		require.Equal(x.t, line, x.next())
+		require.Equal(x.t, line, x.nextEvent())
 	}
 }
 
-// probe is a message that the client acknowledges after all that came before.
+// The topic and the packet id of the probe. The client acknowledges this QoS 1 message
+// after it has handled all earlier packets.
 const probeTopic, probeID = "probe", 65535
 
 func (x *exchange) probe() []byte { return x.v.Publish(2, probeTopic, probeID, "") }
 
-const probeHeard = "message probe \"\" qos 1"
+const probeReceived = "message probe \"\" qos 1"
 
-// quiet asserts that the client has nothing to send and nothing to tell, by a
-// message that it acknowledges in its turn.
-func (x *exchange) quiet() {
+// expectNothing asserts that the client sends no packet and calls no callback. It sends
+// a probe, and the next packet and callback must be those of the probe.
+func (x *exchange) expectNothing() {
 	x.t.Helper()
 	x.Send(x.probe())
-	x.hears(probeHeard)
+	x.expectEvents(probeReceived)
 	x.Expect(x.v.Puback(probeID))
 }
 
-// leaving is the client's user data when it has been told to disconnect.
-const leaving = "leaving"
+// disconnecting is the client's user data after end has called Disconnect.
+const disconnecting = "disconnecting"
 
-// end disconnects: nothing but a DISCONNECT may come before.
+// end disconnects the client. The next packet must be its DISCONNECT.
 func (x *exchange) end() {
 	x.t.Helper()
-	x.c.SetUserData(leaving)
+	x.c.SetUserData(disconnecting)
 	require.NoError(x.t, x.c.Disconnect())
 	x.Expect("E0 00")
 	x.Close()
-	x.hears("disconnected")
+	x.expectEvents("disconnected")
 	require.NoError(x.t, wait.For(x.t, x.ended, "the end of the loop"))
-	require.Empty(x.t, x.events, "callbacks after the last")
+	require.Empty(x.t, x.events, "callbacks after OnDisconnect")
 }
 
-// publish publishes, and returns the message id.
+// publish publishes a message and returns its packet id.
 func (x *exchange) publish(topic, payload string, qos mosquitto.QoS) uint16 {
 	x.t.Helper()
 	mid, err := x.c.Publish(topic, []byte(payload), qos, false)
@@ -218,7 +220,7 @@ func (x *exchange) publish(topic, payload string, qos mosquitto.QoS) uint16 {
 	return uint16(mid)
 }
 
-// listen writes each callback as a line.
+// listen sets callbacks that send a line of text to events.
 func (x *exchange) listen() {
 	line := func(format string, args ...any) { x.events <- fmt.Sprintf(format, args...) }
 	x.c.OnConnect(func(_ *mosquitto.Client, a mosquitto.Connack) {
@@ -252,7 +254,7 @@ func (x *exchange) listen() {
 	})
 }
 
-// reason says why a connection has ended, in a word.
+// reason describes the code of OnDisconnect.
 func reason(code int) string {
 	if code == 0 {
 		return ""
@@ -290,7 +292,7 @@ func hexCodes(codes []mosquitto.ReasonCode) string {
 	return "[" + strings.Join(all, " ") + "]"
 }
 
-// list is the properties of a callback, as they came.
+// list formats the properties of a callback in the order of the packet.
 func list(props mosquitto.Properties) string {
 	var all []string
 	for _, p := range props {
@@ -310,8 +312,8 @@ func list(props mosquitto.Properties) string {
 	return " {" + strings.Join(all, " ") + "}"
 }
 
-// both runs an exchange with MQTT 3.1.1 and with MQTT 5; the clauses of the two
-// are its names.
+// both runs an exchange with MQTT 3.1.1 and with MQTT 5. The clauses name the two
+// subtests.
 func both(t *testing.T, clause311, clause5 string, exchange func(t *testing.T, v peer.Version)) {
 	t.Helper()
 	t.Parallel()
@@ -323,14 +325,14 @@ func both(t *testing.T, clause311, clause5 string, exchange func(t *testing.T, v
 	}
 }
 
-// The columns of what differs between versions of the library.
-type does struct{ v2011, v2021, v212 string }
+// byVersion has an outcome for each version of the library.
+type byVersion struct{ v2011, v2021, v212 string }
 
-// all is a row on which the versions agree.
-func all(outcome string) does { return does{outcome, outcome, outcome} }
+// all returns the same outcome for all versions.
+func all(outcome string) byVersion { return byVersion{outcome, outcome, outcome} }
 
-// here is the column of the library that is loaded.
-func (d does) here() string {
+// current returns the outcome for the loaded library.
+func (d byVersion) current() string {
 	major, minor, revision := mosquitto.LibVersion()
 	switch number := major*1000000 + minor*1000 + revision; {
 	case number >= 2001000:
@@ -341,4 +343,4 @@ func (d does) here() string {
 	return d.v2011
 }
 
-func has21() bool { return does{"", "", "2.1"}.here() != "" }
+func has21() bool { return byVersion{"", "", "2.1"}.current() != "" }

@@ -12,8 +12,8 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/wait"
 )
 
-// Whatever a broker sends behind its CONNACK, the client neither crashes nor
-// hangs, and leaves nothing behind.
+// The client must not crash, hang or leak, no matter which bytes a broker sends after
+// CONNACK.
 func FuzzPeer311(f *testing.F) { fuzzPeer(f, peer.V311, malformed311, connack311) }
 
 func FuzzPeer5(f *testing.F) { fuzzPeer(f, peer.V5, malformed5, connack5, unknownProperty) }
@@ -27,8 +27,8 @@ func fuzzPeer(f *testing.F, v peer.Version, tables ...[]row) {
 	for _, packet := range valid(v) {
 		f.Add(packet)
 	}
-	for _, dialog := range dialogs(v) {
-		f.Add(dialog)
+	for _, packets := range sequences(v) {
+		f.Add(packets)
 	}
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -36,16 +36,16 @@ func fuzzPeer(f *testing.F, v peer.Version, tables ...[]row) {
 	}
 	f.Cleanup(func() { l.Close() })
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if v == peer.V5 && unknownProperty[0].does.here() == aborts {
-			data = beforeTrap(data)
+		if v == peer.V5 && unknownProperty[0].actual.current() == aborts {
+			data = cutBeforeAbort(data)
 		}
-		feed(t, l.(*net.TCPListener), v, data)
+		runClient(t, l.(*net.TCPListener), v, data)
 	})
 }
 
-// dialogs are what a broker says to the client of feed, which has sent a message
-// of QoS 1, id 1, and one of QoS 2, id 2.
-func dialogs(v peer.Version) (all [][]byte) {
+// sequences returns sequences of packets for the client of runClient. That client has
+// sent a QoS 1 message with packet id 1 and a QoS 2 message with packet id 2.
+func sequences(v peer.Version) (all [][]byte) {
 	for _, packets := range [][][]byte{
 		{v.Puback(1), v.Pubrec(2), v.Pubcomp(2)},
 		{v.Pubrec(2), v.Pubrec(2), v.Puback(1), v.Puback(1), v.Pubcomp(2), v.Pubcomp(2)},
@@ -56,25 +56,25 @@ func dialogs(v peer.Version) (all [][]byte) {
 		{v.Connack(true, 0, peer.MaximumPacketSize(1), peer.ReceiveMaximum(1)), v.Connack(false, 0, peer.ServerKeepalive(1))},
 		{challenge(0x18, "yo"), challenge(0x19, "no", peer.ReasonString("r"))},
 	} {
-		var dialog []byte
+		var sequence []byte
 		for _, packet := range packets {
-			dialog = append(dialog, packet...)
+			sequence = append(sequence, packet...)
 		}
-		all = append(all, dialog)
+		all = append(all, sequence)
 	}
 	return all
 }
 
-// feed sends a client these bytes behind a CONNACK, and then the end of the
-// connection, which the client must notice.
-func feed(t *testing.T, l *net.TCPListener, v peer.Version, data []byte) {
+// runClient sends CONNACK and these bytes to a client, and then closes the connection.
+// The client must report the lost connection.
+func runClient(t *testing.T, l *net.TCPListener, v peer.Version, data []byte) {
 	c, err := mosquitto.New("id", true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	over := make(chan struct{}, 1)
-	prepare(c, v, over)
+	disconnected := make(chan struct{}, 1)
+	setUpClient(c, v, disconnected)
 	if err := c.Connect("127.0.0.1", l.Addr().(*net.TCPAddr).Port, time.Hour); err != nil {
 		t.Fatal(err)
 	}
@@ -84,21 +84,21 @@ func feed(t *testing.T, l *net.TCPListener, v peer.Version, data []byte) {
 		defer close(ended)
 		_ = c.Run(ctx)
 	}()
-	conn := say(t, l, append(v.Connack(false, 0), data...))
+	conn := serve(t, l, append(v.Connack(false, 0), data...))
 	defer conn.Close()
 	select {
-	case <-over:
-	case <-ended: // some answers end Run
+	case <-disconnected:
+	case <-ended: // some packets end Run
 	case <-time.After(wait.Patience):
-		t.Error("the client does not notice the end of the connection")
+		t.Error("the client does not report the lost connection")
 	}
 	cancel()
 	wait.For(t, ended, "the end of Run")
 }
 
-// prepare gives the client something of each kind to do; over is told the end
-// of its connection.
-func prepare(c *mosquitto.Client, v peer.Version, over chan<- struct{}) {
+// setUpClient sets all callbacks and queues two messages. OnDisconnect sends to
+// disconnected.
+func setUpClient(c *mosquitto.Client, v peer.Version, disconnected chan<- struct{}) {
 	_ = c.IntOption(mosquitto.OptProtocolVersion, int(v))
 	c.OnConnect(func(*mosquitto.Client, mosquitto.Connack) {})
 	c.OnPublish(func(*mosquitto.Client, int, mosquitto.ReasonCode, mosquitto.Properties) {})
@@ -109,7 +109,7 @@ func prepare(c *mosquitto.Client, v peer.Version, over chan<- struct{}) {
 	authenticate(c)
 	c.OnDisconnect(func(*mosquitto.Client, mosquitto.Disconnection) {
 		select {
-		case over <- struct{}{}:
+		case disconnected <- struct{}{}:
 		default:
 		}
 	})
@@ -118,9 +118,9 @@ func prepare(c *mosquitto.Client, v peer.Version, over chan<- struct{}) {
 	}
 }
 
-// say accepts a client, reads its CONNECT, sends the bytes and half closes; what
-// the client says meanwhile is read and dropped.
-func say(t *testing.T, l *net.TCPListener, data []byte) *net.TCPConn {
+// serve accepts a client, reads its CONNECT, sends the bytes and closes the connection
+// for writing. It discards what the client sends.
+func serve(t *testing.T, l *net.TCPListener, data []byte) *net.TCPConn {
 	t.Helper()
 	deadline := time.Now().Add(wait.Patience)
 	_ = l.SetDeadline(deadline)

@@ -12,14 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func forever(c *mosquitto.Client) error { return c.LoopForever(-1) }
+func loopForever(c *mosquitto.Client) error { return c.LoopForever(-1) }
 
-// byHand is a loop of LoopRead, LoopWrite and LoopMisc that connects again when
-// the connection is lost, until the client is to leave.
-func byHand(c *mosquitto.Client) error {
+// loopByHand calls LoopRead, LoopWrite and LoopMisc. It reconnects after each connection
+// loss, until end has called Disconnect.
+func loopByHand(c *mosquitto.Client) error {
 	for {
-		err := turn(c)
-		if errors.Is(err, mosquitto.ErrClosed) || c.Socket() < 0 && c.UserData() == leaving {
+		err := loopOnce(c)
+		if errors.Is(err, mosquitto.ErrClosed) || c.Socket() < 0 && c.UserData() == disconnecting {
 			return nil
 		}
 		if c.Socket() < 0 {
@@ -28,8 +28,8 @@ func byHand(c *mosquitto.Client) error {
 	}
 }
 
-// turn waits for the socket, for ten milliseconds at most, and serves it.
-func turn(c *mosquitto.Client) error {
+// loopOnce waits for the socket for at most 10 ms, and reads or writes.
+func loopOnce(c *mosquitto.Client) error {
 	fd := c.Socket()
 	if fd < 0 || fd >= 1024 {
 		return mosquitto.ErrNoConn
@@ -53,29 +53,29 @@ func turn(c *mosquitto.Client) error {
 	return nil
 }
 
-// fatal are the reasons on which the library's own loop gives up.
-var fatal = map[string]bool{"protocol": true, "memory": true, "auth": true, "argument": true, "not found": true}
+// endsLoop has the errors after which LoopForever returns instead of reconnecting.
+var endsLoop = map[string]bool{"protocol": true, "memory": true, "auth": true, "argument": true, "not found": true}
 
-// The outcome of each row is the same in the library's loops; only Run connects
-// again whatever it was.
-func TestMalformedInOtherLoops(t *testing.T) {
+// The outcome of each row does not depend on the loop, except that Run reconnects after
+// every error.
+func TestMalformed_OtherLoopsHaveSameOutcome(t *testing.T) {
 	t.Parallel()
-	for name, loop := range map[string]func(*mosquitto.Client) error{"LoopForever": forever, "LoopRead": byHand} {
+	for name, loop := range map[string]func(*mosquitto.Client) error{"LoopForever": loopForever, "LoopRead": loopByHand} {
 		for v, rows := range map[peer.Version][]row{peer.V311: malformed311, peer.V5: malformed5} {
 			for i, r := range rows {
-				if i%4 != 0 || r.clause[:3] == "3.1" && v == peer.V5 { // a selection; DISCONNECT ends the loop of 2.0.11
+				if i%4 != 0 || r.clause[:3] == "3.1" && v == peer.V5 { // one row in four; DISCONNECT ends the loop of 2.0.11
 					continue
 				}
 				t.Run(name+" "+v.String()+" "+r.clause+" "+r.name, func(t *testing.T) {
 					t.Parallel()
-					x := meet(t, v, setup{loop: loop})
-					want := strings.TrimSuffix(r.does.here(), ", "+loopEnds)
-					_, reason, gone := strings.Cut(want, closed+": ")
-					if name == "LoopForever" && gone && fatal[reason] {
+					x := dialAccepted(t, v, setup{loop: loop})
+					want := strings.TrimSuffix(r.actual.current(), ", "+loopEnds)
+					_, reason, closes := strings.Cut(want, closed+": ")
+					if name == "LoopForever" && closes && endsLoop[reason] {
 						want += ", " + loopEnds
 					}
-					// 2.1 would take the probe behind a mistake for input of the next connection
-					x.alone = gone && name == "LoopForever" && has21()
+					// 2.1 would read a probe after the malformed packet as input of the next connection
+					x.alone = closes && name == "LoopForever" && has21()
 					require.Equal(t, want, x.outcome(r.send))
 					x.end()
 				})
@@ -84,12 +84,12 @@ func TestMalformedInOtherLoops(t *testing.T) {
 	}
 }
 
-// A handshake of each kind, with a loss, in the library's loops.
-func TestHandshakesInOtherLoops(t *testing.T) {
-	for name, loop := range map[string]func(*mosquitto.Client) error{"LoopForever": forever, "LoopRead": byHand} {
+// A handshake of each QoS continues after a connection loss.
+func TestHandshakes_OtherLoopsContinueAfterLoss(t *testing.T) {
+	for name, loop := range map[string]func(*mosquitto.Client) error{"LoopForever": loopForever, "LoopRead": loopByHand} {
 		t.Run(name, func(t *testing.T) {
 			both(t, "MQTT-4.4.0-1", "MQTT-4.4.0-1", func(t *testing.T, v peer.Version) {
-				x := meet(t, v, setup{kept: true, loop: loop})
+				x := dialAccepted(t, v, setup{kept: true, loop: loop})
 				one, two := x.publish("a", "1", 1), x.publish("a", "2", 2)
 				x.Expect(v.Publish(2, "a", one, "1"), v.Publish(4, "a", two, "2"))
 				x.Send(v.Publish(4, "b", 7, "x"))
@@ -98,62 +98,61 @@ func TestHandshakesInOtherLoops(t *testing.T) {
 				x.Expect(v.Publish(8|2, "a", one, "1"), v.Publish(8|4, "a", two, "2"))
 				x.Send(v.Puback(one), v.Pubrec(two), v.Pubrel(7))
 				x.Expect(v.Pubrel(two), v.Pubcomp(7))
-				x.hears(published(one), `message b "x" qos 2`)
+				x.expectEvents(published(one), `message b "x" qos 2`)
 				x.Send(v.Pubcomp(two))
-				x.hears(published(two))
-				x.quiet()
+				x.expectEvents(published(two))
+				x.expectNothing()
 				x.end()
 			})
 		})
 	}
 }
 
-var eofInPacket = row{"4.8", "the end of the connection inside a packet, as OnDisconnect is told", nil,
+var eofInPacket = row{"4.8", "the error of OnDisconnect after the connection ends inside a packet", nil,
 	"closed: lost", all("closed: errno")}
 
-var behindDisconnect = row{"MQTT-3.14.4-1", "bytes behind the broker's DISCONNECT", nil,
-	"taken no notice of", does{"taken no notice of", "taken no notice of", "the next connection is closed at once"}}
+var afterDisconnect = row{"MQTT-3.14.4-1", "bytes after the broker's DISCONNECT", nil,
+	"ignored", byVersion{"ignored", "ignored", "the next connection is closed at once"}}
 
-// 2.1 takes what came behind a DISCONNECT for input of the next connection; the
-// one after that is clean.
-func TestBytesBehindDisconnect(t *testing.T) {
+// 2.1 reads bytes after DISCONNECT as input of the next connection. The connection after
+// that works.
+func TestDisconnect_BytesAfterIt(t *testing.T) {
 	t.Parallel()
-	t.Run("5 "+behindDisconnect.clause, func(t *testing.T) {
+	t.Run("5 "+afterDisconnect.clause, func(t *testing.T) {
 		t.Parallel()
-		x := meet(t, peer.V5, setup{})
+		x := dialAccepted(t, peer.V5, setup{})
 		x.Send("E0 01 8B", x.v.Publish(0, "a", 0, ""))
-		x.hears("disconnected: 0x8B")
+		x.expectEvents("disconnected: 0x8B")
 		x.Close()
-		got := "taken no notice of"
-		x.again()
+		got := "ignored"
+		x.awaitReconnect()
 		x.Send(x.v.Connack(false, 0))
-		if line := x.next(); line != "connected" {
+		if line := x.nextEvent(); line != "connected" {
 			require.Contains(t, line, "disconnected")
 			got = "the next connection is closed at once"
-			x.hears("connected")
+			x.expectEvents("connected")
 		}
-		require.Equal(t, behindDisconnect.does.here(), got)
-		x.quiet()
+		require.Equal(t, afterDisconnect.actual.current(), got)
+		x.expectNothing()
 		x.end()
 	})
 }
 
-// The end of the connection inside a packet, without any keepalive: the loop
-// must notice by itself.
-func TestEndInsidePacket(t *testing.T) {
+// The keepalive is an hour, so that the loop must detect the end of the connection.
+func TestConnection_EndInsidePacketIsDetected(t *testing.T) {
 	t.Parallel()
-	for name, loop := range map[string]func(*mosquitto.Client) error{"Run": nil, "LoopForever": forever, "LoopRead": byHand} {
+	for name, loop := range map[string]func(*mosquitto.Client) error{"Run": nil, "LoopForever": loopForever, "LoopRead": loopByHand} {
 		t.Run(name+" "+eofInPacket.clause, func(t *testing.T) {
 			t.Parallel()
-			x := meet(t, peer.V311, setup{loop: loop, keepalive: time.Hour})
+			x := dialAccepted(t, peer.V311, setup{loop: loop, keepalive: time.Hour})
 			x.Send(x.probe(), "30 0A 00 01")
-			x.hears(probeHeard)
-			x.Expect(x.v.Puback(probeID)) // so it has read that far
+			x.expectEvents(probeReceived)
+			x.Expect(x.v.Puback(probeID)) // so the client has read the probe
 			x.Close()
-			require.Equal(t, eofInPacket.does.here(), closed+strings.TrimPrefix(x.next(), "disconnected"))
-			x.again()
+			require.Equal(t, eofInPacket.actual.current(), closed+strings.TrimPrefix(x.nextEvent(), "disconnected"))
+			x.awaitReconnect()
 			x.accept(false)
-			x.quiet()
+			x.expectNothing()
 			x.end()
 		})
 	}

@@ -1,8 +1,7 @@
-// Package wire holds the client to the texts of MQTT 3.1.1 and 5: a scripted
-// peer plays the broker packet by packet, and each byte of the client's is
-// compared. Tests are named after the clause they are about; a number in
-// brackets, MQTT-3.3.1-1, is a normative statement of the text, one without,
-// 3.1.2.10, a section.
+// Package wire tests the library against the specifications of MQTT 3.1.1 and 5. A
+// fake broker exchanges packets with a client and compares each byte that the client
+// sends. The subtests are named after clauses of the specification. MQTT-3.3.1-1 is
+// the number of a normative statement, 3.1.2.10 the number of a section.
 package wire
 
 import (
@@ -15,7 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "64") // exchanges wait most of the time; -parallel overrides
-	wait.Patience = 20 * time.Second    // and so many take turns
+	_ = flag.Set("test.parallel", "64") // the tests mostly wait; the flag -parallel overrides this
+	wait.Patience = 20 * time.Second    // because 64 tests share the processors
 	leak.Main(m)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The reason codes that each acknowledgement may have, by the tables of MQTT 5.
+// reasonCodes has the reason codes that MQTT 5 allows in each acknowledgement.
 var reasonCodes = map[byte][]byte{
 	peer.PUBACK:   {0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99},
 	peer.PUBREC:   {0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99},
@@ -19,81 +19,82 @@ var reasonCodes = map[byte][]byte{
 	peer.UNSUBACK: {0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91},
 }
 
-// eachCode runs an exchange for each code, short and with a reason string.
-func eachCode(t *testing.T, clause string, kind byte, exchange func(x *exchange, code byte, props []peer.Property, told string)) {
+// eachCode runs an exchange for each reason code, without and with properties. The
+// argument properties is their text in a callback.
+func eachCode(t *testing.T, clause string, kind byte, exchange func(x *exchange, code byte, props []peer.Property, properties string)) {
 	t.Helper()
 	t.Parallel()
 	for _, code := range reasonCodes[kind] {
 		t.Run(fmt.Sprintf("5 %s code 0x%02X", clause, code), func(t *testing.T) {
 			t.Parallel()
-			x := meet(t, peer.V5, setup{})
+			x := dialAccepted(t, peer.V5, setup{})
 			exchange(x, code, nil, "")
 			exchange(x, code, []peer.Property{peer.ReasonString("why"), peer.UserProperty("k", "v")}, " {reason-string:why user-property:k=v}")
-			x.quiet()
+			x.expectNothing()
 			x.end()
 		})
 	}
 }
 
-func TestPubackCodes(t *testing.T) {
-	eachCode(t, "MQTT-3.4.2-1", peer.PUBACK, func(x *exchange, code byte, props []peer.Property, told string) {
+func TestPuback_EachReasonCode(t *testing.T) {
+	eachCode(t, "MQTT-3.4.2-1", peer.PUBACK, func(x *exchange, code byte, props []peer.Property, properties string) {
 		mid := x.publish("a", "", 1)
 		x.Expect(x.v.Publish(2, "a", mid, ""))
 		x.Send(x.v.Answer(peer.PUBACK, mid, code, props...))
-		x.hears(published(mid) + failure(mosquitto.ReasonCode(code)) + told)
+		x.expectEvents(published(mid) + failure(mosquitto.ReasonCode(code)) + properties)
 	})
 }
 
-// The library keeps the properties of PUBREC to itself.
-func TestPubrecCodes(t *testing.T) {
+// The library does not report the properties of PUBREC.
+func TestPubrec_EachReasonCode(t *testing.T) {
 	eachCode(t, "MQTT-3.5.2-1", peer.PUBREC, func(x *exchange, code byte, props []peer.Property, _ string) {
 		mid := x.publish("a", "", 2)
 		x.Expect(x.v.Publish(4, "a", mid, ""))
 		x.Send(x.v.Answer(peer.PUBREC, mid, code, props...))
 		if code >= 0x80 {
-			x.hears(published(mid) + failure(mosquitto.ReasonCode(code)))
+			x.expectEvents(published(mid) + failure(mosquitto.ReasonCode(code)))
 			return
 		}
 		x.Expect(x.v.Pubrel(mid))
 		x.Send(x.v.Pubcomp(mid))
-		x.hears(published(mid))
+		x.expectEvents(published(mid))
 	})
 }
 
-func TestPubrelCodes(t *testing.T) {
+func TestPubrel_EachReasonCode(t *testing.T) {
 	eachCode(t, "MQTT-3.6.2-1", peer.PUBREL, func(x *exchange, code byte, props []peer.Property, _ string) {
 		x.Send(x.v.Publish(4, "a", 7, ""))
 		x.Expect(x.v.Pubrec(7))
 		x.Send(x.v.Answer(peer.PUBREL, 7, code, props...))
 		x.Expect(x.v.Pubcomp(7))
-		x.hears(`message a "" qos 2`)
+		x.expectEvents(`message a "" qos 2`)
 	})
 }
 
-func TestPubcompCodes(t *testing.T) {
-	eachCode(t, "MQTT-3.7.2-1", peer.PUBCOMP, func(x *exchange, code byte, props []peer.Property, told string) {
+func TestPubcomp_EachReasonCode(t *testing.T) {
+	eachCode(t, "MQTT-3.7.2-1", peer.PUBCOMP, func(x *exchange, code byte, props []peer.Property, properties string) {
 		mid := x.publish("a", "", 2)
 		x.Expect(x.v.Publish(4, "a", mid, ""))
 		x.Send(x.v.Pubrec(mid))
 		x.Expect(x.v.Pubrel(mid))
 		x.Send(x.v.Answer(peer.PUBCOMP, mid, code, props...))
-		x.hears(published(mid) + failure(mosquitto.ReasonCode(code)) + told)
+		x.expectEvents(published(mid) + failure(mosquitto.ReasonCode(code)) + properties)
 	})
 }
 
-func TestSubackCodes(t *testing.T) {
-	eachCode(t, "MQTT-3.9.3-2", peer.SUBACK, func(x *exchange, code byte, props []peer.Property, told string) {
+func TestSuback_EachReasonCode(t *testing.T) {
+	eachCode(t, "MQTT-3.9.3-2", peer.SUBACK, func(x *exchange, code byte, props []peer.Property, properties string) {
 		mid, err := x.c.Subscribe("a", 2)
 		require.NoError(x.t, err)
 		x.Expect(x.v.Subscribe(uint16(mid), nil, peer.Filter{Name: "a", Options: 2}))
 		x.Send(x.v.Suback(uint16(mid), []byte{code}, props...))
-		x.hears(fmt.Sprintf("subscribed %d [%02X]%s", mid, code, told))
+		x.expectEvents(fmt.Sprintf("subscribed %d [%02X]%s", mid, code, properties))
 	})
 }
 
-// Before 2.1 the library keeps the codes of UNSUBACK to itself.
-func TestUnsubackCodes(t *testing.T) {
-	eachCode(t, "MQTT-3.11.3-2", peer.UNSUBACK, func(x *exchange, code byte, props []peer.Property, told string) {
+// Before 2.1 the library does not report the reason codes of UNSUBACK.
+func TestUnsuback_EachReasonCode(t *testing.T) {
+	eachCode(t, "MQTT-3.11.3-2", peer.UNSUBACK, func(x *exchange, code byte, props []peer.Property, properties string) {
 		mid, err := x.c.Unsubscribe("a")
 		require.NoError(x.t, err)
 		x.Expect(x.v.Unsubscribe(uint16(mid), nil, "a"))
@@ -102,13 +103,13 @@ func TestUnsubackCodes(t *testing.T) {
 		if has21() {
 			codes = fmt.Sprintf("[%02X]", code)
 		}
-		x.hears(fmt.Sprintf("unsubscribed %d %s%s", mid, codes, told))
+		x.expectEvents(fmt.Sprintf("unsubscribed %d %s%s", mid, codes, properties))
 	})
 }
 
-// The codes of the broker's DISCONNECT; the library drops the properties. Run
-// connects again whatever the code.
-func TestDisconnectCodes(t *testing.T) {
+// The library does not report the properties of a DISCONNECT from the broker. Run reconnects
+// after every reason code.
+func TestDisconnect_EachReasonCodeOfBroker(t *testing.T) {
 	t.Parallel()
 	for _, code := range []byte{
 		0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8D, 0x8E, 0x8F, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99,
@@ -116,20 +117,20 @@ func TestDisconnectCodes(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("5 MQTT-3.14.2-1 code 0x%02X", code), func(t *testing.T) {
 			t.Parallel()
-			x := meet(t, peer.V5, setup{})
+			x := dialAccepted(t, peer.V5, setup{})
 			x.Send(x.v.Disconnect(code, peer.ReasonString("why"), peer.ServerReference("other")))
-			x.hears("disconnected" + reason(int(code)))
+			x.expectEvents("disconnected" + reason(int(code)))
 			x.ExpectClosed()
-			x.again()
+			x.awaitReconnect()
 			x.accept(false)
-			x.quiet()
+			x.expectNothing()
 			x.end()
 		})
 	}
 }
 
-// The codes of our own DISCONNECT, in the shortest form that says them.
-func TestDisconnectOfOurs(t *testing.T) {
+// The client sends its DISCONNECT in the shortest form.
+func TestDisconnect_ReasonCodesOfClient(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
@@ -145,11 +146,11 @@ func TestDisconnectOfOurs(t *testing.T) {
 	} {
 		t.Run("5 "+test.name, func(t *testing.T) {
 			t.Parallel()
-			x := meet(t, peer.V5, setup{})
+			x := dialAccepted(t, peer.V5, setup{})
 			require.NoError(t, x.c.DisconnectV5(test.code, test.props))
 			x.Expect(test.want)
 			x.Close()
-			x.hears("disconnected")
+			x.expectEvents("disconnected")
 		})
 	}
 }

@@ -9,57 +9,57 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// One filter, and several in one packet; the answers have a code for each.
-func TestSubscribe(t *testing.T) {
+// OnSubscribe gets a reason code for each filter of the packet.
+func TestSubscribe_OneAndSeveralFilters(t *testing.T) {
 	both(t, "MQTT-3.8.3-1 and 3.9.3", "MQTT-3.8.3-1 and 3.9.3", func(t *testing.T, v peer.Version) {
-		x := meet(t, v, setup{})
+		x := dialAccepted(t, v, setup{})
 		for _, qos := range []mosquitto.QoS{0, 1, 2} {
 			mid, err := x.c.Subscribe("a/+/#", qos)
 			require.NoError(t, err)
 			x.Expect(v.Subscribe(uint16(mid), nil, peer.Filter{Name: "a/+/#", Options: byte(qos)}))
 			x.Send(v.Suback(uint16(mid), []byte{byte(qos)}))
-			x.hears(fmt.Sprintf("subscribed %d [%02X]", mid, qos))
+			x.expectEvents(fmt.Sprintf("subscribed %d [%02X]", mid, qos))
 		}
 		mid, err := x.c.SubscribeMultiple([]string{"a", "π", "$share/g/b"}, 1, 0, nil)
 		require.NoError(t, err)
 		x.Expect(v.Subscribe(uint16(mid), nil, peer.Filter{Name: "a", Options: 1}, peer.Filter{Name: "π", Options: 1}, peer.Filter{Name: "$share/g/b", Options: 1}))
 		x.Send(v.Suback(uint16(mid), []byte{1, 0x80, 0}))
-		x.hears(fmt.Sprintf("subscribed %d [01 80 00]", mid))
+		x.expectEvents(fmt.Sprintf("subscribed %d [01 80 00]", mid))
 		x.end()
 	})
 }
 
-// A SUBSCRIBE whose answer is lost is not sent again; the session may have it.
-func TestSubscribeLost(t *testing.T) {
+// The library does not send SUBSCRIBE again if SUBACK was lost. The broker's session may
+// have the subscription.
+func TestSubscribe_IsNotRepeatedAfterLoss(t *testing.T) {
 	both(t, "4.4 SUBACK lost", "MQTT-4.4.0-1 SUBACK lost", func(t *testing.T, v peer.Version) {
-		x := meet(t, v, setup{kept: true})
+		x := dialAccepted(t, v, setup{kept: true})
 		mid, err := x.c.Subscribe("a", 1)
 		require.NoError(t, err)
 		x.Expect(v.Subscribe(uint16(mid), nil, peer.Filter{Name: "a", Options: 1}))
 		x.lose(true)
-		x.quiet()
+		x.expectNothing()
 		x.end()
 	})
 }
 
-// A SUBACK comes late, and twice: both are told.
-func TestSubackTwice(t *testing.T) {
+func TestSuback_RepeatedSubackIsReportedTwice(t *testing.T) {
 	both(t, "3.8.4 SUBACK twice", "3.8.4 SUBACK twice", func(t *testing.T, v peer.Version) {
-		x := meet(t, v, setup{})
+		x := dialAccepted(t, v, setup{})
 		mid, err := x.c.Subscribe("a", 1)
 		require.NoError(t, err)
 		x.Expect(v.Subscribe(uint16(mid), nil, peer.Filter{Name: "a", Options: 1}))
 		x.Send(v.Publish(0, "a", 0, "early"), v.Suback(uint16(mid), []byte{1}), v.Suback(uint16(mid), []byte{1}))
-		told := fmt.Sprintf("subscribed %d [01]", mid)
-		x.hears(`message a "early" qos 0`, told, told) // a message may come before
-		x.quiet()
+		subscribed := fmt.Sprintf("subscribed %d [01]", mid)
+		x.expectEvents(`message a "early" qos 0`, subscribed, subscribed) // a message may arrive before SUBACK
+		x.expectNothing()
 		x.end()
 	})
 }
 
-func TestUnsubscribe(t *testing.T) {
+func TestUnsubscribe_SeveralFilters(t *testing.T) {
 	both(t, "MQTT-3.10.3-1 and 3.11", "MQTT-3.10.3-1 and 3.11", func(t *testing.T, v peer.Version) {
-		x := meet(t, v, setup{})
+		x := dialAccepted(t, v, setup{})
 		mid, err := x.c.UnsubscribeMultiple([]string{"a/#", "π"}, nil)
 		require.NoError(t, err)
 		x.Expect(v.Unsubscribe(uint16(mid), nil, "a/#", "π"))
@@ -68,17 +68,18 @@ func TestUnsubscribe(t *testing.T) {
 		if v == peer.V5 && has21() {
 			codes = "[00 11]"
 		}
-		x.hears(fmt.Sprintf("unsubscribed %d %s", mid, codes))
+		x.expectEvents(fmt.Sprintf("unsubscribed %d %s", mid, codes))
 		x.end()
 	})
 }
 
-// The options of MQTT 5, and the borders of the subscription identifier.
-func TestSubscribeOptions(t *testing.T) {
+// These are options of MQTT 5. The subscription identifiers are the smallest and largest
+// of each encoded length.
+func TestSubscribe_OptionsAndIdentifiers(t *testing.T) {
 	t.Parallel()
 	t.Run("5 3.8.3.1 options", func(t *testing.T) {
 		t.Parallel()
-		x := meet(t, peer.V5, setup{})
+		x := dialAccepted(t, peer.V5, setup{})
 		for options, want := range map[mosquitto.SubscribeOptions]byte{
 			0: 1, mosquitto.SubNoLocal: 0x05, mosquitto.SubRetainAsPublished: 0x09, mosquitto.SubSendRetainNew: 0x11, mosquitto.SubSendRetainNever: 0x21,
 			mosquitto.SubNoLocal | mosquitto.SubRetainAsPublished | mosquitto.SubSendRetainNever: 0x2D,
@@ -92,12 +93,12 @@ func TestSubscribeOptions(t *testing.T) {
 	for _, id := range []int{1, 127, 128, 16383, 16384, 2097151, 2097152, 268435455} {
 		t.Run(fmt.Sprintf("5 3.8.2.1.2 subscription identifier %d", id), func(t *testing.T) {
 			t.Parallel()
-			x := meet(t, peer.V5, setup{})
+			x := dialAccepted(t, peer.V5, setup{})
 			mid, err := x.c.SubscribeV5("a", 1, 0, mosquitto.Properties{{ID: mosquitto.PropSubscriptionIdentifier, Number: uint32(id)}})
 			require.NoError(t, err)
 			x.Expect(x.v.Subscribe(uint16(mid), []peer.Property{peer.SubscriptionID(id)}, peer.Filter{Name: "a", Options: 1}))
 			x.Send(x.v.Publish(0, "a", 0, "", peer.SubscriptionID(id)))
-			x.hears(fmt.Sprintf(`message a "" qos 0 {subscription-identifier:%d}`, id))
+			x.expectEvents(fmt.Sprintf(`message a "" qos 0 {subscription-identifier:%d}`, id))
 			x.end()
 		})
 	}

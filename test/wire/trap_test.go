@@ -8,18 +8,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// beforeTrap cuts a broker's bytes before the first packet of which libmosquitto
-// 2.0.11 dies, so that the fuzzer finds other things: one with an unknown
-// property (TestUnknownProperty), and a CONNACK with a maximum packet size
-// (TestQueuedMessageTooLong). It reads packets as that version does.
-func beforeTrap(data []byte) []byte {
+// cutBeforeAbort removes the first packet with which libmosquitto 2.0.11 can abort, and
+// all bytes after it, so that the fuzzer finds other faults. Such a packet has an unknown
+// property (see unknownProperty), or is a CONNACK with a maximum packet size (see
+// queuedTooLong). The function parses packets as 2.0.11 does.
+func cutBeforeAbort(data []byte) []byte {
 	for at := 0; at < len(data); {
 		n, length := binary.Uvarint(data[at+1:])
 		if length <= 0 || length > 4 || uint64(len(data)-at-1-length) < n {
-			return data // no packet any more
+			return data // the rest is not a complete packet
 		}
 		body := data[at+1+length:][:n]
-		if deadly(data[at], body) {
+		if causesAbort(data[at], body) {
 			return data[:at]
 		}
 		at += 1 + length + int(n)
@@ -27,7 +27,7 @@ func beforeTrap(data []byte) []byte {
 	return data
 }
 
-func deadly(first byte, body []byte) bool {
+func causesAbort(first byte, body []byte) bool {
 	var skip int
 	switch first & 0xF0 {
 	case peer.PUBLISH:
@@ -49,12 +49,12 @@ func deadly(first byte, body []byte) bool {
 	if len(body) <= skip {
 		return false
 	}
-	return walk(body[skip:], first&0xF0 == peer.CONNACK)
+	return propertiesCauseAbort(body[skip:], first&0xF0 == peer.CONNACK)
 }
 
-// walk looks at properties up to the end of the packet: that version does not
-// stop at their length when one of them overlaps it.
-func walk(b []byte, connack bool) (deadly bool) {
+// propertiesCauseAbort parses properties up to the end of the packet. If a property
+// overlaps the property length, 2.0.11 continues to parse after it.
+func propertiesCauseAbort(b []byte, connack bool) bool {
 	left, n := binary.Uvarint(b)
 	if n <= 0 {
 		return false
@@ -78,8 +78,8 @@ func walk(b []byte, connack bool) (deadly bool) {
 
 const maximumPacketSize = 39
 
-// propertySize is how many bytes the value takes, more than there are if they do
-// not suffice.
+// propertySize returns the size of a property's value in bytes. The size is greater than
+// len(b) if b is too short.
 func propertySize(id uint64, b []byte) (size int, known bool) {
 	text := func(from int) int {
 		if len(b) < from+2 {
@@ -109,17 +109,17 @@ func propertySize(id uint64, b []byte) (size int, known bool) {
 	return 0, false
 }
 
-func TestBeforeTrap(t *testing.T) {
+func TestCutBeforeAbort_KeepsOtherPackets(t *testing.T) {
 	for _, r := range unknownProperty {
 		bad := peer.Hex(r.send.(string))
 		good := peer.V5.Publish(2, "a", 1, "x", peer.UserProperty("k", "v"), peer.SubscriptionID(300))
-		require.Empty(t, beforeTrap(bad), r.name)
-		require.Equal(t, good, beforeTrap(append(good, bad...)), r.name)
+		require.Empty(t, cutBeforeAbort(bad), r.name)
+		require.Equal(t, good, cutBeforeAbort(append(good, bad...)), r.name)
 	}
 	for _, packet := range valid(peer.V5) {
-		require.Equal(t, packet, beforeTrap(packet))
+		require.Equal(t, packet, cutBeforeAbort(packet))
 	}
-	require.Empty(t, beforeTrap(peer.V5.Connack(false, 0, peer.MaximumPacketSize(5))))
-	overlapping := peer.Hex("30 < 'a' 01 01 00 7F 00 >") // the length ends inside the first
-	require.Empty(t, beforeTrap(overlapping))
+	require.Empty(t, cutBeforeAbort(peer.V5.Connack(false, 0, peer.MaximumPacketSize(5))))
+	overlapping := peer.Hex("30 < 'a' 01 01 00 7F 00 >") // the property length ends inside the first property
+	require.Empty(t, cutBeforeAbort(overlapping))
 }

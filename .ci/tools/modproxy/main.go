@@ -1,5 +1,6 @@
-// Modproxy writes modules into a folder, in the layout that GOPROXY=file:// reads,
-// as a proxy would make them of a tag: go refuses what cannot be a module.
+// Modproxy writes modules to a directory that go can use with GOPROXY=file://. It creates
+// the same files as a module proxy does for a tag. It fails if a directory is not a valid
+// module.
 //
 //	modproxy PROXY VERSION FOLDER...
 package main
@@ -29,7 +30,7 @@ func main() {
 	}
 }
 
-// release writes the module in folder as this version of it.
+// release writes the module in folder to the proxy directory as this version.
 func release(proxy, version, folder string) error {
 	mod, err := os.ReadFile(filepath.Join(folder, "go.mod"))
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
-// Spans are named after the kind of a topic. The broker cannot be reached here, so
-// the span tells of an error.
+// The names of the spans contain topic templates. No broker listens at this address, so
+// the span's status is an error.
 func Example() {
 	exporter := tracetest.NewInMemoryExporter()
 	provider := sdk.NewTracerProvider(sdk.WithSyncer(exporter))

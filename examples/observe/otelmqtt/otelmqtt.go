@@ -1,14 +1,14 @@
-// Package otelmqtt makes OpenTelemetry spans of the messages of a client, by the
-// semantic conventions for messaging, and lets traces continue from a publisher
-// to the handlers of its subscribers.
+// Package otelmqtt creates OpenTelemetry spans for a client's messages. The spans follow
+// the semantic conventions for messaging. A trace continues from the publisher to the
+// handlers of the subscribers.
 //
 //	client, err := mqtt.Dial(ctx, servers, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(otelmqtt.Hooks()))
 //
-// The span of a publication lasts until the broker has acknowledged it, that of a
-// message that came in until its handlers have returned; they find it in their
-// context. The trace context travels in user properties ("traceparent"), for which
-// both sides need MQTT 5; with MQTT 3 there are spans all the same, in traces of
-// their own.
+// The span of a published message lasts until the broker has acknowledged it. The span of
+// a received message lasts until its handlers have returned; the context of the handlers
+// contains the span. The trace context is sent in user properties ("traceparent"), so
+// both sides need MQTT 5. With MQTT 3 the publisher and the subscriber have separate
+// traces.
 package otelmqtt
 
 import (
@@ -27,32 +27,33 @@ import (
 // Option is a setting of [Hooks].
 type Option func(*tracing)
 
-// WithTracerProvider sets who makes the spans: otel.GetTracerProvider unless said
-// otherwise.
+// WithTracerProvider sets the provider that creates the spans. The default is
+// otel.GetTracerProvider().
 func WithTracerProvider(p trace.TracerProvider) Option {
 	return func(t *tracing) { t.provider = p }
 }
 
-// WithPropagator sets how the trace context is written: as W3C has it unless said
-// otherwise.
+// WithPropagator sets the encoding of the trace context. The default is the W3C format.
 func WithPropagator(p propagation.TextMapPropagator) Option {
 	return func(t *tracing) { t.propagator = p }
 }
 
-// WithTemplate names spans after a topic with its variable parts replaced, such as
-// "sensors/{id}/temperature". Names of spans should be few: without this option they
-// are "publish" and "process".
+// WithTemplate adds a topic template to the names of the spans. The function template
+// returns the topic with its variable parts replaced, for example
+// "sensors/{id}/temperature", or "" for no template. The number of different names should
+// be small. Without this option the names are "publish" and "process".
 func WithTemplate(template func(topic string) string) Option {
 	return func(t *tracing) { t.template = template }
 }
 
-// WithTopic changes the topic that a span has as its messaging.destination.name:
-// where topics hold what traces must not. With "" there is none.
+// WithTopic changes the topic in the attribute messaging.destination.name, for topics
+// with data that traces must not contain. If the function returns "", the span has no
+// such attribute.
 func WithTopic(topic func(topic string) string) Option {
 	return func(t *tracing) { t.topic = topic }
 }
 
-// Hooks are for [mqtt.WithHooks].
+// Hooks returns the hooks that create the spans, for [mqtt.WithHooks].
 func Hooks(options ...Option) mqtt.Hooks {
 	t := &tracing{
 		propagator: propagation.TraceContext{},
@@ -77,7 +78,7 @@ type tracing struct {
 	topic      func(string) string
 }
 
-// publish is a hook.
+// publish is the Publish hook.
 func (t *tracing) publish(ctx context.Context, p *mqtt.Publication) func(error) {
 	ctx, span := t.start(ctx, trace.SpanKindProducer, "publish", p.Topic,
 		semconv.MessagingOperationTypeSend, semconv.MessagingMessageBodySize(len(p.Payload)), qos(p.QoS), retained(p.Retain))
@@ -93,7 +94,7 @@ func (t *tracing) publish(ctx context.Context, p *mqtt.Publication) func(error) 
 	}
 }
 
-// receive is a hook.
+// receive is the Receive hook.
 func (t *tracing) receive(ctx context.Context, m *mqtt.Message) (context.Context, func()) {
 	ctx = t.propagator.Extract(ctx, (*carrier)(&m.Properties))
 	ctx, span := t.start(ctx, trace.SpanKindConsumer, "process", m.Topic,
@@ -114,20 +115,22 @@ func (t *tracing) start(ctx context.Context, kind trace.SpanKind, operation, top
 	return t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(attributes...))
 }
 
-// The conventions have no names for these.
+// The semantic conventions define no attributes for the QoS and the retain flag.
 func qos(n mqtt.QoS) attribute.KeyValue   { return attribute.Int("messaging.mqtt.qos", int(n)) }
 func retained(on bool) attribute.KeyValue { return attribute.Bool("messaging.mqtt.retained", on) }
 
-// carrier lets the trace context travel in user properties.
+// carrier stores the trace context in user properties. It implements
+// propagation.TextMapCarrier.
 type carrier mqtt.Properties
 
-// Get returns the value under a name.
+// Get returns the value of a user property.
 func (c *carrier) Get(name string) string {
 	value, _ := mqtt.Properties(*c).UserProperty(name)
 	return value
 }
 
-// Set replaces the value under a name: a message that is sent on has one already.
+// Set replaces the value of a user property. A forwarded message may already have the
+// property.
 func (c *carrier) Set(name, value string) {
 	kept := make(carrier, 0, len(*c)+1)
 	for _, q := range *c {
@@ -139,7 +142,7 @@ func (c *carrier) Set(name, value string) {
 	*c = kept
 }
 
-// Keys are the names that there are.
+// Keys returns the names of all user properties.
 func (c *carrier) Keys() (names []string) {
 	for _, q := range *c {
 		if q.ID == mosquitto.PropUserProperty {

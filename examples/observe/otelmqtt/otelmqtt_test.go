@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// tracing is a provider whose spans the test sees as soon as they have ended.
+// tracing returns a provider, and an exporter that has the provider's ended spans.
 func tracing(t *testing.T) (*sdk.TracerProvider, *tracetest.InMemoryExporter) {
 	t.Helper()
 	exporter := tracetest.NewInMemoryExporter()
@@ -30,7 +30,7 @@ func tracing(t *testing.T) (*sdk.TracerProvider, *tracetest.InMemoryExporter) {
 	return provider, exporter
 }
 
-// span awaits a span by its name.
+// span waits for the span with this name.
 func span(t *testing.T, exporter *tracetest.InMemoryExporter, name string) (found tracetest.SpanStub) {
 	t.Helper()
 	wait.Until(t, "the span "+name, func() bool {
@@ -53,7 +53,7 @@ func attributes(s tracetest.SpanStub) map[string]any {
 	return all
 }
 
-// withoutNumbers is a template of topics.
+// withoutNumbers is a topic template: it replaces each digit by N.
 func withoutNumbers(topic string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {
@@ -63,7 +63,7 @@ func withoutNumbers(topic string) string {
 	}, topic)
 }
 
-func TestTraceContinues(t *testing.T) {
+func TestHooks_TraceContinuesInHandlers(t *testing.T) {
 	b := harness.Broker(t)
 	for name, mode := range map[string]mqtt.HandlerMode{"inline": mqtt.Inline(), "worker": mqtt.Worker(10, mqtt.Block)} {
 		t.Run(name, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestTraceContinues(t *testing.T) {
 			for _, s := range []tracetest.SpanStub{publish, process, work} {
 				require.Equal(t, root.SpanContext().TraceID(), s.SpanContext.TraceID())
 			}
-			require.False(t, process.EndTime.Before(work.EndTime), "it lasts until the handler has returned")
+			require.False(t, process.EndTime.Before(work.EndTime), "the span must last until the handler has returned")
 			require.Equal(t, trace.SpanKindProducer, publish.SpanKind)
 			require.Equal(t, trace.SpanKindConsumer, process.SpanKind)
 			require.Equal(t, map[string]any{
@@ -110,8 +110,8 @@ func TestTraceContinues(t *testing.T) {
 	}
 }
 
-// A message that is sent on carries the context of the last sender alone.
-func TestMessageThatIsSentOn(t *testing.T) {
+// A forwarded message has only the trace context of the client that forwards it.
+func TestHooks_ForwardedMessageHasOneTraceContext(t *testing.T) {
 	b := harness.Broker(t)
 	provider, exporter := tracing(t)
 	c := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider), otelmqtt.WithTemplate(withoutNumbers))))
@@ -128,13 +128,14 @@ func TestMessageThatIsSentOn(t *testing.T) {
 			parents = append(parents, q.Text)
 		}
 	}
-	on := span(t, exporter, "publish out").SpanContext
-	require.Equal(t, []string{fmt.Sprintf("00-%s-%s-01", on.TraceID(), on.SpanID())}, parents)
-	require.Equal(t, span(t, exporter, "publish in").SpanContext.TraceID(), on.TraceID())
+	forwarded := span(t, exporter, "publish out").SpanContext
+	require.Equal(t, []string{fmt.Sprintf("00-%s-%s-01", forwarded.TraceID(), forwarded.SpanID())}, parents)
+	require.Equal(t, span(t, exporter, "publish in").SpanContext.TraceID(), forwarded.TraceID())
 }
 
-// MQTT 3 has no user properties: there are spans, and nothing fails.
-func TestProtocolWithoutProperties(t *testing.T) {
+// MQTT 3 has no user properties, so the publisher and the subscriber have separate
+// traces.
+func TestHooks_MQTT3HasSeparateTraces(t *testing.T) {
 	b := harness.Broker(t)
 	provider, exporter := tracing(t)
 	hooks := mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider)))
@@ -147,7 +148,7 @@ func TestProtocolWithoutProperties(t *testing.T) {
 	require.NotEqual(t, publish.SpanContext.TraceID(), process.SpanContext.TraceID())
 }
 
-func TestErrorsAndTopics(t *testing.T) {
+func TestHooks_ErrorsAreRecordedAndTopicsHidden(t *testing.T) {
 	b := harness.Broker(t)
 	provider, exporter := tracing(t)
 	hidden := otelmqtt.WithTopic(func(string) string { return "" })

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// The broker cannot be reached here, so the message is still queued.
+// No broker listens at this address, so the message stays queued.
 func Example() {
 	metrics := prommqtt.New(prommqtt.WithName("meter"))
 	client, err := mqtt.Dial(context.Background(), []string{"mqtt://127.0.0.1:1"},

@@ -1,5 +1,5 @@
-// Package prommqtt gives the counters of a client to Prometheus, and histograms of
-// how long publishing and handling take.
+// Package prommqtt exports a client's counters to Prometheus. It also exports histograms
+// of the time that publishing and handling messages take.
 //
 //	metrics := prommqtt.New()
 //	client, err := mqtt.Dial(ctx, servers, mqtt.WithHooks(metrics.Hooks()))
@@ -30,7 +30,7 @@ type Metrics struct {
 	handle  *prometheus.HistogramVec
 }
 
-// stat is a value of [mqtt.Stats].
+// stat is a metric that is read from [mqtt.Stats].
 type stat struct {
 	desc  *prometheus.Desc
 	kind  prometheus.ValueType
@@ -40,46 +40,47 @@ type stat struct {
 // Option is a setting of [New].
 type Option func(*Metrics)
 
-// WithName labels all metrics with the name of a client, where a process has
-// several.
+// WithName adds the label "client" with this name to all metrics. A process with several
+// clients needs it.
 func WithName(name string) Option {
 	return func(m *Metrics) { m.labels = prometheus.Labels{"client": name} }
 }
 
-// WithTopic labels the histograms with what f makes of the topic, such as
-// "sensors/{id}". Each value costs memory here and at the server, so there must be
-// few. Without this option there is no such label.
+// WithTopic adds the label "topic" to the histograms. Its value is the result of f, for
+// example "sensors/{id}". Each different value uses memory in this process and in the
+// Prometheus server, so there must be few. Without this option there is no such label.
 func WithTopic(f func(topic string) string) Option {
 	return func(m *Metrics) { m.topic = f }
 }
 
-// WithBuckets sets the upper bounds of the histograms, in seconds: from 100 µs to
-// 10 s unless said otherwise.
+// WithBuckets sets the upper bounds of the histograms' buckets in seconds. By default
+// there are 16 buckets with bounds from 100 µs to 10 s.
 func WithBuckets(bounds ...float64) Option {
 	return func(m *Metrics) { m.buckets = bounds }
 }
 
-// New makes the metrics of a client.
+// New returns the metrics for one client. Call [Metrics.Watch] after the client is
+// created.
 func New(options ...Option) *Metrics {
 	m := &Metrics{buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}
 	for _, option := range options {
 		option(m)
 	}
 	count, now := prometheus.CounterValue, prometheus.GaugeValue
-	m.add("connects_total", "Acceptances by a broker.", count, func(s mqtt.Stats) float64 { return float64(s.Connects) })
-	m.add("published_messages_total", "Messages that were acknowledged; QoS 0: sent.", count, func(s mqtt.Stats) float64 { return float64(s.Published) })
-	m.add("published_bytes_total", "Their payloads.", count, func(s mqtt.Stats) float64 { return float64(s.BytesOut) })
-	m.add("failed_messages_total", "Messages that were refused, lost, given up or dropped.", count, func(s mqtt.Stats) float64 { return float64(s.Failed) })
-	m.add("received_messages_total", "Messages that came in.", count, func(s mqtt.Stats) float64 { return float64(s.Received) })
-	m.add("received_bytes_total", "Their payloads.", count, func(s mqtt.Stats) float64 { return float64(s.BytesIn) })
-	m.add("unhandled_messages_total", "Messages that came in and had no handler.", count, func(s mqtt.Stats) float64 { return float64(s.Unhandled) })
-	m.add("dropped_messages_total", "Messages that came in and found a full queue.", count, func(s mqtt.Stats) float64 { return float64(s.Dropped) })
-	m.add("queued_messages", "Messages that were accepted and are not acknowledged.", now, func(s mqtt.Stats) float64 { return float64(s.Queued) })
-	m.add("queued_bytes", "What they take of the queue.", now, func(s mqtt.Stats) float64 { return float64(s.QueuedBytes) })
-	m.add("inflight_messages", "Those of them that were handed to the library.", now, func(s mqtt.Stats) float64 { return float64(s.InFlight) })
-	m.add("waiting_messages", "Messages that came in and wait for the worker.", now, func(s mqtt.Stats) float64 { return float64(s.Handling) })
+	m.add("connects_total", "Connections that a broker has accepted.", count, func(s mqtt.Stats) float64 { return float64(s.Connects) })
+	m.add("published_messages_total", "Published messages that were acknowledged; with QoS 0, sent.", count, func(s mqtt.Stats) float64 { return float64(s.Published) })
+	m.add("published_bytes_total", "Size of the payloads of published messages.", count, func(s mqtt.Stats) float64 { return float64(s.BytesOut) })
+	m.add("failed_messages_total", "Published messages that were refused, lost, cancelled or dropped.", count, func(s mqtt.Stats) float64 { return float64(s.Failed) })
+	m.add("received_messages_total", "Received messages.", count, func(s mqtt.Stats) float64 { return float64(s.Received) })
+	m.add("received_bytes_total", "Size of the payloads of received messages.", count, func(s mqtt.Stats) float64 { return float64(s.BytesIn) })
+	m.add("unhandled_messages_total", "Received messages without a handler.", count, func(s mqtt.Stats) float64 { return float64(s.Unhandled) })
+	m.add("dropped_messages_total", "Received messages that were dropped because a queue was full.", count, func(s mqtt.Stats) float64 { return float64(s.Dropped) })
+	m.add("queued_messages", "Messages to publish that are not acknowledged yet.", now, func(s mqtt.Stats) float64 { return float64(s.Queued) })
+	m.add("queued_bytes", "Size of the messages to publish that are not acknowledged yet.", now, func(s mqtt.Stats) float64 { return float64(s.QueuedBytes) })
+	m.add("inflight_messages", "Messages to publish that are in flight.", now, func(s mqtt.Stats) float64 { return float64(s.InFlight) })
+	m.add("waiting_messages", "Received messages that are queued for the worker.", now, func(s mqtt.Stats) float64 { return float64(s.Handling) })
 	m.publish = m.histogram("publish_duration_seconds", "Time from Publish to the acknowledgement, by outcome.", "qos", "outcome")
-	m.handle = m.histogram("handle_duration_seconds", "Time from the arrival of a message to the end of its handlers.", "qos")
+	m.handle = m.histogram("handle_duration_seconds", "Time from the receipt of a message to the end of its handlers.", "qos")
 	return m
 }
 
@@ -99,7 +100,7 @@ func (m *Metrics) histogram(name, help string, labels ...string) *prometheus.His
 // Watch sets the client whose counters are collected.
 func (m *Metrics) Watch(c *mqtt.Client) { m.client.Store(c) }
 
-// Hooks are for [mqtt.WithHooks]: they fill the histograms.
+// Hooks returns the hooks that fill the histograms, for [mqtt.WithHooks].
 func (m *Metrics) Hooks() mqtt.Hooks {
 	return mqtt.Hooks{
 		Publish: func(_ context.Context, p *mqtt.Publication) func(error) {
@@ -132,7 +133,7 @@ func outcome(err error) string {
 	return "ok"
 }
 
-// Describe is part of [prometheus.Collector].
+// Describe implements [prometheus.Collector].
 func (m *Metrics) Describe(descs chan<- *prometheus.Desc) {
 	for _, s := range m.stats {
 		descs <- s.desc
@@ -141,7 +142,7 @@ func (m *Metrics) Describe(descs chan<- *prometheus.Desc) {
 	m.handle.Describe(descs)
 }
 
-// Collect is part of [prometheus.Collector].
+// Collect implements [prometheus.Collector].
 func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
 	if c := m.client.Load(); c != nil {
 		now := c.Stats()

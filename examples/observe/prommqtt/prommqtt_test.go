@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// gathered are the values of all metrics; of histograms, the number of
+// gathered returns the values of all metrics. The value of a histogram is its number of
 // observations.
 func gathered(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	t.Helper()
@@ -37,12 +37,12 @@ func gathered(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	return values
 }
 
-func TestMetrics(t *testing.T) {
+func TestMetrics_ReportCounters(t *testing.T) {
 	b := harness.Broker(t)
 	metrics := prommqtt.New()
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(metrics)
-	require.Empty(t, gathered(t, registry), "nothing is claimed of a client that is not known")
+	require.Empty(t, gathered(t, registry), "there must be no values before Watch")
 
 	c := harness.Dial(t, b, mqtt.WithHooks(metrics.Hooks()))
 	metrics.Watch(c)
@@ -83,8 +83,7 @@ func TestMetrics(t *testing.T) {
 	require.Empty(t, problems)
 }
 
-// Topics are no labels unless somebody has said how few there are.
-func TestTopicLabel(t *testing.T) {
+func TestWithTopic_AddsLabelToHistograms(t *testing.T) {
 	b := harness.Broker(t)
 	class := func(topic string) string {
 		head, _, _ := strings.Cut(topic, "/")

@@ -1,4 +1,4 @@
-// Package harness is what the tests of the adapters share.
+// Package harness has test helpers for the adapters.
 package harness
 
 import (
@@ -16,10 +16,10 @@ import (
 // Broker starts a broker.
 func Broker(t testing.TB) *broker.Broker { return broker.Start(t, broker.Config{}) }
 
-// URL is a broker's address.
+// URL returns a broker's address.
 func URL(b *broker.Broker) string { return fmt.Sprintf("mqtt://127.0.0.1:%d", b.Port) }
 
-// Dial connects a client that is closed when the test ends.
+// Dial connects a client. It is closed when the test ends.
 func Dial(t testing.TB, b *broker.Broker, options ...mqtt.Option) *mqtt.Client {
 	t.Helper()
 	options = append([]mqtt.Option{mqtt.WithBackoff(5*time.Millisecond, 20*time.Millisecond, 0)}, options...)
