@@ -1,7 +1,7 @@
 // Package cluster starts real clusters of three MQTT brokers for tests, on free
 // loopback ports, kills and restarts their nodes, and ends them with the test:
 // NATS with JetStream (Debian's nats-server) and RabbitMQ with its MQTT plugin
-// (Debian's rabbitmq-server).
+// (Debian's rabbitmq-server: 3.10 in Debian 12, 4.0 in Debian 13).
 package cluster
 
 import (
