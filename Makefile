@@ -32,7 +32,7 @@ modules: ## The tests of the modules nested in this one: an outbox, and an examp
 packager: ## What others do with a release: fetch it, vendor it, install its examples
 	.ci/packager
 
-cluster: ## Install what is missing, and test with clusters of NATS and RabbitMQ
+cluster: ## Install what is missing, and test with clusters of NATS, RabbitMQ 3 and RabbitMQ 4
 	@.ci/cluster
 
 versions: ## All tests with the libraries and brokers of Debian 13 and forky
@@ -44,7 +44,7 @@ arm64: ## Cross compile for arm64 in a Debian root; tests and the tour in an emu
 docker: ## Build the Dockerfile's images, test in one, tour in the other
 	.ci/docker
 
-clean: ## Remove the roots and images that versions and docker keep
+clean: ## Remove the roots and images that versions, cluster, arm64 and docker keep
 	.ci/clean
 
 bench: ## Measure beside C and the clients in Go; writes docs/bench.md, takes minutes

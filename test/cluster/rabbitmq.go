@@ -105,6 +105,7 @@ func (k *rabbitMQ) command(n *Node, program string, args ...string) *exec.Cmd {
 		"HOME="+k.dir,
 		"ERL_EPMD_PORT="+strconv.Itoa(k.epmd),
 		"ERL_EPMD_ADDRESS=127.0.0.1",
+		"ERL_AFLAGS=-kernel inet_dist_use_interface {127,0,0,1}", // of all Erlang nodes, those of the tools too
 		"ERL_CRASH_DUMP_SECONDS=0",
 		"RABBITMQ_ALLOW_INPUT=1", // the script becomes the server, instead of waiting for it
 		"RABBITMQ_CONF_ENV_FILE=/dev/null",
@@ -118,8 +119,7 @@ func (k *rabbitMQ) command(n *Node, program string, args ...string) *exec.Cmd {
 		"RABBITMQ_LOGS=-",
 		"RABBITMQ_LOG_BASE="+n.dir, // for what it logs elsewhere
 		"RABBITMQ_PID_FILE="+filepath.Join(n.dir, "pid"),
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -start_epmd false +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"+
-			" -kernel inet_dist_use_interface {127,0,0,1}",
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -start_epmd false +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none",
 	)
 	return cmd
 }
@@ -183,6 +183,6 @@ func (n *Node) upgrade(command string) {
 	n.cluster.tb.Helper()
 	k := n.cluster.kind.(*rabbitMQ)
 	if text, err := k.command(n, "rabbitmq-upgrade", command).CombinedOutput(); err != nil {
-		n.cluster.fail("%s %s: %v: %s", command, n.Name, err, text)
+		n.cluster.tb.Fatalf("RabbitMQ: %s %s: %v: %s", command, n.Name, err, text)
 	}
 }

@@ -18,12 +18,12 @@ import (
 type release struct {
 	prefix    string // of its versions
 	protocols []mqtt.Protocol
-	limits    func(*testing.T, *cluster.Cluster) // the limits that other series do not have
+	own       func(*testing.T, *cluster.Cluster) // the tests of this series alone
 }
 
 var releases = []release{
 	{"3.10.", []mqtt.Protocol{mqtt.V311}, rabbitMQ310},
-	{"4.0.", []mqtt.Protocol{mqtt.V311, mqtt.V5}, rabbitMQ40},
+	{"4.", []mqtt.Protocol{mqtt.V311, mqtt.V5}, rabbitMQ4},
 }
 
 func releaseOf(t *testing.T, c *cluster.Cluster) release {
@@ -48,7 +48,7 @@ func TestRabbitMQ(t *testing.T) {
 	t.Run("user name and password", func(t *testing.T) { rabbitPassword(t, n) })
 	t.Run("package mqtt, QoS 2", func(t *testing.T) { grantedQoS(t, c); publishQoS2(t, c, mosquitto.ErrProtocol) })
 	t.Run("package mqtt, password", func(t *testing.T) { wrongPassword(t, c) })
-	r.limits(t, c)
+	r.own(t, c)
 }
 
 func rabbitMQ310(t *testing.T, c *cluster.Cluster) {
