@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,11 +29,12 @@ var (
 
 // Clients of three nodes keep working while each outage meets one node after the
 // other, and no message that was acknowledged is lost. Each version of MQTT has a
-// publisher and a subscriber.
-func failover(t *testing.T, c *cluster.Cluster, versions []mqtt.Protocol, outages ...outage) {
+// publisher and a subscriber. A publisher whose message is not acknowledged within
+// resend reconnects, so that the message is sent again; 0: it never does.
+func failover(t *testing.T, c *cluster.Cluster, versions []mqtt.Protocol, resend time.Duration, outages ...outage) {
 	var streams []*stream
 	for _, v := range versions {
-		streams = append(streams, startStream(t, c, v))
+		streams = append(streams, startStream(t, c, v, resend))
 	}
 	flow := func(when string, args ...any) {
 		for _, s := range streams {
@@ -58,6 +60,8 @@ func failover(t *testing.T, c *cluster.Cluster, versions []mqtt.Protocol, outage
 // a session.
 type stream struct {
 	version               mqtt.Protocol
+	resend                time.Duration // see failover
+	resent                atomic.Int64  // how often
 	publisher, subscriber *mqtt.Client
 	acknowledged          chan int // numbers from 0, in order
 	received              chan int
@@ -70,11 +74,12 @@ type stream struct {
 
 // startStream starts both on all nodes: the publisher begins with the first,
 // the subscriber with the second.
-func startStream(t *testing.T, c *cluster.Cluster, version mqtt.Protocol) *stream {
+func startStream(t *testing.T, c *cluster.Cluster, version mqtt.Protocol, resend time.Duration) *stream {
 	t.Helper()
 	const room = 1000000
 	s := &stream{
-		version: version, acknowledged: make(chan int, room), received: make(chan int, room), failed: make(chan error, 1),
+		version: version, resend: resend,
+		acknowledged: make(chan int, room), received: make(chan int, room), failed: make(chan error, 1),
 		arrived: make(map[int]int),
 	}
 	servers := c.Servers()
@@ -117,16 +122,28 @@ func (s *stream) publish(ctx context.Context) {
 	pace := time.NewTicker(2 * time.Millisecond)
 	defer pace.Stop()
 	for n := 0; ctx.Err() == nil; n++ {
-		bounded, cancel := context.WithTimeout(context.Background(), wait.Patience)
-		err := s.publisher.Publish(bounded, s.topic(), fmt.Append(nil, n))
-		cancel()
-		if err != nil {
+		if err := s.publishOne(fmt.Append(nil, n)); err != nil {
 			s.failed <- fmt.Errorf("message %d: %w", n, err)
 			return
 		}
 		s.acknowledged <- n
 		<-pace.C
 	}
+}
+
+func (s *stream) publishOne(payload []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), wait.Patience)
+	defer cancel()
+	token := s.publisher.PublishAsync(ctx, s.topic(), payload)
+	if s.resend > 0 {
+		select {
+		case <-token.Done():
+		case <-time.After(s.resend):
+			s.resent.Add(1)
+			_ = s.publisher.Reconnect(ctx)
+		}
+	}
+	return token.Wait(ctx)
 }
 
 // flows waits until messages that are published from now on were acknowledged,
@@ -154,7 +171,8 @@ func (s *stream) complete(t *testing.T) {
 		duplicates += times - 1
 	}
 	p, r := s.publisher.Stats().Connects, s.subscriber.Stats().Connects
-	t.Logf("%v: %d messages were acknowledged and received, %d times again; %d and %d connections", s.version, s.answers, duplicates, p, r)
+	t.Logf("%v: %d messages were acknowledged and received, %d times again; %d and %d connections; %d reconnects to resend",
+		s.version, s.answers, duplicates, p, r, s.resent.Load())
 	require.Greater(t, p, uint64(1), "the publisher never lost its node")
 	require.Greater(t, r, uint64(1), "the subscriber never lost its node")
 }
@@ -185,10 +203,11 @@ func (s *stream) take(t *testing.T, until func() bool, what string) {
 }
 
 func TestNATSFailover(t *testing.T) {
-	failover(t, cluster.StartNATS(t), []mqtt.Protocol{mqtt.V311}, killed, killed)
+	failover(t, cluster.StartNATS(t), []mqtt.Protocol{mqtt.V311}, 0, killed, killed)
 }
 
 func TestRabbitMQFailover(t *testing.T) {
 	c := cluster.StartRabbitMQ(t, "mqtt.durable_queue_type = quorum")
-	failover(t, c, releaseOf(t, c).protocols, killed, killed, drained)
+	r := releaseOf(t, c)
+	failover(t, c, r.protocols, r.resend, killed, killed, drained)
 }

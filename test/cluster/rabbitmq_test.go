@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/mqtt"
@@ -19,11 +20,15 @@ type release struct {
 	prefix    string // of its versions
 	protocols []mqtt.Protocol
 	own       func(*testing.T, *cluster.Cluster) // the tests of this series alone
+
+	// A message that a node gets while its queue has no leader may never be
+	// acknowledged on that connection. Its publisher reconnects after this time.
+	resend time.Duration
 }
 
 var releases = []release{
-	{"3.10.", []mqtt.Protocol{mqtt.V311}, rabbitMQ310},
-	{"4.", []mqtt.Protocol{mqtt.V311, mqtt.V5}, rabbitMQ4},
+	{"3.10.", []mqtt.Protocol{mqtt.V311}, rabbitMQ310, 0},
+	{"4.", []mqtt.Protocol{mqtt.V311, mqtt.V5}, rabbitMQ4, 15 * time.Second},
 }
 
 func releaseOf(t *testing.T, c *cluster.Cluster) release {
