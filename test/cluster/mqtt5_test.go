@@ -420,8 +420,9 @@ func willOfKilledNode(t *testing.T, c *cluster.Cluster) {
 }
 
 // By default a session is a queue on the node where it was made. While that node is
-// down a message for the session is refused, which MQTT 5 can say, and the session's
-// client gets no answer on other nodes.
+// down a message for the session is refused. MQTT 3.1.1 has no refusal: the message is
+// not acknowledged, and is delivered when its publisher reconnects later. The session's
+// client gets no CONNACK from other nodes.
 func sessionOnDeadNode(t *testing.T, c *cluster.Cluster) {
 	options := named("dead", time.Hour)
 	s := dialV5(t, c.Nodes[1:2], options...)
@@ -430,15 +431,23 @@ func sessionOnDeadNode(t *testing.T, c *cluster.Cluster) {
 	c.Nodes[1].Kill()
 	p := dialV5(t, c.Nodes[:1])
 	var refused *mqtt.PublishError
-	require.ErrorAs(t, p.Publish(wait.Soon(t), "dead", nil), &refused)
+	require.ErrorAs(t, p.Publish(wait.Soon(t), "dead", []byte("refused")), &refused)
 	require.Equal(t, mqtt.ReasonCode(mqtt.RCImplementationSpecific), refused.Code)
+	older := dial(t, "older", c.Servers()[:1])
+	token := older.PublishAsync(wait.Soon(t), "dead", []byte("not acknowledged"))
+	require.NoError(t, older.Publish(wait.Soon(t), "alive", nil))
+	wait.None(t, token.Done(), "acknowledgement")
 	_, err := mqtt.Dial(wait.Soon(t), c.Servers()[:1], append(options, mqtt.WithProtocol(mqtt.V5))...)
 	require.ErrorIs(t, err, mqtt.ErrConnectTimeout)
 
 	c.Nodes[1].Restart()
 	c.WaitReady()
+	wait.None(t, token.Done(), "acknowledgement")
+	require.NoError(t, older.Reconnect(wait.Soon(t)))
+	require.NoError(t, token.Wait(wait.Soon(t)))
 	s = dialV5(t, c.Nodes[1:2], options...)
 	require.True(t, s.sessionPresent())
+	require.Equal(t, "not acknowledged", string(wait.For(t, s.messages, "the message").Payload))
 	p.pub(t, "dead", "later")
 	require.Equal(t, "later", string(wait.For(t, s.messages, "the message").Payload))
 }
