@@ -21,8 +21,9 @@ type release struct {
 	protocols []mqtt.Protocol
 	own       func(*testing.T, *cluster.Cluster) // the tests of this series alone
 
-	// A message that a node gets while its queue has no leader may never be
-	// acknowledged on that connection. Its publisher reconnects after this time.
+	// A publisher reconnects after this time without an acknowledgement; 0: never. A
+	// message that a node gets while a queue elects its leader was once not
+	// acknowledged, and the connection stayed.
 	resend time.Duration
 }
 
