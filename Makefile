@@ -32,7 +32,7 @@ modules: ## Run go vet and the tests of the nested modules
 packager: ## Check that a release can be fetched, vendored and installed
 	.ci/packager
 
-cluster: ## Install missing packages, then test with NATS and RabbitMQ clusters
+cluster: ## Install missing packages, then test with NATS, RabbitMQ 3 and RabbitMQ 4 clusters
 	@.ci/cluster
 
 versions: ## Run all tests with the library and broker of Debian 13 and forky
@@ -44,7 +44,7 @@ arm64: ## Cross-compile for arm64; run tests and examples/tour in an emulator
 docker: ## Build both docker images; run the tests and the examples in them
 	.ci/docker
 
-clean: ## Remove the directories that versions, arm64 and docker keep
+clean: ## Remove the directories that versions, cluster, arm64 and docker keep
 	.ci/clean
 
 bench: ## Benchmark this module, C and other Go clients, takes minutes; writes docs/bench.md

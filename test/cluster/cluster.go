@@ -1,7 +1,7 @@
 // Package cluster starts real clusters of three MQTT brokers for tests, on free
 // loopback ports, kills and restarts their nodes, and ends them with the test:
 // NATS with JetStream (Debian's nats-server) and RabbitMQ with its MQTT plugin
-// (Debian's rabbitmq-server).
+// (Debian's rabbitmq-server: 3.10 in Debian 12, 4.0 in Debian 13).
 package cluster
 
 import (
@@ -67,7 +67,12 @@ func start(tb testing.TB, c *Cluster, k kind) *Cluster {
 		}
 		c.Nodes = append(c.Nodes, n)
 	}
-	tb.Cleanup(func() { c.each((*Node).Kill) })
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			c.log()
+		}
+		c.each((*Node).Kill)
+	})
 	k.form(c)
 	c.WaitReady()
 	return c
@@ -100,12 +105,12 @@ func (c *Cluster) WaitReady() {
 	deadline := time.Now().Add(patience)
 	for err := c.kind.check(c); err != nil; err = c.kind.check(c) {
 		if c.dead() || time.Now().After(deadline) {
-			c.fail("incomplete: %v", err)
+			c.tb.Fatalf("%s: incomplete: %v", c.Name, err)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 	if err := c.probe(deadline); err != nil {
-		c.fail("the nodes pass no messages: %v", err)
+		c.tb.Fatalf("%s: the nodes pass no messages: %v", c.Name, err)
 	}
 }
 
@@ -114,13 +119,11 @@ func (c *Cluster) dead() bool {
 	return slices.ContainsFunc(c.Nodes, func(n *Node) bool { return !n.Running() })
 }
 
-// fail ends the test with what the nodes have said.
-func (c *Cluster) fail(format string, args ...any) {
-	c.tb.Helper()
+// log logs what the nodes have printed.
+func (c *Cluster) log() {
 	for _, n := range c.Nodes {
-		c.tb.Logf("%s, running: %v\n%s", n.Name, n.Running(), n.Log())
+		c.tb.Logf("%s %s, running: %v\n%s", c.Name, n.Name, n.Running(), n.Log())
 	}
-	c.tb.Fatalf(c.Name+": "+format, args...)
 }
 
 // Addr is the node's TCP address for MQTT.
@@ -164,7 +167,7 @@ func (n *Node) listening() {
 			return
 		}
 		if !n.Running() || time.Now().After(deadline) {
-			n.cluster.fail("%s does not listen: %v", n.Name, err)
+			n.cluster.tb.Fatalf("%s: %s does not listen: %v", n.cluster.Name, n.Name, err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,29 +16,52 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rounds is how often each node of a cluster is killed and restarted.
-const rounds = 2
+// outage is a way to take a node out of its cluster for a while.
+type outage struct {
+	name       string
+	begin, end func(*cluster.Node)
+}
 
-// A client of three nodes keeps working while they are killed and restarted in
-// turn, and no message that was acknowledged is lost.
-func failover(t *testing.T, c *cluster.Cluster) {
-	s := startStream(t, c)
-	s.flows(t, "before the first kill")
-	for round := range rounds {
-		for _, n := range c.Nodes {
-			n.Kill()
-			s.flows(t, fmt.Sprintf("without %s in round %d", n.Name, round+1))
-			n.Restart()
-			c.WaitReady()
-			s.flows(t, fmt.Sprintf("with %s back in round %d", n.Name, round+1))
+var (
+	killed  = outage{"killed", (*cluster.Node).Kill, (*cluster.Node).Restart}
+	drained = outage{"drained", (*cluster.Node).Drain, (*cluster.Node).Revive}
+)
+
+// Clients of three nodes keep working while each outage meets one node after the
+// other, and no message that was acknowledged is lost. Each version of MQTT has a
+// publisher and a subscriber. A publisher whose message is not acknowledged within
+// resend reconnects, so that the message is sent again; 0: it never does.
+func failover(t *testing.T, c *cluster.Cluster, versions []mqtt.Protocol, resend time.Duration, outages ...outage) {
+	var streams []*stream
+	for _, v := range versions {
+		streams = append(streams, startStream(t, c, v, resend))
+	}
+	flow := func(when string, args ...any) {
+		for _, s := range streams {
+			s.flows(t, fmt.Sprintf(when, args...))
 		}
 	}
-	s.complete(t)
+	flow("before the first outage")
+	for round, o := range outages {
+		for _, n := range c.Nodes {
+			o.begin(n)
+			flow("while %s is %s in round %d", n.Name, o.name, round+1)
+			o.end(n)
+			c.WaitReady()
+			flow("with %s back in round %d", n.Name, round+1)
+		}
+	}
+	for _, s := range streams {
+		s.complete(t)
+	}
 }
 
 // stream is a publisher that awaits each acknowledgement, and a subscriber with
 // a session.
 type stream struct {
+	version               mqtt.Protocol
+	resend                time.Duration // see failover
+	resent                atomic.Int64  // how often
 	publisher, subscriber *mqtt.Client
 	acknowledged          chan int // numbers from 0, in order
 	received              chan int
@@ -50,20 +74,22 @@ type stream struct {
 
 // startStream starts both on all nodes: the publisher begins with the first,
 // the subscriber with the second.
-func startStream(t *testing.T, c *cluster.Cluster) *stream {
+func startStream(t *testing.T, c *cluster.Cluster, version mqtt.Protocol, resend time.Duration) *stream {
 	t.Helper()
 	const room = 1000000
 	s := &stream{
+		version: version, resend: resend,
 		acknowledged: make(chan int, room), received: make(chan int, room), failed: make(chan error, 1),
 		arrived: make(map[int]int),
 	}
 	servers := c.Servers()
-	s.subscriber = dial(t, "subscriber", []string{servers[1], servers[2], servers[0]},
-		mqtt.WithSubscription("stream", 1, func(_ context.Context, m mqtt.Message) {
+	protocol := mqtt.WithProtocol(version)
+	s.subscriber = dial(t, fmt.Sprint("subscriber ", version), []string{servers[1], servers[2], servers[0]}, protocol,
+		mqtt.WithSubscription(s.topic(), 1, func(_ context.Context, m mqtt.Message) {
 			n, _ := strconv.Atoi(string(m.Payload))
 			s.received <- n
 		}))
-	s.publisher = dial(t, "publisher", servers)
+	s.publisher = dial(t, fmt.Sprint("publisher ", version), servers, protocol)
 	ctx, cancel := context.WithCancel(context.Background())
 	gone := make(chan struct{})
 	go func() {
@@ -77,6 +103,8 @@ func startStream(t *testing.T, c *cluster.Cluster) *stream {
 	t.Cleanup(s.end)
 	return s
 }
+
+func (s *stream) topic() string { return fmt.Sprintf("stream/%d", s.version) }
 
 // dial makes a client of several nodes, with a session.
 func dial(t *testing.T, id string, servers []string, options ...mqtt.Option) *mqtt.Client {
@@ -94,10 +122,7 @@ func (s *stream) publish(ctx context.Context) {
 	pace := time.NewTicker(2 * time.Millisecond)
 	defer pace.Stop()
 	for n := 0; ctx.Err() == nil; n++ {
-		bounded, cancel := context.WithTimeout(context.Background(), wait.Patience)
-		err := s.publisher.Publish(bounded, "stream", fmt.Append(nil, n))
-		cancel()
-		if err != nil {
+		if err := s.publishOne(fmt.Append(nil, n)); err != nil {
 			s.failed <- fmt.Errorf("message %d: %w", n, err)
 			return
 		}
@@ -106,13 +131,28 @@ func (s *stream) publish(ctx context.Context) {
 	}
 }
 
+func (s *stream) publishOne(payload []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), wait.Patience)
+	defer cancel()
+	token := s.publisher.PublishAsync(ctx, s.topic(), payload)
+	if s.resend > 0 {
+		select {
+		case <-token.Done():
+		case <-time.After(s.resend):
+			s.resent.Add(1)
+			_ = s.publisher.Reconnect(ctx)
+		}
+	}
+	return token.Wait(ctx)
+}
+
 // flows waits until messages that are published from now on were acknowledged,
 // and have arrived.
 func (s *stream) flows(t *testing.T, when string) {
 	t.Helper()
 	const enough = 50
 	last := s.answers + len(s.acknowledged) + enough
-	s.take(t, func() bool { return s.answers > last && s.arrived[last] > 0 }, "messages "+when)
+	s.take(t, func() bool { return s.answers > last && s.arrived[last] > 0 }, fmt.Sprintf("messages of %v %s", s.version, when))
 }
 
 // complete ends the publishing and waits for what was acknowledged.
@@ -131,7 +171,8 @@ func (s *stream) complete(t *testing.T) {
 		duplicates += times - 1
 	}
 	p, r := s.publisher.Stats().Connects, s.subscriber.Stats().Connects
-	t.Logf("%d messages were acknowledged and received, %d times again; %d and %d connections", s.answers, duplicates, p, r)
+	t.Logf("%v: %d messages were acknowledged and received, %d times again; %d and %d connections; %d reconnects to resend",
+		s.version, s.answers, duplicates, p, r, s.resent.Load())
 	require.Greater(t, p, uint64(1), "the publisher never lost its node")
 	require.Greater(t, r, uint64(1), "the subscriber never lost its node")
 }
@@ -161,8 +202,12 @@ func (s *stream) take(t *testing.T, until func() bool, what string) {
 	}
 }
 
-func TestNATSFailover(t *testing.T) { failover(t, cluster.StartNATS(t)) }
+func TestNATSFailover(t *testing.T) {
+	failover(t, cluster.StartNATS(t), []mqtt.Protocol{mqtt.V311}, 0, killed, killed)
+}
 
 func TestRabbitMQFailover(t *testing.T) {
-	failover(t, cluster.StartRabbitMQ(t, "mqtt.durable_queue_type = quorum"))
+	c := cluster.StartRabbitMQ(t, "mqtt.durable_queue_type = quorum")
+	r := releaseOf(t, c)
+	failover(t, c, r.protocols, r.resend, killed, killed, drained)
 }

@@ -23,6 +23,7 @@ type rabbitMQ struct {
 	tb      testing.TB
 	dir     string // HOME: has the cookie that the nodes share
 	bin     string // folder of RabbitMQ's programs
+	version string
 	conf    []string
 	epmd    int
 	amqp    [size]int
@@ -46,8 +47,8 @@ func StartRabbitMQ(tb testing.TB, conf ...string) *Cluster {
 	}
 	k.files()
 	k.startEpmd()
-	c := &Cluster{Name: "RabbitMQ", Version: k.version()}
-	return start(tb, c, k)
+	k.version = k.installed()
+	return start(tb, &Cluster{Name: "RabbitMQ", Version: k.version}, k)
 }
 
 func (k *rabbitMQ) files() {
@@ -82,9 +83,9 @@ func (k *rabbitMQ) startEpmd() {
 	}
 }
 
-// version is the one that the folder of the installed program is named after:
-// asking it takes seconds.
-func (k *rabbitMQ) version() string {
+// installed is the version that the folder of the installed program is named
+// after: asking the program takes seconds.
+func (k *rabbitMQ) installed() string {
 	k.tb.Helper()
 	found, _ := filepath.Glob(filepath.Join(k.bin, "../lib/rabbitmq_server-*"))
 	if len(found) != 1 {
@@ -104,6 +105,7 @@ func (k *rabbitMQ) command(n *Node, program string, args ...string) *exec.Cmd {
 		"HOME="+k.dir,
 		"ERL_EPMD_PORT="+strconv.Itoa(k.epmd),
 		"ERL_EPMD_ADDRESS=127.0.0.1",
+		"ERL_AFLAGS=-kernel inet_dist_use_interface {127,0,0,1}", // of all Erlang nodes, those of the tools too
 		"ERL_CRASH_DUMP_SECONDS=0",
 		"RABBITMQ_ALLOW_INPUT=1", // the script becomes the server, instead of waiting for it
 		"RABBITMQ_CONF_ENV_FILE=/dev/null",
@@ -117,19 +119,24 @@ func (k *rabbitMQ) command(n *Node, program string, args ...string) *exec.Cmd {
 		"RABBITMQ_LOGS=-",
 		"RABBITMQ_LOG_BASE="+n.dir, // for what it logs elsewhere
 		"RABBITMQ_PID_FILE="+filepath.Join(n.dir, "pid"),
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -start_epmd false +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"+
-			" -kernel inet_dist_use_interface {127,0,0,1}",
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -start_epmd false +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none",
 	)
 	return cmd
 }
 
-// form starts one node after the other: of nodes that start at the same time
-// some never let an MQTT client in, as the plugin's register of client ids, a
-// Raft group of its own, does not find together.
+// form starts all nodes. From version 4 on a new node waits until it finds a
+// second one, so all start together. Before, they start one after the other: of
+// nodes that start at the same time some never let an MQTT client in, because the
+// plugin's register of client ids, a Raft group of its own, does not find together.
 func (k *rabbitMQ) form(c *Cluster) {
 	k.tb.Helper()
+	if !strings.HasPrefix(k.version, "3.") {
+		c.each((*Node).run)
+	}
 	for _, n := range c.Nodes {
-		n.run()
+		if !n.Running() {
+			n.run()
+		}
 		n.listening()
 	}
 }
@@ -159,4 +166,23 @@ func (k *rabbitMQ) check(c *Cluster) error {
 		}
 	}
 	return nil
+}
+
+// Drain puts a node of RabbitMQ into maintenance mode: it disconnects its clients,
+// accepts no new ones, and hands the leadership of replicated queues over.
+func (n *Node) Drain() { n.upgrade("drain") }
+
+// Revive ends the maintenance mode: the node accepts clients again.
+func (n *Node) Revive() {
+	n.cluster.tb.Helper()
+	n.upgrade("revive")
+	n.listening()
+}
+
+func (n *Node) upgrade(command string) {
+	n.cluster.tb.Helper()
+	k := n.cluster.kind.(*rabbitMQ)
+	if text, err := k.command(n, "rabbitmq-upgrade", command).CombinedOutput(); err != nil {
+		n.cluster.tb.Fatalf("RabbitMQ: %s %s: %v: %s", command, n.Name, err, text)
+	}
 }
