@@ -44,7 +44,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: af8c6911ae86b79e
+// include-stamp: 98171f263c652a7a
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -428,6 +428,16 @@ func tlsRefusal(r C.struct_gomosq_tls_refusal) string { return C.GoString(&r.tex
 func cTLSTrust(t *tlsSettings, pem []byte) string {
 	return tlsRefusal(C.gomosq_tls_trust(t, cBytes(pem), C.int(len(pem))))
 }
+
+// trustStore is a store of certificates, in C memory. OpenSSL counts its references.
+type trustStore = unsafe.Pointer
+
+// cTLSStore returns a reference to the store of t, or nil.
+func cTLSStore(t *tlsSettings) trustStore { return C.gomosq_tls_store(t) }
+
+func cTLSTrustStore(t *tlsSettings, store trustStore) { C.gomosq_tls_trust_store(t, store) }
+
+func cTLSStoreFree(store trustStore) { C.gomosq_tls_store_free(store) }
 
 func cTLSTrustDirectory(t *tlsSettings, path string) string {
 	return tlsRefusal(C.gomosq_tls_trust_directory(t, cText(path)))

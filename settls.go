@@ -222,13 +222,13 @@ func (t *TLS) loadTrust(op string, s *tlsSettings) (err error) {
 			return err
 		}
 	}
+	if path == "" {
+		return trustShared(op, ca, s)
+	}
 	if file != "" || len(t.CA) > 0 {
 		if reason := cTLSTrust(s, ca.text); reason != "" {
 			return refusedSetting(op, ca.field, reason)
 		}
-	}
-	if path == "" {
-		return nil
 	}
 	return loadDirectories(op, pathField+": "+path, path, s)
 }

@@ -67,6 +67,8 @@ typedef void gomosq_ex_free(void *parent, void *value, void *ad, int index, long
 	F(int, X509_VERIFY_PARAM_set1_ip_asc, (void *param, const char *address)) \
 	F(void, X509_VERIFY_PARAM_set_hostflags, (void *param, unsigned flags)) \
 	F(int, X509_STORE_add_cert, (void *store, void *cert)) \
+	F(int, X509_STORE_up_ref, (void *store)) \
+	F(void, X509_STORE_free, (void *store)) \
 	F(void, X509_free, (void *cert)) \
 	F(void, EVP_PKEY_free, (void *key)) \
 	F(void *, BIO_new_mem_buf, (const void *data, int len)) \
@@ -222,6 +224,20 @@ static inline struct gomosq_tls_refusal gomosq_tls_trust(struct gomosq_tls *t, c
 	GOMOSQ_OPENSSL(BIO_free)(bio);
 	return gomosq_tls_done(good && count > 0, good ? "no certificate in PEM form" : NULL);
 }
+
+/* Returns the store of the trusted certificates, or NULL. The caller must free it with
+ * gomosq_tls_store_free. */
+static inline void *gomosq_tls_store(const struct gomosq_tls *t)
+{
+	void *store = GOMOSQ_OPENSSL(SSL_CTX_get_cert_store)(t->ctx);
+
+	return GOMOSQ_OPENSSL(X509_STORE_up_ref)(store) == 1 ? store : NULL;
+}
+
+/* Trusts the certificates in a store, which other settings use too. */
+static inline void gomosq_tls_trust_store(struct gomosq_tls *t, void *store) { GOMOSQ_OPENSSL(SSL_CTX_set1_cert_store)(t->ctx, store); }
+
+static inline void gomosq_tls_store_free(void *store) { GOMOSQ_OPENSSL(X509_STORE_free)(store); }
 
 /* Trusts the certificates in a directory that "openssl rehash" has prepared. */
 static inline struct gomosq_tls_refusal gomosq_tls_trust_directory(struct gomosq_tls *t, const char *path)

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"io"
 	"runtime"
+	"runtime/debug"
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
@@ -169,4 +170,19 @@ func TestPost_AllocatesNothing(t *testing.T) {
 		post()
 	}
 	require.Less(t, testing.AllocsPerRun(1000, post), 0.1)
+}
+
+// The certificates of the system use about 1 MB. Clients with the same authorities share them.
+func TestSetTLS_ClientsShareAuthorities(t *testing.T) {
+	const clients = 100
+	all := make([]*mosquitto.Client, clients)
+	for i := range all {
+		all[i], _ = newClient(t, "", true)
+	}
+	before := residentBytes(t)
+	for _, c := range all {
+		require.NoError(t, c.SetTLS(mosquitto.TLS{}))
+	}
+	debug.FreeOSMemory() // the texts of the files
+	require.Less(t, residentBytes(t)-before, 20<<20)
 }
