@@ -166,7 +166,11 @@ func (c *Client) authProperties(a *attempt) (props Properties) {
 // onExtAuth is the library's callback for AUTH. Continue runs in its own goroutine; the
 // loop goes on meanwhile.
 func (c *Client) onExtAuth(_ *mosquitto.Client, method string, challenge []byte, _ Properties) error {
-	a := c.conn
+	c.onChallenge(c.conn, method, challenge)
+	return nil
+}
+
+func (c *Client) onChallenge(a *attempt, method string, challenge []byte) {
 	switch {
 	case a.failure != nil: // the connection is already cut
 	case !a.accepted.IsZero():
@@ -179,7 +183,6 @@ func (c *Client) onExtAuth(_ *mosquitto.Client, method string, challenge []byte,
 		a.auth.answering = true
 		go c.continueAuth(a, challenge)
 	}
-	return nil
 }
 
 func (c *Client) methodError(method string) error {

@@ -104,7 +104,7 @@ func (c *Client) prepareRequest(ctx context.Context, options []PublishOption) ([
 		if checkResponseTopic(topic) != nil {
 			return nil, badArgument("WithResponseTopic", "%.100q is not a valid topic", topic)
 		}
-		return options[:len(options):len(options)], c.subscribeToResponses(ctx, topic)
+		return slices.Clip(options), c.subscribeToResponses(ctx, topic)
 	}
 	topic, err := c.ownResponseTopic(ctx)
 	if err != nil {
