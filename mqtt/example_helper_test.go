@@ -92,6 +92,9 @@ func servers() []string { return []string{onStage().plain} }
 // cluster is the same with a first server that does not answer.
 func cluster() []string { return []string{onStage().deserted, onStage().plain} }
 
+// deserted are servers that do not run.
+func deserted() []string { return []string{onStage().deserted} }
+
 // tlsServers and pskServers begin with mqtts://.
 func tlsServers() []string { return []string{onStage().tls} }
 func pskServers() []string { return []string{onStage().psk} }
