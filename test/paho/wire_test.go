@@ -1,0 +1,254 @@
+package paho_test
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestPrograms_SendTheSameBytes runs each program against a fake broker, compiled
+// against paho.mqtt.golang and against ours. Both must send the same packets and print
+// the same lines, which tell the order of their callbacks. What may differ:
+//
+//   - Packet ids: the specification leaves their choice to the client, and
+//     libmosquitto takes an id for QoS 0 messages too. Each id is replaced by the order
+//     of its first appearance, so that a packet with a wrong id differs.
+//   - PINGREQ: its time depends on when the client last sent or received. It is
+//     answered and not compared.
+//   - What the dialog of a program replaces, with a reason there.
+func TestPrograms_SendTheSameBytes(t *testing.T) {
+	for _, d := range dialogs {
+		t.Run(d.program, func(t *testing.T) {
+			t.Parallel()
+			var packets, lines [][]string
+			for _, s := range sides {
+				t.Run(s.name, func(t *testing.T) {
+					b := &fakeBroker{t: t, Peer: peer.Listen(t)}
+					b.process = start(t, s, d.program, fmt.Sprintf("127.0.0.1:%d", b.Port), filepath.Join(t.TempDir(), "store"))
+					d.serve(b)
+					lines = append(lines, b.process.end())
+					packets = append(packets, b.transcript())
+				})
+			}
+			require.Len(t, packets, len(sides), "a side failed")
+			require.NotEmpty(t, packets[0])
+			require.NotEmpty(t, lines[0])
+			assert.Equal(t, packets[0], packets[1], "packets")
+			assert.Equal(t, lines[0], lines[1], "lines")
+		})
+	}
+}
+
+// fakeBroker is the broker of one program. It keeps what the program sends.
+type fakeBroker struct {
+	*peer.Peer
+	process *process
+	conn    *peer.Conn
+	packets []packet
+
+	t      *testing.T
+	groups int
+	group  int // of the packets that come now
+}
+
+// packet is what the client sent.
+type packet struct {
+	before, after string // in hex: what stands before and after the packet id
+	hasID         bool   // one that the client chose
+	id            uint16
+	text          string // for a person
+	group         int    // packets of a group have no fixed order; 0: not in a group
+}
+
+// connect waits for a client and answers its CONNECT.
+func (b *fakeBroker) connect(present bool, code byte) {
+	b.t.Helper()
+	b.conn = b.Accept()
+	b.expect(peer.CONNECT)
+	b.conn.Send(peer.V311.Connack(present, code))
+}
+
+// expect reads the next packet, which must be of this type.
+func (b *fakeBroker) expect(kind byte) peer.Packet {
+	b.t.Helper()
+	p := b.read()
+	require.Equal(b.t, fmt.Sprintf("%x", kind), fmt.Sprintf("%x", p.Type()), "the packet %v", p)
+	return p
+}
+
+// read reads the next packet that is no PINGREQ.
+func (b *fakeBroker) read() peer.Packet {
+	b.t.Helper()
+	for {
+		raw, err := b.conn.NextBytes()
+		require.NoError(b.t, err, "the client closed the connection, or sent nothing")
+		p := decode(raw)
+		if p.Type() != peer.PINGREQ {
+			b.packets = append(b.packets, b.record(raw, p))
+			return p
+		}
+		b.conn.Send(peer.Bytes(peer.PINGRESP))
+	}
+}
+
+// disconnect reads a DISCONNECT and the end of the connection.
+func (b *fakeBroker) disconnect() {
+	b.t.Helper()
+	b.expect(peer.DISCONNECT)
+	b.closed()
+}
+
+// closed waits until the client has closed the connection.
+func (b *fakeBroker) closed() {
+	b.t.Helper()
+	raw, err := b.conn.NextBytes()
+	require.Error(b.t, err, "the packet %x", raw)
+}
+
+func (b *fakeBroker) send(packets ...[]byte) {
+	b.t.Helper()
+	var all []byte
+	for _, p := range packets {
+		all = append(all, p...)
+	}
+	b.conn.Send(all)
+}
+
+// subscribed reads a SUBSCRIBE and grants it.
+func (b *fakeBroker) subscribed(codes ...byte) {
+	b.t.Helper()
+	p := b.expect(peer.SUBSCRIBE)
+	b.send(peer.V311.Suback(p.MID(), codes))
+}
+
+// unsubscribed reads an UNSUBSCRIBE and acknowledges it.
+func (b *fakeBroker) unsubscribed() {
+	b.t.Helper()
+	b.send(peer.V311.Unsuback(b.expect(peer.UNSUBSCRIBE).MID(), nil))
+}
+
+// published reads a PUBLISH and acknowledges it, in as many steps as its QoS has.
+func (b *fakeBroker) published() {
+	b.t.Helper()
+	p := b.expect(peer.PUBLISH)
+	switch p.First >> 1 & 3 {
+	case 1:
+		b.send(peer.Ack(peer.PUBACK, messageID(p)))
+	case 2:
+		b.send(peer.Ack(peer.PUBREC, messageID(p)))
+		b.send(peer.Ack(peer.PUBCOMP, b.expect(peer.PUBREL).MID()))
+	}
+}
+
+// deliver sends a PUBLISH and reads its acknowledgements.
+func (b *fakeBroker) deliver(flags byte, topic string, mid uint16, payload string) {
+	b.t.Helper()
+	b.send(peer.Publish(flags, topic, mid, payload))
+	switch flags >> 1 & 3 {
+	case 1:
+		require.Equal(b.t, mid, b.expect(peer.PUBACK).MID())
+	case 2:
+		require.Equal(b.t, mid, b.expect(peer.PUBREC).MID())
+		b.send(peer.Ack(peer.PUBREL, mid))
+		require.Equal(b.t, mid, b.expect(peer.PUBCOMP).MID())
+	}
+}
+
+// decode takes the length off a packet.
+func decode(raw []byte) peer.Packet {
+	n := 1
+	for raw[n]&0x80 != 0 {
+		n++
+	}
+	return peer.Packet{First: raw[0], Body: raw[n+1:]}
+}
+
+// messageID is the packet id of a PUBLISH.
+func messageID(p peer.Packet) uint16 {
+	return binary.BigEndian.Uint16(p.Body[2+int(binary.BigEndian.Uint16(p.Body)):])
+}
+
+func (b *fakeBroker) record(raw []byte, p peer.Packet) packet {
+	at := -1 // of the id
+	switch body := len(raw) - len(p.Body); {
+	case p.Type() == peer.PUBLISH && p.First&6 != 0:
+		at = body + 2 + int(binary.BigEndian.Uint16(p.Body))
+	case p.Type() == peer.SUBSCRIBE || p.Type() == peer.UNSUBSCRIBE || p.Type() == peer.PUBREL:
+		at = body
+	}
+	if at < 0 {
+		return packet{before: hex.EncodeToString(raw), text: printable(raw), group: b.group}
+	}
+	return packet{
+		before: hex.EncodeToString(raw[:at]), after: hex.EncodeToString(raw[at+2:]),
+		hasID: true, id: binary.BigEndian.Uint16(raw[at:]),
+		text: printable(raw), group: b.group,
+	}
+}
+
+// transcript lists the packets. Those of a group are sorted, and packet ids are
+// numbered by their first appearance.
+func (b *fakeBroker) transcript() (lines []string) {
+	slices.SortStableFunc(b.packets, func(p, q packet) int {
+		if p.group == 0 || p.group != q.group {
+			return 0
+		}
+		return cmp.Or(strings.Compare(p.before, q.before), strings.Compare(p.after, q.after))
+	})
+	ids := map[uint16]int{}
+	for _, p := range b.packets {
+		id := ""
+		if p.hasID {
+			if ids[p.id] == 0 {
+				ids[p.id] = len(ids) + 1
+			}
+			id = fmt.Sprintf(" (id %d) ", ids[p.id])
+		}
+		lines = append(lines, p.before+id+p.after+" "+p.text)
+	}
+	return lines
+}
+
+// anyOrder serves so many packets, acknowledges each, and forgets their order.
+func (b *fakeBroker) anyOrder(n int) {
+	b.t.Helper()
+	b.groups++
+	b.group = b.groups
+	defer func() { b.group = 0 }()
+	for range n {
+		switch p := b.read(); p.Type() {
+		case peer.SUBSCRIBE:
+			b.send(peer.V311.Suback(p.MID(), []byte{1}))
+		case peer.PUBLISH:
+			switch p.First >> 1 & 3 {
+			case 1:
+				b.send(peer.Ack(peer.PUBACK, messageID(p)))
+			case 2:
+				b.send(peer.Ack(peer.PUBREC, messageID(p)))
+			}
+		case peer.PUBREL:
+			b.send(peer.Ack(peer.PUBCOMP, p.MID()))
+		default:
+			require.Equal(b.t, peer.PUBACK, int(p.Type()), "the packet %v", p)
+		}
+	}
+}
+
+// printable is a packet without the bytes that are no text.
+func printable(raw []byte) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, string(raw[2:min(len(raw), 60)]))
+}
