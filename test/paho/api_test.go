@@ -34,10 +34,9 @@ var pairs = []string{"", "/packets"}
 // TestAPI_HasEveryIdentifier fails if an exported identifier of paho.mqtt.golang is
 // missing in ours, or if its type or the value of a constant differs.
 func TestAPI_HasEveryIdentifier(t *testing.T) {
-	load := loader(t)
 	for _, folder := range pairs {
 		t.Run(path.Base(theirs+folder), func(t *testing.T) {
-			want, got := listing(load(theirs+folder)), listing(load(ours+folder))
+			want, got := both(t, folder)
 			require.NotEmpty(t, want)
 			for _, line := range want {
 				if !slices.Contains(got, line) {
@@ -51,11 +50,10 @@ func TestAPI_HasEveryIdentifier(t *testing.T) {
 // TestAPI_AddsNothing fails if ours exports an identifier that paho.mqtt.golang does
 // not have: a program that uses it could not go back.
 func TestAPI_AddsNothing(t *testing.T) {
-	load := loader(t)
 	for _, folder := range pairs {
 		t.Run(path.Base(theirs+folder), func(t *testing.T) {
-			want := listing(load(theirs + folder))
-			for _, line := range listing(load(ours + folder)) {
+			want, got := both(t, folder)
+			for _, line := range got {
 				if len(sameName(want, line)) == 0 {
 					assert.Fail(t, "only ours has it", line)
 				}
@@ -144,30 +142,26 @@ func check(t *testing.T, source string) *types.Package {
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, "sample.go", source, 0)
 	require.NoError(t, err)
-	p, err := (&types.Config{Importer: loadOnly(t, "errors", "sync")}).Check("sample", fset, []*ast.File{file}, nil)
+	p, err := (&types.Config{Importer: exports(t, "errors", "sync")}).Check("sample", fset, []*ast.File{file}, nil)
 	require.NoError(t, err)
 	return p
 }
 
-// loader returns a function that loads packages of this module's build list, from the
-// export data of the compiler.
-func loader(t *testing.T) func(path string) *types.Package {
+// both lists a pair of packages.
+func both(t *testing.T, folder string) (want, got []string) {
 	t.Helper()
-	var all []string
-	for _, folder := range pairs {
-		all = append(all, theirs+folder, ours+folder)
-	}
-	imports := loadOnly(t, all...)
-	return func(path string) *types.Package {
-		t.Helper()
-		p, err := imports.Import(path)
+	packages := exports(t, theirs+folder, ours+folder)
+	for path, lines := range map[string]*[]string{theirs: &want, ours: &got} {
+		p, err := packages.Import(path + folder)
 		require.NoError(t, err)
-		return p
+		*lines = listing(p)
 	}
+	return want, got
 }
 
-// loadOnly imports packages, and what they need.
-func loadOnly(t *testing.T, paths ...string) types.Importer {
+// exports returns an importer for packages of this module's build list and for what
+// they need. It reads the export data of the compiler.
+func exports(t *testing.T, paths ...string) types.Importer {
 	t.Helper()
 	list := spawn.Command("go", append([]string{"list", "-deps", "-export", "-json=ImportPath,Export"}, paths...)...)
 	var said bytes.Buffer
