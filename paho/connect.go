@@ -1,0 +1,223 @@
+package paho
+
+import (
+	"context"
+	"time"
+
+	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/paho/packets"
+)
+
+// This file makes the connection of a session, and follows its changes.
+
+// connect is the goroutine of Connect.
+func (s *session) connect(previous *session) {
+	if previous != nil {
+		<-previous.done
+	}
+	s.client.options.Store.Open()
+	m, connack, err := s.firstConnection()
+	if err == nil && !s.establish(m) {
+		closeNow(m)
+		err = errDisconnected
+	}
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	s.connected()
+	s.token.end(nil, func() { s.token.sessionPresent = connack.SessionPresent })
+	close(s.ready)
+}
+
+// fail ends a session without a connection.
+func (s *session) fail(err error) {
+	code, err := refusal(err)
+	if s.isEnding() {
+		err = errDisconnected
+	}
+	s.end()
+	close(s.ready)
+	s.token.end(err, func() { s.token.returnCode = code })
+}
+
+// closeNow ends a client without waiting for its messages.
+func closeNow(m *mqtt.Client) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = m.Close(ctx) // tokens return the errors
+}
+
+// firstConnection dials until a broker accepts the client. Without SetConnectRetry it
+// dials once.
+func (s *session) firstConnection() (*mqtt.Client, *mqtt.Connack, error) {
+	o := &s.client.options
+	options, err := s.settings()
+	if err != nil {
+		return nil, nil, err
+	}
+	for attempt := 0; ; attempt++ {
+		s.client.notify(ConnectionNotificationConnecting{false, attempt})
+		m, connack, err := s.dial(options)
+		if err == nil {
+			return m, connack, nil
+		}
+		_, reason := refusal(err)
+		s.client.notify(ConnectionNotificationFailed{reason})
+		if !s.connectRetry {
+			return nil, nil, err
+		}
+		WARN.Println(CLI, "connecting failed, next attempt in", o.ConnectRetryInterval, reason)
+		select {
+		case <-time.After(o.ConnectRetryInterval):
+		case <-s.ctx.Done():
+			return nil, nil, err
+		}
+	}
+}
+
+// settings returns the options of package mqtt, and prepares the store.
+func (s *session) settings() ([]mqtt.Option, error) {
+	c := s.client
+	options := append(c.options.settings(c.anyVersion),
+		mqtt.WithCredentialsFunc(s.beginAttempt),
+		mqtt.WithDefaultHandler(s.receive),
+		mqtt.WithHooks(mqtt.Hooks{Receive: s.beginMessage}),
+	)
+	c.addresses = nil
+	for _, broker := range c.options.Servers {
+		c.addresses = append(c.addresses, addressOf(broker))
+	}
+	if c.options.dialsInGo() {
+		options = append(options, mqtt.WithDialer((&transport{client: c, last: -1}).dial))
+	}
+	if s.cleanSession {
+		c.options.Store.Reset()
+		return options, nil
+	}
+	stored, pending, err := openStore(c.options.Store)
+	if err != nil {
+		return nil, err
+	}
+	if s.resumeSubs {
+		s.resume(pending)
+	}
+	return append(options, mqtt.WithOutbox(stored)), nil
+}
+
+// resume queues the subscriptions of an earlier process.
+func (s *session) resume(pending []packets.ControlPacket) {
+	for _, packet := range pending {
+		switch p := packet.(type) {
+		case *packets.SubscribePacket:
+			s.subscribe(&SubscribeToken{baseToken: newBase(nil)}, p.Topics, p.Qoss, routeFilter)
+		case *packets.UnsubscribePacket:
+			s.unsubscribe(&UnsubscribeToken{baseToken: newBase(nil)}, p.Topics)
+		}
+	}
+}
+
+// dial makes a client of package mqtt. connack is the broker's answer.
+func (s *session) dial(options []mqtt.Option) (m *mqtt.Client, connack *mqtt.Connack, err error) {
+	var servers []string
+	for _, broker := range s.client.options.Servers {
+		servers = append(servers, serverOf(broker))
+	}
+	first := make(chan *mqtt.Connack, 1)
+	accepted := false // owned by the goroutine of state handlers
+	watch := mqtt.WithStateHandler(func(m *mqtt.Client, change mqtt.StateChange) {
+		switch {
+		case accepted:
+			<-s.ready
+			s.changed(m, change)
+		case change.State == mqtt.StateConnected:
+			accepted = true
+			first <- change.Connack
+		}
+	})
+	if m, err = mqtt.Dial(s.ctx, servers, append(options[:len(options):len(options)], watch)...); err != nil {
+		return nil, nil, err
+	}
+	return m, <-first, nil
+}
+
+// beginAttempt is called before each attempt to connect. It returns the credentials.
+func (s *session) beginAttempt(context.Context) (username, password string, err error) {
+	o := &s.client.options
+	if s.online.Load() == nil {
+		username, password = o.credentials()
+		return username, password, nil
+	}
+	if !s.autoReconnect {
+		return "", "", errNoReconnect
+	}
+	if o.OnReconnecting != nil {
+		o.OnReconnecting(s.client, o)
+	}
+	s.client.notify(ConnectionNotificationConnecting{true, int(s.attempts.Add(1)) - 1})
+	username, password = o.credentials()
+	return username, password, nil
+}
+
+// changed follows the changes of the connection, after the first connection.
+func (s *session) changed(m *mqtt.Client, change mqtt.StateChange) {
+	if m != s.online.Load() || s.isEnding() {
+		return
+	}
+	switch change.State {
+	case mqtt.StateConnected:
+		s.renewConnection()
+		s.connected()
+	case mqtt.StateConnecting:
+		_, reason := refusal(change.Err)
+		s.client.notify(ConnectionNotificationFailed{reason})
+	case mqtt.StateDisconnected:
+		s.lost(change.Err)
+	case mqtt.StateClosed:
+		s.lose()
+		s.endAfterLoss(m)
+	}
+}
+
+// renewConnection begins the time of a new connection.
+func (s *session) renewConnection() {
+	s.attempts.Store(0)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lose()
+	s.connection, s.lose = context.WithCancel(s.ctx)
+}
+
+// connected tells the program that a broker has accepted the client.
+func (s *session) connected() {
+	c := s.client
+	if f := c.options.OnConnect; f != nil {
+		go f(c)
+	}
+	go c.notify(ConnectionNotificationConnected{})
+}
+
+// lost ends the calls that end with the connection, and tells the program.
+func (s *session) lost(reason error) {
+	if !s.resumeSubs {
+		s.mu.Lock()
+		s.lose()
+		s.mu.Unlock()
+	}
+	if !s.autoReconnect {
+		s.endAfterLoss(s.online.Load())
+	}
+	c := s.client
+	if f := c.options.OnConnectionLost; f != nil {
+		go f(c, reason)
+	}
+	go c.notify(ConnectionNotificationLost{reason})
+}
+
+// endAfterLoss ends a session that does not reconnect.
+func (s *session) endAfterLoss(m *mqtt.Client) {
+	if s.beginEnd() {
+		closeNow(m)
+		s.end()
+	}
+}

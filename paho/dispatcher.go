@@ -1,0 +1,256 @@
+package paho
+
+import (
+	"bytes"
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// dispatcher runs the callbacks of ordered messages on a goroutine of its own.
+//
+// The loop of package mqtt delivers a message and then waits until its callbacks have
+// returned: the client acknowledges the message after that. The loop waits differently in
+// two cases. For a message of QoS 0 it waits only while the queue is full. And it goes on
+// if the callback may need the loop: the callback waits for the broker, or it runs so
+// long that the connection would be lost. Messages that arrive meanwhile are queued. They
+// are acknowledged before their callbacks run.
+//
+// A nil *dispatcher belongs to a client whose callbacks have goroutines of their own.
+type dispatcher struct {
+	call      func(*message) // runs the callbacks of a message
+	slow      time.Duration  // a callback that runs longer would end the connection
+	goroutine []byte         // identifies the goroutine of the callbacks; set before the first callback
+	timer     *time.Timer    // of the loop
+
+	handled atomic.Uint64 // messages whose callbacks have returned
+	target  atomic.Uint64 // the loop waits until so many messages are handled
+	running atomic.Bool   // a callback is running
+	waiting atomic.Bool   // the callback waits for the broker
+	waiters atomic.Int64  // all waits for the broker
+	queued  atomic.Int64  // bytes of the queue
+
+	filled   chan struct{} // receives a value when a message is queued, or at the end
+	progress chan struct{} // receives a value when the loop may go on
+
+	mu       sync.Mutex
+	queue    []*message
+	pushed   uint64 // messages delivered so far
+	detached bool   // the loop does not wait for callbacks until the queue is empty
+	ended    bool
+}
+
+const (
+	maxQueued      = 1000     // messages of QoS 0 for which the loop does not wait
+	maxQueuedBytes = 16 << 20 // limit of the queue, except while a callback waits
+	watchInterval  = 100 * time.Millisecond
+	waitPatience   = time.Second // how long other goroutines wait for the broker behind a callback
+)
+
+func newDispatcher(keepAlive time.Duration, call func(*message)) *dispatcher {
+	d := &dispatcher{
+		call: call, slow: keepAlive / 2, timer: time.NewTimer(time.Hour),
+		filled: make(chan struct{}, 1), progress: make(chan struct{}, 1),
+	}
+	if d.slow == 0 {
+		d.slow = 15 * time.Second
+	}
+	go d.run()
+	return d
+}
+
+// deliver queues a message and waits for its callbacks. Only the loop calls it. ctx ends
+// with the client.
+func (d *dispatcher) deliver(ctx context.Context, m *message) {
+	n := d.push(m)
+	if m.QoS == 0 {
+		if n <= maxQueued {
+			return
+		}
+		n -= maxQueued
+	}
+	d.target.Store(n)
+	if d.mayGoOn(n) {
+		return
+	}
+	d.timer.Reset(watchInterval)
+	defer d.timer.Stop()
+	for began := time.Now(); !d.mayGoOn(n); {
+		select {
+		case <-d.progress:
+		case <-ctx.Done():
+			return
+		case <-d.timer.C:
+			if d.isNeeded(time.Since(began)) {
+				d.detach()
+				return
+			}
+			d.timer.Reset(watchInterval)
+		}
+	}
+}
+
+// push queues a message and returns its number.
+func (d *dispatcher) push(m *message) uint64 {
+	d.queued.Add(int64(m.size()))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.queue = append(d.queue, m)
+	d.pushed++
+	notify(d.filled)
+	return d.pushed
+}
+
+// mayGoOn reports whether the loop may go on after message n.
+func (d *dispatcher) mayGoOn(n uint64) bool {
+	if d.handled.Load() >= n || d.waiting.Load() {
+		return true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.detached && d.queued.Load() < maxQueuedBytes
+}
+
+// isNeeded reports whether the connection needs the loop, which has waited for a callback
+// for some time.
+func (d *dispatcher) isNeeded(waited time.Duration) bool {
+	return waited >= d.slow || waited >= waitPatience && d.waiters.Load() > 0
+}
+
+// detach makes the loop go on.
+func (d *dispatcher) detach() {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	d.detached = true
+	d.mu.Unlock()
+	notify(d.progress)
+}
+
+// run is the goroutine of the callbacks.
+func (d *dispatcher) run() {
+	d.goroutine = goroutineID()
+	var batch []*message
+	for more := true; more; {
+		batch, more = d.take(batch[:0])
+		for i, m := range batch {
+			d.running.Store(true)
+			d.call(m)
+			d.running.Store(false)
+			d.queued.Add(-int64(m.size()))
+			if d.handled.Add(1) >= d.target.Load() {
+				notify(d.progress)
+			}
+			batch[i] = nil
+		}
+	}
+}
+
+// take returns all queued messages. It blocks while there are none. more is false after
+// the end.
+func (d *dispatcher) take(free []*message) (batch []*message, more bool) {
+	for {
+		d.mu.Lock()
+		batch, d.queue = d.queue, free
+		ended := d.ended
+		if len(batch) == 0 {
+			d.detached = false
+		}
+		d.mu.Unlock()
+		if len(batch) > 0 || ended {
+			return batch, !ended
+		}
+		free = batch
+		<-d.filled
+	}
+}
+
+// end ends the goroutine when it has run the callbacks of all queued messages.
+func (d *dispatcher) end() {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	d.ended, d.detached = true, true
+	d.mu.Unlock()
+	notify(d.filled)
+	notify(d.progress)
+}
+
+// beginWait notes that the calling goroutine waits for the broker. inCallback reports
+// whether it is the goroutine of the callbacks. The caller must call endWait.
+func (d *dispatcher) beginWait() (inCallback bool) {
+	if d == nil {
+		return false
+	}
+	d.waiters.Add(1)
+	if !d.inCallback() {
+		return false
+	}
+	d.waiting.Store(true)
+	notify(d.progress)
+	return true
+}
+
+func (d *dispatcher) endWait(inCallback bool) {
+	if d == nil {
+		return
+	}
+	d.waiters.Add(-1)
+	if inCallback {
+		d.waiting.Store(false)
+		d.detach() // the callback may wait again
+	}
+}
+
+// beginCall notes a call that may wait for the broker, on any goroutine. The caller must
+// call endCall.
+func (d *dispatcher) beginCall() {
+	if d != nil {
+		d.waiters.Add(1)
+	}
+}
+
+func (d *dispatcher) endCall() {
+	if d != nil {
+		d.waiters.Add(-1)
+	}
+}
+
+// willWait notes that the caller may wait until done is closed.
+func (d *dispatcher) willWait(done <-chan struct{}) {
+	if d == nil {
+		return
+	}
+	select {
+	case <-done:
+	default:
+		if d.inCallback() {
+			d.detach()
+		}
+	}
+}
+
+// inCallback reports whether the calling goroutine runs a callback of this dispatcher.
+func (d *dispatcher) inCallback() bool {
+	return d.running.Load() && bytes.Equal(goroutineID(), d.goroutine)
+}
+
+// goroutineID returns a text that only the calling goroutine has. The runtime has no
+// function for it, but a stack trace begins with the number of its goroutine.
+func goroutineID() []byte {
+	var stack [64]byte
+	id, _, _ := bytes.Cut(stack[:runtime.Stack(stack[:], false)], []byte(" ["))
+	return bytes.Clone(id)
+}
+
+// notify sends on a channel with capacity 1, unless it holds a value already.
+func notify(ch chan<- struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
