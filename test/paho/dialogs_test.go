@@ -37,11 +37,11 @@ var dialogs = []dialog{
 	}},
 	{"subscribe", func(b *fakeBroker) {
 		b.connect(false, 0)
-		b.subscribed(0)
-		b.subscribed(1)
-		b.subscribed(1) // less than was asked for
-		b.subscribed(1)
-		b.subscribed(0x80)
+		b.grant(0)
+		b.grant(1)
+		b.grant(1) // less than was asked for
+		b.grant(1)
+		b.grant(0x80)
 		b.deliver(0, "s/0", 0, "zero")
 		b.deliver(1, "s/0", 0, "retained")
 		b.deliver(2, "s/1", 7, "one")
@@ -58,11 +58,15 @@ var dialogs = []dialog{
 	}},
 	{"reconnect", func(b *fakeBroker) {
 		b.connect(false, 0)
-		b.subscribed(1)
+		b.grant(1)
 		b.expect(peer.PUBLISH)
 		b.expect(peer.PUBLISH)
 		b.process.await("published")
-		b.conn.Close()
+		b.lose()
+		// The session is clean: ours sends the messages as new ones, paho again. paho sends
+		// DUP with the third message too, which it has not sent before.
+		b.ignoreDup("r/first", "r/second", "r/third")
+		b.onlyOurs = "r/dropped" // paho drops messages of QoS 0 while it is offline
 		b.connect(false, 0)
 		// OnConnect runs in a goroutine of its own, beside the messages of the store, and
 		// paho's memory store has no order: SUBSCRIBE, three PUBLISH, PUBREL.
@@ -70,10 +74,29 @@ var dialogs = []dialog{
 		b.process.step()
 		b.disconnect()
 	}},
+	{"resend", func(b *fakeBroker) {
+		b.connect(false, 0)
+		for range 4 {
+			b.expect(peer.PUBLISH)
+		}
+		b.process.await("published")
+		b.lose()
+		b.connect(true, 0)
+		var again []peer.Packet
+		for range 4 {
+			again = append(again, b.expect(peer.PUBLISH))
+		}
+		for _, p := range again {
+			b.acknowledge(p)
+		}
+		b.process.step()
+		b.process.step()
+		b.disconnect()
+	}},
 	{"noreconnect", func(b *fakeBroker) {
 		b.connect(false, 0)
 		b.expect(peer.PUBLISH)
-		b.conn.Close()
+		b.lose()
 		b.connect(false, 0)
 		b.published()
 		b.disconnect()
@@ -81,7 +104,7 @@ var dialogs = []dialog{
 	{"again", func(b *fakeBroker) {
 		for range 3 {
 			b.connect(false, 0)
-			b.subscribed(1)
+			b.grant(1)
 			b.published()
 			b.deliver(2, "again", 5, "y")
 			b.process.step() // the PUBACK is sent after the handler has returned
@@ -91,7 +114,7 @@ var dialogs = []dialog{
 	{"routes", func(b *fakeBroker) {
 		b.connect(false, 0)
 		for range 5 {
-			b.subscribed(1)
+			b.grant(1)
 		}
 		b.unsubscribed()
 		b.process.await("ready")
@@ -103,12 +126,13 @@ var dialogs = []dialog{
 	}},
 	{"unordered", func(b *fakeBroker) {
 		b.connect(false, 0)
-		b.subscribed(1)
+		b.grant(1)
 		b.process.await("ready")
 		b.send(peer.Publish(2, "question", 3, "?"))
-		b.published()
-		b.subscribed(0)
-		b.expect(peer.PUBACK)
+		// Without order paho acknowledges when the handler has returned, libmosquitto when
+		// the handler begins: PUBACK, PUBLISH, SUBSCRIBE.
+		b.anyOrder(3)
+		b.process.step()
 		b.disconnect()
 	}},
 	{"refused", func(b *fakeBroker) {
@@ -131,9 +155,9 @@ var dialogs = []dialog{
 		b.deliver(2, "stored", 1, "1")
 		b.process.step() // the PUBACK is sent after the handler has returned
 		b.expect(peer.SUBSCRIBE)
-		b.conn.Close()
+		b.lose()
 		b.connect(true, 0)
-		b.subscribed(2)
+		b.grant(2)
 		b.deliver(4, "session/x", 2, "2")
 		b.process.step()
 		b.disconnect()
@@ -142,14 +166,15 @@ var dialogs = []dialog{
 		b.conn = b.Accept()
 		b.expect(peer.CONNECT)
 		b.process.await("ready")
-		b.conn.Close()
+		b.lose()
+		b.ignoreDup("retry/early") // paho sends DUP with messages that it has not sent before
 		b.connect(false, 0)
 		b.published()
 		b.disconnect()
 	}},
 	{"stop", func(b *fakeBroker) {
 		b.connect(false, 0)
-		b.subscribed(0)
+		b.grant(0)
 		b.process.await("ready")
 		b.deliver(0, "stop", 0, "now")
 		b.disconnect()
@@ -160,7 +185,7 @@ var dialogs = []dialog{
 		b.connect(false, 0)
 		b.process.await("connected")
 		b.process.step()
-		b.conn.Close()
+		b.lose()
 		b.connect(false, 0)
 		b.disconnect()
 	}},
@@ -178,14 +203,14 @@ var dialogs = []dialog{
 			b.connect(false, 0)
 			b.process.await("connect")
 			b.process.step()
-			b.conn.Close()
+			b.lose()
 			b.connect(false, 0)
 			b.disconnect()
 		}
 	}},
 	{"order", func(b *fakeBroker) {
 		b.connect(false, 0)
-		b.subscribed(1)
+		b.grant(1)
 		b.process.await("ready")
 		var packets [][]byte
 		for i := range 300 {
@@ -203,6 +228,7 @@ var dialogs = []dialog{
 		b.process.step()
 		b.expect(peer.PUBLISH)
 		require.NoError(b.t, b.process.cmd.Process.Kill())
+		b.ignoreDup("store/1", "store/2") // libmosquitto sends no DUP with messages of another process
 		b.process = start(b.t, b.process.side, "store", append(b.process.args, "again")...)
 		b.connect(true, 0)
 		b.anyOrder(3) // PUBLISH, PUBLISH, PUBREL

@@ -20,11 +20,15 @@ import (
 // the same lines, which tell the order of their callbacks. What may differ:
 //
 //   - Packet ids: the specification leaves their choice to the client, and
-//     libmosquitto takes an id for QoS 0 messages too. Each id is replaced by the order
-//     of its first appearance, so that a packet with a wrong id differs.
+//     libmosquitto takes an id for QoS 0 messages too. Each is replaced by a number that
+//     a new SUBSCRIBE, UNSUBSCRIBE or PUBLISH takes; a PUBLISH with DUP and a PUBREL have
+//     that of their message. So a packet with a wrong id differs.
 //   - PINGREQ: its time depends on when the client last sent or received. It is
 //     answered and not compared.
-//   - What the dialog of a program replaces, with a reason there.
+//   - A second SUBSCRIBE for the same filters after a reconnect: package mqtt renews the
+//     subscriptions itself, and the program does it again in OnConnect. It is granted
+//     and not compared.
+//   - What the dialog of a program permits, with a reason there.
 func TestPrograms_SendTheSameBytes(t *testing.T) {
 	for _, d := range dialogs {
 		t.Run(d.program, func(t *testing.T) {
@@ -33,6 +37,11 @@ func TestPrograms_SendTheSameBytes(t *testing.T) {
 			for _, s := range sides {
 				t.Run(s.name, func(t *testing.T) {
 					b := &fakeBroker{t: t, Peer: peer.Listen(t)}
+					t.Cleanup(func() {
+						if t.Failed() {
+							t.Logf("%s sent:\n%s", s.name, strings.Join(b.transcript(), "\n"))
+						}
+					})
 					b.process = start(t, s, d.program, fmt.Sprintf("127.0.0.1:%d", b.Port), filepath.Join(t.TempDir(), "store"))
 					d.serve(b)
 					lines = append(lines, b.process.end())
@@ -55,15 +64,19 @@ type fakeBroker struct {
 	conn    *peer.Conn
 	packets []packet
 
-	t      *testing.T
-	groups int
-	group  int // of the packets that come now
+	t          *testing.T
+	groups     int
+	group      int             // of the packets that come now
+	lost       bool            // a connection was lost
+	subscribed map[string]bool // the SUBSCRIBE packets of the connection, without their ids
+	noDup      map[string]bool // topics whose DUP is not compared
+	onlyOurs   string          // the topic of a QoS 0 message that paho drops
 }
 
 // packet is what the client sent.
 type packet struct {
 	before, after string // in hex: what stands before and after the packet id
-	hasID         bool   // one that the client chose
+	hasID, isNew  bool   // one that the client chose, for a new exchange
 	id            uint16
 	text          string // for a person
 	group         int    // packets of a group have no fixed order; 0: not in a group
@@ -73,6 +86,7 @@ type packet struct {
 func (b *fakeBroker) connect(present bool, code byte) {
 	b.t.Helper()
 	b.conn = b.Accept()
+	b.subscribed = map[string]bool{}
 	b.expect(peer.CONNECT)
 	b.conn.Send(peer.V311.Connack(present, code))
 }
@@ -91,12 +105,27 @@ func (b *fakeBroker) read() peer.Packet {
 	for {
 		raw, err := b.conn.NextBytes()
 		require.NoError(b.t, err, "the client closed the connection, or sent nothing")
-		p := decode(raw)
-		if p.Type() != peer.PINGREQ {
+		switch p := decode(raw); {
+		case p.Type() == peer.PINGREQ:
+			b.send(peer.Bytes(peer.PINGRESP))
+		case p.Type() == peer.SUBSCRIBE && b.lost && b.subscribed[string(p.Body[2:])]:
+			b.send(peer.V311.Suback(p.MID(), p.Body[len(p.Body)-1:]))
+		case p.Type() == peer.PUBLISH && p.First&6 == 0 && string(p.Body[2:2+binary.BigEndian.Uint16(p.Body)]) == b.onlyOurs:
+		default:
+			if p.Type() == peer.SUBSCRIBE {
+				b.subscribed[string(p.Body[2:])] = true
+			}
 			b.packets = append(b.packets, b.record(raw, p))
 			return p
 		}
-		b.conn.Send(peer.Bytes(peer.PINGRESP))
+	}
+}
+
+// ignoreDup permits each PUBLISH with a topic to have DUP and its old packet id, or not.
+func (b *fakeBroker) ignoreDup(topics ...string) {
+	b.noDup = map[string]bool{}
+	for _, topic := range topics {
+		b.noDup[topic] = true
 	}
 }
 
@@ -123,8 +152,14 @@ func (b *fakeBroker) send(packets ...[]byte) {
 	b.conn.Send(all)
 }
 
-// subscribed reads a SUBSCRIBE and grants it.
-func (b *fakeBroker) subscribed(codes ...byte) {
+// lose closes the connection.
+func (b *fakeBroker) lose() {
+	b.lost = true
+	b.conn.Close()
+}
+
+// grant reads a SUBSCRIBE and grants it.
+func (b *fakeBroker) grant(codes ...byte) {
 	b.t.Helper()
 	p := b.expect(peer.SUBSCRIBE)
 	b.send(peer.V311.Suback(p.MID(), codes))
@@ -139,7 +174,12 @@ func (b *fakeBroker) unsubscribed() {
 // published reads a PUBLISH and acknowledges it, in as many steps as its QoS has.
 func (b *fakeBroker) published() {
 	b.t.Helper()
-	p := b.expect(peer.PUBLISH)
+	b.acknowledge(b.expect(peer.PUBLISH))
+}
+
+// acknowledge acknowledges a PUBLISH that was read.
+func (b *fakeBroker) acknowledge(p peer.Packet) {
+	b.t.Helper()
 	switch p.First >> 1 & 3 {
 	case 1:
 		b.send(peer.Ack(peer.PUBACK, messageID(p)))
@@ -177,11 +217,15 @@ func messageID(p peer.Packet) uint16 {
 	return binary.BigEndian.Uint16(p.Body[2+int(binary.BigEndian.Uint16(p.Body)):])
 }
 
+// record returns what is compared of a packet.
 func (b *fakeBroker) record(raw []byte, p peer.Packet) packet {
 	at := -1 // of the id
 	switch body := len(raw) - len(p.Body); {
 	case p.Type() == peer.PUBLISH && p.First&6 != 0:
 		at = body + 2 + int(binary.BigEndian.Uint16(p.Body))
+		if b.noDup[string(raw[body+2:at])] {
+			raw, p.First = append([]byte{raw[0] &^ 8}, raw[1:]...), p.First&^8
+		}
 	case p.Type() == peer.SUBSCRIBE || p.Type() == peer.UNSUBSCRIBE || p.Type() == peer.PUBREL:
 		at = body
 	}
@@ -191,12 +235,13 @@ func (b *fakeBroker) record(raw []byte, p peer.Packet) packet {
 	return packet{
 		before: hex.EncodeToString(raw[:at]), after: hex.EncodeToString(raw[at+2:]),
 		hasID: true, id: binary.BigEndian.Uint16(raw[at:]),
-		text: printable(raw), group: b.group,
+		isNew: p.Type() != peer.PUBREL && (p.Type() != peer.PUBLISH || p.First&8 == 0),
+		text:  printable(raw), group: b.group,
 	}
 }
 
-// transcript lists the packets. Those of a group are sorted, and packet ids are
-// numbered by their first appearance.
+// transcript lists the packets. Those of a group are sorted, and packet ids
+// are replaced by numbers.
 func (b *fakeBroker) transcript() (lines []string) {
 	slices.SortStableFunc(b.packets, func(p, q packet) int {
 		if p.group == 0 || p.group != q.group {
@@ -204,12 +249,13 @@ func (b *fakeBroker) transcript() (lines []string) {
 		}
 		return cmp.Or(strings.Compare(p.before, q.before), strings.Compare(p.after, q.after))
 	})
-	ids := map[uint16]int{}
+	ids, last := map[uint16]int{}, 0
 	for _, p := range b.packets {
 		id := ""
 		if p.hasID {
-			if ids[p.id] == 0 {
-				ids[p.id] = len(ids) + 1
+			if p.isNew {
+				last++
+				ids[p.id] = last
 			}
 			id = fmt.Sprintf(" (id %d) ", ids[p.id])
 		}

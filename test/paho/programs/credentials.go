@@ -15,7 +15,7 @@ func credentials() {
 	connected := make(chan struct{}, 9)
 	opts := mqtt.NewClientOptions().AddBroker(program.Server()).SetClientID("provider").
 		SetMaxReconnectInterval(time.Second).
-		SetWill("credentials", "not sent", 1, true).
+		SetWill("credentials", "not sent", 1, false).
 		UnsetWill().
 		SetCredentialsProvider(func() (string, string) {
 			n++

@@ -15,6 +15,7 @@ var programs = map[string]func(){
 	"publish":     publish,
 	"reconnect":   reconnect,
 	"refused":     refused,
+	"resend":      resend,
 	"retry":       retry,
 	"routes":      routes,
 	"session":     session,

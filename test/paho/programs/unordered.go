@@ -23,5 +23,6 @@ func unordered() {
 	program.Receive("OnConnect", done)
 	program.Say("ready")
 	program.Receive("handler", done)
+	program.Step()
 	c.Disconnect(500)
 }
