@@ -107,12 +107,57 @@ func (c *sentContext) Done() <-chan struct{} {
 
 func (c *sentContext) submitted() { c.once.Do(func() { close(c.sent) }) }
 
-// start runs call on a goroutine, and waits until it has submitted its request.
-func (s *session) start(call func(ctx context.Context)) {
-	ctx := s.callContext()
+// filterCalls are the pending calls that change subscriptions. Package mqtt gives up a
+// Subscribe call when Unsubscribe is called for its filter. Programs for paho.mqtt.golang
+// do not expect that, so a call first waits for earlier calls with the same filter.
+type filterCalls struct {
+	mu      sync.Mutex
+	pending map[string]chan struct{} // the last call of each filter; closed when it has ended
+}
+
+// begin registers a call. It returns the calls to wait for.
+func (f *filterCalls) begin(filters []string, ended chan struct{}) (earlier []chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pending == nil {
+		f.pending = map[string]chan struct{}{}
+	}
+	for _, filter := range filters {
+		if last, ok := f.pending[filter]; ok && last != ended {
+			earlier = append(earlier, last)
+		}
+		f.pending[filter] = ended
+	}
+	return earlier
+}
+
+// end removes a call.
+func (f *filterCalls) end(filters []string, ended chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, filter := range filters {
+		if f.pending[filter] == ended {
+			delete(f.pending, filter)
+		}
+	}
+	close(ended)
+}
+
+// start runs call on a goroutine. It returns when call has submitted its request, or
+// waits for an earlier call with the same filter.
+func (s *session) start(filters []string, call func(ctx context.Context)) {
+	ctx, ended := s.callContext(), make(chan struct{})
+	earlier := s.filterCalls.begin(filters, ended)
+	if len(earlier) > 0 {
+		ctx.submitted()
+	}
 	go func() {
 		defer ctx.submitted()
+		for _, other := range earlier {
+			<-other
+		}
 		call(ctx)
+		s.filterCalls.end(filters, ended)
 	}()
 	<-ctx.sent
 }
@@ -128,7 +173,7 @@ func (s *session) subscribe(token *SubscribeToken, filters []string, qos []byte,
 		}
 	}
 	run := func(m *mqtt.Client) {
-		s.start(func(ctx context.Context) {
+		s.start(filters, func(ctx context.Context) {
 			err := m.SubscribeMultiple(ctx, all...)
 			token.end(s.callError(err), func() { token.store(filters, granted, refusedFilters(err), resultKey) })
 		})
@@ -174,7 +219,7 @@ func refusedFilters(err error) map[string]byte {
 // unsubscribe removes subscriptions and ends the token with the broker's reply.
 func (s *session) unsubscribe(token *UnsubscribeToken, filters []string) {
 	run := func(m *mqtt.Client) {
-		s.start(func(ctx context.Context) { token.setError(s.callError(m.Unsubscribe(ctx, filters...))) })
+		s.start(filters, func(ctx context.Context) { token.setError(s.callError(m.Unsubscribe(ctx, filters...))) })
 	}
 	s.do(operation{run, token.setError})
 }

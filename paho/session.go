@@ -38,7 +38,8 @@ type session struct {
 	version uint64
 	found   []MessageHandler // the callbacks of topic
 
-	attempts atomic.Int64 // attempts to reconnect since the last connection
+	filterCalls filterCalls
+	attempts    atomic.Int64 // attempts to reconnect since the last connection
 }
 
 // phase is the progress of a session.

@@ -27,7 +27,7 @@ type Store interface {
 	Reset()
 }
 
-// entries are the packets of a store in memory, in the order of their keys' first Put.
+// entries are the packets of a store in memory, in the order in which they were put.
 type entries struct {
 	packets map[string]packets.ControlPacket
 	keys    []string
@@ -48,9 +48,10 @@ func (e *entries) put(key string, message packets.ControlPacket) {
 	if !e.isOpen() {
 		return
 	}
-	if _, known := e.packets[key]; !known {
-		e.keys = append(e.keys, key)
+	if _, known := e.packets[key]; known {
+		e.removeKey(key)
 	}
+	e.keys = append(e.keys, key)
 	e.packets[key] = message
 }
 
@@ -77,7 +78,13 @@ func (e *entries) del(key string) {
 		return
 	}
 	delete(e.packets, key)
-	i := slices.Index(e.keys, key) // near the begin: the oldest message is acknowledged first
+	e.removeKey(key)
+}
+
+// removeKey removes a key. Most keys are near the beginning, because the oldest message
+// is acknowledged first.
+func (e *entries) removeKey(key string) {
+	i := slices.Index(e.keys, key)
 	e.keys = slices.Delete(e.keys, i, i+1)
 }
 
