@@ -3,6 +3,7 @@ module github.com/mosquitto-go/mosquitto/paho
 go 1.24.0
 
 require (
+	github.com/coder/websocket v1.8.15
 	github.com/mosquitto-go/mosquitto v0.1.0
 	github.com/mosquitto-go/mosquitto/mqtt/websocket v0.1.0
 	github.com/stretchr/testify v1.12.1
@@ -10,7 +11,6 @@ require (
 )
 
 require (
-	github.com/coder/websocket v1.8.15 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sys v0.36.0 // indirect
 )

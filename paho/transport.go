@@ -3,7 +3,6 @@ package paho
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -169,7 +168,7 @@ func (o *ClientOptions) open(ctx context.Context, broker *url.URL, config *tls.C
 	case secure:
 		return o.dialTLS(ctx, broker, config)
 	}
-	return nil, errors.New("unknown protocol")
+	return nil, fmt.Errorf("paho: unknown protocol %q", broker.Scheme)
 }
 
 // dialer returns the dialer of the options.
@@ -183,8 +182,10 @@ func (o *ClientOptions) dialer() *net.Dialer {
 // dialTCP opens a TCP connection, through the proxy of the environment if there is one.
 func (o *ClientOptions) dialTCP(ctx context.Context, broker *url.URL) (net.Conn, error) {
 	d := o.dialer()
-	if through, ok := proxy.FromEnvironmentUsing(d).(proxy.ContextDialer); ok {
-		return through.DialContext(ctx, "tcp", hostPort(broker))
+	if hasProxy() {
+		if through, ok := proxy.FromEnvironmentUsing(d).(proxy.ContextDialer); ok {
+			return through.DialContext(ctx, "tcp", hostPort(broker))
+		}
 	}
 	return d.DialContext(ctx, "tcp", hostPort(broker))
 }
