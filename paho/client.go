@@ -229,6 +229,13 @@ func (c *client) notify(n ConnectionNotification) {
 	}
 }
 
+// notifyLater calls the notification handler on a goroutine of its own.
+func (c *client) notifyLater(n ConnectionNotification) {
+	if f := c.options.OnConnectionNotification; f != nil {
+		go f(c, n)
+	}
+}
+
 // call runs the callbacks of a message, one after the other.
 func (c *client) call(m *message) {
 	for _, callback := range m.callbacks {

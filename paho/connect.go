@@ -194,7 +194,7 @@ func (s *session) connected() {
 	if f := c.options.OnConnect; f != nil {
 		go f(c)
 	}
-	go c.notify(ConnectionNotificationConnected{})
+	c.notifyLater(ConnectionNotificationConnected{})
 }
 
 // lost ends the calls that end with the connection, and tells the program.
@@ -211,7 +211,7 @@ func (s *session) lost(reason error) {
 	if f := c.options.OnConnectionLost; f != nil {
 		go f(c, reason)
 	}
-	go c.notify(ConnectionNotificationLost{reason})
+	c.notifyLater(ConnectionNotificationLost{reason})
 }
 
 // endAfterLoss ends a session that does not reconnect.
