@@ -216,8 +216,8 @@ func typeListing(o *types.TypeName, p *types.Package) (lines []string) {
 	switch u := o.Type().Underlying().(type) {
 	case *types.Struct:
 		add("type %s: struct", o.Name())
-		for i := range u.NumFields() {
-			if f := u.Field(i); f.Exported() {
+		for f := range u.Fields() {
+			if f.Exported() {
 				embedded := ""
 				if f.Embedded() {
 					embedded = " (embedded)"
@@ -227,8 +227,8 @@ func typeListing(o *types.TypeName, p *types.Package) (lines []string) {
 		}
 	case *types.Interface:
 		add("type %s: interface", o.Name())
-		for i := range u.NumMethods() {
-			if m := u.Method(i); m.Exported() {
+		for m := range u.Methods() {
+			if m.Exported() {
 				add("method (%s) %s: %s", o.Name(), m.Name(), typeName(m.Type(), p))
 			} else {
 				add("method (%s) with unexported methods", o.Name())
@@ -239,8 +239,8 @@ func typeListing(o *types.TypeName, p *types.Package) (lines []string) {
 		add("type %s: %s", o.Name(), typeName(u, p))
 	}
 	ofValue, ofPointer := types.NewMethodSet(o.Type()), types.NewMethodSet(types.NewPointer(o.Type()))
-	for i := range ofPointer.Len() {
-		m := ofPointer.At(i).Obj().(*types.Func)
+	for selection := range ofPointer.Methods() {
+		m := selection.Obj().(*types.Func)
 		if !m.Exported() {
 			continue
 		}
@@ -290,8 +290,8 @@ func withoutNames(s *types.Signature, p *types.Package) string {
 			parameters = append(parameters, typeName(of, p))
 		}
 	}
-	for i := range s.Results().Len() {
-		results = append(results, typeName(s.Results().At(i).Type(), p))
+	for result := range s.Results().Variables() {
+		results = append(results, typeName(result.Type(), p))
 	}
 	text := "(" + strings.Join(parameters, ", ") + ")"
 	switch len(results) {

@@ -163,8 +163,7 @@ var dialogs = []dialog{
 		b.disconnect()
 	}},
 	{"retry", func(b *fakeBroker) {
-		b.conn = b.Accept()
-		b.expect(peer.CONNECT)
+		b.accept()
 		b.process.await("ready")
 		b.lose()
 		b.ignoreDup("retry/early") // paho sends DUP with messages that it has not sent before

@@ -38,7 +38,7 @@ func TestStores_HoldTheSame(t *testing.T) {
 					slices.Sort(theirKeys)
 					slices.Sort(ourKeys)
 				}
-				require.Equal(t, len(theirKeys), len(ourKeys), "operation %d", i)
+				require.Len(t, ourKeys, len(theirKeys), "operation %d", i)
 				if len(theirKeys) > 0 {
 					require.Equal(t, theirKeys, ourKeys, "operation %d", i)
 				}

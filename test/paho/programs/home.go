@@ -99,7 +99,10 @@ func (h *house) command(c mqtt.Client, m mqtt.Message) {
 	}
 	h.lamps[name] = state
 	h.mu.Unlock()
-	encoded, _ := json.Marshal(state)
+	encoded, err := json.Marshal(state)
+	if err != nil {
+		program.Fail("encode", err)
+	}
 	c.Publish("home/lamp/"+name+"/state", 1, true, encoded)
 }
 

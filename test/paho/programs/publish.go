@@ -29,5 +29,5 @@ func publish() {
 	program.Say("ids differ: %v", ids)
 	c.Disconnect(500)
 	program.Wait("publish after Disconnect", c.Publish("q/0", 0, false, "late"))
-	program.Say("ErrNotConnected: %v", c.Publish("q/1", 1, false, "late").Error() == mqtt.ErrNotConnected)
+	program.Say("ErrNotConnected: %v", c.Publish("q/1", 1, false, "late").Error() == mqtt.ErrNotConnected) //nolint:errorlint // as programs compare it
 }
