@@ -166,7 +166,7 @@ func (s *session) changed(m *mqtt.Client, change mqtt.StateChange) {
 	}
 	switch change.State {
 	case mqtt.StateConnected:
-		s.renewConnection()
+		s.attempts.Store(0)
 		s.connected()
 	case mqtt.StateConnecting:
 		_, reason := refusal(change.Err)
@@ -174,18 +174,8 @@ func (s *session) changed(m *mqtt.Client, change mqtt.StateChange) {
 	case mqtt.StateDisconnected:
 		s.lost(change.Err)
 	case mqtt.StateClosed:
-		s.lose()
 		s.endAfterLoss(m)
 	}
-}
-
-// renewConnection begins the time of a new connection.
-func (s *session) renewConnection() {
-	s.attempts.Store(0)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lose()
-	s.connection, s.lose = context.WithCancel(s.ctx)
 }
 
 // connected tells the program that a broker has accepted the client.
@@ -199,11 +189,7 @@ func (s *session) connected() {
 
 // lost ends the calls that end with the connection, and tells the program.
 func (s *session) lost(reason error) {
-	if !s.resumeSubs {
-		s.mu.Lock()
-		s.lose()
-		s.mu.Unlock()
-	}
+	s.endCalls()
 	if !s.autoReconnect {
 		s.endAfterLoss(s.online.Load())
 	}

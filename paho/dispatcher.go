@@ -1,7 +1,6 @@
 package paho
 
 import (
-	"bytes"
 	"context"
 	"runtime"
 	"sync"
@@ -9,7 +8,8 @@ import (
 	"time"
 )
 
-// dispatcher runs the callbacks of ordered messages on a goroutine of its own.
+// dispatcher runs the callbacks of ordered messages on a goroutine of its own. The
+// goroutine ends when no message has arrived for some time.
 //
 // The loop of package mqtt delivers a message and then waits until its callbacks have
 // returned: the client acknowledges the message after that. The loop waits differently in
@@ -20,17 +20,17 @@ import (
 //
 // A nil *dispatcher belongs to a client whose callbacks have goroutines of their own.
 type dispatcher struct {
-	call      func(*message) // runs the callbacks of a message
-	slow      time.Duration  // a callback that runs longer would end the connection
-	goroutine []byte         // identifies the goroutine of the callbacks; set before the first callback
-	timer     *time.Timer    // of the loop
+	call  func(*message) // runs the callbacks of a message
+	slow  time.Duration  // a callback that runs longer would end the connection
+	timer *time.Timer    // of the loop; nil before it has waited
 
-	handled atomic.Uint64 // messages whose callbacks have returned
-	target  atomic.Uint64 // the loop waits until so many messages are handled
-	running atomic.Bool   // a callback is running
-	waiting atomic.Bool   // the callback waits for the broker
-	waiters atomic.Int64  // all waits for the broker
-	queued  atomic.Int64  // bytes of the queue
+	goroutine atomic.Uint64 // the goroutine of the callbacks
+	handled   atomic.Uint64 // messages whose callbacks have returned
+	target    atomic.Uint64 // the loop waits until so many messages are handled
+	running   atomic.Bool   // a callback is running
+	waiting   atomic.Bool   // the callback waits for the broker
+	waiters   atomic.Int64  // all waits for the broker
+	queued    atomic.Int64  // bytes of the queue
 
 	filled   chan struct{} // receives a value when a message is queued, or at the end
 	progress chan struct{} // receives a value when the loop may go on
@@ -39,6 +39,7 @@ type dispatcher struct {
 	queue    []*message
 	pushed   uint64 // messages delivered so far
 	detached bool   // the loop does not wait for callbacks until the queue is empty
+	started  bool   // the goroutine of the callbacks exists
 	ended    bool
 }
 
@@ -47,17 +48,17 @@ const (
 	maxQueuedBytes = 16 << 20 // limit of the queue, except while a callback waits
 	watchInterval  = 100 * time.Millisecond
 	waitPatience   = time.Second // how long other goroutines wait for the broker behind a callback
+	idlePatience   = time.Second // how long the goroutine lives without a message
 )
 
 func newDispatcher(keepAlive time.Duration, call func(*message)) *dispatcher {
 	d := &dispatcher{
-		call: call, slow: keepAlive / 2, timer: time.NewTimer(time.Hour),
+		call: call, slow: keepAlive / 2,
 		filled: make(chan struct{}, 1), progress: make(chan struct{}, 1),
 	}
 	if d.slow == 0 {
 		d.slow = 15 * time.Second
 	}
-	go d.run()
 	return d
 }
 
@@ -74,6 +75,9 @@ func (d *dispatcher) deliver(ctx context.Context, m *message) {
 	d.target.Store(n)
 	if d.mayGoOn(n) {
 		return
+	}
+	if d.timer == nil {
+		d.timer = time.NewTimer(watchInterval)
 	}
 	d.timer.Reset(watchInterval)
 	defer d.timer.Stop()
@@ -99,7 +103,12 @@ func (d *dispatcher) push(m *message) uint64 {
 	defer d.mu.Unlock()
 	d.queue = append(d.queue, m)
 	d.pushed++
-	notify(d.filled)
+	if d.started {
+		notify(d.filled)
+	} else {
+		d.started = true
+		go d.run()
+	}
 	return d.pushed
 }
 
@@ -132,39 +141,59 @@ func (d *dispatcher) detach() {
 
 // run is the goroutine of the callbacks.
 func (d *dispatcher) run() {
-	d.goroutine = goroutineID()
+	d.goroutine.Store(goroutineID())
+	idle := time.NewTimer(idlePatience)
+	defer idle.Stop()
 	var batch []*message
-	for more := true; more; {
-		batch, more = d.take(batch[:0])
+	for {
+		if batch = d.take(batch[:0], idle); batch == nil {
+			return
+		}
 		for i, m := range batch {
-			d.running.Store(true)
-			d.call(m)
-			d.running.Store(false)
-			d.queued.Add(-int64(m.size()))
-			if d.handled.Add(1) >= d.target.Load() {
-				notify(d.progress)
-			}
+			d.handle(m)
 			batch[i] = nil
 		}
 	}
 }
 
-// take returns all queued messages. It blocks while there are none. more is false after
-// the end.
-func (d *dispatcher) take(free []*message) (batch []*message, more bool) {
-	for {
+// handle runs the callbacks of a message.
+func (d *dispatcher) handle(m *message) {
+	d.running.Store(true)
+	d.call(m)
+	d.running.Store(false)
+	d.queued.Add(-int64(m.size()))
+	if d.handled.Add(1) >= d.target.Load() {
+		notify(d.progress)
+	}
+}
+
+// take returns all queued messages. It waits while there are none. It returns nil if the
+// goroutine must end. free is an empty slice to use for the queue.
+func (d *dispatcher) take(free []*message, idle *time.Timer) []*message {
+	idle.Reset(idlePatience)
+	for patient := true; ; {
 		d.mu.Lock()
-		batch, d.queue = d.queue, free
-		ended := d.ended
-		if len(batch) == 0 {
-			d.detached = false
+		batch := d.queue
+		if len(batch) > 0 {
+			d.queue = free
+			d.mu.Unlock()
+			return batch
 		}
+		d.detached = false
+		d.started = patient && !d.ended
+		if !d.started {
+			d.queue = nil
+		}
+		started := d.started
 		d.mu.Unlock()
-		if len(batch) > 0 || ended {
-			return batch, !ended
+		if !started {
+			return nil
 		}
-		free = batch
-		<-d.filled
+		select {
+		case <-d.filled:
+		case <-idle.C:
+			patient = false
+		}
 	}
 }
 
@@ -236,15 +265,21 @@ func (d *dispatcher) willWait(done <-chan struct{}) {
 
 // inCallback reports whether the calling goroutine runs a callback of this dispatcher.
 func (d *dispatcher) inCallback() bool {
-	return d.running.Load() && bytes.Equal(goroutineID(), d.goroutine)
+	return d.running.Load() && goroutineID() == d.goroutine.Load()
 }
 
-// goroutineID returns a text that only the calling goroutine has. The runtime has no
-// function for it, but a stack trace begins with the number of its goroutine.
-func goroutineID() []byte {
+// goroutineID returns the number of the calling goroutine. The runtime has no function
+// for it, but a stack trace begins with "goroutine 123 [".
+func goroutineID() (id uint64) {
 	var stack [64]byte
-	id, _, _ := bytes.Cut(stack[:runtime.Stack(stack[:], false)], []byte(" ["))
-	return bytes.Clone(id)
+	text := stack[len("goroutine "):runtime.Stack(stack[:], false)]
+	for _, digit := range text {
+		if digit < '0' || digit > '9' {
+			break
+		}
+		id = 10*id + uint64(digit-'0')
+	}
+	return id
 }
 
 // notify sends on a channel with capacity 1, unless it holds a value already.

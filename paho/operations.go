@@ -53,17 +53,28 @@ func isClosed(ch <-chan struct{}) bool {
 	}
 }
 
+// publishOptions are the options for each QoS, without and with retain.
+var publishOptions [3][2][]mqtt.PublishOption
+
+func init() {
+	for qos := range publishOptions {
+		with := mqtt.WithQoS(mqtt.QoS(qos))
+		publishOptions[qos] = [2][]mqtt.PublishOption{{with}, {with, mqtt.WithRetain(true)}}
+	}
+}
+
 // send passes a message to package mqtt. While the queue is full it waits, at most for the
 // write timeout.
 func (s *session) send(m *mqtt.Client, p publication) *mqtt.Token {
-	ctx := &lazyTimeout{Context: context.Background(), limit: s.writeTimeout}
-	defer ctx.stop()
+	ctx := newLazyTimeout(s.writeTimeout)
+	defer ctx.release()
 	s.callbacks.beginCall()
 	defer s.callbacks.endCall()
+	retain := 0
 	if p.retain {
-		return m.PublishAsync(ctx, p.topic, p.payload, mqtt.WithQoS(mqtt.QoS(p.qos)), mqtt.WithRetain(true))
+		retain = 1
 	}
-	return m.PublishAsync(ctx, p.topic, p.payload, mqtt.WithQoS(mqtt.QoS(p.qos)))
+	return m.PublishAsync(ctx, p.topic, p.payload, publishOptions[p.qos][retain]...)
 }
 
 // mayChangeSubscriptions returns an error if Subscribe and Unsubscribe fail now.
@@ -80,13 +91,27 @@ func (s *session) mayChangeSubscriptions() error {
 // callContext returns the context of a call to the broker. It ends with the connection,
 // or with the session if pending calls survive a loss.
 func (s *session) callContext() *sentContext {
-	ctx := s.ctx
-	if !s.resumeSubs {
-		s.mu.Lock()
-		ctx = s.connection
-		s.mu.Unlock()
+	c := &sentContext{Context: s.ctx, sent: make(chan struct{})}
+	if s.resumeSubs {
+		return c
 	}
-	return &sentContext{Context: ctx, sent: make(chan struct{})}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.connection == nil {
+		s.connection, s.lose = context.WithCancel(s.ctx)
+	}
+	c.Context = s.connection
+	return c
+}
+
+// endCalls ends the calls that end with the connection.
+func (s *session) endCalls() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.connection != nil {
+		s.lose()
+		s.connection = nil
+	}
 }
 
 // sentContext is a context for calls of package mqtt that change subscriptions. Such a

@@ -29,7 +29,7 @@ type session struct {
 	mu         sync.Mutex
 	phase      phase
 	waiting    []operation     // operations that wait for the first connection
-	connection context.Context // ends with the connection
+	connection context.Context // of calls that end with the connection; nil without calls
 	lose       context.CancelFunc
 
 	// Owned by the loop of package mqtt.
@@ -68,7 +68,6 @@ func newSession(c *client, token *ConnectToken) *session {
 		s.writeTimeout = 30 * time.Second
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.connection, s.lose = context.WithCancel(s.ctx)
 	if o.Order {
 		s.callbacks = newDispatcher(time.Duration(o.KeepAlive)*time.Second, c.call)
 	}

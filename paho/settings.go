@@ -1,7 +1,6 @@
 package paho
 
 import (
-	"context"
 	"math"
 	"time"
 
@@ -127,31 +126,4 @@ func (o *ClientOptions) settings(anyVersion bool) []mqtt.Option {
 func (o *ClientOptions) backoff() mqtt.Option {
 	longest := max(o.MaxReconnectInterval, time.Millisecond)
 	return mqtt.WithBackoff(min(firstDelay, longest), longest, 0)
-}
-
-// lazyTimeout is a context that ends some time after Done was called first. Publish uses
-// it, because most calls do not wait: they need no timer.
-type lazyTimeout struct {
-	context.Context
-	limit  time.Duration
-	cancel context.CancelFunc
-}
-
-func (c *lazyTimeout) start() {
-	if c.cancel == nil {
-		c.Context, c.cancel = context.WithTimeout(c.Context, c.limit)
-	}
-}
-
-// Done returns a channel that is closed at the end.
-func (c *lazyTimeout) Done() <-chan struct{} {
-	c.start()
-	return c.Context.Done()
-}
-
-// stop releases the timer.
-func (c *lazyTimeout) stop() {
-	if c.cancel != nil {
-		c.cancel()
-	}
 }
