@@ -53,6 +53,7 @@ func closeNow(m *mqtt.Client) {
 func (s *session) firstConnection() (*mqtt.Client, *mqtt.Connack, error) {
 	o := &s.client.options
 	options, err := s.settings()
+	close(s.prepared)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -99,6 +100,7 @@ func (s *session) settings() ([]mqtt.Option, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.stored = stored
 	if s.resumeSubs {
 		s.resume(pending)
 	}

@@ -125,14 +125,18 @@ func TestConnect_SecondBroker(t *testing.T) {
 func TestConnect_ProtocolVersions(t *testing.T) {
 	p := peer.Listen(t)
 	expect := func(t *testing.T, version byte) *peer.Conn {
-		conn := p.Accept()
-		connect := conn.Expect(peer.CONNECT)
-		name := 2 + int(connect.Body[1])
-		require.Equal(t, version, connect.Body[name])
-		return conn
+		for {
+			conn := p.Accept()
+			connect, err := conn.Next()
+			if err != nil { // libmosquitto 2.1.2 opens a connection without a CONNECT after a refusal
+				continue
+			}
+			require.Equal(t, version, connect.Body[2+int(connect.Body[1])])
+			return conn
+		}
 	}
 	t.Run("default", func(t *testing.T) {
-		c := paho.NewClient(options(p.Port))
+		c := paho.NewClient(options(p.Port).SetClientID("me")) // MQTT 3.1 needs one
 		token := c.Connect()
 		expect(t, 4).Send(peer.V311.Connack(false, 1))
 		expect(t, 3).Send(peer.V31.Connack(false, 0))
@@ -140,7 +144,7 @@ func TestConnect_ProtocolVersions(t *testing.T) {
 		c.Disconnect(0)
 	})
 	for _, version := range []uint{3, 4} {
-		c := paho.NewClient(options(p.Port).SetProtocolVersion(version))
+		c := paho.NewClient(options(p.Port).SetClientID("me").SetProtocolVersion(version))
 		token := c.Connect()
 		expect(t, byte(version)).Send(peer.V311.Connack(false, 1))
 		require.Equal(t, packets.ErrorRefusedBadProtocolVersion, outcome(t, token))

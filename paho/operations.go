@@ -19,18 +19,37 @@ type publication struct {
 	retain  bool
 }
 
-// publish sends a message. Before the first connection it keeps a copy.
+// publish sends a message. Before the first connection it keeps a copy, also in the
+// store.
 func (s *session) publish(p publication) Token {
 	if m := s.online.Load(); m != nil {
 		return s.publishTo(m, p)
 	}
 	p.payload = append([]byte(nil), p.payload...)
 	token := &PublishToken{baseToken: newBase(s.callbacks)}
+	remove, err := s.storeEarly(p)
+	if err != nil {
+		return failedPublish(err)
+	}
 	s.do(operation{
-		run:  func(m *mqtt.Client) { token.follow(s.send(m, p)) },
+		run: func(m *mqtt.Client) {
+			token.follow(s.send(m, p)) // stores it again
+			remove()
+		},
 		fail: token.setError,
 	})
 	return token
+}
+
+// storeEarly stores a message that waits for the first connection. If the session ends
+// before that, the message stays in the store for the next session.
+func (s *session) storeEarly(p publication) (remove func(), err error) {
+	<-s.prepared
+	if s.stored == nil || p.qos == 0 {
+		return func() {}, nil
+	}
+	key, err := s.stored.Put(&mqtt.Publication{Topic: p.topic, Payload: p.payload, QoS: mqtt.QoS(p.qos), Retain: p.retain})
+	return func() { s.stored.Delete(key) }, err
 }
 
 // publishTo sends a message. While the client reconnects, the token of a message of QoS 0

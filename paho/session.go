@@ -23,6 +23,8 @@ type session struct {
 	cancel    context.CancelFunc
 	callbacks *dispatcher                 // nil without order
 	online    atomic.Pointer[mqtt.Client] // nil before the first connection
+	prepared  chan struct{}               // closed when the options are translated
+	stored    *outbox                     // nil with a clean session; set before prepared is closed
 	ready     chan struct{}               // closed when the first connection is established or has failed
 	done      chan struct{}               // closed when everything is released
 
@@ -60,7 +62,7 @@ type operation struct {
 func newSession(c *client, token *ConnectToken) *session {
 	o := &c.options
 	s := &session{
-		client: c, token: token, ready: make(chan struct{}), done: make(chan struct{}),
+		client: c, token: token, prepared: make(chan struct{}), ready: make(chan struct{}), done: make(chan struct{}),
 		autoReconnect: o.AutoReconnect, connectRetry: o.ConnectRetry, resumeSubs: o.ResumeSubs,
 		cleanSession: o.CleanSession, writeTimeout: o.WriteTimeout,
 	}

@@ -2,6 +2,7 @@ package paho_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/mosquitto-go/mosquitto/paho"
 	"github.com/mosquitto-go/mosquitto/paho/packets"
+	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
@@ -121,6 +123,55 @@ func TestStore_NextClientSendsTheMessages(t *testing.T) {
 			wait.Until(t, "the deletions", func() bool { return len(s.All()) == 0 })
 		})
 	}
+}
+
+func TestStore_KeepsMessagesThatWaitForTheFirstConnection(t *testing.T) {
+	for name, s := range stores(t) {
+		t.Run(name, func(t *testing.T) {
+			p := peer.Listen(t)
+			first := paho.NewClient(kept(broker.FreePort(t), s).SetConnectRetry(true))
+			first.Connect()
+			first.Publish("a0", 1, false, "x")
+			first.Publish("a1", 2, true, "x")
+			first.Publish("unstored", 0, false, "x")
+			require.Len(t, s.All(), 2)
+			first.Disconnect(0)
+
+			second, conn := attach(t, p, kept(p.Port, s))
+			token := second.Publish("a2", 1, false, "x")
+			for _, topic := range []string{"a0", "a1", "a2"} {
+				m := conn.Expect(peer.PUBLISH)
+				require.Contains(t, string(m.Body), topic)
+				if topic == "a1" {
+					conn.Send(peer.Ack(peer.PUBREC, mid(m)))
+					continue
+				}
+				conn.Send(peer.Ack(peer.PUBACK, mid(m)))
+			}
+			conn.Send(peer.Ack(peer.PUBCOMP, conn.Expect(peer.PUBREL).MID()))
+			succeed(t, token)
+			wait.Until(t, "the deletions", func() bool { return len(s.All()) == 0 })
+		})
+	}
+}
+
+func TestStore_MessagesThatWaitedAreSentOnce(t *testing.T) {
+	p := peer.Listen(t)
+	s := paho.NewMemoryStore()
+	first := paho.NewClient(kept(p.Port, s).SetConnectRetry(true))
+	t.Cleanup(func() { first.Disconnect(0) })
+	p.Close()
+	connected := first.Connect()
+	token := first.Publish("a", 1, false, "x")
+	l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", p.Port))
+	require.NoError(t, err)
+	conn := peer.On(t, l).AcceptConnect()
+	succeed(t, connected)
+	conn.Send(peer.Ack(peer.PUBACK, mid(conn.Expect(peer.PUBLISH))))
+	succeed(t, token)
+	first.Publish("b", 0, false, "x")
+	require.Contains(t, string(conn.Expect(peer.PUBLISH).Body), "b")
+	require.Empty(t, s.All())
 }
 
 func TestStore_SameClientSendsTheMessages(t *testing.T) {

@@ -3,6 +3,7 @@ package paho
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -93,7 +94,15 @@ func isDefaultDialer(d *net.Dialer) bool {
 }
 
 // hasProxy reports whether the environment names a proxy.
-func hasProxy() bool { return os.Getenv("ALL_PROXY") != "" || os.Getenv("all_proxy") != "" }
+func hasProxy() bool { return environment("ALL_PROXY") != "" }
+
+// environment returns a variable of the environment, whose name may have lower case.
+func environment(name string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return os.Getenv(strings.ToLower(name))
+}
 
 // transport opens connections for package mqtt. It calls the program's functions with the
 // client's options, which OnReconnecting may have changed.
@@ -182,12 +191,20 @@ func (o *ClientOptions) dialer() *net.Dialer {
 // dialTCP opens a TCP connection, through the proxy of the environment if there is one.
 func (o *ClientOptions) dialTCP(ctx context.Context, broker *url.URL) (net.Conn, error) {
 	d := o.dialer()
-	if hasProxy() {
-		if through, ok := proxy.FromEnvironmentUsing(d).(proxy.ContextDialer); ok {
-			return through.DialContext(ctx, "tcp", hostPort(broker))
-		}
+	if !hasProxy() {
+		return d.DialContext(ctx, "tcp", hostPort(broker))
 	}
-	return d.DialContext(ctx, "tcp", hostPort(broker))
+	address, err := url.Parse(environment("ALL_PROXY"))
+	if err != nil {
+		return nil, errors.New("paho: ALL_PROXY is not a URL") // err contains the URL, which may contain a password
+	}
+	through, err := proxy.FromURL(address, d)
+	if err != nil {
+		return nil, fmt.Errorf("paho: ALL_PROXY: %w", err)
+	}
+	some := proxy.NewPerHost(through, d)
+	some.AddFromString(environment("NO_PROXY"))
+	return some.DialContext(ctx, "tcp", hostPort(broker))
 }
 
 // dialTLS opens a TLS connection.

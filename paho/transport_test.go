@@ -137,10 +137,26 @@ func TestBroker_UnknownScheme(t *testing.T) {
 func TestProxy_OfTheEnvironment(t *testing.T) {
 	b := start(t)
 	p := socks5.Start(t, socks5.Config{})
-	t.Setenv("ALL_PROXY", fmt.Sprint("socks5://127.0.0.1:", p.Port))
-	t.Setenv("NO_PROXY", "")
-	requireMessages(t, connect(t, options(b.Port)))
-	require.Contains(t, wait.For(t, p.Requests, "a request"), b.Addr())
+	for _, name := range []string{"ALL_PROXY", "all_proxy"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, fmt.Sprint("socks5://127.0.0.1:", p.Port))
+			t.Run("used", func(t *testing.T) {
+				requireMessages(t, connect(t, options(b.Port)))
+				require.Contains(t, wait.For(t, p.Requests, "a request"), b.Addr())
+			})
+			t.Setenv("NO_PROXY", "127.0.0.1")
+			t.Run("not used", func(t *testing.T) {
+				requireMessages(t, connect(t, options(b.Port)))
+				wait.None(t, p.Requests, "request")
+			})
+		})
+	}
+	for _, bad := range []string{"socks5://user:secret@%zz", "gopher://127.0.0.1:1"} {
+		t.Setenv("ALL_PROXY", bad)
+		err := outcome(t, paho.NewClient(options(b.Port)).Connect())
+		require.ErrorContains(t, err, "ALL_PROXY")
+		require.NotContains(t, err.Error(), "secret")
+	}
 }
 
 // gateway is an HTTP server that connects websockets to a broker.
