@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/mosquitto-go/mosquitto/paho/packets"
 )
 
 // Client is an MQTT client. Its methods are safe for concurrent use. Callbacks may call
@@ -25,7 +27,7 @@ type Client interface {
 	// Publish sends a message. The payload is a string, a []byte or a bytes.Buffer. The
 	// token ends when the broker has acknowledged the message, and with QoS 0 when it is
 	// written. Messages that are published during a reconnect are sent after it.
-	Publish(topic string, qos byte, retained bool, payload interface{}) Token
+	Publish(topic string, qos byte, retained bool, payload any) Token
 	// Subscribe subscribes to a filter and adds a route for its messages, unless callback
 	// is nil. The client subscribes again after a reconnect.
 	Subscribe(topic string, qos byte, callback MessageHandler) Token
@@ -102,7 +104,7 @@ func (c *client) Connect() Token {
 		return token
 	}
 	if err := c.options.check(); err != nil {
-		token.setError(err)
+		token.end(err, func() { token.returnCode = packets.ErrNetworkError })
 		return token
 	}
 	c.session = newSession(c, token)
@@ -118,7 +120,7 @@ func (c *client) Disconnect(quiesce uint) {
 }
 
 // Publish sends a message.
-func (c *client) Publish(topic string, qos byte, retained bool, payload interface{}) Token {
+func (c *client) Publish(topic string, qos byte, retained bool, payload any) Token {
 	s := c.current()
 	if !s.isUsable() {
 		return failedPublish(ErrNotConnected)

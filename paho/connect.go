@@ -2,6 +2,7 @@ package paho
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
@@ -65,7 +66,7 @@ func (s *session) firstConnection() (*mqtt.Client, *mqtt.Connack, error) {
 		}
 		_, reason := refusal(err)
 		s.client.notify(ConnectionNotificationFailed{reason})
-		if !s.connectRetry {
+		if !s.connectRetry || !isAttempt(err) {
 			return nil, nil, err
 		}
 		WARN.Println(CLI, "connecting failed, next attempt in", o.ConnectRetryInterval, reason)
@@ -137,7 +138,7 @@ func (s *session) dial(options []mqtt.Option) (m *mqtt.Client, connack *mqtt.Con
 			first <- change.Connack
 		}
 	})
-	if m, err = mqtt.Dial(s.ctx, servers, append(options[:len(options):len(options)], watch)...); err != nil {
+	if m, err = mqtt.Dial(s.ctx, servers, append(slices.Clip(options), watch)...); err != nil {
 		return nil, nil, err
 	}
 	return m, <-first, nil

@@ -294,6 +294,19 @@ func TestConnect_TimeoutLimitsTheAttempt(t *testing.T) {
 	require.True(t, errors.As(err, &timeout) && timeout.Timeout())
 }
 
+func TestConnectTimeout_ZeroMeansNone(t *testing.T) {
+	b := start(t)
+	succeed(t, connect(t, options(b.Port).SetConnectTimeout(0)).Publish("a", 1, false, "x"))
+}
+
+func TestConnectRetry_DoesNotRetryInvalidOptions(t *testing.T) {
+	b := start(t)
+	c := paho.NewClient(options(b.Port).SetConnectRetry(true).SetWill("a/#", "", 0, false))
+	err := outcome(t, c.Connect())
+	require.ErrorContains(t, err, "WithWill")
+	require.NotErrorIs(t, err, packets.ErrorNetworkError)
+}
+
 func TestDisconnect_WithoutConnect(t *testing.T) {
 	c := paho.NewClient(options(1))
 	c.Disconnect(100)

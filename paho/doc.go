@@ -22,7 +22,8 @@
 //	                               connection the client tries its last broker first, not the first
 //	Connect during Disconnect      near: it waits for the end of the old connection
 //	Disconnect                     near: it sends queued messages and waits for acknowledgements, at most
-//	                               for the quiesce time; then all pending tokens end with an error
+//	                               for the quiesce time; then all pending tokens end with an error;
+//	                               callbacks of messages that were received before may still run
 //	Publish                        near: it copies the payload and does not wait for the network; up to
 //	                               65,535 messages and 64 MiB wait in a queue; an invalid topic or QoS
 //	                               is an error
@@ -77,7 +78,8 @@
 //	SetKeepAlive                      near: 1 s to 4 s are refused, libmosquitto needs 5 s
 //	SetPingTimeout                    near: no effect, PINGRESP may take as long as the keepalive
 //	SetConnectTimeout                 near: it includes CONNACK; it is for each address of a broker's name
-//	SetMaxReconnectInterval, SetAutoReconnect, SetConnectRetry, SetConnectRetryInterval  same
+//	SetMaxReconnectInterval           near: delays are shortened at random, by up to a half
+//	SetAutoReconnect, SetConnectRetry, SetConnectRetryInterval  same
 //	SetWriteTimeout                   near: it limits how long Publish waits for the queue; 0 means 30 s
 //	SetResumeSubs                     near: pending subscriptions are kept in memory, not in the Store
 //	SetMaxResumePubInFlight           near: it limits the messages in flight at all times

@@ -9,6 +9,8 @@ import (
 )
 
 // The errors that programs compare with.
+//
+//nolint:errname // the names of paho.mqtt.golang
 var (
 	// ErrNotConnected is the error of calls on a client that is not connected and does not
 	// connect by itself.
@@ -53,9 +55,19 @@ func publishError(err error) error {
 	return err
 }
 
+// isAttempt reports whether an attempt to connect has failed. Other errors of Connect are
+// about options: they would be the same again.
+func isAttempt(err error) bool {
+	var failure *mqtt.ConnectError
+	return errors.As(err, &failure)
+}
+
 // refusal returns the return code of a failed connect, and its error.
 func refusal(err error) (code byte, refused error) {
 	var connack mqtt.ConnackError
+	if !isAttempt(err) {
+		return packets.ErrNetworkError, err
+	}
 	if errors.As(err, &connack) {
 		if known, ok := packets.ConnErrors[byte(connack.Code)]; ok && known != nil {
 			return byte(connack.Code), known

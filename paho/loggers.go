@@ -4,23 +4,24 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 )
 
 // Logger is what the package writes its log lines to.
 type Logger interface {
-	Println(v ...interface{})
-	Printf(format string, v ...interface{})
+	Println(v ...any)
+	Printf(format string, v ...any)
 }
 
 // NOOPLogger discards all lines.
 type NOOPLogger struct{}
 
 // Println does nothing.
-func (NOOPLogger) Println(v ...interface{}) {}
+func (NOOPLogger) Println(v ...any) {}
 
 // Printf does nothing.
-func (NOOPLogger) Printf(format string, v ...interface{}) {}
+func (NOOPLogger) Printf(format string, v ...any) {}
 
 // The loggers. Set them before the first Connect. ERROR gets what was lost, WARN gets
 // failures, and DEBUG gets connections and a line for each packet. No line contains
@@ -40,12 +41,10 @@ type logHandler struct {
 // newLogger returns the logger of a client. It returns nil if all loggers discard their
 // lines: package mqtt is faster without a logger.
 func newLogger() *slog.Logger {
-	for _, l := range []Logger{ERROR, CRITICAL, WARN, DEBUG} {
-		if isUsed(l) {
-			return slog.New(logHandler{})
-		}
+	if !slices.ContainsFunc([]Logger{ERROR, CRITICAL, WARN, DEBUG}, isUsed) {
+		return nil
 	}
-	return nil
+	return slog.New(logHandler{})
 }
 
 // isUsed reports whether a logger writes its lines.

@@ -19,13 +19,13 @@ type lines struct {
 	all []string
 }
 
-func (l *lines) Println(v ...interface{}) {
+func (l *lines) Println(v ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all = append(l.all, fmt.Sprintln(v...))
 }
 
-func (l *lines) Printf(format string, v ...interface{}) { l.Println(fmt.Sprintf(format, v...)) }
+func (l *lines) Printf(format string, v ...any) { l.Println(fmt.Sprintf(format, v...)) }
 
 // contains reports whether a line contains all texts.
 func (l *lines) contains(texts ...string) bool {

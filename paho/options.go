@@ -282,6 +282,7 @@ func (o *ClientOptions) SetConnectTimeout(t time.Duration) *ClientOptions {
 
 // SetMaxReconnectInterval sets the longest delay between attempts to reconnect. The
 // default is 10 min. The first delay is 1 s, and each further delay is twice as long.
+// Delays are shortened at random, by up to a half.
 func (o *ClientOptions) SetMaxReconnectInterval(t time.Duration) *ClientOptions {
 	o.MaxReconnectInterval = t
 	return o
@@ -328,8 +329,8 @@ func (o *ClientOptions) SetWebsocketOptions(w *WebsocketOptions) *ClientOptions 
 
 // SetMaxResumePubInFlight limits how many messages of QoS 1 and 2 are in flight. 0 means
 // the default of package mqtt.
-func (o *ClientOptions) SetMaxResumePubInFlight(MaxResumePubInFlight int) *ClientOptions {
-	o.MaxResumePubInFlight = MaxResumePubInFlight
+func (o *ClientOptions) SetMaxResumePubInFlight(n int) *ClientOptions {
+	o.MaxResumePubInFlight = n
 	return o
 }
 

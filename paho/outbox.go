@@ -100,22 +100,25 @@ func (o *outbox) reserve() (key uint64, number uint16, err error) {
 	return 0, 0, errNoPacketID
 }
 
-// release removes a key and returns its number in the store.
-func (o *outbox) release(key uint64) (number uint16, known bool) {
+// release removes a key. Its number can then be used again.
+func (o *outbox) release(key uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.used, o.keys[key])
+	delete(o.keys, key)
+}
+
+// number returns the number of a key.
+func (o *outbox) number(key uint64) (number uint16, known bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	number, known = o.keys[key]
-	delete(o.keys, key)
-	delete(o.used, number)
 	return number, known
 }
 
 // Delete removes a message from the store.
 func (o *outbox) Delete(key uint64) {
-	o.mu.Lock()
-	number, known := o.keys[key]
-	o.mu.Unlock()
-	if known {
+	if number, known := o.number(key); known {
 		o.store.Del(storeKey(number))
 		o.release(key)
 	}
@@ -127,9 +130,7 @@ func (o *outbox) Load(after uint64, f func(key uint64, p *mqtt.Publication) bool
 		if key <= after {
 			continue
 		}
-		o.mu.Lock()
-		number, known := o.keys[key]
-		o.mu.Unlock()
+		number, known := o.number(key)
 		m, ok := o.store.Get(storeKey(number)).(*packets.PublishPacket)
 		if !known || !ok {
 			continue

@@ -122,8 +122,12 @@ func (o *ClientOptions) settings(anyVersion bool) []mqtt.Option {
 	return all
 }
 
-// backoff returns the delays between attempts to reconnect.
+// backoff returns the delays between attempts to reconnect. Half of a delay is random, so
+// that not all clients of a broker reconnect at the same time.
 func (o *ClientOptions) backoff() mqtt.Option {
-	longest := max(o.MaxReconnectInterval, time.Millisecond)
-	return mqtt.WithBackoff(min(firstDelay, longest), longest, 0)
+	longest := o.MaxReconnectInterval
+	if longest <= 0 {
+		longest = firstDelay
+	}
+	return mqtt.WithBackoff(min(firstDelay, longest), longest, 0.5)
 }

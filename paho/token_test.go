@@ -1,7 +1,6 @@
 package paho_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -190,5 +189,4 @@ func TestTokens_WithoutAnOperation(t *testing.T) {
 		require.False(t, token.WaitTimeout(time.Millisecond), "it never ends")
 	}
 	require.Equal(t, "context canceled", paho.TimedOut.Error())
-	require.False(t, errors.Is(paho.TimedOut, paho.ErrNotConnected))
 }

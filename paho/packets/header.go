@@ -83,7 +83,7 @@ func (fh *FixedHeader) writeTo(w io.Writer, body *encoder) error {
 
 // unexpected returns the error of a packet that ends too early.
 func unexpected(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -83,6 +83,8 @@ var ConnackReturnCodes = map[uint8]string{
 }
 
 // The errors of the return codes.
+//
+//nolint:errname // the names of paho.mqtt.golang
 var (
 	ErrorRefusedBadProtocolVersion    = errors.New("unacceptable protocol version")
 	ErrorRefusedIDRejected            = errors.New("identifier rejected")
@@ -119,7 +121,7 @@ func ReadPacket(r io.Reader) (ControlPacket, error) {
 	var body bytes.Buffer
 	n, err := io.CopyN(&body, r, int64(fh.RemainingLength))
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return nil, fmt.Errorf("packet ends after %d of %d bytes: %w", n, fh.RemainingLength, io.ErrUnexpectedEOF)
 	case err != nil:
 		return nil, err
