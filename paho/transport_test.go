@@ -259,3 +259,25 @@ func TestConnectMQTT(t *testing.T) {
 		require.EqualValues(t, packets.ErrNetworkError, code)
 	}
 }
+
+func TestCustomOpenConnection_Pipe(t *testing.T) {
+	ours, theirs := net.Pipe()
+	o := options(1).SetClientID("me").SetAutoReconnect(false)
+	o.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return ours, nil })
+	c := paho.NewClient(o)
+	token := c.Connect()
+	packet, err := packets.ReadPacket(theirs)
+	require.NoError(t, err)
+	require.Equal(t, "me", packet.(*packets.ConnectPacket).ClientIdentifier)
+	_, err = theirs.Write(peer.V311.Connack(false, 0))
+	require.NoError(t, err)
+	succeed(t, token)
+	published := c.Publish("a", 0, false, "x")
+	packet, err = packets.ReadPacket(theirs)
+	require.NoError(t, err)
+	require.Equal(t, "a", packet.(*packets.PublishPacket).TopicName)
+	succeed(t, published)
+	go func() { _, _ = io.Copy(io.Discard, theirs) }()
+	c.Disconnect(100)
+	theirs.Close()
+}
