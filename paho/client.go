@@ -176,7 +176,7 @@ func (c *client) SubscribeMultiple(filters map[string]byte, callback MessageHand
 // subscribe subscribes to filters. resultKey returns the key of a filter in the results.
 func (c *client) subscribe(filters []string, qos []byte, callback MessageHandler, resultKey func(string) string) Token {
 	s := c.current()
-	token := &SubscribeToken{baseToken: newBase(s.dispatcher()), result: map[string]byte{}}
+	token := newSubscribeToken(s.dispatcher())
 	if err := s.mayChangeSubscriptions(); err != nil {
 		token.setError(err)
 		return token

@@ -26,6 +26,9 @@ func (s *session) connect(previous *session) {
 		s.fail(err)
 		return
 	}
+	if s.cleanSession {
+		s.client.options.Store.Reset() // the broker has discarded the session, too
+	}
 	s.connected()
 	s.token.end(nil, func() { s.token.sessionPresent = connack.SessionPresent })
 	close(s.ready)
@@ -94,7 +97,6 @@ func (s *session) settings() ([]mqtt.Option, error) {
 		options = append(options, mqtt.WithDialer((&transport{client: c, last: -1}).dial))
 	}
 	if s.cleanSession {
-		c.options.Store.Reset()
 		return options, nil
 	}
 	stored, pending, err := openStore(c.options.Store)
@@ -113,7 +115,7 @@ func (s *session) resume(pending []packets.ControlPacket) {
 	for _, packet := range pending {
 		switch p := packet.(type) {
 		case *packets.SubscribePacket:
-			s.subscribe(&SubscribeToken{baseToken: newBase(nil)}, p.Topics, p.Qoss, routeFilter)
+			s.subscribe(newSubscribeToken(nil), p.Topics, p.Qoss, routeFilter)
 		case *packets.UnsubscribePacket:
 			s.unsubscribe(&UnsubscribeToken{baseToken: newBase(nil)}, p.Topics)
 		}

@@ -229,11 +229,13 @@ func TestStore_PendingSubscriptionsOfPaho(t *testing.T) {
 			c, conn := attach(t, p, kept(p.Port, s).SetResumeSubs(resume))
 			require.Empty(t, s.All())
 			if resume {
-				require.Contains(t, string(conn.Expect(peer.SUBSCRIBE).Body), "a")
-				return
+				m := conn.Expect(peer.SUBSCRIBE)
+				require.Contains(t, string(m.Body), "a")
+				conn.Send(peer.V311.Suback(m.MID(), []byte{1}))
 			}
-			c.Publish("b", 0, false, "x")
-			conn.Expect(peer.PUBLISH)
+			token := c.Publish("b", 1, false, "x")
+			conn.Send(peer.Ack(peer.PUBACK, mid(conn.Expect(peer.PUBLISH))))
+			succeed(t, token)
 		})
 	}
 }

@@ -138,6 +138,10 @@ type SubscribeToken struct {
 	result map[string]byte
 }
 
+func newSubscribeToken(d *dispatcher) *SubscribeToken {
+	return &SubscribeToken{baseToken: newBase(d), result: map[string]byte{}}
+}
+
 // Result returns the granted QoS of each filter, or the broker's return code above 2 if
 // the broker has refused the filter. It is empty before the end.
 func (s *SubscribeToken) Result() map[string]byte {
