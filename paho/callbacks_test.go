@@ -224,6 +224,19 @@ func TestDisconnect_InsideCallbacks(t *testing.T) {
 	}
 }
 
+func TestDisconnect_InsideACallbackSendsMessagesFirst(t *testing.T) {
+	b := start(t)
+	outcomes := make(chan error, 1)
+	c := connect(t, options(b.Port))
+	succeed(t, c.Subscribe("a", 1, func(c paho.Client, _ paho.Message) {
+		token := c.Publish("b", 1, false, "x")
+		c.Disconnect(uint(wait.Patience.Milliseconds()))
+		outcomes <- paho.WaitTokenTimeout(token, 0)
+	}))
+	c.Publish("a", 1, false, "x")
+	require.NoError(t, wait.For(t, outcomes, "Disconnect"))
+}
+
 func TestKeepAlive_DetectsASilentServer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for the keepalive")

@@ -49,6 +49,27 @@ func TestConnect_AgainDuringDisconnectWaitsForItsEnd(t *testing.T) {
 	}
 }
 
+func TestConnect_DuringDisconnectUsesTheStoreAfterIt(t *testing.T) {
+	p := peer.Listen(t)
+	s := paho.NewMemoryStore()
+	c, conn := attach(t, p, kept(p.Port, s))
+	c.Publish("a", 1, false, "x")
+	conn.Expect(peer.PUBLISH)
+	disconnected := make(chan struct{})
+	go func() {
+		c.Disconnect(100) // nobody acknowledges the message
+		close(disconnected)
+	}()
+	wait.Until(t, "the disconnect", func() bool { return !c.IsConnected() })
+	token := c.Connect()
+	conn.Expect(peer.DISCONNECT)
+	conn = p.AcceptConnect()
+	succeed(t, token)
+	wait.For(t, disconnected, "Disconnect")
+	conn.Expect(peer.PUBLISH)
+	require.Len(t, s.All(), 1, "the store is open")
+}
+
 func TestConnect_Twice(t *testing.T) {
 	b := start(t)
 	c := connect(t, options(b.Port))

@@ -28,6 +28,7 @@ func address(port int) string { return fmt.Sprintf("tcp://127.0.0.1:%d", port) }
 // options returns options for servers on this machine, with short delays.
 func options(ports ...int) *paho.ClientOptions {
 	o := paho.NewClientOptions().SetMaxReconnectInterval(20 * time.Millisecond).SetConnectRetryInterval(20 * time.Millisecond)
+	o.SetConnectionLostHandler(nil) // the default one reads a logger, which other tests change
 	for _, port := range ports {
 		o.AddBroker(address(port))
 	}

@@ -75,7 +75,9 @@ func TestOptions_SettersAndReader(t *testing.T) {
 		require.Equal(t, headers, r.HTTPHeaders())
 		require.Same(t, web, r.WebsocketOptions())
 	}
+	o.Servers[0] = nil
 	reader := c.OptionsReader()
+	require.NotNil(t, reader.Servers()[0])
 	require.Equal(t, "id", reader.ClientID(), "the client has a copy of the options")
 	require.Len(t, reader.Servers(), 1)
 }

@@ -80,6 +80,29 @@ func TestCallback_MayWait(t *testing.T) {
 	}
 }
 
+func TestCallback_MayWaitAtOnce(t *testing.T) {
+	p := peer.Listen(t)
+	done := make(chan struct{}, 1)
+	_, conn := attach(t, p, options(p.Port).SetDefaultPublishHandler(func(c paho.Client, _ paho.Message) {
+		c.Publish("b", 1, false, "x").Wait()
+		done <- struct{}{}
+	}))
+	all := time.After(wait.Patience)
+	for i := range uint16(30) { // a second for each would be too long
+		conn.Send(peer.Publish(2, "a", i+1, "x"))
+		for range 2 { // the message of the callback, and PUBACK
+			if m, err := conn.Next(); err == nil && m.Type() == peer.PUBLISH {
+				conn.Send(peer.Ack(peer.PUBACK, mid(m)))
+			}
+		}
+		select {
+		case <-done:
+		case <-all:
+			require.Fail(t, "the callbacks wait too long")
+		}
+	}
+}
+
 func TestCallback_MaySelectOnDone(t *testing.T) {
 	b := start(t)
 	done := make(chan struct{}, 10)

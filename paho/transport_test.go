@@ -166,6 +166,10 @@ func gateway(t *testing.T, start func(http.Handler) *httptest.Server) (*httptest
 	requests := make(chan *http.Request, 10)
 	server := start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		requests <- r
+		if strings.HasPrefix(r.URL.Path, "/refused/") {
+			http.NotFound(w, r)
+			return
+		}
 		socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"mqtt"}})
 		if err != nil {
 			return
@@ -206,6 +210,18 @@ func TestWebsocket_HeadersAndPath(t *testing.T) {
 	require.Equal(t, "mqtt", r.Header.Get("Sec-WebSocket-Protocol"))
 	require.Empty(t, r.Header.Get("Authorization"))
 	require.Equal(t, server.Listener.Addr().String(), wait.For(t, proxied, "a call of the proxy function"))
+}
+
+func TestBrokers_WithTheSameAddressTakeTurns(t *testing.T) {
+	server, requests := gateway(t, httptest.NewServer)
+	o := options()
+	for _, path := range []string{"refused/1", "refused/2", "mqtt"} {
+		o.AddBroker("ws://" + server.Listener.Addr().String() + "/" + path)
+	}
+	requireMessages(t, connect(t, o))
+	for _, path := range []string{"/refused/1", "/refused/2", "/mqtt"} {
+		require.Equal(t, path, wait.For(t, requests, "a request").RequestURI)
+	}
 }
 
 func TestWebsocket_WithTLS(t *testing.T) {
