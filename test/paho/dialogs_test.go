@@ -4,26 +4,28 @@ import (
 	"fmt"
 
 	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 // A dialog is a program and how the fake broker serves it.
 type dialog struct {
-	program string
-	serve   func(b *fakeBroker)
+	program   string
+	transport string // "", tls or websocket
+	serve     func(b *fakeBroker)
 }
 
 var dialogs = []dialog{
-	{"will", func(b *fakeBroker) {
+	{"will", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		b.published()
 		b.disconnect()
 	}},
-	{"plain", func(b *fakeBroker) {
+	{"plain", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		b.disconnect()
 	}},
-	{"publish", func(b *fakeBroker) {
+	{"publish", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		for range 5 { // the number is refused
 			b.published()
@@ -35,7 +37,7 @@ var dialogs = []dialog{
 		b.send(peer.Ack(peer.PUBACK, messageID(first)))
 		b.disconnect()
 	}},
-	{"subscribe", func(b *fakeBroker) {
+	{"subscribe", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		b.grant(0)
 		b.grant(1)
@@ -51,12 +53,12 @@ var dialogs = []dialog{
 		b.unsubscribed()
 		b.disconnect()
 	}},
-	{"invalid", func(b *fakeBroker) {
+	{"invalid", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		b.expect(peer.PUBLISH) // not acknowledged
 		b.disconnect()
 	}},
-	{"reconnect", func(b *fakeBroker) {
+	{"reconnect", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		b.grant(1)
 		b.expect(peer.PUBLISH)
@@ -74,7 +76,7 @@ var dialogs = []dialog{
 		b.process.step()
 		b.disconnect()
 	}},
-	{"resend", func(b *fakeBroker) {
+	{"resend", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		for range 4 {
 			b.expect(peer.PUBLISH)
@@ -93,7 +95,7 @@ var dialogs = []dialog{
 		b.process.step()
 		b.disconnect()
 	}},
-	{"noreconnect", func(b *fakeBroker) {
+	{"noreconnect", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		b.expect(peer.PUBLISH)
 		b.lose()
@@ -101,7 +103,7 @@ var dialogs = []dialog{
 		b.published()
 		b.disconnect()
 	}},
-	{"again", func(b *fakeBroker) {
+	{"again", "", func(b *fakeBroker) {
 		for range 3 {
 			b.connect(false, 0)
 			b.grant(1)
@@ -111,7 +113,7 @@ var dialogs = []dialog{
 			b.disconnect()
 		}
 	}},
-	{"routes", func(b *fakeBroker) {
+	{"routes", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		for range 5 {
 			b.grant(1)
@@ -124,7 +126,7 @@ var dialogs = []dialog{
 		b.deliver(2, "end", 99, "end")
 		b.disconnect()
 	}},
-	{"unordered", func(b *fakeBroker) {
+	{"unordered", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		b.grant(1)
 		b.process.await("ready")
@@ -135,13 +137,13 @@ var dialogs = []dialog{
 		b.process.step()
 		b.disconnect()
 	}},
-	{"refused", func(b *fakeBroker) {
+	{"refused", "", func(b *fakeBroker) {
 		for code := range byte(5) {
 			b.connect(false, code+1)
 			b.closed()
 		}
 	}},
-	{"oldversion", func(b *fakeBroker) {
+	{"oldversion", "", func(b *fakeBroker) {
 		b.connect(false, 1)
 		b.closed()
 		for range 2 {
@@ -150,7 +152,7 @@ var dialogs = []dialog{
 			b.disconnect()
 		}
 	}},
-	{"session", func(b *fakeBroker) {
+	{"session", "", func(b *fakeBroker) {
 		b.connect(true, 0)
 		b.deliver(2, "stored", 1, "1")
 		b.process.step() // the PUBACK is sent after the handler has returned
@@ -162,7 +164,7 @@ var dialogs = []dialog{
 		b.process.step()
 		b.disconnect()
 	}},
-	{"retry", func(b *fakeBroker) {
+	{"retry", "", func(b *fakeBroker) {
 		b.accept()
 		b.process.await("ready")
 		b.lose()
@@ -171,14 +173,14 @@ var dialogs = []dialog{
 		b.published()
 		b.disconnect()
 	}},
-	{"stop", func(b *fakeBroker) {
+	{"stop", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		b.grant(0)
 		b.process.await("ready")
 		b.deliver(0, "stop", 0, "now")
 		b.disconnect()
 	}},
-	{"notify", func(b *fakeBroker) {
+	{"notify", "", func(b *fakeBroker) {
 		b.connect(false, 5)
 		b.closed()
 		b.connect(false, 0)
@@ -188,7 +190,7 @@ var dialogs = []dialog{
 		b.connect(false, 0)
 		b.disconnect()
 	}},
-	{"opener", func(b *fakeBroker) {
+	{"opener", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		b.published()
 		b.disconnect()
@@ -197,7 +199,7 @@ var dialogs = []dialog{
 		b.process.step()
 		b.disconnect()
 	}},
-	{"credentials", func(b *fakeBroker) {
+	{"credentials", "", func(b *fakeBroker) {
 		for range 2 {
 			b.connect(false, 0)
 			b.process.await("connect")
@@ -207,7 +209,7 @@ var dialogs = []dialog{
 			b.disconnect()
 		}
 	}},
-	{"order", func(b *fakeBroker) {
+	{"order", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		b.grant(1)
 		b.process.await("ready")
@@ -221,7 +223,7 @@ var dialogs = []dialog{
 		b.process.step()
 		b.disconnect()
 	}},
-	{"store", func(b *fakeBroker) {
+	{"store", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		b.expect(peer.PUBLISH)
 		b.process.step()
@@ -234,5 +236,21 @@ var dialogs = []dialog{
 		b.process.step()
 		b.published()
 		b.disconnect()
+	}},
+	{"secure", "tls", func(b *fakeBroker) {
+		for range 4 {
+			b.connect(false, 0)
+			b.published()
+			b.disconnect()
+		}
+		b.conn = b.Accept() // its handshake fails
+		_, err := b.conn.NextBytes()
+		require.Error(b.t, err)
+	}},
+	{"websockets", "websocket", func(b *fakeBroker) {
+		b.connect(false, 0)
+		b.published()
+		b.disconnect()
+		b.packets = append(b.packets, packet{text: wait.For(b.t, b.requests, "a request")})
 	}},
 }

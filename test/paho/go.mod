@@ -3,6 +3,7 @@ module github.com/mosquitto-go/mosquitto/test/paho
 go 1.24.0
 
 require (
+	github.com/coder/websocket v1.8.15
 	github.com/eclipse/paho.mqtt.golang v1.5.1
 	github.com/mosquitto-go/mosquitto v0.1.0
 	github.com/mosquitto-go/mosquitto/paho v0.0.0
@@ -10,7 +11,6 @@ require (
 )
 
 require (
-	github.com/coder/websocket v1.8.15 // indirect
 	github.com/gorilla/websocket v1.5.3 // indirect
 	github.com/mosquitto-go/mosquitto/mqtt/websocket v0.1.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect

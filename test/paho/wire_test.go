@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -38,13 +39,13 @@ func TestPrograms_SendTheSameBytes(t *testing.T) {
 			var packets, lines [][]string
 			for _, s := range sides {
 				t.Run(s.name, func(t *testing.T) {
-					b := &fakeBroker{t: t, Peer: peer.Listen(t)}
+					b := newFakeBroker(t, d.transport)
 					t.Cleanup(func() {
 						if t.Failed() {
 							t.Logf("%s sent:\n%s", s.name, strings.Join(b.transcript(), "\n"))
 						}
 					})
-					b.process = start(t, s, d.program, fmt.Sprintf("127.0.0.1:%d", b.Port), filepath.Join(t.TempDir(), "store"))
+					b.process = start(t, s, d.program, b.address, b.file)
 					d.serve(b)
 					lines = append(lines, b.process.end())
 					packets = append(packets, b.transcript())
@@ -62,9 +63,12 @@ func TestPrograms_SendTheSameBytes(t *testing.T) {
 // fakeBroker is the broker of one program. It keeps what the program sends.
 type fakeBroker struct {
 	*peer.Peer
-	process *process
-	conn    *peer.Conn
-	packets []packet
+	process  *process
+	conn     *peer.Conn
+	packets  []packet
+	address  string        // for the program
+	file     string        // for the program: a folder that does not exist, or the CA with TLS
+	requests <-chan string // of the websockets
 
 	t          *testing.T
 	groups     int
@@ -73,6 +77,24 @@ type fakeBroker struct {
 	subscribed map[string]bool // the SUBSCRIBE packets of the connection, without their ids
 	noDup      map[string]bool // topics whose DUP is not compared
 	onlyOurs   string          // the topic of a QoS 0 message that paho drops
+}
+
+func newFakeBroker(t *testing.T, transport string) *fakeBroker {
+	t.Helper()
+	b := &fakeBroker{t: t, file: filepath.Join(t.TempDir(), "new")}
+	switch transport {
+	case "tls":
+		l, ca := tlsListener(t)
+		b.Peer, b.file = peer.On(t, l), ca
+		b.Port = l.Addr().(*net.TCPAddr).Port
+	default:
+		b.Peer = peer.Listen(t)
+	}
+	b.address = fmt.Sprintf("127.0.0.1:%d", b.Port)
+	if transport == "websocket" {
+		b.address, b.requests = gateway(t, b.Peer)
+	}
+	return b
 }
 
 // packet is what the client sent.

@@ -18,6 +18,8 @@ var programs = map[string]func(){
 	"resend":      resend,
 	"retry":       retry,
 	"routes":      routes,
+	"secure":      secure,
+	"websockets":  websockets,
 	"session":     session,
 	"stop":        stop,
 	"subscribe":   subscribe,
