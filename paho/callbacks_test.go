@@ -140,7 +140,7 @@ func TestConnectionAttempt_IsCalledWithTheBroker(t *testing.T) {
 	wait.None(t, brokers, "attempt")
 }
 
-func TestNotifications_TellEveryEvent(t *testing.T) {
+func TestNotifications_ReportEveryEvent(t *testing.T) {
 	b := start(t)
 	p := fault.Start(t, b.Addr())
 	closed := broker.FreePort(t)

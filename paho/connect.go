@@ -183,7 +183,7 @@ func (s *session) changed(m *mqtt.Client, change mqtt.StateChange) {
 	}
 }
 
-// connected tells the program that a broker has accepted the client.
+// connected reports to the program that a broker has accepted the client.
 func (s *session) connected() {
 	c := s.client
 	if f := c.options.OnConnect; f != nil {
@@ -192,7 +192,7 @@ func (s *session) connected() {
 	c.notifyLater(ConnectionNotificationConnected{})
 }
 
-// lost ends the calls that end with the connection, and tells the program.
+// lost ends the calls that end with the connection, and reports the loss to the program.
 func (s *session) lost(reason error) {
 	s.endCalls()
 	if !s.autoReconnect {

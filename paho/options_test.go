@@ -75,11 +75,17 @@ func TestOptions_SettersAndReader(t *testing.T) {
 		require.Equal(t, headers, r.HTTPHeaders())
 		require.Same(t, web, r.WebsocketOptions())
 	}
-	o.Servers[0] = nil
 	reader := c.OptionsReader()
-	require.NotNil(t, reader.Servers()[0])
 	require.Equal(t, "id", reader.ClientID(), "the client has a copy of the options")
 	require.Len(t, reader.Servers(), 1)
+}
+
+func TestNewClient_CopiesTheBrokers(t *testing.T) {
+	o := options(1)
+	c := paho.NewClient(o)
+	o.Servers[0] = &url.URL{}
+	reader := c.OptionsReader()
+	require.Equal(t, address(1), reader.Servers()[0].String())
 }
 
 func TestOptions_AddBroker(t *testing.T) {

@@ -209,6 +209,7 @@ func TestStore_MessagesOfPahoAreSent(t *testing.T) {
 	s.Put("unknown", publication("ignored", 1))
 	c, conn := attach(t, p, kept(p.Port, s))
 	token := c.Publish("later", 1, false, "x")
+	require.Len(t, s.All(), 5, "the new message replaces no other")
 	for _, topic := range []string{"topic2", "topic1", "topic3", "later"} {
 		m := conn.Expect(peer.PUBLISH)
 		require.Contains(t, string(m.Body), topic)
