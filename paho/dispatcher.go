@@ -13,7 +13,7 @@ import (
 //
 // The loop of package mqtt delivers a message and then waits until its callbacks have
 // returned: the client acknowledges the message after that. The loop waits differently in
-// two cases. For a message of QoS 0 it waits only while the queue is full. And it goes on
+// two cases. For a message of QoS 0 it waits only while the queue is full. It also goes on
 // if the callback may need the loop: the callback waits for the broker, or it runs so
 // long that the connection would be lost. Messages that arrive meanwhile are queued. They
 // are acknowledged before their callbacks run.
@@ -44,8 +44,9 @@ type dispatcher struct {
 }
 
 const (
-	maxQueued      = 1000     // messages of QoS 0 for which the loop does not wait
-	maxQueuedBytes = 16 << 20 // limit of the queue, except while a callback waits
+	maxAhead       = 1000     // messages of QoS 0 that the loop delivers ahead of the callbacks
+	maxAheadBytes  = 4 << 20  // limit of their bytes
+	maxQueuedBytes = 16 << 20 // limit of the queue while a callback runs for a long time
 	watchInterval  = 100 * time.Millisecond
 	waitPatience   = time.Second // how long other goroutines wait for the broker behind a callback
 	idlePatience   = time.Second // how long the goroutine lives without a message
@@ -66,11 +67,8 @@ func newDispatcher(keepAlive time.Duration, call func(*message)) *dispatcher {
 // with the client.
 func (d *dispatcher) deliver(ctx context.Context, m *message) {
 	n := d.push(m)
-	if m.QoS == 0 {
-		if n <= maxQueued {
-			return
-		}
-		n -= maxQueued
+	if m.QoS == 0 && d.queued.Load() < maxAheadBytes {
+		n -= min(n, maxAhead)
 	}
 	d.target.Store(n)
 	if d.mayGoOn(n) {

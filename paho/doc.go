@@ -54,7 +54,8 @@
 //
 // Received messages:
 //
-//	SetOrderMatters(true)     near: a callback may wait for tokens; messages of QoS 0 wait in a queue of 1,000
+//	SetOrderMatters(true)     near: a callback may wait for tokens; up to 1,000 messages of QoS 0 and 4 MiB
+//	                          wait for their callbacks
 //	acknowledgements          near: the client acknowledges a message of QoS 1 or 2 when its callback has
 //	                          returned; it does so earlier for messages that arrive while a callback waits
 //	                          for a token, while a callback blocks other goroutines' tokens for longer than
