@@ -1,11 +1,11 @@
-package paho_test
+package mqtt_test
 
 import (
 	"bytes"
 	"fmt"
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/paho"
+	paho "github.com/mosquitto-go/mosquitto/paho"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )

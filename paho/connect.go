@@ -1,4 +1,4 @@
-package paho
+package mqtt
 
 import (
 	"context"
@@ -81,7 +81,7 @@ func (s *session) firstConnection() (*mqtt.Client, *mqtt.Connack, error) {
 	}
 }
 
-// settings returns the options of package mqtt, and prepares the store.
+// settings returns the options of package mosquitto/mqtt, and prepares the store.
 func (s *session) settings() ([]mqtt.Option, error) {
 	c := s.client
 	options := append(c.options.settings(c.anyVersion),
@@ -122,7 +122,7 @@ func (s *session) resume(pending []packets.ControlPacket) {
 	}
 }
 
-// dial makes a client of package mqtt. connack is the broker's answer.
+// dial makes a client of package mosquitto/mqtt. connack is the broker's answer.
 func (s *session) dial(options []mqtt.Option) (m *mqtt.Client, connack *mqtt.Connack, err error) {
 	var servers []string
 	for _, broker := range s.client.options.Servers {

@@ -1,4 +1,4 @@
-package paho
+package mqtt
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 // dispatcher runs the callbacks of ordered messages on a goroutine of its own. The
 // goroutine ends when no message has arrived for some time.
 //
-// The loop of package mqtt delivers a message and then waits until its callbacks have
+// The loop of package mosquitto/mqtt delivers a message and then waits until its callbacks have
 // returned: the client acknowledges the message after that. The loop waits differently in
 // two cases. For a message of QoS 0 it waits only while the queue is full. It also goes on
 // if the callback may need the loop: the callback waits for the broker, or it runs so

@@ -1,12 +1,12 @@
-// Package paho has the exported API of github.com/eclipse/paho.mqtt.golang v1.5.1, on
-// package mqtt. A program moves to it by changing its import paths:
+// Package mqtt has the exported API of github.com/eclipse/paho.mqtt.golang v1.5.1, on the
+// package mqtt of this module's parent, which is called "package mosquitto/mqtt" below. A
+// program moves to it by changing its import paths:
 //
 //	github.com/eclipse/paho.mqtt.golang          github.com/mosquitto-go/mosquitto/paho
 //	github.com/eclipse/paho.mqtt.golang/packets  github.com/mosquitto-go/mosquitto/paho/packets
 //
-// The package name there is mqtt, so give the import that name:
-//
-//	import mqtt "github.com/mosquitto-go/mosquitto/paho"
+// The name of the package is the same too, so nothing else in the program changes. A new
+// program should use package mosquitto/mqtt.
 //
 // # What is the same, what differs
 //
@@ -119,11 +119,11 @@
 //	errors of Connect                 same: those of package packets; a network error wraps its cause
 //	ERROR, CRITICAL, WARN, DEBUG      near: other lines; CRITICAL gets none; set the loggers before Connect
 //
-// # What package mqtt adds
+// # Delivery and connections
 //
 // No call waits for ever, and nothing that was accepted is lost silently: see the
-// documentation of package mqtt. With plain TCP and unix sockets libmosquitto opens the
+// documentation of package mosquitto/mqtt. With plain TCP and unix sockets libmosquitto opens the
 // connections. With TLS, websockets, proxies and the options SetDialer,
 // SetCustomOpenConnectionFn, SetConnectionAttemptHandler, SetReconnectingHandler and
 // SetConnectionNotificationHandler this package opens them in Go, which is slower.
-package paho
+package mqtt

@@ -1,11 +1,11 @@
-package paho_test
+package mqtt_test
 
 import (
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/paho"
+	paho "github.com/mosquitto-go/mosquitto/paho"
 	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"

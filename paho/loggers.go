@@ -1,4 +1,4 @@
-package paho
+package mqtt
 
 import (
 	"context"
@@ -33,13 +33,13 @@ var (
 	DEBUG    Logger = NOOPLogger{}
 )
 
-// logHandler passes the log lines of package mqtt to the loggers.
+// logHandler passes the log lines of package mosquitto/mqtt to the loggers.
 type logHandler struct {
 	attributes string // of WithAttrs
 }
 
 // newLogger returns the logger of a client. It returns nil if all loggers discard their
-// lines: package mqtt is faster without a logger.
+// lines: package mosquitto/mqtt is faster without a logger.
 func newLogger() *slog.Logger {
 	if !slices.ContainsFunc([]Logger{ERROR, CRITICAL, WARN, DEBUG}, isUsed) {
 		return nil

@@ -1,4 +1,4 @@
-package paho
+package mqtt
 
 import "github.com/mosquitto-go/mosquitto/mqtt"
 

@@ -1,4 +1,4 @@
-package paho
+package mqtt
 
 import (
 	"context"
@@ -82,7 +82,7 @@ func init() {
 	}
 }
 
-// send passes a message to package mqtt. While the queue is full it waits, at most for the
+// send passes a message to package mosquitto/mqtt. While the queue is full it waits, at most for the
 // write timeout.
 func (s *session) send(m *mqtt.Client, p publication) *mqtt.Token {
 	ctx := newLazyTimeout(s.writeTimeout)
@@ -133,7 +133,7 @@ func (s *session) endCalls() {
 	}
 }
 
-// sentContext is a context for calls of package mqtt that change subscriptions. Such a
+// sentContext is a context for calls of package mosquitto/mqtt that change subscriptions. Such a
 // call submits its request first, and then waits until Done is closed. So the first call
 // of Done shows that the request is submitted. This keeps the order of a Subscribe and a
 // Publish after it, although Subscribe does not wait.

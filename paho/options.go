@@ -1,4 +1,4 @@
-package paho
+package mqtt
 
 import (
 	"crypto/tls"
@@ -328,7 +328,7 @@ func (o *ClientOptions) SetWebsocketOptions(w *WebsocketOptions) *ClientOptions 
 }
 
 // SetMaxResumePubInFlight limits how many messages of QoS 1 and 2 are in flight. 0 means
-// the default of package mqtt.
+// the default of package mosquitto/mqtt.
 func (o *ClientOptions) SetMaxResumePubInFlight(n int) *ClientOptions {
 	o.MaxResumePubInFlight = n
 	return o

@@ -1,4 +1,4 @@
-package paho_test
+package mqtt_test
 
 import (
 	"crypto/tls"
@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/paho"
+	paho "github.com/mosquitto-go/mosquitto/paho"
 	"github.com/stretchr/testify/require"
 )
 

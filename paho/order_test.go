@@ -1,4 +1,4 @@
-package paho_test
+package mqtt_test
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/paho"
+	paho "github.com/mosquitto-go/mosquitto/paho"
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"

@@ -1,4 +1,4 @@
-package paho
+package mqtt
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/paho/packets"
 )
 
-// outbox is a Store as an outbox of package mqtt. The keys of an outbox rise; the keys of
+// outbox is a Store as an outbox of package mosquitto/mqtt. The keys of an outbox rise; the keys of
 // a store repeat. outbox maps them.
 type outbox struct {
 	store Store

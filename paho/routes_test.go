@@ -1,10 +1,10 @@
-package paho_test
+package mqtt_test
 
 import (
 	"fmt"
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/paho"
+	paho "github.com/mosquitto-go/mosquitto/paho"
 	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"

@@ -1,4 +1,4 @@
-package paho
+package mqtt
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 )
 
-// session is what lives from Connect to the disconnect: a client of package mqtt, and
+// session is what lives from Connect to the disconnect: a client of package mosquitto/mqtt, and
 // before its first connection the operations that wait for it.
 type session struct {
 	client *client
@@ -34,7 +34,7 @@ type session struct {
 	connection context.Context // of calls that end with the connection; nil without calls
 	lose       context.CancelFunc
 
-	// Owned by the loop of package mqtt.
+	// Owned by the loop of package mosquitto/mqtt.
 	fresh   bool // the message was not delivered yet
 	topic   string
 	version uint64

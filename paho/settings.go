@@ -1,4 +1,4 @@
-package paho
+package mqtt
 
 import (
 	"math"
@@ -7,7 +7,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 )
 
-// This file translates the options to those of package mqtt.
+// This file translates the options to those of package mosquitto/mqtt.
 
 // normalize sets the defaults that NewClient sets. anyVersion reports whether the client
 // chooses the version of MQTT.
@@ -94,7 +94,7 @@ const (
 	firstDelay      = time.Second // between two attempts to reconnect
 )
 
-// settings returns the options of package mqtt.
+// settings returns the options of package mosquitto/mqtt.
 func (o *ClientOptions) settings(anyVersion bool) []mqtt.Option {
 	all := []mqtt.Option{
 		mqtt.WithClientID(o.ClientID),

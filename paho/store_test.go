@@ -1,4 +1,4 @@
-package paho_test
+package mqtt_test
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/paho"
+	paho "github.com/mosquitto-go/mosquitto/paho"
 	"github.com/mosquitto-go/mosquitto/paho/packets"
 	"github.com/mosquitto-go/mosquitto/test/broker"
 	"github.com/mosquitto-go/mosquitto/test/peer"

@@ -1,4 +1,4 @@
-package paho
+package mqtt
 
 import (
 	"context"
@@ -69,7 +69,7 @@ func socketPath(broker *url.URL) string {
 	return broker.Path + broker.Opaque
 }
 
-// serverOf returns the server of package mqtt for a broker.
+// serverOf returns the server of package mosquitto/mqtt for a broker.
 func serverOf(broker *url.URL) string {
 	if kindOf(broker) == socket {
 		return "unix:" + socketPath(broker)
@@ -104,7 +104,7 @@ func environment(name string) string {
 	return os.Getenv(strings.ToLower(name))
 }
 
-// transport opens connections for package mqtt. It calls the program's functions with the
+// transport opens connections for package mosquitto/mqtt. It calls the program's functions with the
 // client's options, which OnReconnecting may have changed.
 type transport struct {
 	client *client
@@ -113,7 +113,7 @@ type transport struct {
 	last int // index of the broker that was tried last
 }
 
-// brokerFor returns the broker of a server of package mqtt. Several brokers may have the
+// brokerFor returns the broker of a server of package mosquitto/mqtt. Several brokers may have the
 // same address: they take turns.
 func (t *transport) brokerFor(network, address string) (*url.URL, error) {
 	t.mu.Lock()

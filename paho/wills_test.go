@@ -1,4 +1,4 @@
-package paho_test
+package mqtt_test
 
 import (
 	"testing"
