@@ -55,7 +55,10 @@ func closeNow(m *mqtt.Client) {
 // firstConnection dials until a broker accepts the client. Without SetConnectRetry it
 // dials once.
 func (s *session) firstConnection() (*mqtt.Client, *mqtt.Connack, error) {
-	o := &s.client.options
+	interval := s.client.options.ConnectRetryInterval
+	if interval <= 0 {
+		interval = firstDelay
+	}
 	options, err := s.settings()
 	close(s.prepared)
 	if err != nil {
@@ -72,9 +75,9 @@ func (s *session) firstConnection() (*mqtt.Client, *mqtt.Connack, error) {
 		if !s.connectRetry || !isAttempt(err) {
 			return nil, nil, err
 		}
-		WARN.Println(CLI, "connecting failed, next attempt in", o.ConnectRetryInterval, reason)
+		WARN.Println(CLI, "connecting failed, next attempt in", interval, reason)
 		select {
-		case <-time.After(o.ConnectRetryInterval):
+		case <-time.After(interval):
 		case <-s.ctx.Done():
 			return nil, nil, err
 		}

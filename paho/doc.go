@@ -88,7 +88,7 @@
 //	SetWill, SetBinaryWill, UnsetWill same
 //	SetTLSConfig, SetDialer, SetCustomOpenConnectionFn, SetHTTPHeaders  same
 //	SetWebsocketOptions               near: the buffer sizes have no effect
-//	environment variables of proxies  same
+//	ALL_PROXY and NO_PROXY            near: they count for all brokers with TCP and TLS
 //
 // Handlers:
 //
@@ -121,8 +121,8 @@
 //
 // # Delivery and connections
 //
-// No call waits for ever, and nothing that was accepted is lost silently: see the
-// documentation of package mosquitto/mqtt. With plain TCP and unix sockets libmosquitto opens the
+// Every token ends, at the latest with Disconnect. No message of QoS 1 or 2 is lost
+// silently: see the documentation of package mosquitto/mqtt. With plain TCP and unix sockets libmosquitto opens the
 // connections. With TLS, websockets, proxies and the options SetDialer,
 // SetCustomOpenConnectionFn, SetConnectionAttemptHandler, SetReconnectingHandler and
 // SetConnectionNotificationHandler this package opens them in Go, which is slower.
