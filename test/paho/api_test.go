@@ -62,6 +62,19 @@ func TestAPI_AddsNothing(t *testing.T) {
 	}
 }
 
+// TestAPI_HasTheSamePackageName fails if a program that imports the package without a
+// name does not compile: it uses the name of the package clause.
+func TestAPI_HasTheSamePackageName(t *testing.T) {
+	for _, folder := range pairs {
+		packages := exports(t, theirs+folder, ours+folder)
+		want, err := packages.Import(theirs + folder)
+		require.NoError(t, err)
+		got, err := packages.Import(ours + folder)
+		require.NoError(t, err)
+		assert.Equal(t, want.Name(), got.Name(), ours+folder)
+	}
+}
+
 // TestListing_TellsApart fails if the listing cannot see a difference.
 func TestListing_TellsApart(t *testing.T) {
 	want := listing(check(t, sample))

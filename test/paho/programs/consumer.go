@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang" // without a name: that of the package is mqtt
 	"github.com/mosquitto-go/mosquitto/test/paho/program"
 )
 
