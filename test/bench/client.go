@@ -47,6 +47,7 @@ const (
 	oursStart = "ours, LoopStart"
 	oursMqtt  = "ours, mqtt"
 	oursRelay = "ours, mqtt, WithDialer"
+	oursPaho  = "ours, paho facade"
 	cForever  = "C, loop_forever"
 	cStart    = "C, loop_start"
 	pahoV3    = "paho.mqtt.golang"
@@ -65,6 +66,8 @@ func newClient(contender string) (Client, error) {
 		return &mqttClient{}, nil
 	case oursRelay:
 		return &mqttClient{relay: true}, nil
+	case oursPaho:
+		return &facade{}, nil
 	case pahoV3:
 		return &paho{}, nil
 	case pahoV5:
@@ -73,4 +76,13 @@ func newClient(contender string) (Client, error) {
 		return &atWatClient{}, nil
 	}
 	return nil, fmt.Errorf("no contender %q", contender)
+}
+
+// finished waits for a token of paho's API.
+func finished(t interface {
+	Wait() bool
+	Error() error
+}) error {
+	t.Wait()
+	return t.Error()
 }

@@ -29,11 +29,6 @@ func (p *paho) Connect(o Options) error {
 	return finished(p.c.Connect())
 }
 
-func finished(t mqtt.Token) error {
-	t.Wait()
-	return t.Error()
-}
-
 func (p *paho) Subscribe(filter string, qos byte) error {
 	return finished(p.c.Subscribe(filter, qos, nil)) // nil selects the default handler, without a router
 }

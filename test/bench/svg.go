@@ -41,7 +41,7 @@ text { fill: #e6edf3 }
 
 func barClass(contender string) string {
 	switch contender {
-	case oursRun, oursStart, oursMqtt, oursRelay:
+	case oursRun, oursStart, oursMqtt, oursRelay, oursPaho:
 		return "ours"
 	case cForever, cStart:
 		return "c"

@@ -25,6 +25,16 @@ var targets = []target{
 	{"Go allocations per publish, QoS 1", allocations("publish1"), true, 0, 0, "%.2f"},
 	{"package mqtt, receive 64 B through its router: CPU ÷ CPU of Run", mqttRatio("receive64"), true, 1.25, 1.25, "%.2f"},
 	{"package mqtt, publish QoS 1 awaited: CPU ÷ CPU of Run", mqttRatio("awaited1"), true, 1.25, 1.25, "%.2f"},
+	{"paho facade, receive 64 B: throughput ÷ paho.mqtt.golang", facadeRatio("receive64"), false, 1.3, 1.3, "%.2f"},
+	{"paho facade, receive 4 KiB: throughput ÷ paho.mqtt.golang", facadeRatio("receive4k"), false, 1.3, 1.3, "%.2f"},
+	{"paho facade, publish QoS 0: throughput ÷ paho.mqtt.golang", facadeRatio("publish0"), false, 1.3, 1.3, "%.2f"},
+	{"paho facade, publish QoS 1, 1,000 in flight: throughput ÷ paho.mqtt.golang", facadeRatio("publish1"), false, 1.3, 1.3, "%.2f"},
+	{"paho facade, publish QoS 1 awaited: throughput ÷ paho.mqtt.golang", facadeRatio("awaited1"), false, 1.3, 1.3, "%.2f"},
+	{"paho facade, both ends, QoS 0: throughput ÷ paho.mqtt.golang", facadeRatio("broker0"), false, 1, 1, "%.2f"},
+	{"paho facade, both ends, QoS 1: throughput ÷ paho.mqtt.golang", facadeRatio("broker1"), false, 1, 1, "%.2f"},
+	{"paho facade, round trip through the peer: p50 ÷ paho.mqtt.golang", facadeLatency("latency"), true, 1, 1, "%.2f"},
+	{"paho facade, round trip through mosquitto: p50 ÷ paho.mqtt.golang", facadeLatency("latency-broker"), true, 1, 1, "%.2f"},
+	{"paho facade, memory per idle client ÷ paho.mqtt.golang", facadeMemory, true, 0.6, 0.6, "%.2f"},
 	{"most clients: threads", mostThreads, true, 40, 40, "%.0f"},
 	{"KiB of memory per idle client", idleMemory, true, 8, 8, "%.1f"},
 	{"most idle clients, keepalive 60 s: % of a core", idleCPU, true, 1, 1, "%.2f"},
@@ -60,6 +70,40 @@ func mqttRatio(work string) func(results) (float64, bool) {
 		}
 		return f[oursMqtt].cpu / f[oursRun].cpu, true
 	}
+}
+
+// facadeRatio is what the facade reaches beside the client whose API it has.
+func facadeRatio(work string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		f := r.throughput[work]
+		if f == nil {
+			return 0, false
+		}
+		return f[oursPaho].rate / f[pahoV3].rate, true
+	}
+}
+
+func facadeLatency(work string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		f := r.latency[work]
+		if f == nil {
+			return 0, false
+		}
+		return f[oursPaho].p50 / f[pahoV3].p50, true
+	}
+}
+
+func facadeMemory(r results) (float64, bool) {
+	var ours, theirs float64
+	for _, row := range r.idle {
+		switch row.contender {
+		case oursPaho:
+			ours = row.rss
+		case pahoV3:
+			theirs = row.rss
+		}
+	}
+	return ours / theirs, theirs > 0
 }
 
 func allocations(work string) func(results) (float64, bool) {

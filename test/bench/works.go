@@ -14,14 +14,14 @@ type work struct {
 	most       int // messages of a run at most
 }
 
-var everyone = []string{oursRun, oursStart, oursMqtt, oursRelay, cForever, cStart, pahoV3, pahoV5, atWat}
+var everyone = []string{oursRun, oursStart, oursMqtt, oursRelay, oursPaho, cForever, cStart, pahoV3, pahoV5, atWat}
 
 // publishers have no row for mosquitto_loop_forever: to publish, it would need a second
 // thread, which is mosquitto_loop_start.
-var publishers = []string{oursRun, oursStart, oursMqtt, oursRelay, cStart, pahoV3, pahoV5, atWat}
+var publishers = []string{oursRun, oursStart, oursMqtt, oursRelay, oursPaho, cStart, pahoV3, pahoV5, atWat}
 
 // awaiters have no row for C, which has no goroutines that could wait.
-var awaiters = []string{oursRun, oursMqtt, pahoV3, pahoV5, atWat}
+var awaiters = []string{oursRun, oursMqtt, oursPaho, pahoV3, pahoV5, atWat}
 
 // throughputs are the works with messages per second. libmosquitto keeps unsent QoS 0
 // messages in memory, so their number has a low limit.
@@ -75,7 +75,7 @@ var full = scale{
 	crowd: []int{500, 1500, 4500},
 	idlers: []idler{
 		{oursRun, 1000}, {oursRun, 4500}, {oursMqtt, 1000}, {oursRelay, 1000}, {oursRelay, 2000}, {oursStart, belowSelect}, {cStart, belowSelect},
-		{pahoV3, 1000}, {pahoV5, 1000}, {atWat, 1000},
+		{oursPaho, 1000}, {pahoV3, 1000}, {pahoV5, 1000}, {atWat, 1000},
 	},
 	settle: 5, watch: keepalive,
 }
@@ -86,7 +86,7 @@ var quick = scale{
 	crowd: []int{10, 30, 90},
 	idlers: []idler{
 		{oursRun, 20}, {oursRun, 90}, {oursMqtt, 20}, {oursRelay, 20}, {oursRelay, 40}, {oursStart, 20}, {cStart, 20},
-		{pahoV3, 20}, {pahoV5, 20}, {atWat, 20},
+		{oursPaho, 20}, {pahoV3, 20}, {pahoV5, 20}, {atWat, 20},
 	},
 	settle: 0.1, watch: 0.5,
 }

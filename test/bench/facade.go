@@ -1,0 +1,58 @@
+package main
+
+import (
+	mqtt "github.com/mosquitto-go/mosquitto/paho"
+)
+
+// facade is package paho of this module: paho's API on package mqtt. The file is the
+// same as paho.go but for the import.
+type facade struct {
+	o Options
+	c mqtt.Client
+}
+
+func (p *facade) Connect(o Options) error {
+	p.o = o
+	opts := mqtt.NewClientOptions().AddBroker("tcp://" + o.addr()).SetClientID(o.ID).
+		SetProtocolVersion(4).SetCleanSession(true).SetOrderMatters(true)
+	opts.KeepAlive = keepalive
+	if o.OnMessage != nil {
+		opts.SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { o.OnMessage(m.Payload()) })
+	}
+	opts.SetConnectionLostHandler(func(_ mqtt.Client, err error) { fail(err) })
+	p.c = mqtt.NewClient(opts)
+	return finished(p.c.Connect())
+}
+
+func (p *facade) Subscribe(filter string, qos byte) error {
+	return finished(p.c.Subscribe(filter, qos, nil)) // nil: the default handler, no router
+}
+
+// Send does not wait for the token: with QoS 0 it is done when the message is
+// written, and Publish itself waits while the writer is busy.
+func (p *facade) Send(topic string, payload []byte, qos byte) error {
+	p.c.Publish(topic, qos, false, payload)
+	return nil
+}
+
+func (p *facade) SendAwaited(topic string, payload []byte) error {
+	return finished(p.c.Publish(topic, 1, false, payload))
+}
+
+func (p *facade) SendAll(topic string, payload []byte, count int) error {
+	tokens := make(chan mqtt.Token, p.o.Window-1) // and one that is being waited for
+	done := make(chan error, 1)
+	go func() {
+		for t := range tokens {
+			if err := finished(t); err != nil {
+				fail(err)
+			}
+		}
+		done <- nil
+	}()
+	for range count {
+		tokens <- p.c.Publish(topic, 1, false, payload)
+	}
+	close(tokens)
+	return <-done
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package paho_test
+
+const raceEnabled = false

@@ -1,0 +1,65 @@
+package paho_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// tlsListener has a certificate for broker.test. ca is the file of its CA.
+func tlsListener(t *testing.T) (l net.Listener, ca string) {
+	t.Helper()
+	authority := broker.NewCA(t, "CA")
+	issued := authority.Issue("broker", "broker.test")
+	certificate, err := tls.LoadX509KeyPair(issued.CertFile, issued.KeyFile)
+	require.NoError(t, err)
+	l, err = tls.Listen("tcp4", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+	require.NoError(t, err)
+	return l, authority.File
+}
+
+// gateway is an HTTP server whose websockets lead to a fake broker. requests receives what
+// it was asked for.
+func gateway(t *testing.T, to *peer.Peer) (address string, requests <-chan string) {
+	t.Helper()
+	asked := make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- fmt.Sprint(r.Method, " ", r.URL, " ", r.Header["Sec-Websocket-Protocol"], r.Header["X-Token"], r.Header["X-List"], r.Header["Origin"])
+		socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"mqtt"}})
+		if err != nil {
+			return
+		}
+		join(websocket.NetConn(context.Background(), socket, websocket.MessageBinary), fmt.Sprintf("127.0.0.1:%d", to.Port))
+	}))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://"), asked
+}
+
+// join copies bytes between a client and a server until one of them closes.
+func join(client net.Conn, address string) {
+	defer client.Close()
+	server, err := net.Dial("tcp4", address)
+	if err != nil {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(client, server)
+		client.Close()
+		close(done)
+	}()
+	_, _ = io.Copy(server, client)
+	server.Close()
+	<-done
+}
