@@ -27,7 +27,7 @@ func TestSecurity_DependenciesAreListed(t *testing.T) {
 		}
 		require.NoError(t, json.Unmarshal(out, &mod))
 		for _, m := range mod.Require {
-			if m.Path != "github.com/mosquitto-go/mosquitto" {
+			if !strings.HasPrefix(m.Path, module) {
 				needed = append(needed, m.Path+" "+m.Version+" "+folder)
 			}
 		}

@@ -7,7 +7,7 @@ require (
 	github.com/eclipse/paho.golang v0.23.0
 	github.com/eclipse/paho.mqtt.golang v1.5.1
 	github.com/mosquitto-go/mosquitto v0.1.0
-	github.com/mosquitto-go/mosquitto/paho v0.0.0
+	github.com/mosquitto-go/mosquitto/paho v0.1.0
 )
 
 require (

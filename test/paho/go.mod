@@ -6,7 +6,7 @@ require (
 	github.com/coder/websocket v1.8.15
 	github.com/eclipse/paho.mqtt.golang v1.5.1
 	github.com/mosquitto-go/mosquitto v0.1.0
-	github.com/mosquitto-go/mosquitto/paho v0.0.0
+	github.com/mosquitto-go/mosquitto/paho v0.1.0
 	github.com/stretchr/testify v1.12.1
 )
 
