@@ -85,7 +85,7 @@ func dialAuth(t testing.TB, port int, options ...mqtt.Option) error {
 	t.Helper()
 	c, err := mqtt.Dial(wait.Soon(t), []string{url(port)}, append(options, mqtt.WithProtocol(mqtt.V5), fast())...)
 	if err == nil {
-		t.Cleanup(func() { shut(t, c) })
+		t.Cleanup(func() { closeNow(t, c) })
 	}
 	return err
 }
@@ -259,7 +259,7 @@ func TestWithAuth_WrongServerSignatureEndsTheConnection(t *testing.T) {
 		}
 		return s.answer(c, p)
 	})
-	option, changes := states()
+	option, changes := watchStates()
 	delivered := make(chan string, 100)
 	slow := mqtt.WithAuth("SCRAM-SHA-256", func() mqtt.AuthExchange {
 		return slowFinish{&scram{username: "user", password: "pencil", nonce: rand.Text()}}
@@ -407,7 +407,7 @@ func TestWithAuth_LateAuthEndsTheConnection(t *testing.T) {
 	t.Parallel()
 	need21(t)
 	b := startFakeBroker(t, oneChallenge)
-	option, changes := states()
+	option, changes := watchStates()
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), withExchange(exchange{}), option)
 	b.conn().write(peer.Auth(0x18, peer.AuthMethod("M")))
 	err := awaitFailure(t, changes).Err

@@ -104,7 +104,7 @@ func TestBrokerLimits_QueuedMessageIsRefused(t *testing.T) {
 			refused := c.PublishAsync(wait.Soon(t), "refused", make([]byte, x.payload), x.options...)
 			marker := c.PublishAsync(wait.Soon(t), "marker", nil, mqtt.WithQoS(0))
 			wait.Until(t, "the connection", func() bool { return b.connections() == 1 })
-			pending(t, refused)
+			requirePending(t, refused)
 			b.conn().write(peer.V5.Connack(false, 0, x.connack...))
 			requireRefusedMessage(t, refused.Wait(wait.Soon(t)), "refused", x.code)
 			require.NoError(t, marker.Wait(wait.Soon(t)))
@@ -119,7 +119,7 @@ func TestBrokerLimits_QueuedMessageIsRefused(t *testing.T) {
 func TestBrokerLimits_LimitsOfTheNextServerCount(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == peer.CONNECT && c.number == 2 })
-	option, changes := states()
+	option, changes := watchStates()
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), option)
 	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x"), mqtt.WithRetain(true), mqtt.WithQoS(2)))
 	b.conn().Close()
@@ -226,7 +226,7 @@ func TestBrokerLimits_FilterOfTheNextServerIsReportedOnce(t *testing.T) {
 				return (c.number == 2 || c.number == 3) && announces(x.connack)(c, p)
 			})
 			lost := make(chan mqtt.SubscribeError, 100)
-			var log record
+			var log logBuffer
 			c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithLogger(log.logger(slog.LevelInfo)),
 				mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- *err }}))
 			h, got := collect()
@@ -281,7 +281,7 @@ func TestBrokerLimits_OptionOfMQTT5IsAnErrorWithMQTT3(t *testing.T) {
 			multiple := mqtt.Subscription{Filter: name, QoS: 1, Handler: ignore, Options: []mqtt.SubscribeOption{option()}}
 			require.ErrorContains(t, c.SubscribeMultiple(wait.Soon(t), multiple), "MQTT 5", name)
 			errs := 0
-			for _, err := range c.Messages(brief(t), name, 1, option()) {
+			for _, err := range c.Messages(context100ms(t), name, 1, option()) {
 				require.ErrorContains(t, err, "MQTT 5", name)
 				errs++
 			}

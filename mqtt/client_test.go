@@ -148,7 +148,7 @@ func TestMessageSentOn(t *testing.T) {
 	handler := func(ctx context.Context, m mqtt.Message) {
 		c.PublishAsync(ctx, "out", m.Payload, mqtt.WithQoS(0), mqtt.WithProperties(m.Properties))
 	}
-	asked := outcome(func() error { return c.Subscribe(wait.Soon(t), "in", 0, handler) })
+	asked := inBackground(func() error { return c.Subscribe(wait.Soon(t), "in", 0, handler) })
 	ask := conn.Expect(peer.SUBSCRIBE)
 	id := ask.Body[4] // its properties have one byte for the length, one for the kind
 	conn.Send(peer.V5.Suback(ask.MID(), []byte{0}))

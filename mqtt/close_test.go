@@ -25,7 +25,7 @@ func TestClose_EndsWithItsContext(t *testing.T) {
 			return dial(t, broker.FreePort(t), mqtt.WithBackgroundConnect())
 		},
 		"in a long pause": func(t *testing.T) *mqtt.Client {
-			option, told := states()
+			option, told := watchStates()
 			c := dial(t, broker.FreePort(t), mqtt.WithBackgroundConnect(), hour, option)
 			awaitFailure(t, told)
 			return c
@@ -46,8 +46,8 @@ func TestClose_EndsWithItsContext(t *testing.T) {
 		},
 		"gone after noise": func(t *testing.T) *mqtt.Client { // 2.1 keeps input, and has to get rid of it
 			p := peer.Listen(t)
-			option, told := states()
-			c, conn := meet(t, p, option)
+			option, told := watchStates()
+			c, conn := dialScriptedBroker(t, p, option)
 			p.Close()
 			conn.Send(peer.Hex("DF FD FF FF FF FF 01 02 DF"))
 			conn.Close()
@@ -56,7 +56,7 @@ func TestClose_EndsWithItsContext(t *testing.T) {
 			return c
 		},
 		"peer that does not read": func(t *testing.T) *mqtt.Client {
-			c, _ := meet(t, peer.Listen(t))
+			c, _ := dialScriptedBroker(t, peer.Listen(t))
 			for range 100 {
 				c.PublishAsync(wait.Soon(t), "a", make([]byte, 100_000))
 			}
@@ -67,7 +67,7 @@ func TestClose_EndsWithItsContext(t *testing.T) {
 			t.Parallel()
 			c := prepare(t)
 			token := c.PublishAsync(wait.Soon(t), "last", nil)
-			closed := outcome(func() error { return c.Close(soonest(t)) })
+			closed := inBackground(func() error { return c.Close(context50ms(t)) })
 			var unsent *mqtt.CloseError
 			require.ErrorAs(t, wait.For(t, closed, "Close"), &unsent)
 			require.Equal(t, "last", unsent.Unsent[len(unsent.Unsent)-1].Topic)
@@ -83,12 +83,12 @@ func TestClose_ContextMayEndBesideTheDisconnect(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	for range 25 {
-		c, conn := meet(t, p)
+		c, conn := dialScriptedBroker(t, p)
 		for range 60 {
 			c.PublishAsync(wait.Soon(t), "a", make([]byte, 100_000))
 		}
 		var unsent *mqtt.CloseError
-		require.ErrorAs(t, c.Close(soonest(t)), &unsent)
+		require.ErrorAs(t, c.Close(context50ms(t)), &unsent)
 		conn.Close()
 	}
 }
@@ -96,11 +96,11 @@ func TestClose_ContextMayEndBesideTheDisconnect(t *testing.T) {
 func TestClose_SendsQueuedMessagesAndDisconnect(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c, conn := meet(t, p)
+	c, conn := dialScriptedBroker(t, p)
 	for range 3 {
 		c.PublishAsync(wait.Soon(t), "a", nil)
 	}
-	closed := outcome(func() error { return c.Close(wait.Soon(t)) })
+	closed := inBackground(func() error { return c.Close(wait.Soon(t)) })
 	for range 3 {
 		body := conn.Expect(peer.PUBLISH).Body
 		wait.None(t, closed, "end of Close")
@@ -122,7 +122,7 @@ func TestClose_ReportsAHandlerThatDoesNotReturn(t *testing.T) {
 			require.NoError(t, c.Subscribe(wait.Soon(t), "a", 0, func(ctx context.Context, _ mqtt.Message) { in <- ctx; <-out }))
 			require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithQoS(0)))
 			handler := wait.For(t, in, "the handler")
-			require.ErrorContains(t, c.Close(soonest(t)), "handler does not return")
+			require.ErrorContains(t, c.Close(context50ms(t)), "handler does not return")
 			wait.For(t, handler.Done(), "the end of the handler's context")
 			close(out)
 			wait.For(t, c.Done(), "the end")

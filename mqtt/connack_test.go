@@ -21,7 +21,7 @@ func text(id mqtt.PropertyID, value string) peer.Property {
 func TestConnack_IsInTheStateChangeAndInTheClient(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	option, changes := states()
+	option, changes := watchStates()
 	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect(), option)
 	_, connected := c.Connack()
 	require.False(t, connected)
@@ -65,7 +65,7 @@ func TestRedirect_ServerReferenceIsFollowed(t *testing.T) {
 		c.write(c.version.Connack(false, byte(mqtt.RCServerMoved), text(mqtt.PropServerReference, url(to.port)[len("mqtt://"):]+" another:1")))
 		return true
 	})
-	option, changes := states()
+	option, changes := watchStates()
 	c := dial(t, from.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithRedirect(), option)
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 	require.Equal(t, url(to.port), awaitState(t, changes, mqtt.StateConnected).Server)

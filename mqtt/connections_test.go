@@ -23,11 +23,11 @@ import (
 func TestConnections_SubscriptionsAreRestoredBeforeConnected(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	option, told := states()
-	c, conn := meet(t, p, option, mqtt.WithClientID("x"), mqtt.WithSession(-1))
+	option, told := watchStates()
+	c, conn := dialScriptedBroker(t, p, option, mqtt.WithClientID("x"), mqtt.WithSession(-1))
 	for _, filter := range []string{"a", "b/#"} {
-		ended := outcome(func() error { return c.Subscribe(wait.Soon(t), filter, 1, drop) })
-		subscribed(conn, 1)
+		ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), filter, 1, ignore) })
+		acknowledgeSubscribe(conn, 1)
 		require.NoError(t, wait.For(t, ended, "Subscribe"))
 	}
 	awaitState(t, told, mqtt.StateConnected)
@@ -58,15 +58,15 @@ func TestConnections_SessionOfAnotherServer(t *testing.T) {
 	first, second := peer.Listen(t), peer.Listen(t)
 	c := dialAll(t, []string{url(first.Port), url(second.Port)}, mqtt.WithBackgroundConnect(), mqtt.WithClientID("x"), mqtt.WithSession(-1))
 	conn := first.AcceptConnect()
-	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
-	subscribed(conn, 1)
+	ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
+	acknowledgeSubscribe(conn, 1)
 	require.NoError(t, wait.For(t, ended, "Subscribe"))
 	first.Close()
 	conn.Close()
 	conn = second.Accept()
 	conn.Expect(peer.CONNECT)
 	conn.Send(peer.V311.Connack(true, 0))
-	subscribed(conn, 1)
+	acknowledgeSubscribe(conn, 1)
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 }
 
@@ -75,28 +75,28 @@ func TestConnections_RefusalAtAReconnectIsReported(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	lost := make(chan *mqtt.SubscribeError, 10)
-	c, conn := meet(t, p, mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- err }}))
-	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
-	subscribed(conn, 1)
+	c, conn := dialScriptedBroker(t, p, mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- err }}))
+	ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
+	acknowledgeSubscribe(conn, 1)
 	require.NoError(t, wait.For(t, ended, "Subscribe"))
 	for range 2 {
 		conn.Close()
 		conn = p.AcceptConnect()
-		subscribed(conn, 0x80)
+		acknowledgeSubscribe(conn, 0x80)
 		require.Equal(t, &mqtt.SubscribeError{Filter: "a", Code: 0x80}, wait.For(t, lost, "the hook"))
 		require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	}
 	conn.Close()
 	conn = p.AcceptConnect()
-	subscribed(conn, 1)
+	acknowledgeSubscribe(conn, 1)
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	wait.None(t, lost, "hook")
 }
 
 func TestConnections_EveryLossIsReportedAndFollowedByAReconnect(t *testing.T) {
 	t.Parallel()
-	_, proxy := proxied(t)
-	option, told := states()
+	_, proxy := startProxiedBroker(t)
+	option, told := watchStates()
 	c := dial(t, proxy.Port, option, mqtt.WithConnectTimeout(200*time.Millisecond))
 	awaitState(t, told, mqtt.StateConnected)
 	failsWith := func(want error) {
@@ -153,21 +153,21 @@ func secure(port int) string { return "mqtts" + url(port)[len("mqtt"):] }
 func TestConnections_DisconnectAndRefusalOfTheServer(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	option, told := states()
-	c, conn := meet(t, p, option, mqtt.WithProtocol(mqtt.V5))
+	option, told := watchStates()
+	c, conn := dialScriptedBroker(t, p, option, mqtt.WithProtocol(mqtt.V5))
 	awaitState(t, told, mqtt.StateConnected)
 	conn.Send(peer.V5.Disconnect(byte(mosquitto.RCServerShuttingDown)))
 	var reason mosquitto.ReasonError
 	require.ErrorAs(t, awaitFailure(t, told).Err, &reason)
 	require.Equal(t, mosquitto.RCServerShuttingDown, reason.Code)
 	for range 3 {
-		conn, _ = greeted(t, p)
+		conn, _ = acceptNextConnect(t, p)
 		conn.Send(peer.V5.Connack(false, byte(mosquitto.RCNotAuthorized)))
 		var refusal mosquitto.ConnackError
 		require.ErrorAs(t, awaitFailure(t, told).Err, &refusal)
 		conn.Close()
 	}
-	conn, _ = greeted(t, p)
+	conn, _ = acceptNextConnect(t, p)
 	conn.Send(peer.V5.Connack(false, 0))
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 }
@@ -205,7 +205,7 @@ func TestConnections_SilentServerCostsTheConnectTimeout(t *testing.T) {
 		require.ErrorAs(t, err, &failure, name)
 		require.Equal(t, url(port), failure.Server)
 
-		_, err = mqtt.Dial(soonest(t), []string{url(port)})
+		_, err = mqtt.Dial(context50ms(t), []string{url(port)})
 		require.ErrorIs(t, err, context.DeadlineExceeded, name)
 
 		c := dialAll(t, []string{url(port), url(b.Port)}, quick)
@@ -227,14 +227,14 @@ func TestConnections_SilentResolverCostsTheConnectTimeout(t *testing.T) {
 	var failure *net.DNSError
 	require.ErrorAs(t, err, &failure)
 	require.True(t, failure.IsTimeout)
-	_, err = mqtt.Dial(soonest(t), []string{"mqtt://broker.test"})
+	_, err = mqtt.Dial(context50ms(t), []string{"mqtt://broker.test"})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
 func TestConnections_StateIsThatOfTheConnection(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	option, told := states()
+	option, told := watchStates()
 	c := dial(t, p.Port, mqtt.WithBackgroundConnect(), option)
 	require.Equal(t, mqtt.StateConnecting, c.State())
 	conn := p.Accept()
@@ -251,7 +251,7 @@ func TestConnections_StateIsThatOfTheConnection(t *testing.T) {
 	require.Equal(t, 1, awaitFailure(t, told).Attempt)
 	p.AcceptConnect()
 	require.Zero(t, awaitState(t, told, mqtt.StateConnected).Attempt)
-	shut(t, c)
+	closeNow(t, c)
 	awaitState(t, told, mqtt.StateClosed)
 	require.Equal(t, mqtt.StateClosed, c.State())
 }
@@ -267,13 +267,13 @@ func TestConnections_MessagesWaitForTheFirstConnack(t *testing.T) {
 		tokens[qos] = c.PublishAsync(wait.Soon(t), "a", nil, mqtt.WithQoS(mqtt.QoS(qos)))
 	}
 	for _, token := range tokens {
-		pending(t, token)
+		requirePending(t, token)
 	}
 	conn.Send(peer.V311.Connack(false, 0))
 	conn.Dialog().Expect(peer.V311.Publish(0, "a", 0, ""))
 	require.NoError(t, tokens[0].Wait(wait.Soon(t)))
 	conn.Expect(peer.PUBLISH)
 	conn.Expect(peer.PUBLISH)
-	pending(t, tokens[1])
-	pending(t, tokens[2])
+	requirePending(t, tokens[1])
+	requirePending(t, tokens[2])
 }

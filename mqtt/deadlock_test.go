@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// consumers run a function for each message on "a": on the worker, and in the
-// loop of an iterator. The function says whether to go on.
+// consumers call a function for each message on "a", on a worker and in the loop of an
+// iterator. They stop when the function returns false.
 var consumers = map[string]func(c *mqtt.Client, f func() bool) error{
 	"worker": func(c *mqtt.Client, f func() bool) error {
 		return c.Subscribe(context.Background(), "a", 0, func(context.Context, mqtt.Message) { f() })
@@ -33,7 +33,7 @@ var consumers = map[string]func(c *mqtt.Client, f func() bool) error{
 	},
 }
 
-// flood sends many messages of a size, and what is behind them.
+// flood sends many messages of the same size, and then the packet behind.
 func flood(conn *peer.Conn, messages, size int, behind []byte) {
 	var all []byte
 	for range messages {
@@ -42,7 +42,8 @@ func flood(conn *peer.Conn, messages, size int, behind []byte) {
 	conn.Send(append(all, behind...))
 }
 
-// The reply is behind more messages than the queue holds, or than it may ever hold.
+// The acknowledgement that the handler waits for is behind many messages: more than the
+// capacity of the queue, or more than the client ever queues.
 func TestDeadlock_HandlerWaitsBehindMessages(t *testing.T) {
 	t.Parallel()
 	for _, behind := range []struct {
@@ -54,7 +55,7 @@ func TestDeadlock_HandlerWaitsBehindMessages(t *testing.T) {
 		t.Run(fmt.Sprint(behind.name, " ", behind.messages, " ", behind.size), func(t *testing.T) {
 			t.Parallel()
 			p := peer.Listen(t)
-			c, conn := meet(t, p, mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)))
+			c, conn := dialScriptedBroker(t, p, mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)))
 			errs, consumed := make(chan error, 10_000), make(chan error, 1)
 			go func() {
 				consumed <- consumers[behind.name](c, func() bool {
@@ -62,23 +63,23 @@ func TestDeadlock_HandlerWaitsBehindMessages(t *testing.T) {
 					return false
 				})
 			}()
-			subscribed(conn, 0)
+			acknowledgeSubscribe(conn, 0)
 			flood(conn, 1, 0, nil)
 			publish := conn.Expect(peer.PUBLISH)
 			flood(conn, behind.messages, behind.size, peer.Ack(peer.PUBACK, uint16(publish.Body[4])))
 			require.ErrorIs(t, wait.For(t, errs, "the handler's Publish"), behind.want)
 			conn.Close()
-			wait.For(t, consumed, "the end of Subscribe, or of the loop")
-			shut(t, c)
+			wait.For(t, consumed, "Subscribe to return, or the loop to end")
+			closeNow(t, c)
 		})
 	}
 }
 
-// The iterator has more messages than its queue holds.
+// More messages arrive than the capacity of the iterator's queue.
 func TestDeadlock_CloseInAnIteratorLoop(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c, conn := meet(t, p)
+	c, conn := dialScriptedBroker(t, p)
 	closed, consumed := make(chan error, 2), make(chan error, 1)
 	go func() {
 		first := true
@@ -92,7 +93,7 @@ func TestDeadlock_CloseInAnIteratorLoop(t *testing.T) {
 			return true
 		})
 	}()
-	subscribed(conn, 0)
+	acknowledgeSubscribe(conn, 0)
 	flood(conn, 1, 0, nil)
 	publish := conn.Expect(peer.PUBLISH)
 	flood(conn, 5000, 0, peer.Ack(peer.PUBACK, uint16(publish.Body[4])))
@@ -101,7 +102,7 @@ func TestDeadlock_CloseInAnIteratorLoop(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, consumed, "the end of the loop"), mqtt.ErrClosed)
 }
 
-// methods are all that can be called on a client, with a context that ends soon.
+// methods returns all methods of a client. Their contexts should end soon.
 func methods(c *mqtt.Client, token *mqtt.Token) map[string]func(context.Context) {
 	return map[string]func(context.Context){
 		"AwaitConnected": func(ctx context.Context) { _ = c.AwaitConnected(ctx) },
@@ -131,7 +132,8 @@ func methods(c *mqtt.Client, token *mqtt.Token) map[string]func(context.Context)
 	}
 }
 
-// place is where a program's functions run. Options make it, use makes it run.
+// place is a kind of function that the client calls. The function options registers the
+// function, use makes the client call it.
 type place struct {
 	name    string
 	options func(run func()) []mqtt.Option
@@ -211,7 +213,7 @@ var places = []place{
 	{"credentials", func(run func()) []mqtt.Option {
 		var first atomic.Bool
 		return []mqtt.Option{mqtt.WithCredentialsFunc(func(context.Context) (string, string, error) {
-			if first.Swap(true) { // before, Dial has not returned the client
+			if first.Swap(true) { // at the first call Dial has not returned the client yet
 				run()
 			}
 			return "", "", nil
@@ -237,7 +239,8 @@ var places = []place{
 	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
 }
 
-// At once, or when its context ends.
+// Every method returns at once or when its context ends, in every function that the client
+// calls.
 func TestDeadlock_EveryMethodInEveryPlaceReturns(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
@@ -250,7 +253,7 @@ func TestDeadlock_EveryMethodInEveryPlaceReturns(t *testing.T) {
 					made, returned := make(chan *mqtt.Client, 1), make(chan bool, 100_000)
 					var calls atomic.Int32
 					run := func() {
-						if calls.Add(1) != 1 { // the call may lead here again
+						if calls.Add(1) != 1 { // the call may cause another call of this function
 							return
 						}
 						c := <-made
@@ -263,7 +266,7 @@ func TestDeadlock_EveryMethodInEveryPlaceReturns(t *testing.T) {
 						methods(c, c.PublishAsync(ctx, "x", nil))[name](ctx)
 						returned <- true
 					}
-					c := dial(t, p.Port, append(at.options(run), hasty(), mqtt.WithProtocol(mqtt.V5))...)
+					c := dial(t, p.Port, append(at.options(run), shortConnectTimeout(), mqtt.WithProtocol(mqtt.V5))...)
 					made <- c
 					at.use(c, p, run)
 					wait.For(t, returned, "the call")

@@ -26,8 +26,8 @@ func closesFor(topic string) script {
 	}
 }
 
-// requireDeliveryError requires the error of a message that the broker closed the
-// connection for.
+// requireDeliveryError requires the error that reports that the broker closed the connection
+// because of a message.
 func requireDeliveryError(t *testing.T, err error, topic string, qos mqtt.QoS, attempts int) {
 	t.Helper()
 	var failed *mqtt.DeliveryError
@@ -35,7 +35,7 @@ func requireDeliveryError(t *testing.T, err error, topic string, qos mqtt.QoS, a
 	require.Equal(t, topic, failed.Topic)
 	require.Equal(t, qos, failed.QoS)
 	require.Equal(t, attempts, failed.Attempts)
-	require.Error(t, failed.Err, "why the last connection ended")
+	require.Error(t, failed.Err, "the error must have the reason of the last connection loss")
 	require.Contains(t, err.Error(), topic)
 	require.Contains(t, err.Error(), fmt.Sprintf("closed the connection %d times", attempts))
 	require.NotContains(t, err.Error(), "\n")
@@ -84,7 +84,7 @@ func TestDeliveryAttempts_TheNumberIsForEachServer(t *testing.T) {
 	require.Equal(t, 4, len(b.published("refused"))+len(other.published("refused")))
 }
 
-func TestDeliveryAttempts_ZeroGivesNothingUp(t *testing.T) {
+func TestDeliveryAttempts_ZeroMeansNoLimit(t *testing.T) {
 	t.Parallel()
 	const closings = 10
 	n := 0
@@ -107,9 +107,9 @@ func TestDeliveryAttempts_NegativeNumberIsAnError(t *testing.T) {
 	require.ErrorContains(t, err, "WithDeliveryAttempts")
 }
 
-// A broker that acknowledges one message on each connection closes the connection
-// for none of them in particular.
-func TestDeliveryAttempts_AcknowledgementsGiveNothingUp(t *testing.T) {
+// The broker acknowledges one message on each connection and then closes it. No particular
+// message causes this, so none may fail.
+func TestDeliveryAttempts_AcknowledgementsResetTheNumber(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		if p.Type() != peer.PUBLISH {
@@ -129,7 +129,7 @@ func TestDeliveryAttempts_AcknowledgementsGiveNothingUp(t *testing.T) {
 	}
 }
 
-// Connections that end while no message is in flight count for none.
+// Connection losses without a message in flight do not count as delivery attempts.
 func TestDeliveryAttempts_IdleConnectionsDoNotCount(t *testing.T) {
 	t.Parallel()
 	closed := 0
@@ -164,11 +164,11 @@ func TestDeliveryAttempts_CancelledMessageIsNotSentAgain(t *testing.T) {
 				if c.number == 1 {
 					c.Close()
 				}
-				return c.number <= 2 // the second connection gets no answer
+				return c.number <= 2 // the second connection gets no reply
 			})
 			c := dial(t, b.port, mqtt.WithDeliveryAttempts(0))
 			ctx, cancel := context.WithCancel(context.Background())
-			cancelled := outcome(func() error { return c.Publish(ctx, "cancelled", nil, mqtt.WithQoS(qos)) })
+			cancelled := inBackground(func() error { return c.Publish(ctx, "cancelled", nil, mqtt.WithQoS(qos)) })
 			wait.Until(t, "the message on the second connection", func() bool { return len(b.published("cancelled")) == 2 })
 			behind := c.PublishAsync(wait.Soon(t), "behind", nil, mqtt.WithQoS(qos))
 			cancel()
@@ -183,21 +183,21 @@ func TestDeliveryAttempts_CancelledMessageIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// Close does not wait for a message that the broker closes the connection for until
-// its context ends.
+// The broker closes the connection because of the last message. Close returns when the message
+// has failed, before its context ends.
 func TestDeliveryAttempts_CloseEndsBeforeItsContext(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, closesFor("refused"))
 	c := dial(t, b.port)
 	refused := c.PublishAsync(context.Background(), "refused", nil)
 	behind := c.PublishAsync(context.Background(), "behind", nil)
-	closed := outcome(func() error { return c.Close(context.Background()) })
+	closed := inBackground(func() error { return c.Close(context.Background()) })
 	wait.For(t, closed, "Close")
 	requireDeliveryError(t, refused.Err(), "refused", 1, 3)
 	require.NoError(t, behind.Err())
 }
 
-// A message of an earlier process is dropped from the outbox likewise.
+// The client deletes a message of an earlier process from the outbox when its attempts failed.
 func TestDeliveryAttempts_MessageOfAnEarlierProcessLeavesTheOutbox(t *testing.T) {
 	t.Parallel()
 	o := filled(0)
@@ -213,14 +213,13 @@ func TestDeliveryAttempts_MessageOfAnEarlierProcessLeavesTheOutbox(t *testing.T)
 	require.Len(t, b.published("refused"), 3)
 }
 
-// Mosquitto closes the connection of a client of MQTT 3.1.1 for a packet that is
-// larger than its limit.
+// With MQTT 3.1.1 mosquitto closes the connection when a packet is larger than its limit.
 func TestDeliveryAttempts_MessageOverTheLimitOfMosquitto(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []mqtt.QoS{1, 2} {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
 			t.Parallel()
-			const messages = 10 // on each side
+			const messages = 10 // before and after the large message
 			b := broker.Start(t, broker.Config{Extra: "set_tcp_nodelay true\nmax_inflight_messages 0\nmax_packet_size 1000"})
 			got := map[mqtt.QoS]<-chan mqtt.Message{}
 			direct := dial(t, b.Port)
@@ -234,7 +233,7 @@ func TestDeliveryAttempts_MessageOverTheLimitOfMosquitto(t *testing.T) {
 			send := func(n int, q mqtt.QoS) *mqtt.Token {
 				return c.PublishAsync(wait.Soon(t), fmt.Sprint("numbers/", q), fmt.Append(nil, n), mqtt.WithQoS(q))
 			}
-			for n := range messages { // QoS 0 would be lost with the connection
+			for n := range messages { // QoS 0 messages in flight would be lost with the connection
 				require.NoError(t, send(n, 0).Wait(wait.Soon(t)))
 				wait.For(t, got[0], "a message of QoS 0")
 			}
@@ -272,16 +271,16 @@ func TestDeliveryAttempts_MessageOverTheLimitOfMosquitto(t *testing.T) {
 	}
 }
 
-// requireNumbers requires messages with all numbers from first to last, in order.
-// Only repetitions of what came before are allowed, and only with repeats.
+// requireNumbers requires messages with all numbers from first to last, in order. With repeats
+// it also accepts repetitions of earlier messages.
 func requireNumbers(t *testing.T, got <-chan mqtt.Message, first, last int, repeats bool) {
 	t.Helper()
 	var all []int
 	seen := map[int]bool{}
 	for !seen[last] {
-		n := numbersFrom(t, []string{string(wait.For(t, got, fmt.Sprint("number ", last)).Payload)})[0]
+		n := parseNumbers(t, []string{string(wait.For(t, got, fmt.Sprint("number ", last)).Payload)})[0]
 		all, seen[n] = append(all, n), true
 	}
-	require.NoError(t, inOrder(all, repeats))
+	require.NoError(t, checkOrder(all, repeats))
 	require.Len(t, seen, last-first+1)
 }

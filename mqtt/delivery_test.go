@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// reached publishes on a topic until something comes.
-func reached(t *testing.T, direct *mqtt.Client, topic string, got <-chan mqtt.Message) {
+// requireDelivery publishes on a topic until a message arrives.
+func requireDelivery(t *testing.T, direct *mqtt.Client, topic string, got <-chan mqtt.Message) {
 	t.Helper()
 	for len(got) > 0 {
 		<-got
@@ -29,13 +29,14 @@ func reached(t *testing.T, direct *mqtt.Client, topic string, got <-chan mqtt.Me
 	})
 }
 
-// Whether or not the broker has kept the session. Removed subscriptions receive nothing.
+// Subscriptions survive whether or not the broker has kept the session. Subscriptions that
+// the program removed receive no messages.
 func TestDelivery_SubscriptionsSurviveFaults(t *testing.T) {
 	t.Parallel()
 	for _, version := range []mqtt.Protocol{mqtt.V311, mqtt.V5} {
 		t.Run(version.String(), func(t *testing.T) {
 			t.Parallel()
-			during(t, []mqtt.Option{mqtt.WithProtocol(version)}, func(t *testing.T, x trouble, p *fault.Proxy, c, direct *mqtt.Client) {
+			duringEachFault(t, []mqtt.Option{mqtt.WithProtocol(version)}, func(t *testing.T, x networkFault, p *fault.Proxy, c, direct *mqtt.Client) {
 				filters := map[string]<-chan mqtt.Message{}
 				subscribe := func(ctx context.Context, filter string) error {
 					h, got := collect()
@@ -56,19 +57,19 @@ func TestDelivery_SubscriptionsSurviveFaults(t *testing.T) {
 					}
 				}()
 				filters[t.Name()+"iterator"] = iterated
-				reached(t, direct, t.Name()+"iterator", iterated)
+				requireDelivery(t, direct, t.Name()+"iterator", iterated)
 				x.begin(p)
-				meanwhile := outcome(func() error { return subscribe(context.Background(), t.Name()+"meanwhile") })
+				meanwhile := inBackground(func() error { return subscribe(context.Background(), t.Name()+"meanwhile") })
 				given, back := collect()
-				if c.Subscribe(brief(t), t.Name()+"given up", 1, given) == nil {
-					require.True(t, expected(c.Unsubscribe(brief(t), t.Name()+"given up")))
+				if c.Subscribe(context100ms(t), t.Name()+"removed", 1, given) == nil {
+					require.True(t, isDocumentedError(c.Unsubscribe(context100ms(t), t.Name()+"removed")))
 				}
 				x.end(p)
 				require.NoError(t, wait.For(t, meanwhile, "Subscribe"))
 				for filter, got := range filters {
-					reached(t, direct, filter, got)
+					requireDelivery(t, direct, filter, got)
 				}
-				wait.None(t, back, "message of a subscription that was taken back")
+				wait.None(t, back, "message of a removed subscription")
 				cancel()
 				wait.For(t, ended, "the end of the iterator")
 			})
@@ -76,14 +77,15 @@ func TestDelivery_SubscriptionsSurviveFaults(t *testing.T) {
 	}
 }
 
-// The broker restores the session that it has saved last, and says that it has kept the session.
+// After the kill the broker restores an older session from its disk, which lacks the newer
+// subscriptions. Its CONNACK says that it kept the session.
 func TestDelivery_OlderSessionOfAKilledBroker(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Persistence: true})
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithClientID("id"), mqtt.WithSession(time.Hour))
 	require.NoError(t, c.Publish(wait.Soon(t), "old", []byte("retained"), mqtt.WithRetain(true)))
 	h, old := collect()
-	require.NoError(t, c.Subscribe(wait.Soon(t), "old", 0, h)) // with QoS 1 it may come again, if the broker stops before its PUBACK
+	require.NoError(t, c.Subscribe(wait.Soon(t), "old", 0, h)) // with QoS 1 the broker may send it again, if it stops before it receives PUBACK
 	require.Equal(t, "retained", string(wait.For(t, old, "the retained message").Payload))
 	restart := func(end func()) {
 		end()
@@ -91,17 +93,18 @@ func TestDelivery_OlderSessionOfAKilledBroker(t *testing.T) {
 		b.Restart()
 		require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	}
-	restart(b.Stop) // which saves
+	restart(b.Stop) // saves the session
 	h, latest := collect()
 	require.NoError(t, c.Subscribe(wait.Soon(t), "new", 1, h))
 	restart(b.Kill)
 	direct := dial(t, b.Port)
-	reached(t, direct, "new", latest)
+	requireDelivery(t, direct, "new", latest)
 	require.NoError(t, direct.Publish(wait.Soon(t), "old", []byte("another")))
-	require.Equal(t, "another", string(wait.For(t, old, "a message").Payload), "the retained one came once")
+	require.Equal(t, "another", string(wait.For(t, old, "a message").Payload), "the retained message must arrive once only")
 }
 
-// Also if the connection is lost before SUBACK. A filter that was never granted asks for them.
+// Also if the connection is lost before SUBACK. The client requests retained messages again
+// only for filters that were never granted.
 func TestDelivery_ResubscribeAsksForNoRetainedMessages(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
@@ -135,17 +138,17 @@ func TestDelivery_ResubscribeAsksForNoRetainedMessages(t *testing.T) {
 	}
 }
 
-// The connection ends after each byte of the requests, and of their replies.
+// The fault proxy cuts the connection after each byte of the requests and of the replies.
 func TestDelivery_SubscribeWithACutAfterEachByte(t *testing.T) {
 	t.Parallel()
-	b, p := proxied(t)
+	b, p := startProxiedBroker(t)
 	c, direct := dial(t, p.Port), dial(t, b.Port)
 	for _, d := range []fault.Direction{fault.Up, fault.Down} {
 		for after := range 24 {
 			p.CutAfter(d, after)
 			h, got := collect()
 			require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, h))
-			reached(t, direct, "a", got)
+			requireDelivery(t, direct, "a", got)
 			p.CutAfter(d, after)
 			require.NoError(t, c.Unsubscribe(wait.Soon(t), "a"))
 			p.CutAfter(d, -1)
@@ -153,24 +156,27 @@ func TestDelivery_SubscribeWithACutAfterEachByte(t *testing.T) {
 	}
 }
 
-// asked is a context that tells when a call begins to wait for its end.
-type asked struct {
+// observedContext is a context that closes a channel when a call begins to wait for it.
+type observedContext struct {
 	context.Context
 	once  sync.Once
 	waits chan struct{}
 }
 
-func ask(ctx context.Context) *asked { return &asked{Context: ctx, waits: make(chan struct{})} }
+func observe(ctx context.Context) *observedContext {
+	return &observedContext{Context: ctx, waits: make(chan struct{})}
+}
 
-func (a *asked) Done() <-chan struct{} {
+func (a *observedContext) Done() <-chan struct{} {
 	a.once.Do(func() { close(a.waits) })
 	return a.Context.Done()
 }
 
-// A handler whose call was cancelled does not return with its successor, when that is cancelled, too.
+// The first Subscribe is cancelled, then the second. The client must not restore the handler
+// of the first.
 func TestDelivery_CancelledHandlerDoesNotReturn(t *testing.T) {
 	t.Parallel()
-	b, p := proxied(t)
+	b, p := startProxiedBroker(t)
 	c, direct := dial(t, p.Port), dial(t, b.Port)
 	kept, got := collect()
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, kept))
@@ -178,8 +184,8 @@ func TestDelivery_CancelledHandlerDoesNotReturn(t *testing.T) {
 	subscribe := func() (never <-chan mqtt.Message, cancel func(), ended <-chan error) {
 		h, never := collect()
 		ctx, cancel := context.WithCancel(context.Background())
-		waiting := ask(ctx)
-		ended = outcome(func() error { return c.Subscribe(waiting, "a", 1, h) })
+		waiting := observe(ctx)
+		ended = inBackground(func() error { return c.Subscribe(waiting, "a", 1, h) })
 		wait.For(t, waiting.waits, "Subscribe")
 		return never, cancel, ended
 	}
@@ -190,7 +196,7 @@ func TestDelivery_CancelledHandlerDoesNotReturn(t *testing.T) {
 	cancelSecond()
 	require.ErrorIs(t, wait.For(t, secondEnded, "the second call"), context.Canceled)
 	p.Resume(fault.Both)
-	reached(t, direct, "a", got)
-	wait.None(t, first, "message for a handler that was given up")
-	wait.None(t, second, "message for a handler that was given up")
+	requireDelivery(t, direct, "a", got)
+	wait.None(t, first, "message for a cancelled handler")
+	wait.None(t, second, "message for a cancelled handler")
 }

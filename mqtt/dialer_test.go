@@ -85,12 +85,12 @@ func TestDialer_MessagesPassThroughPipeInBothDirections(t *testing.T) {
 	t.Parallel()
 	c, _, conn := dialPipes(t)
 	h, got := collect()
-	subscribing := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, h) })
-	subscribed(conn, 1)
+	subscribing := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, h) })
+	acknowledgeSubscribe(conn, 1)
 	require.NoError(t, wait.For(t, subscribing, "SUBACK"))
 	conn.Send(peer.Publish(0, "a", 0, "text"))
 	require.Equal(t, "text", string(wait.For(t, got, "a message").Payload))
-	publishing := outcome(func() error { return c.Publish(wait.Soon(t), "b", []byte("x")) })
+	publishing := inBackground(func() error { return c.Publish(wait.Soon(t), "b", []byte("x")) })
 	packet := conn.Expect(peer.PUBLISH)
 	packet.Body = packet.Body[len("00b"):] // the packet id follows the topic
 	conn.Send(peer.Ack(peer.PUBACK, packet.MID()))
@@ -168,8 +168,8 @@ func TestDialer_CloseEndsBlockedDialer(t *testing.T) {
 func TestDialer_ResetIsReported(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	changed, changes := states()
-	_, conn := meet(t, p, direct(), changed)
+	changed, changes := watchStates()
+	_, conn := dialScriptedBroker(t, p, direct(), changed)
 	awaitState(t, changes, mqtt.StateConnected)
 	conn.Reset()
 	lost := awaitState(t, changes, mqtt.StateDisconnected)
@@ -182,9 +182,9 @@ func TestDialer_ResetIsReported(t *testing.T) {
 func TestDialer_ServerCloseIsConnectionLost(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	changed, changes := states()
+	changed, changes := watchStates()
 	h, got := collect()
-	_, conn := meet(t, p, direct(), changed, mqtt.WithDefaultHandler(h))
+	_, conn := dialScriptedBroker(t, p, direct(), changed, mqtt.WithDefaultHandler(h))
 	awaitState(t, changes, mqtt.StateConnected)
 	const messages = 1000
 	var all []byte
@@ -193,7 +193,7 @@ func TestDialer_ServerCloseIsConnectionLost(t *testing.T) {
 	}
 	conn.Send(all)
 	conn.Close()
-	awaitNumbers(t, got, upTo(0, messages-1)...) // all bytes arrive before the end
+	awaitNumbers(t, got, sequence(0, messages-1)...) // all bytes arrive before the end
 	lost := awaitState(t, changes, mqtt.StateDisconnected)
 	require.ErrorIs(t, lost.Err, mosquitto.ErrConnLost)
 }
@@ -203,7 +203,7 @@ func TestDialer_ServerCloseIsConnectionLost(t *testing.T) {
 func TestDialer_ReconnectsAfterMalformedPacket(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c, conn := meet(t, p, direct())
+	c, conn := dialScriptedBroker(t, p, direct())
 	input := peer.Bytes(0, 0)
 	for range 5 {
 		input = append(input, peer.Publish(0, "a", 0, "x")...)
@@ -226,7 +226,7 @@ func TestDialer_CloseSendsDisconnectAfterLastMessage(t *testing.T) {
 	t.Parallel()
 	c, _, conn := dialPipes(t)
 	token := c.PublishAsync(wait.Soon(t), "a", []byte("x"), mqtt.WithQoS(0))
-	closing := outcome(func() error { return c.Close(wait.Soon(t)) })
+	closing := inBackground(func() error { return c.Close(wait.Soon(t)) })
 	conn.Expect(peer.PUBLISH)
 	conn.Expect(peer.DISCONNECT)
 	conn.Close()
@@ -272,7 +272,7 @@ func TestDialer_KeepsOrderOfTenThousandMessages(t *testing.T) {
 	for n := range messages {
 		last = c.PublishAsync(context.Background(), "a", []byte(fmt.Sprint(n)))
 	}
-	awaitNumbers(t, got, upTo(0, messages-1)...)
+	awaitNumbers(t, got, sequence(0, messages-1)...)
 	wait.For(t, last.Done(), "PUBACK")
 	require.NoError(t, last.Err())
 }
@@ -285,7 +285,7 @@ func TestDialer_SlowHandlerBlocksServer(t *testing.T) {
 		received <- struct{}{}
 		<-release
 	}
-	_, conn := meet(t, p, direct(), mqtt.WithDefaultHandler(slow))
+	_, conn := dialScriptedBroker(t, p, direct(), mqtt.WithDefaultHandler(slow))
 	message := peer.Publish(0, "a", 0, string(make([]byte, 1<<20)))
 	const messages = 64
 	sent := make(chan int, messages)
@@ -416,7 +416,7 @@ func TestTLSConfig_UnknownAuthorityIsPermanentError(t *testing.T) {
 	t.Parallel()
 	ca, other := broker.NewCA(t, "authority"), broker.NewCA(t, "another authority")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
-	var log record
+	var log logBuffer
 	_, err := mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLSConfig(trusting(t, other)), mqtt.WithLogger(log.logger(slog.LevelInfo)))
 	requireConnectError(t, err, secure(b.Port))
 	require.ErrorContains(t, err, "x509: certificate signed by unknown authority")

@@ -22,7 +22,7 @@ func TestClose_SaysWhy(t *testing.T) {
 	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
 	conn := p.AcceptConnect()
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
-	closed := outcome(func() error {
+	closed := inBackground(func() error {
 		return c.Close(wait.Soon(t), mqtt.WithDisconnectReason(mqtt.RCAdministrativeAction),
 			mqtt.WithDisconnectProperties(mqtt.Properties{{ID: mqtt.PropReasonString, Text: "bye"}}))
 	})
@@ -57,7 +57,7 @@ func TestReconnect_ConnectsAgainWithNewCredentials(t *testing.T) {
 	var user atomic.Value
 	user.Store([2]string{"first", "1"})
 	asked := make(chan string, 10)
-	option, changes := states()
+	option, changes := watchStates()
 	h, got := collect()
 	c := dial(t, b.Port, option, mqtt.WithSubscription("a", 1, h), mqtt.WithCredentialsFunc(func(context.Context) (string, string, error) {
 		u := user.Load().([2]string)
@@ -83,7 +83,7 @@ func TestReconnect_EndsAPause(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	b.Stop()
-	option, changes := states()
+	option, changes := watchStates()
 	c := dial(t, b.Port, mqtt.WithBackgroundConnect(), mqtt.WithBackoff(time.Hour, time.Hour, 0), option)
 	awaitFailure(t, changes)
 	b.Restart()
@@ -94,9 +94,9 @@ func TestReconnect_EndsAPause(t *testing.T) {
 func TestReconnect_EndsWithItsContextAndWithTheClient(t *testing.T) {
 	t.Parallel()
 	c := dial(t, broker.FreePort(t), mqtt.WithBackgroundConnect())
-	require.ErrorIs(t, c.Reconnect(soonest(t)), context.DeadlineExceeded)
-	waiting := outcome(func() error { return c.Reconnect(context.Background()) })
-	shut(t, c)
+	require.ErrorIs(t, c.Reconnect(context50ms(t)), context.DeadlineExceeded)
+	waiting := inBackground(func() error { return c.Reconnect(context.Background()) })
+	closeNow(t, c)
 	require.ErrorIs(t, wait.For(t, waiting, "Reconnect"), mqtt.ErrClosed)
 	require.ErrorIs(t, c.Reconnect(context.Background()), mqtt.ErrClosed)
 }

@@ -17,9 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func ignore(context.Context, mqtt.Message) {}
-
-// Tokens that enter the queue, or the library, when the client ends.
+// Messages are published while the client ends: some enter the queue, some the library.
 func TestEnds_TokensEndWithTheClient(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
@@ -31,7 +29,7 @@ func TestEnds_TokensEndWithTheClient(t *testing.T) {
 			publishers.Add(1)
 			go func() {
 				defer publishers.Done()
-				payload := make([]byte, 1+i*100_000) // copies of large ones take a while
+				payload := make([]byte, 1+i*100_000) // copying a large payload takes time
 				for ; ; i++ {
 					token := c.PublishAsync(context.Background(), "a", payload, mqtt.WithQoS(mqtt.QoS(i%3)))
 					tokens <- token
@@ -60,7 +58,8 @@ func TestEnds_TokensEndWithTheClient(t *testing.T) {
 	}
 }
 
-// The last call for a filter decides. The broker sends no reply to the calls that it supersedes.
+// The last call for a filter supersedes the earlier calls. The broker does not reply to the
+// superseded calls.
 func TestEnds_SupersededCallsEnd(t *testing.T) {
 	t.Parallel()
 	c := dial(t, plain(t).Port)
@@ -77,19 +76,19 @@ func TestEnds_SupersededCallsEnd(t *testing.T) {
 		}
 	}
 	for range 4 * rounds {
-		require.NotErrorIs(t, wait.For(t, ended, "the end of a call"), context.DeadlineExceeded)
+		require.NotErrorIs(t, wait.For(t, ended, "a call to return"), context.DeadlineExceeded)
 	}
 }
 
-// The first call was lost with its connection.
+// The connection was lost before the broker replied to the first call.
 func TestEnds_SupersededCallsEndAcrossALoss(t *testing.T) {
 	t.Parallel()
 	t.Run("Unsubscribe after Subscribe", func(t *testing.T) {
 		p := peer.Listen(t)
-		c, conn := meet(t, p)
-		overtaken := outcome(func() error { return c.Subscribe(context.Background(), "a", 1, ignore) })
+		c, conn := dialScriptedBroker(t, p)
+		overtaken := inBackground(func() error { return c.Subscribe(context.Background(), "a", 1, ignore) })
 		conn.Expect(peer.SUBSCRIBE)
-		last := outcome(func() error { return c.Unsubscribe(context.Background(), "a") })
+		last := inBackground(func() error { return c.Unsubscribe(context.Background(), "a") })
 		require.ErrorIs(t, wait.For(t, overtaken, "Subscribe"), mqtt.ErrSuperseded)
 		conn.Close()
 		p.AcceptConnect()
@@ -97,13 +96,13 @@ func TestEnds_SupersededCallsEndAcrossALoss(t *testing.T) {
 	})
 	t.Run("Subscribe after Unsubscribe", func(t *testing.T) {
 		p := peer.Listen(t)
-		c, conn := meet(t, p)
-		overtaken := outcome(func() error { return c.Unsubscribe(context.Background(), "a") })
+		c, conn := dialScriptedBroker(t, p)
+		overtaken := inBackground(func() error { return c.Unsubscribe(context.Background(), "a") })
 		conn.Expect(peer.UNSUBSCRIBE)
-		last := outcome(func() error { return c.Subscribe(context.Background(), "a", 1, ignore) })
+		last := inBackground(func() error { return c.Subscribe(context.Background(), "a", 1, ignore) })
 		require.ErrorIs(t, wait.For(t, overtaken, "Unsubscribe"), mqtt.ErrSuperseded)
 		conn.Close()
-		subscribed(p.AcceptConnect(), 1)
+		acknowledgeSubscribe(p.AcceptConnect(), 1)
 		require.NoError(t, wait.For(t, last, "Subscribe"))
 	})
 }
@@ -111,7 +110,7 @@ func TestEnds_SupersededCallsEndAcrossALoss(t *testing.T) {
 func TestEnds_UnsubscribeEndsAnIterator(t *testing.T) {
 	t.Parallel()
 	c := dial(t, plain(t).Port)
-	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, ignore)) // so that the test can tell when the iterator is there
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, ignore)) // the first handler receives messages until the iterator replaces it
 	first, last := make(chan error, 1), make(chan error, 1)
 	go func() {
 		var end error
@@ -133,12 +132,12 @@ func TestEnds_UnsubscribeEndsAnIterator(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, last, "the end of the iterator"), mqtt.ErrSuperseded)
 }
 
-// Goroutines publish without a pause.
+// Goroutines publish without pause.
 func TestEnds_FloodDelaysNeitherReadingNorClose(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	h, got := collect()
-	c, conn := meet(t, p, mqtt.WithProtocol(mqtt.V311), mqtt.WithDefaultHandler(h))
+	c, conn := dialScriptedBroker(t, p, mqtt.WithProtocol(mqtt.V311), mqtt.WithDefaultHandler(h))
 	drained := make(chan struct{})
 	_ = conn.SetReadDeadline(time.Time{})
 	go func() {
@@ -164,7 +163,7 @@ func TestEnds_FloodDelaysNeitherReadingNorClose(t *testing.T) {
 		conn.Send(peer.Publish(0, "a", 0, "x"))
 		wait.For(t, got, "a message beside the flood")
 	}
-	closed := outcome(func() error { return c.Close(wait.Soon(t)) })
+	closed := inBackground(func() error { return c.Close(wait.Soon(t)) })
 	var left *mqtt.CloseError
 	if err := wait.For(t, closed, "Close"); err != nil {
 		require.ErrorAs(t, err, &left)
@@ -172,7 +171,7 @@ func TestEnds_FloodDelaysNeitherReadingNorClose(t *testing.T) {
 	wait.For(t, drained, "the end of the connection")
 }
 
-// Close waits for the worker.
+// A handler on the worker blocks in a call of the client. Close ends the call.
 func TestEnds_WorkerThatWaitsEndsWithTheClient(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
@@ -185,7 +184,7 @@ func TestEnds_WorkerThatWaitsEndsWithTheClient(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.Restart()
-			option, changes := states()
+			option, changes := watchStates()
 			c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHandlerMode(mqtt.Worker(4, mqtt.Block)), option)
 			begun, ready, ended := make(chan bool, 1), make(chan bool), make(chan error, 1)
 			require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(context.Context, mqtt.Message) {
@@ -195,7 +194,7 @@ func TestEnds_WorkerThatWaitsEndsWithTheClient(t *testing.T) {
 			}))
 			c.PublishAsync(wait.Soon(t), "a", nil, mqtt.WithQoS(0))
 			wait.For(t, begun, "the handler")
-			if name == "AwaitConnected" { // which waits without a connection only
+			if name == "AwaitConnected" { // AwaitConnected blocks only without a connection
 				b.Kill()
 				awaitFailure(t, changes)
 			}
@@ -207,11 +206,11 @@ func TestEnds_WorkerThatWaitsEndsWithTheClient(t *testing.T) {
 	}
 }
 
-// With its context during the fault; without a context when the fault is over.
+// A call ends with its context during the fault. A call without a deadline ends after the fault.
 func TestEnds_EveryWaitEndsDuringFaults(t *testing.T) {
 	t.Parallel()
 	options := []mqtt.Option{mqtt.WithProtocol(mqtt.V5), mqtt.WithQueue(1000, 1<<20, mqtt.WaitForRoom)}
-	during(t, options, func(t *testing.T, x trouble, p *fault.Proxy, c, direct *mqtt.Client) {
+	duringEachFault(t, options, func(t *testing.T, x networkFault, p *fault.Proxy, c, direct *mqtt.Client) {
 		require.NoError(t, direct.Subscribe(wait.Soon(t), "never", 1, ignore))
 		waits := map[string]func(context.Context) error{
 			"Subscribe":      func(ctx context.Context) error { return c.Subscribe(ctx, "a", 1, ignore) },
@@ -235,18 +234,18 @@ func TestEnds_EveryWaitEndsDuringFaults(t *testing.T) {
 		begin := func(ctx context.Context) (ended map[string]<-chan error) {
 			ended = map[string]<-chan error{}
 			for name, call := range waits {
-				ended[name] = outcome(func() error { return call(ctx) })
+				ended[name] = inBackground(func() error { return call(ctx) })
 			}
 			return ended
 		}
 		x.begin(p)
-		early := begin(brief(t))
-		early["Request"] = outcome(func() error {
-			_, err := c.Request(brief(t), "never", nil)
+		early := begin(context100ms(t))
+		early["Request"] = inBackground(func() error {
+			_, err := c.Request(context100ms(t), "never", nil)
 			return err
 		})
 		for name, ended := range early {
-			require.True(t, expected(wait.For(t, ended, name)), name)
+			require.True(t, isDocumentedError(wait.For(t, ended, name)), name)
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
@@ -254,7 +253,7 @@ func TestEnds_EveryWaitEndsDuringFaults(t *testing.T) {
 		x.end(p)
 		for name, ended := range late {
 			if name != "Messages" {
-				require.True(t, expected(wait.For(t, ended, name)), name)
+				require.True(t, isDocumentedError(wait.For(t, ended, name)), name)
 			}
 		}
 		cancel()

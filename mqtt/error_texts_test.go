@@ -101,10 +101,10 @@ func TestErrorTexts_DialNamesTheServerAndTheCause(t *testing.T) {
 			_, err := mqtt.Dial(wait.Soon(t), []string{server}, x.options...)
 			requireFailure(t, err, x)
 
-			option, changes := states()
+			option, changes := watchStates()
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
-			dialled := outcome(func() error {
+			dialled := inBackground(func() error {
 				_, err := mqtt.Dial(ctx, []string{server}, append(x.options, option, fast(), mqtt.WithConnectRetry())...)
 				return err
 			})
@@ -178,10 +178,10 @@ func TestErrorTexts_ReasonStringOfATemporaryRefusal(t *testing.T) {
 	t.Parallel()
 	const reason = "back in a minute"
 	b := startFakeBroker(t, refusesClients(byte(mosquitto.RCServerBusy), reason))
-	option, changes := states()
+	option, changes := watchStates()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	dialled := outcome(func() error {
+	dialled := inBackground(func() error {
 		_, err := mqtt.Dial(ctx, []string{url(b.port)}, mqtt.WithProtocol(mqtt.V5), option, fast(), mqtt.WithConnectRetry())
 		return err
 	})
@@ -231,7 +231,7 @@ func TestErrorTexts_ErrorsWithSeveralCausesAreOneLine(t *testing.T) {
 	})
 	c := dial(t, b.port)
 	ctx, cancel := context.WithCancel(context.Background())
-	abandoned := outcome(func() error { return c.Publish(ctx, "a", nil) })
+	abandoned := inBackground(func() error { return c.Publish(ctx, "a", nil) })
 	wait.Until(t, "the message", func() bool { return len(b.published("a")) == 1 })
 	cancel()
 	err := wait.For(t, abandoned, "Publish")

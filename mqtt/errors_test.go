@@ -42,7 +42,7 @@ func TestErrors_NetworkErrorHasErrno(t *testing.T) {
 	}
 	require.ErrorIs(t, noSocket, mosquitto.ErrErrno)
 	p := peer.Listen(t)
-	hungUp := outcome(func() error {
+	hungUp := inBackground(func() error {
 		conn, err := p.TryAccept()
 		if err == nil {
 			conn.Close()
@@ -112,13 +112,13 @@ func TestErrors_RefusedSubscriptionNamesFilterAndCode(t *testing.T) {
 	t.Parallel()
 	for version, codes := range map[mqtt.Protocol][]byte{mqtt.V311: {0x80}, mqtt.V5: {0x80, 0x87, 0x97, 0x9E, 0xA1}} {
 		p := peer.Listen(t)
-		c, conn := meet(t, p, mqtt.WithProtocol(version))
+		c, conn := dialScriptedBroker(t, p, mqtt.WithProtocol(version))
 		wire := peer.V311
 		if version == mqtt.V5 {
 			wire = peer.V5
 		}
 		for _, code := range codes {
-			ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
+			ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
 			conn.Send(wire.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{code}))
 			err := wait.For(t, ended, "Subscribe")
 			var refusal *mqtt.SubscribeError
@@ -134,9 +134,9 @@ func TestErrors_RefusedSubscriptionNamesFilterAndCode(t *testing.T) {
 func TestErrors_GrantedFiltersOfACallStay(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c, conn := meet(t, p)
+	c, conn := dialScriptedBroker(t, p)
 	h, got := collect()
-	ended := outcome(func() error {
+	ended := inBackground(func() error {
 		return c.SubscribeMultiple(wait.Soon(t), mqtt.Subscription{Filter: "a", QoS: 1, Handler: h},
 			mqtt.Subscription{Filter: "b", QoS: 1, Handler: h}, mqtt.Subscription{Filter: "c", QoS: 1, Handler: h})
 	})
@@ -158,11 +158,11 @@ func TestErrors_GrantedFiltersOfACallStay(t *testing.T) {
 func TestErrors_LowerQoSIsReported(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	var log record
-	c, conn := meet(t, p, mqtt.WithLogger(log.logger(slog.LevelInfo)))
+	var log logBuffer
+	c, conn := dialScriptedBroker(t, p, mqtt.WithLogger(log.logger(slog.LevelInfo)))
 	granted := mqtt.QoS(9)
-	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 2, drop, mqtt.WithGrantedQoS(&granted)) })
-	subscribed(conn, 1)
+	ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 2, ignore, mqtt.WithGrantedQoS(&granted)) })
+	acknowledgeSubscribe(conn, 1)
 	require.NoError(t, wait.For(t, ended, "Subscribe"))
 	require.EqualValues(t, 1, granted)
 	wait.Until(t, "the log", func() bool {

@@ -27,14 +27,15 @@ func ExampleWithWillFunc() {
 	// Output: connected
 }
 
-// At every connection the client first says that it is there. The will says that it is not.
+// At every connection the client publishes first that it is online. Its will says that it is
+// offline.
 func ExampleWithOnConnect() {
 	ctx := context.Background()
 	const topic = "machines/8/online"
 	client, err := mqtt.Dial(ctx, servers(),
 		mqtt.WithWill(mqtt.Will{Topic: topic, Payload: []byte("no"), QoS: 1, Retain: true}),
 		mqtt.WithOnConnect(func(ctx context.Context, c *mqtt.Client, _ mqtt.Connack) error {
-			return c.Publish(ctx, topic, []byte("yes"), mqtt.WithRetain(true)) // with this ctx: before all queued messages
+			return c.Publish(ctx, topic, []byte("yes"), mqtt.WithRetain(true)) // with this ctx it is sent before all queued messages
 		}))
 	if err != nil {
 		log.Fatal(err)

@@ -15,43 +15,43 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/fault"
 )
 
-// stage is what the examples run on: a broker that lives until the tests have
-// ended, with a listener for each kind of connection.
-type stage struct {
-	testing.TB // none: examples have none, and broker and fault want little of it
+// exampleEnv is the environment of the examples: a broker with a listener for each kind of
+// connection. It runs until all tests have ended.
+type exampleEnv struct {
+	testing.TB // nil, because examples have none. Its methods below are all that broker and fault call.
 	cleanups   []func()
 
-	ca       *broker.CA
-	plain    string
-	tls      string
-	psk      string
-	faulty   string // plain, over the network
-	network  *fault.Proxy
-	deserted string // nobody listens there
+	ca      *broker.CA
+	plain   string
+	tls     string
+	psk     string
+	network *fault.Proxy
+	proxied string // plain, through the fault proxy
+	stopped string // no server listens on this port
 }
 
-// theStage is set up by the first example that needs it.
+// The first example that calls exampleServers starts them.
 var (
-	theStage  *stage
-	onceStage sync.Once
+	startedEnv *exampleEnv
+	startEnv   sync.Once
 )
 
-func onStage() *stage {
-	onceStage.Do(func() { theStage = setStage() })
-	return theStage
+func exampleServers() *exampleEnv {
+	startEnv.Do(func() { startedEnv = startExampleServers() })
+	return startedEnv
 }
 
-// endStage is for TestMain.
-func endStage() {
-	if theStage != nil {
-		for _, f := range slices.Backward(theStage.cleanups) {
+// stopExampleServers is called by TestMain.
+func stopExampleServers() {
+	if startedEnv != nil {
+		for _, f := range slices.Backward(startedEnv.cleanups) {
 			f()
 		}
 	}
 }
 
-func setStage() *stage {
-	s := &stage{}
+func startExampleServers() *exampleEnv {
+	s := &exampleEnv{}
 	s.ca = broker.NewCA(s, "ca")
 	cert := s.ca.Issue("server", "localhost", "127.0.0.1")
 	keys := filepath.Join(s.TempDir(), "psk")
@@ -64,18 +64,18 @@ func setStage() *stage {
 		fmt.Sprintf("listener %d 127.0.0.1", pskPort), "psk_hint example", "psk_file " + keys,
 	}, "\n")})
 	s.network = fault.Start(s, b.Addr())
-	s.plain, s.faulty, s.deserted = url(b.Port), url(s.network.Port), url(broker.FreePort(s))
+	s.plain, s.proxied, s.stopped = url(b.Port), url(s.network.Port), url(broker.FreePort(s))
 	s.tls, s.psk = fmt.Sprintf("mqtts://localhost:%d", tlsPort), fmt.Sprintf("mqtts://localhost:%d", pskPort)
 	return s
 }
 
-func (s *stage) Failed() bool                      { return false }
-func (s *stage) Helper()                           {}
-func (s *stage) Cleanup(f func())                  { s.cleanups = append(s.cleanups, f) }
-func (s *stage) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
-func (s *stage) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (s *exampleEnv) Failed() bool                      { return false }
+func (s *exampleEnv) Helper()                           {}
+func (s *exampleEnv) Cleanup(f func())                  { s.cleanups = append(s.cleanups, f) }
+func (s *exampleEnv) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
+func (s *exampleEnv) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-func (s *stage) TempDir() string {
+func (s *exampleEnv) TempDir() string {
 	dir, err := os.MkdirTemp("", "examples")
 	if err != nil {
 		s.Fatal(err)
@@ -84,31 +84,30 @@ func (s *stage) TempDir() string {
 	return dir
 }
 
-// What the examples know of it.
+// The examples call the following functions.
 
-// servers are the addresses of brokers, such as "mqtt://broker.example:1883".
-func servers() []string { return []string{onStage().plain} }
+// servers returns the addresses of brokers, such as "mqtt://broker.example:1883".
+func servers() []string { return []string{exampleServers().plain} }
 
-// cluster is the same with a first server that does not answer.
-func cluster() []string { return []string{onStage().deserted, onStage().plain} }
+// cluster returns the addresses of two servers. The first server is stopped.
+func cluster() []string { return []string{exampleServers().stopped, exampleServers().plain} }
 
-// deserted are servers that do not run.
-func deserted() []string { return []string{onStage().deserted} }
+func stoppedServers() []string { return []string{exampleServers().stopped} }
 
-// tlsServers and pskServers begin with mqtts://.
-func tlsServers() []string { return []string{onStage().tls} }
-func pskServers() []string { return []string{onStage().psk} }
+// The addresses of tlsServers and pskServers begin with mqtts://.
+func tlsServers() []string { return []string{exampleServers().tls} }
+func pskServers() []string { return []string{exampleServers().psk} }
 
-// shaky is a server behind a network that fails when told so.
-func shaky() []string { return []string{onStage().faulty} }
-func loseNetwork()    { onStage().network.RefuseNew(); onStage().network.Reset() }
-func regainNetwork()  { onStage().network.AcceptNew() }
+// unreliableServers returns a server behind a network that loseNetwork interrupts.
+func unreliableServers() []string { return []string{exampleServers().proxied} }
+func loseNetwork()                { exampleServers().network.RefuseNew(); exampleServers().network.Reset() }
+func restoreNetwork()             { exampleServers().network.AcceptNew() }
 
-// secret is what the program has from its vault, or from its environment.
+// secret returns a secret of the program, for example from a vault or the environment.
 func secret(name string) []byte {
-	text, err := os.ReadFile(map[string]string{"ca": onStage().ca.File}[name])
+	text, err := os.ReadFile(map[string]string{"ca": exampleServers().ca.File}[name])
 	if err != nil {
-		onStage().Fatal(err)
+		exampleServers().Fatal(err)
 	}
 	return text
 }

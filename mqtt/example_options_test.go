@@ -19,12 +19,12 @@ import (
 func ExampleWithConnectRetry() {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	_, err := mqtt.Dial(ctx, deserted(), mqtt.WithConnectRetry(), mqtt.WithBackoff(time.Millisecond, time.Second, 0.5))
+	_, err := mqtt.Dial(ctx, stoppedServers(), mqtt.WithConnectRetry(), mqtt.WithBackoff(time.Millisecond, time.Second, 0.5))
 	fmt.Println(errors.Is(err, context.DeadlineExceeded))
 	// Output: true
 }
 
-// The program opens the connections itself, here with a keepalive of TCP.
+// The program opens the connections itself, here with TCP keepalive.
 func ExampleWithDialer() {
 	ctx := context.Background()
 	dialer := net.Dialer{KeepAlive: 10 * time.Second}
@@ -51,7 +51,7 @@ func ExampleWithTLSConfig() {
 	// Output: connected
 }
 
-// A broker of MQTT 5 says what it supports.
+// A broker of MQTT 5 reports in CONNACK what it supports.
 func ExampleClient_Connack() {
 	ctx := context.Background()
 	client, err := mqtt.Dial(ctx, servers(), mqtt.WithProtocol(mqtt.V5))
@@ -92,7 +92,7 @@ func ExampleClient_Reconnect() {
 // at once if there is no connection.
 func ExampleWithMessageExpiry() {
 	ctx := context.Background()
-	client, err := mqtt.Dial(ctx, deserted(), mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
+	client, err := mqtt.Dial(ctx, stoppedServers(), mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func ExampleWithMessageExpiry() {
 	// true
 }
 
-// The broker publishes the will although the client disconnects in order.
+// The broker publishes the will although the client sends DISCONNECT.
 func ExampleWithDisconnectReason() {
 	ctx := context.Background()
 	watcher, err := mqtt.Dial(ctx, servers())

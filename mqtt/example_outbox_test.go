@@ -11,8 +11,8 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 )
 
-// shelf is an outbox that lives as long as it is held. One that survives the
-// process writes to a disk; mqtt/boltoutbox does.
+// shelf is an outbox in memory. Package mqtt/boltoutbox has an outbox that writes to a disk,
+// so that its messages survive the process.
 type shelf struct {
 	mu       sync.Mutex
 	last     uint64
@@ -22,7 +22,7 @@ type shelf struct {
 func (s *shelf) Put(p *mqtt.Publication) (key uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	own := *p // the message is the caller's again when Put has returned
+	own := *p // Put must copy the message: the caller may change it after Put has returned
 	own.Payload = append([]byte(nil), p.Payload...)
 	own.Properties = p.Properties.Clone()
 	s.last++
@@ -47,8 +47,8 @@ func (s *shelf) Load(after uint64, f func(key uint64, p *mqtt.Publication) bool)
 	return nil
 }
 
-// A message that could not be delivered before the program ended is delivered by
-// the next one that has the outbox.
+// A client could not deliver a message before it was closed. The next client with the same
+// outbox delivers the message.
 func ExampleOutbox() {
 	ctx := context.Background()
 	outbox := &shelf{messages: map[uint64]*mqtt.Publication{}}
@@ -59,7 +59,7 @@ func ExampleOutbox() {
 	}
 	offline.PublishAsync(ctx, "meter/1", []byte("1234"), mqtt.WithRetain(true))
 	now, cancel := context.WithCancel(ctx)
-	cancel() // no patience
+	cancel() // Close must not wait
 	fmt.Println(offline.Close(now))
 
 	client, err := mqtt.Dial(ctx, servers(), mqtt.WithOutbox(outbox))

@@ -15,8 +15,8 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 )
 
-// The first program: connect, subscribe, publish, close. servers are the addresses
-// of brokers, such as "mqtt://127.0.0.1:1883".
+// A first program: it connects, subscribes, publishes and closes the client. servers returns
+// the addresses of brokers, such as "mqtt://127.0.0.1:1883".
 func Example() {
 	ctx := context.Background()
 	client, err := mqtt.Dial(ctx, servers())
@@ -39,13 +39,13 @@ func Example() {
 	// Output: sensors/1/temperature 20.5
 }
 
-// The context bounds the first connection; the client lives until Close.
+// The context limits only the first connection. The client runs until Close.
 func ExampleDial() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	client, err := mqtt.Dial(ctx, servers(),
 		mqtt.WithClientID("till-1"),
-		mqtt.WithSession(24*time.Hour), // the broker keeps subscriptions and messages for a day
+		mqtt.WithSession(24*time.Hour), // the broker keeps the session for a day
 		mqtt.WithProtocol(mqtt.V5, mqtt.V311),
 		mqtt.WithKeepAlive(30*time.Second),
 	)
@@ -61,8 +61,8 @@ func ExampleDial() {
 	// closed
 }
 
-// From one server to several: the first that accepts is taken, now and after every
-// loss. With the same client id a kept session goes on where a cluster shares it.
+// The client connects to the first server that accepts it, also after every connection loss.
+// The servers of a cluster share the session of the client, which they know by its client id.
 func ExampleDial_severalServers() {
 	ctx := context.Background()
 	client, err := mqtt.Dial(ctx, cluster(), mqtt.WithBackoff(100*time.Millisecond, 5*time.Second, 0.5))
@@ -70,26 +70,26 @@ func ExampleDial_severalServers() {
 		log.Fatal(err)
 	}
 	defer client.Close(ctx)
-	fmt.Println(client.State(), "although the first does not answer")
-	// Output: connected although the first does not answer
+	fmt.Println(client.State(), "although the first server is stopped")
+	// Output: connected although the first server is stopped
 }
 
-// What keeps a client from connecting is in the error.
+// The error says why the client could not connect.
 func ExampleDial_failure() {
-	nobody := []string{"mqtt://127.0.0.1:1"}
-	_, err := mqtt.Dial(context.Background(), nobody)
+	stopped := []string{"mqtt://127.0.0.1:1"}
+	_, err := mqtt.Dial(context.Background(), stopped)
 	var failed *mqtt.ConnectError
 	var refused mosquitto.ConnackError
 	switch {
 	case errors.As(err, &refused):
-		fmt.Println("the broker will not have us:", refused.Code)
+		fmt.Println("the broker refused the client:", refused.Code)
 	case errors.As(err, &failed):
 		fmt.Println("no connection to", failed.Server)
 	}
 	// Output: no connection to mqtt://127.0.0.1:1
 }
 
-// Publish returns when the broker has acknowledged. QoS 1 is the default.
+// Publish returns when the broker has acknowledged the message. The default is QoS 1.
 func ExampleClient_Publish() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -103,18 +103,19 @@ func ExampleClient_Publish() {
 	var refused *mqtt.PublishError
 	switch {
 	case err == nil:
-		fmt.Println("the broker has it")
+		fmt.Println("acknowledged")
 	case errors.As(err, &refused):
-		fmt.Println("the broker does not want it:", refused.Code)
+		fmt.Println("refused by the broker:", refused.Code)
 	case errors.Is(err, mqtt.ErrAbandoned):
-		fmt.Println("no answer in time; it may still arrive")
+		fmt.Println("not acknowledged in time; the message may still be delivered")
 	default:
-		fmt.Println("it was not sent:", err)
+		fmt.Println("not sent:", err)
 	}
-	// Output: the broker has it
+	// Output: acknowledged
 }
 
-// Many messages at once: each has a token, on which somebody may wait.
+// PublishAsync publishes many messages without waiting. Each message has a token, which
+// reports its acknowledgement.
 func ExampleClient_PublishAsync() {
 	ctx := context.Background()
 	client, err := mqtt.Dial(ctx, servers())
@@ -136,7 +137,7 @@ func ExampleClient_PublishAsync() {
 	// Output: 100 messages acknowledged
 }
 
-// A token for select.
+// Done returns a channel for select.
 func ExampleToken_Done() {
 	ctx := context.Background()
 	client, err := mqtt.Dial(ctx, servers())
@@ -149,13 +150,13 @@ func ExampleToken_Done() {
 	case <-token.Done():
 		fmt.Println("acknowledged:", token.Err() == nil)
 	case <-time.After(10 * time.Second):
-		fmt.Println("still on its way")
+		fmt.Println("still in flight")
 	}
 	// Output: acknowledged: true
 }
 
-// A message goes to the handlers of all filters that it matches, in the order of
-// arrival. A refusal names the filter.
+// The client calls the handler of each filter that matches a message, in the order of
+// arrival. If the broker refuses a filter, the error names the filter.
 func ExampleClient_Subscribe() {
 	ctx := context.Background()
 	client, err := mqtt.Dial(ctx, servers())
@@ -191,7 +192,7 @@ func ExampleClient_Subscribe() {
 	// granted QoS 2
 }
 
-// The members of a group share its messages: each goes to one of them.
+// The members of a group share messages: the broker sends each message to one member.
 func ExampleClient_Subscribe_shared() {
 	ctx := context.Background()
 	done := make(chan struct{}, 10)
@@ -223,7 +224,7 @@ func ExampleClient_Subscribe_shared() {
 	// Output: 6 orders, each packed once: true
 }
 
-// Several filters in one call, each with its handler.
+// SubscribeMultiple subscribes to several filters. Each filter has its own handler.
 func ExampleClient_SubscribeMultiple() {
 	ctx := context.Background()
 	client, err := mqtt.Dial(ctx, servers(), mqtt.WithProtocol(mqtt.V5))
@@ -240,7 +241,8 @@ func ExampleClient_SubscribeMultiple() {
 	// Output: <nil>
 }
 
-// Messages as a loop. It may wait for anything, also for the client.
+// Messages is an iterator over the messages of a filter. The body of the loop may block and
+// may call the client.
 func ExampleClient_Messages() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -258,7 +260,7 @@ func ExampleClient_Messages() {
 			continue
 		}
 		fmt.Println(string(m.Payload), m.Retain)
-		if err := client.Publish(ctx, "greeting", nil, mqtt.WithRetain(true)); err != nil { // the broker forgets it
+		if err := client.Publish(ctx, "greeting", nil, mqtt.WithRetain(true)); err != nil { // deletes the retained message
 			log.Print(err)
 		}
 		break
@@ -266,7 +268,7 @@ func ExampleClient_Messages() {
 	// Output: hello true
 }
 
-// A question and its answer, with MQTT 5.
+// Request publishes a request and waits for the response. It needs MQTT 5.
 func ExampleClient_Request() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -299,7 +301,7 @@ func ExampleClient_Request() {
 	// mqtt: request: whom?
 }
 
-// A responder that takes its time answers later, with Reply.
+// A slow responder sends its response later, with Reply.
 func ExampleClient_Reply() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -319,11 +321,11 @@ func ExampleClient_Reply() {
 	// Output: good evening <nil>
 }
 
-// TLS with certificates from memory. Nothing of them is written to a disk.
+// TLS with certificates from memory. The client writes none of them to a disk.
 func ExampleWithTLS() {
 	ctx := context.Background()
 	client, err := mqtt.Dial(ctx, tlsServers(), mqtt.WithTLS(mqtt.TLS{
-		CA:         secret("ca"), // PEM; Cert and Key are the client's own, if the broker wants one
+		CA:         secret("ca"), // PEM; set Cert and Key too if the broker requires a client certificate
 		MinVersion: "tlsv1.2",
 	}))
 	if err != nil {
@@ -334,12 +336,12 @@ func ExampleWithTLS() {
 	// Output: connected
 }
 
-// Certificates that are renewed while the program runs: the function is called before
-// each attempt to connect.
+// The client calls the function before each attempt to connect, so a program can use renewed
+// certificates without a restart.
 func ExampleWithTLSFunc() {
 	ctx := context.Background()
 	client, err := mqtt.Dial(ctx, tlsServers(), mqtt.WithTLSFunc(func(ctx context.Context) (mqtt.TLS, error) {
-		return mqtt.TLS{CA: secret("ca")}, ctx.Err() // or with the Certificate that a vault has issued
+		return mqtt.TLS{CA: secret("ca")}, ctx.Err() // set Certificate too if a vault issues client certificates
 	}))
 	if err != nil {
 		log.Fatal(err)
@@ -349,7 +351,7 @@ func ExampleWithTLSFunc() {
 	// Output: connected
 }
 
-// TLS with a key that both sides know, in hex digits.
+// TLS with a pre-shared key. The key is written in hex digits.
 func ExampleWithTLS_psk() {
 	ctx := context.Background()
 	client, err := mqtt.Dial(ctx, pskServers(), mqtt.WithTLS(mqtt.TLS{PSK: "6d6f7371756974746f", PSKIdentity: "sensor-7"}))
@@ -361,7 +363,7 @@ func ExampleWithTLS_psk() {
 	// Output: connected
 }
 
-// A token that expires is fetched anew for each attempt to connect.
+// The client calls the function before each attempt to connect, so the token is never expired.
 func ExampleWithCredentialsFunc() {
 	ctx := context.Background()
 	fetch := func(context.Context) (string, error) { return "token-1", nil }
@@ -377,7 +379,7 @@ func ExampleWithCredentialsFunc() {
 	// Output: connected
 }
 
-// Handlers on a worker may wait, for a database or for the broker.
+// A handler on a worker may block, for example on a database or on a call of the client.
 func ExampleWorker() {
 	ctx := context.Background()
 	client, err := mqtt.Dial(ctx, servers(), mqtt.WithHandlerMode(mqtt.Worker(100, mqtt.Block)))
@@ -387,7 +389,7 @@ func ExampleWorker() {
 	defer client.Close(ctx)
 	done := make(chan error, 1)
 	err = client.Subscribe(ctx, "jobs", 1, func(ctx context.Context, m mqtt.Message) {
-		done <- client.Publish(ctx, "results", m.Payload) // inline it would return ErrInCallback
+		done <- client.Publish(ctx, "results", m.Payload) // in an inline handler Publish would return ErrInCallback
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -399,11 +401,11 @@ func ExampleWorker() {
 	// Output: <nil>
 }
 
-// What becomes of the connection.
+// The client reports each change of its state, with the reason of a connection loss.
 func ExampleWithStateHandler() {
 	ctx := context.Background()
 	changes := make(chan mqtt.StateChange, 100)
-	client, err := mqtt.Dial(ctx, shaky(), mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) { changes <- s }))
+	client, err := mqtt.Dial(ctx, unreliableServers(), mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) { changes <- s }))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -411,7 +413,7 @@ func ExampleWithStateHandler() {
 	loseNetwork()
 	lost := <-changes
 	fmt.Println(lost.State, lost.Err != nil)
-	regainNetwork()
+	restoreNetwork()
 	if err := client.AwaitConnected(ctx); err != nil {
 		log.Fatal(err)
 	}
@@ -421,7 +423,8 @@ func ExampleWithStateHandler() {
 	// disconnected true
 }
 
-// A bound for what waits while there is no connection, and what to do beyond it.
+// WithQueue limits the messages that are queued while there is no connection, and decides
+// what happens when the queue is full.
 func ExampleWithQueue() {
 	ctx := context.Background()
 	client, err := mqtt.Dial(ctx, []string{"mqtt://127.0.0.1:1"}, mqtt.WithBackgroundConnect(), mqtt.WithQueue(2, 1<<20, mqtt.DropOldestQoS0))
@@ -433,7 +436,7 @@ func ExampleWithQueue() {
 	client.PublishAsync(ctx, "alarm", []byte("smoke"))
 	fmt.Println(errors.Is(first.Err(), mqtt.ErrDropped))
 
-	err = client.Publish(ctx, "alarm", []byte("water")) // no QoS 0 is left to drop
+	err = client.Publish(ctx, "alarm", []byte("water")) // the queue has no more QoS 0 message to drop
 	fmt.Println(errors.Is(err, mqtt.ErrQueueFull))
 	now, cancel := context.WithCancel(ctx)
 	cancel()
@@ -443,10 +446,10 @@ func ExampleWithQueue() {
 	// true
 }
 
-// The will is published by the broker when the client is gone without a goodbye.
+// The broker publishes the will when it loses the connection without a DISCONNECT.
 func ExampleWithWill() {
 	ctx := context.Background()
-	client, err := mqtt.Dial(ctx, shaky(),
+	client, err := mqtt.Dial(ctx, unreliableServers(),
 		mqtt.WithWill(mqtt.Will{Topic: "devices/7/online", Payload: []byte("no"), QoS: 1, Retain: true}))
 	if err != nil {
 		log.Fatal(err)
@@ -464,11 +467,12 @@ func ExampleWithWill() {
 	}
 	loseNetwork()
 	fmt.Println("online:", <-news)
-	regainNetwork()
+	restoreNetwork()
 	// Output: online: no
 }
 
-// Close sends what is left, and says what it could not.
+// Close sends all queued messages. If its context ends before, the error lists the messages
+// that were not acknowledged.
 func ExampleClient_Close() {
 	client, err := mqtt.Dial(context.Background(), servers())
 	if err != nil {
@@ -493,8 +497,8 @@ func ExampleClient_Close() {
 	// true
 }
 
-// Hooks see every message, in both directions: for metrics, or for traces in its
-// properties.
+// The client calls the hooks for every message that it publishes or receives. Use them for
+// metrics, or to put traces into the properties of messages.
 func ExampleWithHooks() {
 	ctx := context.Background()
 	client, err := mqtt.Dial(ctx, servers(), mqtt.WithHooks(mqtt.Hooks{
@@ -515,7 +519,7 @@ func ExampleWithHooks() {
 	// Output: published on a/b in good time: true <nil>
 }
 
-// Everything that the client does, in log/slog.
+// The client logs its events with log/slog.
 func ExampleWithLogger() {
 	ctx := context.Background()
 	noTime := func(_ []string, a slog.Attr) slog.Attr {
@@ -535,7 +539,7 @@ func ExampleWithLogger() {
 	// level=INFO msg="mqtt: closed"
 }
 
-// recorder is a [mqtt.Publisher] of a test's: it keeps what was published.
+// recorder is a [mqtt.Publisher] for tests. It records the topics of published messages.
 type recorder struct{ topics []string }
 
 func (r *recorder) Publish(_ context.Context, topic string, _ []byte, _ ...mqtt.PublishOption) error {
@@ -547,7 +551,7 @@ func (r *recorder) PublishAsync(ctx context.Context, topic string, payload []byt
 	return mqtt.CompletedToken(r.Publish(ctx, topic, payload, options...))
 }
 
-// Code that publishes is tested without a broker.
+// Test code that publishes without a broker: pass it another implementation of Publisher.
 func ExamplePublisher() {
 	ring := func(ctx context.Context, p mqtt.Publisher) error { return p.Publish(ctx, "doors/bell", nil) }
 	r := &recorder{}

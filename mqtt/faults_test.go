@@ -17,16 +17,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Faults of the network, for the tests of promises that hold whatever the network does:
-// deadlock, delivery, ends, leak, order, queue_memory, storm and success.
+// Network faults, for tests of guarantees that hold whatever the network does. The files of
+// these tests are deadlock, delivery, ends, leak, order, queue_memory, storm and success.
 
-// trouble is one of the things that a network does.
-type trouble struct {
+// networkFault is a fault that a fault proxy can cause.
+type networkFault struct {
 	name  string
 	begin func(p *fault.Proxy)
 }
 
-var troubles = []trouble{
+var networkFaults = []networkFault{
 	{"cut", func(p *fault.Proxy) { p.RefuseNew(); p.Cut() }},
 	{"cut, reconnected at once", func(p *fault.Proxy) { p.Cut() }},
 	{"reset", func(p *fault.Proxy) { p.RefuseNew(); p.Reset() }},
@@ -39,126 +39,128 @@ var troubles = []trouble{
 	{"black hole", func(p *fault.Proxy) { p.BlackholeNew(); p.Cut() }},
 	{"closed at once", func(p *fault.Proxy) { p.CloseNew(); p.Cut() }},
 	{"slow", func(p *fault.Proxy) { p.Delay(fault.Both, 5*time.Millisecond); p.Split(fault.Both, true) }},
-	{"thin", func(p *fault.Proxy) { p.Rate(fault.Both, 20_000) }},
+	{"low rate", func(p *fault.Proxy) { p.Rate(fault.Both, 20_000) }},
 }
 
-// end heals the network. Connections that have lost bytes do not live on.
-func (trouble) end(p *fault.Proxy) {
+// end ends the fault. It also closes all connections, because they may have lost bytes.
+func (networkFault) end(p *fault.Proxy) {
 	p.Heal()
 	p.Cut()
 }
 
-// hasty gives up connections that get no answer in a short time.
-func hasty() mqtt.Option { return mqtt.WithConnectTimeout(500 * time.Millisecond) }
+// shortConnectTimeout makes an attempt to connect fail early if the broker does not reply.
+func shortConnectTimeout() mqtt.Option { return mqtt.WithConnectTimeout(500 * time.Millisecond) }
 
-// straight starts a broker that keeps the order: one whose window to a subscriber
-// is full sends what comes next before what it has queued (mosquitto 2.0.11).
-func straight(t testing.TB) *broker.Broker {
+// startOrderedBroker starts a broker that delivers messages in order. Mosquitto 2.0.11 does
+// not when it limits the messages in flight to a subscriber: it then sends new messages
+// before queued messages.
+func startOrderedBroker(t testing.TB) *broker.Broker {
 	return broker.Start(t, broker.Config{Extra: "set_tcp_nodelay true\nmax_inflight_messages 0"})
 }
 
-// during runs f in each trouble, with a broker, a proxy and a client of its own.
-func during(t *testing.T, options []mqtt.Option, f func(t *testing.T, x trouble, p *fault.Proxy, c, direct *mqtt.Client)) {
-	b := straight(t)
-	for _, x := range troubles {
+// duringEachFault runs f once for each network fault. The client c uses the fault proxy p,
+// the client direct does not. f calls x.begin and x.end.
+func duringEachFault(t *testing.T, options []mqtt.Option, f func(t *testing.T, x networkFault, p *fault.Proxy, c, direct *mqtt.Client)) {
+	b := startOrderedBroker(t)
+	for _, x := range networkFaults {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			p := fault.Start(t, b.Addr())
-			c := dial(t, p.Port, append(options, hasty())...)
+			c := dial(t, p.Port, append(options, shortConnectTimeout())...)
 			f(t, x, p, c, dial(t, b.Port))
 		})
 	}
 }
 
-// brief is a context that ends soon.
-func brief(t testing.TB) context.Context {
+// context100ms returns a context that ends after 100 ms.
+func context100ms(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// expected tells whether an error is one that a wait may end with while the
-// network is out of order.
-func expected(err error) bool {
-	for _, one := range []error{nil, context.DeadlineExceeded, context.Canceled, mqtt.ErrConnectionLost, mqtt.ErrClosed,
+// isDocumentedError reports whether a call may return err during a network fault.
+func isDocumentedError(err error) bool {
+	for _, documented := range []error{nil, context.DeadlineExceeded, context.Canceled, mqtt.ErrConnectionLost, mqtt.ErrClosed,
 		mqtt.ErrQueueFull, mqtt.ErrDropped, mqtt.ErrSuperseded, mqtt.ErrHandlerQueueFull} {
-		if errors.Is(err, one) {
+		if errors.Is(err, documented) {
 			return true
 		}
 	}
 	return false
 }
 
-// witness is a subscriber straight at the broker: what it has is what was
-// published.
-type witness struct {
-	mu   sync.Mutex
-	came map[string][]int // numbers by topic, in the order of arrival
+// numberRecorder records the messages that a subscriber receives. The payload of each
+// message begins with a number.
+type numberRecorder struct {
+	mu      sync.Mutex
+	byTopic map[string][]int // numbers by topic, in the order of arrival
 }
 
-func newWitness(t testing.TB, port int, filter string) *witness {
+// recordNumbers subscribes to filter with a client that connects to port.
+func recordNumbers(t testing.TB, port int, filter string) *numberRecorder {
 	t.Helper()
-	w := &witness{came: map[string][]int{}}
+	w := &numberRecorder{byTopic: map[string][]int{}}
 	require.NoError(t, dial(t, port).Subscribe(wait.Soon(t), filter, 2, w.handle))
 	return w
 }
 
-func (w *witness) handle(_ context.Context, m mqtt.Message) {
+func (w *numberRecorder) handle(_ context.Context, m mqtt.Message) {
 	var n int
 	_, _ = fmt.Sscan(string(m.Payload), &n)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.came[m.Topic] = append(w.came[m.Topic], n)
+	w.byTopic[m.Topic] = append(w.byTopic[m.Topic], n)
 }
 
-func (w *witness) numbers(topic string) []int {
+func (w *numberRecorder) numbers(topic string) []int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return append([]int(nil), w.came[topic]...)
+	return append([]int(nil), w.byTopic[topic]...)
 }
 
-func (w *witness) topics() (all []string) {
+func (w *numberRecorder) topics() (all []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for topic := range w.came {
+	for topic := range w.byTopic {
 		all = append(all, topic)
 	}
 	return all
 }
 
-// has tells whether all of some numbers have come.
-func (w *witness) has(topic string, want []int) bool {
-	came := map[int]bool{}
+// has reports whether all numbers in want have arrived.
+func (w *numberRecorder) has(topic string, want []int) bool {
+	arrived := map[int]bool{}
 	for _, n := range w.numbers(topic) {
-		came[n] = true
+		arrived[n] = true
 	}
 	for _, n := range want {
-		if !came[n] {
+		if !arrived[n] {
 			return false
 		}
 	}
 	return true
 }
 
-// inOrder says what is wrong with the order of numbers that were published in
-// rising order: each is new and above all others, or, where repeats are allowed,
-// it begins or continues a repetition of what came before, without a gap. The last
-// repetition may be on its way.
-func inOrder(numbers []int, repeats bool) error {
-	var news []int // as they came for the first time
-	at := 0        // how many of them have come, or come again
+// checkOrder returns an error unless numbers arrived in the order in which they were
+// published, which is rising. A number must be greater than all earlier numbers. With
+// repeats, a number may also start or continue a repetition of earlier numbers: the
+// repetition must have no gap, and it may be incomplete at the end.
+func checkOrder(numbers []int, repeats bool) error {
+	var news []int // numbers without repetitions
+	at := 0        // index in news of the number that should be next
 	for i, n := range numbers {
 		switch {
 		case at == len(news) && (at == 0 || n > news[at-1]):
 			news = append(news, n)
-		case at < len(news) && news[at] == n: // a repetition goes on
+		case at < len(news) && news[at] == n: // the repetition continues
 		default:
 			at = 0
 			for at < len(news) && news[at] != n {
 				at++
 			}
 			if at == len(news) || !repeats {
-				return fmt.Errorf("%d, the number %d to come, after %v", n, i, numbers[max(0, i-10):i])
+				return fmt.Errorf("number %d out of order at position %d, after %v", n, i, numbers[max(0, i-10):i])
 			}
 		}
 		at++

@@ -24,8 +24,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// meet connects a client to a scripted peer that accepts it.
-func meet(t testing.TB, p *peer.Peer, options ...mqtt.Option) (*mqtt.Client, *peer.Conn) {
+// dialScriptedBroker connects a client to a fake broker whose replies the test sends itself.
+func dialScriptedBroker(t testing.TB, p *peer.Peer, options ...mqtt.Option) (*mqtt.Client, *peer.Conn) {
 	t.Helper()
 	c := dial(t, p.Port, append(options, mqtt.WithBackgroundConnect())...)
 	conn := p.AcceptConnect()
@@ -33,20 +33,20 @@ func meet(t testing.TB, p *peer.Peer, options ...mqtt.Option) (*mqtt.Client, *pe
 	return c, conn
 }
 
-// proxied is a broker behind a network whose faults the test switches.
-func proxied(t testing.TB) (*broker.Broker, *fault.Proxy) {
+// startProxiedBroker starts a broker, and a fault proxy in front of it.
+func startProxiedBroker(t testing.TB) (*broker.Broker, *fault.Proxy) {
 	t.Helper()
 	b := plain(t)
 	return b, fault.Start(t, b.Addr())
 }
 
-// states is a state handler that sends on a channel.
-func states() (mqtt.Option, <-chan mqtt.StateChange) {
+// watchStates returns an option with a state handler that sends each change on a channel.
+func watchStates() (mqtt.Option, <-chan mqtt.StateChange) {
 	ch := make(chan mqtt.StateChange, 10_000)
 	return mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) { ch <- s }), ch
 }
 
-// awaitState takes changes from the channel up to one of this state.
+// awaitState receives changes until one has the state want, and returns that change.
 func awaitState(t testing.TB, ch <-chan mqtt.StateChange, want mqtt.State) mqtt.StateChange {
 	t.Helper()
 	for {
@@ -56,8 +56,8 @@ func awaitState(t testing.TB, ch <-chan mqtt.StateChange, want mqtt.State) mqtt.
 	}
 }
 
-// awaitFailure takes changes from the channel up to a connection that was lost, or an
-// attempt that failed.
+// awaitFailure receives changes until one reports a lost connection or a failed attempt,
+// and returns that change.
 func awaitFailure(t testing.TB, ch <-chan mqtt.StateChange) mqtt.StateChange {
 	t.Helper()
 	for {
@@ -68,15 +68,15 @@ func awaitFailure(t testing.TB, ch <-chan mqtt.StateChange) mqtt.StateChange {
 	}
 }
 
-// outcome runs a call that waits.
-func outcome(f func() error) <-chan error {
+// inBackground runs f in a goroutine and returns a channel for its error.
+func inBackground(f func() error) <-chan error {
 	ended := make(chan error, 1)
 	go func() { ended <- f() }()
 	return ended
 }
 
-// pending asserts that a message is on its way.
-func pending(t testing.TB, token *mqtt.Token) {
+// requirePending requires that the token has not ended.
+func requirePending(t testing.TB, token *mqtt.Token) {
 	t.Helper()
 	select {
 	case <-token.Done():
@@ -86,42 +86,43 @@ func pending(t testing.TB, token *mqtt.Token) {
 	}
 }
 
-// subscribed answers a SUBSCRIBE of MQTT 3.1.1 for one filter.
-func subscribed(conn *peer.Conn, code byte) {
+// acknowledgeSubscribe expects a SUBSCRIBE of MQTT 3.1.1 with one filter, and sends SUBACK
+// with this code.
+func acknowledgeSubscribe(conn *peer.Conn, code byte) {
 	conn.Send(peer.V311.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{code}))
 }
 
-// record is a logger that keeps what it is told, as text.
-type record struct {
+// logBuffer keeps the lines of its logger.
+type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (r *record) Write(b []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(b)
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
 }
 
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
-func (r *record) logger(level slog.Level) *slog.Logger {
-	return slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: level}))
+func (l *logBuffer) logger(level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: level}))
 }
 
-// childVariable holds, in a child process, the name of the test that it is for.
+// childVariable is set in a child process to the name of the test to run.
 const childVariable = "MQTT_TEST_CHILD"
 
-// isChild tells whether this process is one that child has started.
+// isChild reports whether runInChild of this test started this process.
 func isChild(t testing.TB) bool { return os.Getenv(childVariable) == t.Name() }
 
-// child runs this test again in a process of its own, and returns what it has
-// written, and how it ended.
-func child(t testing.TB, environment ...string) (output string, err error) {
+// runInChild runs this test again in a child process. It returns the output of the process
+// and the error of its exit.
+func runInChild(t testing.TB, environment ...string) (output string, err error) {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -131,18 +132,18 @@ func child(t testing.TB, environment ...string) (output string, err error) {
 	cmd.Env = append(append(os.Environ(), childVariable+"="+t.Name()), environment...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = time.Second
-	said, err := cmd.CombinedOutput()
-	return string(said), err
+	text, err := cmd.CombinedOutput()
+	return string(text), err
 }
 
-// soonest is a context that ends shortly.
-func soonest(t testing.TB) context.Context {
+// context50ms returns a context that ends after 50 ms.
+func context50ms(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// awaitNumbers wants messages with these payloads, in this order.
+// awaitNumbers requires messages with these numbers as payloads, in this order.
 func awaitNumbers(t testing.TB, got <-chan mqtt.Message, numbers ...int) {
 	t.Helper()
 	for _, n := range numbers {
@@ -150,25 +151,26 @@ func awaitNumbers(t testing.TB, got <-chan mqtt.Message, numbers ...int) {
 	}
 }
 
-// upTo lists the numbers from first to last.
-func upTo(first, last int) (numbers []int) {
+// sequence lists the numbers from first to last.
+func sequence(first, last int) (numbers []int) {
 	for n := first; n <= last; n++ {
 		numbers = append(numbers, n)
 	}
 	return numbers
 }
 
-// drop is a handler that does nothing.
-func drop(context.Context, mqtt.Message) {}
+// ignore is a handler that does nothing.
+func ignore(context.Context, mqtt.Message) {}
 
-// containsAll tells whether a text has all the parts.
+// containsAll reports whether text contains all parts.
 func containsAll(text string, parts ...string) bool {
 	return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(text, part) })
 }
 
-// greeted accepts the next client that says CONNECT: after an error libmosquitto
-// 2.1 is given a connection first in which it gets rid of the last one's input.
-func greeted(t testing.TB, p *peer.Peer) (*peer.Conn, peer.Packet) {
+// acceptNextConnect accepts connections until a client sends CONNECT. After an error the
+// client first opens a connection without CONNECT: with it libmosquitto 2.1 discards input
+// of the previous connection.
+func acceptNextConnect(t testing.TB, p *peer.Peer) (*peer.Conn, peer.Packet) {
 	t.Helper()
 	for {
 		conn := p.Accept()

@@ -59,7 +59,7 @@ func TestFlow_EachCallBehindFullQueuesEnds(t *testing.T) {
 func TestFlow_CallBeforeTheFirstQueueEnds(t *testing.T) {
 	b := startFakeBroker(t, holdsPublishes)
 	c := dial(t, b.port, mqtt.WithKeepAlive(0))
-	published := outcome(func() error { return c.Publish(wait.Soon(t), "held", nil) })
+	published := inBackground(func() error { return c.Publish(wait.Soon(t), "held", nil) })
 	wait.Until(t, "the PUBLISH", func() bool { return len(b.received(peer.PUBLISH)) == 1 })
 	ctx, cancel := context.WithCancel(context.Background())
 	iterated := make(chan struct{})
@@ -78,5 +78,5 @@ func TestFlow_CallBeforeTheFirstQueueEnds(t *testing.T) {
 		}
 		floodTopic(b, "a", 24)
 	}()
-	require.ErrorIs(t, within(t, 15*time.Second, published, "Publish"), mqtt.ErrHandlerQueueFull)
+	require.ErrorIs(t, awaitWithin(t, 15*time.Second, published, "Publish"), mqtt.ErrHandlerQueueFull)
 }

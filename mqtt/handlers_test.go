@@ -25,7 +25,7 @@ import (
 // With connection losses, for the race detector.
 func TestHandlers_ManyGoroutinesUseOneClient(t *testing.T) {
 	t.Parallel()
-	_, proxy := proxied(t)
+	_, proxy := startProxiedBroker(t)
 	c := dial(t, proxy.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHandlerMode(mqtt.Worker(10, mqtt.Block)))
 	var running sync.WaitGroup
 	failed := make(chan error, 1000)
@@ -78,7 +78,7 @@ func TestHandlers_KillInAHandlerRedeliversItsMessage(t *testing.T) {
 		require.NoError(t, dial(t, b.Port, session...).Close(wait.Soon(t)))
 		require.NoError(t, dial(t, b.Port).Publish(wait.Soon(t), "jobs", []byte("job")))
 		for range 2 {
-			_, err := child(t, fmt.Sprint("PORT=", b.Port), fmt.Sprint("VERSION=", int(version)))
+			_, err := runInChild(t, fmt.Sprint("PORT=", b.Port), fmt.Sprint("VERSION=", int(version)))
 			var exit *exec.ExitError
 			require.ErrorAs(t, err, &exit)
 			require.Equal(t, syscall.SIGKILL, exit.Sys().(syscall.WaitStatus).Signal())
@@ -96,7 +96,7 @@ func TestHandlers_SlowWorkerKeepsTheConnection(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	block := make(chan struct{})
-	c, conn := meet(t, p, mqtt.WithKeepAlive(5*time.Second), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)),
+	c, conn := dialScriptedBroker(t, p, mqtt.WithKeepAlive(5*time.Second), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)),
 		mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { <-block }))
 	defer close(block)
 	for range 10 { // more than it has room for
@@ -112,9 +112,9 @@ func TestHandlers_SlowWorkerKeepsTheConnection(t *testing.T) {
 func TestHandlers_SlowInlineHandlerIsLogged(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	var log record
+	var log logBuffer
 	handled := make(chan struct{})
-	_, conn := meet(t, p, mqtt.WithKeepAlive(5*time.Second), mqtt.WithLogger(log.logger(slog.LevelInfo)),
+	_, conn := dialScriptedBroker(t, p, mqtt.WithKeepAlive(5*time.Second), mqtt.WithLogger(log.logger(slog.LevelInfo)),
 		mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) {
 			<-time.After(2600 * time.Millisecond)
 			close(handled)
@@ -130,7 +130,7 @@ func TestHandlers_SlowInlineHandlerIsBackpressure(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	block, got := make(chan struct{}), make(chan struct{}, 100_000)
-	_, conn := meet(t, p, mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { <-block; got <- struct{}{} }))
+	_, conn := dialScriptedBroker(t, p, mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { <-block; got <- struct{}{} }))
 	message := peer.Publish(0, "a", 0, string(make([]byte, 100_000)))
 	sent, left := 0, message
 	for {
@@ -160,15 +160,15 @@ func TestHandlers_QueueOfAWorkerDropsAndReports(t *testing.T) {
 		overflow      mqtt.Overflow
 		kept, dropped []int
 	}{
-		"oldest": {mqtt.DropOldest, append([]int{0}, upTo(7, 9)...), upTo(1, 6)},
-		"newest": {mqtt.DropNewest, upTo(0, 3), upTo(4, 9)},
+		"oldest": {mqtt.DropOldest, append([]int{0}, sequence(7, 9)...), sequence(1, 6)},
+		"newest": {mqtt.DropNewest, sequence(0, 3), sequence(4, 9)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := peer.Listen(t)
 			begun, block := make(chan struct{}, 100), make(chan struct{})
 			got, dropped := make(chan mqtt.Message, 100), make(chan mqtt.Message, 100)
-			c, conn := meet(t, p, mqtt.WithHandlerMode(mqtt.Worker(3, test.overflow)),
+			c, conn := dialScriptedBroker(t, p, mqtt.WithHandlerMode(mqtt.Worker(3, test.overflow)),
 				mqtt.WithHooks(mqtt.Hooks{Dropped: func(m *mqtt.Message) { dropped <- *m }}),
 				mqtt.WithDefaultHandler(func(_ context.Context, m mqtt.Message) { begun <- struct{}{}; <-block; got <- m }))
 			conn.Send(peer.Publish(0, "a", 0, "0"))
@@ -194,11 +194,11 @@ func TestHandlers_RunInTheOrderOfArrival(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := peer.Listen(t)
-			c, conn := meet(t, p, mqtt.WithHandlerMode(mode))
+			c, conn := dialScriptedBroker(t, p, mqtt.WithHandlerMode(mode))
 			h, got := collect()
 			for _, filter := range []string{"0", "1", "#"} {
-				ended := outcome(func() error { return c.Subscribe(wait.Soon(t), filter, 1, h) })
-				subscribed(conn, 1)
+				ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), filter, 1, h) })
+				acknowledgeSubscribe(conn, 1)
 				require.NoError(t, wait.For(t, ended, "Subscribe"))
 			}
 			for i := range n {
@@ -216,8 +216,8 @@ func TestHandlers_RunInTheOrderOfArrival(t *testing.T) {
 	t.Run("iterator", func(t *testing.T) {
 		t.Parallel()
 		p := peer.Listen(t)
-		c, conn := meet(t, p)
-		sent := outcome(func() error {
+		c, conn := dialScriptedBroker(t, p)
+		sent := inBackground(func() error {
 			packet, err := conn.Next()
 			if err != nil {
 				return err
@@ -257,7 +257,7 @@ func TestHandlers_AreRegisteredBeforeMessagesArrive(t *testing.T) {
 		require.NoError(t, other.Publish(wait.Soon(t), "kept", fmt.Append(nil, i)))
 	}
 	c = dial(t, b.Port, append(session, mqtt.WithSubscription("kept", 1, h))...)
-	awaitNumbers(t, got, upTo(0, 19)...)
+	awaitNumbers(t, got, sequence(0, 19)...)
 	require.NoError(t, c.Subscribe(wait.Soon(t), "retained/+", 1, h))
 	for range 20 {
 		require.True(t, wait.For(t, got, "a retained message").Retain)
@@ -278,7 +278,7 @@ func TestHandlers_PanicEndsTheProgramWithItsStack(t *testing.T) {
 	}
 	t.Parallel()
 	for _, mode := range []string{"inline", "worker"} {
-		said, err := child(t, "MODE="+mode)
+		said, err := runInChild(t, "MODE="+mode)
 		var exit *exec.ExitError
 		require.ErrorAs(t, err, &exit)
 		require.Equal(t, 2, exit.ExitCode(), said)
@@ -292,7 +292,7 @@ func thePanic(context.Context, mqtt.Message) { panic("the handler's own words") 
 
 func TestHandlers_IteratorContinuesAcrossReconnects(t *testing.T) {
 	t.Parallel()
-	_, proxy := proxied(t)
+	_, proxy := startProxiedBroker(t)
 	c := dial(t, proxy.Port)
 	ended := make(chan error, 1)
 	ctx := wait.Soon(t)
@@ -315,7 +315,7 @@ func TestHandlers_IteratorContinuesAcrossReconnects(t *testing.T) {
 	require.Equal(t, 40, n)
 	require.EqualValues(t, 4, c.Stats().Connects)
 	begun := make(chan struct{}, 1)
-	last := outcome(func() (err error) {
+	last := inBackground(func() (err error) {
 		for _, err = range c.Messages(ctx, "a", 1) {
 			select {
 			case begun <- struct{}{}:
@@ -325,7 +325,7 @@ func TestHandlers_IteratorContinuesAcrossReconnects(t *testing.T) {
 		return err
 	})
 	wait.For(t, begun, "the second iterator")
-	shut(t, c)
+	closeNow(t, c)
 	require.ErrorIs(t, wait.For(t, last, "the end of the iterator"), mqtt.ErrClosed, "the end of the client is an error")
 	wait.For(t, ended, "the publisher")
 }

@@ -15,20 +15,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMain(m *testing.M) { leak.Main(m, endStage) }
+func TestMain(m *testing.M) { leak.Main(m, stopExampleServers) }
 
-// plain starts a broker that lets everybody in, and holds no small packets back.
+// plain starts a broker that accepts every client and sends small packets at once.
 func plain(t testing.TB) *broker.Broker {
 	return broker.Start(t, broker.Config{Extra: "set_tcp_nodelay true"})
 }
 
-// url is the address of a server on this machine.
+// url returns the address of a server on this machine.
 func url(port int) string { return fmt.Sprintf("mqtt://127.0.0.1:%d", port) }
 
-// fast makes a client try again without much of a pause.
+// fast makes a client reconnect after at most 20 ms.
 func fast() mqtt.Option { return mqtt.WithBackoff(5*time.Millisecond, 20*time.Millisecond, 0) }
 
-// dial connects a client that is closed when the test ends.
+// dial connects a client and closes it at the end of the test.
 func dial(t testing.TB, port int, options ...mqtt.Option) *mqtt.Client {
 	t.Helper()
 	return dialAll(t, []string{url(port)}, options...)
@@ -38,12 +38,12 @@ func dialAll(t testing.TB, servers []string, options ...mqtt.Option) *mqtt.Clien
 	t.Helper()
 	c, err := mqtt.Dial(wait.Soon(t), servers, append([]mqtt.Option{fast(), mqtt.WithConnectRetry()}, options...)...)
 	require.NoError(t, err)
-	t.Cleanup(func() { shut(t, c) })
+	t.Cleanup(func() { closeNow(t, c) })
 	return c
 }
 
-// shut ends a client at once: what it has not sent is not missed.
-func shut(t testing.TB, c *mqtt.Client) {
+// closeNow closes a client within 100 ms. Queued messages may be lost.
+func closeNow(t testing.TB, c *mqtt.Client) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
@@ -51,7 +51,7 @@ func shut(t testing.TB, c *mqtt.Client) {
 	wait.For(t, c.Done(), "the end of the client")
 }
 
-// collect is a handler that sends on a channel.
+// collect returns a handler that sends each message on a channel.
 func collect() (mqtt.Handler, <-chan mqtt.Message) {
 	ch := make(chan mqtt.Message, 100_000)
 	return func(_ context.Context, m mqtt.Message) { ch <- m }, ch

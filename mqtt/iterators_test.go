@@ -36,7 +36,7 @@ func publishesAfterSubscribe(topic string, n int) script {
 func TestMessages_CanBePulled(t *testing.T) {
 	t.Parallel()
 	if !isChild(t) {
-		output, err := child(t)
+		output, err := runInChild(t)
 		require.NoError(t, err, output)
 		return
 	}
@@ -45,7 +45,7 @@ func TestMessages_CanBePulled(t *testing.T) {
 	next, stop := iter.Pull2(c.Messages(wait.Soon(t), "a", 1))
 	defer stop()
 	for n := range 20 {
-		pulled := outcome(func() error { // each time in another goroutine
+		pulled := inBackground(func() error { // each time in another goroutine
 			m, err, ok := next()
 			if err == nil && (!ok || string(m.Payload) != fmt.Sprint(n)) {
 				err = fmt.Errorf("message %d: %t %q", n, ok, m.Payload)
@@ -64,7 +64,7 @@ func TestMessages_CanBePulled(t *testing.T) {
 func TestMessages_CanBePulledFromSeveralFilters(t *testing.T) {
 	t.Parallel()
 	if !isChild(t) {
-		output, err := child(t)
+		output, err := runInChild(t)
 		require.NoError(t, err, output)
 		return
 	}
@@ -101,7 +101,7 @@ func TestMessages_EndWithTheContextWhileMessagesAreQueued(t *testing.T) {
 		t.Run(fmt.Sprint("pulled: ", pulled), func(t *testing.T) {
 			t.Parallel()
 			if pulled && !isChild(t) {
-				output, err := child(t)
+				output, err := runInChild(t)
 				require.NoError(t, err, output)
 				return
 			}

@@ -16,14 +16,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// With everything in use.
+// All features of the client are in use.
 func TestLeak_CloseDuringAFault(t *testing.T) {
-	for _, x := range troubles {
+	for _, x := range networkFaults {
 		t.Run(x.name, func(t *testing.T) {
 			before := leak.Take()
 			b := broker.Start(t, broker.Config{})
 			p := fault.Start(t, b.Addr())
-			c, err := mqtt.Dial(wait.Soon(t), []string{url(p.Port)}, fast(), hasty(), mqtt.WithProtocol(mqtt.V5),
+			c, err := mqtt.Dial(wait.Soon(t), []string{url(p.Port)}, fast(), shortConnectTimeout(), mqtt.WithProtocol(mqtt.V5),
 				mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)), mqtt.WithStateHandler(func(*mqtt.Client, mqtt.StateChange) {}))
 			require.NoError(t, err)
 			calls := map[string]func() error{
@@ -51,7 +51,7 @@ func TestLeak_CloseDuringAFault(t *testing.T) {
 			ended := map[string]<-chan error{}
 			for name, call := range calls {
 				for range 5 {
-					ended[name] = outcome(call)
+					ended[name] = inBackground(call)
 				}
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
@@ -59,7 +59,7 @@ func TestLeak_CloseDuringAFault(t *testing.T) {
 			_ = c.Close(ctx)
 			wait.For(t, c.Done(), "the end of the client")
 			for name, end := range ended {
-				require.True(t, expected(wait.For(t, end, name)), name)
+				require.True(t, isDocumentedError(wait.For(t, end, name)), name)
 			}
 			p.Close()
 			b.Kill()
@@ -68,7 +68,7 @@ func TestLeak_CloseDuringAFault(t *testing.T) {
 	}
 }
 
-// The first connection, and later ones.
+// At the first connection and at a reconnect.
 func TestLeak_CloseDuringAConnect(t *testing.T) {
 	before := leak.Take()
 	b := broker.Start(t, broker.Config{})
@@ -80,12 +80,12 @@ func TestLeak_CloseDuringAConnect(t *testing.T) {
 		for _, step := range []func(){func() {}, func() { p.CutAfter(fault.Down, i%8) }, p.Cut}[:i%4%3+1] {
 			step()
 		}
-		ended := outcome(func() error { return c.Publish(context.Background(), "a", fmt.Append(nil, i)) })
+		ended := inBackground(func() error { return c.Publish(context.Background(), "a", fmt.Append(nil, i)) })
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i)*200*time.Microsecond)
 		_ = c.Close(ctx)
 		cancel()
 		wait.For(t, c.Done(), "the end of the client")
-		require.True(t, expected(wait.For(t, ended, "Publish")))
+		require.True(t, isDocumentedError(wait.For(t, ended, "Publish")))
 	}
 	p.Close()
 	b.Kill()

@@ -34,7 +34,7 @@ func TestLiveness_EachAcknowledgementLetsAPublisherGoOn(t *testing.T) {
 	wait.Until(t, "the first messages", func() bool { return len(b.published("queued")) >= 2 })
 	queued := make(chan *mqtt.Token, 2)
 	for n := range 2 {
-		waiting := ask(context.Background())
+		waiting := observe(context.Background())
 		go func() { queued <- c.PublishAsync(waiting, "waits", nil) }()
 		wait.For(t, waiting.waits, "a publisher that waits")
 		wait.None(t, queued, "message in a queue that is full")
@@ -66,7 +66,7 @@ func TestLiveness_SlowStateHandlerGetsEveryChange(t *testing.T) {
 	for attempt := 1; attempt <= attempts; attempt++ {
 		require.Equal(t, attempt, awaitFailure(t, changes).Attempt)
 	}
-	shut(t, c)
+	closeNow(t, c)
 	awaitState(t, changes, mqtt.StateClosed)
 }
 
@@ -78,11 +78,11 @@ func TestLiveness_SecondCloseHurriesTheFirst(t *testing.T) {
 	c := dial(t, b.port)
 	token := c.PublishAsync(context.Background(), "a", nil)
 	wait.Until(t, "the message", func() bool { return len(b.published("a")) == 1 })
-	first := outcome(func() error { return c.Close(context.Background()) })
+	first := inBackground(func() error { return c.Close(context.Background()) })
 	wait.Until(t, "the first Close", func() bool {
 		return errors.Is(c.PublishAsync(context.Background(), "refused", nil, mqtt.WithQoS(0)).Err(), mqtt.ErrClosed)
 	})
-	second := outcome(func() error { return c.Close(brief(t)) })
+	second := inBackground(func() error { return c.Close(context100ms(t)) })
 	errs := []error{wait.For(t, second, "the second Close"), wait.For(t, first, "the first Close")}
 	wait.For(t, c.Done(), "the end of the client")
 	require.ErrorIs(t, token.Err(), mqtt.ErrClosed)
@@ -142,7 +142,7 @@ func TestLiveness_DialReturnsWithItsContext(t *testing.T) {
 			}
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
-			dialled := outcome(func() error {
+			dialled := inBackground(func() error {
 				_, err := mqtt.Dial(ctx, []string{url(b.port)}, fast(), mqtt.WithHandlerMode(mode), mqtt.WithSubscription("a/#", 1, handler))
 				return err
 			})
@@ -211,11 +211,11 @@ func TestLiveness_AlertOfABrokerThatStartsIsTemporary(t *testing.T) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	require.NoError(t, err)
 	b := fakeBrokerOn(t, tls.NewListener(&alertOnce{l, 3}, &tls.Config{Certificates: []tls.Certificate{pair}}), nil)
-	option, changes := states()
+	option, changes := watchStates()
 	c, err := mqtt.Dial(wait.Soon(t), []string{fmt.Sprint("mqtts://127.0.0.1:", b.port)}, fast(), mqtt.WithConnectRetry(), option,
 		mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
 	require.NoError(t, err)
-	t.Cleanup(func() { shut(t, c) })
+	t.Cleanup(func() { closeNow(t, c) })
 	require.Positive(t, awaitAttempts(t, changes))
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 }

@@ -35,10 +35,10 @@ func TestMemory_AllocationsOfAMessage(t *testing.T) {
 	const n = 2000
 	p := peer.Listen(t)
 	got := make(chan struct{}, n)
-	c, conn := meet(t, p, mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { got <- struct{}{} }))
+	c, conn := dialScriptedBroker(t, p, mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { got <- struct{}{} }))
 	h := func(context.Context, mqtt.Message) { got <- struct{}{} }
-	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "some/+", 1, h) })
-	subscribed(conn, 1)
+	ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), "some/+", 1, h) })
+	acknowledgeSubscribe(conn, 1)
 	require.NoError(t, wait.For(t, ended, "Subscribe"))
 	message := []byte(strings.Repeat(string(peer.Publish(0, "some/topic", 0, "payload")), n))
 	receive := mallocs(n, func() {

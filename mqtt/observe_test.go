@@ -48,21 +48,21 @@ func TestObserve_LoggerMayUseTheClient(t *testing.T) {
 	p := peer.Listen(t)
 	var client atomic.Pointer[mqtt.Client]
 	lines := make(chan string, 10_000)
-	l := slog.New(publishing{slog.NewTextHandler(&record{}, nil), &client, lines})
+	l := slog.New(publishing{slog.NewTextHandler(&logBuffer{}, nil), &client, lines})
 	c := dial(t, p.Port, mqtt.WithLogger(l), mqtt.WithBackgroundConnect())
 	client.Store(c)
 	conn := p.AcceptConnect()
 	awaitLine(t, lines, "mqtt: connected")
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	conn.Dialog().Expect(peer.V311.Publish(0, "log", 0, "mqtt: connected"))
-	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 2, drop) })
-	subscribed(conn, 1)
+	ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 2, ignore) })
+	acknowledgeSubscribe(conn, 1)
 	require.NoError(t, wait.For(t, ended, "Subscribe"))
 	awaitLine(t, lines, "mqtt: subscription granted with a lower QoS")
 	conn.Close()
 	awaitLine(t, lines, "mqtt: connection lost")
 	conn = p.AcceptConnect()
-	subscribed(conn, 0x80)
+	acknowledgeSubscribe(conn, 0x80)
 	awaitLine(t, lines, "mqtt: subscription not restored")
 }
 
@@ -94,11 +94,11 @@ func TestObserve_LogHasNoSecretsAndPayloads(t *testing.T) {
 	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "password-1"}})
 	proxy := fault.Start(t, b.Addr())
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo} {
-		var log record
+		var log logBuffer
 		server := fmt.Sprintf("mqtt://user:password-1@127.0.0.1:%d", proxy.Port)
 		c := dialAll(t, []string{server}, mqtt.WithLogger(log.logger(level)),
 			mqtt.WithWill(mqtt.Will{Topic: "will", Payload: []byte("payload-1")}))
-		require.NoError(t, c.Subscribe(wait.Soon(t), "b", 1, drop))
+		require.NoError(t, c.Subscribe(wait.Soon(t), "b", 1, ignore))
 		require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("payload-2")))
 		require.NoError(t, c.Publish(wait.Soon(t), "b", []byte("payload-3")))
 		proxy.Cut()
@@ -115,8 +115,8 @@ func TestObserve_LogHasNoSecretsAndPayloads(t *testing.T) {
 func TestObserve_EachClientHasItsLogger(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
-	var first, second record
-	connected := func(r *record) func() bool {
+	var first, second logBuffer
+	connected := func(r *logBuffer) func() bool {
 		return func() bool { return strings.Contains(r.String(), "connected") }
 	}
 	dial(t, b.Port, mqtt.WithLogger(first.logger(slog.LevelInfo)))
@@ -186,7 +186,7 @@ func TestObserve_StatsCount(t *testing.T) {
 		require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("12345")))
 		wait.For(t, got, "a message")
 	}
-	require.Error(t, c.Publish(soonest(t), "#", nil))
+	require.Error(t, c.Publish(context50ms(t), "#", nil))
 	require.Equal(t, mqtt.Stats{Connects: 1, Published: 3, Received: 3, BytesOut: 15, BytesIn: 15}, c.Stats())
 	b.Kill()
 	wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })

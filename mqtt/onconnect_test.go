@@ -143,7 +143,7 @@ func TestOnConnect_WaitsForTheSubscriptions(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	ran := make(chan mqtt.Connack, 1)
-	option, changes := states()
+	option, changes := watchStates()
 	c := dial(t, p.Port, option, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect(), mqtt.WithSubscription("a", 1, ignore),
 		mqtt.WithOnConnect(func(_ context.Context, _ *mqtt.Client, connack mqtt.Connack) error {
 			ran <- connack
@@ -155,7 +155,7 @@ func TestOnConnect_WaitsForTheSubscriptions(t *testing.T) {
 	conn.Send(peer.V5.Connack(false, 0, peer.ReasonString("welcome")))
 	subscribe := conn.Expect(peer.SUBSCRIBE)
 	wait.None(t, ran, "call of the function")
-	pending(t, queued)
+	requirePending(t, queued)
 	conn.Send(peer.V5.Suback(subscribe.MID(), []byte{1}))
 	require.Equal(t, "welcome", wait.For(t, ran, "the function").ReasonString)
 	awaitState(t, changes, mqtt.StateConnected)
@@ -189,7 +189,7 @@ func TestOnConnect_MayWaitForAnything(t *testing.T) {
 
 func TestOnConnect_FunctionsAddUpAndErrorsAreLogged(t *testing.T) {
 	t.Parallel()
-	var said record
+	var log logBuffer
 	var order []string
 	one := func(name string, err error) mqtt.Option {
 		return onConnect(func(context.Context, *mqtt.Client) error {
@@ -197,11 +197,11 @@ func TestOnConnect_FunctionsAddUpAndErrorsAreLogged(t *testing.T) {
 			return err
 		})
 	}
-	c := dial(t, plain(t).Port, one("first", errors.New("oh no")), one("second", nil), mqtt.WithLogger(said.logger(slog.LevelInfo)))
+	c := dial(t, plain(t).Port, one("first", errors.New("oh no")), one("second", nil), mqtt.WithLogger(log.logger(slog.LevelInfo)))
 	require.Equal(t, []string{"first", "second"}, order)
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil), "the connection stands")
 	wait.Until(t, "the line", func() bool {
-		return containsAll(said.String(), `level=ERROR msg="mqtt: a function of WithOnConnect failed" error="oh no"`)
+		return containsAll(log.String(), `level=ERROR msg="mqtt: a function of WithOnConnect failed" error="oh no"`)
 	})
 	_, err := mqtt.Dial(wait.Soon(t), []string{"mqtt://127.0.0.1:1"}, mqtt.WithOnConnect(nil))
 	require.ErrorContains(t, err, "WithOnConnect: f is nil")
@@ -297,7 +297,7 @@ func TestOnConnect_LostConnectionEndsTheContext(t *testing.T) {
 		return false
 	})
 	failed := make(chan error, 10)
-	option, changes := states()
+	option, changes := watchStates()
 	c := dial(t, b.port, option, onConnect(func(ctx context.Context, c *mqtt.Client) error {
 		err := c.Publish(ctx, "birth", nil)
 		failed <- errors.Join(err, context.Cause(ctx))
@@ -372,10 +372,10 @@ func TestOnConnect_OnlineOnlyMessagesFailWithTheConnection(t *testing.T) {
 // The function of the next connection waits for it.
 func TestOnConnect_ConnectTimeoutLimitsTheFunctions(t *testing.T) {
 	t.Parallel()
-	var said record
+	var log logBuffer
 	entered, release := make(chan context.Context, 10), make(chan struct{})
 	defer func() { closeOnce(release) }()
-	c, start := lateBroker(t, hasty(), mqtt.WithLogger(said.logger(slog.LevelWarn)), onConnect(func(ctx context.Context, _ *mqtt.Client) error {
+	c, start := lateBroker(t, shortConnectTimeout(), mqtt.WithLogger(log.logger(slog.LevelWarn)), onConnect(func(ctx context.Context, _ *mqtt.Client) error {
 		entered <- ctx
 		<-release
 		return nil
@@ -389,7 +389,7 @@ func TestOnConnect_ConnectTimeoutLimitsTheFunctions(t *testing.T) {
 	require.NoError(t, c.Publish(context.WithoutCancel(ctx), "late", nil), "it is a message like others now")
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	wait.Until(t, "the line", func() bool {
-		return containsAll(said.String(), `level=WARN msg="mqtt: the functions of WithOnConnect have not returned in time" limit=500ms`)
+		return containsAll(log.String(), `level=WARN msg="mqtt: the functions of WithOnConnect have not returned in time" limit=500ms`)
 	})
 	for n := 2; n <= 3; n++ {
 		b.conn().Close()
@@ -416,7 +416,7 @@ func TestOnConnect_MessagesAreNotStored(t *testing.T) {
 	c.PublishAsync(context.Background(), "queued", nil)
 	require.Equal(t, 1, o.len())
 	var unsent *mqtt.CloseError
-	require.ErrorAs(t, c.Close(soonest(t)), &unsent)
+	require.ErrorAs(t, c.Close(context50ms(t)), &unsent)
 	require.Equal(t, []mqtt.Unsent{{Topic: "birth", QoS: 1, Sent: true}, {Topic: "queued", QoS: 1, Sent: true, Stored: true}}, unsent.Unsent)
 	require.ErrorIs(t, token.Err(), mqtt.ErrClosed)
 }
@@ -458,7 +458,7 @@ func TestOnConnect_CloseBeforeConnackSendsTheQueue(t *testing.T) {
 	queued := c.PublishAsync(context.Background(), "queued", nil)
 	conn := p.Accept()
 	conn.Expect(peer.CONNECT)
-	closed := outcome(func() error { return c.Close(wait.Soon(t)) })
+	closed := inBackground(func() error { return c.Close(wait.Soon(t)) })
 	wait.Until(t, "Close", func() bool {
 		return errors.Is(c.PublishAsync(context.Background(), "refused", nil, mqtt.WithOnlineOnly()).Err(), mqtt.ErrClosed)
 	})
@@ -483,8 +483,8 @@ func TestOnConnect_CloseBeforeTheFunctionSendsTheQueue(t *testing.T) {
 	queued := c.PublishAsync(context.Background(), "queued", nil)
 	conn := p.AcceptConnect()
 	subscribe := conn.Expect(peer.SUBSCRIBE)
-	pending(t, queued)
-	closed := outcome(func() error { return c.Close(wait.Soon(t)) })
+	requirePending(t, queued)
+	closed := inBackground(func() error { return c.Close(wait.Soon(t)) })
 	publish := conn.Expect(peer.PUBLISH)
 	conn.Send(peer.V311.Suback(subscribe.MID(), []byte{1}))
 	conn.Send(peer.V311.Puback(packet{Packet: publish}.mid()))
@@ -527,7 +527,7 @@ func TestOnConnect_MayCloseTheClientWithAnotherContext(t *testing.T) {
 func TestOnConnect_EndOfDialEndsTheContext(t *testing.T) {
 	t.Parallel()
 	returned := make(chan error, 1)
-	_, err := mqtt.Dial(soonest(t), []string{url(startFakeBroker(t, nil).port)}, onConnect(func(ctx context.Context, _ *mqtt.Client) error {
+	_, err := mqtt.Dial(context50ms(t), []string{url(startFakeBroker(t, nil).port)}, onConnect(func(ctx context.Context, _ *mqtt.Client) error {
 		<-ctx.Done()
 		returned <- ctx.Err()
 		return nil
@@ -633,9 +633,9 @@ func TestOnConnect_PanicCrashesTheProgram(t *testing.T) {
 		dial(t, startFakeBroker(t, nil).port, onConnect(func(context.Context, *mqtt.Client) error { panic("birth defect") }))
 		return
 	}
-	said, err := child(t)
+	output, err := runInChild(t)
 	require.Error(t, err)
-	require.Contains(t, said, "panic: birth defect")
+	require.Contains(t, output, "panic: birth defect")
 }
 
 // Connections break all the time. Each connection sends its own birth message first.

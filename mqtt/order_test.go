@@ -16,14 +16,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Before messages that were published after the loss.
+// After a reconnect the client sends unacknowledged messages before the messages that were
+// published after the connection loss.
 func TestOrder_UnacknowledgedMessagesAreSentFirst(t *testing.T) {
 	t.Parallel()
 	for _, version := range versions {
 		for qos := mqtt.QoS(1); qos <= 2; qos++ {
 			t.Run(fmt.Sprintf("%v QoS %d", version, qos), func(t *testing.T) {
 				p := peer.Listen(t)
-				c, conn := meet(t, p, mqtt.WithProtocol(version))
+				c, conn := dialScriptedBroker(t, p, mqtt.WithProtocol(version))
 				publish := func(n int) {
 					c.PublishAsync(context.Background(), "a", fmt.Append(nil, n), mqtt.WithQoS(qos))
 				}
@@ -58,35 +59,37 @@ func TestOrder_UnacknowledgedMessagesAreSentFirst(t *testing.T) {
 	}
 }
 
-// The wait for messages that are sent again ends, too, if the broker never acknowledges them.
+// The broker never acknowledges a message that is sent again. Later messages are sent all the
+// same.
 func TestOrder_MissingAcknowledgementDoesNotBlock(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c, conn := meet(t, p)
+	c, conn := dialScriptedBroker(t, p)
 	ignored := c.PublishAsync(context.Background(), "ignored", nil)
 	conn.Expect(peer.PUBLISH)
 	conn.Reset()
 	wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
-	ended := outcome(func() error { return c.Publish(wait.Soon(t), "a", nil) })
+	ended := inBackground(func() error { return c.Publish(wait.Soon(t), "a", nil) })
 	conn = p.AcceptConnect()
 	conn.Expect(peer.PUBLISH)
 	conn.Send(peer.Ack(peer.PUBACK, uint16(conn.Expect(peer.PUBLISH).Body[4])))
 	require.NoError(t, wait.For(t, ended, "Publish"))
-	pending(t, ignored)
+	requirePending(t, ignored)
 }
 
-// In both directions. With a kept session QoS 2 messages arrive once.
+// The order is kept for published and received messages. With a kept session QoS 2 messages
+// arrive exactly once.
 func TestOrder_IsKeptDuringFaults(t *testing.T) {
 	t.Parallel()
 	const count = 200
 	name := func(t *testing.T) string { return strings.NewReplacer("/", "-", ",", "").Replace(t.Name()) }
-	b := straight(t)
-	for _, x := range troubles {
+	b := startOrderedBroker(t)
+	for _, x := range networkFaults {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			p := fault.Start(t, b.Addr())
-			in, out := &witness{came: map[string][]int{}}, newWitness(t, b.Port, name(t)+"/out/#")
-			c := dial(t, p.Port, hasty(), mqtt.WithClientID(name(t)), mqtt.WithSession(time.Hour),
+			in, out := &numberRecorder{byTopic: map[string][]int{}}, recordNumbers(t, b.Port, name(t)+"/out/#")
+			c := dial(t, p.Port, shortConnectTimeout(), mqtt.WithClientID(name(t)), mqtt.WithSession(time.Hour),
 				mqtt.WithSubscription(name(t)+"/in/#", 1, in.handle))
 			direct := dial(t, b.Port)
 			last := []*mqtt.Token{}
@@ -103,7 +106,7 @@ func TestOrder_IsKeptDuringFaults(t *testing.T) {
 				require.NoError(t, direct.Publish(wait.Soon(t), name(t)+"/in/1", fmt.Append(nil, n)))
 			}
 			for _, token := range last {
-				require.True(t, expected(token.Wait(wait.Soon(t))))
+				require.True(t, isDocumentedError(token.Wait(wait.Soon(t))))
 			}
 			all := make([]int, count)
 			for i := range all {
@@ -112,16 +115,17 @@ func TestOrder_IsKeptDuringFaults(t *testing.T) {
 			wait.Until(t, "the messages", func() bool {
 				return out.has(name(t)+"/out/1", all) && out.has(name(t)+"/out/2", all) && in.has(name(t)+"/in/1", all)
 			})
-			require.NoError(t, inOrder(out.numbers(name(t)+"/out/0"), false))
-			require.NoError(t, inOrder(out.numbers(name(t)+"/out/1"), true))
+			require.NoError(t, checkOrder(out.numbers(name(t)+"/out/0"), false))
+			require.NoError(t, checkOrder(out.numbers(name(t)+"/out/1"), true))
 			require.Equal(t, all, out.numbers(name(t)+"/out/2"))
-			require.NoError(t, inOrder(in.numbers(name(t)+"/in/1"), true))
+			require.NoError(t, checkOrder(in.numbers(name(t)+"/in/1"), true))
 		})
 	}
 }
 
-// Also if several filters match. An MQTT 3 broker may deliver a copy for each filter (mosquitto 2.1
-// does), and the client cannot distinguish the copies. MQTT 5 says for which filter a copy is.
+// Several filters match the message. With MQTT 3 a broker may deliver a copy for each filter
+// (mosquitto 2.1 does), and the client cannot distinguish the copies. With MQTT 5 subscription
+// identifiers distinguish them.
 func TestOrder_HandlerRunsOnceForADelivery(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
@@ -136,7 +140,7 @@ func TestOrder_HandlerRunsOnceForADelivery(t *testing.T) {
 		require.NoError(t, c.Subscribe(wait.Soon(t), "end", 1, end))
 		require.NoError(t, c.Publish(wait.Soon(t), "a/b", nil))
 		require.NoError(t, c.Publish(wait.Soon(t), "end", nil))
-		wait.For(t, ended, "what comes behind")
+		wait.For(t, ended, "the last message")
 		each := int(c.Stats().Received) - 1
 		if version == mqtt.V5 {
 			each = 1

@@ -22,29 +22,30 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// memory is an outbox without a disk.
-type memory struct {
+// memoryOutbox is an outbox in memory.
+type memoryOutbox struct {
 	mu       sync.Mutex
 	last     uint64
 	stored   map[uint64]mqtt.Publication
 	damaged  uint64        // key of a message that cannot be read
-	pause    chan struct{} // unless nil, Put waits until it is closed
-	storing  chan struct{} // told when Put begins to wait
-	mostRead int           // messages that one Load has given
+	pause    chan struct{} // unless nil, Put blocks until it is closed
+	storing  chan struct{} // receives a value when Put begins to block
+	mostRead int           // highest number of messages that one call of Load has read
 }
 
 var errDamaged = errors.New("damaged")
 
-// filled is an outbox with messages on the topic "left", numbered from 0.
-func filled(n int) *memory {
-	o := &memory{stored: map[uint64]mqtt.Publication{}, storing: make(chan struct{}, 10)}
+// filled returns an outbox with n messages on the topic "left". Their payloads are numbers
+// from 0.
+func filled(n int) *memoryOutbox {
+	o := &memoryOutbox{stored: map[uint64]mqtt.Publication{}, storing: make(chan struct{}, 10)}
 	for i := range n {
 		_, _ = o.Put(&mqtt.Publication{Topic: "left", Payload: fmt.Append(nil, i), QoS: 1})
 	}
 	return o
 }
 
-func (o *memory) Put(p *mqtt.Publication) (uint64, error) {
+func (o *memoryOutbox) Put(p *mqtt.Publication) (uint64, error) {
 	if o.pause != nil {
 		o.storing <- struct{}{}
 		<-o.pause
@@ -58,13 +59,13 @@ func (o *memory) Put(p *mqtt.Publication) (uint64, error) {
 	return o.last, nil
 }
 
-func (o *memory) Delete(key uint64) {
+func (o *memoryOutbox) Delete(key uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.stored, key)
 }
 
-func (o *memory) Load(after uint64, f func(uint64, *mqtt.Publication) bool) error {
+func (o *memoryOutbox) Load(after uint64, f func(uint64, *mqtt.Publication) bool) error {
 	for n, key := range o.keys(after) {
 		o.mu.Lock()
 		p := o.stored[key]
@@ -80,7 +81,7 @@ func (o *memory) Load(after uint64, f func(uint64, *mqtt.Publication) bool) erro
 	return nil
 }
 
-func (o *memory) keys(after uint64) (keys []uint64) {
+func (o *memoryOutbox) keys(after uint64) (keys []uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for key := range o.stored {
@@ -92,9 +93,9 @@ func (o *memory) keys(after uint64) (keys []uint64) {
 	return keys
 }
 
-func (o *memory) len() int { return len(o.keys(0)) }
+func (o *memoryOutbox) len() int { return len(o.keys(0)) }
 
-// offline makes a client of a broker that is not there yet.
+// offline returns a client that is not connected, and its broker, which is stopped.
 func offline(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *broker.Broker) {
 	t.Helper()
 	b := broker.Start(t, broker.Config{Extra: "set_tcp_nodelay true"})
@@ -102,8 +103,8 @@ func offline(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *broker.Broker
 	return dial(t, b.Port, append(options, mqtt.WithBackgroundConnect())...), b
 }
 
-// numbered awaits messages with the payloads 0 to n-1, in order.
-func numbered(t *testing.T, got <-chan mqtt.Message, topic string, n int) {
+// awaitNumbered requires messages on topic with the payloads 0 to n-1, in order.
+func awaitNumbered(t *testing.T, got <-chan mqtt.Message, topic string, n int) {
 	t.Helper()
 	for i := range n {
 		m := wait.For(t, got, fmt.Sprintf("message %d on %s", i, topic))
@@ -111,17 +112,17 @@ func numbered(t *testing.T, got <-chan mqtt.Message, topic string, n int) {
 	}
 }
 
-func TestOutboxIsReadAsTheQueueHasRoom(t *testing.T) {
-	for _, bounds := range []struct{ messages, bytes int }{{10, 1 << 20}, {1, 1 << 20}, {10_000, 60}} {
-		t.Run(fmt.Sprint(bounds), func(t *testing.T) {
+func TestOutbox_IsReadWhenTheQueueHasCapacity(t *testing.T) {
+	for _, limits := range []struct{ messages, bytes int }{{10, 1 << 20}, {1, 1 << 20}, {10_000, 60}} {
+		t.Run(fmt.Sprint(limits), func(t *testing.T) {
 			o := filled(300)
 			h, got := collect()
-			c, b := offline(t, mqtt.WithOutbox(o), mqtt.WithQueue(bounds.messages, bounds.bytes, mqtt.WaitForRoom),
+			c, b := offline(t, mqtt.WithOutbox(o), mqtt.WithQueue(limits.messages, limits.bytes, mqtt.WaitForRoom),
 				mqtt.WithSubscription("#", 2, h))
 			now := c.Stats()
 			require.Positive(t, now.Queued)
-			require.LessOrEqual(t, now.Queued, bounds.messages)
-			require.LessOrEqual(t, now.QueuedBytes, bounds.bytes)
+			require.LessOrEqual(t, now.Queued, limits.messages)
+			require.LessOrEqual(t, now.QueuedBytes, limits.bytes)
 
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
@@ -129,17 +130,17 @@ func TestOutboxIsReadAsTheQueueHasRoom(t *testing.T) {
 			after := make(chan error, 1)
 			go func() { after <- c.Publish(wait.Soon(t), "new", []byte("0")) }()
 			b.Restart()
-			numbered(t, got, "left", 300)
-			numbered(t, got, "new", 1)
+			awaitNumbered(t, got, "left", 300)
+			awaitNumbered(t, got, "new", 1)
 			require.NoError(t, wait.For(t, after, "Publish"))
 			require.NoError(t, c.Close(wait.Soon(t)))
 			require.Zero(t, o.len())
-			require.LessOrEqual(t, o.mostRead, bounds.messages)
+			require.LessOrEqual(t, o.mostRead, limits.messages)
 		})
 	}
 }
 
-func TestOutboxThatIsNotReadFillsTheQueue(t *testing.T) {
+func TestOutbox_UnreadMessagesMakeTheQueueFull(t *testing.T) {
 	for _, policy := range []mqtt.QueueFull{mqtt.Refuse, mqtt.DropOldestQoS0} {
 		o := filled(100)
 		c, b := offline(t, mqtt.WithOutbox(o), mqtt.WithQueue(10, 1<<20, policy))
@@ -154,8 +155,9 @@ func TestOutboxThatIsNotReadFillsTheQueue(t *testing.T) {
 	}
 }
 
-// A message that is larger than the queue was accepted once, by a larger queue.
-func TestOutboxHasALargeMessage(t *testing.T) {
+// The outbox may hold messages that are larger than the queue, because the program had a
+// larger queue when it stored them.
+func TestOutbox_MessageLargerThanTheQueueIsSent(t *testing.T) {
 	o := filled(0)
 	for _, size := range []int{1, 5000, 5000, 1} {
 		_, err := o.Put(&mqtt.Publication{Topic: "a", Payload: make([]byte, size), QoS: 1})
@@ -170,7 +172,7 @@ func TestOutboxHasALargeMessage(t *testing.T) {
 	wait.Until(t, "the end of the outbox", func() bool { return o.len() == 0 })
 }
 
-func TestCloseBeforeTheOutboxIsRead(t *testing.T) {
+func TestOutbox_CloseErrorReportsUnreadMessages(t *testing.T) {
 	o := filled(100)
 	c, b := offline(t, mqtt.WithOutbox(o), mqtt.WithQueue(10, 1<<20, mqtt.Refuse))
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
@@ -188,10 +190,10 @@ func TestCloseBeforeTheOutboxIsRead(t *testing.T) {
 	next := dial(t, b.Port, mqtt.WithOutbox(o), mqtt.WithQueue(10, 1<<20, mqtt.Refuse), mqtt.WithSubscription("#", 2, h))
 	require.NoError(t, next.Close(wait.Soon(t)), "Close waits for the whole outbox")
 	require.Zero(t, o.len())
-	numbered(t, got, "left", 100)
+	awaitNumbered(t, got, "left", 100)
 }
 
-func TestOutboxThatCannotBeRead(t *testing.T) {
+func TestOutbox_ReadErrorEndsTheClient(t *testing.T) {
 	o := filled(100)
 	o.damaged = 1
 	_, err := mqtt.Dial(wait.Soon(t), []string{url(1)}, mqtt.WithOutbox(o))
@@ -199,17 +201,17 @@ func TestOutboxThatCannotBeRead(t *testing.T) {
 
 	o.damaged = 50
 	c, b := offline(t, mqtt.WithOutbox(o), mqtt.WithQueue(10, 1<<20, mqtt.WaitForRoom))
-	waits := make(chan error, 1)
-	go func() { waits <- c.Publish(wait.Soon(t), "new", nil) }()
+	ended := make(chan error, 1)
+	go func() { ended <- c.Publish(wait.Soon(t), "new", nil) }()
 	b.Restart()
 	wait.For(t, c.Done(), "the end of the client")
 	require.ErrorIs(t, c.Err(), errDamaged)
-	require.ErrorIs(t, wait.For(t, waits, "Publish"), mqtt.ErrClosed)
-	require.Contains(t, o.keys(0), uint64(50), "nothing is lost")
+	require.ErrorIs(t, wait.For(t, ended, "Publish"), mqtt.ErrClosed)
+	require.Contains(t, o.keys(0), uint64(50), "the damaged message stays in the outbox")
 	require.Contains(t, o.keys(0), uint64(100))
 }
 
-func TestOutboxWithPropertiesNeedsMQTT5(t *testing.T) {
+func TestOutbox_PropertiesNeedMQTT5(t *testing.T) {
 	b := plain(t)
 	o := filled(0)
 	_, err := o.Put(&mqtt.Publication{Topic: "a", QoS: 1, Properties: mqtt.Properties{{ID: 3, Text: "text/plain"}}})
@@ -224,8 +226,9 @@ func TestOutboxWithPropertiesNeedsMQTT5(t *testing.T) {
 	require.Equal(t, "text/plain", kind)
 }
 
-// What is in the outbox is sent some time, whatever ended the wait for it.
-func TestStoredMessagesSayThatTheyAreKept(t *testing.T) {
+// A stored message is sent later, even if its Publish returned an error. The error is then
+// ErrAbandoned.
+func TestOutbox_ErrorsOfStoredMessagesAreErrAbandoned(t *testing.T) {
 	o := filled(0)
 	c, b := offline(t, mqtt.WithOutbox(o))
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
@@ -233,30 +236,30 @@ func TestStoredMessagesSayThatTheyAreKept(t *testing.T) {
 	err := c.Publish(ctx, "left", []byte("0"))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorIs(t, err, mqtt.ErrAbandoned)
-	kept, gone := c.PublishAsync(wait.Soon(t), "left", []byte("1")), c.PublishAsync(wait.Soon(t), "left", nil, mqtt.WithQoS(0))
+	stored, lost := c.PublishAsync(wait.Soon(t), "left", []byte("1")), c.PublishAsync(wait.Soon(t), "left", nil, mqtt.WithQoS(0))
 	o.pause = make(chan struct{})
 	late := make(chan error, 1)
 	go func() { late <- c.Publish(wait.Soon(t), "left", []byte("2")) }()
 	wait.For(t, o.storing, "Put")
-	shut(t, c)
+	closeNow(t, c)
 	close(o.pause)
 
-	for _, err := range []error{kept.Err(), wait.For(t, late, "Publish")} {
+	for _, err := range []error{stored.Err(), wait.For(t, late, "Publish")} {
 		require.ErrorIs(t, err, mqtt.ErrClosed)
 		require.ErrorIs(t, err, mqtt.ErrAbandoned)
 	}
-	require.ErrorIs(t, gone.Err(), mqtt.ErrClosed)
-	require.NotErrorIs(t, gone.Err(), mqtt.ErrAbandoned)
+	require.ErrorIs(t, lost.Err(), mqtt.ErrClosed)
+	require.NotErrorIs(t, lost.Err(), mqtt.ErrAbandoned)
 	require.Equal(t, 3, o.len())
 
 	b.Restart()
 	h, got := collect()
 	dial(t, b.Port, mqtt.WithOutbox(o), mqtt.WithSubscription("left", 1, h))
-	numbered(t, got, "left", 3)
+	awaitNumbered(t, got, "left", 3)
 }
 
-// A broker's refusal is an answer: the message is not offered for ever.
-func TestRefusedMessagesLeaveTheOutbox(t *testing.T) {
+// The client deletes a message that the broker refused, and does not send it again.
+func TestOutbox_RefusedMessagesAreDeleted(t *testing.T) {
 	p := peer.Listen(t)
 	o := filled(1)
 	lines := make(lines, 100)
@@ -267,13 +270,13 @@ func TestRefusedMessagesLeaveTheOutbox(t *testing.T) {
 	conn.Send(peer.V5.Answer(peer.PUBACK, mid, byte(mosquitto.RCNotAuthorized)))
 	wait.Until(t, "the end of the outbox", func() bool { return o.len() == 0 })
 	for line := ""; !strings.Contains(line, "message of an earlier process not delivered"); {
-		line = wait.For(t, lines, "a line about it")
+		line = wait.For(t, lines, "the log line about the refused message")
 	}
 }
 
-// A broker without a session has thrown away what it had taken of QoS 2, and
-// confirms the rest all the same.
-func TestStoredQoS2SurvivesTheSession(t *testing.T) {
+// A broker that lost the session has also lost QoS 2 messages for which it sent PUBREC. It
+// may acknowledge their PUBREL all the same, so the client must send PUBLISH again.
+func TestOutbox_QoS2MessageSurvivesALostSession(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		t.Run(fmt.Sprintf("kept %t", kept), func(t *testing.T) {
 			p := peer.Listen(t)
@@ -281,7 +284,7 @@ func TestStoredQoS2SurvivesTheSession(t *testing.T) {
 			c := dial(t, p.Port, mqtt.WithBackgroundConnect(), mqtt.WithOutbox(o), mqtt.WithClientID("x"), mqtt.WithSession(0))
 			token := c.PublishAsync(wait.Soon(t), "a", []byte("once"), mqtt.WithQoS(2))
 			conn := p.AcceptConnect()
-			mid := publication(t, conn, "once")
+			mid := expectPublish(t, conn, "once")
 			conn.Send(peer.V311.Pubrec(mid))
 			conn.Expect(peer.PUBREL)
 			conn.Close()
@@ -289,12 +292,12 @@ func TestStoredQoS2SurvivesTheSession(t *testing.T) {
 			conn = p.Accept()
 			conn.Expect(peer.CONNECT)
 			conn.Send(peer.V311.Connack(kept, 0))
-			if !kept { // the client connects again, since the library would go on with PUBREL
+			if !kept { // the client reconnects, because the library would send PUBREL
 				conn.Close()
 				conn = p.Accept()
 				conn.Expect(peer.CONNECT)
 				conn.Send(peer.V311.Connack(true, 0))
-				mid = publication(t, conn, "once")
+				mid = expectPublish(t, conn, "once")
 				require.Equal(t, 1, o.len())
 				conn.Send(peer.V311.Pubrec(mid))
 			}
@@ -306,15 +309,15 @@ func TestStoredQoS2SurvivesTheSession(t *testing.T) {
 	}
 }
 
-// publication reads a message on the topic "a" and returns its id.
-func publication(t *testing.T, conn *peer.Conn, payload string) (mid uint16) {
+// expectPublish expects a message on the topic "a" and returns its packet id.
+func expectPublish(t *testing.T, conn *peer.Conn, payload string) (mid uint16) {
 	t.Helper()
 	p := conn.Expect(peer.PUBLISH)
 	require.Equal(t, payload, string(p.Body[5:]))
 	return binary.BigEndian.Uint16(p.Body[3:])
 }
 
-// lines is a writer that sends what it gets on a channel.
+// lines is a writer that sends each line on a channel.
 type lines chan string
 
 func (l lines) Write(b []byte) (int, error) {

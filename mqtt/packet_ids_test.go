@@ -79,7 +79,7 @@ func TestPacketIDs_NoneIsInFlightTwice(t *testing.T) {
 		}
 	}
 	for _, token := range held {
-		pending(t, token)
+		requirePending(t, token)
 	}
 
 	sent := b.published("held")

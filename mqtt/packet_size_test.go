@@ -38,5 +38,5 @@ func TestPacketIDs_NoneIsInFlightTwiceWithAMaximumPacketSize(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	pending(t, held)
+	requirePending(t, held)
 }

@@ -37,7 +37,7 @@ func TestQueueLimits_Refuse(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t, mqtt.WithQueue(5, 1000, mqtt.Refuse))
 	for n := range 5 {
-		pending(t, number(t, c, n, mqtt.WithQoS(mqtt.QoS(n%2))))
+		requirePending(t, number(t, c, n, mqtt.WithQoS(mqtt.QoS(n%2))))
 	}
 	for range 3 {
 		require.ErrorIs(t, c.Publish(wait.Soon(t), "a", []byte("more")), mqtt.ErrQueueFull)
@@ -47,7 +47,7 @@ func TestQueueLimits_Refuse(t *testing.T) {
 	require.Equal(t, 5*len("a0"), s.QueuedBytes)
 	require.Zero(t, s.InFlight)
 	proxy.AcceptNew()
-	awaitNumbers(t, got, upTo(0, 4)...)
+	awaitNumbers(t, got, sequence(0, 4)...)
 	wait.Until(t, "room", func() bool { return c.Stats().Queued == 0 })
 	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("5")))
 	awaitNumbers(t, got, 5)
@@ -57,9 +57,9 @@ func TestQueueLimits_Refuse(t *testing.T) {
 func TestQueueLimits_CountBytes(t *testing.T) {
 	t.Parallel()
 	c, _, _ := unreachable(t, mqtt.WithQueue(1000, 100, mqtt.Refuse))
-	pending(t, c.PublishAsync(wait.Soon(t), "a", make([]byte, 60)))
+	requirePending(t, c.PublishAsync(wait.Soon(t), "a", make([]byte, 60)))
 	require.ErrorIs(t, c.Publish(wait.Soon(t), "a", make([]byte, 60)), mqtt.ErrQueueFull)
-	pending(t, c.PublishAsync(wait.Soon(t), "a", make([]byte, 30)))
+	requirePending(t, c.PublishAsync(wait.Soon(t), "a", make([]byte, 30)))
 	require.Equal(t, 92, c.Stats().QueuedBytes)
 	for _, policy := range []mqtt.QueueFull{mqtt.WaitForRoom, mqtt.Refuse, mqtt.DropOldestQoS0} {
 		c, _, _ := unreachable(t, mqtt.WithQueue(1000, 100, policy))
@@ -72,12 +72,12 @@ func TestQueueLimits_WaitForRoom(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t, mqtt.WithQueue(3, 1000, mqtt.WaitForRoom))
 	for n := range 3 {
-		pending(t, number(t, c, n))
+		requirePending(t, number(t, c, n))
 	}
-	err := c.Publish(soonest(t), "a", []byte("never"))
+	err := c.Publish(context50ms(t), "a", []byte("never"))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.NotErrorIs(t, err, mqtt.ErrAbandoned)
-	require.ErrorIs(t, c.PublishAsync(soonest(t), "a", []byte("never")).Err(), context.DeadlineExceeded)
+	require.ErrorIs(t, c.PublishAsync(context50ms(t), "a", []byte("never")).Err(), context.DeadlineExceeded)
 	require.Equal(t, 3, c.Stats().Queued)
 	accepted := make(chan *mqtt.Token, 10)
 	go func() {
@@ -87,7 +87,7 @@ func TestQueueLimits_WaitForRoom(t *testing.T) {
 	}()
 	wait.None(t, accepted, "acceptance")
 	proxy.AcceptNew()
-	awaitNumbers(t, got, upTo(0, 9)...)
+	awaitNumbers(t, got, sequence(0, 9)...)
 	for range 7 {
 		require.NoError(t, wait.For(t, accepted, "acceptance").Wait(wait.Soon(t)))
 	}
@@ -118,7 +118,7 @@ func TestQueueLimits_DropOldestQoS0(t *testing.T) {
 func TestQueueLimits_HoldForABrokerThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c, _ := meet(t, p, mqtt.WithQueue(500, 1<<30, mqtt.Refuse))
+	c, _ := dialScriptedBroker(t, p, mqtt.WithQueue(500, 1<<30, mqtt.Refuse))
 	for range 500 {
 		c.PublishAsync(wait.Soon(t), "a", make([]byte, 50_000))
 	}

@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// held is the memory of this process in bytes: Go's after a collection, and all
-// of it, the library's included.
-func held(t testing.TB) (heap, all int) {
+// memoryInUse returns the memory of this process in bytes: Go's heap after a garbage collection,
+// and all memory, which includes the library's.
+func memoryInUse(t testing.TB) (heap, all int) {
 	t.Helper()
 	runtime.GC()
 	runtime.GC()
@@ -31,22 +31,23 @@ func held(t testing.TB) (heap, all int) {
 	return int(m.HeapAlloc), all * os.Getpagesize()
 }
 
-// The client holds at most what the queue may hold, in messages and in bytes, with properties.
+// The memory of the queue stays within its limits of messages and bytes. The size of a
+// message includes its properties.
 func TestQueueMemory_IsBoundedDuringFaults(t *testing.T) {
 	b := plain(t)
 	const messages, bytes, size = 1000, 1 << 20, 8 << 10
 	for _, policy := range []mqtt.QueueFull{mqtt.WaitForRoom, mqtt.Refuse, mqtt.DropOldestQoS0} {
-		for _, x := range troubles {
-			if !slices.Contains([]string{"cut", "half-close up", "stall", "black hole", "thin"}, x.name) {
-				continue // the others are offline in no other way
+		for _, x := range networkFaults {
+			if !slices.Contains([]string{"cut", "half-close up", "stall", "black hole", "low rate"}, x.name) {
+				continue // the other faults fill the queue in the same ways
 			}
 			t.Run(fmt.Sprint(policy, " ", x.name), func(t *testing.T) {
 				p := fault.Start(t, b.Addr())
-				c := dial(t, p.Port, hasty(), mqtt.WithProtocol(mqtt.V5), mqtt.WithQueue(messages, bytes, policy))
+				c := dial(t, p.Port, shortConnectTimeout(), mqtt.WithProtocol(mqtt.V5), mqtt.WithQueue(messages, bytes, policy))
 				x.begin(p)
-				before, allBefore := held(t)
+				before, allBefore := memoryInUse(t)
 				ctx, cancel := context.WithCancel(context.Background())
-				cancel() // nobody waits for room
+				cancel() // WaitForRoom must not block
 				for n := range 3000 {
 					one := context.Background()
 					if policy == mqtt.WaitForRoom && n >= bytes/(3*size) {
@@ -57,7 +58,7 @@ func TestQueueMemory_IsBoundedDuringFaults(t *testing.T) {
 				}
 				require.LessOrEqual(t, c.Stats().Queued, messages)
 				require.LessOrEqual(t, c.Stats().QueuedBytes, bytes)
-				after, allAfter := held(t)
+				after, allAfter := memoryInUse(t)
 				require.Less(t, after-before, 3*bytes)
 				require.Less(t, allAfter-allBefore, 64<<20)
 			})

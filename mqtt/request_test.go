@@ -161,7 +161,7 @@ func TestRequest_ResponseInformationChangesAtAReconnect(t *testing.T) {
 func TestRequest_WaitsForTheResponseInformation(t *testing.T) {
 	t.Parallel()
 	c, start := lateBroker(t, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponseInformation())
-	_, err := c.Request(soonest(t), "question", nil)
+	_, err := c.Request(context50ms(t), "question", nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	answered := make(chan mqtt.Message, 1)
 	go func() {

@@ -66,7 +66,7 @@ func TestScale_ThousandClients(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	said, err := child(t, fmt.Sprint("PORT=", plain(t).Port))
+	said, err := runInChild(t, fmt.Sprint("PORT=", plain(t).Port))
 	require.NoError(t, err, said)
 	require.Contains(t, said, "--- PASS")
 }
@@ -122,7 +122,7 @@ func TestScale_DefaultsDoNotDelay(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	var m *mosquitto.Client
-	c, conn := meet(t, p, underneath(&m))
+	c, conn := dialScriptedBroker(t, p, underneath(&m))
 	value, err := syscall.GetsockoptInt(m.Socket(), syscall.IPPROTO_TCP, syscall.TCP_NODELAY)
 	require.NoError(t, err)
 	require.NotZero(t, value)
@@ -148,11 +148,11 @@ func TestScale_DefaultsDoNotDelay(t *testing.T) {
 func TestScale_PacketIDsStartAgain(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c, conn := meet(t, p)
+	c, conn := dialScriptedBroker(t, p)
 	first := c.PublishAsync(wait.Soon(t), "first", nil)
 	conn.Expect(peer.PUBLISH)
 	const n = 70_000
-	read := outcome(func() error {
+	read := inBackground(func() error {
 		for range n {
 			if _, err := conn.Next(); err != nil {
 				return err
@@ -166,7 +166,7 @@ func TestScale_PacketIDsStartAgain(t *testing.T) {
 	}
 	require.NoError(t, wait.For(t, read, "the peer"))
 	require.Equal(t, 1, first.MID())
-	pending(t, first)
+	requirePending(t, first)
 	conn.Send(peer.Ack(peer.PUBACK, 1))
 	require.NoError(t, first.Wait(wait.Soon(t)))
 }

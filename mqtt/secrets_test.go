@@ -60,7 +60,7 @@ func dialWatched(t *testing.T, w *secrets.Watch, server string, options ...mqtt.
 	t.Helper()
 	c, err := mqtt.Dial(wait.Soon(t), []string{server}, append(watched(w), options...)...)
 	if err == nil {
-		t.Cleanup(func() { shut(t, c) })
+		t.Cleanup(func() { closeNow(t, c) })
 	}
 	return c, err
 }
@@ -237,7 +237,7 @@ func TestSecretsInLogAndErrors(t *testing.T) {
 		b.Kill()
 		wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
 		unsent := c.PublishAsync(wait.Soon(t), "a", []byte(secrets.Payload))
-		w.Error(t, "CloseError", c.Close(soonest(t)))
+		w.Error(t, "CloseError", c.Close(context50ms(t)))
 		w.Error(t, "unsent", unsent.Err())
 		b.Restart()
 		_, err = dialWatched(t, w, secure(b.Port), mqtt.WithTLS(settings), mqtt.WithProtocol(version), will,

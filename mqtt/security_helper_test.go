@@ -15,47 +15,47 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// guard is a server in the place of a broker: it accepts who has come through the
-// handshake, and keeps all that it hears.
-type guard struct {
+// recordingServer replaces a broker. It sends CONNACK to each client that completes the TLS
+// handshake, and records all bytes that it receives.
+type recordingServer struct {
 	Port int
 
 	listener net.Listener
 	running  sync.WaitGroup
 
 	mu       sync.Mutex
-	config   *tls.Config // nil: a broker without TLS, which hangs up on what is not MQTT
+	config   *tls.Config // nil for a server without TLS, which closes every connection
 	conns    map[net.Conn]bool
-	wire     bytes.Buffer // as it came
-	heard    bytes.Buffer // what was inside TLS
-	accepted int          // CONNECTs
-	refused  int          // handshakes that failed
+	wire     bytes.Buffer // bytes from the network
+	heard    bytes.Buffer // decrypted bytes
+	accepted int          // number of CONNECT packets
+	refused  int          // number of failed handshakes
 	closed   bool
 }
 
-// watch starts a guard, which ends with the test.
-func watch(t testing.TB, config *tls.Config) *guard {
+// startRecordingServer starts a server that stops at the end of the test.
+func startRecordingServer(t testing.TB, config *tls.Config) *recordingServer {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	require.NoError(t, err)
-	g := &guard{Port: l.Addr().(*net.TCPAddr).Port, listener: l, config: config, conns: map[net.Conn]bool{}}
+	g := &recordingServer{Port: l.Addr().(*net.TCPAddr).Port, listener: l, config: config, conns: map[net.Conn]bool{}}
 	g.running.Add(1)
 	go g.serve()
 	t.Cleanup(g.close)
 	return g
 }
 
-func (g *guard) close() {
+func (g *recordingServer) close() {
 	g.listener.Close()
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()
-	g.become(nil)
+	g.replace(nil)
 	g.running.Wait()
 }
 
-// become makes another server of it: what was heard is forgotten, connections end.
-func (g *guard) become(config *tls.Config) {
+// replace replaces the TLS configuration. It clears the records and closes all connections.
+func (g *recordingServer) replace(config *tls.Config) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.config = config
@@ -68,7 +68,7 @@ func (g *guard) become(config *tls.Config) {
 	}
 }
 
-func (g *guard) serve() {
+func (g *recordingServer) serve() {
 	defer g.running.Done()
 	for {
 		conn, err := g.listener.Accept()
@@ -81,27 +81,26 @@ func (g *guard) serve() {
 		} else {
 			g.conns[conn] = true
 			g.running.Add(1)
-			go g.receive(tapped{conn, g}, g.config)
+			go g.receive(recordedConn{conn, g}, g.config)
 		}
 		g.mu.Unlock()
 	}
 }
 
-// tapped keeps what comes in.
-type tapped struct {
+// recordedConn records the bytes that Read returns.
+type recordedConn struct {
 	net.Conn
-	g *guard
+	g *recordingServer
 }
 
-func (c tapped) Read(b []byte) (int, error) {
+func (c recordedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.g.note(c, func() { c.g.wire.Write(b[:n]) })
 	return n, err
 }
 
-// note writes something of a connection down, unless the guard has become another
-// server since.
-func (g *guard) note(c tapped, f func()) {
+// note calls f with the lock held. It does nothing if replace has closed the connection.
+func (g *recordingServer) note(c recordedConn, f func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.conns[c.Conn] {
@@ -109,7 +108,7 @@ func (g *guard) note(c tapped, f func()) {
 	}
 }
 
-func (g *guard) receive(c tapped, config *tls.Config) {
+func (g *recordingServer) receive(c recordedConn, config *tls.Config) {
 	defer g.running.Done()
 	defer g.note(c, func() { delete(g.conns, c.Conn) })
 	defer c.Close()
@@ -138,22 +137,22 @@ func (g *guard) receive(c tapped, config *tls.Config) {
 	}
 }
 
-// report is what the guard has seen since it became what it is.
-func (g *guard) report() (wire, heard string, accepted, refused int) {
+// report returns the records since the start or the last call of replace.
+func (g *recordingServer) report() (wire, heard string, accepted, refused int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.wire.String(), g.heard.String(), g.accepted, g.refused
 }
 
-// over tells whether clients have tried, and have gone.
-func (g *guard) over() bool {
+// hasRefused reports whether a handshake has failed and all connections are closed.
+func (g *recordingServer) hasRefused() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.refused > 0 && len(g.conns) == 0
 }
 
-// showing is a server's configuration with this certificate.
-func showing(t testing.TB, cert *broker.Cert) *tls.Config {
+// serverConfig returns the TLS configuration of a server with this certificate.
+func serverConfig(t testing.TB, cert *broker.Cert) *tls.Config {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(cert.CertFile, cert.KeyFile)
 	require.NoError(t, err)

@@ -20,31 +20,31 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// work is a message that a worker of a group has handled.
-type work struct {
+// handledMessage is a message that a worker of the group has handled.
+type handledMessage struct {
 	worker  int
 	payload string
 }
 
-// workers share the messages of "jobs". The first may be taken from its broker,
-// and it may be held in a handler.
+// workers are four clients with the same shared subscription, $share/workers/jobs. The first
+// worker connects through a fault proxy.
 type workers struct {
-	done    chan work
-	tally   [4]int         // messages of each worker
-	handled map[string]int // how often each message was
-	twice   []work         // the second time
-	network *fault.Proxy   // of the first worker
+	done    chan handledMessage
+	counts  [4]int           // number of messages of each worker
+	handled map[string]int   // how often each message was handled, by payload
+	twice   []handledMessage // messages that were handled again
+	network *fault.Proxy     // of the first worker
 	first   *mqtt.Client
-	hold    chan struct{} // the first worker waits for it at its fifth message
+	hold    chan struct{} // the first worker blocks in its fifth message until it is closed
 }
 
 func startWorkers(t *testing.T, b *broker.Broker, options ...mqtt.Option) *workers {
 	t.Helper()
 	w := &workers{
-		done: make(chan work, 100_000), handled: map[string]int{},
+		done: make(chan handledMessage, 100_000), handled: map[string]int{},
 		network: fault.Start(t, b.Addr()), hold: make(chan struct{}),
 	}
-	for i := range w.tally {
+	for i := range w.counts {
 		port, n := b.Port, 0
 		if i == 0 {
 			port = w.network.Port
@@ -60,18 +60,18 @@ func startWorkers(t *testing.T, b *broker.Broker, options ...mqtt.Option) *worke
 				case <-ctx.Done():
 				}
 			}
-			w.done <- work{i, string(m.Payload)}
+			w.done <- handledMessage{i, string(m.Payload)}
 		}))
 	}
 	return w
 }
 
-// collect takes stock of what was handled meanwhile.
+// collect counts the messages that were handled since the last call.
 func (w *workers) collect() {
 	for {
 		select {
 		case d := <-w.done:
-			w.tally[d.worker]++
+			w.counts[d.worker]++
 			if w.handled[d.payload]++; w.handled[d.payload] > 1 {
 				w.twice = append(w.twice, d)
 			}
@@ -81,16 +81,16 @@ func (w *workers) collect() {
 	}
 }
 
-// others is how many messages the workers but the first have handled.
+// others returns the number of messages that all workers but the first have handled.
 func (w *workers) others() (n int) {
 	w.collect()
-	for _, tally := range w.tally[1:] {
-		n += tally
+	for _, count := range w.counts[1:] {
+		n += count
 	}
 	return n
 }
 
-// publish publishes messages from to to-1 on "jobs", and waits for the broker.
+// publish publishes the numbers from, …, to-1 on "jobs" and waits until they are acknowledged.
 func publish(t *testing.T, c *mqtt.Client, from, to int) {
 	t.Helper()
 	tokens := make([]*mqtt.Token, 0, to-from)
@@ -102,8 +102,7 @@ func publish(t *testing.T, c *mqtt.Client, from, to int) {
 	}
 }
 
-// Each message goes to one worker of the group, and each worker gets some.
-func TestShareSplits(t *testing.T) {
+func TestShare_EachMessageGoesToOneWorker(t *testing.T) {
 	const messages = 1000
 	b := plain(t)
 	for _, version := range versions {
@@ -111,93 +110,93 @@ func TestShareSplits(t *testing.T) {
 			w := startWorkers(t, b, mqtt.WithProtocol(version))
 			close(w.hold)
 			publish(t, dial(t, b.Port), 0, messages)
-			defer func() { t.Log("of each worker:", w.tally) }()
+			defer func() { t.Log("messages of each worker:", w.counts) }()
 			wait.Until(t, "all messages", func() bool { w.collect(); return len(w.handled) == messages })
 			assert.Empty(t, w.twice)
-			assert.Equal(t, [4]int{messages / 4, messages / 4, messages / 4, messages / 4}, w.tally, "mosquitto goes round")
+			assert.Equal(t, [4]int{messages / 4, messages / 4, messages / 4, messages / 4}, w.counts, "mosquitto takes the workers in turn")
 		})
 	}
 }
 
-// loseFirst publishes 1000 messages and takes the first worker from the broker
-// after half of them, while it holds its fifth.
+// loseFirst publishes 500 messages, interrupts the connection of the first worker, which
+// blocks in its fifth message, and publishes 500 more messages.
 func (w *workers) loseFirst(t *testing.T, b *broker.Broker) {
 	t.Helper()
 	publisher := dial(t, b.Port)
 	publish(t, publisher, 0, 500)
 	w.network.RefuseNew()
 	w.network.Reset()
-	gone := regexp.MustCompile(`(?im)client worker-0\b.*(closed|disconnect)`)
-	wait.Until(t, "the broker to notice", func() bool { return gone.MatchString(b.Log()) })
+	lost := regexp.MustCompile(`(?im)client worker-0\b.*(closed|disconnect)`)
+	wait.Until(t, "the broker to notice the loss", func() bool { return lost.MatchString(b.Log()) })
 	close(w.hold)
 	publish(t, publisher, 500, 1000)
 }
 
-// With a kept session nothing is lost: the broker holds the share of a worker
-// that is gone, also what is published meanwhile, and does not give it to
-// another. When the worker is back it gets that, and once more what it had not
-// acknowledged.
-func TestShareWorkerReturns(t *testing.T) {
+// With a kept session no message is lost. The broker queues the messages of a disconnected
+// worker, including those published while it is disconnected, and sends them to no other
+// worker. When the worker has reconnected, it receives the queued messages, and the messages
+// that it had not acknowledged a second time.
+func TestShare_ReconnectedWorkerGetsItsMessages(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version.String(), func(t *testing.T) {
 			b := plain(t)
 			w := startWorkers(t, b, mqtt.WithProtocol(version), mqtt.WithSession(time.Hour))
 			w.loseFirst(t, b)
-			wait.Until(t, "the share of the others", func() bool { return w.others() == 750 })
+			wait.Until(t, "the messages of the other workers", func() bool { return w.others() == 750 })
 			assert.Less(t, len(w.handled), 1000)
 
 			w.network.AcceptNew()
-			wait.Until(t, "the share of the first", func() bool { w.collect(); return len(w.handled) == 1000 })
-			assert.Equal(t, 750, w.others(), "nobody else got of its share")
+			wait.Until(t, "the messages of the first worker", func() bool { w.collect(); return len(w.handled) == 1000 })
+			assert.Equal(t, 750, w.others(), "no other worker received messages of the first worker")
 			for _, d := range w.twice {
-				assert.Zero(t, d.worker, "%s was given to another worker", d.payload)
+				assert.Zero(t, d.worker, "message %s went to another worker", d.payload)
 			}
 		})
 	}
 }
 
-// Without one the others get everything that is published from then on. What the
-// worker was given and had not acknowledged is lost.
-func TestShareWorkerWithoutASession(t *testing.T) {
+// Without a session the other workers receive all messages that are published while a worker
+// is disconnected. Messages that it received and did not acknowledge are lost.
+func TestShare_WorkerWithoutASessionLosesItsMessages(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version.String(), func(t *testing.T) {
 			b := plain(t)
 			w := startWorkers(t, b, mqtt.WithProtocol(version))
 			w.loseFirst(t, b)
-			wait.Until(t, "the others' share", func() bool { return w.others() == 375+500 })
+			wait.Until(t, "the messages of the other workers", func() bool { return w.others() == 375+500 })
 
 			w.network.AcceptNew()
-			wait.Until(t, "the first", func() bool { return w.first.Stats().Connects == 2 && w.first.State() == mqtt.StateConnected })
+			wait.Until(t, "the first worker to reconnect", func() bool { return w.first.Stats().Connects == 2 && w.first.State() == mqtt.StateConnected })
 			publish(t, dial(t, b.Port), 1000, 1004)
-			wait.Until(t, "a message for each", func() bool {
+			wait.Until(t, "a message for each worker", func() bool {
 				return w.others() == 375+500+3 && w.handled["1000"]+w.handled["1001"]+w.handled["1002"]+w.handled["1003"] == 4
 			})
 			assert.Empty(t, w.twice)
-			for i := range 1004 { // what it had been given and had not acknowledged may be lost
+			for i := range 1004 { // messages that the worker did not acknowledge may be lost
 				if w.handled[fmt.Sprint(i)] == 0 {
-					assert.Less(t, i, 500, "published after the worker had gone")
+					assert.Less(t, i, 500, "published after the loss of the worker")
 				}
 			}
 		})
 	}
 }
 
-// brokerVersion is what the broker says of itself.
+// brokerVersion returns the version that the broker publishes.
 func brokerVersion(t *testing.T, c *mqtt.Client) string {
 	t.Helper()
 	for m, err := range c.Messages(wait.Soon(t), "$SYS/broker/version", 0) {
 		require.NoError(t, err)
 		return strings.TrimPrefix(string(m.Payload), "mosquitto version ")
 	}
-	require.FailNow(t, "the broker does not say its version")
+	require.FailNow(t, "the broker does not publish its version")
 	return ""
 }
 
-// With MQTT 5 a client may have a shared subscription and others that overlap:
-// identifiers tell them apart. With MQTT 3 nothing does, and a handler gets each
-// copy that the broker sends: one before 2.1, and since then one for each
-// subscription.
-func TestShareBesideOthers(t *testing.T) {
+// A client may have a shared subscription and other subscriptions that overlap it. With
+// MQTT 5 subscription identifiers distinguish the copies of a message. With MQTT 3 each
+// handler receives every copy: mosquitto before 2.1 sends one copy, later versions send one
+// for each subscription.
+func TestShare_OverlappingSubscriptionsGetTheirMessages(t *testing.T) {
 	b := plain(t)
 	for _, version := range versions {
 		t.Run(version.String(), func(t *testing.T) {
@@ -229,9 +228,10 @@ func TestShareBesideOthers(t *testing.T) {
 	}
 }
 
-// What the group gives to another member comes for the plain subscription too. With
-// MQTT 3 the handler of the shared one cannot know.
-func TestShareBesideItsFilter(t *testing.T) {
+// A client has a shared subscription and a plain subscription for the same filter. The plain
+// subscription also receives the messages that go to other members of the group. With MQTT 3
+// the client cannot distinguish them, and the handler of the shared subscription gets them.
+func TestShare_PlainSubscriptionGetsAllMessages(t *testing.T) {
 	b := plain(t)
 	for _, version := range versions {
 		t.Run(version.String(), func(t *testing.T) {
@@ -249,27 +249,27 @@ func TestShareBesideItsFilter(t *testing.T) {
 			for range 5 {
 				wait.For(t, theirs, "a message of the other member")
 			}
-			got := 5 // the group's rest
+			got := 5 // the other member of the group receives 5 messages
 			if version != mqtt.V5 {
-				got = 10 // and all else
+				got = 10 // the copies of the plain subscription too
 			}
 			for range got {
 				wait.For(t, ours, "a message of the shared subscription")
 			}
 			if version == mqtt.V5 {
-				wait.None(t, ours, "message that another member has")
+				wait.None(t, ours, "message of the other member")
 			}
 		})
 	}
 }
 
-// The group is no part of the topic, the rest of the filter is as any other.
-func TestShareRoutes(t *testing.T) {
+// The filter after $share/GROUP/ matches topics as any other filter does.
+func TestShare_FilterBehindTheGroupIsMatched(t *testing.T) {
 	b := plain(t)
 	for _, version := range versions {
 		t.Run(version.String(), func(t *testing.T) {
 			c := dial(t, b.Port, mqtt.WithProtocol(version))
-			filters := map[string]string{ // and a topic that no other matches
+			filters := map[string]string{ // filter, and a topic that no other filter matches
 				"$share/g/a/+/c": "a/b/c", "$share/$g/d/#": "d", "$share/ä b/e": "e", "$share/g//f": "/f", "$share/share/share": "share",
 				"$SHARE/g/h": "$SHARE/g/h",
 			}
@@ -290,8 +290,7 @@ func TestShareRoutes(t *testing.T) {
 	}
 }
 
-// A broker that was restarted is told again.
-func TestShareIsRestored(t *testing.T) {
+func TestShare_IsRestoredAfterARestartOfTheBroker(t *testing.T) {
 	b := plain(t)
 	for _, version := range versions {
 		t.Run(version.String(), func(t *testing.T) {
@@ -308,9 +307,9 @@ func TestShareIsRestored(t *testing.T) {
 	}
 }
 
-// What is no shared subscription is refused before the broker sees it, which
-// would end the connection, and with it all others.
-func TestShareMalformed(t *testing.T) {
+// The call refuses a malformed shared subscription. The broker would close the connection
+// because of it, which would affect all other subscriptions.
+func TestShare_MalformedFilterIsRefusedAtTheCall(t *testing.T) {
 	c := dial(t, plain(t).Port, mqtt.WithProtocol(mqtt.V5))
 	h, _ := collect()
 	for _, filter := range []string{"$share", "$share/", "$share/#", "$share/+/a", "$share/g", "$share/g/", "$share//a"} {
@@ -330,8 +329,7 @@ func TestShareMalformed(t *testing.T) {
 	require.Equal(t, mqtt.StateConnected, c.State())
 }
 
-// A broker without shared subscriptions says so.
-func TestShareRefused(t *testing.T) {
+func TestShare_BrokerWithoutSharedSubscriptionsIsReported(t *testing.T) {
 	l := peer.Listen(t)
 	dialled := make(chan *mqtt.Client, 1)
 	go func() {
@@ -341,7 +339,7 @@ func TestShareRefused(t *testing.T) {
 	}()
 	conn := l.AcceptConnect()
 	c := wait.For(t, dialled, "the client")
-	t.Cleanup(func() { shut(t, c) })
+	t.Cleanup(func() { closeNow(t, c) })
 	h, _ := collect()
 	answer := make(chan error, 1)
 	go func() { answer <- c.Subscribe(wait.Soon(t), "$share/g/a", 1, h) }()

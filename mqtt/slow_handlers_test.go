@@ -159,7 +159,7 @@ func TestSlowHandlers_SilentBrokerIsNoticedBesideABacklog(t *testing.T) {
 	})
 	handled, release := make(chan string, messages), make(chan struct{})
 	defer func() { closeOnce(release) }()
-	option, changes := states()
+	option, changes := watchStates()
 	dial(t, b.port, option, mqtt.WithBackgroundConnect(), mqtt.WithKeepAlive(5*time.Second),
 		mqtt.WithSubscription("a", 0, func(_ context.Context, m mqtt.Message) {
 			select {

@@ -31,7 +31,7 @@ func TestSubscriptions_AreRestoredWhenTheSessionOfQoS2IsLost(t *testing.T) {
 		}
 		return false
 	})
-	c := dial(t, b.port, mqtt.WithClientID("x"), mqtt.WithSession(time.Hour), mqtt.WithSubscription("a", 1, drop))
+	c := dial(t, b.port, mqtt.WithClientID("x"), mqtt.WithSession(time.Hour), mqtt.WithSubscription("a", 1, ignore))
 	require.NoError(t, c.Publish(wait.Soon(t), "b", nil, mqtt.WithQoS(2)))
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	require.Equal(t, 3, b.connections())
@@ -53,8 +53,8 @@ func refusesFirst(refusals int) script {
 func TestSubscriptions_RefusalInTheBackgroundIsReported(t *testing.T) {
 	b := startFakeBroker(t, refusesFirst(1))
 	lost := make(chan error, 10)
-	var log record
-	c := dial(t, b.port, mqtt.WithBackgroundConnect(), mqtt.WithSubscription("a", 1, drop), mqtt.WithLogger(log.logger(slog.LevelInfo)),
+	var log logBuffer
+	c := dial(t, b.port, mqtt.WithBackgroundConnect(), mqtt.WithSubscription("a", 1, ignore), mqtt.WithLogger(log.logger(slog.LevelInfo)),
 		mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- err }}))
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	time.Sleep(200 * time.Millisecond)
@@ -85,10 +85,10 @@ func TestSubscriptions_PreviousHandlerIsRestoredAfterALostSession(t *testing.T) 
 	}))
 	lost := make(chan error, 10)
 	c := dial(t, b.port, mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- err }}))
-	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, drop))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, ignore))
 	b.conn().Close()
 	wait.Until(t, "the second CONNECT", func() bool { return b.connections() == 2 })
-	second := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
+	second := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
 	time.Sleep(100 * time.Millisecond)
 	b.conn().write(b.conn().version.Connack(false, 0))
 	var refusal *mqtt.SubscribeError
@@ -103,10 +103,10 @@ func TestSubscriptions_HandlerThatIsNotRestoredIsReported(t *testing.T) {
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == peer.SUBSCRIBE && c.number == 2 })
 	lost := make(chan error, 10)
 	c := dial(t, b.port, mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- err }}))
-	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, drop))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, ignore))
 	b.conn().Close()
 	wait.Until(t, "the second SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == 2 })
-	second := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
+	second := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
 	time.Sleep(100 * time.Millisecond)
 	refuse := func(n int) {
 		wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == n })
@@ -129,10 +129,10 @@ func TestSubscriptions_UnsubscribeReachesAnotherServersSession(t *testing.T) {
 	})
 	other := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == peer.CONNECT })
 	c := dialAll(t, []string{url(first.port), url(other.port)}, mqtt.WithClientID("x"), mqtt.WithSession(time.Hour))
-	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, drop))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, ignore))
 	first.conn().Close()
 	wait.Until(t, "the other server", func() bool { return other.connections() == 1 })
-	unsubscribed := outcome(func() error { return c.Unsubscribe(wait.Soon(t), "a") })
+	unsubscribed := inBackground(func() error { return c.Unsubscribe(wait.Soon(t), "a") })
 	time.Sleep(100 * time.Millisecond)
 	other.conn().write(other.conn().version.Connack(true, 0))
 	require.NoError(t, wait.For(t, unsubscribed, "Unsubscribe"))
@@ -148,7 +148,7 @@ func TestSubscriptions_SubackWithTooFewCodesIsARefusal(t *testing.T) {
 		return false
 	})
 	c := dial(t, b.port)
-	require.Error(t, c.SubscribeMultiple(wait.Soon(t), mqtt.Subscription{Filter: "a", QoS: 1, Handler: drop}, mqtt.Subscription{Filter: "b", QoS: 1, Handler: drop}))
+	require.Error(t, c.SubscribeMultiple(wait.Soon(t), mqtt.Subscription{Filter: "a", QoS: 1, Handler: ignore}, mqtt.Subscription{Filter: "b", QoS: 1, Handler: ignore}))
 }
 
 func TestSubscriptions_TwoRefusedChangesRestoreTheFirst(t *testing.T) {
@@ -163,12 +163,12 @@ func TestSubscriptions_TwoRefusedChangesRestoreTheFirst(t *testing.T) {
 		return false
 	})
 	c := dial(t, b.port, mqtt.WithClientID("x"), mqtt.WithSession(time.Hour))
-	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 0, drop))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 0, ignore))
 	b.conn().Close()
 	wait.Until(t, "the second CONNECT", func() bool { return b.connections() == 2 })
-	second := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
+	second := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
 	time.Sleep(50 * time.Millisecond)
-	third := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 2, drop) })
+	third := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 2, ignore) })
 	time.Sleep(50 * time.Millisecond)
 	b.conn().write(b.conn().version.Connack(true, 0))
 	require.Error(t, wait.For(t, second, "Subscribe"))
@@ -181,7 +181,7 @@ func TestSubscriptions_TwoRefusedChangesRestoreTheFirst(t *testing.T) {
 func TestSubscriptions_IteratorKeepsTheOptionsOfTheHandler(t *testing.T) {
 	b := startFakeBroker(t, nil)
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
-	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, drop, mqtt.WithNoLocal()))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, ignore, mqtt.WithNoLocal()))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -201,7 +201,7 @@ func TestSubscriptions_RefusalKeepsNoEarlierSubscription(t *testing.T) {
 	b := startFakeBroker(t, func(_ *brokerConn, p packet) bool { return p.Type() == peer.SUBSCRIBE })
 	c := dial(t, b.port)
 	iterate := func(ctx context.Context) <-chan error {
-		return outcome(func() (failure error) {
+		return inBackground(func() (failure error) {
 			for _, err := range c.Messages(ctx, "a", 1) {
 				failure = err
 			}
@@ -317,7 +317,7 @@ func TestSubscriptions_BrokerHasWhatTheProgramWants(t *testing.T) {
 							ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.IntN(4000))*time.Microsecond)
 							switch rand.IntN(4) {
 							case 0:
-								_ = c.Subscribe(ctx, f, mqtt.QoS(rand.IntN(3)), drop)
+								_ = c.Subscribe(ctx, f, mqtt.QoS(rand.IntN(3)), ignore)
 							case 1:
 								_ = c.Unsubscribe(ctx, f)
 							default:

@@ -17,38 +17,39 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// late is a context that has ended, but lets it be known only when a condition
-// holds: then the end of the wait and of the context come in the same moment.
-type late struct {
+// lateContext is a context that ends when a condition is true, which its Done method waits
+// for. With it a context ends at the same time as the call that it belongs to.
+type lateContext struct {
 	context.Context
 	until func() bool
-	known atomic.Bool
+	ended atomic.Bool
 }
 
-func (l *late) Err() error {
-	if l.known.Load() {
+func (l *lateContext) Err() error {
+	if l.ended.Load() {
 		return context.Canceled
 	}
 	return nil
 }
 
-func (l *late) Done() <-chan struct{} {
+func (l *lateContext) Done() <-chan struct{} {
 	for !l.until() {
 		time.Sleep(100 * time.Microsecond)
 	}
-	l.known.Store(true)
-	ended := make(chan struct{})
-	close(ended)
-	return ended
+	l.ended.Store(true)
+	closed := make(chan struct{})
+	close(closed)
+	return closed
 }
 
-// The first wait ends together with its context.
+// The context of each of the first calls ends when its message is acknowledged. Later calls
+// must not take the result of such an earlier call.
 func TestSuccess_IsNotThatOfAnEarlierWait(t *testing.T) {
-	_, proxy := proxied(t)
+	_, proxy := startProxiedBroker(t)
 	c := dial(t, proxy.Port)
 	for range 50 {
 		before := c.Stats().Published
-		err := c.Publish(&late{Context: context.Background(), until: func() bool { return c.Stats().Published > before }}, "a", nil)
+		err := c.Publish(&lateContext{Context: context.Background(), until: func() bool { return c.Stats().Published > before }}, "a", nil)
 		require.NoError(t, err)
 	}
 	proxy.Stall(2)
@@ -63,10 +64,10 @@ func TestSuccess_NeedsAllFilters(t *testing.T) {
 	t.Parallel()
 	for range 10 {
 		p := peer.Listen(t)
-		c, conn := meet(t, p, mqtt.WithProtocol(mqtt.V5)) // with identifiers each filter has a packet
+		c, conn := dialScriptedBroker(t, p, mqtt.WithProtocol(mqtt.V5)) // with subscription identifiers the client sends a SUBSCRIBE for each filter
 		granted := make(chan struct{})
-		ended := outcome(func() error {
-			return c.SubscribeMultiple(&late{Context: context.Background(), until: func() bool {
+		ended := inBackground(func() error {
+			return c.SubscribeMultiple(&lateContext{Context: context.Background(), until: func() bool {
 				select {
 				case <-granted:
 					return c.Stats().Unhandled > 0
@@ -78,17 +79,17 @@ func TestSuccess_NeedsAllFilters(t *testing.T) {
 		conn.Expect(peer.SUBSCRIBE)
 		second := conn.Expect(peer.SUBSCRIBE)
 		conn.Send(peer.V5.Suback(second.MID(), []byte{1}))
-		conn.Send(peer.PublishV5(0, "c", 0, nil, "")) // what tells that the answer was read
+		conn.Send(peer.PublishV5(0, "c", 0, nil, "")) // Stats.Unhandled counts this message: the client has read SUBACK
 		close(granted)
-		require.ErrorIs(t, wait.For(t, ended, "the calls"), context.Canceled, "a is not granted")
+		require.ErrorIs(t, wait.For(t, ended, "SubscribeMultiple"), context.Canceled, "the filter a is not granted")
 	}
 }
 
-// A subscriber that has no faults receives each message for which Publish has returned nil.
+// A subscriber without network faults receives each message for which Publish returned nil.
 func TestSuccess_MeansDelivery(t *testing.T) {
 	t.Parallel()
-	during(t, nil, func(t *testing.T, x trouble, p *fault.Proxy, c, direct *mqtt.Client) {
-		seen := &witness{came: map[string][]int{}}
+	duringEachFault(t, nil, func(t *testing.T, x networkFault, p *fault.Proxy, c, direct *mqtt.Client) {
+		seen := &numberRecorder{byTopic: map[string][]int{}}
 		topics := []string{"", t.Name() + "/1", t.Name() + "/2"}
 		require.NoError(t, direct.Subscribe(wait.Soon(t), t.Name()+"/#", 2, seen.handle))
 		acknowledged := make([][]int, 3)
@@ -98,7 +99,7 @@ func TestSuccess_MeansDelivery(t *testing.T) {
 				both.Add(1)
 				go func() {
 					defer both.Done()
-					if c.Publish(brief(t), topics[qos], fmt.Append(nil, n), mqtt.WithQoS(mqtt.QoS(qos))) == nil {
+					if c.Publish(context100ms(t), topics[qos], fmt.Append(nil, n), mqtt.WithQoS(mqtt.QoS(qos))) == nil {
 						acknowledged[qos] = append(acknowledged[qos], n)
 					}
 				}()
@@ -117,17 +118,18 @@ func TestSuccess_MeansDelivery(t *testing.T) {
 		require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 		require.NotEmpty(t, acknowledged[1])
 		for qos := 1; qos <= 2; qos++ {
-			wait.Until(t, "what was acknowledged", func() bool { return seen.has(topics[qos], acknowledged[qos]) })
+			wait.Until(t, "the acknowledged messages", func() bool { return seen.has(topics[qos], acknowledged[qos]) })
 		}
 	})
 }
 
-// The connection ends after each byte of the acknowledgements, and of the messages.
+// The fault proxy cuts the connection after each byte of the messages and of the
+// acknowledgements.
 func TestSuccess_WithACutAfterEachByte(t *testing.T) {
 	t.Parallel()
-	b := straight(t)
+	b := startOrderedBroker(t)
 	p := fault.Start(t, b.Addr())
-	seen := newWitness(t, b.Port, "cut/#")
+	seen := recordNumbers(t, b.Port, "cut/#")
 	c := dial(t, p.Port, mqtt.WithClientID("cut"), mqtt.WithSession(time.Hour), mqtt.WithProtocol(mqtt.V5))
 	n := 0
 	for _, d := range []fault.Direction{fault.Up, fault.Down} {
@@ -144,6 +146,6 @@ func TestSuccess_WithACutAfterEachByte(t *testing.T) {
 		all[i] = i
 	}
 	wait.Until(t, "the messages", func() bool { return seen.has("cut/1", all) && seen.has("cut/2", all) })
-	require.Equal(t, all, seen.numbers("cut/2"), "once each")
-	require.NoError(t, inOrder(seen.numbers("cut/1"), true))
+	require.Equal(t, all, seen.numbers("cut/2"), "each QoS 2 message arrives exactly once")
+	require.NoError(t, checkOrder(seen.numbers("cut/1"), true))
 }

@@ -17,15 +17,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// This file holds the fake broker that answers by itself, and what tests of several
-// subjects share.
+// This file holds fakeBroker, which replies without the test, and helpers that tests of
+// several files share.
 
-// script decides how the fake broker answers a packet. It returns true if it has
-// answered the packet, or closed the connection; otherwise the fake broker answers
-// as a broker does that accepts everything. Scripts run one at a time.
-type script func(c *brokerConn, p packet) (answered bool)
+// script decides how the fake broker replies to a packet. It returns true if it replied or
+// closed the connection. If it returns false, the fake broker accepts the packet with the
+// usual reply. The fake broker runs one script call at a time.
+type script func(c *brokerConn, p packet) (replied bool)
 
-// fakeBroker serves all connections of its clients, and records what they send.
+// fakeBroker serves all connections of its clients and records the packets that they send.
 type fakeBroker struct {
 	port    int
 	script  script
@@ -47,8 +47,8 @@ type brokerConn struct {
 	closed  atomic.Bool
 }
 
-// Close ends the connection. Packets that have arrived and were not answered yet are
-// dropped.
+// Close closes the connection. The fake broker ignores packets that it has received and not
+// replied to.
 func (c *brokerConn) Close() error {
 	c.closed.Store(true)
 	return c.Conn.Close()
@@ -57,12 +57,12 @@ func (c *brokerConn) Close() error {
 // packet is a packet that a client sent.
 type packet struct {
 	peer.Packet
-	connection int // the number of its connection
+	connection int // brokerConn.number of its connection
 	version    peer.Version
 }
 
-// startFakeBroker starts a fake broker that ends with the test. A nil script
-// accepts everything.
+// startFakeBroker starts a fake broker that stops at the end of the test. With a nil script
+// it accepts every packet.
 func startFakeBroker(t testing.TB, s script) *fakeBroker {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -70,7 +70,7 @@ func startFakeBroker(t testing.TB, s script) *fakeBroker {
 	return fakeBrokerOn(t, l, s)
 }
 
-// fakeBrokerOn is startFakeBroker on a listener, for example of TLS.
+// fakeBrokerOn starts a fake broker that uses the listener l, for example a TLS listener.
 func fakeBrokerOn(t testing.TB, l net.Listener, s script) *fakeBroker {
 	t.Helper()
 	p := peer.On(t, l)
@@ -193,25 +193,24 @@ func (b *fakeBroker) published(topic string) (all []packet) {
 	return all
 }
 
-// conn is the connection of the last CONNECT.
+// conn returns the connection of the last CONNECT.
 func (b *fakeBroker) conn() *brokerConn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.latest
 }
 
-// write sends bytes. A client that has closed the connection misses them.
+// write sends bytes. It ignores errors, because the client may have closed the connection.
 func (c *brokerConn) write(b []byte) {
 	_ = c.SetWriteDeadline(time.Now().Add(wait.Patience))
 	_, _ = c.Write(b)
 }
 
-// publish sends a PUBLISH.
 func (c *brokerConn) publish(qos byte, topic string, mid uint16, payload string, props ...peer.Property) {
 	c.write(c.version.Publish(qos<<1, topic, mid, payload, props...))
 }
 
-// accept answers a packet as a broker does that accepts everything.
+// accept sends the reply of a broker that accepts the packet.
 func (c *brokerConn) accept(p packet) {
 	switch p.Type() {
 	case peer.CONNECT:
@@ -231,7 +230,7 @@ func (c *brokerConn) accept(p packet) {
 	}
 }
 
-// acknowledge answers a PUBLISH with PUBACK or PUBREC.
+// acknowledge replies to a PUBLISH with PUBACK or PUBREC.
 func (c *brokerConn) acknowledge(p packet) {
 	switch p.qos() {
 	case 1:
@@ -241,7 +240,7 @@ func (c *brokerConn) acknowledge(p packet) {
 	}
 }
 
-// grant answers a SUBSCRIBE: each filter gets the QoS that it asks for.
+// grant replies to a SUBSCRIBE: it grants each filter the requested QoS.
 func (c *brokerConn) grant(p packet) {
 	var codes []byte
 	for _, f := range p.filters() {
@@ -250,13 +249,13 @@ func (c *brokerConn) grant(p packet) {
 	c.write(c.version.Suback(p.MID(), codes))
 }
 
-// cutText takes a text with two bytes of length from the beginning of b.
+// cutText cuts a text, which follows two bytes with its length, from the beginning of b.
 func cutText(b []byte) (text string, rest []byte) {
 	n := 2 + int(binary.BigEndian.Uint16(b))
 	return string(b[2:n]), b[n:]
 }
 
-// cutProperties takes the properties from the beginning of b.
+// cutProperties cuts the properties from the beginning of b.
 func (p packet) cutProperties(b []byte) (props, rest []byte) {
 	if p.version != peer.V5 {
 		return nil, b
@@ -294,7 +293,7 @@ func (p packet) payload() string {
 	return payload
 }
 
-// filters are those of a SUBSCRIBE, with their options, or of an UNSUBSCRIBE.
+// filters lists the filters of a SUBSCRIBE, with their options, or of an UNSUBSCRIBE.
 func (p packet) filters() (all []peer.Filter) {
 	_, rest := p.cutProperties(p.Body[2:])
 	for len(rest) > 0 {
@@ -308,7 +307,7 @@ func (p packet) filters() (all []peer.Filter) {
 	return all
 }
 
-// names are the filters without their options.
+// names lists the filters without their options.
 func (p packet) names() (all []string) {
 	for _, f := range p.filters() {
 		all = append(all, f.Name)
@@ -316,7 +315,8 @@ func (p packet) names() (all []string) {
 	return all
 }
 
-// subscriptionID is the subscription identifier of a SUBSCRIBE, 0 without one.
+// subscriptionID returns the subscription identifier of a SUBSCRIBE. It returns 0 if the
+// packet has none.
 func (p packet) subscriptionID() int {
 	props, _ := p.cutProperties(p.Body[2:])
 	if len(props) == 0 || props[0] != peer.SubscriptionID(1)[0] {
@@ -326,20 +326,20 @@ func (p packet) subscriptionID() int {
 	return int(id)
 }
 
-// within waits for the end of a call for longer than the patience of tests.
-func within(t testing.TB, limit time.Duration, ended <-chan error, what string) error {
+// awaitWithin returns the error of a call. Its limit may be longer than that of wait.For.
+func awaitWithin(t testing.TB, limit time.Duration, ended <-chan error, what string) error {
 	t.Helper()
 	select {
 	case err := <-ended:
 		return err
 	case <-time.After(limit):
-		require.FailNow(t, "no end of "+what)
+		require.FailNow(t, "timeout while waiting for "+what)
 		return nil
 	}
 }
 
-// numbersFrom reads payloads as numbers.
-func numbersFrom(t testing.TB, texts []string) (numbers []int) {
+// parseNumbers converts payloads to numbers.
+func parseNumbers(t testing.TB, texts []string) (numbers []int) {
 	t.Helper()
 	for _, text := range texts {
 		var n int
@@ -350,8 +350,8 @@ func numbersFrom(t testing.TB, texts []string) (numbers []int) {
 	return numbers
 }
 
-// textProperty is the first property of a PUBLISH of MQTT 5 with this identifier. The
-// properties that may stand before it have texts as values.
+// textProperty returns the first property of a PUBLISH of MQTT 5 with this identifier. All
+// properties before it must have text values.
 func (p packet) textProperty(id byte) (text string) {
 	props, _ := p.publishProperties()
 	for len(props) > 0 {

@@ -81,7 +81,7 @@ func TestTLSRenewal_CAFileIsReadAtEveryAttempt(t *testing.T) {
 			trusted := t.TempDir() + "/ca.pem"
 			copyFile(t, trusted, first.File)
 			b := broker.Start(t, broker.Config{TLS: shown})
-			option, changes := states()
+			option, changes := watchStates()
 			c := dialAll(t, []string{secure(b.Port)}, option, mqtt.WithTLS(mqtt.TLS{CAFile: trusted, ServerName: serverName}))
 			stop(t, b, changes)
 			renew(t, shown, of2)
@@ -107,7 +107,7 @@ func TestTLSRenewal_ClientCertificateFileIsReadAtEveryAttempt(t *testing.T) {
 			clients := t.TempDir() + "/clients.pem"
 			copyFile(t, clients, first.File)
 			b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1"), ClientCA: clients})
-			option, changes := states()
+			option, changes := watchStates()
 			settings := mqtt.TLS{CAFile: ca.File, ServerName: serverName, CertFile: own.CertFile, KeyFile: own.KeyFile}
 			c := dialAll(t, []string{secure(b.Port)}, option, mqtt.WithTLS(settings))
 			stop(t, b, changes)
@@ -140,7 +140,7 @@ func TestTLSRenewal_CAOfWithTLSFunc(t *testing.T) {
 			b := broker.Start(t, broker.Config{TLS: shown})
 			var f settingsFunc
 			f.set(mqtt.TLS{CA: pem(t, first.File), ServerName: serverName})
-			option, changes := states()
+			option, changes := watchStates()
 			c := dialAll(t, []string{secure(b.Port)}, option, f.option())
 			stop(t, b, changes)
 			renew(t, shown, of2)
@@ -166,7 +166,7 @@ func TestTLSRenewal_CADirectoryIsReadAtEveryAttempt(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, files, 1)
 	b := broker.Start(t, broker.Config{TLS: shown})
-	option, changes := states()
+	option, changes := watchStates()
 	c := dialAll(t, []string{secure(b.Port)}, option, mqtt.WithTLS(mqtt.TLS{CAPath: directory}))
 	stop(t, b, changes)
 	copyFile(t, files[0], second.File)
@@ -206,7 +206,7 @@ func TestTLSRenewal_CertificateOfWithTLSFunc(t *testing.T) {
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1"), ClientCA: clients})
 	var f settingsFunc
 	f.set(mqtt.TLS{CAFile: ca.File, Certificate: rsaCertificate(t, first)})
-	option, changes := states()
+	option, changes := watchStates()
 	c := dialAll(t, []string{secure(b.Port)}, option, f.option())
 	stop(t, b, changes)
 	copyFile(t, clients, second.File)
@@ -224,16 +224,16 @@ func TestTLSRenewal_SessionsAreNotResumed(t *testing.T) {
 	for version, maxVersion := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
 		t.Run(version, func(t *testing.T) {
 			handshakes := make(chan tls.ConnectionState, 10)
-			config := showing(t, ca.Issue("broker", "127.0.0.1"))
+			config := serverConfig(t, ca.Issue("broker", "127.0.0.1"))
 			config.MaxVersion = maxVersion
 			config.VerifyConnection = func(s tls.ConnectionState) error {
 				handshakes <- s
 				return nil
 			}
-			g := watch(t, config)
+			g := startRecordingServer(t, config)
 			dialAll(t, []string{secure(g.Port)}, mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
 			require.False(t, wait.For(t, handshakes, "the first handshake").DidResume)
-			g.become(config)
+			g.replace(config)
 			require.False(t, wait.For(t, handshakes, "the second handshake").DidResume)
 		})
 	}
@@ -247,7 +247,7 @@ func TestTLSRenewal_MissingFileFailsTheAttempt(t *testing.T) {
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
 	trusted := t.TempDir() + "/ca.pem"
 	copyFile(t, trusted, ca.File)
-	option, changes := states()
+	option, changes := watchStates()
 	c := dialAll(t, []string{secure(b.Port)}, option, mqtt.WithTLS(mqtt.TLS{CAFile: trusted}))
 	stop(t, b, changes)
 	require.NoError(t, os.Remove(trusted))

@@ -79,8 +79,8 @@ func TestTLSFunc_HangingFunctionsDoNotHoldUpTheClient(t *testing.T) {
 				}))
 			require.NoError(t, err)
 			wait.For(t, called, "the call of the function")
-			require.Error(t, c.Publish(soonest(t), "a", nil), "the loop serves calls")
-			shut(t, c)
+			require.Error(t, c.Publish(context50ms(t), "a", nil), "the loop serves calls")
+			closeNow(t, c)
 		})
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)

@@ -88,7 +88,7 @@ func TestAutomaticTopicAliases_WithoutBrokerSupport(t *testing.T) {
 // Each connection has its own aliases, and its own limit.
 func TestAutomaticTopicAliases_EndWithTheConnection(t *testing.T) {
 	t.Parallel()
-	option, changes := states()
+	option, changes := watchStates()
 	c, p, d := aliasDialog(t, []peer.Property{peer.TopicAliasMaximum(3)}, option)
 	for _, limit := range []uint16{3, 1, 2} {
 		publish0(t, c, "topic/1", "a")
@@ -105,7 +105,7 @@ func TestAutomaticTopicAliases_EndWithTheConnection(t *testing.T) {
 // A number that the program uses is the program's.
 func TestAutomaticTopicAliases_ProgramHasPrecedence(t *testing.T) {
 	t.Parallel()
-	option, changes := states()
+	option, changes := watchStates()
 	c, p, d := aliasDialog(t, []peer.Property{peer.TopicAliasMaximum(3)}, option)
 	publish0(t, c, "topic/1", "a")
 	d.Expect(`30 < 'topic/1' < 23 00 03 > "a" >`)
@@ -255,7 +255,7 @@ func TestTopicAliasMaximum_IsLimitedByTheBroker(t *testing.T) {
 			}
 			b := startFakeBroker(t, aliasing(maximum, aliases...))
 			h, got := collect()
-			option, changes := states()
+			option, changes := watchStates()
 			c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithTopicAliasMaximum(10), mqtt.WithClientID("c"), mqtt.WithSession(time.Hour),
 				mqtt.WithWill(mqtt.Will{Topic: "will"}), mqtt.WithSubscription("#", 0, h), option)
 			require.Equal(t, mqtt.StateConnected, wait.For(t, changes, "the first state").State)

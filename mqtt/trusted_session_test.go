@@ -108,8 +108,8 @@ func TestTrustedSession_LaterCallsAreSent(t *testing.T) {
 func TestTrustedSession_EarlierCallsAreSent(t *testing.T) {
 	t.Parallel()
 	c, start := lateBroker(t, trustsSession(mqtt.V5, mqtt.WithSubscription("a", 1, ignore), mqtt.WithSubscription("b", 1, ignore), mqtt.WithSubscription("c", 1, ignore))...)
-	subscribed := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 2, ignore) })
-	unsubscribed := outcome(func() error { return c.Unsubscribe(wait.Soon(t), "b") })
+	subscribed := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 2, ignore) })
+	unsubscribed := inBackground(func() error { return c.Unsubscribe(wait.Soon(t), "b") })
 	marker := make(chan error, 1)
 	c.PublishAsync(context.Background(), "a", nil) // the loop runs a turn
 	go func() { marker <- c.AwaitConnected(wait.Soon(t)) }()

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// waits makes every call that waits, and returns what each has returned.
+// waits makes every blocking call, and returns the error of each.
 func waits(ctx context.Context, c *mqtt.Client) map[string]error {
 	_, request := c.Request(ctx, "w", nil)
 	var iterator error
@@ -27,8 +27,8 @@ func waits(ctx context.Context, c *mqtt.Client) map[string]error {
 	return map[string]error{
 		"Publish":           c.Publish(ctx, "w", nil),
 		"Wait":              c.PublishAsync(ctx, "w", nil).Wait(ctx),
-		"Subscribe":         c.Subscribe(ctx, "w", 1, drop),
-		"SubscribeMultiple": c.SubscribeMultiple(ctx, mqtt.Subscription{Filter: "w", Handler: drop}),
+		"Subscribe":         c.Subscribe(ctx, "w", 1, ignore),
+		"SubscribeMultiple": c.SubscribeMultiple(ctx, mqtt.Subscription{Filter: "w", Handler: ignore}),
 		"Unsubscribe":       c.Unsubscribe(ctx, "w"),
 		"Request":           request,
 		"Messages":          iterator,
@@ -49,10 +49,10 @@ func TestWaits_InAnInlineHandlerReturnErrInCallback(t *testing.T) {
 	for call, err := range wait.For(t, results, "the handler") {
 		require.ErrorIs(t, err, mqtt.ErrInCallback, call)
 	}
-	require.NoError(t, c.Publish(wait.Soon(t), "b", nil), "the client goes on")
+	require.NoError(t, c.Publish(wait.Soon(t), "b", nil), "the client still works")
 }
 
-// In the hooks that the loop runs.
+// In the hooks that the loop calls.
 func TestWaits_InAHookReturnErrInCallback(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
@@ -79,7 +79,7 @@ func TestWaits_InAHookReturnErrInCallback(t *testing.T) {
 	require.NoError(t, token.Wait(wait.Soon(t)))
 }
 
-// On a worker, and in an iterator's loop, every call but Close may wait.
+// On a worker and in the loop of an iterator every call except Close may block.
 func TestWaits_OnAWorkerWork(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
@@ -90,12 +90,12 @@ func TestWaits_OnAWorkerWork(t *testing.T) {
 	ask := func(ctx context.Context) error {
 		m, err := c.Request(ctx, "ask", nil)
 		if err == nil && string(m.Payload) != "answer" {
-			err = errors.New("another answer")
+			err = errors.New("unexpected response")
 		}
-		return errors.Join(err, c.Publish(ctx, "w", nil), c.Subscribe(ctx, "w", 1, drop), c.Unsubscribe(ctx, "w"), c.AwaitConnected(ctx))
+		return errors.Join(err, c.Publish(ctx, "w", nil), c.Subscribe(ctx, "w", 1, ignore), c.Unsubscribe(ctx, "w"), c.AwaitConnected(ctx))
 	}
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(ctx context.Context, _ mqtt.Message) { ended <- ask(ctx) }))
-	const n = 20 // more than the worker's queue holds
+	const n = 20 // exceeds the capacity of the worker's queue
 	for range n {
 		require.NoError(t, other.Publish(wait.Soon(t), "a", nil))
 	}
@@ -114,11 +114,11 @@ func TestWaits_OnAWorkerWork(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, ended, "Close in a handler"), mqtt.ErrInCallback)
 }
 
-// The program holds a mutex around its calls, and in its handlers, state handler and logger. The
-// client holds no lock while it runs them.
+// The program holds a mutex during its calls, and in its handlers, state handler and logger.
+// The client holds no lock while it calls them, so there is no deadlock.
 func TestWaits_MutexOfTheProgramCannotDeadlock(t *testing.T) {
 	t.Parallel()
-	_, proxy := proxied(t)
+	_, proxy := startProxiedBroker(t)
 	var mu sync.Mutex
 	var c *mqtt.Client
 	sent := map[*mqtt.Token]bool{}
@@ -173,25 +173,25 @@ func TestWaits_LossDoesNotEndQoS1And2(t *testing.T) {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
 			t.Parallel()
 			p := peer.Listen(t)
-			c, conn := meet(t, p)
+			c, conn := dialScriptedBroker(t, p)
 			token := c.PublishAsync(wait.Soon(t), "a", []byte("x"), mqtt.WithQoS(qos))
-			waited := outcome(func() error { return token.Wait(wait.Soon(t)) })
+			waited := inBackground(func() error { return token.Wait(wait.Soon(t)) })
 			conn.Dialog().Expect(peer.V311.Publish(byte(qos)<<1, "a", 1, "x"))
 			for range 2 {
 				conn.Close()
 				conn = p.AcceptConnect()
 				dup := byte(8)
-				if qos == 2 { // without a session the broker has forgotten it: it is a new message
+				if qos == 2 { // without a session the broker does not know the message: it is sent as a new message
 					dup = 0
 				}
 				conn.Dialog().Expect(peer.V311.Publish(dup|byte(qos)<<1, "a", 1, "x"))
-				pending(t, token)
+				requirePending(t, token)
 				wait.None(t, waited, "end of Wait")
 			}
 			if qos == 2 {
 				conn.Send(peer.V311.Pubrec(1))
 				conn.Dialog().Expect(peer.V311.Pubrel(1))
-				pending(t, token)
+				requirePending(t, token)
 				conn.Send(peer.V311.Pubcomp(1))
 			} else {
 				conn.Send(peer.V311.Puback(1))
@@ -202,18 +202,18 @@ func TestWaits_LossDoesNotEndQoS1And2(t *testing.T) {
 	}
 }
 
-// Messages that ended with nil before had been written.
+// A QoS 0 message whose token ended with nil was written before the connection loss.
 func TestWaits_UnwrittenQoS0Fails(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c, conn := meet(t, p)
+	c, conn := dialScriptedBroker(t, p)
 	tokens := make([]*mqtt.Token, 200)
 	for i := range tokens {
 		tokens[i] = c.PublishAsync(wait.Soon(t), "a", make([]byte, 100_000), mqtt.WithQoS(0))
 	}
 	stuck := func() bool { return c.Stats().Published > 0 }
 	wait.Until(t, "the first to be written", stuck)
-	pending(t, tokens[len(tokens)-1]) // more than the kernel takes
+	requirePending(t, tokens[len(tokens)-1]) // the socket buffer of the kernel is full
 	conn.Reset()
 	conn = p.AcceptConnect()
 	lost, waiting := 0, 0
@@ -225,7 +225,7 @@ func TestWaits_UnwrittenQoS0Fails(t *testing.T) {
 				lost++
 			}
 		default:
-			waiting++ // was not handed over yet: the next connection has it
+			waiting++ // not submitted to the library yet: the next connection sends it
 		}
 	}
 	require.Positive(t, lost)
@@ -246,12 +246,12 @@ func TestWaits_UnwrittenQoS0Fails(t *testing.T) {
 	require.Zero(t, lost)
 }
 
-// MQTT 5 has reason codes for it.
+// With MQTT 5 a PUBACK can have a reason code that refuses the message.
 func TestWaits_RefusalIsAnError(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c, conn := meet(t, p, mqtt.WithProtocol(mqtt.V5))
-	ended := outcome(func() error { return c.Publish(wait.Soon(t), "a", nil) })
+	c, conn := dialScriptedBroker(t, p, mqtt.WithProtocol(mqtt.V5))
+	ended := inBackground(func() error { return c.Publish(wait.Soon(t), "a", nil) })
 	conn.Expect(peer.PUBLISH)
 	conn.Send(peer.V5.Answer(peer.PUBACK, 1, 0x97, peer.ReasonString("no more today")))
 	err := wait.For(t, ended, "Publish")
@@ -261,10 +261,10 @@ func TestWaits_RefusalIsAnError(t *testing.T) {
 	require.ErrorIs(t, err, mosquitto.ReasonError{Code: mosquitto.RCQuotaExceeded})
 }
 
-// With the acknowledgement, with the loss of a QoS 0 message, or with Close.
+// A token ends with the acknowledgement, with the loss of a QoS 0 message, or with Close.
 func TestWaits_EveryTokenEnds(t *testing.T) {
 	t.Parallel()
-	_, proxy := proxied(t)
+	_, proxy := startProxiedBroker(t)
 	c := dial(t, proxy.Port)
 	tokens := make(chan *mqtt.Token, 10_000)
 	stop := make(chan struct{})
@@ -288,12 +288,12 @@ func TestWaits_EveryTokenEnds(t *testing.T) {
 	}
 	close(stop)
 	publishers.Wait()
-	proxy.RefuseNew() // the last are never answered
+	proxy.RefuseNew() // the last messages are never acknowledged
 	proxy.Cut()
 	for range 3 {
 		tokens <- c.PublishAsync(wait.Soon(t), "a", nil)
 	}
-	shut(t, c)
+	closeNow(t, c)
 	close(tokens)
 	for token := range tokens {
 		wait.For(t, token.Done(), "the end of a token")
@@ -304,27 +304,28 @@ func TestWaits_EveryTokenEnds(t *testing.T) {
 	require.Zero(t, c.Stats().Queued)
 }
 
-// SUBSCRIBE or UNSUBSCRIBE: the library drops them with the connection.
+// The library drops SUBSCRIBE and UNSUBSCRIBE when the connection is lost. The client sends
+// them again.
 func TestWaits_LostSubscribeIsSentAgain(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c, conn := meet(t, p, mqtt.WithClientID("x"), mqtt.WithSession(-1))
-	ended := outcome(func() error { return c.Subscribe(wait.Soon(t), "a", 1, drop) })
+	c, conn := dialScriptedBroker(t, p, mqtt.WithClientID("x"), mqtt.WithSession(-1))
+	ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
 	for range 2 {
 		conn.Expect(peer.SUBSCRIBE)
 		conn.Close()
 		conn = p.AcceptConnect()
 		wait.None(t, ended, "end of Subscribe")
 	}
-	subscribed(conn, 1)
+	acknowledgeSubscribe(conn, 1)
 	require.NoError(t, wait.For(t, ended, "Subscribe"))
-	ended = outcome(func() error { return c.Unsubscribe(wait.Soon(t), "a") })
+	ended = inBackground(func() error { return c.Unsubscribe(wait.Soon(t), "a") })
 	conn.Expect(peer.UNSUBSCRIBE)
 	wait.None(t, ended, "end of Unsubscribe")
 	conn.Close()
 	conn = p.Accept()
 	conn.Expect(peer.CONNECT)
-	conn.Send(peer.V311.Connack(true, 0)) // the session is kept, so it is asked for again
+	conn.Send(peer.V311.Connack(true, 0)) // the session is kept, so the client sends UNSUBSCRIBE again
 	conn.Send(peer.V311.Unsuback(conn.Expect(peer.UNSUBSCRIBE).MID(), nil))
 	require.NoError(t, wait.For(t, ended, "Unsubscribe"))
 }

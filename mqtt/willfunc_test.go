@@ -41,7 +41,7 @@ func TestWillFunc_EveryConnectionHasItsWill(t *testing.T) {
 			c := dial(t, p.Port, mqtt.WithProtocol(version), mqtt.WithBackgroundConnect(), mqtt.WithWill(mqtt.Will{Topic: "fixed"}),
 				wills(first, second, third))
 			for n, want := range []*peer.Will{{Topic: "a", Payload: "1", QoS: 1, Retain: true}, nil, {Topic: "b"}, {Topic: "b"}} {
-				conn, connect := greeted(t, p)
+				conn, connect := acceptNextConnect(t, p)
 				require.Equal(t, willOf(t, version, want), connectWill(connect), "connection %d", n)
 				conn.Send(peer.Version(version).Connack(false, 0))
 				require.NoError(t, c.AwaitConnected(wait.Soon(t)))
@@ -55,7 +55,7 @@ func TestWillFunc_EveryConnectionHasItsWill(t *testing.T) {
 // A broker publishes the will of the connection that was lost.
 func TestWillFunc_BrokerPublishesTheWillOfTheConnection(t *testing.T) {
 	t.Parallel()
-	b, p := proxied(t)
+	b, p := startProxiedBroker(t)
 	h, got := collect()
 	dial(t, b.Port, mqtt.WithSubscription("will", 1, h))
 	var n atomic.Int32
@@ -81,10 +81,10 @@ func TestWillFunc_PropertiesNeedMQTT5(t *testing.T) {
 	require.ErrorContains(t, err, "WithWillFunc: properties need WithProtocol(V5)")
 
 	dial(t, p.Port, mqtt.WithProtocol(mqtt.V5, mqtt.V311), mqtt.WithBackgroundConnect(), wills(delay))
-	conn, connect := greeted(t, p)
+	conn, connect := acceptNextConnect(t, p)
 	require.Equal(t, willOf(t, mqtt.V5, &peer.Will{Topic: "a", Properties: []peer.Property{peer.WillDelay(5)}}), connectWill(connect))
 	conn.Send(peer.V5.Connack(false, byte(mqtt.RCUnsupportedProtocolVersion)))
-	_, connect = greeted(t, p)
+	_, connect = acceptNextConnect(t, p)
 	require.Equal(t, willOf(t, mqtt.V311, &peer.Will{Topic: "a"}), connectWill(connect), "with MQTT 3 the properties are omitted")
 }
 
@@ -110,7 +110,7 @@ func TestWillFunc_ErrorFailsTheAttempt(t *testing.T) {
 	b := plain(t)
 	down := errors.New("no will today")
 	var asked atomic.Int32
-	option, changes := states()
+	option, changes := watchStates()
 	c := dial(t, b.Port, option, mqtt.WithWillFunc(func(context.Context) (mqtt.Will, error) {
 		if asked.Add(1) == 1 {
 			return mqtt.Will{}, down
@@ -125,8 +125,8 @@ func TestWillFunc_ErrorFailsTheAttempt(t *testing.T) {
 func TestWillFunc_HangsNoLongerThanTheConnectTimeout(t *testing.T) {
 	t.Parallel()
 	asked := make(chan context.Context, 100)
-	option, changes := states()
-	c := dial(t, plain(t).Port, option, hasty(), mqtt.WithBackgroundConnect(), mqtt.WithWillFunc(func(ctx context.Context) (mqtt.Will, error) {
+	option, changes := watchStates()
+	c := dial(t, plain(t).Port, option, shortConnectTimeout(), mqtt.WithBackgroundConnect(), mqtt.WithWillFunc(func(ctx context.Context) (mqtt.Will, error) {
 		asked <- ctx
 		<-ctx.Done()
 		return mqtt.Will{}, ctx.Err()
@@ -137,7 +137,7 @@ func TestWillFunc_HangsNoLongerThanTheConnectTimeout(t *testing.T) {
 	canceled, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, c.Publish(canceled, "a", nil), context.DeadlineExceeded)
-	shut(t, c)
+	closeNow(t, c)
 }
 
 // willFlags are the bits of the connect flags that describe the will.

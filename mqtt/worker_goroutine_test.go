@@ -16,12 +16,12 @@ import (
 func TestWorker_OtherGoroutineOnItsThreadIsNotTheWorker(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	c, conn := meet(t, p, mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)))
+	c, conn := dialScriptedBroker(t, p, mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)))
 	granted, handled, errs := make(chan error, 1), make(chan bool), make(chan error, 20_000)
 	go func() {
 		granted <- c.Subscribe(wait.Soon(t), "a", 0, func(context.Context, mqtt.Message) { handled <- true })
 	}()
-	subscribed(conn, 0)
+	acknowledgeSubscribe(conn, 0)
 	require.NoError(t, wait.For(t, granted, "the subscription"))
 	c.PublishAsync(context.Background(), "b", nil) // never acknowledged: Close waits, and the worker works
 	conn.Expect(peer.PUBLISH)

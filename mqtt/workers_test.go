@@ -157,7 +157,7 @@ func TestWorker_SlowHandlerHoldsTheBrokerBack(t *testing.T) {
 	for n := range messages {
 		batch = append(batch, conn.version.Publish(0, "a", 0, fmt.Sprintf("%0100d", n))...)
 	}
-	sent := outcome(func() error {
+	sent := inBackground(func() error {
 		conn.write(batch)
 		return nil
 	})
