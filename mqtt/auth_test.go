@@ -40,7 +40,7 @@ func has21() bool {
 	return major*1000+minor >= 2001
 }
 
-// exchange is an AuthExchange of functions. A nil function returns nothing.
+// exchange is an AuthExchange that calls functions. A nil function returns no data and no error.
 type exchange struct {
 	start   func(context.Context) ([]byte, error)
 	proceed func(context.Context, []byte) ([]byte, error)
@@ -80,7 +80,7 @@ func withScram(password string) mqtt.Option {
 	})
 }
 
-// dialAuth is Dial with MQTT 5, one round.
+// dialAuth connects with MQTT 5. It tries the server once.
 func dialAuth(t testing.TB, port int, options ...mqtt.Option) error {
 	t.Helper()
 	c, err := mqtt.Dial(wait.Soon(t), []string{url(port)}, append(options, mqtt.WithProtocol(mqtt.V5), fast())...)
@@ -117,12 +117,12 @@ func authFields(p packet) (method, data string) {
 	return method, data
 }
 
-// scramBroker is the server's side of SCRAM-SHA-256, for the user with the password
-// pencil. It answers CONNECT and AUTH.
+// scramBroker is the server's side of SCRAM-SHA-256. Its user has the password pencil. It
+// replies to CONNECT and AUTH.
 type scramBroker struct {
 	signed func(connection int, signature string) string // changes the server's signature
 
-	message string // what client and server sign
+	message string // the text that client and server sign
 	nonce   string
 }
 
@@ -182,7 +182,7 @@ func TestWithAuth_ScramOfRFC7677(t *testing.T) {
 	require.NoError(t, wait.For(t, dialed, "Dial"))
 }
 
-// Every attempt begins a new exchange: after a loss, and for Reconnect.
+// Every attempt to connect begins a new exchange, after a connection loss and for Reconnect.
 func TestWithAuth_EveryConnectionAuthenticates(t *testing.T) {
 	t.Parallel()
 	need21(t)
@@ -212,7 +212,7 @@ func TestWithAuth_WrongPasswordIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, mqtt.ConnackError{Code: mqtt.ConnackCode(mqtt.RCNotAuthorized)})
 }
 
-// drain takes what a channel holds.
+// drain receives all values that a channel holds.
 func drain(ch <-chan string) (all []string) {
 	for {
 		select {
@@ -224,8 +224,8 @@ func drain(ch <-chan string) (all []string) {
 	}
 }
 
-// slowFinish lets the messages behind CONNACK arrive, and exceeds the time after which
-// the loop postpones their delivery.
+// slowFinish is a scram whose Finish is slow. The messages behind CONNACK arrive during
+// Finish, and the loop postpones their delivery.
 type slowFinish struct{ *scram }
 
 func (s slowFinish) Finish(ctx context.Context, data []byte) error {
@@ -233,12 +233,12 @@ func (s slowFinish) Finish(ctx context.Context, data []byte) error {
 	return s.scram.Finish(ctx, data)
 }
 
-// A server that does not know the password gets no message, also none that was in flight,
-// and none of its messages is delivered.
+// A server that does not know the password receives no message, not even one in flight. The
+// client delivers none of the server's messages.
 func TestWithAuth_WrongServerSignatureEndsTheConnection(t *testing.T) {
 	t.Parallel()
 	need21(t)
-	const wrong = 3 // connections 2 to 3 have a wrong signature, or none
+	const wrong = 3 // connections 2 and 3 have a wrong signature or none
 	s := &scramBroker{signed: func(connection int, signature string) string {
 		return map[int]string{2: "v=" + base64.StdEncoding.EncodeToString(make([]byte, sha256.Size)), 3: ""}[connection] +
 			map[bool]string{true: signature}[connection == 1 || connection > wrong]
@@ -248,7 +248,7 @@ func TestWithAuth_WrongServerSignatureEndsTheConnection(t *testing.T) {
 		switch {
 		case p.Type() == peer.PUBLISH:
 			published <- struct{}{}
-			return c.number == 1 // the first one stays in flight
+			return c.number == 1 // the message on the first connection stays in flight
 		case p.Type() == peer.AUTH && c.number > 1 && c.number <= wrong:
 			s.answer(c, p)
 			for range 10 {
@@ -281,8 +281,8 @@ func TestWithAuth_WrongServerSignatureEndsTheConnection(t *testing.T) {
 	require.Regexp(t, `^mqtt: connect mqtt://127.0.0.1:\d+: authentication: SCRAM: the server does not know the password$`, err.Error())
 }
 
-// Messages of an impostor are not delivered later either, when they arrive while a full
-// queue of the worker keeps messages back.
+// Messages of an impostor arrive while the queue of the worker is full. They are not delivered
+// when the queue has capacity again.
 func TestWithAuth_MessagesOfAnImpostorAreDropped(t *testing.T) {
 	t.Parallel()
 	need21(t)
@@ -365,7 +365,7 @@ func oneChallenge(c *brokerConn, p packet) bool {
 	return false
 }
 
-// A broker that violates the protocol ends the connection, with a clear error.
+// The client closes the connection to a broker that violates the protocol, and reports why.
 func TestWithAuth_ErrorsOfTheBroker(t *testing.T) {
 	t.Parallel()
 	need21(t)
@@ -415,7 +415,7 @@ func TestWithAuth_LateAuthEndsTheConnection(t *testing.T) {
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 }
 
-// A step that blocks ends with the connect timeout, and with Close. The loop goes on.
+// A step that blocks ends with the connect timeout and with Close. It does not block the loop.
 func TestWithAuth_BlockingStepsEnd(t *testing.T) {
 	t.Parallel()
 	need21(t)
@@ -455,7 +455,7 @@ func TestWithAuth_BlockingStepsEnd(t *testing.T) {
 	}
 }
 
-// Empty data is left out, and a method may need no challenge.
+// The packets have no property for empty data. A method may need no challenge.
 func TestWithAuth_ExchangeWithoutData(t *testing.T) {
 	t.Parallel()
 	need21(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// announces is a script that adds properties to CONNACK.
+// announces returns a script that adds properties to CONNACK.
 func announces(props ...peer.Property) script {
 	return func(c *brokerConn, p packet) bool {
 		if p.Type() == peer.CONNECT {
@@ -25,8 +25,8 @@ func announces(props ...peer.Property) script {
 	}
 }
 
-// requireRefusedMessage requires the error of a message that the broker's CONNACK
-// rules out.
+// requireRefusedMessage requires the error of a message that exceeds a limit in the broker's
+// CONNACK.
 func requireRefusedMessage(t *testing.T, err error, topic string, code mosquitto.ReasonCode) {
 	t.Helper()
 	var refused *mqtt.PublishError
@@ -36,8 +36,7 @@ func requireRefusedMessage(t *testing.T, err error, topic string, code mosquitto
 	require.ErrorIs(t, err, mosquitto.ReasonError{Code: code})
 }
 
-// requireRefusedFilter requires the error of a filter that the broker's CONNACK
-// rules out.
+// requireRefusedFilter requires the error of a filter that the broker's CONNACK does not allow.
 func requireRefusedFilter(t *testing.T, err error, filter string, code mosquitto.ReasonCode) {
 	t.Helper()
 	var refused *mqtt.SubscribeError
@@ -47,7 +46,7 @@ func requireRefusedFilter(t *testing.T, err error, filter string, code mosquitto
 	require.ErrorIs(t, err, mosquitto.ReasonError{Code: code})
 }
 
-// overLimit is a message that a broker rules out with a property of CONNACK.
+// overLimit is a message that a property of the broker's CONNACK does not allow.
 type overLimit struct {
 	name    string
 	connack []peer.Property
@@ -70,8 +69,7 @@ var messagesOverLimits = []overLimit{
 	{"alias over the maximum", []peer.Property{peer.TopicAliasMaximum(5)}, 1, []mqtt.PublishOption{mqtt.WithTopicAlias(6), mqtt.WithQoS(0)}, mosquitto.RCTopicAliasInvalid},
 }
 
-// The call returns the reason code; nothing of the message is sent, and the
-// connection stays.
+// The call returns the reason code. The client does not send the message and stays connected.
 func TestBrokerLimits_MessageIsRefusedAtTheCall(t *testing.T) {
 	t.Parallel()
 	for _, x := range messagesOverLimits {
@@ -92,8 +90,8 @@ func TestBrokerLimits_MessageIsRefusedAtTheCall(t *testing.T) {
 	}
 }
 
-// A message that was queued before the connection ends with the reason code, and
-// those behind it are sent.
+// A message that was queued before the connection fails with the reason code. The messages
+// behind it are sent.
 func TestBrokerLimits_QueuedMessageIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, x := range messagesOverLimits {
@@ -115,7 +113,7 @@ func TestBrokerLimits_QueuedMessageIsRefused(t *testing.T) {
 	}
 }
 
-// The limits are those of the server that is connected now.
+// After a reconnect the limits of the next server apply.
 func TestBrokerLimits_LimitsOfTheNextServerCount(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == peer.CONNECT && c.number == 2 })
@@ -162,14 +160,14 @@ func TestBrokerLimits_MessageWithinTheLimitsIsSent(t *testing.T) {
 	require.True(t, b.published("a")[0].retain())
 }
 
-// ruledOut is a filter that a broker rules out with a property of CONNACK.
-type ruledOut struct {
+// refusedFilter is a filter that a property of the broker's CONNACK does not allow.
+type refusedFilter struct {
 	filter  string
 	connack peer.Property
 	code    mosquitto.ReasonCode
 }
 
-var filtersRuledOut = []ruledOut{
+var filtersRuledOut = []refusedFilter{
 	{"a/#", peer.WildcardAvailable(0), mosquitto.RCWildcardSubsNotSupported},
 	{"a/+/b", peer.WildcardAvailable(0), mosquitto.RCWildcardSubsNotSupported},
 	{"$share/group/a", peer.SharedAvailable(0), mosquitto.RCSharedSubsNotSupported},
@@ -203,7 +201,7 @@ func TestBrokerLimits_FilterIsRefusedAtTheCall(t *testing.T) {
 	}
 }
 
-// Dial returns the refusal of a subscription that it was given.
+// Dial returns the refusal of a filter of WithSubscription.
 func TestBrokerLimits_DialReturnsTheRefusedFilter(t *testing.T) {
 	t.Parallel()
 	for _, x := range filtersRuledOut {
@@ -215,8 +213,8 @@ func TestBrokerLimits_DialReturnsTheRefusedFilter(t *testing.T) {
 	}
 }
 
-// A subscription that the next server cannot have is reported once for each
-// connection. The others are restored, and it is restored where it is possible.
+// A subscription that the next server does not allow is reported once for each connection.
+// The other subscriptions are restored. A server that allows it gets the subscription again.
 func TestBrokerLimits_FilterOfTheNextServerIsReportedOnce(t *testing.T) {
 	t.Parallel()
 	for _, x := range filtersRuledOut {
@@ -296,7 +294,7 @@ func TestBrokerLimits_OptionOfMQTT5IsAnErrorWithMQTT3(t *testing.T) {
 	}
 }
 
-// A client that had to connect with MQTT 3.1.1 refuses the options too.
+// A client that connected with MQTT 3.1.1 as a fallback refuses the options too.
 func TestBrokerLimits_OptionOfMQTT5IsAnErrorAfterAFallback(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {

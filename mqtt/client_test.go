@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// versions are the versions of MQTT.
+// versions are all versions of MQTT.
 var versions = []mqtt.Protocol{mqtt.V31, mqtt.V311, mqtt.V5}
 
-func TestPublishAndSubscribe(t *testing.T) {
+func TestClient_HandlerGetsPublishedMessages(t *testing.T) {
 	b := plain(t)
 	for _, version := range versions {
 		t.Run(version.String(), func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestPublishAndSubscribe(t *testing.T) {
 	}
 }
 
-func TestSubscriptionsAreRestored(t *testing.T) {
+func TestClient_SubscriptionsAreRestored(t *testing.T) {
 	b := plain(t)
 	for _, version := range versions {
 		t.Run(version.String(), func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestSubscriptionsAreRestored(t *testing.T) {
 	}
 }
 
-func TestMessagesIterator(t *testing.T) {
+func TestClient_IteratorGetsMessagesInOrder(t *testing.T) {
 	b := plain(t)
 	c := dial(t, b.Port)
 	ctx := t.Context()
@@ -83,7 +83,7 @@ func TestMessagesIterator(t *testing.T) {
 	require.Equal(t, 50, n)
 }
 
-func TestRequest(t *testing.T) {
+func TestClient_RequestGetsItsResponse(t *testing.T) {
 	b := plain(t)
 	server, client := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5)), dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
 	require.NoError(t, server.Respond(wait.Soon(t), "double", 1, func(_ context.Context, m mqtt.Message) ([]byte, error) {
@@ -103,7 +103,7 @@ func TestRequest(t *testing.T) {
 	require.Equal(t, "nothing to double", refused.Text)
 }
 
-func TestWorkerMayWait(t *testing.T) {
+func TestClient_HandlerOnAWorkerMayPublish(t *testing.T) {
 	b := plain(t)
 	c := dial(t, b.Port, mqtt.WithHandlerMode(mqtt.Worker(4, mqtt.Block)))
 	ended := make(chan error, 1000)
@@ -118,7 +118,7 @@ func TestWorkerMayWait(t *testing.T) {
 	}
 }
 
-func TestInlineHandlerMustNotWait(t *testing.T) {
+func TestClient_PublishInAnInlineHandlerReturnsErrInCallback(t *testing.T) {
 	b := plain(t)
 	c := dial(t, b.Port)
 	errs := make(chan error, 10)
@@ -136,9 +136,9 @@ func TestInlineHandlerMustNotWait(t *testing.T) {
 	}
 }
 
-// What a message brought may be sent on, but for the identifiers of the
-// subscriptions that it came for: a client must not send them [MQTT-3.3.4-6].
-func TestMessageSentOn(t *testing.T) {
+// A program may publish a received message again with its properties. The client leaves out
+// subscription identifiers, which a client must not send [MQTT-3.3.4-6].
+func TestClient_ForwardedMessageHasNoSubscriptionIdentifier(t *testing.T) {
 	p := peer.Listen(t)
 	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
 	conn := p.Accept()
@@ -150,7 +150,7 @@ func TestMessageSentOn(t *testing.T) {
 	}
 	asked := inBackground(func() error { return c.Subscribe(wait.Soon(t), "in", 0, handler) })
 	ask := conn.Expect(peer.SUBSCRIBE)
-	id := ask.Body[4] // its properties have one byte for the length, one for the kind
+	id := ask.Body[4] // the properties begin with a byte for their length and one for the property's identifier
 	conn.Send(peer.V5.Suback(ask.MID(), []byte{0}))
 	require.NoError(t, wait.For(t, asked, "the answer"))
 	unit := peer.UserProperty("unit", "kWh")
@@ -159,7 +159,7 @@ func TestMessageSentOn(t *testing.T) {
 	require.Equal(t, peer.V5.Publish(0, "out", 0, "42", unit), peer.Bytes(sent.First, sent.Body...))
 }
 
-func TestAliasWithoutTopicIsForQoS0(t *testing.T) {
+func TestClient_AliasWithoutTopicNeedsQoS0(t *testing.T) {
 	c := dial(t, plain(t).Port, mqtt.WithProtocol(mqtt.V5))
 	for _, qos := range []mqtt.QoS{1, 2} {
 		err := c.Publish(wait.Soon(t), "", nil, mqtt.WithQoS(qos), mqtt.WithTopicAlias(1))

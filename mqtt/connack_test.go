@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// text is a property that holds a string.
+// text returns a property with a string value.
 func text(id mqtt.PropertyID, value string) peer.Property {
 	return append([]byte{byte(id), byte(len(value) >> 8), byte(len(value))}, value...)
 }
@@ -72,7 +72,7 @@ func TestRedirect_ServerReferenceIsFollowed(t *testing.T) {
 	require.Equal(t, 1, from.connections())
 }
 
-// Two brokers that send the client to each other do not keep it busy for ever.
+// Two brokers redirect the client to each other.
 func TestRedirect_EndsAfterFiveInARow(t *testing.T) {
 	t.Parallel()
 	var brokers [2]*fakeBroker

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Which addresses a name has is not a test's to choose: the choice among their
-// failures is tested by itself.
+// A test cannot choose the addresses of a host name. It therefore tests only the function that
+// selects one error from the errors of all addresses.
 func TestConnection_PermanentFailureOfAnAddressIsReported(t *testing.T) {
 	unreachable := ending{err: &ConnectError{Server: "s", Err: mosquitto.ErrConnRefused}}
 	late := ending{err: &ConnectError{Server: "s", Err: ErrConnectTimeout}}

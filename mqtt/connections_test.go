@@ -47,8 +47,8 @@ func TestConnections_SubscriptionsAreRestoredBeforeConnected(t *testing.T) {
 	conn.Close()
 	conn = p.Accept()
 	conn.Expect(peer.CONNECT)
-	conn.Send(peer.V311.Connack(true, 0)) // it has kept the session
-	conn.Expect(peer.PUBLISH)             // and the first thing that it gets is what it has not acknowledged
+	conn.Send(peer.V311.Connack(true, 0)) // the broker has kept the session
+	conn.Expect(peer.PUBLISH)             // the first packet is the unacknowledged message
 	awaitState(t, told, mqtt.StateConnected)
 }
 
@@ -103,7 +103,7 @@ func TestConnections_EveryLossIsReportedAndFollowedByAReconnect(t *testing.T) {
 		t.Helper()
 		for {
 			s := awaitFailure(t, told)
-			if s.Attempt == 0 { // the loss itself
+			if s.Attempt == 0 { // the connection loss
 				continue
 			}
 			require.Error(t, s.Err)
@@ -134,7 +134,7 @@ func TestConnections_EveryLossIsReportedAndFollowedByAReconnect(t *testing.T) {
 	}
 }
 
-// The library's own loop ends after this loss.
+// The library's own loop ends after this kind of loss.
 func TestConnections_TLSPeerThatVanishes(t *testing.T) {
 	t.Parallel()
 	ca := broker.NewCA(t, "authority")
@@ -149,7 +149,7 @@ func TestConnections_TLSPeerThatVanishes(t *testing.T) {
 
 func secure(port int) string { return "mqtts" + url(port)[len("mqtt"):] }
 
-// Both are losses, and the error has the reason.
+// The client reports DISCONNECT and a refusal of the server with their reason codes.
 func TestConnections_DisconnectAndRefusalOfTheServer(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
@@ -172,8 +172,8 @@ func TestConnections_DisconnectAndRefusalOfTheServer(t *testing.T) {
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 }
 
-// deaf is a port that never answers a connect: its backlog is full.
-func deaf(t *testing.T) (port int) {
+// unresponsivePort returns a port that accepts no connection, because its backlog is full.
+func unresponsivePort(t *testing.T) (port int) {
 	socket := func(flags int) int {
 		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|flags, 0)
 		require.NoError(t, err)
@@ -196,7 +196,7 @@ func deaf(t *testing.T) (port int) {
 func TestConnections_SilentServerCostsTheConnectTimeout(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
-	silent, deaf := peer.Listen(t).Port, deaf(t) // accepts a connection, and does not
+	silent, deaf := peer.Listen(t).Port, unresponsivePort(t) // the first accepts connections and sends nothing
 	for name, port := range map[string]int{"no CONNACK": silent, "no TCP": deaf} {
 		quick := mqtt.WithConnectTimeout(100 * time.Millisecond)
 		_, err := mqtt.Dial(wait.Soon(t), []string{url(port)}, quick)

@@ -13,10 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// "What a nil error means" in the package's documentation, line by line. waits_test.go
-// tests connection losses, queue_limits_test.go tests the queue.
+// This file tests each line of "What a nil error means" in the package's documentation.
+// waits_test.go tests connection losses, queue_limits_test.go tests the queue.
 
-// PUBACK, PUBCOMP, or the last byte of a QoS 0 message.
+// Publish returns nil after PUBACK, after PUBCOMP, or after the last byte of a QoS 0 message
+// was written.
 func TestPublish_NilMeansAcknowledged(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
@@ -65,7 +66,7 @@ func TestPublish_ContextThatEndsBeforeCancels(t *testing.T) {
 	wait.None(t, got, "message")
 }
 
-// The message may be delivered; here it is. Its token goes on.
+// An abandoned message may still be delivered. In this test it is, and its token ends later.
 func TestPublish_ContextThatEndsAfterwardsAbandons(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
@@ -98,10 +99,11 @@ func TestSubscribe_ContextThatEndsCancels(t *testing.T) {
 	conn = p.AcceptConnect()
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	c.PublishAsync(wait.Soon(t), "p", nil)
-	conn.Expect(peer.PUBLISH) // and no SUBSCRIBE
+	conn.Expect(peer.PUBLISH) // the client sends no SUBSCRIBE
 }
 
-// After Close, and after a permanent refusal. The latter is part of the error.
+// Calls end after Close and after a permanent refusal. After a refusal their error contains
+// the error of the refusal.
 func TestCalls_EndWithTheClient(t *testing.T) {
 	t.Parallel()
 	c, _, _ := unreachable(t)

@@ -236,7 +236,7 @@ func TestDialer_CloseSendsDisconnectAfterLastMessage(t *testing.T) {
 
 func TestDialer_CloseDoesNotWaitForSilentServer(t *testing.T) {
 	t.Parallel()
-	c, _, _ := dialPipes(t) // net.Pipe has no buffer: the server does not even take DISCONNECT
+	c, _, _ := dialPipes(t) // net.Pipe has no buffer: the server reads not even DISCONNECT
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	require.NoError(t, c.Close(ctx))
@@ -461,7 +461,7 @@ func TestTLSConfig_AlertOfServerIsReported(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1"), ClientCA: ca.File})
 	config := trusting(t, ca)
-	_, err := mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLSConfig(config)) // a permanent error: no retry
+	_, err := mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLSConfig(config)) // a permanent error: Dial does not retry
 	requireConnectError(t, err, secure(b.Port))
 	require.ErrorContains(t, err, "remote error: tls: certificate required")
 	config.MaxVersion = tls.VersionTLS12
@@ -479,7 +479,7 @@ func TestTLSConfig_VerifyConnectionDecides(t *testing.T) {
 	config.VerifyConnection = func(state tls.ConnectionState) error {
 		return x509.UnknownAuthorityError{Cert: state.PeerCertificates[0]}
 	}
-	_, err := mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLSConfig(config)) // a permanent error: no retry
+	_, err := mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLSConfig(config)) // a permanent error: Dial does not retry
 	requireConnectError(t, err, secure(b.Port))
 	config.VerifyConnection = func(state tls.ConnectionState) error {
 		if state.PeerCertificates[0].Subject.CommonName == "broker" {

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestClose_SaysWhy(t *testing.T) {
+func TestClose_DisconnectHasReasonAndText(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
@@ -31,8 +31,8 @@ func TestClose_SaysWhy(t *testing.T) {
 	require.NoError(t, wait.For(t, closed, "Close"))
 }
 
-// Reason 0x04 has the will published, although the client ends the connection itself.
-func TestClose_CanHaveTheWillPublished(t *testing.T) {
+// With reason code 0x04 the broker publishes the will although the client sends DISCONNECT.
+func TestClose_ReasonCode4PublishesTheWill(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	h, got := collect()
@@ -42,7 +42,7 @@ func TestClose_CanHaveTheWillPublished(t *testing.T) {
 	require.Equal(t, "over", string(wait.For(t, got, "the will").Payload))
 }
 
-func TestClose_RefusesABadReason(t *testing.T) {
+func TestClose_InvalidReasonCodeIsAnError(t *testing.T) {
 	t.Parallel()
 	c := dial(t, plain(t).Port, mqtt.WithProtocol(mqtt.V5))
 	require.ErrorContains(t, c.Close(wait.Soon(t), mqtt.WithDisconnectReason(256)), "WithDisconnectReason")
@@ -50,7 +50,7 @@ func TestClose_RefusesABadReason(t *testing.T) {
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil), "the client goes on")
 }
 
-// Reconnect asks for new credentials; subscriptions and messages go on.
+// Reconnect calls the credentials function again. Subscriptions and queued messages are kept.
 func TestReconnect_ConnectsAgainWithNewCredentials(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Users: map[string]string{"first": "1", "second": "2"}})
@@ -78,8 +78,8 @@ func TestReconnect_ConnectsAgainWithNewCredentials(t *testing.T) {
 	require.EqualValues(t, 4, c.Stats().Connects)
 }
 
-// Without a connection Reconnect ends the pause before the next attempt.
-func TestReconnect_EndsAPause(t *testing.T) {
+// Without a connection Reconnect starts the next attempt at once.
+func TestReconnect_EndsABackoff(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	b.Stop()

@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// requireOneLine requires an error whose text is a line for a user: without names
-// that mean something to this package alone.
+// requireOneLine requires an error text of one line, without names that only this package
+// knows.
 func requireOneLine(t *testing.T, err error) {
 	t.Helper()
 	require.Error(t, err)
@@ -30,7 +30,7 @@ func requireOneLine(t *testing.T, err error) {
 	require.Equal(t, 1, strings.Count(err.Error(), "mqtt: "), err.Error())
 }
 
-// requireConnectError requires the text of an attempt to connect that failed.
+// requireConnectError requires the error text of a failed attempt to connect.
 func requireConnectError(t *testing.T, err error, server string) {
 	t.Helper()
 	requireOneLine(t, err)
@@ -42,8 +42,8 @@ func requireConnectError(t *testing.T, err error, server string) {
 	require.Equal(t, server, failure.Server)
 }
 
-// refusesClients is a script that answers CONNECT with a code, and with a reason
-// string if the client speaks MQTT 5.
+// refusesClients returns a script that replies to CONNECT with a reason code, and with a
+// reason string if the client uses MQTT 5.
 func refusesClients(code byte, reason string) script {
 	return func(c *brokerConn, p packet) bool {
 		if p.Type() == peer.CONNECT {
@@ -62,7 +62,7 @@ type failingServer struct {
 	options []mqtt.Option
 }
 
-// failingServers starts one of each kind.
+// failingServers starts a server of each kind.
 func failingServers(t *testing.T) []failingServer {
 	ca, other := broker.NewCA(t, "authority"), broker.NewCA(t, "another authority")
 	trusted := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
@@ -130,7 +130,7 @@ func requireFailure(t *testing.T, err error, x failingServer) {
 	t.Helper()
 	requireConnectError(t, err, x.server)
 	require.Contains(t, err.Error(), x.says)
-	if strings.HasPrefix(x.server, "mqtts:") { // somebody listens: an old error number would mislead
+	if strings.HasPrefix(x.server, "mqtts:") { // a server accepts the TCP connection: errno of an earlier attempt must not appear
 		require.NotContains(t, err.Error(), "connection refused")
 	}
 }
@@ -172,8 +172,8 @@ func TestErrorTexts_ReasonStringOfConnack(t *testing.T) {
 	require.Equal(t, mosquitto.ConnackCode(mosquitto.RCNotAuthorized), refusal.Code)
 }
 
-// The reason string of a temporary refusal is in the change of state, and in the
-// error of a Dial whose context ends.
+// The reason string of a temporary refusal is in the state change. It is also in the error of
+// Dial when its context ends.
 func TestErrorTexts_ReasonStringOfATemporaryRefusal(t *testing.T) {
 	t.Parallel()
 	const reason = "back in a minute"
@@ -215,7 +215,7 @@ func TestErrorTexts_ReasonStringOfSuback(t *testing.T) {
 	require.ErrorContains(t, err, reason)
 }
 
-// Errors that wrap several are one line too.
+// The text of an error that wraps several errors is one line too.
 func TestErrorTexts_ErrorsWithSeveralCausesAreOneLine(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
@@ -250,7 +250,7 @@ func TestErrorTexts_ErrorsWithSeveralCausesAreOneLine(t *testing.T) {
 	}
 }
 
-// A client that was refused for good says why, in one line.
+// After a permanent refusal Client.Err returns the reason in one line.
 func TestErrorTexts_EndOfTheClientIsOneLine(t *testing.T) {
 	t.Parallel()
 	const reason = "the token has expired"

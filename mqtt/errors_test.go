@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// refused is the error of a Dial that fails.
+// refused calls Dial, which must fail, and returns its error.
 func refused(t *testing.T, server string, options ...mqtt.Option) *mqtt.ConnectError {
 	t.Helper()
 	_, err := mqtt.Dial(wait.Soon(t), []string{server}, options...)
@@ -37,7 +37,7 @@ func TestErrors_NetworkErrorHasErrno(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED, "what it was at when the time was over")
 	noSocket := refused(t, "unix:"+filepath.Join(t.TempDir(), "none"))
-	if major, minor, _ := mosquitto.LibVersion(); major == 2 && minor == 0 { // 2.1 loses the number
+	if major, minor, _ := mosquitto.LibVersion(); major == 2 && minor == 0 { // libmosquitto 2.1 loses errno
 		require.ErrorIs(t, noSocket, syscall.ENOENT)
 	}
 	require.ErrorIs(t, noSocket, mosquitto.ErrErrno)
@@ -53,7 +53,6 @@ func TestErrors_NetworkErrorHasErrno(t *testing.T) {
 	require.NoError(t, wait.For(t, hungUp, "the peer"))
 }
 
-// In every version of MQTT.
 func TestErrors_RefusalHasTheCodeOfTheBroker(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "secret"}})
@@ -61,7 +60,7 @@ func TestErrors_RefusalHasTheCodeOfTheBroker(t *testing.T) {
 		mqtt.V31: mosquitto.ConnackRefusedNotAuthorized, mqtt.V311: mosquitto.ConnackRefusedNotAuthorized,
 		mqtt.V5: mosquitto.ConnackCode(mosquitto.RCNotAuthorized),
 	} {
-		// It ends Dial, though there is time to try again.
+		// The refusal is permanent: Dial returns before its context ends.
 		_, err := mqtt.Dial(wait.Soon(t), []string{url(b.Port)}, mqtt.WithProtocol(version), mqtt.WithCredentials("user", "wrong"))
 		var refusal mosquitto.ConnackError
 		require.ErrorAs(t, err, &refusal)
@@ -91,7 +90,7 @@ func TestErrors_TLSErrorHasTheTextOfOpenSSL(t *testing.T) {
 	dialAll(t, []string{secure(b.Port)}, mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
 }
 
-// MQTT 5 only.
+// Only MQTT 5 has reason codes for publishing.
 func TestErrors_AccessListHasAReasonCode(t *testing.T) {
 	t.Parallel()
 	list := filepath.Join(t.TempDir(), "acl")

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// offlineV5 is a client whose broker refuses connections until the proxy accepts them.
+// offlineV5 returns a client of MQTT 5 that cannot connect until the test calls AcceptNew of
+// the fault proxy.
 func offlineV5(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fakeBroker, *fault.Proxy) {
 	t.Helper()
 	b := startFakeBroker(t, nil)
@@ -23,8 +24,8 @@ func offlineV5(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fakeBroker,
 	return dial(t, proxy.Port, append(options, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())...), b, proxy
 }
 
-// Expired messages end while they are queued, and are not sent. A waiting Publish ends
-// too, and messages without an expiry stay.
+// Messages that expire in the queue fail and are not sent. A Publish that waits for its message
+// returns. Messages without an expiry stay queued.
 func TestMessageExpiry_ExpiredMessagesAreNotSent(t *testing.T) {
 	t.Parallel()
 	c, b, proxy := offlineV5(t)
@@ -40,7 +41,7 @@ func TestMessageExpiry_ExpiredMessagesAreNotSent(t *testing.T) {
 	require.Empty(t, b.published("expired"))
 }
 
-// What is sent has the time that is left.
+// The message expiry interval in the packet is the time that remains.
 func TestMessageExpiry_CountsFromTheCall(t *testing.T) {
 	t.Parallel()
 	c, b, proxy := offlineV5(t)

@@ -16,14 +16,13 @@ import (
 // The tests of this file use a broker of MQTT 3.1.1, and a broker of MQTT 5 without
 // subscription identifiers: with identifiers each filter has its own SUBSCRIBE.
 
-// closesOverFilters is a script that closes the connection for a SUBSCRIBE with more
-// than most filters, as AWS IoT Core does with more than 8.
-func closesOverFilters(most int) script {
-	return closesForSubscribe(func(p packet) bool { return len(p.filters()) > most })
+// closesOverFilters returns a script that closes the connection when a SUBSCRIBE has more than
+// limit filters. AWS IoT Core does so with more than 8.
+func closesOverFilters(limit int) script {
+	return closesForSubscribe(func(p packet) bool { return len(p.filters()) > limit })
 }
 
-// closesForFilter is a script that closes the connection for a SUBSCRIBE that has a
-// filter.
+// closesForFilter returns a script that closes the connection when a SUBSCRIBE has this filter.
 func closesForFilter(filter string) script {
 	return closesForSubscribe(func(p packet) bool { return slices.Contains(p.names(), filter) })
 }
@@ -69,7 +68,7 @@ func manyFilters(n int) (filters []string) {
 	return filters
 }
 
-// largestSubscribe is the most filters in one SUBSCRIBE of each connection.
+// largestSubscribe returns, for each connection, the highest number of filters in a SUBSCRIBE.
 func largestSubscribe(b *fakeBroker) (sizes map[int]int) {
 	sizes = map[int]int{}
 	for _, p := range b.received(peer.SUBSCRIBE) {
@@ -120,15 +119,15 @@ func TestFiltersPerSubscribe_EightByDefault(t *testing.T) {
 
 func TestFiltersPerSubscribe_OptionSetsTheLimit(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, version mqtt.Option) {
-		for _, most := range []int{1, 3, 20} {
-			b := startFakeBroker(t, closesOverFilters(most))
+		for _, limit := range []int{1, 3, 20} {
+			b := startFakeBroker(t, closesOverFilters(limit))
 			h, got := collect()
 			filters := manyFilters(25)
-			c := dial(t, b.port, append(subscribeInitially(h, filters...), version, mqtt.WithFiltersPerSubscribe(most))...)
+			c := dial(t, b.port, append(subscribeInitially(h, filters...), version, mqtt.WithFiltersPerSubscribe(limit))...)
 			requireReceives(t, b, got, filters...)
 			requireReconnects(t, b, c)
 			requireReceives(t, b, got, filters...)
-			require.Equal(t, map[int]int{1: most, 2: most}, largestSubscribe(b))
+			require.Equal(t, map[int]int{1: limit, 2: limit}, largestSubscribe(b))
 		}
 	})
 }
@@ -136,24 +135,24 @@ func TestFiltersPerSubscribe_OptionSetsTheLimit(t *testing.T) {
 func TestFiltersPerSubscribe_LimitBelowOneIsAnError(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, nil)
-	for _, most := range []int{0, -1} {
-		_, err := mqtt.Dial(wait.Soon(t), []string{url(b.port)}, mqtt.WithFiltersPerSubscribe(most))
+	for _, limit := range []int{0, -1} {
+		_, err := mqtt.Dial(wait.Soon(t), []string{url(b.port)}, mqtt.WithFiltersPerSubscribe(limit))
 		require.ErrorContains(t, err, "WithFiltersPerSubscribe")
 	}
 }
 
-// The limit is halved until the broker takes the packets.
+// The client halves the limit until the broker accepts the packets.
 func TestFiltersPerSubscribe_LimitIsHalvedWhenTheBrokerCloses(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, version mqtt.Option) {
-		for _, most := range []int{1, 3} {
-			b := startFakeBroker(t, closesOverFilters(most))
+		for _, limit := range []int{1, 3} {
+			b := startFakeBroker(t, closesOverFilters(limit))
 			h, got := collect()
 			filters := manyFilters(16)
 			dial(t, b.port, append(subscribeInitially(h, filters...), version)...)
 			requireReceives(t, b, got, filters...)
 			sizes := largestSubscribe(b)
 			require.Equal(t, 8, sizes[1])
-			require.LessOrEqual(t, sizes[b.connections()], most)
+			require.LessOrEqual(t, sizes[b.connections()], limit)
 			for n := 2; n <= b.connections(); n++ {
 				require.True(t, sizes[n] == sizes[n-1] || sizes[n] == sizes[n-1]/2, "%v", sizes)
 			}
@@ -161,7 +160,7 @@ func TestFiltersPerSubscribe_LimitIsHalvedWhenTheBrokerCloses(t *testing.T) {
 	})
 }
 
-// Dial returns the one filter that the broker closes the connection for.
+// The broker closes the connection because of one filter. The error of Dial names the filter.
 func TestFiltersPerSubscribe_DialNamesTheFilter(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, version mqtt.Option) {
 		b := startFakeBroker(t, closesForFilter("refused"))
@@ -210,8 +209,8 @@ func TestFiltersPerSubscribe_SubscribeNamesTheFilter(t *testing.T) {
 	})
 }
 
-// A filter that was granted before, and that the broker closes the connection for
-// after a reconnect, is reported; the others are restored.
+// After a reconnect the broker closes the connection because of a filter that it granted
+// before. The client reports the filter and restores the other filters.
 func TestFiltersPerSubscribe_FilterOfAReconnectIsReported(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, version mqtt.Option) {
 		closes := closesForFilter("refused")
@@ -237,8 +236,8 @@ func TestFiltersPerSubscribe_FilterOfAReconnectIsReported(t *testing.T) {
 	})
 }
 
-// Losses while a SUBSCRIBE is in flight refuse nothing if the broker grants it in
-// the end.
+// The connection is lost several times while a SUBSCRIBE is in flight. No filter is refused if
+// the broker grants it later.
 func TestFiltersPerSubscribe_LossesInBetweenRefuseNothing(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, version mqtt.Option) {
 		b := startFakeBroker(t, closesForSubscribe(func(p packet) bool { return p.connection == 2 }))

@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// With connection losses, for the race detector.
+// Goroutines use one client during connection losses. The race detector checks them.
 func TestHandlers_ManyGoroutinesUseOneClient(t *testing.T) {
 	t.Parallel()
 	_, proxy := startProxiedBroker(t)
@@ -86,7 +86,7 @@ func TestHandlers_KillInAHandlerRedeliversItsMessage(t *testing.T) {
 		c := dial(t, b.Port, session...)
 		require.Equal(t, "job", string(wait.For(t, got, "the message").Payload))
 		require.NoError(t, c.Close(wait.Soon(t)))
-		c = dial(t, b.Port, session...) // now it is acknowledged
+		c = dial(t, b.Port, session...) // this handler acknowledges the message
 		require.NoError(t, c.Publish(wait.Soon(t), "jobs", []byte("next")))
 		require.Equal(t, "next", string(wait.For(t, got, "the next message").Payload))
 	}
@@ -99,7 +99,7 @@ func TestHandlers_SlowWorkerKeepsTheConnection(t *testing.T) {
 	c, conn := dialScriptedBroker(t, p, mqtt.WithKeepAlive(5*time.Second), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)),
 		mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { <-block }))
 	defer close(block)
-	for range 10 { // more than it has room for
+	for range 10 { // more than the capacity of its queue
 		conn.Send(peer.Publish(0, "a", 0, ""))
 	}
 	conn.Expect(peer.PINGREQ)
@@ -153,7 +153,7 @@ func TestHandlers_SlowInlineHandlerIsBackpressure(t *testing.T) {
 	}
 }
 
-// The remaining messages stay in order.
+// The messages that are not dropped stay in order.
 func TestHandlers_QueueOfAWorkerDropsAndReports(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -186,7 +186,7 @@ func TestHandlers_QueueOfAWorkerDropsAndReports(t *testing.T) {
 	}
 }
 
-// Across filters and QoS, inline, on a worker, and in an iterator.
+// The order holds across filters and QoS, for inline handlers, on a worker and in an iterator.
 func TestHandlers_RunInTheOrderOfArrival(t *testing.T) {
 	t.Parallel()
 	const n = 600
@@ -207,7 +207,7 @@ func TestHandlers_RunInTheOrderOfArrival(t *testing.T) {
 			for i := range n {
 				awaitNumbers(t, got, i)
 				if i%3 < 2 {
-					awaitNumbers(t, got, i) // its own handler and that of "#", next to each other
+					awaitNumbers(t, got, i) // the message reaches the handler of its filter and the handler of "#"
 				}
 			}
 			wait.None(t, got, "message")
@@ -241,7 +241,7 @@ func TestHandlers_RunInTheOrderOfArrival(t *testing.T) {
 	})
 }
 
-// Retained messages, and messages of a kept session.
+// Retained messages and messages of a kept session reach the handlers of WithSubscription.
 func TestHandlers_AreRegisteredBeforeMessagesArrive(t *testing.T) {
 	t.Parallel()
 	b := plain(t)

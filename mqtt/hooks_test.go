@@ -11,8 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A message has passed when its handlers have returned, wherever they run.
-func TestReceiveHookEndsAfterTheHandlers(t *testing.T) {
+// The Receive hook ends when all handlers of the message have returned: inline handlers,
+// handlers on a worker, and iterators.
+func TestHooks_ReceiveEndsAfterTheHandlers(t *testing.T) {
 	b := plain(t)
 	for name, mode := range map[string]mqtt.HandlerMode{"inline": mqtt.Inline(), "worker": mqtt.Worker(10, mqtt.Block)} {
 		t.Run(name, func(t *testing.T) {
@@ -22,7 +23,7 @@ func TestReceiveHookEndsAfterTheHandlers(t *testing.T) {
 				return ctx, func() { events <- "passed" }
 			}}
 			c := dial(t, b.Port, mqtt.WithHandlerMode(mode), mqtt.WithHooks(hooks))
-			for _, filter := range []string{"a", "+"} { // 2.1's broker sends the message twice
+			for _, filter := range []string{"a", "+"} { // mosquitto 2.1 sends a copy of the message for each filter
 				require.NoError(t, c.Subscribe(wait.Soon(t), filter, 1, func(context.Context, mqtt.Message) {
 					events <- "begin"
 					events <- "end"
@@ -41,8 +42,9 @@ func TestReceiveHookEndsAfterTheHandlers(t *testing.T) {
 	}
 }
 
-// A message that is dropped, or left behind at the end, has passed too.
-func TestReceiveHookEndsWithoutAHandler(t *testing.T) {
+// The Receive hook also ends for a message that is dropped, or that is not handled before the
+// client ends.
+func TestHooks_ReceiveEndsWithoutAHandler(t *testing.T) {
 	b := plain(t)
 	for name, overflow := range map[string]mqtt.Overflow{"oldest": mqtt.DropOldest, "newest": mqtt.DropNewest} {
 		t.Run(name, func(t *testing.T) {
@@ -72,7 +74,7 @@ func TestReceiveHookEndsWithoutAHandler(t *testing.T) {
 	}
 }
 
-func TestPublishHookKnowsTheProtocol(t *testing.T) {
+func TestHooks_PublishGetsTheProtocol(t *testing.T) {
 	b := plain(t)
 	for _, version := range versions {
 		t.Run(version.String(), func(t *testing.T) {

@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Mosquitto closes the connection when a client of MQTT 3 sends while it has 20
-// messages of QoS 2 under way, its max_inflight_messages, and forgets those that
-// it had taken. Nothing tells the client of the limit.
-func TestNotTooManyQoS2Messages(t *testing.T) {
+// Mosquitto closes the connection when an MQTT 3 client has more than 20 messages of QoS 2 in
+// flight (max_inflight_messages), and loses messages that it has accepted. MQTT 3 has no way
+// to announce this limit to the client.
+func TestInflight_QoS2MessagesStayBelowMosquittosLimit(t *testing.T) {
 	b := plain(t)
 	for _, version := range versions {
 		t.Run(version.String(), func(t *testing.T) {

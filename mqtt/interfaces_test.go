@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// report is code of a user's that publishes.
+// report is an example of a user's code that publishes.
 func report(ctx context.Context, p mqtt.Publisher) error {
 	return errors.Join(p.Publish(ctx, "report", nil, mqtt.WithQoS(2), mqtt.WithRetain(true)), p.PublishAsync(ctx, "more", nil).Wait(ctx))
 }
@@ -38,7 +38,7 @@ func (f *fake) PublishAsync(ctx context.Context, topic string, payload []byte, o
 	return mqtt.CompletedToken(f.Publish(ctx, topic, payload, options...))
 }
 
-// Programs can implement the interfaces, and make tokens and messages.
+// Programs can implement the interfaces and create tokens and messages.
 func TestInterfaces_WithoutABroker(t *testing.T) {
 	t.Parallel()
 	f := &fake{}
@@ -58,7 +58,7 @@ func TestInterfaces_WithoutABroker(t *testing.T) {
 	require.Equal(t, "made", wait.For(t, got, "the message").Topic)
 }
 
-// usersTest is a test in a module of somebody else's.
+// usersTest is a test in a user's module.
 const usersTest = `package user
 
 import (
@@ -69,7 +69,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/broker"
 )
 
-func TestWithBroker(t *testing.T) {
+func TestInterfaces_MqtttestRunsInAUsersModule(t *testing.T) {
 	b := broker.Start(t, broker.Config{})
 	c, err := mqtt.Dial(context.Background(), []string{b.Addr()})
 	if err != nil {

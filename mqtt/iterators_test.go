@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// publishesAfterSubscribe is a script that sends n numbered messages on a topic
-// behind each SUBACK.
+// publishesAfterSubscribe returns a script that sends n numbered messages on a topic after each
+// SUBACK.
 func publishesAfterSubscribe(topic string, n int) script {
 	return func(c *brokerConn, p packet) bool {
 		if p.Type() != peer.SUBSCRIBE {
@@ -30,9 +30,9 @@ func publishesAfterSubscribe(topic string, n int) script {
 	}
 }
 
-// A program may pull the messages, and may call the client in between, from
-// goroutines of its choice. The test runs in a process of its own: a fatal error of
-// the Go runtime would end all tests.
+// A program may pull messages with iter.Pull2 from any goroutine, and may call the client
+// between two messages. The test runs in a child process, because a fatal error of the Go
+// runtime would end all tests.
 func TestMessages_CanBePulled(t *testing.T) {
 	t.Parallel()
 	if !isChild(t) {
@@ -45,7 +45,7 @@ func TestMessages_CanBePulled(t *testing.T) {
 	next, stop := iter.Pull2(c.Messages(wait.Soon(t), "a", 1))
 	defer stop()
 	for n := range 20 {
-		pulled := inBackground(func() error { // each time in another goroutine
+		pulled := inBackground(func() error { // each pull in another goroutine
 			m, err, ok := next()
 			if err == nil && (!ok || string(m.Payload) != fmt.Sprint(n)) {
 				err = fmt.Errorf("message %d: %t %q", n, ok, m.Payload)
@@ -60,7 +60,7 @@ func TestMessages_CanBePulled(t *testing.T) {
 	require.NoError(t, c.Close(wait.Soon(t)))
 }
 
-// Two pulled iterators and a plain one stand side by side.
+// Two pulled iterators and a range loop are active at the same time.
 func TestMessages_CanBePulledFromSeveralFilters(t *testing.T) {
 	t.Parallel()
 	if !isChild(t) {
@@ -130,11 +130,11 @@ func TestMessages_EndWithTheContextWhileMessagesAreQueued(t *testing.T) {
 	}
 }
 
-// A goroutine of the loop's body may wait for the broker, although the queue of the
-// iterator is full: the acknowledgement is behind the messages.
+// The body of the loop starts a goroutine and waits for it. The goroutine waits for an
+// acknowledgement, which is behind more messages than the iterator queues.
 func TestMessages_GoroutineOfTheLoopMayWait(t *testing.T) {
 	t.Parallel()
-	const behind = 3000 // more than an iterator queues
+	const behind = 3000 // exceeds the capacity of an iterator's queue
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		if p.Type() == peer.PUBLISH && p.topic() == "answer" {
 			for i := range behind {

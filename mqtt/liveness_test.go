@@ -19,14 +19,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// answersNoPublish is a script that acknowledges no message.
-func answersNoPublish(_ *brokerConn, p packet) bool { return p.Type() == peer.PUBLISH }
+// acknowledgesNothing is a script that acknowledges no message.
+func acknowledgesNothing(_ *brokerConn, p packet) bool { return p.Type() == peer.PUBLISH }
 
-// One acknowledgement lets one waiting publisher go on, and another the next.
-func TestLiveness_EachAcknowledgementLetsAPublisherGoOn(t *testing.T) {
+// Publishers wait for capacity in the queue. Each acknowledgement wakes one of them.
+func TestLiveness_EachAcknowledgementWakesAPublisher(t *testing.T) {
 	t.Parallel()
 	const capacity = 100
-	b := startFakeBroker(t, answersNoPublish)
+	b := startFakeBroker(t, acknowledgesNothing)
 	c := dial(t, b.port, mqtt.WithQueue(capacity, 1<<20, mqtt.WaitForRoom))
 	for range capacity {
 		c.PublishAsync(wait.Soon(t), "queued", nil)
@@ -44,7 +44,7 @@ func TestLiveness_EachAcknowledgementLetsAPublisherGoOn(t *testing.T) {
 	}
 }
 
-// A state handler that takes its time gets every change, in order.
+// A slow state handler gets every change, in order.
 func TestLiveness_SlowStateHandlerGetsEveryChange(t *testing.T) {
 	t.Parallel()
 	const attempts = 600
@@ -70,11 +70,11 @@ func TestLiveness_SlowStateHandlerGetsEveryChange(t *testing.T) {
 	awaitState(t, changes, mqtt.StateClosed)
 }
 
-// A second Close with a shorter context ends the first. Neither blames a handler:
-// none is running.
-func TestLiveness_SecondCloseHurriesTheFirst(t *testing.T) {
+// A second Close with a shorter context ends the first Close. Neither error reports a running
+// handler, because there is none.
+func TestLiveness_SecondCloseEndsTheFirst(t *testing.T) {
 	t.Parallel()
-	b := startFakeBroker(t, answersNoPublish)
+	b := startFakeBroker(t, acknowledgesNothing)
 	c := dial(t, b.port)
 	token := c.PublishAsync(context.Background(), "a", nil)
 	wait.Until(t, "the message", func() bool { return len(b.published("a")) == 1 })
@@ -92,8 +92,8 @@ func TestLiveness_SecondCloseHurriesTheFirst(t *testing.T) {
 	require.NotContains(t, errors.Join(errs...).Error(), "handler")
 }
 
-// Messages that are cancelled leave a long queue without a search for each of them:
-// with one, the test would run into its context.
+// The client must not search a long queue for each cancelled message: the test would exceed
+// its time limit.
 func TestLiveness_ManyMessagesAreCancelled(t *testing.T) {
 	t.Parallel()
 	const messages = 200_000
@@ -107,7 +107,7 @@ func TestLiveness_ManyMessagesAreCancelled(t *testing.T) {
 	limit := wait.Soon(t)
 	for n := range all {
 		require.NoError(t, limit.Err(), "%d of %d messages are cancelled", n, messages)
-		err := all[len(all)-1-n].Wait(ended) // the last first: a search from the front takes longest
+		err := all[len(all)-1-n].Wait(ended) // from the last to the first: a search from the front would take longest
 		if !errors.Is(err, context.Canceled) || errors.Is(err, mqtt.ErrAbandoned) {
 			require.FailNow(t, "not cancelled", "%v", err)
 		}
@@ -124,7 +124,7 @@ func TestLiveness_DialReturnsWithItsContext(t *testing.T) {
 			b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 				if p.Type() == peer.SUBSCRIBE {
 					for n := range 5 {
-						c.publish(0, "a/1", 0, fmt.Sprint(n)) // messages of an earlier subscription, and no SUBACK
+						c.publish(0, "a/1", 0, fmt.Sprint(n)) // messages of an earlier subscription, without SUBACK
 					}
 				}
 				return p.Type() == peer.SUBSCRIBE
@@ -153,9 +153,8 @@ func TestLiveness_DialReturnsWithItsContext(t *testing.T) {
 	}
 }
 
-// Connections on which messages were acknowledged have worked: the pauses after them
-// do not grow.
-func TestLiveness_PausesDoNotGrowAfterConnectionsThatWorked(t *testing.T) {
+// An acknowledged message resets the backoff: the delay before the next attempt does not grow.
+func TestLiveness_BackoffDoesNotGrowAfterAnAcknowledgement(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		if p.Type() != peer.PUBLISH {
@@ -166,21 +165,21 @@ func TestLiveness_PausesDoNotGrowAfterConnectionsThatWorked(t *testing.T) {
 		return true
 	})
 	c := dial(t, b.port, mqtt.WithBackoff(20*time.Millisecond, time.Hour, 0))
-	const connections = 20 // the pause would be above an hour
+	const connections = 20 // otherwise the last delay would exceed an hour
 	for range connections {
 		require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 	}
 	require.GreaterOrEqual(t, b.connections(), connections)
 }
 
-// alertOnce sends a TLS alert to the first clients, as a broker may that is just
-// starting, and leaves the others to the listener of TLS.
+// alertOnce is a TLS listener that sends a TLS alert to the first clients, as a starting broker
+// may do, and accepts later clients.
 type alertOnce struct {
 	net.Listener
 	alerts int
 }
 
-// internalError is a fatal alert of TLS.
+// internalError is a fatal TLS alert.
 var internalError = []byte{21, 3, 3, 0, 2, 2, 80}
 
 func (a *alertOnce) Accept() (net.Conn, error) {
@@ -220,7 +219,7 @@ func TestLiveness_AlertOfABrokerThatStartsIsTemporary(t *testing.T) {
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 }
 
-// awaitAttempts counts the failed attempts before the connection.
+// awaitAttempts waits for the connection and returns the number of failed attempts before it.
 func awaitAttempts(t *testing.T, changes <-chan mqtt.StateChange) (failed int) {
 	t.Helper()
 	for {

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// debugLogger calls a function once, when it writes a line of the library.
+// debugLogger calls a function once, at the first line that the library logs.
 type debugLogger struct {
 	slog.Handler
 	publish atomic.Pointer[func()]

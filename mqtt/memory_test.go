@@ -2,7 +2,8 @@
 
 package mqtt_test
 
-// Not for the address sanitizer, which allocates, and keeps what is freed.
+// The address sanitizer would change the measurements: it allocates memory and keeps freed
+// memory.
 
 import (
 	"context"
@@ -19,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mallocs counts what Go allocates per message, over all goroutines, beside
-// nothing else. The tests that use it are not parallel.
+// mallocs returns the number of Go allocations per message, of all goroutines. Tests that call
+// it must not be parallel.
 func mallocs(n int, f func()) float64 {
 	var before, after runtime.MemStats
 	f() // pools and buffers fill
@@ -50,7 +51,7 @@ func TestMemory_AllocationsOfAMessage(t *testing.T) {
 	t.Log("received, through the router:", receive)
 	require.Less(t, receive, 1.5)
 
-	go func() { // answers each PUBLISH, of 14 bytes, with its PUBACK
+	go func() { // replies to each PUBLISH, which has 14 bytes, with PUBACK
 		packet, answer := make([]byte, 14), peer.Ack(peer.PUBACK, 0)
 		for at := 0; ; {
 			k, err := conn.Read(packet[at:])
@@ -82,7 +83,7 @@ func TestMemory_AllocationsOfAMessage(t *testing.T) {
 	require.Less(t, publish, 2.5)
 }
 
-// resident is the memory of this process, C's included.
+// resident returns the memory of this process, including C's.
 func resident(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/statm")
@@ -92,7 +93,8 @@ func resident(t *testing.T) int {
 	return pages * os.Getpagesize()
 }
 
-// With messages and connections. Not parallel: it measures the process.
+// The heaps of Go and C do not grow with the number of messages and connections. The test is
+// not parallel, because it measures the whole process.
 func TestMemory_HeapsDoNotGrow(t *testing.T) {
 	b := plain(t)
 	h, got := collect()
@@ -111,6 +113,6 @@ func TestMemory_HeapsDoNotGrow(t *testing.T) {
 	}
 	round(300)
 	before := resident(t)
-	round(1000) // 100 MB each way
+	round(1000) // 100 MB in each direction
 	require.Less(t, resident(t), before+50<<20)
 }

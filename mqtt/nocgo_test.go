@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The other ways to build are tested in test/: TestBuildWithoutLibrary, TestNoWarnings.
+// Package test has the tests of other builds: TestBuild_WithoutLibraryReportsIt and
+// TestBuild_HasNoCWarnings.
 func TestBuild_WithoutCgoNamesTheRemedy(t *testing.T) {
 	t.Parallel()
 	cmd := spawn.Command("go", "build", ".")

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// publishing is a logger that publishes its lines with the client that logs.
+// publishing is a log handler that publishes each line with the client that logs it.
 type publishing struct {
 	slog.Handler
 	client *atomic.Pointer[mqtt.Client]
@@ -81,14 +81,14 @@ func TestObserve_HooksMayUseTheClient(t *testing.T) {
 	defer close(block)
 	client.Store(c)
 	conn := p.AcceptConnect()
-	for range 3 { // one is handled, one waits
+	for range 3 { // one is being handled, one is queued, one is dropped
 		conn.Send(peer.Publish(0, "a", 0, ""))
 	}
 	require.EqualValues(t, 1, wait.For(t, told, "the hook").Dropped)
 	conn.Dialog().Expect(peer.V311.Publish(0, "dropped", 0, ""))
 }
 
-// At Debug, too, where the library's lines are. Without Debug the library makes no lines.
+// At level Debug the log also has the library's lines. At other levels the library formats none.
 func TestObserve_LogHasNoSecretsAndPayloads(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "password-1"}})
@@ -128,7 +128,7 @@ func TestObserve_EachClientHasItsLogger(t *testing.T) {
 	require.Equal(t, before, first.String())
 }
 
-// traceKey is what a tracer puts into contexts.
+// traceKey is the key of a trace in a context.
 type traceKey struct{}
 
 // A trace reaches the handler through the broker. The first hook is the outermost.

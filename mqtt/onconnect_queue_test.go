@@ -32,7 +32,7 @@ func TestQueue_RequeuedBirthMessagesStayFirst(t *testing.T) {
 	q.requeue(taken)
 	require.Equal(t, []string{"birth 1", "birth 2"}, order())
 	q.requeue(taken)
-	q.resume(&onConnectCall{}) // another call: no effect
+	q.resume(&onConnectCall{}) // resume with another call has no effect
 	require.Equal(t, []string{"birth 1", "birth 2"}, order())
 	q.requeue(taken)
 	q.resume(call)

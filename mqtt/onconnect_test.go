@@ -25,7 +25,7 @@ func onConnect(f func(ctx context.Context, c *mqtt.Client) error) mqtt.Option {
 	return mqtt.WithOnConnect(func(ctx context.Context, c *mqtt.Client, _ mqtt.Connack) error { return f(ctx, c) })
 }
 
-// publishBirths publishes a message of each QoS and waits for each.
+// publishBirths publishes a message of each QoS and waits for its acknowledgement.
 func publishBirths(ctx context.Context, c *mqtt.Client) error {
 	for qos := range mqtt.QoS(3) {
 		if err := c.Publish(ctx, "birth", fmt.Append(nil, qos), mqtt.WithQoS(qos)); err != nil {
@@ -45,10 +45,11 @@ func sentOn(b *fakeBroker, connection int) (all []string) {
 	return all
 }
 
-// births are the messages of publishBirths.
+// births lists the messages of publishBirths.
 var births = []string{"birth 0", "birth 1", "birth 2"}
 
-// lateBroker is a fake broker for a client that queues messages before the broker starts.
+// lateBroker returns a client and a function that starts its fake broker, so that a test can
+// queue messages first.
 func lateBroker(t *testing.T, options ...mqtt.Option) (c *mqtt.Client, start func(script) *fakeBroker) {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -85,7 +86,8 @@ func TestOnConnect_MessagesLeaveBeforeQueuedMessages(t *testing.T) {
 	}
 }
 
-// Messages that other goroutines, and handlers, publish while the function runs follow it.
+// Messages that other goroutines and handlers publish while the function runs are sent after
+// the function has returned.
 func TestOnConnect_OtherPublishesWaitForTheFunction(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan bool, 10), make(chan bool)
@@ -110,7 +112,7 @@ func TestOnConnect_OtherPublishesWaitForTheFunction(t *testing.T) {
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 }
 
-// At a reconnect: first the library's messages in flight, then the messages of the
+// After a reconnect the client sends first the messages in flight, then the messages of the
 // function, then the queue.
 func TestOnConnect_RunsAtEveryConnectionAfterMessagesInFlight(t *testing.T) {
 	t.Parallel()
@@ -162,8 +164,8 @@ func TestOnConnect_WaitsForTheSubscriptions(t *testing.T) {
 	conn.Expect(peer.PUBLISH)
 }
 
-// A function may subscribe and wait for responses, also with inline handlers. Dial
-// returns after it.
+// A function may subscribe and wait for responses, also with inline handlers. Dial returns
+// after the function.
 func TestOnConnect_MayWaitForAnything(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
@@ -207,9 +209,9 @@ func TestOnConnect_FunctionsAddUpAndErrorsAreLogged(t *testing.T) {
 	require.ErrorContains(t, err, "WithOnConnect: f is nil")
 }
 
-// The queue is full of messages that wait for the function: its messages leave all the
-// same.
-func TestOnConnect_FullQueueHoldsNoBirthMessageBack(t *testing.T) {
+// The queue is full of messages that wait for the function. The messages of the function are
+// sent all the same.
+func TestOnConnect_FullQueueDoesNotDelayBirthMessages(t *testing.T) {
 	t.Parallel()
 	for name, policy := range map[string]mqtt.QueueFull{"wait": mqtt.WaitForRoom, "refuse": mqtt.Refuse, "drop": mqtt.DropOldestQoS0} {
 		t.Run(name, func(t *testing.T) {
@@ -245,7 +247,7 @@ func TestOnConnect_FullQueueHoldsNoBirthMessageBack(t *testing.T) {
 	}
 }
 
-// A message that alone exceeds the limit of the queue is refused as ever.
+// A message that alone exceeds the limit of the queue is refused in the function too.
 func TestOnConnect_MessageAboveTheLimitIsRefused(t *testing.T) {
 	t.Parallel()
 	failed := make(chan error, 1)
@@ -256,9 +258,9 @@ func TestOnConnect_MessageAboveTheLimitIsRefused(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, failed, "the function"), mqtt.ErrQueueFull)
 }
 
-// The outbox has more messages than the queue can hold, so no new message is accepted: the
-// messages of the function are. They are not stored, and no message is sent twice.
-func TestOnConnect_MessagesPassTheOutbox(t *testing.T) {
+// The outbox has more messages than the queue can hold, so the client refuses new messages. It
+// accepts the messages of the function. It does not store them, and sends no message twice.
+func TestOnConnect_MessagesAreSentBeforeTheOutbox(t *testing.T) {
 	t.Parallel()
 	const left = 20
 	o := filled(left)
@@ -368,8 +370,8 @@ func TestOnConnect_OnlineOnlyMessagesFailWithTheConnection(t *testing.T) {
 	require.ErrorIs(t, second.Wait(wait.Soon(t)), mqtt.ErrNotConnected)
 }
 
-// A function that does not return holds the queue up no longer than the connect timeout.
-// The function of the next connection waits for it.
+// A function that does not return blocks the queue at most for the connect timeout. The
+// function of the next connection waits until it has returned.
 func TestOnConnect_ConnectTimeoutLimitsTheFunctions(t *testing.T) {
 	t.Parallel()
 	var log logBuffer
@@ -407,7 +409,7 @@ func TestOnConnect_MessagesAreNotStored(t *testing.T) {
 	t.Parallel()
 	o := filled(0)
 	tokens := make(chan *mqtt.Token, 10)
-	b := startFakeBroker(t, answersNoPublish)
+	b := startFakeBroker(t, acknowledgesNothing)
 	c := dial(t, b.port, mqtt.WithOutbox(o), onConnect(func(ctx context.Context, c *mqtt.Client) error {
 		tokens <- c.PublishAsync(ctx, "birth", nil)
 		return nil
@@ -494,7 +496,7 @@ func TestOnConnect_CloseBeforeTheFunctionSendsTheQueue(t *testing.T) {
 	wait.None(t, ran, "call of the function")
 }
 
-// Calls that would wait for the function itself return at once.
+// Calls that would wait for the end of the function return an error at once.
 func TestOnConnect_CallsThatWaitForTheFunctionFail(t *testing.T) {
 	t.Parallel()
 	failed := make(chan error, 3)
@@ -574,7 +576,7 @@ func TestOnConnect_ContextMarksMessagesOfItsClientOnly(t *testing.T) {
 
 func TestOnConnect_ExpiredAndCancelledMessagesLeaveTheQueue(t *testing.T) {
 	t.Parallel()
-	b := startFakeBroker(t, answersNoPublish)
+	b := startFakeBroker(t, acknowledgesNothing)
 	failed := make(chan error, 2)
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithInflight(1), onConnect(func(ctx context.Context, c *mqtt.Client) error {
 		c.PublishAsync(ctx, "first", nil)
@@ -638,7 +640,7 @@ func TestOnConnect_PanicCrashesTheProgram(t *testing.T) {
 	require.Contains(t, output, "panic: birth defect")
 }
 
-// Connections break all the time. Each connection sends its own birth message first.
+// The connection is lost again and again. Each connection sends its own birth message first.
 func TestOnConnect_BirthsAreFirstOnEveryConnection(t *testing.T) {
 	t.Parallel()
 	const connections = 30

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// idLedger is a script that acknowledges all messages but those on the topic "held",
-// and notes packet ids that are in flight twice. The fake broker runs it alone.
+// idLedger is a script that acknowledges all messages except those on the topic "held". It
+// records packet ids that two messages in flight have. The fake broker makes one call at a time.
 type idLedger struct {
 	inFlight map[uint16]string // topics by packet id
 	twice    []string
@@ -53,8 +53,8 @@ func (l *idLedger) violations(b *fakeBroker) []string {
 	return l.twice
 }
 
-// The packet ids come round after 65,535 messages. Ids that are still in flight are
-// left out, and each acknowledgement ends its own message.
+// The packet ids start again after 65,535 messages. Ids that are still in flight are skipped,
+// and each acknowledgement completes its own message.
 func TestPacketIDs_NoneIsInFlightTwice(t *testing.T) {
 	t.Parallel()
 	const messages = 70_000

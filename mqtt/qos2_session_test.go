@@ -14,15 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// forgetful is a broker without sessions: it delivers a message of QoS 2 when its
-// PUBLISH and its PUBREL came on the same connection. It closes the first connection
-// instead of sending PUBCOMP.
-type forgetful struct {
-	stored    map[uint16]string // payloads by packet id, of one connection
+// sessionlessBroker is a broker without sessions: it delivers a message of QoS 2 if PUBLISH and
+// PUBREL arrived on the same connection. It closes the first connection instead of sending
+// PUBCOMP.
+type sessionlessBroker struct {
+	stored    map[uint16]string // payloads by packet id, for the current connection
 	delivered []string
 }
 
-func (f *forgetful) answer(c *brokerConn, p packet) bool {
+func (f *sessionlessBroker) answer(c *brokerConn, p packet) bool {
 	switch p.Type() {
 	case peer.CONNECT:
 		f.stored = map[uint16]string{}
@@ -39,7 +39,7 @@ func (f *forgetful) answer(c *brokerConn, p packet) bool {
 	return false
 }
 
-func (f *forgetful) release(c *brokerConn, mid uint16) {
+func (f *sessionlessBroker) release(c *brokerConn, mid uint16) {
 	payload, found := f.stored[mid]
 	delete(f.stored, mid)
 	if !found {
@@ -63,7 +63,7 @@ func TestQoS2_SuccessMeansDeliveryWhenTheSessionIsLost(t *testing.T) {
 		for name, session := range sessions {
 			t.Run(fmt.Sprint(version, ", ", name), func(t *testing.T) {
 				t.Parallel()
-				f := &forgetful{}
+				f := &sessionlessBroker{}
 				b := startFakeBroker(t, f.answer)
 				c := dial(t, b.port, append(session, mqtt.WithProtocol(version))...)
 				all := map[string]*mqtt.Token{}

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unreachable is a client whose broker cannot be reached yet, and a subscriber that
-// hears of what it publishes on "a".
+// unreachable returns a client that cannot connect until the test calls AcceptNew of the fault
+// proxy. The channel gets the messages that the client publishes on "a".
 func unreachable(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fault.Proxy, <-chan mqtt.Message) {
 	t.Helper()
 	b := plain(t)
@@ -27,12 +27,12 @@ func unreachable(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fault.Pro
 	return dial(t, proxy.Port, append(options, mqtt.WithBackgroundConnect())...), proxy, got
 }
 
-// number publishes a number on "a", of one byte as long as it is below 10.
+// number publishes a number on "a". Numbers below 10 have a payload of one byte.
 func number(t *testing.T, c *mqtt.Client, n int, options ...mqtt.PublishOption) *mqtt.Token {
 	return c.PublishAsync(wait.Soon(t), "a", fmt.Append(nil, n), options...)
 }
 
-// The limit of messages, and the order of accepted messages.
+// The queue refuses messages above its limit, and keeps the order of accepted messages.
 func TestQueueLimits_Refuse(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t, mqtt.WithQueue(5, 1000, mqtt.Refuse))
@@ -53,7 +53,7 @@ func TestQueueLimits_Refuse(t *testing.T) {
 	awaitNumbers(t, got, 5)
 }
 
-// Of topic and payload.
+// The limit counts the bytes of topic and payload.
 func TestQueueLimits_CountBytes(t *testing.T) {
 	t.Parallel()
 	c, _, _ := unreachable(t, mqtt.WithQueue(1000, 100, mqtt.Refuse))
@@ -67,7 +67,7 @@ func TestQueueLimits_CountBytes(t *testing.T) {
 	}
 }
 
-// Waiting publishers continue in turn, and end with their context.
+// Waiting publishers continue in the order of their calls, or return when their context ends.
 func TestQueueLimits_WaitForRoom(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t, mqtt.WithQueue(3, 1000, mqtt.WaitForRoom))
@@ -98,12 +98,12 @@ func TestQueueLimits_DropOldestQoS0(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t, mqtt.WithQueue(4, 1000, mqtt.DropOldestQoS0))
 	var tokens []*mqtt.Token
-	for n, qos := range []mqtt.QoS{0, 1, 0, 1, 0, 1} { // 0 makes room for 4, 2 for 5
+	for n, qos := range []mqtt.QoS{0, 1, 0, 1, 0, 1} { // 4 replaces 0, and 5 replaces 2
 		tokens = append(tokens, number(t, c, n, mqtt.WithQoS(qos)))
 	}
 	require.ErrorIs(t, tokens[0].Wait(wait.Soon(t)), mqtt.ErrDropped)
 	require.ErrorIs(t, tokens[2].Wait(wait.Soon(t)), mqtt.ErrDropped)
-	tokens = append(tokens, number(t, c, 6)) // 4
+	tokens = append(tokens, number(t, c, 6)) // replaces 4
 	require.ErrorIs(t, tokens[4].Wait(wait.Soon(t)), mqtt.ErrDropped)
 	require.ErrorIs(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithQoS(0)), mqtt.ErrQueueFull)
 	require.Equal(t, 4, c.Stats().Queued)
@@ -126,7 +126,7 @@ func TestQueueLimits_HoldForABrokerThatDoesNotRead(t *testing.T) {
 	require.Equal(t, 500, c.Stats().Queued)
 }
 
-// Not parallel: it measures the heap of the process.
+// The test is not parallel, because it measures the heap of the process.
 func TestQueueLimits_MemoryOfflineIsBounded(t *testing.T) {
 	c, _, _ := unreachable(t, mqtt.WithQueue(1000, 4<<20, mqtt.DropOldestQoS0))
 	heap := func() uint64 {

@@ -75,7 +75,7 @@ func TestQueue_WaitsBesideTheEndOfAMessage(t *testing.T) {
 	}
 }
 
-// panicky is an outbox whose Put panics once.
+// panicky is an outbox with a Put that panics once.
 
 type panicky struct{}
 
@@ -97,7 +97,7 @@ func TestQueue_PanicOfAnOutboxReleasesCapacity(t *testing.T) {
 	require.Less(t, time.Since(begun), time.Second)
 }
 
-func TestQueue_HookHearsOfAnEndOnce(t *testing.T) {
+func TestQueue_PublishHookReportsAnEndOnce(t *testing.T) {
 	for range 10 {
 		ended := make(chan struct{}, 100_000)
 		c := dial(t, closedPort(t), mqtt.WithBackgroundConnect(), mqtt.WithHooks(mqtt.Hooks{Publish: func(context.Context, *mqtt.Publication) func(error) {

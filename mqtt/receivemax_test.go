@@ -10,10 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each QoS 2 message that a lost connection leaves half received takes a place of
-// the receive maximum for good: twenty would be used up soon, and then every
-// connection ends.
-func TestReceiveMaximumIsTheLargest(t *testing.T) {
+// A QoS 2 message that is incomplete when the connection is lost reduces the receive maximum of
+// the library for ever. With the default of 20 every connection would fail soon. The client
+// therefore uses the highest value.
+func TestReceiveMaximum_IsTheHighestByDefault(t *testing.T) {
 	p := peer.Listen(t)
 	dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
 	body := p.Accept().Expect(peer.CONNECT).Body

@@ -14,7 +14,7 @@ import (
 func TestReconnects_LossDuringConnectDoesNotLowerTheVersion(t *testing.T) {
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		if p.Type() == peer.CONNECT && c.number == 2 {
-			c.Close() // for example a load balancer whose broker restarts
+			c.Close() // as a load balancer does while its broker restarts
 			return true
 		}
 		return false
@@ -24,7 +24,7 @@ func TestReconnects_LossDuringConnectDoesNotLowerTheVersion(t *testing.T) {
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithContentType("text/plain")))
 }
 
-func TestReconnects_ServerThatClosesAtOnceIsLeft(t *testing.T) {
+func TestReconnects_NextServerAfterOneThatClosesAtOnce(t *testing.T) {
 	bad := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		if p.Type() == peer.CONNECT {
 			c.write(c.version.Connack(false, 0))

@@ -17,8 +17,8 @@ import (
 // patience limits every wait of these tests.
 const patience = 10 * time.Second
 
-// relayed connects a relay: the caller is the library on one side and the server on the
-// other side.
+// relayed connects a relay, and returns the connections of both sides: the library's and the
+// server's.
 func relayed(t *testing.T) (r *relay, library *net.UnixConn, server *net.TCPConn) {
 	t.Helper()
 	near, far := tcpPair(t)

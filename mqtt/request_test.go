@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// respondent is a script of a broker that answers every request itself. It grants
-// subscriptions and sends response information, unless that is "".
+// respondent returns the script of a broker that responds to every request itself. It grants
+// subscriptions. It sends response information unless that is "".
 func respondent(information func(connection int) string) script {
 	return func(c *brokerConn, p packet) bool {
 		switch {
@@ -43,8 +43,8 @@ func respondent(information func(connection int) string) script {
 
 func noInformation(int) string { return "" }
 
-// requireAnswer requires that a request is answered. It returns the response topic.
-func requireAnswer(t *testing.T, b *fakeBroker, c *mqtt.Client, options ...mqtt.PublishOption) (topic string) {
+// requireResponse requires that a request gets its response. It returns the response topic.
+func requireResponse(t *testing.T, b *fakeBroker, c *mqtt.Client, options ...mqtt.PublishOption) (topic string) {
 	t.Helper()
 	m, err := c.Request(wait.Soon(t), "question", []byte("x"), options...)
 	require.NoError(t, err)
@@ -69,35 +69,35 @@ func TestRequest_TopicOfTheProgram(t *testing.T) {
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
 	for range 3 {
 		for _, topic := range []string{"replies/1", "replies/2"} {
-			require.Equal(t, topic, requireAnswer(t, b, c, mqtt.WithQoS(1), mqtt.WithResponseTopic(topic)))
+			require.Equal(t, topic, requireResponse(t, b, c, mqtt.WithQoS(1), mqtt.WithResponseTopic(topic)))
 		}
 	}
 	require.Equal(t, []string{"replies/1", "replies/2"}, subscribedTo(b), "one SUBSCRIBE for each topic")
 	requireReconnects(t, b, c)
-	require.Equal(t, "replies/1", requireAnswer(t, b, c, mqtt.WithResponseTopic("replies/1")))
-	require.True(t, strings.HasPrefix(requireAnswer(t, b, c), "responses/"), "the default")
+	require.Equal(t, "replies/1", requireResponse(t, b, c, mqtt.WithResponseTopic("replies/1")))
+	require.True(t, strings.HasPrefix(requireResponse(t, b, c), "responses/"), "the default")
 }
 
-// The program has a handler for the response topic: both get the response. After
-// Unsubscribe a request subscribes again.
+// The program has a handler for the response topic. The handler and the request both get the
+// response. After Unsubscribe a request subscribes again.
 func TestRequest_TopicThatTheProgramHasSubscribed(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, respondent(noInformation))
 	first, got := collect()
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
-	requireAnswer(t, b, c, mqtt.WithResponseTopic("replies"))
+	requireResponse(t, b, c, mqtt.WithResponseTopic("replies"))
 	require.NoError(t, c.Subscribe(wait.Soon(t), "replies", 1, first))
-	requireAnswer(t, b, c, mqtt.WithResponseTopic("replies"))
+	requireResponse(t, b, c, mqtt.WithResponseTopic("replies"))
 	wait.For(t, got, "the response in the handler")
 
 	second, gotSecond := collect()
 	require.NoError(t, c.Subscribe(wait.Soon(t), "replies", 1, second))
-	requireAnswer(t, b, c, mqtt.WithResponseTopic("replies"))
+	requireResponse(t, b, c, mqtt.WithResponseTopic("replies"))
 	wait.For(t, gotSecond, "the response in the second handler")
 	wait.None(t, got, "message for a replaced handler")
 
 	require.NoError(t, c.Unsubscribe(wait.Soon(t), "replies"))
-	requireAnswer(t, b, c, mqtt.WithResponseTopic("replies"))
+	requireResponse(t, b, c, mqtt.WithResponseTopic("replies"))
 	wait.None(t, gotSecond, "message after Unsubscribe")
 }
 
@@ -105,12 +105,12 @@ func TestRequest_Prefix(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, respondent(noInformation))
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponsePrefix("myapp/replies/"))
-	topic := requireAnswer(t, b, c)
+	topic := requireResponse(t, b, c)
 	require.Regexp(t, "^myapp/replies/[0-9a-f]{24}$", topic)
-	require.Equal(t, topic, requireAnswer(t, b, c))
+	require.Equal(t, topic, requireResponse(t, b, c))
 	require.Equal(t, []string{topic}, subscribedTo(b))
 	other := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponsePrefix("myapp/replies/"))
-	require.NotEqual(t, topic, requireAnswer(t, b, other), "each client has its own topic")
+	require.NotEqual(t, topic, requireResponse(t, b, other), "each client has its own topic")
 }
 
 // asksForInformation reports whether the last CONNECT has Request Response Information 1.
@@ -128,27 +128,28 @@ func TestRequest_ResponseInformation(t *testing.T) {
 			c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponseInformation(), mqtt.WithResponsePrefix("mine/"),
 				mqtt.WithConnectProperties(mqtt.Properties{{ID: mqtt.PropUserProperty, Name: "a", Text: "b"}}))
 			require.True(t, asksForInformation(b))
-			require.Regexp(t, "^"+prefix+"[0-9a-f]{24}$", requireAnswer(t, b, c))
+			require.Regexp(t, "^"+prefix+"[0-9a-f]{24}$", requireResponse(t, b, c))
 		})
 	}
 	b := startFakeBroker(t, respondent(func(int) string { return "for/you" }))
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
 	require.False(t, asksForInformation(b))
-	require.Regexp(t, "^responses/", requireAnswer(t, b, c), "not asked for")
+	require.Regexp(t, "^responses/", requireResponse(t, b, c), "not asked for")
 }
 
-// The information of the next connection counts. The earlier topic is unsubscribed.
+// After a reconnect the client uses the new response information and unsubscribes from the
+// earlier topic.
 func TestRequest_ResponseInformationChangesAtAReconnect(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, respondent(func(connection int) string { return fmt.Sprint("session", (connection+1)/2) }))
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponseInformation(),
 		mqtt.WithConnectProperties(mqtt.Properties{{ID: mqtt.PropRequestResponseInformation, Number: 1}}))
-	first := requireAnswer(t, b, c)
+	first := requireResponse(t, b, c)
 	requireReconnects(t, b, c)
-	require.Equal(t, first, requireAnswer(t, b, c))
+	require.Equal(t, first, requireResponse(t, b, c))
 	require.Empty(t, b.received(peer.UNSUBSCRIBE))
 	requireReconnects(t, b, c)
-	second := requireAnswer(t, b, c)
+	second := requireResponse(t, b, c)
 	require.Equal(t, strings.Replace(first, "session1", "session2", 1), second)
 	wait.Until(t, "UNSUBSCRIBE", func() bool { return len(b.received(peer.UNSUBSCRIBE)) == 1 })
 	require.Equal(t, []string{first}, b.received(peer.UNSUBSCRIBE)[0].names())
@@ -157,7 +158,7 @@ func TestRequest_ResponseInformationChangesAtAReconnect(t *testing.T) {
 	require.True(t, subscribedOn(b, 4, second))
 }
 
-// Without a connection yet, Request waits for the information.
+// Before the first connection Request waits for the response information.
 func TestRequest_WaitsForTheResponseInformation(t *testing.T) {
 	t.Parallel()
 	c, start := lateBroker(t, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponseInformation())
@@ -172,7 +173,8 @@ func TestRequest_WaitsForTheResponseInformation(t *testing.T) {
 	require.Regexp(t, "^for/you/", wait.For(t, answered, "the response").Topic)
 }
 
-// In a function of WithOnConnect, which runs before StateConnected, it is known.
+// Functions of WithOnConnect run before StateConnected. They can already use the response
+// information.
 func TestRequest_ResponseInformationInOnConnect(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, respondent(func(int) string { return "for/you" }))
@@ -215,8 +217,8 @@ func TestRequest_BadTopicsAreRefused(t *testing.T) {
 	}
 }
 
-// A request fails whose context has ended, or whose SUBSCRIBE is refused. The next request
-// tries again.
+// A request fails if its context has ended or if its SUBSCRIBE is refused. The next request
+// subscribes again.
 func TestRequest_RefusedTopicIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	refuses, answers := refusesFirst(1), respondent(noInformation)
@@ -230,10 +232,10 @@ func TestRequest_RefusedTopicIsTriedAgain(t *testing.T) {
 	var refused *mqtt.SubscribeError
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, "replies", refused.Filter)
-	requireAnswer(t, b, c, mqtt.WithResponseTopic("replies"))
+	requireResponse(t, b, c, mqtt.WithResponseTopic("replies"))
 }
 
-// A broker whose access list allows only the program's topics.
+// The access list of the broker allows only topics with the prefix.
 func TestRequest_PrefixPassesAnAccessList(t *testing.T) {
 	t.Parallel()
 	acl := filepath.Join(t.TempDir(), "acl")
