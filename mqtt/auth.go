@@ -164,7 +164,7 @@ func (c *Client) authProperties(a *attempt) (props Properties) {
 }
 
 // onExtAuth is the library's callback for AUTH. Continue runs in its own goroutine; the
-// loop goes on meanwhile.
+// loop does not wait for it.
 func (c *Client) onExtAuth(_ *mosquitto.Client, method string, challenge []byte, _ Properties) error {
 	c.onChallenge(c.conn, method, challenge)
 	return nil

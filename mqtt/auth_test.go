@@ -519,7 +519,7 @@ func TestWithAuth_NeedsLibrary21(t *testing.T) {
 func TestWithAuth_DataStaysSecret(t *testing.T) {
 	t.Parallel()
 	need21(t)
-	w := keepSecrets(t, nil)
+	w := watchSecrets(t, nil)
 	data := []byte(secrets.Auth)
 	broken := errors.New("broken")
 	script := func(c *brokerConn, p packet) bool {

@@ -52,7 +52,7 @@ type ending struct {
 // lastConnection is the state that the loop keeps between connections.
 type lastConnection struct {
 	server        string              // the last server that accepted the client
-	connack       *Connack            // the last one that the library client received; nil for a new library client
+	connack       *Connack            // the last CONNACK that the library client received; nil for a new library client
 	versions      map[string]Protocol // that servers have accepted
 	aliasLimits   map[string]int      // topic aliases that servers may use, if fewer than WithTopicAliasMaximum allows
 	noIdentifiers map[string]bool     // servers that sent several subscription identifiers in one packet

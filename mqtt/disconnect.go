@@ -8,7 +8,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// DISCONNECT packets: what they say, and the reconnect that a program asks for.
+// This file has the content of DISCONNECT packets, and Reconnect.
 
 // CloseOption is a setting for [Client.Close]. The zero value changes nothing.
 type CloseOption struct{ apply func(*disconnectPacket) }

@@ -124,7 +124,7 @@ func (f *inflight) remove(t *Token) {
 func (f *inflight) oldest() *Token { return f.sent.first }
 
 // highestNumber returns the highest number of the messages of QoS 1 and 2. The last message
-// may not have it, because messages of WithOnConnect functions overtake older messages.
+// may not have it, because messages of WithOnConnect functions are sent before older messages.
 func (f *inflight) highestNumber() (highest uint64) {
 	for t := f.sent.first; t != nil; t = f.sent.next(t) {
 		highest = max(highest, t.number)

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A second Subscribe for a filter that the broker refuses changes nothing: the
-// first subscription goes on, and is restored after a reconnect.
+// The broker refuses a second Subscribe for the same filter. The first subscription stays, and
+// is restored after a reconnect.
 func TestResubscribe_RefusalKeepsTheGrantedSubscription(t *testing.T) {
 	t.Parallel()
 	for _, version := range []mqtt.Protocol{mqtt.V311, mqtt.V5} {
@@ -46,14 +46,13 @@ func TestResubscribe_RefusalKeepsTheGrantedSubscription(t *testing.T) {
 
 			require.NoError(t, c.Unsubscribe(wait.Soon(t), "a"))
 			b.conn().publish(0, "a", 0, "unsubscribed")
-			require.NoError(t, c.Publish(wait.Soon(t), "b", nil)) // its PUBACK is behind the message
+			require.NoError(t, c.Publish(wait.Soon(t), "b", nil)) // PUBACK arrives after the message
 			wait.None(t, got, "message after Unsubscribe")
 		})
 	}
 }
 
-// An iterator that is refused does not end the handler of its filter, nor an
-// iterator that came before it.
+// The broker refuses an iterator. The handler and the earlier iterator of the same filter stay.
 func TestResubscribe_RefusedIteratorKeepsTheGrantedSubscription(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {

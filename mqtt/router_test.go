@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// filtersFor are the filters whose targets the router finds for a topic.
+// filtersFor lists the filters whose targets the router finds for a message.
 func filtersFor(r *router, all map[*target]string, m *Message) []string {
 	var filters []string
 	for _, t := range r.match(m.Topic, m.Properties, nil) {
@@ -23,9 +23,9 @@ func filtersFor(r *router, all map[*target]string, m *Message) []string {
 	return filters
 }
 
-// The router agrees with the library about every filter and topic of up to four
-// levels of a small alphabet.
-func TestRouterMatchesAsTheLibraryDoes(t *testing.T) {
+// The router and the library agree about all filters and topics of up to four levels from a
+// small alphabet.
+func TestRouter_MatchesLikeTheLibrary(t *testing.T) {
 	filters := paths([]string{"", "a", "b", "+", "$x"}, 3)
 	for _, f := range filters {
 		filters = append(filters, f+"/#")
@@ -57,11 +57,11 @@ func TestRouterMatchesAsTheLibraryDoes(t *testing.T) {
 	for _, f := range filters {
 		r.set(f, identifier(f), nil)
 	}
-	require.True(t, r.root.empty(), "nodes of filters that are gone")
+	require.True(t, r.root.empty(), "the router must free the nodes of removed filters")
 	require.Empty(t, r.byID)
 }
 
-// paths are all texts of up to n of these levels.
+// paths lists all topics of up to n of these levels.
 func paths(levels []string, n int) []string {
 	all := slices.Clone(levels)
 	for from := 0; n > 1; n-- {
@@ -76,7 +76,7 @@ func paths(levels []string, n int) []string {
 	return all
 }
 
-func TestRouterStripsSharedSubscriptions(t *testing.T) {
+func TestRouter_IgnoresThePrefixOfSharedSubscriptions(t *testing.T) {
 	r, all := newRouter(), map[*target]string{}
 	for _, f := range []string{"a/b", "$share/g/a/b", "$share/h/a/+", "$share/g//a", "/a"} {
 		to := &target{}
@@ -89,9 +89,9 @@ func TestRouterStripsSharedSubscriptions(t *testing.T) {
 	require.Equal(t, []string{"$share/h/a/+", "a/b"}, filtersFor(r, all, &Message{Topic: "a/b"}))
 }
 
-// A broker that names the subscriptions sends a copy for each: the others have
-// theirs.
-func TestRouterGoesByIdentifiers(t *testing.T) {
+// If a message has subscription identifiers, only their filters get it: the broker sends a copy
+// for each of the other subscriptions.
+func TestRouter_SelectsTargetsByIdentifier(t *testing.T) {
 	r, all := newRouter(), map[*target]string{}
 	for _, f := range []string{"a/#", "a/b", "#"} {
 		to := &target{}
@@ -107,22 +107,22 @@ func TestRouterGoesByIdentifiers(t *testing.T) {
 	}
 	require.Equal(t, []string{"a/b"}, filtersFor(r, all, named(identifier("a/b"))))
 	require.Equal(t, []string{"#", "a/#"}, filtersFor(r, all, named(identifier("a/#"), identifier("#"))))
-	everybody := []string{"#", "a/#", "a/b"}
-	require.Equal(t, everybody, filtersFor(r, all, named()))
-	require.Equal(t, everybody, filtersFor(r, all, named(identifier("a/b"), 4711)), "an identifier of another process")
+	every := []string{"#", "a/#", "a/b"}
+	require.Equal(t, every, filtersFor(r, all, named()))
+	require.Equal(t, every, filtersFor(r, all, named(identifier("a/b"), 4711)), "an identifier of another process")
 	r.set("x", 4712, []*target{{}})
-	require.Equal(t, everybody, filtersFor(r, all, named(4712)), "an identifier that stood for something else")
+	require.Equal(t, every, filtersFor(r, all, named(4712)), "an identifier of a filter that does not match")
 }
 
-func TestIdentifiersAreInRangeAndTheSameEverywhere(t *testing.T) {
-	require.Equal(t, uint32(0xa8e75c5), identifier("a/b"), "a kept session remembers it")
+func TestIdentifier_IsInRangeAndStable(t *testing.T) {
+	require.Equal(t, uint32(0xa8e75c5), identifier("a/b"), "kept sessions contain this identifier, so it must not change")
 	for range 1000 {
 		id := identifier(fmt.Sprint(rand.Uint64()))
 		require.True(t, id >= 1 && id <= 268_435_455)
 	}
 }
 
-func TestMatchAllocatesNothing(t *testing.T) {
+func TestRouter_MatchAllocatesNothing(t *testing.T) {
 	r := newRouter()
 	for i := range 1000 {
 		r.set(fmt.Sprintf("a/%d/+", i), uint32(i+1), []*target{{}})

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// underneath gives the library's client of a client.
+// underneath stores the root package's client in m.
 func underneath(m **mosquitto.Client) mqtt.Option {
 	return mqtt.WithLibrarySetup(func(c *mosquitto.Client) error {
 		*m = c
@@ -29,7 +29,7 @@ func underneath(m **mosquitto.Client) mqtt.Option {
 	})
 }
 
-// Not parallel: it opens the file descriptors below.
+// The test is not parallel, because it opens all file descriptors up to 1023.
 func TestScale_FileDescriptorsAbove1023(t *testing.T) {
 	crowd.Descriptors(t)
 	b := plain(t)
@@ -49,7 +49,7 @@ func TestScale_FileDescriptorsAbove1023(t *testing.T) {
 	require.Greater(t, m.Socket(), 1023)
 }
 
-// count is the number of entries of a folder of /proc/self.
+// count returns the number of entries of a folder of /proc/self.
 func count(t *testing.T, folder string) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/" + folder)
@@ -57,7 +57,7 @@ func count(t *testing.T, folder string) int {
 	return len(entries)
 }
 
-// A goroutine and four file descriptors each, and no thread.
+// A client needs one goroutine and four file descriptors, and no thread.
 func TestScale_ThousandClients(t *testing.T) {
 	if isChild(t) {
 		port, err := strconv.Atoi(os.Getenv("PORT"))
@@ -117,7 +117,7 @@ func thousandClients(t *testing.T, port int) {
 	require.Empty(t, left.Left(wait.Patience))
 }
 
-// TCP_NODELAY is on, and many messages may be in flight.
+// By default TCP_NODELAY is on and many messages may be in flight.
 func TestScale_DefaultsDoNotDelay(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
@@ -130,7 +130,7 @@ func TestScale_DefaultsDoNotDelay(t *testing.T) {
 	for i := range tokens {
 		tokens[i] = c.PublishAsync(wait.Soon(t), "a", nil)
 	}
-	for range 100 { // without an answer; the library's own default is 20
+	for range 100 { // no acknowledgements; the library's own default limit is 20
 		conn.Expect(peer.PUBLISH)
 	}
 	for mid := range 150 {
@@ -144,7 +144,8 @@ func TestScale_DefaultsDoNotDelay(t *testing.T) {
 	}
 }
 
-// After 65,535 messages. The acknowledgement of the later message does not end the earlier one.
+// The packet ids start again after 65,535 messages. The acknowledgement of a later message does
+// not complete an earlier message.
 func TestScale_PacketIDsStartAgain(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)

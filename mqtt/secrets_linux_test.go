@@ -14,13 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lookout tells of every file that is made, or opened, in some directories.
-type lookout struct {
+// fileWatch watches folders for files that are created or changed.
+type fileWatch struct {
 	t  *testing.T
 	fd int
 }
 
-func lookOut(t *testing.T, folders ...string) lookout {
+func watchFolders(t *testing.T, folders ...string) fileWatch {
 	t.Helper()
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	require.NoError(t, err)
@@ -29,19 +29,19 @@ func lookOut(t *testing.T, folders ...string) lookout {
 		_, err := unix.InotifyAddWatch(fd, folder, unix.IN_CREATE|unix.IN_MODIFY|unix.IN_MOVED_TO|unix.IN_CLOSE_WRITE)
 		require.NoError(t, err)
 	}
-	return lookout{t, fd}
+	return fileWatch{t, fd}
 }
 
-// nothing asserts that there was no file, not even for a moment.
-func (w lookout) nothing() {
+// requireNoFile requires that no file was created or changed since the start of the watch.
+func (w fileWatch) requireNoFile() {
 	w.t.Helper()
 	n, err := unix.Read(w.fd, make([]byte, 4096))
 	require.ErrorIs(w.t, err, unix.EAGAIN, "%d bytes of events", n)
 }
 
-// Keys from memory are on no disk, not even for a moment, and what the process holds
-// open of them is memory. Not parallel: it looks at the process.
-func TestSecretsAreOnNoDisk(t *testing.T) {
+// Keys from memory are never written to a disk, and no open file of the process contains them.
+// The test is not parallel, because it inspects the whole process.
+func TestSecrets_AreNotWrittenToADisk(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1"), ClientCA: ca.File})
 	settings := secretTLS(t, ca)
@@ -52,7 +52,7 @@ func TestSecretsAreOnNoDisk(t *testing.T) {
 		t.Setenv(variable, folder)
 	}
 	t.Chdir(folder)
-	eyes := lookOut(t, folder, "/dev/shm")
+	eyes := watchFolders(t, folder, "/dev/shm")
 	for name, tls := range map[string]mqtt.TLS{"library": settings, "server name": named} {
 		t.Run(name, func(t *testing.T) {
 			c := dialAll(t, []string{secure(b.Port)}, mqtt.WithTLS(tls))
@@ -63,15 +63,15 @@ func TestSecretsAreOnNoDisk(t *testing.T) {
 			require.NoError(t, c.Publish(wait.Soon(t), "a", nil), "after a reconnect")
 		})
 	}
-	eyes.nothing()
+	eyes.requireNoFile()
 
-	require.NoError(t, os.WriteFile("key.pem", nil, 0o600)) // that would have been seen
+	require.NoError(t, os.WriteFile("key.pem", nil, 0o600)) // the watch must report this file
 	n, err := unix.Read(eyes.fd, make([]byte, 4096))
 	require.NoError(t, err)
 	require.Positive(t, n)
 }
 
-// regularFiles are the contents of the files on disks that the process has open.
+// regularFiles returns the contents of the regular files that the process has open.
 func regularFiles(t *testing.T) (contents []string) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")

@@ -22,8 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keepSecrets looks for the secrets, and for those that the test adds.
-func keepSecrets(t testing.TB, more map[string]string) *secrets.Watch {
+// watchSecrets returns a watch for the secrets of package secrets and of the test. The test
+// fails at its end if the watch found a secret.
+func watchSecrets(t testing.TB, more map[string]string) *secrets.Watch {
 	t.Helper()
 	all := map[string]string{
 		"password": secrets.Password, "PSK": secrets.PSK, "key's password": secrets.KeyPassword, "payload": secrets.Payload, "will": secrets.Will,
@@ -35,8 +36,8 @@ func keepSecrets(t testing.TB, more map[string]string) *secrets.Watch {
 	return w
 }
 
-// watched are the options of a client whose log, states and hooks are looked at.
-func watched(w *secrets.Watch) []mqtt.Option {
+// watchOptions returns options that pass the client's log, states and hooks to the watch.
+func watchOptions(w *secrets.Watch) []mqtt.Option {
 	return []mqtt.Option{
 		fast(),
 		mqtt.WithLogger(slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))),
@@ -55,17 +56,17 @@ func watched(w *secrets.Watch) []mqtt.Option {
 	}
 }
 
-// dialWatched connects a client that is looked at.
+// dialWatched connects a client with watchOptions.
 func dialWatched(t *testing.T, w *secrets.Watch, server string, options ...mqtt.Option) (*mqtt.Client, error) {
 	t.Helper()
-	c, err := mqtt.Dial(wait.Soon(t), []string{server}, append(watched(w), options...)...)
+	c, err := mqtt.Dial(wait.Soon(t), []string{server}, append(watchOptions(w), options...)...)
 	if err == nil {
 		t.Cleanup(func() { closeNow(t, c) })
 	}
 	return c, err
 }
 
-// body is a part of a PEM text that is of this key alone.
+// body returns a part of a PEM text that occurs in no other key.
 func body(t *testing.T, text []byte) string {
 	t.Helper()
 	for line := range strings.Lines(string(text)) {
@@ -77,7 +78,8 @@ func body(t *testing.T, text []byte) string {
 	return ""
 }
 
-// secretTLS is a broker's CA, and a client's certificate with an encrypted key.
+// secretTLS returns TLS settings with a broker's CA and a client certificate with an encrypted
+// key.
 func secretTLS(t *testing.T, ca *broker.CA) mqtt.TLS {
 	own := ca.Issue("client")
 	return mqtt.TLS{
@@ -86,14 +88,14 @@ func secretTLS(t *testing.T, ca *broker.CA) mqtt.TLS {
 	}
 }
 
-// Nothing that is printed by accident holds a secret.
-func TestSecretsInValues(t *testing.T) {
+// Formatted values contain no secret, in case a program prints them by accident.
+func TestSecrets_AreNotInFormattedValues(t *testing.T) {
 	t.Parallel()
 	settings := secretTLS(t, broker.NewCA(t, "authority"))
 	plainKey := broker.NewCA(t, "another")
 	pair, err := tls.LoadX509KeyPair(plainKey.File, plainKey.KeyFile)
 	require.NoError(t, err)
-	w := keepSecrets(t, map[string]string{
+	w := watchSecrets(t, map[string]string{
 		"key": body(t, settings.Key), "plain key": body(t, pem(t, plainKey.KeyFile)), "number of the key": pair.PrivateKey.(*ecdsa.PrivateKey).D.String(),
 	})
 	props := mqtt.Properties{{ID: mosquitto.PropCorrelationData, Data: []byte(secrets.Correlation)}}
@@ -125,10 +127,10 @@ func TestSecretsInValues(t *testing.T) {
 	require.Equal(t, `mqtt.Token{Topic:"a/b" QoS:1}`, fmt.Sprintf("%#v", token))
 }
 
-// Arguments that are refused are not quoted when they may be secrets.
-func TestSecretsInRefusals(t *testing.T) {
+// Errors do not quote arguments that may contain secrets.
+func TestSecrets_AreNotInErrorsOfBadArguments(t *testing.T) {
 	t.Parallel()
-	w := keepSecrets(t, nil)
+	w := watchSecrets(t, nil)
 	b := plain(t)
 	ca := broker.NewCA(t, "authority")
 	settings := secretTLS(t, ca)
@@ -157,7 +159,7 @@ func TestSecretsInRefusals(t *testing.T) {
 		"URL with a bare ?":        refusal("mqtt://user:12?" + secrets.Password + "@host"),
 		"URL with a bare %":        refusal("mqtt://user:%zz" + secrets.Password + "@host"),
 		"no URL, no host":          refusal("user:" + secrets.Password + "@"),
-		"two servers":              second(mqtt.Dial(wait.Soon(t), []string{url(b.Port), "mqtts://user:" + secrets.Password + "@host"}, watched(w)...)),
+		"two servers":              second(mqtt.Dial(wait.Soon(t), []string{url(b.Port), "mqtts://user:" + secrets.Password + "@host"}, watchOptions(w)...)),
 		"PSK with NUL":             tls(mqtt.TLS{PSK: secrets.PSK + "\x00", PSKIdentity: "device"}),
 		"PSK not of hex digits":    tls(mqtt.TLS{PSK: secrets.PSK + "xyz", PSKIdentity: "device"}),
 		"long PSK":                 tls(mqtt.TLS{PSK: strings.Repeat(secrets.PSK, 100), PSKIdentity: "device"}),
@@ -202,15 +204,15 @@ func TestSecretsInRefusals(t *testing.T) {
 	}
 }
 
-// second is the error of a call.
+// second returns the second result of a call, its error.
 func second[T any](_ T, err error) error { return err }
 
-// A client's whole life, with every line of its log: connected, refused, lost.
-func TestSecretsInLogAndErrors(t *testing.T) {
+// The test covers a connection, a refusal and a connection loss, with all lines of the log.
+func TestSecrets_AreNotInLogsAndErrors(t *testing.T) {
 	t.Parallel()
 	ca := broker.NewCA(t, "authority")
 	settings := secretTLS(t, ca)
-	w := keepSecrets(t, map[string]string{"key": body(t, settings.Key)})
+	w := watchSecrets(t, map[string]string{"key": body(t, settings.Key)})
 	b := broker.Start(t, broker.Config{
 		TLS: ca.Issue("broker", "127.0.0.1"), ClientCA: ca.File, Users: map[string]string{"user": secrets.Password},
 	})

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestParseServers(t *testing.T) {
+func TestParseServers_AcceptsEachForm(t *testing.T) {
 	for text, want := range map[string]server{
 		"mqtt://h":                 {name: "mqtt://h:1883", host: "h", port: 1883},
 		"h":                        {name: "mqtt://h:1883", host: "h", port: 1883},
@@ -35,7 +35,7 @@ func TestParseServers(t *testing.T) {
 	}
 }
 
-func TestParseWebsocketServers(t *testing.T) {
+func TestParseServers_WebsocketsNeedLibrary21(t *testing.T) {
 	got, err := parseServers([]string{"ws://h/mqtt", "ws://h"})
 	if !websockets() {
 		require.ErrorIs(t, err, ErrNotSupported)
@@ -48,8 +48,8 @@ func TestParseWebsocketServers(t *testing.T) {
 	}, got)
 }
 
-// An error names the server by its number: its text may hold a password.
-func TestParseServersRefuses(t *testing.T) {
+// The error names the index of the server, because its URL may contain a password.
+func TestParseServers_InvalidURLIsAnErrorWithoutPassword(t *testing.T) {
 	for _, text := range []string{
 		"", "mqtt://", "http://h", "mqtt://h:0", "mqtt://h:65536", "mqtt://h:x", "mqtt://h/path", "mqtt://h?a=b",
 		"mqtt://h#f", "unix:", "unix:\x00", "mqtt://me:secret@h:x", "mqtt://me:secret@h\x7f", "://", "mqtt://[::1",
@@ -86,7 +86,7 @@ func FuzzParseServers(f *testing.F) {
 	})
 }
 
-func TestBackoff(t *testing.T) {
+func TestBackoff_GrowsUpToTheMaximum(t *testing.T) {
 	b := backoff{time.Second, time.Minute, 0}
 	for round, want := range map[int]int{1: 1, 2: 2, 3: 4, 6: 32, 7: 60, 40: 60, 1000: 60} {
 		require.Equal(t, time.Duration(want)*time.Second, b.pause(round))

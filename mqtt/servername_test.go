@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A broker that is connected to by its address, and known by its name.
-func TestServerName(t *testing.T) {
+// The client connects to an IP address. The broker's certificate has a host name.
+func TestServerName_IsVerifiedInsteadOfTheAddress(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "broker.internal"), ClientCA: ca.File})
 	own := ca.Issue("client")

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// deliveryKind is how a fake broker delivers messages.
+// deliveryKind says how a fake broker delivers messages.
 type deliveryKind struct {
 	name        string
 	version     mqtt.Protocol
@@ -26,8 +26,8 @@ var deliveryKinds = []deliveryKind{
 	{"MQTT 5 with identifiers", mqtt.V5, true},
 }
 
-// deliversTo is a script that sends a message on a topic for each SUBSCRIBE, with the
-// filter as its payload.
+// deliversTo returns a script that sends a message for each filter of a SUBSCRIBE. topics has
+// the topic of the message by filter. The payload is the filter.
 func deliversTo(topics map[string]string, identifiers bool) script {
 	return func(c *brokerConn, p packet) bool {
 		switch {
@@ -49,11 +49,11 @@ func deliversTo(topics map[string]string, identifiers bool) script {
 	}
 }
 
-// EMQX has $queue/FILTER and $exclusive/FILTER: the messages have topics without the
-// prefix, as with $share/GROUP/FILTER.
+// EMQX has the filters $queue/FILTER and $exclusive/FILTER. The topics of their messages do not
+// have the prefix, as with $share/GROUP/FILTER.
 func TestSharedFilters_MessagesHaveTopicsWithoutThePrefix(t *testing.T) {
 	t.Parallel()
-	topics := map[string]string{ // of a message that matches the filter
+	topics := map[string]string{ // filter, and the topic of a message that matches it
 		"$share/group/a/+": "a/1", "$queue/b/+": "b/1", "$queue/c/#": "c", "$queue/d": "d",
 		"$exclusive/e": "e", "$exclusive/f/+/g": "f/1/g", "$queue//h": "/h",
 	}
@@ -101,7 +101,7 @@ func TestSharedFilters_IteratorsGetTheMessages(t *testing.T) {
 	}
 }
 
-// Without a filter behind it, and as a part of a level, the prefix is none.
+// $queue and $exclusive are no prefix if no filter follows, or if they are a part of a level.
 func TestSharedFilters_OtherTopicsKeepTheirFirstLevel(t *testing.T) {
 	t.Parallel()
 	topics := map[string]string{"$queued/a": "$queued/a", "queue/b": "queue/b", "c/$queue/d": "c/$queue/d"}

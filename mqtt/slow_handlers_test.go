@@ -17,20 +17,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests of this file run inline handlers that take their time. The shortest
-// keepalive is 5 s, which is why some of the tests take longer than others.
+// The tests of this file run slow inline handlers. Some tests take long because the shortest
+// keepalive is 5 s.
 
-// slow is longer than acknowledgements may wait for other handlers.
+// slow is the duration of a slow handler. An acknowledgement must not be delayed for so long.
 const slow = 50 * time.Millisecond
 
-// acknowledgements records the packets of one type by packet id. Its mutex is for
-// channels.
+// acknowledgements records the packets of one type by packet id. Its mutex protects channels.
 type acknowledgements struct {
 	mu sync.Mutex
 	at map[uint16]chan struct{}
 }
 
-// arrived is closed when the acknowledgement has arrived.
+// arrived returns a channel that is closed when the acknowledgement has arrived.
 func (a *acknowledgements) arrived(mid uint16) chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -40,8 +39,8 @@ func (a *acknowledgements) arrived(mid uint16) chan struct{} {
 	return a.at[mid]
 }
 
-// sendsBacklog is a script that sends messages of QoS 1 with the packet ids from 1,
-// all in one piece, when the client subscribes.
+// sendsBacklog returns a script that sends messages of QoS 1 when the client subscribes. It
+// writes all messages at once, with packet ids from 1.
 func (a *acknowledgements) sendsBacklog(messages int) script {
 	return func(c *brokerConn, p packet) bool {
 		switch p.Type() {
@@ -61,9 +60,9 @@ func (a *acknowledgements) sendsBacklog(messages int) script {
 	}
 }
 
-// A handler that takes its time does not hold back the acknowledgement of the
-// message before: that leaves before the handler of the next message starts. Each
-// handler here waits for it.
+// The client acknowledges a message before it calls the handler of the next message, so a slow
+// handler does not delay the acknowledgement. Each handler waits for the acknowledgement of the
+// previous message.
 func TestSlowHandlers_AcknowledgementLeavesBeforeTheNextHandler(t *testing.T) {
 	t.Parallel()
 	const messages = 10
@@ -86,7 +85,7 @@ func TestSlowHandlers_AcknowledgementLeavesBeforeTheNextHandler(t *testing.T) {
 	}
 }
 
-// awaitBefore waits for the acknowledgement of the message before.
+// awaitBefore waits for the acknowledgement of the previous message.
 func awaitBefore(ctx context.Context, a *acknowledgements, mid uint16) error {
 	if mid == 1 {
 		return nil
@@ -101,10 +100,9 @@ func awaitBefore(ctx context.Context, a *acknowledgements, mid uint16) error {
 	}
 }
 
-// Handlers that are each far below the keepalive, with a backlog that takes longer
-// altogether: the client sends PINGREQ in between, and finds the PINGRESP, which is
-// behind the backlog.
-func TestSlowHandlers_PingsGoOnBesideABacklog(t *testing.T) {
+// Each handler takes much less time than the keepalive, but all messages of the backlog take
+// more. The client sends PINGREQ between two messages, and finds PINGRESP behind the backlog.
+func TestSlowHandlers_PingsAreSentDuringABacklog(t *testing.T) {
 	t.Parallel()
 	const messages, each = 15, time.Second
 	b := startFakeBroker(t, publishesAfterSubscribe("a", messages))
@@ -122,8 +120,8 @@ func TestSlowHandlers_PingsGoOnBesideABacklog(t *testing.T) {
 	require.Equal(t, 1, b.connections())
 }
 
-// Mosquitto closes a connection that is silent for one and a half times the keepalive.
-// The backlog takes longer: each message is handled once, on one connection.
+// Mosquitto closes a connection that is silent for 1.5 times the keepalive. The backlog takes
+// longer. Each message is handled exactly once, on one connection.
 func TestSlowHandlers_BacklogOfMosquittoIsHandledOnce(t *testing.T) {
 	t.Parallel()
 	const messages, each = 8, 2 * time.Second
@@ -146,7 +144,7 @@ func TestSlowHandlers_BacklogOfMosquittoIsHandledOnce(t *testing.T) {
 	require.EqualValues(t, 1, c.Stats().Connects)
 }
 
-// A broker that is silent is noticed although there is a backlog for slow handlers.
+// The client detects a silent broker while slow handlers process a backlog.
 func TestSlowHandlers_SilentBrokerIsNoticedBesideABacklog(t *testing.T) {
 	t.Parallel()
 	const messages, each = 40, 500 * time.Millisecond
@@ -185,20 +183,19 @@ func TestSlowHandlers_SilentBrokerIsNoticedBesideABacklog(t *testing.T) {
 			require.Equal(t, fmt.Sprint(n), got)
 		}
 	}
-	require.FailNow(t, "the handlers of the backlog have returned, and the silence was not noticed")
+	require.FailNow(t, "the client did not detect the silent broker before the end of the backlog")
 }
 
-// expiring is a broker with a session, which sends a message of QoS 1 until it is
-// acknowledged, and which closes a connection that is silent for longer than one and
-// a half times the keepalive.
-type expiring struct {
+// strictBroker is a broker with a session. It sends a message of QoS 1 on each connection until
+// the message is acknowledged. It closes a connection that is silent for 1.5 times the keepalive.
+type strictBroker struct {
 	silence    time.Duration
 	deliveries int
 	done       bool
 	timer      *time.Timer
 }
 
-func (e *expiring) answer(c *brokerConn, p packet) bool {
+func (e *strictBroker) reply(c *brokerConn, p packet) bool {
 	if e.timer != nil {
 		e.timer.Stop()
 	}
@@ -222,19 +219,19 @@ func (e *expiring) answer(c *brokerConn, p packet) bool {
 	return false
 }
 
-func (e *expiring) deliver(c *brokerConn, duplicate byte) {
+func (e *strictBroker) deliver(c *brokerConn, duplicate byte) {
 	if !e.done {
 		e.deliveries++
 		c.write(c.version.Publish(2|duplicate, "a", 1, "x"))
 	}
 }
 
-// A handler that takes longer than the keepalive, each time, costs the connection.
-// The message is delivered once more at most, and what is behind it goes on.
+// A handler always takes longer than the keepalive, so the broker closes the connection. The
+// message is delivered at most twice, and later messages are delivered.
 func TestSlowHandlers_HandlerOverTheKeepaliveIsNoLivelock(t *testing.T) {
 	t.Parallel()
-	e := &expiring{silence: 7500 * time.Millisecond}
-	b := startFakeBroker(t, e.answer)
+	e := &strictBroker{silence: 7500 * time.Millisecond}
+	b := startFakeBroker(t, e.reply)
 	h, got := collect()
 	dial(t, b.port, mqtt.WithBackgroundConnect(), mqtt.WithKeepAlive(5*time.Second), mqtt.WithClientID("id"), mqtt.WithSession(time.Hour),
 		mqtt.WithSubscription("a", 1, func(ctx context.Context, _ mqtt.Message) {
@@ -243,19 +240,19 @@ func TestSlowHandlers_HandlerOverTheKeepaliveIsNoLivelock(t *testing.T) {
 			case <-ctx.Done():
 			}
 		}), mqtt.WithSubscription("b", 0, h))
-	patiently(t, "the end of the deliveries", func() bool { return e.over(b) })
+	patiently(t, "the end of the deliveries", func() bool { return e.isFinished(b) })
 	b.mu.Lock()
 	done, deliveries := e.done, e.deliveries
 	b.mu.Unlock()
 	require.LessOrEqual(t, deliveries, 2)
 	require.True(t, done)
 	patiently(t, "a message behind the slow one", func() bool {
-		b.conn().publish(0, "b", 0, "x") // the connection may be about to end
+		b.conn().publish(0, "b", 0, "x") // the connection may close at any moment
 		return len(got) > 0
 	})
 }
 
-// patiently is wait.Until for what takes several keepalives.
+// patiently is wait.Until for conditions that take several keepalives.
 func patiently(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	for end := time.Now().Add(6 * wait.Patience); !condition(); time.Sleep(10 * time.Millisecond) {
@@ -263,8 +260,8 @@ func patiently(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// over reports whether the message is acknowledged, or delivered too often.
-func (e *expiring) over(b *fakeBroker) bool {
+// isFinished reports whether the message is acknowledged, or delivered too often.
+func (e *strictBroker) isFinished(b *fakeBroker) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return e.done || e.deliveries > 2

@@ -11,11 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// merging is a script of a broker that sends one copy of a message with the
-// identifiers of all subscriptions that match, as MQTT 5 allows
-// ([MQTT-3.3.4-4]; the Go library mochi, HiveMQ and others). Once a connection has
-// all filters, the broker sends a message of QoS 1, until it gets a PUBACK.
-type merging struct {
+// mergingBroker is a broker that sends one copy of a message with the identifiers of all
+// matching subscriptions, as MQTT 5 allows [MQTT-3.3.4-4]. The Go library mochi, HiveMQ and
+// others do so. When a connection has all filters, the broker sends a message of QoS 1, until
+// it receives PUBACK.
+type mergingBroker struct {
 	filters      int // of a connection
 	topic        string
 	subscribed   map[int]int // filters by connection
@@ -23,11 +23,11 @@ type merging struct {
 	acknowledged bool
 }
 
-func mergingOverlaps(topic string, filters int) *merging {
-	return &merging{filters: filters, topic: topic, subscribed: map[int]int{}, identifiers: map[int][]int{}}
+func mergingOverlaps(topic string, filters int) *mergingBroker {
+	return &mergingBroker{filters: filters, topic: topic, subscribed: map[int]int{}, identifiers: map[int][]int{}}
 }
 
-func (m *merging) answer(c *brokerConn, p packet) bool {
+func (m *mergingBroker) answer(c *brokerConn, p packet) bool {
 	switch p.Type() {
 	case peer.PUBACK:
 		m.acknowledged = true
@@ -45,14 +45,14 @@ func (m *merging) answer(c *brokerConn, p packet) bool {
 	return false
 }
 
-func (m *merging) properties(connection int) (props []peer.Property) {
+func (m *mergingBroker) properties(connection int) (props []peer.Property) {
 	for _, id := range m.identifiers[connection] {
 		props = append(props, peer.SubscriptionID(id))
 	}
 	return props
 }
 
-// identified reports whether a SUBSCRIBE of a connection has an identifier.
+// identified reports whether a SUBSCRIBE of a connection has a subscription identifier.
 func identified(b *fakeBroker, connection int) bool {
 	for _, p := range b.received(peer.SUBSCRIBE) {
 		if p.connection == connection && p.subscriptionID() > 0 {
@@ -62,8 +62,8 @@ func identified(b *fakeBroker, connection int) bool {
 	return false
 }
 
-// The libraries end the connection for two identifiers in one PUBLISH. The client
-// connects again without identifiers, and both handlers get the message once.
+// libmosquitto closes the connection when a PUBLISH has two identifiers. The client reconnects
+// and subscribes without identifiers. Both handlers get the message once.
 func TestSubscriptionIdentifiers_SeveralInOneMessage(t *testing.T) {
 	t.Parallel()
 	m := mergingOverlaps("a/b", 2)
@@ -83,7 +83,7 @@ func TestSubscriptionIdentifiers_SeveralInOneMessage(t *testing.T) {
 	requireReconnects(t, b, c)
 	require.True(t, subscribedOn(b, b.connections(), "a/#"))
 	require.False(t, identified(b, b.connections()), "the client remembers that server")
-	require.NoError(t, c.Publish(wait.Soon(t), "marker", nil)) // behind all messages
+	require.NoError(t, c.Publish(wait.Soon(t), "marker", nil)) // its acknowledgement is behind all messages
 	wait.None(t, gotAll, "second copy")
 	wait.None(t, gotExact, "second copy")
 }
@@ -104,7 +104,7 @@ func TestSubscriptionIdentifiers_SubscriptionsOfTheFirstConnection(t *testing.T)
 	require.False(t, identified(b, b.connections()))
 }
 
-// Another server gets identifiers again.
+// The client uses identifiers again with another server.
 func TestSubscriptionIdentifiers_OtherServersGetThem(t *testing.T) {
 	t.Parallel()
 	m := mergingOverlaps("a/b", 2)
@@ -147,7 +147,7 @@ func TestSubscriptionIdentifiers_OptionLeavesThemOn(t *testing.T) {
 	require.True(t, identified(b, 1))
 }
 
-// An answer that matches another subscription too reaches its Request.
+// A response reaches its Request although it also matches another subscription.
 func TestSubscriptionIdentifiers_RequestGetsItsAnswer(t *testing.T) {
 	t.Parallel()
 	identifiers := map[int][]int{}
@@ -168,7 +168,7 @@ func TestSubscriptionIdentifiers_RequestGetsItsAnswer(t *testing.T) {
 		default:
 			return false
 		}
-		if question != nil && !answered && sendsAnswerAfter(c, p) {
+		if question != nil && !answered && sendsResponseAfter(c, p) {
 			topic, data := question.responseTopic(), question.correlationData()
 			props := []peer.Property{peer.CorrelationData(data)}
 			for _, id := range identifiers[c.number] {
@@ -188,9 +188,9 @@ func TestSubscriptionIdentifiers_RequestGetsItsAnswer(t *testing.T) {
 	require.False(t, identified(b, b.connections()))
 }
 
-// sendsAnswerAfter reports whether a broker sends its answer again after this packet:
-// at once after the question, and on a later connection after its last SUBSCRIBE.
-func sendsAnswerAfter(c *brokerConn, p packet) bool {
+// sendsResponseAfter reports whether the broker sends the response after this packet: after the
+// request, and on later connections after the last SUBSCRIBE.
+func sendsResponseAfter(c *brokerConn, p packet) bool {
 	if p.Type() == peer.PUBLISH {
 		return c.number == 1
 	}

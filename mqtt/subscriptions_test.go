@@ -21,7 +21,7 @@ func TestSubscriptions_AreRestoredWhenTheSessionOfQoS2IsLost(t *testing.T) {
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		switch p.Type() {
 		case peer.CONNECT:
-			c.write(c.version.Connack(c.number > 2, 0)) // the second CONNECT makes a new session, which the third finds
+			c.write(c.version.Connack(c.number > 2, 0)) // the second CONNECT creates a new session, which the third CONNECT resumes
 			return true
 		case peer.PUBLISH:
 			if c.number == 1 {
@@ -195,7 +195,7 @@ func TestSubscriptions_IteratorKeepsTheOptionsOfTheHandler(t *testing.T) {
 	require.EqualValues(t, 4, b.received(peer.SUBSCRIBE)[1].filters()[0].Options&4, "NoLocal")
 }
 
-// An iterator that ends before its SUBACK may leave a subscription at the broker.
+// An iterator that ends before its SUBACK arrives may leave a subscription at the broker.
 func TestSubscriptions_RefusalKeepsNoEarlierSubscription(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(_ *brokerConn, p packet) bool { return p.Type() == peer.SUBSCRIBE })
@@ -295,7 +295,7 @@ func (m *scriptedMemory) names(b *fakeBroker) (all []string) {
 	return all
 }
 
-func TestSubscriptions_BrokerHasWhatTheProgramWants(t *testing.T) {
+func TestSubscriptions_BrokerHasTheDesiredSubscriptions(t *testing.T) {
 	for _, version := range []mqtt.Protocol{mqtt.V311, mqtt.V5} {
 		for _, keep := range []bool{false, true} {
 			t.Run(fmt.Sprint(version, keep), func(t *testing.T) {

@@ -47,7 +47,7 @@ func requireServed(t testing.TB, c *mqtt.Client) {
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 }
 
-// stop stops the broker, and takes the changes up to the first failed attempt after that.
+// stop stops the broker and receives changes until an attempt to connect has failed.
 func stop(t testing.TB, b *broker.Broker, changes <-chan mqtt.StateChange) {
 	t.Helper()
 	b.Stop()
@@ -121,7 +121,7 @@ func TestTLSRenewal_ClientCertificateFileIsReadAtEveryAttempt(t *testing.T) {
 	}
 }
 
-// settingsFunc is a function for WithTLSFunc whose answer the test replaces.
+// settingsFunc is a function for WithTLSFunc. The test sets its result.
 type settingsFunc struct{ answer atomic.Pointer[mqtt.TLS] }
 
 func (f *settingsFunc) set(t mqtt.TLS) { f.answer.Store(&t) }
@@ -159,7 +159,7 @@ func TestTLSRenewal_CAOfWithTLSFunc(t *testing.T) {
 
 func TestTLSRenewal_CADirectoryIsReadAtEveryAttempt(t *testing.T) {
 	t.Parallel()
-	first, second := broker.NewCA(t, "authority"), broker.NewCA(t, "authority") // one name, so one hashed name
+	first, second := broker.NewCA(t, "authority"), broker.NewCA(t, "authority") // with the same name both CAs have the same hash
 	shown := first.Issue("broker", "127.0.0.1")
 	directory := sslctx.HashedDir(t, first.File)
 	files, err := filepath.Glob(directory + "/*")
@@ -176,7 +176,7 @@ func TestTLSRenewal_CADirectoryIsReadAtEveryAttempt(t *testing.T) {
 	requireServed(t, c)
 }
 
-// rsaCertificate makes a client's certificate with an RSA key.
+// rsaCertificate makes a client certificate with an RSA key.
 func rsaCertificate(t testing.TB, ca *broker.CA) *tls.Certificate {
 	t.Helper()
 	authority, err := tls.LoadX509KeyPair(ca.File, ca.KeyFile)
@@ -239,8 +239,8 @@ func TestTLSRenewal_SessionsAreNotResumed(t *testing.T) {
 	}
 }
 
-// A file that is missing for a moment fails the attempts, and the error names it. It does
-// not end the client, and the client does not use its old settings.
+// While a file is missing, attempts to connect fail with an error that names the file. The
+// client does not end, and does not use the old settings.
 func TestTLSRenewal_MissingFileFailsTheAttempt(t *testing.T) {
 	t.Parallel()
 	ca := broker.NewCA(t, "authority")

@@ -20,8 +20,8 @@ func pem(t *testing.T, file string) []byte {
 	return text
 }
 
-// With an encrypted key, too, at every connect. Nothing is written to a disk. Not parallel: it changes
-// the environment.
+// The client can use certificates from memory at every connection, also with an encrypted key.
+// It writes nothing to a disk. The test is not parallel, because it changes the environment.
 func TestTLS_CertificatesFromMemory(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1"), ClientCA: ca.File})

@@ -26,7 +26,7 @@ func TestTLSFunc_ErrorFailsTheAttempt(t *testing.T) {
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
 	attempts := 0
 	f := mqtt.WithTLSFunc(func(context.Context) (mqtt.TLS, error) {
-		if attempts++; attempts < 3 { // one attempt after the other
+		if attempts++; attempts < 3 { // no lock needed: attempts do not overlap
 			return mqtt.TLS{}, sealed
 		}
 		return mqtt.TLS{CAFile: ca.File}, nil
@@ -35,7 +35,7 @@ func TestTLSFunc_ErrorFailsTheAttempt(t *testing.T) {
 	requireConnectError(t, err, secure(b.Port))
 	require.ErrorIs(t, err, sealed)
 	require.EqualError(t, err, "mqtt: connect "+secure(b.Port)+": WithTLSFunc: the vault is sealed")
-	dialAll(t, []string{secure(b.Port)}, f) // an attempt that fails is not the last one
+	dialAll(t, []string{secure(b.Port)}, f) // the client retries after a failed attempt
 }
 
 func TestTLSFunc_ContextEndsWithTheConnectTimeout(t *testing.T) {
@@ -51,7 +51,7 @@ func TestTLSFunc_ContextEndsWithTheConnectTimeout(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, ended, "the end of the context"), mqtt.ErrConnectTimeout)
 }
 
-// Functions of the program that hang hold up neither the attempt nor Close.
+// A function of the program that does not return delays neither the next attempt nor Close.
 func TestTLSFunc_HangingFunctionsDoNotHoldUpTheClient(t *testing.T) {
 	t.Parallel()
 	ca := broker.NewCA(t, "authority")
@@ -90,7 +90,7 @@ func TestTLSFunc_HangingFunctionsDoNotHoldUpTheClient(t *testing.T) {
 	require.ErrorContains(t, err, "mqtt: WithTLS: TLS.KeyPassword: ")
 }
 
-// The first attempt uses what Dial has read: the password is asked for once a connection.
+// The first attempt uses the key that Dial has read, so the function runs once for each attempt.
 func TestTLS_KeyPasswordIsCalledOnceForEachAttempt(t *testing.T) {
 	t.Parallel()
 	ca := broker.NewCA(t, "authority")
@@ -108,7 +108,7 @@ func TestTLS_KeyPasswordIsCalledOnceForEachAttempt(t *testing.T) {
 	require.Len(t, calls, 1, "the key is not encrypted")
 }
 
-// signerOnly is a key that can sign and that cannot be read, as in hardware.
+// signerOnly is a key that can sign but cannot be exported, like a key in hardware.
 type signerOnly struct{ crypto.Signer }
 
 func TestTLS_KeyThatCannotBeExportedNeedsWithTLSConfig(t *testing.T) {
@@ -145,7 +145,7 @@ func TestTLSFunc_OptionsThatDoNotFit(t *testing.T) {
 	}
 }
 
-// ownTLS sets TLS up as a program of the root package does.
+// ownTLS sets up TLS with the root package.
 func ownTLS(caPath string) func(*mosquitto.Client) error {
 	return func(m *mosquitto.Client) error { return m.TLSSet("", caPath, "", "", nil) }
 }

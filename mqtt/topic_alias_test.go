@@ -40,7 +40,8 @@ func publish0(t testing.TB, c *mqtt.Client, topic, payload string, options ...mq
 	return c.PublishAsync(wait.Soon(t), topic, []byte(payload), append([]mqtt.PublishOption{mqtt.WithQoS(0)}, options...)...)
 }
 
-// The first topics get the aliases, from the highest down; there is none for the third.
+// The first two topics get the aliases, beginning with the highest. No alias is left for the
+// third topic.
 func TestAutomaticTopicAliases_FirstTopicsGetThem(t *testing.T) {
 	t.Parallel()
 	c, _, d := aliasDialog(t, []peer.Property{peer.TopicAliasMaximum(2)})
@@ -77,7 +78,7 @@ func TestAutomaticTopicAliases_WithoutBrokerSupport(t *testing.T) {
 		publish0(t, c, "topic/1", "a")
 		d.Expect(`30 < 'topic/1' <> "a" >`)
 	}
-	b := startFakeBroker(t, nil) // MQTT 3.1.1 has none
+	b := startFakeBroker(t, nil) // MQTT 3.1.1 has no aliases
 	v3 := dial(t, b.port, mqtt.WithProtocol(mqtt.V311, mqtt.V5), mqtt.WithAutomaticTopicAliases())
 	for range 2 {
 		require.NoError(t, v3.Publish(wait.Soon(t), "topic/1", nil, mqtt.WithQoS(0)))
@@ -102,14 +103,14 @@ func TestAutomaticTopicAliases_EndWithTheConnection(t *testing.T) {
 	}
 }
 
-// A number that the program uses is the program's.
+// The client does not assign an alias that the program uses.
 func TestAutomaticTopicAliases_ProgramHasPrecedence(t *testing.T) {
 	t.Parallel()
 	option, changes := watchStates()
 	c, p, d := aliasDialog(t, []peer.Property{peer.TopicAliasMaximum(3)}, option)
 	publish0(t, c, "topic/1", "a")
 	d.Expect(`30 < 'topic/1' < 23 00 03 > "a" >`)
-	err := publish0(t, c, "", "b", mqtt.WithTopicAlias(3)).Wait(wait.Soon(t)) // would be a message on topic/1
+	err := publish0(t, c, "", "b", mqtt.WithTopicAlias(3)).Wait(wait.Soon(t)) // the broker would take it for a message on topic/1
 	var refused *mqtt.PublishError
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, mqtt.RCTopicAliasInvalid, refused.Code)
@@ -118,7 +119,7 @@ func TestAutomaticTopicAliases_ProgramHasPrecedence(t *testing.T) {
 	publish0(t, c, "topic/1", "e") // a new alias
 	publish0(t, c, "topic/1", "f")
 	c.PublishAsync(wait.Soon(t), "topic/3", []byte("g"), mqtt.WithQoS(1), mqtt.WithTopicAlias(1))
-	publish0(t, c, "topic/4", "h") // none is left
+	publish0(t, c, "topic/4", "h") // no alias is left
 	d.Expect(`30 < 'topic/2' < 23 00 03 > "c" >`, `30 < '' < 23 00 03 > "d" >`,
 		`30 < 'topic/1' < 23 00 02 > "e" >`, `30 < '' < 23 00 02 > "f" >`,
 		`32 < 'topic/3' ?? ?? < 23 00 01 > "g" >`, `30 < 'topic/4' <> "h" >`)
@@ -131,7 +132,8 @@ func TestAutomaticTopicAliases_ProgramHasPrecedence(t *testing.T) {
 		`30 < 'topic/5' < 23 00 02 > "i" >`, `30 < 'topic/6' <> "j" >`)
 }
 
-// The alias must not make a packet too large. The size of the full packet counts.
+// An alias must not make a packet larger than the broker's maximum. The limit applies to the
+// packet with both the topic and the alias.
 func TestAutomaticTopicAliases_PacketSize(t *testing.T) {
 	t.Parallel()
 	const limit = 50 // a packet of topic/1 has 12 bytes and the payload; 3 more with an alias
@@ -147,7 +149,7 @@ func TestAutomaticTopicAliases_PacketSize(t *testing.T) {
 	require.Equal(t, "topic/1", refused.Topic)
 }
 
-// Subscribers get the topics, also across restarts of the broker; hooks see the topics.
+// Subscribers receive the topics, also across restarts of the broker. Hooks get the topics.
 func TestAutomaticTopicAliases_SubscribersGetTheTopics(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
@@ -179,8 +181,8 @@ func TestAutomaticTopicAliases_SubscribersGetTheTopics(t *testing.T) {
 	}
 }
 
-// aliasing is a script of a broker that sends messages with aliases when a client
-// subscribes: the same aliases for other topics on each connection.
+// aliasing returns the script of a broker that sends messages with aliases when a client
+// subscribes. On each connection the same aliases have other topics.
 func aliasing(maximum uint16, aliases ...uint16) script {
 	return func(c *brokerConn, p packet) bool {
 		switch p.Type() {
@@ -205,7 +207,7 @@ func aliasing(maximum uint16, aliases ...uint16) script {
 	}
 }
 
-// offeredAliases returns the topic alias maximum of a CONNECT, -1 without one.
+// offeredAliases returns the topic alias maximum of a CONNECT, or -1 if it has none.
 func offeredAliases(p packet) int {
 	props, _ := p.cutProperties(p.Body[10:])
 	for len(props) > 0 {
@@ -241,7 +243,8 @@ func TestTopicAliasMaximum_MessagesHaveTheirTopics(t *testing.T) {
 	require.Equal(t, 10, offeredAliases(b.received(peer.CONNECT)[0]))
 }
 
-// The library refuses aliases above the broker's own maximum, so none is offered.
+// The library refuses received aliases above the topic alias maximum of the broker. The client
+// therefore reconnects without offering aliases.
 func TestTopicAliasMaximum_IsLimitedByTheBroker(t *testing.T) {
 	t.Parallel()
 	need21(t)

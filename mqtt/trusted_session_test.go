@@ -14,14 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// trustsSession are the options of a client that trusts its session.
+// trustsSession returns the options of a client that trusts its session.
 func trustsSession(version mqtt.Protocol, options ...mqtt.Option) []mqtt.Option {
 	return append([]mqtt.Option{
 		mqtt.WithProtocol(version), mqtt.WithClientID("x"), mqtt.WithSession(time.Hour), mqtt.WithTrustedSession(),
 	}, options...)
 }
 
-// keepsSession is a script of a broker that has a session on these connections.
+// keepsSession returns the script of a broker that has a session on these connections.
 func keepsSession(connections ...int) script {
 	return func(c *brokerConn, p packet) bool {
 		if p.Type() != peer.CONNECT {
@@ -74,8 +74,8 @@ func TestTrustedSession_RefusalInANewSessionIsReported(t *testing.T) {
 	require.ErrorAs(t, err, &refused)
 }
 
-// SUBACK of the first connection is missing: the next one sends the filter again, although
-// the broker has kept the session.
+// The first connection is lost before SUBACK. The client sends the filter again on the next
+// connection, although the broker has kept the session.
 func TestTrustedSession_UnacknowledgedFilterIsSentAgain(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
@@ -89,8 +89,8 @@ func TestTrustedSession_UnacknowledgedFilterIsSentAgain(t *testing.T) {
 	require.True(t, subscribedOn(b, 2, "a"))
 }
 
-// Only the filters of WithSubscription are trusted, and only until the program asks for
-// something else.
+// The client trusts the session only for filters of WithSubscription, and only until the
+// program changes a subscription.
 func TestTrustedSession_LaterCallsAreSent(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, keepsSession(1))
@@ -104,14 +104,14 @@ func TestTrustedSession_LaterCallsAreSent(t *testing.T) {
 	require.Equal(t, []string{"b"}, b.received(peer.UNSUBSCRIBE)[0].names())
 }
 
-// The same before the first connection.
+// The program changes subscriptions before the first connection.
 func TestTrustedSession_EarlierCallsAreSent(t *testing.T) {
 	t.Parallel()
 	c, start := lateBroker(t, trustsSession(mqtt.V5, mqtt.WithSubscription("a", 1, ignore), mqtt.WithSubscription("b", 1, ignore), mqtt.WithSubscription("c", 1, ignore))...)
 	subscribed := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 2, ignore) })
 	unsubscribed := inBackground(func() error { return c.Unsubscribe(wait.Soon(t), "b") })
 	marker := make(chan error, 1)
-	c.PublishAsync(context.Background(), "a", nil) // the loop runs a turn
+	c.PublishAsync(context.Background(), "a", nil) // wakes the loop once
 	go func() { marker <- c.AwaitConnected(wait.Soon(t)) }()
 	wait.Until(t, "the calls", func() bool { return c.Stats().Queued == 1 })
 	b := start(keepsSession(1))
@@ -123,7 +123,7 @@ func TestTrustedSession_EarlierCallsAreSent(t *testing.T) {
 	require.Equal(t, []string{"b"}, b.received(peer.UNSUBSCRIBE)[0].names())
 }
 
-// Another server may have an older session: its filters are sent.
+// Another server may have an older session, so the client sends the filters.
 func TestTrustedSession_OtherServerGetsTheSubscriptions(t *testing.T) {
 	t.Parallel()
 	first, second := startFakeBroker(t, keepsSession(1)), startFakeBroker(t, keepsSession(1))
@@ -133,8 +133,8 @@ func TestTrustedSession_OtherServerGetsTheSubscriptions(t *testing.T) {
 	wait.Until(t, "SUBSCRIBE", func() bool { return subscribedOn(second, 1, "a") })
 }
 
-// Messages of the session have the identifiers that an earlier process has sent: the same
-// filter has the same identifier. An identifier that the client does not know is ignored.
+// Messages of the session have the subscription identifiers of an earlier process. A filter has
+// the same identifier in every process. The client ignores unknown identifiers.
 func TestTrustedSession_IdentifiersOfAnEarlierProcessReachTheHandlers(t *testing.T) {
 	t.Parallel()
 	filters := []string{"a/#", "a/+", "a/b"}
@@ -165,8 +165,8 @@ func TestTrustedSession_IdentifiersOfAnEarlierProcessReachTheHandlers(t *testing
 	require.Empty(t, b.received(peer.SUBSCRIBE))
 }
 
-// The session holds identifiers that the library cannot read together: the client sends
-// the filters again without them.
+// The broker sends several identifiers in one message, which the library cannot read. The client
+// sends the filters again without identifiers.
 func TestTrustedSession_IsRenewedWithoutIdentifiers(t *testing.T) {
 	t.Parallel()
 	h, got := collect()
@@ -193,7 +193,7 @@ func TestTrustedSession_IsRenewedWithoutIdentifiers(t *testing.T) {
 }
 
 // Retained messages arrive at the first start only, queued messages at every start.
-func TestTrustedSession_RetainedMessagesDoNotComeAgain(t *testing.T) {
+func TestTrustedSession_RetainedMessagesArriveOnce(t *testing.T) {
 	t.Parallel()
 	for _, version := range versions {
 		t.Run(version.String(), func(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ws and wss, after a server that is not there, and across a restart; before
-// libmosquitto 2.1 a clear refusal.
-func TestWebsocketServers(t *testing.T) {
+// The client connects with ws and wss after a stopped server, and reconnects after a restart.
+// Before libmosquitto 2.1 Dial returns an error.
+func TestWebsocket_ConnectsAndReconnects(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	cert := ca.Issue("broker", "localhost")
 	for scheme, tls := range map[string]string{"ws": "", "wss": fmt.Sprintf("\ncertfile %s\nkeyfile %s", cert.CertFile, cert.KeyFile)} {

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wills is a WithWillFunc that returns one will after the other, and the last one for
-// ever.
+// wills returns a WithWillFunc whose function returns one will after the other. After the last
+// will it returns the last will again.
 func wills(all ...mqtt.Will) mqtt.Option {
 	var asked atomic.Int32
 	return mqtt.WithWillFunc(func(context.Context) (mqtt.Will, error) {
@@ -26,7 +26,7 @@ func wills(all ...mqtt.Will) mqtt.Option {
 	})
 }
 
-// connectWith is the CONNECT of a client without a client id.
+// connectWith returns the CONNECT of a client without a client id.
 func connectWith(version mqtt.Protocol, will *peer.Will) []byte {
 	return peer.Version(version).Connect(peer.Connect{Clean: true, Keepalive: 60, Will: will})
 }
@@ -52,7 +52,7 @@ func TestWillFunc_EveryConnectionHasItsWill(t *testing.T) {
 	}
 }
 
-// A broker publishes the will of the connection that was lost.
+// The broker publishes the will of the lost connection.
 func TestWillFunc_BrokerPublishesTheWillOfTheConnection(t *testing.T) {
 	t.Parallel()
 	b, p := startProxiedBroker(t)
@@ -121,7 +121,8 @@ func TestWillFunc_ErrorFailsTheAttempt(t *testing.T) {
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 }
 
-// A function that hangs ends with the connect timeout, and with Close. The loop goes on.
+// The context of a function that hangs ends with the connect timeout and with Close. The
+// function does not block the loop.
 func TestWillFunc_HangsNoLongerThanTheConnectTimeout(t *testing.T) {
 	t.Parallel()
 	asked := make(chan context.Context, 100)
@@ -143,7 +144,7 @@ func TestWillFunc_HangsNoLongerThanTheConnectTimeout(t *testing.T) {
 // willFlags are the bits of the connect flags that describe the will.
 const willFlags = 0x3C
 
-// connectWill is the part of a CONNECT that describes the will: its flags and the bytes
+// connectWill returns the part of a CONNECT that describes the will: its flags and the bytes
 // after the client id.
 func connectWill(connect peer.Packet) []byte {
 	name, rest := cutText(connect.Body)
@@ -153,7 +154,7 @@ func connectWill(connect peer.Packet) []byte {
 	return append([]byte{byte(len(name)), flags & willFlags}, rest...)
 }
 
-// willOf is the part of a CONNECT with this will that connectWill returns.
+// willOf returns the result of connectWill for a CONNECT with this will.
 func willOf(t *testing.T, version mqtt.Protocol, w *peer.Will) []byte {
 	t.Helper()
 	raw := connectWith(version, w)

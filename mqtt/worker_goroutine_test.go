@@ -23,7 +23,7 @@ func TestWorker_OtherGoroutineOnItsThreadIsNotTheWorker(t *testing.T) {
 	}()
 	acknowledgeSubscribe(conn, 0)
 	require.NoError(t, wait.For(t, granted, "the subscription"))
-	c.PublishAsync(context.Background(), "b", nil) // never acknowledged: Close waits, and the worker works
+	c.PublishAsync(context.Background(), "b", nil) // never acknowledged: Close waits while the worker runs handlers
 	conn.Expect(peer.PUBLISH)
 	closing, cancel := context.WithCancel(wait.Soon(t))
 	go func() {

@@ -17,8 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// When Unsubscribe has returned, the messages that are queued for the handler are
-// not handled any more.
+// After Unsubscribe has returned, the handler is not called for queued messages.
 func TestWorker_StartsNoHandlerAfterUnsubscribe(t *testing.T) {
 	t.Parallel()
 	const queued = 100
@@ -40,7 +39,7 @@ func TestWorker_StartsNoHandlerAfterUnsubscribe(t *testing.T) {
 	wait.None(t, started, "message that a handler got after Unsubscribe")
 }
 
-// The same for an Unsubscribe in the handler itself.
+// The handler itself calls Unsubscribe.
 func TestWorker_StartsNoHandlerAfterItsUnsubscribe(t *testing.T) {
 	t.Parallel()
 	const queued = 100
@@ -60,8 +59,8 @@ func TestWorker_StartsNoHandlerAfterItsUnsubscribe(t *testing.T) {
 	wait.None(t, unsubscribed, "message that a handler got after Unsubscribe")
 }
 
-// A handler that replaces another gets the messages that come after it; the one that
-// was replaced gets none that come later.
+// A handler that replaces another handler gets all later messages. The replaced handler gets no
+// later message.
 func TestWorker_StartsOnlyTheHandlerThatReplaced(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, nil)
@@ -75,8 +74,7 @@ func TestWorker_StartsOnlyTheHandlerThatReplaced(t *testing.T) {
 	wait.None(t, gotFirst, "message for the handler that was replaced")
 }
 
-// closeOnce closes a channel that may be closed already. One goroutine at a time
-// calls it.
+// closeOnce closes a channel that may already be closed. Calls must not be concurrent.
 func closeOnce(ch chan struct{}) {
 	select {
 	case <-ch:
@@ -95,8 +93,8 @@ func requireWorkerIsIdle(t *testing.T, b *fakeBroker, c *mqtt.Client) {
 	wait.For(t, got, "the message behind all others")
 }
 
-// A handler may wait for goroutines that publish, although its queue is full: the
-// acknowledgements are behind the messages that arrive.
+// A handler waits for goroutines that publish. Their acknowledgements are behind more messages
+// than the queue of the worker can hold.
 func TestWorker_MayWaitForGoroutinesThatPublish(t *testing.T) {
 	t.Parallel()
 	const messages, goroutines = 50, 3
@@ -136,9 +134,9 @@ func TestWorker_MayWaitForGoroutinesThatPublish(t *testing.T) {
 	}
 }
 
-// A handler that waits for nothing of this client, and takes its time, holds the
-// broker back: the queue does not grow.
-func TestWorker_SlowHandlerHoldsTheBrokerBack(t *testing.T) {
+// A slow handler that makes no call of this client causes backpressure: the client stops reading
+// and the queue does not grow.
+func TestWorker_SlowHandlerCausesBackpressure(t *testing.T) {
 	t.Parallel()
 	const bound, some, messages = 10, 20, 5000
 	b := startFakeBroker(t, nil)
