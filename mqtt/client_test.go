@@ -63,7 +63,7 @@ func TestClient_SubscriptionsAreRestored(t *testing.T) {
 	}
 }
 
-func TestClient_IteratorGetsMessagesInOrder(t *testing.T) {
+func TestClient_BodyOfAnIteratorMayPublish(t *testing.T) {
 	b := plain(t)
 	c := dial(t, b.Port)
 	ctx := t.Context()

@@ -47,7 +47,7 @@ func TestClose_InvalidReasonCodeIsAnError(t *testing.T) {
 	c := dial(t, plain(t).Port, mqtt.WithProtocol(mqtt.V5))
 	require.ErrorContains(t, c.Close(wait.Soon(t), mqtt.WithDisconnectReason(256)), "WithDisconnectReason")
 	require.Error(t, c.Close(wait.Soon(t), mqtt.WithDisconnectProperties(mqtt.Properties{{ID: mqtt.PropTopicAlias, Number: 1}})))
-	require.NoError(t, c.Publish(wait.Soon(t), "a", nil), "the client goes on")
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil), "the client still works")
 }
 
 // Reconnect calls the credentials function again. Subscriptions and queued messages are kept.

@@ -11,8 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The Receive hook ends when all handlers of the message have returned: inline handlers,
-// handlers on a worker, and iterators.
+// The Receive hook ends when all handlers of the message have returned, inline or on a worker.
 func TestHooks_ReceiveEndsAfterTheHandlers(t *testing.T) {
 	b := plain(t)
 	for name, mode := range map[string]mqtt.HandlerMode{"inline": mqtt.Inline(), "worker": mqtt.Worker(10, mqtt.Block)} {
@@ -33,7 +32,7 @@ func TestHooks_ReceiveEndsAfterTheHandlers(t *testing.T) {
 			seen, last := map[string]int{}, ""
 			for seen["end"] < 2 || seen["passed"] < seen["receive"] {
 				now := wait.For(t, events, "an event")
-				require.False(t, last == "begin" && now == "passed", "the handler is still at work")
+				require.False(t, last == "begin" && now == "passed", "the handler is still running")
 				seen[now]++
 				last = now
 			}

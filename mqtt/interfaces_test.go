@@ -69,7 +69,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/broker"
 )
 
-func TestInterfaces_MqtttestRunsInAUsersModule(t *testing.T) {
+func TestWithBroker(t *testing.T) {
 	b := broker.Start(t, broker.Config{})
 	c, err := mqtt.Dial(context.Background(), []string{b.Addr()})
 	if err != nil {

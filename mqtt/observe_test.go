@@ -69,12 +69,12 @@ func TestObserve_LoggerMayUseTheClient(t *testing.T) {
 func TestObserve_HooksMayUseTheClient(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
-	told, block := make(chan mqtt.Stats, 10), make(chan struct{})
+	stats, block := make(chan mqtt.Stats, 10), make(chan struct{})
 	var client atomic.Pointer[mqtt.Client]
 	hooks := mqtt.Hooks{Dropped: func(*mqtt.Message) {
 		c := client.Load()
 		c.PublishAsync(context.Background(), "dropped", nil, mqtt.WithQoS(0))
-		told <- c.Stats()
+		stats <- c.Stats()
 	}}
 	c := dial(t, p.Port, mqtt.WithBackgroundConnect(), mqtt.WithHooks(hooks), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.DropNewest)),
 		mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { <-block }))
@@ -84,7 +84,7 @@ func TestObserve_HooksMayUseTheClient(t *testing.T) {
 	for range 3 { // one is being handled, one is queued, one is dropped
 		conn.Send(peer.Publish(0, "a", 0, ""))
 	}
-	require.EqualValues(t, 1, wait.For(t, told, "the hook").Dropped)
+	require.EqualValues(t, 1, wait.For(t, stats, "the hook").Dropped)
 	conn.Dialog().Expect(peer.V311.Publish(0, "dropped", 0, ""))
 }
 

@@ -52,7 +52,7 @@ func TestSecrets_AreNotWrittenToADisk(t *testing.T) {
 		t.Setenv(variable, folder)
 	}
 	t.Chdir(folder)
-	eyes := watchFolders(t, folder, "/dev/shm")
+	watch := watchFolders(t, folder, "/dev/shm")
 	for name, tls := range map[string]mqtt.TLS{"library": settings, "server name": named} {
 		t.Run(name, func(t *testing.T) {
 			c := dialAll(t, []string{secure(b.Port)}, mqtt.WithTLS(tls))
@@ -63,10 +63,10 @@ func TestSecrets_AreNotWrittenToADisk(t *testing.T) {
 			require.NoError(t, c.Publish(wait.Soon(t), "a", nil), "after a reconnect")
 		})
 	}
-	eyes.requireNoFile()
+	watch.requireNoFile()
 
 	require.NoError(t, os.WriteFile("key.pem", nil, 0o600)) // the watch must report this file
-	n, err := unix.Read(eyes.fd, make([]byte, 4096))
+	n, err := unix.Read(watch.fd, make([]byte, 4096))
 	require.NoError(t, err)
 	require.Positive(t, n)
 }

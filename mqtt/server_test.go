@@ -98,5 +98,5 @@ func TestBackoff_GrowsUpToTheMaximum(t *testing.T) {
 		require.True(t, d > 2*time.Second && d <= 4*time.Second, "%v", d)
 		seen[d] = true
 	}
-	require.Greater(t, len(seen), 50, "the pauses are spread")
+	require.Greater(t, len(seen), 50, "jitter must vary the delays")
 }

@@ -90,7 +90,7 @@ func TestTLSFunc_HangingFunctionsDoNotHoldUpTheClient(t *testing.T) {
 	require.ErrorContains(t, err, "mqtt: WithTLS: TLS.KeyPassword: ")
 }
 
-// The first attempt uses the key that Dial has read, so the function runs once for each attempt.
+// The first attempt uses the key that Dial has read, so KeyPassword is called only once.
 func TestTLS_KeyPasswordIsCalledOnceForEachAttempt(t *testing.T) {
 	t.Parallel()
 	ca := broker.NewCA(t, "authority")

@@ -243,8 +243,8 @@ func TestTopicAliasMaximum_MessagesHaveTheirTopics(t *testing.T) {
 	require.Equal(t, 10, offeredAliases(b.received(peer.CONNECT)[0]))
 }
 
-// The library refuses received aliases above the topic alias maximum of the broker. The client
-// therefore reconnects without offering aliases.
+// The library refuses received aliases above the topic alias maximum of the broker. If the client
+// offered more, it reconnects and offers that maximum.
 func TestTopicAliasMaximum_IsLimitedByTheBroker(t *testing.T) {
 	t.Parallel()
 	need21(t)

@@ -13,7 +13,7 @@ import (
 //
 // The loop of package mosquitto/mqtt delivers a message and then waits until its callbacks have
 // returned: the client acknowledges the message after that. The loop waits differently in
-// two cases. For a message of QoS 0 it waits only while the queue is full. It also goes on
+// two cases. For a message of QoS 0 it waits only while the queue is full. It also continues
 // if the callback may need the loop: the callback waits for the broker, or it runs so
 // long that the connection would be lost. Messages that arrive meanwhile are queued. They
 // are acknowledged before their callbacks run.
@@ -26,14 +26,14 @@ type dispatcher struct {
 
 	goroutine atomic.Uint64 // the goroutine of the callbacks
 	handled   atomic.Uint64 // messages whose callbacks have returned
-	target    atomic.Uint64 // the loop waits until so many messages are handled
+	target    atomic.Uint64 // the loop waits until handled reaches this number
 	running   atomic.Bool   // a callback is running
 	waiting   atomic.Bool   // the callback waits for the broker
 	waiters   atomic.Int64  // all waits for the broker
 	queued    atomic.Int64  // bytes of the queue
 
 	filled   chan struct{} // receives a value when a message is queued, or at the end
-	progress chan struct{} // receives a value when the loop may go on
+	progress chan struct{} // receives a value when the loop may continue
 
 	mu       sync.Mutex
 	queue    []*message
@@ -110,7 +110,7 @@ func (d *dispatcher) push(m *message) uint64 {
 	return d.pushed
 }
 
-// mayGoOn reports whether the loop may go on after message n.
+// mayGoOn reports whether the loop may continue after message n.
 func (d *dispatcher) mayGoOn(n uint64) bool {
 	if d.handled.Load() >= n || d.waiting.Load() {
 		return true
@@ -126,7 +126,7 @@ func (d *dispatcher) isNeeded(waited time.Duration) bool {
 	return waited >= d.slow || waited >= waitPatience && d.waiters.Load() > 0
 }
 
-// detach makes the loop go on.
+// detach makes the loop continue without waiting for callbacks.
 func (d *dispatcher) detach() {
 	if d == nil {
 		return

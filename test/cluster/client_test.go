@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a user of package mqtt sees of the limits of the clusters.
+// This file tests how package mqtt reports the limits of the clusters.
 
 // oneRound tries each node once.
 func oneRound(t *testing.T, c *cluster.Cluster, options ...mqtt.Option) error {
@@ -27,14 +27,14 @@ func oneRound(t *testing.T, c *cluster.Cluster, options ...mqtt.Option) error {
 	return err
 }
 
-// Dial tells what a broker made of MQTT 5; with 3.1.1 allowed as well it
-// connects.
+// Dial returns the error of a broker that does not support MQTT 5. With MQTT 3.1.1 as a fallback
+// it connects.
 func dialMQTT5(t *testing.T, c *cluster.Cluster, refusal error) {
 	require.ErrorIs(t, oneRound(t, c, mqtt.WithProtocol(mqtt.V5)), refusal)
 	require.NoError(t, oneRound(t, c, mqtt.WithProtocol(mqtt.V5, mqtt.V311)))
 }
 
-// Subscribe tells that QoS 2 became QoS 1.
+// Subscribe reports that the broker granted QoS 1 instead of QoS 2.
 func grantedQoS(t *testing.T, c *cluster.Cluster) {
 	var granted mqtt.QoS
 	nobody := func(context.Context, mqtt.Message) {}
@@ -42,8 +42,8 @@ func grantedQoS(t *testing.T, c *cluster.Cluster) {
 	require.Equal(t, mqtt.QoS(1), granted)
 }
 
-// A QoS 2 message is never acknowledged and costs the connection again and again, as
-// the states say. It is given up, and Close has nothing left.
+// The broker never acknowledges a QoS 2 message and closes the connection each time. The state
+// handler reports the losses. The message fails after some attempts, and Close returns nil.
 func publishQoS2(t *testing.T, c *cluster.Cluster, lost error) {
 	ctx := wait.Soon(t)
 	attempts := 3 * len(c.Servers())
@@ -64,7 +64,7 @@ func publishQoS2(t *testing.T, c *cluster.Cluster, lost error) {
 	require.NoError(t, client.Close(ctx))
 }
 
-// A refused filter is an error that names it.
+// The error of a refused filter names the filter.
 func refusedFilter(t *testing.T, c *cluster.Cluster) {
 	err := dial(t, "limits", c.Servers()).Subscribe(wait.Soon(t), "version/1.2", 1, func(context.Context, mqtt.Message) {})
 	var refusal *mqtt.SubscribeError
@@ -72,7 +72,7 @@ func refusedFilter(t *testing.T, c *cluster.Cluster) {
 	require.Equal(t, mqtt.SubscribeError{Filter: "version/1.2", Code: 0x80}, *refusal)
 }
 
-// A wrong password ends Dial, without another try.
+// Dial returns the refusal of a wrong password, and does not retry.
 func wrongPassword(t *testing.T, c *cluster.Cluster) {
 	_, err := mqtt.Dial(wait.Soon(t), c.Servers(), mqtt.WithCredentials("guest", "wrong"))
 	require.ErrorIs(t, err, mosquitto.ConnackError{Code: mosquitto.ConnackRefusedBadUsernamePasswd})

@@ -1,6 +1,6 @@
-// Package cluster starts real clusters of three MQTT brokers for tests, on free
-// loopback ports, kills and restarts their nodes, and ends them with the test:
-// NATS with JetStream (Debian's nats-server) and RabbitMQ with its MQTT plugin
+// Package cluster starts real clusters of three MQTT brokers for tests. The nodes listen on
+// free loopback ports. A test can kill and restart them, and they stop at the end of the test.
+// The products are NATS with JetStream (Debian's nats-server) and RabbitMQ with its MQTT plugin
 // (Debian's rabbitmq-server: 3.10 in Debian 12, 4.0 in Debian 13).
 package cluster
 
@@ -19,13 +19,13 @@ import (
 
 const (
 	size     = 3
-	patience = 3 * time.Minute // for what a loaded machine takes a quarter of a minute for
+	patience = 3 * time.Minute // limit of each wait; a loaded machine needs about 15 s
 )
 
-// Cluster is three brokers that are one to their clients.
+// Cluster is a cluster of three brokers.
 type Cluster struct {
 	Name    string // NATS or RabbitMQ
-	Version string // as the program says, 2.9.10
+	Version string // as the program prints it, for example 2.9.10
 	Nodes   []*Node
 
 	tb   testing.TB
@@ -43,18 +43,18 @@ type Node struct {
 	process *process
 }
 
-// kind is what the two products differ in.
+// kind has the operations that differ between the products.
 type kind interface {
-	// start starts the program of a node that does not run.
+	// start starts the program of a stopped node.
 	start(n *Node) (*process, error)
-	// form starts all nodes so that they become a cluster.
+	// form starts all nodes so that they form a cluster.
 	form(c *Cluster)
-	// check tells why the cluster is not complete yet, by the product's account.
+	// check asks the product whether the cluster is complete. It returns an error if not.
 	check(c *Cluster) error
 }
 
-// start makes the nodes, starts them all and waits until they are a cluster.
-// Everything ends with the test.
+// start makes the nodes, starts them and waits until they form a cluster. The nodes stop at the
+// end of the test.
 func start(tb testing.TB, c *Cluster, k kind) *Cluster {
 	tb.Helper()
 	c.tb, c.kind = tb, k
@@ -90,7 +90,7 @@ func (c *Cluster) each(do func(*Node)) {
 	all.Wait()
 }
 
-// Servers are the addresses of the nodes, as URLs.
+// Servers returns the URLs of the nodes.
 func (c *Cluster) Servers() (urls []string) {
 	for _, n := range c.Nodes {
 		urls = append(urls, "mqtt://"+n.Addr())
@@ -98,49 +98,50 @@ func (c *Cluster) Servers() (urls []string) {
 	return urls
 }
 
-// WaitReady waits until the cluster is complete by the product's own account, and
-// a QoS 1 message published on any node arrives at each node.
+// WaitReady waits until the product reports a complete cluster, and until a QoS 1 message from
+// any node arrives at each node.
 func (c *Cluster) WaitReady() {
 	c.tb.Helper()
 	deadline := time.Now().Add(patience)
 	for err := c.kind.check(c); err != nil; err = c.kind.check(c) {
-		if c.dead() || time.Now().After(deadline) {
+		if c.hasStoppedNode() || time.Now().After(deadline) {
 			c.tb.Fatalf("%s: incomplete: %v", c.Name, err)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 	if err := c.probe(deadline); err != nil {
-		c.tb.Fatalf("%s: the nodes pass no messages: %v", c.Name, err)
+		c.tb.Fatalf("%s: messages do not arrive at all nodes: %v", c.Name, err)
 	}
 }
 
-// dead tells whether a node does not run.
-func (c *Cluster) dead() bool {
+// hasStoppedNode reports whether at least one node is not running.
+func (c *Cluster) hasStoppedNode() bool {
 	return slices.ContainsFunc(c.Nodes, func(n *Node) bool { return !n.Running() })
 }
 
-// log logs what the nodes have printed.
+// log logs the last output of the nodes.
 func (c *Cluster) log() {
 	for _, n := range c.Nodes {
 		c.tb.Logf("%s %s, running: %v\n%s", c.Name, n.Name, n.Running(), n.Log())
 	}
 }
 
-// Addr is the node's TCP address for MQTT.
+// Addr returns the node's TCP address for MQTT.
 func (n *Node) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.Port)) }
 
-// Running tells whether the node's process is alive, be it paused.
+// Running reports whether the node's process exists. A paused process exists too.
 func (n *Node) Running() bool { return n.process != nil && n.process.alive() }
 
-// Kill ends the node with SIGKILL, if it runs: no goodbye to anybody.
+// Kill ends the node with SIGKILL, if it runs. Clients and other nodes get no DISCONNECT or
+// other notice.
 func (n *Node) Kill() {
 	if n.process != nil {
 		n.process.end(syscall.SIGKILL)
 	}
 }
 
-// Stop ends the node with SIGTERM, if it runs: it closes its connections and
-// leaves its cluster in order.
+// Stop ends the node with SIGTERM, if it runs. The node shuts down gracefully: it closes its
+// connections and leaves the cluster.
 func (n *Node) Stop() {
 	if n.process != nil {
 		n.process.end(syscall.SIGTERM)
@@ -148,16 +149,16 @@ func (n *Node) Stop() {
 }
 
 // Restart starts the node again after Kill or Stop, on the same port, and waits
-// until it accepts TCP connections. WaitReady waits for the rest.
+// until it accepts TCP connections. Call WaitReady to wait until the cluster is complete.
 func (n *Node) Restart() {
 	n.cluster.tb.Helper()
 	n.Stop()
 	n.run()
-	n.listening()
+	n.awaitListening()
 }
 
-// listening waits until the node accepts TCP connections.
-func (n *Node) listening() {
+// awaitListening waits until the node accepts TCP connections.
+func (n *Node) awaitListening() {
 	n.cluster.tb.Helper()
 	deadline := time.Now().Add(patience)
 	for {
@@ -173,17 +174,17 @@ func (n *Node) listening() {
 	}
 }
 
-// Pause stops the node's process: it keeps its connections and is silent.
+// Pause suspends the node's process. The process keeps its connections and sends nothing.
 func (n *Node) Pause() { n.process.signal(syscall.SIGSTOP) }
 
-// Resume lets a paused node go on.
+// Resume continues a paused node.
 func (n *Node) Resume() { n.process.signal(syscall.SIGCONT) }
 
-// Log is the last of what the node has printed so far.
+// Log returns the last 5000 bytes of the node's output.
 func (n *Node) Log() string {
-	const enough = 5000
+	const limit = 5000
 	text, _ := os.ReadFile(n.output())
-	return string(text[max(0, len(text)-enough):])
+	return string(text[max(0, len(text)-limit):])
 }
 
 func (n *Node) output() string { return filepath.Join(n.dir, "output") }

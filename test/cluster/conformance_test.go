@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What both clusters do as MQTT has it, seen by a client of each node.
+// conformance tests, with a client of each node, what both clusters do as MQTT specifies.
 func conformance(t *testing.T, c *cluster.Cluster) {
 	t.Run("from every node to every node", func(t *testing.T) { everyWay(t, c) })
 	t.Run("retained", func(t *testing.T) { retained(t, c.Nodes[0]) })
@@ -46,7 +46,7 @@ func everyWay(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
-// On the node where it was published, a retained message is there at once.
+// A retained message is available at once on the node where it was published.
 func retained(t *testing.T, n *cluster.Node) {
 	p := connected(t, n, "", true)
 	p.pub(t, "retained/one", "kept", 1, true)
@@ -57,8 +57,8 @@ func retained(t *testing.T, n *cluster.Node) {
 	require.True(t, m.Retain)
 }
 
-// hasRetained tells whether a node has a retained message: it comes before one
-// that is published after the subscription.
+// hasRetained reports whether a node has a retained message. The node would send the retained
+// message before a message that is published after the subscription.
 func hasRetained(t *testing.T, n *cluster.Node, topic string) bool {
 	c := connected(t, n, "", true)
 	c.sub(t, topic, 1)
@@ -68,8 +68,8 @@ func hasRetained(t *testing.T, n *cluster.Node, topic string) bool {
 	return m.Retain
 }
 
-// A session that was made on one node is found on another, with what came
-// meanwhile.
+// A session that was created on one node is available on another node, with the messages that
+// were queued in the meantime.
 func session(t *testing.T, c *cluster.Cluster) {
 	s := connected(t, c.Nodes[2], "session", false)
 	s.sub(t, "session", 1)
@@ -84,7 +84,7 @@ func session(t *testing.T, c *cluster.Cluster) {
 	require.True(t, ack.SessionPresent)
 	require.Equal(t, "while you were out", string(wait.For(t, s.message, "what came meanwhile").Payload))
 	s.leave(t)
-	connected(t, c.Nodes[1], "session", true).leave(t) // no session is left
+	connected(t, c.Nodes[1], "session", true).leave(t) // removes the session
 }
 
 func will(t *testing.T, c *cluster.Cluster) {
@@ -99,8 +99,8 @@ func will(t *testing.T, c *cluster.Cluster) {
 	require.NoError(t, wait.For(t, w.connect, "OnConnect after the cut").Err())
 }
 
-// A node that hangs is noticed by the keepalive; when it goes on, so does the
-// client, and the message that it had for the node arrives.
+// The keepalive detects a paused node. When the node continues, the client reconnects, and its
+// pending message arrives.
 func paused(t *testing.T, c *cluster.Cluster) {
 	s := connected(t, c.Nodes[1], "", true)
 	s.sub(t, "paused", 1)

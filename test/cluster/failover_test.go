@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// outage is a way to take a node out of its cluster for a while.
+// outage is a way to make a node unavailable for some time.
 type outage struct {
 	name       string
 	begin, end func(*cluster.Node)
@@ -27,10 +27,10 @@ var (
 	drained = outage{"drained", (*cluster.Node).Drain, (*cluster.Node).Revive}
 )
 
-// Clients of three nodes keep working while each outage meets one node after the
-// other, and no message that was acknowledged is lost. Each version of MQTT has a
-// publisher and a subscriber. A publisher whose message is not acknowledged within
-// resend reconnects, so that the message is sent again; 0: it never does.
+// failover tests that clients of three nodes keep working during each outage of each node, and
+// that no acknowledged message is lost. Each version of MQTT has a publisher and a subscriber.
+// If a message is not acknowledged within resend, the publisher reconnects, and so sends the
+// message again. With 0 it never does.
 func failover(t *testing.T, c *cluster.Cluster, versions []mqtt.Protocol, resend time.Duration, outages ...outage) {
 	var streams []*stream
 	for _, v := range versions {
@@ -48,7 +48,7 @@ func failover(t *testing.T, c *cluster.Cluster, versions []mqtt.Protocol, resend
 			flow("while %s is %s in round %d", n.Name, o.name, round+1)
 			o.end(n)
 			c.WaitReady()
-			flow("with %s back in round %d", n.Name, round+1)
+			flow("after the outage of %s in round %d", n.Name, round+1)
 		}
 	}
 	for _, s := range streams {
@@ -56,30 +56,30 @@ func failover(t *testing.T, c *cluster.Cluster, versions []mqtt.Protocol, resend
 	}
 }
 
-// stream is a publisher that awaits each acknowledgement, and a subscriber with
-// a session.
+// stream is a publisher that waits for each acknowledgement, and a subscriber. Both have a
+// session.
 type stream struct {
 	version               mqtt.Protocol
 	resend                time.Duration // see failover
-	resent                atomic.Int64  // how often
+	resent                atomic.Int64  // number of reconnects because of resend
 	publisher, subscriber *mqtt.Client
 	acknowledged          chan int // numbers from 0, in order
 	received              chan int
-	failed                chan error // what Publish returned
-	end                   func()     // ends the publishing
+	failed                chan error // the error of Publish
+	end                   func()     // stops the publisher
 
-	answers int         // taken from acknowledged
-	arrived map[int]int // taken from received: how often each came
+	acknowledgements int         // number of values received from acknowledged
+	arrived          map[int]int // number of deliveries of each message, received from received
 }
 
-// startStream starts both on all nodes: the publisher begins with the first,
-// the subscriber with the second.
+// startStream starts a publisher and a subscriber. The publisher connects to the first node, the
+// subscriber to the second node. Both can use all nodes.
 func startStream(t *testing.T, c *cluster.Cluster, version mqtt.Protocol, resend time.Duration) *stream {
 	t.Helper()
-	const room = 1000000
+	const capacity = 1000000
 	s := &stream{
 		version: version, resend: resend,
-		acknowledged: make(chan int, room), received: make(chan int, room), failed: make(chan error, 1),
+		acknowledged: make(chan int, capacity), received: make(chan int, capacity), failed: make(chan error, 1),
 		arrived: make(map[int]int),
 	}
 	servers := c.Servers()
@@ -91,14 +91,14 @@ func startStream(t *testing.T, c *cluster.Cluster, version mqtt.Protocol, resend
 		}))
 	s.publisher = dial(t, fmt.Sprint("publisher ", version), servers, protocol)
 	ctx, cancel := context.WithCancel(context.Background())
-	gone := make(chan struct{})
+	returned := make(chan struct{})
 	go func() {
-		defer close(gone)
+		defer close(returned)
 		s.publish(ctx)
 	}()
 	s.end = func() {
 		cancel()
-		wait.For(t, gone, "the end of the publisher")
+		wait.For(t, returned, "the end of the publisher")
 	}
 	t.Cleanup(s.end)
 	return s
@@ -106,7 +106,7 @@ func startStream(t *testing.T, c *cluster.Cluster, version mqtt.Protocol, resend
 
 func (s *stream) topic() string { return fmt.Sprintf("stream/%d", s.version) }
 
-// dial makes a client of several nodes, with a session.
+// dial connects a client with a session to one of several servers.
 func dial(t *testing.T, id string, servers []string, options ...mqtt.Option) *mqtt.Client {
 	t.Helper()
 	options = append(options, mqtt.WithClientID(id), mqtt.WithSession(time.Hour), mqtt.WithBackoff(100*time.Millisecond, time.Second, 0.5))
@@ -116,8 +116,8 @@ func dial(t *testing.T, id string, servers []string, options ...mqtt.Option) *mq
 	return c
 }
 
-// publish publishes numbers until ctx ends, at most 500 a second. No wait for
-// an acknowledgement may take as long as patience.
+// publish publishes numbers until ctx ends, at most 500 per second. It reports a failure if an
+// acknowledgement takes longer than wait.Patience.
 func (s *stream) publish(ctx context.Context) {
 	pace := time.NewTicker(2 * time.Millisecond)
 	defer pace.Stop()
@@ -146,58 +146,57 @@ func (s *stream) publishOne(payload []byte) error {
 	return token.Wait(ctx)
 }
 
-// flows waits until messages that are published from now on were acknowledged,
-// and have arrived.
+// flows waits until messages that are published from now on are acknowledged and have arrived.
 func (s *stream) flows(t *testing.T, when string) {
 	t.Helper()
-	const enough = 50
-	last := s.answers + len(s.acknowledged) + enough
-	s.take(t, func() bool { return s.answers > last && s.arrived[last] > 0 }, fmt.Sprintf("messages of %v %s", s.version, when))
+	const messages = 50
+	last := s.acknowledgements + len(s.acknowledged) + messages
+	s.take(t, func() bool { return s.acknowledgements > last && s.arrived[last] > 0 }, fmt.Sprintf("messages of %v %s", s.version, when))
 }
 
-// complete ends the publishing and waits for what was acknowledged.
+// complete stops the publisher and waits until all acknowledged messages have arrived.
 func (s *stream) complete(t *testing.T) {
 	t.Helper()
 	s.end()
 	missing := 0
 	s.take(t, func() bool {
-		for missing < s.answers && s.arrived[missing] > 0 {
+		for missing < s.acknowledgements && s.arrived[missing] > 0 {
 			missing++
 		}
-		return missing == s.answers && len(s.acknowledged) == 0
-	}, "what was acknowledged")
+		return missing == s.acknowledgements && len(s.acknowledged) == 0
+	}, "the acknowledged messages")
 	duplicates := 0
 	for _, times := range s.arrived {
 		duplicates += times - 1
 	}
 	p, r := s.publisher.Stats().Connects, s.subscriber.Stats().Connects
 	t.Logf("%v: %d messages were acknowledged and received, %d times again; %d and %d connections; %d reconnects to resend",
-		s.version, s.answers, duplicates, p, r, s.resent.Load())
-	require.Greater(t, p, uint64(1), "the publisher never lost its node")
-	require.Greater(t, r, uint64(1), "the subscriber never lost its node")
+		s.version, s.acknowledgements, duplicates, p, r, s.resent.Load())
+	require.Greater(t, p, uint64(1), "the publisher never lost its connection")
+	require.Greater(t, r, uint64(1), "the subscriber never lost its connection")
 }
 
-// take takes notice of what happens until a condition holds.
+// take receives acknowledgements and messages until a condition is true.
 func (s *stream) take(t *testing.T, until func() bool, what string) {
 	t.Helper()
 	deadline := time.After(wait.Patience)
 	for !until() {
 		select {
 		case <-s.acknowledged:
-			s.answers++
+			s.acknowledgements++
 		case n := <-s.received:
 			s.arrived[n]++
 		case err := <-s.failed:
 			require.NoError(t, err)
 		case <-deadline:
 			var missing []int
-			for n := range s.answers {
+			for n := range s.acknowledgements {
 				if s.arrived[n] == 0 {
 					missing = append(missing, n)
 				}
 			}
-			require.FailNow(t, "waited in vain for "+what, "of %d messages that were acknowledged %d did not arrive, among them %v; publisher %v, subscriber %v",
-				s.answers, len(missing), missing[:min(len(missing), 10)], s.publisher.State(), s.subscriber.State())
+			require.FailNow(t, "timeout while waiting for "+what, "of %d messages that were acknowledged %d did not arrive, among them %v; publisher %v, subscriber %v",
+				s.acknowledgements, len(missing), missing[:min(len(missing), 10)], s.publisher.State(), s.subscriber.State())
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// client is a client of the library in Run, with its callbacks as channels.
+// client is a client of the root package. Its callbacks send on channels.
 type client struct {
 	*mosquitto.Client
 	keepalive  time.Duration
@@ -23,19 +23,19 @@ type client struct {
 	publish    chan int
 	message    chan mosquitto.Message
 	granted    chan []mosquitto.ReasonCode
-	ended      chan error // what Run returned
+	ended      chan error // the result of Run
 }
 
-// newClient makes a client that is closed when the test ends.
+// newClient makes a client and closes it at the end of the test.
 func newClient(t testing.TB, id string, cleanSession bool) *client {
 	t.Helper()
 	m, err := mosquitto.New(id, cleanSession, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { m.Close() })
-	const room = 10000
+	const capacity = 10000
 	c := &client{
-		m, time.Minute, make(chan mosquitto.Connack, room), make(chan mosquitto.Disconnection, room), make(chan int, room),
-		make(chan mosquitto.Message, room), make(chan []mosquitto.ReasonCode, room), make(chan error, 1),
+		m, time.Minute, make(chan mosquitto.Connack, capacity), make(chan mosquitto.Disconnection, capacity), make(chan int, capacity),
+		make(chan mosquitto.Message, capacity), make(chan []mosquitto.ReasonCode, capacity), make(chan error, 1),
 	}
 	m.OnConnect(func(_ *mosquitto.Client, a mosquitto.Connack) { c.connect <- a })
 	m.OnDisconnect(func(_ *mosquitto.Client, d mosquitto.Disconnection) { c.disconnect <- d })
@@ -47,23 +47,23 @@ func newClient(t testing.TB, id string, cleanSession bool) *client {
 	return c
 }
 
-// run connects to a node and runs the client until the test ends.
+// run connects to a node and runs the client until the end of the test.
 func (c *client) run(t testing.TB, n *cluster.Node) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	gone := make(chan struct{})
+	returned := make(chan struct{})
 	require.NoError(t, c.Connect("127.0.0.1", n.Port, c.keepalive))
 	go func() {
-		defer close(gone)
+		defer close(returned)
 		c.ended <- c.Run(ctx)
 	}()
 	t.Cleanup(func() {
 		cancel()
-		wait.For(t, gone, "the end of Run")
+		wait.For(t, returned, "the end of Run")
 	})
 }
 
-// connected is a client that a node has accepted.
+// connected returns a client that a node has accepted.
 func connected(t testing.TB, n *cluster.Node, id string, cleanSession bool) *client {
 	t.Helper()
 	c := newClient(t, id, cleanSession)
@@ -88,8 +88,8 @@ func (c *client) pub(t testing.TB, topic, payload string, qos mosquitto.QoS, ret
 	require.Equal(t, mid, wait.For(t, c.publish, "OnPublish"))
 }
 
-// leave disconnects and waits for the end of Run. How the connection ended is
-// not asked: a node of NATS may be busy for longer than Run waits for its end.
+// leave disconnects and waits for the end of Run. It ignores how the connection ended: a busy
+// node of NATS may close the connection later than Run waits.
 func (c *client) leave(t testing.TB) {
 	t.Helper()
 	require.NoError(t, c.Disconnect())
@@ -97,13 +97,14 @@ func (c *client) leave(t testing.TB) {
 	wait.For(t, c.disconnect, "OnDisconnect")
 }
 
-// cut ends the connection as the kernel does it for a killed process.
+// cut closes the connection as the kernel does for a killed process.
 func (c *client) cut(t testing.TB) {
 	t.Helper()
 	require.NoError(t, syscall.Shutdown(c.Socket(), syscall.SHUT_RDWR))
 }
 
-// atLeast tells whether the library is this version or later. 2.1.x all say 2.1.0.
+// atLeast reports whether the library has this version or a later one. All versions 2.1.x
+// report 2.1.0.
 func atLeast(major, minor, revision int) bool {
 	a, b, c := mosquitto.LibVersion()
 	return a*1000000+b*1000+c >= major*1000000+minor*1000+revision

@@ -14,7 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	wait.Patience = time.Minute // a loaded machine takes a quarter of it
+	wait.Patience = time.Minute // a loaded machine needs about 15 s
 	before := leak.Take()
 	code := m.Run()
 	left := before.Left(5 * time.Second)

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Package mqtt with MQTT 5 on a cluster. The limits are those of RabbitMQ 4.0 to 4.3.
+// rabbitMQ4 tests package mqtt with MQTT 5. The limits are those of RabbitMQ 4.0 to 4.3.
 func rabbitMQ4(t *testing.T, c *cluster.Cluster) {
 	t.Run("MQTT 5, announced limits", func(t *testing.T) { announcedLimits(t, c) })
 	t.Run("MQTT 5, wrong password", func(t *testing.T) { wrongPasswordV5(t, c) })
@@ -36,19 +36,19 @@ func rabbitMQ4(t *testing.T, c *cluster.Cluster) {
 	t.Run("MQTT 5, a session on a dead node", func(t *testing.T) { sessionOnDeadNode(t, c) })
 }
 
-// clientV5 is a client of package mqtt with MQTT 5, and what it has reported.
+// clientV5 is a client of package mqtt with MQTT 5. Its handlers send on channels.
 type clientV5 struct {
 	*mqtt.Client
 	states   chan mqtt.StateChange
 	messages chan mqtt.Message
 }
 
-// dialV5 connects to the first of the nodes that accepts the client, which is closed
-// when the test ends.
+// dialV5 connects a client to the first node that accepts it, and closes the client at the end
+// of the test.
 func dialV5(t *testing.T, nodes []*cluster.Node, options ...mqtt.Option) *clientV5 {
 	t.Helper()
-	const room = 1000
-	c := &clientV5{states: make(chan mqtt.StateChange, room), messages: make(chan mqtt.Message, room)}
+	const capacity = 1000
+	c := &clientV5{states: make(chan mqtt.StateChange, capacity), messages: make(chan mqtt.Message, capacity)}
 	options = append([]mqtt.Option{
 		mqtt.WithProtocol(mqtt.V5), mqtt.WithBackoff(100*time.Millisecond, time.Second, 0.5),
 		mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) { c.states <- s }),
@@ -66,8 +66,8 @@ func dialV5(t *testing.T, nodes []*cluster.Node, options ...mqtt.Option) *client
 	return c
 }
 
-// named are the options of a client whose session is kept.
-func named(id string, expiry time.Duration) []mqtt.Option {
+// withSession returns the options of a client whose session is kept.
+func withSession(id string, expiry time.Duration) []mqtt.Option {
 	return []mqtt.Option{mqtt.WithClientID(id), mqtt.WithSession(expiry)}
 }
 
@@ -91,7 +91,7 @@ func (c *clientV5) sessionPresent() bool {
 	return ack.SessionPresent
 }
 
-// lost waits for the end of the connection, and returns why it ended.
+// lost waits for the connection loss and returns its reason.
 func (c *clientV5) lost(t *testing.T) error {
 	t.Helper()
 	s := wait.For(t, c.states, "the loss of the connection")
@@ -109,10 +109,10 @@ func (c *clientV5) reconnected(t *testing.T) (server string) {
 	}
 }
 
-// expiry is how long the messages with all properties live.
+// expiry is the message expiry of messages with all properties.
 const expiry = time.Hour
 
-// allProperties are those of a PUBLISH that a broker passes on unaltered, and the
+// allProperties returns the properties of a PUBLISH that a broker must forward unchanged, and a
 // message expiry.
 func allProperties(t *testing.T) (p mqtt.Properties) {
 	t.Helper()
@@ -126,7 +126,7 @@ func allProperties(t *testing.T) (p mqtt.Properties) {
 	require.NoError(t, p.AddString(mqtt.PropResponseTopic, "answers/to.a.dot/ü"))
 	require.NoError(t, p.AddBinary(mqtt.PropCorrelationData, everyByte))
 	users := [][2]string{{"b", "1"}, {"a", "2"}, {"b", "3"}, {"b", "1"}, {"x-death", "ü"}, {"A", "4"}}
-	if atLeast(2, 0, 16) { // earlier versions cannot copy empty text
+	if atLeast(2, 0, 16) { // earlier versions cannot copy an empty string
 		users = append(users, [2]string{"", ""})
 	}
 	for _, u := range users {
@@ -135,10 +135,9 @@ func allProperties(t *testing.T) (p mqtt.Properties) {
 	return p
 }
 
-// requireProperties asserts that the properties are those that were sent, byte by
-// byte. Only the order of different properties may differ, as MQTT has it. The broker
-// has added subscription identifiers. It has lowered the message expiry, which is
-// returned in seconds.
+// requireProperties requires that the broker forwarded the properties unchanged, except for two:
+// it adds subscription identifiers and lowers the message expiry. MQTT allows another order of
+// different properties. requireProperties returns the received message expiry in seconds.
 func requireProperties(t *testing.T, sent, received mqtt.Properties) (expiry int) {
 	t.Helper()
 	left, ok := received.Int32(mqtt.PropMessageExpiryInterval)
@@ -154,7 +153,7 @@ func requireProperties(t *testing.T, sent, received mqtt.Properties) (expiry int
 	return int(left)
 }
 
-// patience in whole seconds, as message expiry is.
+// patience returns wait.Patience in seconds, the unit of the message expiry.
 func patience() int { return int(wait.Patience / time.Second) }
 
 func everyProperty(t *testing.T, c *cluster.Cluster) {
@@ -179,19 +178,19 @@ func everyProperty(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
-// A session that was made on one node gets on another node what was published
-// meanwhile on a third, with all properties and the remaining message expiry. The
-// message that has expired does not come.
+// A session is created on one node, and messages for it are published on a second node. A third
+// node delivers them with all properties and the remaining message expiry. An expired message
+// is not delivered.
 func queuedProperties(t *testing.T, c *cluster.Cluster) {
 	sent := allProperties(t)
-	options := named("queued", time.Hour)
+	options := withSession("queued", time.Hour)
 	s := dialV5(t, c.Nodes[:1], options...)
 	s.sub(t, "queued", 1)
 	s.leave(t)
 	p := dialV5(t, c.Nodes[1:2])
 	p.pub(t, "queued", "short", mqtt.WithMessageExpiry(time.Second))
 	p.pub(t, "queued", "long", mqtt.WithProperties(sent))
-	time.Sleep(2 * time.Second) // the short one expires
+	time.Sleep(2 * time.Second) // the short message expires
 
 	s = dialV5(t, c.Nodes[2:], options...)
 	require.True(t, s.sessionPresent())
@@ -202,15 +201,15 @@ func queuedProperties(t *testing.T, c *cluster.Cluster) {
 	require.Greater(t, left, int(expiry.Seconds())-patience())
 }
 
-// Retained messages have their properties and expire. The subscription identifier is
-// missing, and a filter with a wildcard finds none.
+// Retained messages keep their properties, and they expire. RabbitMQ sends them without a
+// subscription identifier, and sends none for a filter with a wildcard.
 func retainedV5(t *testing.T, c *cluster.Cluster) {
 	sent := allProperties(t)
 	n := c.Nodes[:1]
 	p := dialV5(t, n)
 	p.pub(t, "retained/5/long", "long", mqtt.WithRetain(true), mqtt.WithProperties(sent))
 	p.pub(t, "retained/5/short", "short", mqtt.WithRetain(true), mqtt.WithMessageExpiry(time.Second))
-	time.Sleep(2 * time.Second) // the short one expires
+	time.Sleep(2 * time.Second) // the short message expires
 	for filter, payload := range map[string]string{"retained/5/long": "long", "retained/5/short": "end", "retained/5/+": "end"} {
 		s := dialV5(t, n)
 		s.sub(t, filter, 1)
@@ -226,8 +225,8 @@ func retainedV5(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
-// A dot in a topic becomes a slash. The subscription identifier is then missing, so
-// the message goes to the default handler.
+// RabbitMQ replaces a dot in a topic by a slash. It then leaves out the subscription identifier,
+// so the message reaches the default handler.
 func dotsV5(t *testing.T, c *cluster.Cluster) {
 	p := dialV5(t, c.Nodes[:1])
 	never := func(context.Context, mqtt.Message) { t.Error("the filter's handler was called") }
@@ -236,7 +235,7 @@ func dotsV5(t *testing.T, c *cluster.Cluster) {
 	require.Equal(t, "version/1/2", wait.For(t, p.messages, "the message").Topic)
 }
 
-// The client refuses what the broker has announced that it refuses.
+// The client refuses messages and filters that exceed the limits in CONNACK.
 func announcedLimits(t *testing.T, c *cluster.Cluster) {
 	p := dialV5(t, c.Nodes)
 	ack, _ := p.Connack()
@@ -263,15 +262,15 @@ func wrongPasswordV5(t *testing.T, c *cluster.Cluster) {
 	require.ErrorIs(t, err, mosquitto.ConnackError{Code: mosquitto.ConnackCode(mqtt.RCBadUsernameOrPassword)})
 }
 
-// A session ends when its expiry has passed. A session for ever lasts a day, as the
-// CONNACK says. A session without a subscription is not kept.
+// A session ends when its expiry has passed. A session without expiry lasts a day, as CONNACK
+// says. A session without a subscription is not kept.
 func sessionExpiry(t *testing.T, c *cluster.Cluster) {
-	s := dialV5(t, c.Nodes[:1], named("expiry", time.Second)...)
+	s := dialV5(t, c.Nodes[:1], withSession("expiry", time.Second)...)
 	s.sub(t, "expiry", 1)
 	s.leave(t)
 	for pause := 2 * time.Second; ; pause *= 2 {
-		time.Sleep(pause) // the session expires, at the latest when the machine has time
-		s = dialV5(t, c.Nodes[1:2], named("expiry", time.Second)...)
+		time.Sleep(pause) // long enough for the session to expire on a loaded machine
+		s = dialV5(t, c.Nodes[1:2], withSession("expiry", time.Second)...)
 		present := s.sessionPresent()
 		s.leave(t)
 		if !present {
@@ -280,25 +279,25 @@ func sessionExpiry(t *testing.T, c *cluster.Cluster) {
 		require.Less(t, pause, wait.Patience, "the session did not expire")
 	}
 
-	s = dialV5(t, c.Nodes[:1], named("for ever", -1)...)
+	s = dialV5(t, c.Nodes[:1], withSession("for ever", -1)...)
 	ack, _ := s.Connack()
 	granted, ok := ack.Properties.Int32(mqtt.PropSessionExpiryInterval)
 	require.True(t, ok)
 	require.Equal(t, 24*time.Hour, time.Duration(granted)*time.Second)
 	s.leave(t)
-	require.False(t, dialV5(t, c.Nodes[:1], named("for ever", -1)...).sessionPresent())
+	require.False(t, dialV5(t, c.Nodes[:1], withSession("for ever", -1)...).sessionPresent())
 }
 
-// The older one of two clients with one id is disconnected with a reason, on another
-// node as well.
+// When a second client uses the same client id, the broker disconnects the first client with a
+// reason code, also on another node.
 func sessionTakenOver(t *testing.T, c *cluster.Cluster) {
 	older := dialV5(t, c.Nodes[:1], mqtt.WithClientID("taken"), mqtt.WithBackoff(time.Hour, time.Hour, 0))
 	dialV5(t, c.Nodes[1:2], mqtt.WithClientID("taken"))
 	require.ErrorIs(t, older.lost(t), mqtt.ReasonError{Code: mqtt.RCSessionTakenOver})
 }
 
-// willing are the options of a client with a will that has all properties.
-func willing(t *testing.T, topic string, delay time.Duration) (w mqtt.Option, sent mqtt.Properties) {
+// withWill returns an option with a will that has all properties, and these properties.
+func withWill(t *testing.T, topic string, delay time.Duration) (w mqtt.Option, sent mqtt.Properties) {
 	t.Helper()
 	sent = allProperties(t)
 	properties := sent.Clone()
@@ -311,7 +310,7 @@ func willing(t *testing.T, topic string, delay time.Duration) (w mqtt.Option, se
 func willV5(t *testing.T, c *cluster.Cluster) {
 	s := dialV5(t, c.Nodes[:1])
 	s.sub(t, "will/5", 1)
-	option, sent := willing(t, "will/5", 0)
+	option, sent := withWill(t, "will/5", 0)
 	w := dialV5(t, c.Nodes[1:2], option)
 	w.leave(t, mqtt.WithDisconnectReason(mqtt.RCDisconnectWithWillMsg))
 	m := wait.For(t, s.messages, "the will")
@@ -319,15 +318,15 @@ func willV5(t *testing.T, c *cluster.Cluster) {
 	require.LessOrEqual(t, requireProperties(t, sent, m.Properties), int(expiry.Seconds()))
 }
 
-// A delayed will is published when the delay has passed, or when the session ends
-// before that. Its message expiry is then longer by what was left of the delay.
+// A delayed will is published when its delay has passed, or when the session ends before. In the
+// second case its message expiry is longer by the rest of the delay.
 func willDelay(t *testing.T, c *cluster.Cluster) {
 	s := dialV5(t, c.Nodes[:1])
 	s.sub(t, "will/delay/#", 1)
 
 	const delay = 2 * time.Second
-	option, sent := willing(t, "will/delay/over", delay)
-	w := dialV5(t, c.Nodes[1:2], append(named("delay", time.Hour), option)...)
+	option, sent := withWill(t, "will/delay/over", delay)
+	w := dialV5(t, c.Nodes[1:2], append(withSession("delay", time.Hour), option)...)
 	started := time.Now()
 	w.leave(t, mqtt.WithDisconnectReason(mqtt.RCDisconnectWithWillMsg))
 	m := wait.For(t, s.messages, "the will after its delay")
@@ -335,27 +334,26 @@ func willDelay(t *testing.T, c *cluster.Cluster) {
 	require.Equal(t, "will/delay/over", m.Topic)
 	require.LessOrEqual(t, requireProperties(t, sent, m.Properties), int(expiry.Seconds()))
 
-	option, sent = willing(t, "will/delay/session", time.Hour)
-	w = dialV5(t, c.Nodes[1:2], append(named("delay", time.Second), option)...)
+	option, sent = withWill(t, "will/delay/session", time.Hour)
+	w = dialV5(t, c.Nodes[1:2], append(withSession("delay", time.Second), option)...)
 	w.leave(t, mqtt.WithDisconnectReason(mqtt.RCDisconnectWithWillMsg))
 	m = wait.For(t, s.messages, "the will after its session")
 	require.Equal(t, "will/delay/session", m.Topic)
 	require.Greater(t, requireProperties(t, sent, m.Properties), int(expiry.Seconds()))
 }
 
-// A client that is back before the delay has passed cancels its will, on another node
-// as well. A client that is back before the broker has handled its DISCONNECT does
-// not: the will is published later.
+// A client that reconnects before the delay has passed cancels its will, also on another node. If
+// it reconnects before the broker has handled its DISCONNECT, the will is published later.
 func willCancelled(t *testing.T, c *cluster.Cluster) {
 	const delay = 5 * time.Second
 	s := dialV5(t, c.Nodes[:1])
 	s.sub(t, "back", 1)
-	option, _ := willing(t, "back", delay)
-	session := named("back", time.Hour)
+	option, _ := withWill(t, "back", delay)
+	session := withSession("back", time.Hour)
 	for pause := delay / 10; ; pause *= 2 {
 		w := dialV5(t, c.Nodes[1:2], append(session, option)...)
 		w.leave(t, mqtt.WithDisconnectReason(mqtt.RCDisconnectWithWillMsg))
-		time.Sleep(pause) // the broker handles the DISCONNECT, if the machine has time
+		time.Sleep(pause) // usually long enough for the broker to handle DISCONNECT
 		dialV5(t, c.Nodes[2:], session...).leave(t)
 		time.Sleep(delay)
 		s.pub(t, "back", "no will")
@@ -367,13 +365,12 @@ func willCancelled(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
-// A node that is drained disconnects its clients with a reason and publishes their
-// wills. The client continues on another node. It is accepted again when the
-// maintenance is over.
+// A drained node disconnects its clients with a reason code and publishes their wills. The client
+// continues on another node. The node accepts the client again after the maintenance.
 func drainedNode(t *testing.T, c *cluster.Cluster) {
 	s := dialV5(t, c.Nodes[:1])
 	s.sub(t, "drained", 1)
-	option, sent := willing(t, "drained", 0)
+	option, sent := withWill(t, "drained", 0)
 	w := dialV5(t, []*cluster.Node{c.Nodes[1], c.Nodes[2]}, option)
 	c.Nodes[1].Drain()
 	require.ErrorIs(t, w.lost(t), mqtt.ReasonError{Code: mqtt.RCServerShuttingDown})
@@ -390,12 +387,11 @@ func drainedNode(t *testing.T, c *cluster.Cluster) {
 	require.Equal(t, "revived", string(wait.For(t, s.messages, "the message").Payload))
 }
 
-// A node that ends with SIGTERM closes the connections without DISCONNECT, and
-// publishes the wills.
+// A node that gets SIGTERM closes its connections without DISCONNECT and publishes the wills.
 func stoppedNode(t *testing.T, c *cluster.Cluster) {
 	s := dialV5(t, c.Nodes[:1])
 	s.sub(t, "stopped", 1)
-	option, _ := willing(t, "stopped", 0)
+	option, _ := withWill(t, "stopped", 0)
 	w := dialV5(t, []*cluster.Node{c.Nodes[1], c.Nodes[2]}, option)
 	c.Nodes[1].Stop()
 	require.ErrorIs(t, w.lost(t), mosquitto.ErrConnLost)
@@ -405,11 +401,11 @@ func stoppedNode(t *testing.T, c *cluster.Cluster) {
 	c.WaitReady()
 }
 
-// The wills of a node that is killed are lost with it.
+// A killed node loses the wills of its clients.
 func willOfKilledNode(t *testing.T, c *cluster.Cluster) {
 	s := dialV5(t, c.Nodes[:1])
 	s.sub(t, "killed", 1)
-	option, _ := willing(t, "killed", 0)
+	option, _ := withWill(t, "killed", 0)
 	w := dialV5(t, []*cluster.Node{c.Nodes[1], c.Nodes[2]}, option)
 	c.Nodes[1].Kill()
 	require.ErrorIs(t, w.lost(t), mosquitto.ErrConnLost)
@@ -419,12 +415,12 @@ func willOfKilledNode(t *testing.T, c *cluster.Cluster) {
 	require.Equal(t, "no will", string(wait.For(t, s.messages, "a message").Payload))
 }
 
-// By default a session is a queue on the node where it was made. While that node is
-// down a message for the session is refused. MQTT 3.1.1 has no refusal: the message is
-// not acknowledged, and is delivered when its publisher reconnects later. The session's
-// client gets no CONNACK from other nodes.
+// By default a session is a queue on the node where it was created. While that node is down, the
+// broker refuses messages for the session. MQTT 3.1.1 has no refusal: the broker does not
+// acknowledge the message, and delivers it when its publisher reconnects later. The client of
+// the session gets no CONNACK from other nodes.
 func sessionOnDeadNode(t *testing.T, c *cluster.Cluster) {
-	options := named("dead", time.Hour)
+	options := withSession("dead", time.Hour)
 	s := dialV5(t, c.Nodes[1:2], options...)
 	s.sub(t, "dead", 1)
 	s.leave(t)

@@ -16,14 +16,14 @@ import (
 // nats is a NATS cluster: streams and sessions have a replica on every node.
 type nats struct {
 	program string
-	routes  [size]int // ports between the nodes
-	monitor [size]int // ports of the monitoring
+	routes  [size]int // ports for connections between the nodes
+	monitor [size]int // ports of the monitoring HTTP servers
 }
 
-// StartNATS starts three nodes of nats-server with JetStream. Two settings differ
-// from the defaults: three replicas (NATS 2.9 makes as many as a node lists
-// routes, and two of two nodes are no majority when one has gone), and what a
-// session has not acknowledged is delivered again after one second, not thirty.
+// StartNATS starts three nodes of nats-server with JetStream. Two settings differ from the
+// defaults. First, there are three replicas: NATS 2.9 would make one for each route of a node,
+// and two replicas have no majority when a node is down. Second, unacknowledged messages of a
+// session are delivered again after 1 s instead of 30 s.
 func StartNATS(tb testing.TB) *Cluster {
 	tb.Helper()
 	k := &nats{program: find(tb, "nats-server", "nats-server")}
@@ -33,7 +33,7 @@ func StartNATS(tb testing.TB) *Cluster {
 	return start(tb, &Cluster{Name: "NATS", Version: version(tb, k.program, "--version")}, k)
 }
 
-// version is the first version number that a program prints.
+// version returns the first version number in the output of a program.
 func version(tb testing.TB, program string, args ...string) string {
 	tb.Helper()
 	text, err := spawn.Command(program, args...).CombinedOutput()
@@ -64,16 +64,16 @@ func (k *nats) start(n *Node) (*process, error) {
 	return launch(spawn.Command(k.program, "-c", n.write("nats.conf", conf.String())), n.output())
 }
 
-// group is what NATS tells of nodes that agree with each other.
+// group is the NATS status of a Raft group.
 type group struct {
 	Leader   string
-	Replicas []struct { // as the leader sees them
+	Replicas []struct { // as the leader reports them
 		Name    string
 		Current bool
 	}
 }
 
-// complete tells why a group lacks a member.
+// complete returns an error if the group lacks a member.
 func (g group) complete(n *Node, what string) error {
 	if g.Leader == "" {
 		return errors.New(what + " has no leader")
@@ -86,7 +86,7 @@ func (g group) complete(n *Node, what string) error {
 	return nil
 }
 
-// status is a part of what the monitoring tells of JetStream.
+// status is a part of the JetStream status from the monitoring server.
 type status struct {
 	Meta struct {
 		group
@@ -113,21 +113,21 @@ func (k *nats) check(c *Cluster) error {
 	return nil
 }
 
-// led asks a node whether all that it leads is complete.
+// led returns an error unless all groups that a node leads are complete.
 func (k *nats) led(n *Node) error {
 	s, err := k.status(n)
 	if err != nil {
 		return err
 	}
 	if s.Meta.Size != size {
-		return fmt.Errorf("it has %d members", s.Meta.Size)
+		return fmt.Errorf("JetStream has %d members", s.Meta.Size)
 	}
 	wrong := []error{s.Meta.complete(n, "JetStream")}
 	for _, account := range s.Accounts {
 		for _, stream := range account.Streams {
 			wrong = append(wrong, stream.Cluster.complete(n, stream.Name))
 			for _, consumer := range stream.Consumers {
-				if stream.Name == "$MQTT_msgs" { // other streams have some that nodes left behind
+				if stream.Name == "$MQTT_msgs" { // other streams may have consumers of earlier nodes
 					wrong = append(wrong, consumer.Cluster.complete(n, consumer.Name))
 				}
 			}
@@ -136,7 +136,8 @@ func (k *nats) led(n *Node) error {
 	return errors.Join(wrong...)
 }
 
-// status asks the monitoring; the connection must not outlive the answer.
+// status requests the status of a node from its monitoring server. It closes the connection after
+// the response.
 func (k *nats) status(n *Node) (s status, err error) {
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/jsz?consumers=true", k.monitor[n.number]))

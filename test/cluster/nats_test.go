@@ -27,7 +27,7 @@ func TestNATS(t *testing.T) {
 	t.Run("package mqtt, refused filter", func(t *testing.T) { refusedFilter(t, c) })
 }
 
-// natsOfMQTT5 is what the library makes of its answer to MQTT 5.
+// natsOfMQTT5 returns the library's error for the reply of NATS to a CONNECT of MQTT 5.
 func natsOfMQTT5() error {
 	if atLeast(2, 0, 21) {
 		return mosquitto.ErrMalformedPacket
@@ -35,22 +35,22 @@ func natsOfMQTT5() error {
 	return mosquitto.ConnackError{Code: mosquitto.ConnackCode(mosquitto.RCUnsupportedProtocolVersion)}
 }
 
-// It closes without an answer.
+// NATS closes the connection without a reply.
 func natsMQTT31(t *testing.T, n *cluster.Node) {
 	c := newClient(t, "", true)
 	require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, mosquitto.ProtocolV31))
 	neverAccepted(t, c, n, mosquitto.ErrConnLost)
 }
 
-// It closes when it gets the message, which reaches nobody.
+// NATS closes the connection when it receives a QoS 2 message, and does not deliver the message.
 func natsQoS2(t *testing.T, n *cluster.Node) {
 	s := qos2(t, n, mosquitto.ErrConnLost)
 	s.pub(t, "qos2", "the only one", 1, false)
 	require.Equal(t, "the only one", string(wait.For(t, s.message, "OnMessage").Payload))
 }
 
-// A dot divides the names of NATS. It refuses such a filter and closes when it
-// gets such a message.
+// A dot separates the parts of NATS subjects. NATS refuses a filter with a dot, and closes the
+// connection when it receives a message whose topic has a dot.
 func natsDots(t *testing.T, n *cluster.Node) {
 	c := dots(t, n)
 	require.Equal(t, []mosquitto.ReasonCode{0x80}, wait.For(t, c.granted, "OnSubscribe"))
@@ -59,7 +59,7 @@ func natsDots(t *testing.T, n *cluster.Node) {
 	require.ErrorIs(t, wait.For(t, c.disconnect, "OnDisconnect").Err, mosquitto.ErrConnLost)
 }
 
-// A retained message comes to every node, a moment after its acknowledgement.
+// A retained message arrives at every node shortly after its acknowledgement.
 func natsRetained(t *testing.T, c *cluster.Cluster) {
 	connected(t, c.Nodes[0], "", true).pub(t, "retained/all", "kept", 1, true)
 	for _, n := range c.Nodes {

@@ -8,13 +8,11 @@ import (
 	"testing"
 )
 
-// taken are the ports that were given to nodes: those of a node that is down
-// belong to it still.
+// taken has the ports of all nodes. A stopped node keeps its ports.
 var taken sync.Map
 
-// freePort is a TCP port of 127.0.0.1 below those that the system gives to
-// outgoing connections: one of those could take it while a node is down, a
-// client's attempt to reach that very node among them.
+// freePort returns a free TCP port of 127.0.0.1 outside the range of ephemeral ports. Otherwise an
+// outgoing connection could take the port of a stopped node, even a connection to that node.
 func freePort(tb testing.TB) int {
 	tb.Helper()
 	for range 1000 {

@@ -11,9 +11,9 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// probe sends a QoS 1 message from every node to every node. It subscribes with
-// QoS 0: NATS makes a queue for anything more, and when that goes with its client
-// may take seconds before it makes another.
+// probe sends QoS 1 messages from every node to every node. It subscribes with QoS 0: for a
+// higher QoS, NATS creates a queue, deletes it with its client, and may need seconds to create
+// the next one.
 func (c *Cluster) probe(deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	var all sync.WaitGroup
@@ -40,8 +40,8 @@ func (c *Cluster) probe(deadline time.Time) error {
 	return c.exchange(ctx, clients, got)
 }
 
-// exchange publishes on every node again and again until each has got a message
-// of each.
+// exchange publishes on every node repeatedly, until each node has received a message from each
+// node.
 func (c *Cluster) exchange(ctx context.Context, clients []*mosquitto.Client, got <-chan string) error {
 	missing := make(map[string]bool)
 	for _, from := range c.Nodes {

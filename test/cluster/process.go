@@ -13,13 +13,14 @@ import (
 	"time"
 )
 
-// mark is an environment variable that every process started here has, and all
-// that those start: Erlang's helpers leave the process group.
+// mark is an environment variable of every process that this package starts. Their child
+// processes inherit it. A process group would not suffice, because Erlang's helper processes
+// leave it.
 const mark = "MOSQUITTO_TEST_CLUSTER"
 
 var marks atomic.Int64
 
-// process is a program and what it has started.
+// process is a running program with its child processes.
 type process struct {
 	cmd    *exec.Cmd
 	mark   string
@@ -58,11 +59,11 @@ func (p *process) alive() bool {
 
 func (p *process) signal(signal syscall.Signal) { _ = p.cmd.Process.Signal(signal) }
 
-// end sends a signal and waits for the end of the process; one that takes too
-// long is killed. So is what it leaves behind.
+// end sends a signal and waits for the end of the process. It kills the process if that takes
+// too long. It then kills the remaining child processes.
 func (p *process) end(signal syscall.Signal) {
 	p.signal(signal)
-	p.signal(syscall.SIGCONT) // it may be paused
+	p.signal(syscall.SIGCONT) // the process may be paused
 	select {
 	case <-p.exited:
 	case <-time.After(patience):
@@ -77,11 +78,11 @@ func (p *process) end(signal syscall.Signal) {
 	}
 }
 
-// Running counts the processes of clusters that were started by this one, and
-// by those, and have not ended.
+// Running returns the number of running processes that this process has started for clusters,
+// including their child processes.
 func Running() int { return len(marked(fmt.Sprintf("%s=%d.", mark, os.Getpid()))) }
 
-// marked finds the processes whose environment has a variable that begins so.
+// marked returns the ids of the processes whose environment has a variable with this prefix.
 func marked(mark string) (pids []int) {
 	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, file := range environments {
@@ -94,7 +95,7 @@ func marked(mark string) (pids []int) {
 	return pids
 }
 
-// find looks for a program; a machine without it fails the test.
+// find returns the path of a program. The test fails if the program is not installed.
 func find(tb testing.TB, program, debianPackage string) string {
 	tb.Helper()
 	for _, dir := range []string{"", "/usr/sbin/", "/usr/local/sbin/", "/usr/lib/rabbitmq/bin/"} {

@@ -17,11 +17,10 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/spawn"
 )
 
-// rabbitMQ is a RabbitMQ cluster with an epmd of its own, by which Erlang's
-// nodes find each other.
+// rabbitMQ is a RabbitMQ cluster. It has its own epmd, the name server of Erlang nodes.
 type rabbitMQ struct {
 	tb      testing.TB
-	dir     string // HOME: has the cookie that the nodes share
+	dir     string // HOME of all nodes, with their common cookie
 	bin     string // folder of RabbitMQ's programs
 	version string
 	conf    []string
@@ -31,14 +30,13 @@ type rabbitMQ struct {
 	plugins string
 }
 
-// StartRabbitMQ starts three nodes of rabbitmq-server, with further lines of
-// rabbitmq.conf. Clients without a user name are let in, and so is guest with
-// the password guest.
+// StartRabbitMQ starts three nodes of rabbitmq-server. conf has additional lines of rabbitmq.conf.
+// The nodes accept clients without a user name, and the user guest with the password guest.
 func StartRabbitMQ(tb testing.TB, conf ...string) *Cluster {
 	tb.Helper()
 	server := find(tb, "rabbitmq-server", "rabbitmq-server")
 	k := &rabbitMQ{tb: tb, dir: tb.TempDir(), conf: conf, epmd: freePort(tb)}
-	k.bin = "/usr/lib/rabbitmq/bin" // what is in PATH changes the user first
+	k.bin = "/usr/lib/rabbitmq/bin" // the scripts in PATH would change the user
 	if _, err := os.Stat(k.bin); err != nil {
 		k.bin = filepath.Dir(server)
 	}
@@ -83,13 +81,13 @@ func (k *rabbitMQ) startEpmd() {
 	}
 }
 
-// installed is the version that the folder of the installed program is named
-// after: asking the program takes seconds.
+// installed returns the installed version. It reads the version from the name of a folder, because
+// the program would take seconds to print it.
 func (k *rabbitMQ) installed() string {
 	k.tb.Helper()
 	found, _ := filepath.Glob(filepath.Join(k.bin, "../lib/rabbitmq_server-*"))
 	if len(found) != 1 {
-		k.tb.Fatalf("which RabbitMQ is it? %q", found)
+		k.tb.Fatalf("cannot determine the version of RabbitMQ from the folders %q", found)
 	}
 	_, version, _ := strings.Cut(filepath.Base(found[0]), "-")
 	return version
@@ -97,7 +95,7 @@ func (k *rabbitMQ) installed() string {
 
 func name(number int) string { return fmt.Sprintf("n%d@localhost", number+1) }
 
-// command is one of RabbitMQ's programs, set up for a node.
+// command returns a command that runs a program of RabbitMQ with the environment of a node.
 func (k *rabbitMQ) command(n *Node, program string, args ...string) *exec.Cmd {
 	cmd := spawn.Command(filepath.Join(k.bin, program), args...)
 	cmd.Dir = n.dir
@@ -105,9 +103,9 @@ func (k *rabbitMQ) command(n *Node, program string, args ...string) *exec.Cmd {
 		"HOME="+k.dir,
 		"ERL_EPMD_PORT="+strconv.Itoa(k.epmd),
 		"ERL_EPMD_ADDRESS=127.0.0.1",
-		"ERL_AFLAGS=-kernel inet_dist_use_interface {127,0,0,1}", // of all Erlang nodes, those of the tools too
+		"ERL_AFLAGS=-kernel inet_dist_use_interface {127,0,0,1}", // for all Erlang nodes, also those of the command-line tools
 		"ERL_CRASH_DUMP_SECONDS=0",
-		"RABBITMQ_ALLOW_INPUT=1", // the script becomes the server, instead of waiting for it
+		"RABBITMQ_ALLOW_INPUT=1", // the script replaces itself by the server instead of waiting for it
 		"RABBITMQ_CONF_ENV_FILE=/dev/null",
 		"RABBITMQ_CONFIG_FILE="+filepath.Join(n.dir, "rabbitmq.conf"),
 		"RABBITMQ_ENABLED_PLUGINS_FILE="+k.plugins,
@@ -117,17 +115,16 @@ func (k *rabbitMQ) command(n *Node, program string, args ...string) *exec.Cmd {
 		"RABBITMQ_DIST_PORT="+strconv.Itoa(k.erlang[n.number]),
 		"RABBITMQ_MNESIA_BASE="+n.dir,
 		"RABBITMQ_LOGS=-",
-		"RABBITMQ_LOG_BASE="+n.dir, // for what it logs elsewhere
+		"RABBITMQ_LOG_BASE="+n.dir, // for log files
 		"RABBITMQ_PID_FILE="+filepath.Join(n.dir, "pid"),
 		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -start_epmd false +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none",
 	)
 	return cmd
 }
 
-// form starts all nodes. From version 4 on a new node waits until it finds a
-// second one, so all start together. Before, they start one after the other: of
-// nodes that start at the same time some never let an MQTT client in, because the
-// plugin's register of client ids, a Raft group of its own, does not find together.
+// form starts all nodes. Since version 4 a new node waits for a second node, so all nodes start at
+// the same time. Nodes of earlier versions start one after the other. If they started at the same
+// time, some would never accept an MQTT client: the Raft group with the client ids would not form.
 func (k *rabbitMQ) form(c *Cluster) {
 	k.tb.Helper()
 	if !strings.HasPrefix(k.version, "3.") {
@@ -137,7 +134,7 @@ func (k *rabbitMQ) form(c *Cluster) {
 		if !n.Running() {
 			n.run()
 		}
-		n.listening()
+		n.awaitListening()
 	}
 }
 
@@ -154,8 +151,8 @@ func (k *rabbitMQ) start(n *Node) (*process, error) {
 	return launch(k.command(n, "rabbitmq-server"), n.output())
 }
 
-// check asks whether all nodes are up, and whether every replicated queue would
-// have a majority without the asked one, which has a replica of each.
+// check asks the first node whether all nodes are up, and whether every replicated queue would
+// have a majority without this node. It has a replica of each queue.
 func (k *rabbitMQ) check(c *Cluster) error {
 	for _, command := range [][]string{
 		{"rabbitmqctl", "await_online_nodes", strconv.Itoa(size), "--timeout", "10"},
@@ -169,14 +166,14 @@ func (k *rabbitMQ) check(c *Cluster) error {
 }
 
 // Drain puts a node of RabbitMQ into maintenance mode: it disconnects its clients,
-// accepts no new ones, and hands the leadership of replicated queues over.
+// accepts no new clients, and transfers the leadership of replicated queues.
 func (n *Node) Drain() { n.upgrade("drain") }
 
 // Revive ends the maintenance mode: the node accepts clients again.
 func (n *Node) Revive() {
 	n.cluster.tb.Helper()
 	n.upgrade("revive")
-	n.listening()
+	n.awaitListening()
 }
 
 func (n *Node) upgrade(command string) {

@@ -15,15 +15,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// release is a release series of RabbitMQ that the tests know.
+// release is a release series of RabbitMQ.
 type release struct {
-	prefix    string // of its versions
+	prefix    string // of its version numbers
 	protocols []mqtt.Protocol
-	own       func(*testing.T, *cluster.Cluster) // the tests of this series alone
+	own       func(*testing.T, *cluster.Cluster) // tests only for this series
 
-	// A publisher reconnects after this time without an acknowledgement; 0: never. A
-	// message that a node gets while a queue elects its leader was once not
-	// acknowledged, and the connection stayed.
+	// A publisher reconnects after this time without an acknowledgement, or never if it is 0. Once
+	// a node did not acknowledge a message that arrived during the leader election of a queue,
+	// although the connection was not lost.
 	resend time.Duration
 }
 
@@ -70,8 +70,8 @@ func rabbitMQTT31(t *testing.T, n *cluster.Node) {
 	require.NoError(t, wait.For(t, c.connect, "OnConnect").Err())
 }
 
-// It delivers the message and answers with the PUBACK of QoS 1, which breaks the
-// protocol: the message arrives each time that the library sends it anew.
+// RabbitMQ delivers a QoS 2 message and replies with PUBACK, which violates the protocol. The
+// message is delivered each time that the library sends it again.
 func rabbitQoS2(t *testing.T, n *cluster.Node) {
 	s := qos2(t, n, mosquitto.ErrProtocol)
 	for range 3 {
@@ -79,7 +79,7 @@ func rabbitQoS2(t *testing.T, n *cluster.Node) {
 	}
 }
 
-// A dot divides the names of AMQP: it becomes a slash.
+// A dot separates the parts of AMQP names, so RabbitMQ replaces it by a slash.
 func rabbitDots(t *testing.T, n *cluster.Node) {
 	c := dots(t, n)
 	require.Equal(t, []mosquitto.ReasonCode{1}, wait.For(t, c.granted, "OnSubscribe"))
@@ -87,7 +87,7 @@ func rabbitDots(t *testing.T, n *cluster.Node) {
 	require.Equal(t, "version/1/2", wait.For(t, c.message, "OnMessage").Topic)
 }
 
-// Each node keeps the retained messages that were published on it.
+// A retained message is available only on the node where it was published.
 func rabbitRetained(t *testing.T, c *cluster.Cluster) {
 	connected(t, c.Nodes[0], "", true).pub(t, "retained/all", "kept", 1, true)
 	require.True(t, hasRetained(t, c.Nodes[0], "retained/all"))
@@ -111,10 +111,9 @@ func rabbitPassword(t *testing.T, n *cluster.Node) {
 	require.Equal(t, mosquitto.ConnackError{Code: refused}, wait.For(t, wrong.ended, "the end of Run"))
 }
 
-// A session is one queue. Unless it is of the type quorum it is on the node
-// where it was made alone: while that is down, messages for it are acknowledged
-// and lost, and its client is not served by the others. This is why the tests of
-// failover set mqtt.durable_queue_type.
+// A session is a queue. Unless its type is quorum, it exists only on the node where it was
+// created. While that node is down, messages for the session are acknowledged and lost, and the
+// other nodes do not accept its client. The failover tests therefore set mqtt.durable_queue_type.
 func rabbitClassicSession(t *testing.T, c *cluster.Cluster) {
 	s := connected(t, c.Nodes[0], "classic", false)
 	s.sub(t, "classic", 1)

@@ -11,11 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the clusters do not take, and what a client sees of that.
+// This file tests how a client of the root package sees what the clusters refuse.
 
-// A broker that refuses MQTT 5 in the manner of MQTT 3.1.1, with code 1. Before
-// 2.0.21 the library reports that as a refusal, which ends Run; later it takes
-// the answer for malformed, and Run tries again.
+// The broker refuses MQTT 5 with return code 1 of MQTT 3.1.1. Libraries before 2.0.21 report a
+// refusal, which ends Run. Later libraries report a malformed packet, and Run reconnects.
 func mqtt5Refused(t *testing.T, n *cluster.Node) {
 	if atLeast(2, 0, 21) {
 		mqtt5Lost(t, n, mosquitto.ErrMalformedPacket)
@@ -30,8 +29,8 @@ func mqtt5Refused(t *testing.T, n *cluster.Node) {
 	require.Equal(t, mosquitto.ConnackError{Code: refused}, wait.For(t, c.ended, "the end of Run"))
 }
 
-// A broker that closes, or answers what the library does not understand: Run
-// tries again and again.
+// The broker closes the connection, or sends a reply that the library does not understand. Run
+// retries for ever.
 func mqtt5Lost(t *testing.T, n *cluster.Node, lost mosquitto.Error) {
 	c := newClient(t, "", true)
 	require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, mosquitto.ProtocolV5))
@@ -46,8 +45,8 @@ func neverAccepted(t *testing.T, c *client, n *cluster.Node, lost mosquitto.Erro
 	require.Empty(t, c.connect, "OnConnect")
 }
 
-// A QoS 2 subscription is granted QoS 1. A QoS 2 message costs the connection,
-// and again whenever the library sends it anew.
+// The broker grants QoS 1 for a QoS 2 subscription. It closes the connection for a QoS 2 message,
+// each time that the library sends it.
 func qos2(t *testing.T, n *cluster.Node, lost mosquitto.Error) (subscriber *client) {
 	s := connected(t, n, "", true)
 	_, err := s.Subscribe("qos2", 2)
@@ -65,8 +64,8 @@ func qos2(t *testing.T, n *cluster.Node, lost mosquitto.Error) (subscriber *clie
 	return s
 }
 
-// A shared subscription is granted, but nothing is shared: it is a filter like
-// any other.
+// The broker grants a shared subscription, but treats it as an ordinary filter: no member of the
+// group receives messages.
 func share(t *testing.T, n *cluster.Node) {
 	s := connected(t, n, "", true)
 	s.sub(t, "$share/group/share", 1)
@@ -76,7 +75,7 @@ func share(t *testing.T, n *cluster.Node) {
 	require.Equal(t, "end", wait.For(t, s.message, "OnMessage").Topic)
 }
 
-// topics that one of the brokers has difficulties with.
+// dots tests topics and filters with dots, which some brokers change or refuse.
 func dots(t *testing.T, n *cluster.Node) *client {
 	s := connected(t, n, "", true)
 	_, err := s.Subscribe("version/1.2", 1)
