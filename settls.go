@@ -24,9 +24,8 @@ type TLS struct {
 	// file.
 	CA, Cert, Key []byte
 
-	// Certificate is the client's certificate, chain and key. The key must be one that
-	// [x509.MarshalPKCS8PrivateKey] accepts: a key that stays in hardware needs
-	// WithTLSConfig of package mqtt.
+	// Certificate is the client's certificate, chain and key. [x509.MarshalPKCS8PrivateKey]
+	// must accept the key. A key that stays in hardware needs WithTLSConfig of package mqtt.
 	Certificate *tls.Certificate
 
 	// KeyPassword returns the password of an encrypted key. It is called whenever such a

@@ -12,7 +12,7 @@ type Message = mosquitto.Message
 // Properties are the properties of an MQTT 5 packet.
 type Properties = mosquitto.Properties
 
-// Property is one of them.
+// Property is an MQTT 5 property.
 type Property = mosquitto.Property
 
 // PropertyID is the identifier of a property.

@@ -126,7 +126,7 @@ type scramBroker struct {
 	nonce   string
 }
 
-func (s *scramBroker) answer(c *brokerConn, p packet) bool {
+func (s *scramBroker) reply(c *brokerConn, p packet) bool {
 	const iterations, saltText = 4096, "W22ZaJ0SNY7soEsUEjb6gQ=="
 	method, data := authFields(p)
 	switch p.Type() {
@@ -164,7 +164,7 @@ func (s *scramBroker) answer(c *brokerConn, p packet) bool {
 }
 
 // The example of RFC 7677, byte by byte.
-func TestWithAuth_ScramOfRFC7677(t *testing.T) {
+func TestWithAuth_ScramExchangeMatchesRFC7677(t *testing.T) {
 	t.Parallel()
 	need21(t)
 	p := peer.Listen(t)
@@ -186,7 +186,7 @@ func TestWithAuth_ScramOfRFC7677(t *testing.T) {
 func TestWithAuth_EveryConnectionAuthenticates(t *testing.T) {
 	t.Parallel()
 	need21(t)
-	b := startFakeBroker(t, (&scramBroker{}).answer)
+	b := startFakeBroker(t, (&scramBroker{}).reply)
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), withScram("pencil"))
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 	b.conn().Close()
@@ -207,7 +207,7 @@ func TestWithAuth_EveryConnectionAuthenticates(t *testing.T) {
 func TestWithAuth_WrongPasswordIsRefused(t *testing.T) {
 	t.Parallel()
 	need21(t)
-	b := startFakeBroker(t, (&scramBroker{}).answer)
+	b := startFakeBroker(t, (&scramBroker{}).reply)
 	err := dialAuth(t, b.port, withScram("pen"))
 	require.ErrorIs(t, err, mqtt.ConnackError{Code: mqtt.ConnackCode(mqtt.RCNotAuthorized)})
 }
@@ -250,14 +250,14 @@ func TestWithAuth_WrongServerSignatureEndsTheConnection(t *testing.T) {
 			published <- struct{}{}
 			return c.number == 1 // the message on the first connection stays in flight
 		case p.Type() == peer.AUTH && c.number > 1 && c.number <= wrong:
-			s.answer(c, p)
+			s.reply(c, p)
 			for range 10 {
 				c.publish(0, "from/impostor", 0, "x")
 				c.publish(1, "from/impostor", 1, "x")
 			}
 			return true
 		}
-		return s.answer(c, p)
+		return s.reply(c, p)
 	})
 	option, changes := watchStates()
 	delivered := make(chan string, 100)
@@ -276,7 +276,7 @@ func TestWithAuth_WrongServerSignatureEndsTheConnection(t *testing.T) {
 	}
 	require.Empty(t, delivered)
 	require.Equal(t, wrong+1, b.connections())
-	err := dialAuth(t, startFakeBroker(t, (&scramBroker{signed: func(int, string) string { return "" }}).answer).port, withScram("pencil"))
+	err := dialAuth(t, startFakeBroker(t, (&scramBroker{signed: func(int, string) string { return "" }}).reply).port, withScram("pencil"))
 	require.ErrorIs(t, err, errScram)
 	require.Regexp(t, `^mqtt: connect mqtt://127.0.0.1:\d+: authentication: SCRAM: the server does not know the password$`, err.Error())
 }
@@ -291,7 +291,7 @@ func TestWithAuth_MessagesOfAnImpostorAreDropped(t *testing.T) {
 		return map[bool]string{false: signature}[connection == impostor]
 	}}
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		answered := s.answer(c, p)
+		answered := s.reply(c, p)
 		if p.Type() == peer.AUTH {
 			topic := map[bool]string{false: "a", true: "from/impostor"}[c.number == impostor]
 			for range 20 {
@@ -318,7 +318,7 @@ func TestWithAuth_MessagesOfAnImpostorAreDropped(t *testing.T) {
 }
 
 // An error of any step ends the attempt.
-func TestWithAuth_ErrorsOfTheExchange(t *testing.T) {
+func TestWithAuth_ErrorOfTheExchangeFailsTheAttempt(t *testing.T) {
 	t.Parallel()
 	need21(t)
 	no := errors.New("no")
@@ -366,7 +366,7 @@ func oneChallenge(c *brokerConn, p packet) bool {
 }
 
 // The client closes the connection to a broker that violates the protocol, and reports why.
-func TestWithAuth_ErrorsOfTheBroker(t *testing.T) {
+func TestWithAuth_ProtocolErrorOfTheBrokerIsReported(t *testing.T) {
 	t.Parallel()
 	need21(t)
 	challenge := peer.Auth(0x18, peer.AuthMethod("M"), peer.AuthData("challenge"))
@@ -456,7 +456,7 @@ func TestWithAuth_BlockingStepsEnd(t *testing.T) {
 }
 
 // The packets have no property for empty data. A method may need no challenge.
-func TestWithAuth_ExchangeWithoutData(t *testing.T) {
+func TestWithAuth_ExchangeWithoutDataSucceeds(t *testing.T) {
 	t.Parallel()
 	need21(t)
 	b := startFakeBroker(t, nil)
@@ -471,7 +471,7 @@ func TestWithAuth_ExchangeWithoutData(t *testing.T) {
 	require.Contains(t, string(body), "\x15\x00\x01M")
 }
 
-func TestWithAuth_InvalidOptions(t *testing.T) {
+func TestWithAuth_InvalidOptionsAreRefused(t *testing.T) {
 	t.Parallel()
 	auth, v5 := withExchange(exchange{}), mqtt.WithProtocol(mqtt.V5)
 	for name, test := range map[string]struct {

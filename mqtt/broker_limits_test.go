@@ -83,7 +83,7 @@ func TestBrokerLimits_MessageIsRefusedAtTheCall(t *testing.T) {
 			requireRefusedMessage(t, token.Wait(wait.Soon(t)), "refused", x.code)
 			require.NoError(t, c.Publish(wait.Soon(t), "marker", nil, mqtt.WithQoS(0)))
 			wait.Until(t, "the marker", func() bool { return len(b.published("marker")) == 1 })
-			require.Len(t, b.received(peer.PUBLISH), 1, "nothing but the marker")
+			require.Len(t, b.received(peer.PUBLISH), 1, "the broker must receive only the marker")
 			require.Equal(t, 1, b.connections())
 			require.Zero(t, c.Stats().Queued)
 		})
@@ -107,7 +107,7 @@ func TestBrokerLimits_QueuedMessageIsRefused(t *testing.T) {
 			requireRefusedMessage(t, refused.Wait(wait.Soon(t)), "refused", x.code)
 			require.NoError(t, marker.Wait(wait.Soon(t)))
 			wait.Until(t, "the marker", func() bool { return len(b.published("marker")) == 1 })
-			require.Len(t, b.received(peer.PUBLISH), 1, "nothing but the marker")
+			require.Len(t, b.received(peer.PUBLISH), 1, "the broker must receive only the marker")
 			require.Equal(t, 1, b.connections())
 		})
 	}

@@ -53,7 +53,7 @@ func TestConnections_SubscriptionsAreRestoredBeforeConnected(t *testing.T) {
 }
 
 // Another server may hold an older session of the client.
-func TestConnections_SessionOfAnotherServer(t *testing.T) {
+func TestConnections_OldSessionOfAnotherServerIsUpdated(t *testing.T) {
 	t.Parallel()
 	first, second := peer.Listen(t), peer.Listen(t)
 	c := dialAll(t, []string{url(first.Port), url(second.Port)}, mqtt.WithBackgroundConnect(), mqtt.WithClientID("x"), mqtt.WithSession(-1))
@@ -135,7 +135,7 @@ func TestConnections_EveryLossIsReportedAndFollowedByAReconnect(t *testing.T) {
 }
 
 // The library's own loop ends after this kind of loss.
-func TestConnections_TLSPeerThatVanishes(t *testing.T) {
+func TestConnections_TLSLossIsFollowedByAReconnect(t *testing.T) {
 	t.Parallel()
 	ca := broker.NewCA(t, "authority")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
@@ -150,7 +150,7 @@ func TestConnections_TLSPeerThatVanishes(t *testing.T) {
 func secure(port int) string { return "mqtts" + url(port)[len("mqtt"):] }
 
 // The client reports DISCONNECT and a refusal of the server with their reason codes.
-func TestConnections_DisconnectAndRefusalOfTheServer(t *testing.T) {
+func TestConnections_DisconnectAndRefusalAreReported(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	option, told := watchStates()
@@ -231,7 +231,7 @@ func TestConnections_SilentResolverCostsTheConnectTimeout(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
-func TestConnections_StateIsThatOfTheConnection(t *testing.T) {
+func TestConnections_StateFollowsTheConnection(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	option, told := watchStates()

@@ -44,7 +44,7 @@ func flood(conn *peer.Conn, messages, size int, behind []byte) {
 
 // The acknowledgement that the handler waits for is behind many messages: more than the
 // capacity of the queue, or more than the client ever queues.
-func TestDeadlock_HandlerWaitsBehindMessages(t *testing.T) {
+func TestDeadlock_CallInAHandlerReturnsBehindManyMessages(t *testing.T) {
 	t.Parallel()
 	for _, behind := range []struct {
 		name     string
@@ -76,7 +76,7 @@ func TestDeadlock_HandlerWaitsBehindMessages(t *testing.T) {
 }
 
 // More messages arrive than the capacity of the iterator's queue.
-func TestDeadlock_CloseInAnIteratorLoop(t *testing.T) {
+func TestDeadlock_CloseInAnIteratorLoopReturns(t *testing.T) {
 	t.Parallel()
 	p := peer.Listen(t)
 	c, conn := dialScriptedBroker(t, p)

@@ -214,7 +214,7 @@ func TestDeliveryAttempts_MessageOfAnEarlierProcessLeavesTheOutbox(t *testing.T)
 }
 
 // With MQTT 3.1.1 mosquitto closes the connection when a packet is larger than its limit.
-func TestDeliveryAttempts_MessageOverTheLimitOfMosquitto(t *testing.T) {
+func TestDeliveryAttempts_MessageOverTheLimitOfMosquittoFails(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []mqtt.QoS{1, 2} {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {

@@ -79,7 +79,7 @@ func TestDelivery_SubscriptionsSurviveFaults(t *testing.T) {
 
 // After the kill the broker restores an older session from its disk, which lacks the newer
 // subscriptions. Its CONNACK says that it kept the session.
-func TestDelivery_OlderSessionOfAKilledBroker(t *testing.T) {
+func TestDelivery_OlderSessionOfAKilledBrokerIsUpdated(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Persistence: true})
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithClientID("id"), mqtt.WithSession(time.Hour))
@@ -139,7 +139,7 @@ func TestDelivery_ResubscribeAsksForNoRetainedMessages(t *testing.T) {
 }
 
 // The fault proxy cuts the connection after each byte of the requests and of the replies.
-func TestDelivery_SubscribeWithACutAfterEachByte(t *testing.T) {
+func TestDelivery_SubscribeSurvivesACutAfterEachByte(t *testing.T) {
 	t.Parallel()
 	b, p := startProxiedBroker(t)
 	c, direct := dial(t, p.Port), dial(t, b.Port)
@@ -174,7 +174,7 @@ func (a *observedContext) Done() <-chan struct{} {
 
 // The first Subscribe is cancelled, then the second. The client must not restore the handler
 // of the first.
-func TestDelivery_CancelledHandlerDoesNotReturn(t *testing.T) {
+func TestDelivery_CancelledHandlerIsNotRestored(t *testing.T) {
 	t.Parallel()
 	b, p := startProxiedBroker(t)
 	c, direct := dial(t, p.Port), dial(t, b.Port)

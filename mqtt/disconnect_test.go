@@ -64,12 +64,12 @@ func TestReconnect_ConnectsAgainWithNewCredentials(t *testing.T) {
 		asked <- u[0]
 		return u[0], u[1], nil
 	}))
-	require.Equal(t, "first", wait.For(t, asked, "the first question"))
+	require.Equal(t, "first", wait.For(t, asked, "the first call of the credentials function"))
 	awaitState(t, changes, mqtt.StateConnected)
 	user.Store([2]string{"second", "2"})
 	for n := range 3 {
 		require.NoError(t, c.Reconnect(wait.Soon(t)))
-		require.Equal(t, "second", wait.For(t, asked, "the next question"))
+		require.Equal(t, "second", wait.For(t, asked, "the next call of the credentials function"))
 		require.Zero(t, awaitFailure(t, changes).Attempt)
 		awaitState(t, changes, mqtt.StateConnected)
 		require.NoError(t, c.Publish(wait.Soon(t), "a", fmt.Append(nil, n)))

@@ -177,7 +177,7 @@ func TestEnds_WorkerThatWaitsEndsWithTheClient(t *testing.T) {
 	b := plain(t)
 	for name, call := range map[string]func(c *mqtt.Client) error{
 		"Request": func(c *mqtt.Client) error {
-			_, err := c.Request(context.Background(), "nobody answers", nil)
+			_, err := c.Request(context.Background(), "no responder", nil)
 			return err
 		},
 		"AwaitConnected": func(c *mqtt.Client) error { return c.AwaitConnected(context.Background()) },

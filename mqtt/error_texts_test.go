@@ -75,7 +75,7 @@ func failingServers(t *testing.T) []failingServer {
 	tls := func(file string) []mqtt.Option { return []mqtt.Option{mqtt.WithTLS(mqtt.TLS{CAFile: file})} }
 	soon := mqtt.WithConnectTimeout(time.Second)
 	return []failingServer{
-		{"nobody listens", url(broker.FreePort(t)), "connection refused", nil},
+		{"no server listens on this port", url(broker.FreePort(t)), "connection refused", nil},
 		{"no socket", "unix:" + filepath.Join(t.TempDir(), "none"), "", nil},
 		{"no such name", "mqtt://name.invalid:1883", "name.invalid", []mqtt.Option{soon}},
 		{"silent", url(silent.port), "connect timeout", []mqtt.Option{mqtt.WithConnectTimeout(200 * time.Millisecond)}},

@@ -84,7 +84,7 @@ func TestErrors_TLSErrorHasTheTextOfOpenSSL(t *testing.T) {
 	wrongName := refused(t, secure(elsewhere.Port), mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
 	require.Contains(t, wrongName.Detail, "certificate")
 	_, err := mqtt.Dial(wait.Soon(t), []string{secure(b.Port)}, mqtt.WithTLS(mqtt.TLS{CAFile: other.File}))
-	require.ErrorContains(t, err, "certificate verify failed", "no retry mends it")
+	require.ErrorContains(t, err, "certificate verify failed", "Dial must not retry after a permanent error")
 	noTLS := refused(t, secure(plain(t).Port), mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))
 	require.Error(t, noTLS)
 	dialAll(t, []string{secure(b.Port)}, mqtt.WithTLS(mqtt.TLS{CAFile: ca.File}))

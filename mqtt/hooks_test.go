@@ -66,7 +66,7 @@ func TestHooks_ReceiveEndsWithoutAHandler(t *testing.T) {
 				require.NoError(t, publisher.Publish(wait.Soon(t), "a", []byte(payload)))
 			}
 			dropped := map[mqtt.Overflow]string{mqtt.DropOldest: "2", mqtt.DropNewest: "3"}[overflow]
-			require.Equal(t, dropped, wait.For(t, passed, "what was dropped"))
+			require.Equal(t, dropped, wait.For(t, passed, "the dropped message"))
 			closeNow(t, c)
 			require.ElementsMatch(t, []string{"1", "2", "3"}, []string{dropped, wait.For(t, passed, "one"), wait.For(t, passed, "two")})
 		})

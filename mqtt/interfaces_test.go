@@ -39,7 +39,7 @@ func (f *fake) PublishAsync(ctx context.Context, topic string, payload []byte, o
 }
 
 // Programs can implement the interfaces and create tokens and messages.
-func TestInterfaces_WithoutABroker(t *testing.T) {
+func TestInterfaces_CanBeImplementedWithoutABroker(t *testing.T) {
 	t.Parallel()
 	f := &fake{}
 	require.NoError(t, report(wait.Soon(t), f))
@@ -82,7 +82,7 @@ func TestWithBroker(t *testing.T) {
 }
 `
 
-func TestInterfaces_WithARealBroker(t *testing.T) {
+func TestInterfaces_UsersModuleCanTestWithARealBroker(t *testing.T) {
 	t.Parallel()
 	here, err := filepath.Abs("..")
 	require.NoError(t, err)

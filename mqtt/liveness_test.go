@@ -22,7 +22,7 @@ import (
 // acknowledgesNothing is a script that acknowledges no message.
 func acknowledgesNothing(_ *brokerConn, p packet) bool { return p.Type() == peer.PUBLISH }
 
-// Publishers wait for capacity in the queue. Each acknowledgement wakes one of them.
+// Publishers wait for capacity in the queue. Each acknowledgement wakes one publisher.
 func TestLiveness_EachAcknowledgementWakesAPublisher(t *testing.T) {
 	t.Parallel()
 	const capacity = 100

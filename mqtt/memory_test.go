@@ -32,7 +32,7 @@ func mallocs(n int, f func()) float64 {
 	return float64(after.Mallocs-before.Mallocs) / float64(n)
 }
 
-func TestMemory_AllocationsOfAMessage(t *testing.T) {
+func TestMemory_AllocationsOfAMessageAreLimited(t *testing.T) {
 	const n = 2000
 	p := peer.Listen(t)
 	got := make(chan struct{}, n)

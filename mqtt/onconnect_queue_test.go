@@ -40,7 +40,7 @@ func TestQueue_RequeuedBirthMessagesStayFirst(t *testing.T) {
 }
 
 // The last message in flight may be older than a birth message.
-func TestInflight_HighestNumber(t *testing.T) {
+func TestInflight_HighestNumberMayNotBeTheLast(t *testing.T) {
 	f := newInflight(&settings{inflight: 10})
 	for id, number := range []uint64{10, 11, 1, 2} {
 		f.add(&Token{number: number, pub: Publication{QoS: 1}}, id+1)

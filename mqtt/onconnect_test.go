@@ -201,7 +201,7 @@ func TestOnConnect_FunctionsAddUpAndErrorsAreLogged(t *testing.T) {
 	}
 	c := dial(t, plain(t).Port, one("first", errors.New("oh no")), one("second", nil), mqtt.WithLogger(log.logger(slog.LevelInfo)))
 	require.Equal(t, []string{"first", "second"}, order)
-	require.NoError(t, c.Publish(wait.Soon(t), "a", nil), "the connection stands")
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil), "the connection is not lost")
 	wait.Until(t, "the line", func() bool {
 		return containsAll(log.String(), `level=ERROR msg="mqtt: a function of WithOnConnect failed" error="oh no"`)
 	})
@@ -388,7 +388,7 @@ func TestOnConnect_ConnectTimeoutLimitsTheFunctions(t *testing.T) {
 	require.NoError(t, queued.Wait(wait.Soon(t)))
 	require.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
 	require.ErrorIs(t, c.Publish(ctx, "late", nil), context.DeadlineExceeded)
-	require.NoError(t, c.Publish(context.WithoutCancel(ctx), "late", nil), "it is a message like others now")
+	require.NoError(t, c.Publish(context.WithoutCancel(ctx), "late", nil), "after the timeout the function may publish like any other goroutine")
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	wait.Until(t, "the line", func() bool {
 		return containsAll(log.String(), `level=WARN msg="mqtt: the functions of WithOnConnect have not returned in time" limit=500ms`)

@@ -20,7 +20,7 @@ type idLedger struct {
 	twice    []string
 }
 
-func (l *idLedger) answer(c *brokerConn, p packet) bool {
+func (l *idLedger) reply(c *brokerConn, p packet) bool {
 	switch p.Type() {
 	case peer.CONNECT:
 		clear(l.inFlight) // a clean session
@@ -59,7 +59,7 @@ func TestPacketIDs_NoneIsInFlightTwice(t *testing.T) {
 	t.Parallel()
 	const messages = 70_000
 	ledger := &idLedger{inFlight: map[uint16]string{}}
-	b := startFakeBroker(t, ledger.answer)
+	b := startFakeBroker(t, ledger.reply)
 	c := dial(t, b.port)
 	held := []*mqtt.Token{c.PublishAsync(wait.Soon(t), "held", nil, mqtt.WithQoS(1)), c.PublishAsync(wait.Soon(t), "held", nil, mqtt.WithQoS(2))}
 	var all []*mqtt.Token

@@ -18,11 +18,11 @@ func TestPacketIDs_NoneIsInFlightTwiceWithAMaximumPacketSize(t *testing.T) {
 	ledger := &idLedger{inFlight: map[uint16]string{}}
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		if p.Type() == peer.CONNECT {
-			ledger.answer(c, p)
+			ledger.reply(c, p)
 			c.write(c.version.Connack(false, 0, peer.MaximumPacketSize(1<<20)))
 			return true
 		}
-		return ledger.answer(c, p)
+		return ledger.reply(c, p)
 	})
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
 	held := c.PublishAsync(wait.Soon(t), "held", nil, mqtt.WithQoS(1))

@@ -22,7 +22,7 @@ type sessionlessBroker struct {
 	delivered []string
 }
 
-func (f *sessionlessBroker) answer(c *brokerConn, p packet) bool {
+func (f *sessionlessBroker) reply(c *brokerConn, p packet) bool {
 	switch p.Type() {
 	case peer.CONNECT:
 		f.stored = map[uint16]string{}
@@ -64,7 +64,7 @@ func TestQoS2_SuccessMeansDeliveryWhenTheSessionIsLost(t *testing.T) {
 			t.Run(fmt.Sprint(version, ", ", name), func(t *testing.T) {
 				t.Parallel()
 				f := &sessionlessBroker{}
-				b := startFakeBroker(t, f.answer)
+				b := startFakeBroker(t, f.reply)
 				c := dial(t, b.port, append(session, mqtt.WithProtocol(version))...)
 				all := map[string]*mqtt.Token{}
 				for n := range 5 {

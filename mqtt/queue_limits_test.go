@@ -33,7 +33,7 @@ func number(t *testing.T, c *mqtt.Client, n int, options ...mqtt.PublishOption) 
 }
 
 // The queue refuses messages above its limit, and keeps the order of accepted messages.
-func TestQueueLimits_Refuse(t *testing.T) {
+func TestQueueLimits_RefuseReturnsErrQueueFull(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t, mqtt.WithQueue(5, 1000, mqtt.Refuse))
 	for n := range 5 {
@@ -68,7 +68,7 @@ func TestQueueLimits_CountBytes(t *testing.T) {
 }
 
 // Waiting publishers continue in the order of their calls, or return when their context ends.
-func TestQueueLimits_WaitForRoom(t *testing.T) {
+func TestQueueLimits_WaitForRoomBlocks(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t, mqtt.WithQueue(3, 1000, mqtt.WaitForRoom))
 	for n := range 3 {
@@ -94,7 +94,7 @@ func TestQueueLimits_WaitForRoom(t *testing.T) {
 }
 
 // QoS 1 is never dropped.
-func TestQueueLimits_DropOldestQoS0(t *testing.T) {
+func TestQueueLimits_DropOldestQoS0DropsOnlyQoS0(t *testing.T) {
 	t.Parallel()
 	c, proxy, got := unreachable(t, mqtt.WithQueue(4, 1000, mqtt.DropOldestQoS0))
 	var tokens []*mqtt.Token

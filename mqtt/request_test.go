@@ -63,7 +63,7 @@ func subscribedTo(b *fakeBroker) (all []string) {
 	return all
 }
 
-func TestRequest_TopicOfTheProgram(t *testing.T) {
+func TestRequest_UsesTheTopicOfTheProgram(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, respondent(noInformation))
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
@@ -80,7 +80,7 @@ func TestRequest_TopicOfTheProgram(t *testing.T) {
 
 // The program has a handler for the response topic. The handler and the request both get the
 // response. After Unsubscribe a request subscribes again.
-func TestRequest_TopicThatTheProgramHasSubscribed(t *testing.T) {
+func TestRequest_TopicWithAHandlerGetsTheResponseToo(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, respondent(noInformation))
 	first, got := collect()
@@ -101,7 +101,7 @@ func TestRequest_TopicThatTheProgramHasSubscribed(t *testing.T) {
 	wait.None(t, gotSecond, "message after Unsubscribe")
 }
 
-func TestRequest_Prefix(t *testing.T) {
+func TestRequest_TopicBeginsWithThePrefix(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, respondent(noInformation))
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithResponsePrefix("myapp/replies/"))
@@ -119,7 +119,7 @@ func asksForInformation(b *fakeBroker) bool {
 	return strings.Contains(string(all[len(all)-1].Body), string(peer.RequestResponseInfo(1)))
 }
 
-func TestRequest_ResponseInformation(t *testing.T) {
+func TestRequest_TopicBeginsWithTheResponseInformation(t *testing.T) {
 	t.Parallel()
 	for information, prefix := range map[string]string{"for/you": "for/you/", "for/you/": "for/you/", "": "mine/"} {
 		t.Run(information, func(t *testing.T) {
@@ -134,7 +134,7 @@ func TestRequest_ResponseInformation(t *testing.T) {
 	b := startFakeBroker(t, respondent(func(int) string { return "for/you" }))
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
 	require.False(t, asksForInformation(b))
-	require.Regexp(t, "^responses/", requireResponse(t, b, c), "not asked for")
+	require.Regexp(t, "^responses/", requireResponse(t, b, c), "the client did not request this information")
 }
 
 // After a reconnect the client uses the new response information and unsubscribes from the
@@ -175,7 +175,7 @@ func TestRequest_WaitsForTheResponseInformation(t *testing.T) {
 
 // Functions of WithOnConnect run before StateConnected. They can already use the response
 // information.
-func TestRequest_ResponseInformationInOnConnect(t *testing.T) {
+func TestRequest_ResponseInformationIsKnownInOnConnect(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, respondent(func(int) string { return "for/you" }))
 	var topic atomic.Value

@@ -30,7 +30,7 @@ func underneath(m **mosquitto.Client) mqtt.Option {
 }
 
 // The test is not parallel, because it opens all file descriptors up to 1023.
-func TestScale_FileDescriptorsAbove1023(t *testing.T) {
+func TestScale_FileDescriptorsAbove1023Work(t *testing.T) {
 	crowd.Descriptors(t)
 	b := plain(t)
 	var m *mosquitto.Client
@@ -58,7 +58,7 @@ func count(t *testing.T, folder string) int {
 }
 
 // A client needs one goroutine and four file descriptors, and no thread.
-func TestScale_ThousandClients(t *testing.T) {
+func TestScale_ThousandClientsNeedNoThreads(t *testing.T) {
 	if isChild(t) {
 		port, err := strconv.Atoi(os.Getenv("PORT"))
 		require.NoError(t, err)
@@ -109,7 +109,7 @@ func thousandClients(t *testing.T, port int) {
 		require.NoError(t, <-failed)
 		topics[wait.For(t, got, "a message")] = true
 	}
-	require.Len(t, topics, n, "each has its own")
+	require.Len(t, topics, n, "each message must arrive on the topic of its client")
 	inParallel(func(i int) { failed <- clients[i].Close(wait.Soon(t)) })
 	for range n {
 		require.NoError(t, <-failed)

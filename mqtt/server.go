@@ -130,7 +130,7 @@ func (s server) refersTo(reference string) (server, error) {
 	return to, err
 }
 
-// address is one of the addresses of a server.
+// address is an address of a server.
 type address struct {
 	host string
 	bind string // local address

@@ -20,7 +20,7 @@ import (
 // The tests of this file run slow inline handlers. Some tests take long because the shortest
 // keepalive is 5 s.
 
-// slow is the duration of a slow handler. An acknowledgement must not be delayed for so long.
+// slow is the duration of a slow handler. It exceeds the acceptable delay of an acknowledgement.
 const slow = 50 * time.Millisecond
 
 // acknowledgements records the packets of one type by packet id. Its mutex protects channels.
@@ -140,12 +140,12 @@ func TestSlowHandlers_BacklogOfMosquittoIsHandledOnce(t *testing.T) {
 		require.Equal(t, fmt.Sprint(n), wait.For(t, handled, "a handler"))
 	}
 	require.NoError(t, direct.Publish(wait.Soon(t), "a", []byte("behind")))
-	require.Equal(t, "behind", wait.For(t, handled, "the handler of the message behind"))
+	require.Equal(t, "behind", wait.For(t, handled, "the handler of the next message"))
 	require.EqualValues(t, 1, c.Stats().Connects)
 }
 
 // The client detects a silent broker while slow handlers process a backlog.
-func TestSlowHandlers_SilentBrokerIsNoticedBesideABacklog(t *testing.T) {
+func TestSlowHandlers_SilentBrokerIsDetectedDuringABacklog(t *testing.T) {
 	t.Parallel()
 	const messages, each = 40, 500 * time.Millisecond
 	script := publishesAfterSubscribe("a", messages)
@@ -228,7 +228,7 @@ func (e *strictBroker) deliver(c *brokerConn, duplicate byte) {
 
 // A handler always takes longer than the keepalive, so the broker closes the connection. The
 // message is delivered at most twice, and later messages are delivered.
-func TestSlowHandlers_HandlerOverTheKeepaliveIsNoLivelock(t *testing.T) {
+func TestSlowHandlers_HandlerOverTheKeepaliveCausesNoLivelock(t *testing.T) {
 	t.Parallel()
 	e := &strictBroker{silence: 7500 * time.Millisecond}
 	b := startFakeBroker(t, e.reply)
@@ -246,7 +246,7 @@ func TestSlowHandlers_HandlerOverTheKeepaliveIsNoLivelock(t *testing.T) {
 	b.mu.Unlock()
 	require.LessOrEqual(t, deliveries, 2)
 	require.True(t, done)
-	patiently(t, "a message behind the slow one", func() bool {
+	patiently(t, "a later message", func() bool {
 		b.conn().publish(0, "b", 0, "x") // the connection may close at any moment
 		return len(got) > 0
 	})

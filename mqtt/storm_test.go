@@ -117,6 +117,7 @@ func (s *storm) wait(dice *rand.Rand, what string, call func(context.Context) er
 	return err
 }
 
+// publishers starts goroutines that publish with each QoS, with and without waiting.
 func (s *storm) publishers() {
 	for qos := mqtt.QoS(0); qos <= 2; qos++ {
 		awaited, tokens := fmt.Sprint("out/awaited/", qos), fmt.Sprint("out/token/", qos)
@@ -148,12 +149,15 @@ func (s *storm) publishers() {
 	}
 }
 
+// ack records that the broker acknowledged message n of a topic.
 func (s *storm) ack(topic string, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.acknowledged[topic] = append(s.acknowledged[topic], n)
 }
 
+// subscribers starts goroutines that subscribe, unsubscribe, iterate over messages and make
+// requests. Another goroutine publishes the messages for the client.
 func (s *storm) subscribers() {
 	for i := range uint64(3) {
 		filter := fmt.Sprint("in/", i%2) // two goroutines use the same filter

@@ -27,7 +27,7 @@ func mergingOverlaps(topic string, filters int) *mergingBroker {
 	return &mergingBroker{filters: filters, topic: topic, subscribed: map[int]int{}, identifiers: map[int][]int{}}
 }
 
-func (m *mergingBroker) answer(c *brokerConn, p packet) bool {
+func (m *mergingBroker) reply(c *brokerConn, p packet) bool {
 	switch p.Type() {
 	case peer.PUBACK:
 		m.acknowledged = true
@@ -64,10 +64,10 @@ func identified(b *fakeBroker, connection int) bool {
 
 // libmosquitto closes the connection when a PUBLISH has two identifiers. The client reconnects
 // and subscribes without identifiers. Both handlers get the message once.
-func TestSubscriptionIdentifiers_SeveralInOneMessage(t *testing.T) {
+func TestSubscriptionIdentifiers_SeveralInOneMessageAreSwitchedOff(t *testing.T) {
 	t.Parallel()
 	m := mergingOverlaps("a/b", 2)
-	b := startFakeBroker(t, m.answer)
+	b := startFakeBroker(t, m.reply)
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
 	all, gotAll := collect()
 	exact, gotExact := collect()
@@ -89,10 +89,10 @@ func TestSubscriptionIdentifiers_SeveralInOneMessage(t *testing.T) {
 }
 
 // The same for subscriptions that the client makes before it is connected.
-func TestSubscriptionIdentifiers_SubscriptionsOfTheFirstConnection(t *testing.T) {
+func TestSubscriptionIdentifiers_AreSwitchedOffAtTheFirstConnection(t *testing.T) {
 	t.Parallel()
 	m := mergingOverlaps("a/b", 2)
-	b := startFakeBroker(t, m.answer)
+	b := startFakeBroker(t, m.reply)
 	all, gotAll := collect()
 	exact, gotExact := collect()
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect(),
@@ -108,7 +108,7 @@ func TestSubscriptionIdentifiers_SubscriptionsOfTheFirstConnection(t *testing.T)
 func TestSubscriptionIdentifiers_OtherServersGetThem(t *testing.T) {
 	t.Parallel()
 	m := mergingOverlaps("a/b", 2)
-	first, second := startFakeBroker(t, m.answer), startFakeBroker(t, nil)
+	first, second := startFakeBroker(t, m.reply), startFakeBroker(t, nil)
 	h, got := collect()
 	c := dialAll(t, []string{url(first.port), url(second.port)}, mqtt.WithProtocol(mqtt.V5),
 		mqtt.WithSubscription("a/#", 1, h), mqtt.WithSubscription("a/b", 1, ignore))
@@ -126,7 +126,7 @@ func TestSubscriptionIdentifiers_OtherServersGetThem(t *testing.T) {
 func TestSubscriptionIdentifiers_OptionSwitchesThemOff(t *testing.T) {
 	t.Parallel()
 	m := mergingOverlaps("a/b", 2)
-	b := startFakeBroker(t, m.answer)
+	b := startFakeBroker(t, m.reply)
 	all, gotAll := collect()
 	exact, gotExact := collect()
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithSubscriptionIdentifiers(false), mqtt.WithSubscription("a/#", 1, all))
@@ -148,7 +148,7 @@ func TestSubscriptionIdentifiers_OptionLeavesThemOn(t *testing.T) {
 }
 
 // A response reaches its Request although it also matches another subscription.
-func TestSubscriptionIdentifiers_RequestGetsItsAnswer(t *testing.T) {
+func TestSubscriptionIdentifiers_RequestGetsItsResponse(t *testing.T) {
 	t.Parallel()
 	identifiers := map[int][]int{}
 	var question *packet

@@ -232,7 +232,7 @@ type scriptedMemory struct {
 	exists bool
 }
 
-func (m *scriptedMemory) answer(c *brokerConn, p packet) bool {
+func (m *scriptedMemory) reply(c *brokerConn, p packet) bool {
 	n := 99
 	if !m.calm {
 		n = rand.IntN(40)
@@ -300,7 +300,7 @@ func TestSubscriptions_BrokerHasTheDesiredSubscriptions(t *testing.T) {
 		for _, keep := range []bool{false, true} {
 			t.Run(fmt.Sprint(version, keep), func(t *testing.T) {
 				m := &scriptedMemory{keep: keep, has: map[string]bool{}}
-				b := startFakeBroker(t, m.answer)
+				b := startFakeBroker(t, m.reply)
 				options := []mqtt.Option{mqtt.WithProtocol(version), mqtt.WithDeliveryAttempts(0)}
 				if keep {
 					options = append(options, mqtt.WithClientID("x"), mqtt.WithSession(time.Hour))

@@ -44,7 +44,7 @@ func (l *lateContext) Done() <-chan struct{} {
 
 // The context of each of the first calls ends when its message is acknowledged. Later calls
 // must not take the result of such an earlier call.
-func TestSuccess_IsNotThatOfAnEarlierWait(t *testing.T) {
+func TestSuccess_EarlierResultIsNotReused(t *testing.T) {
 	_, proxy := startProxiedBroker(t)
 	c := dial(t, proxy.Port)
 	for range 50 {
@@ -125,7 +125,7 @@ func TestSuccess_MeansDelivery(t *testing.T) {
 
 // The fault proxy cuts the connection after each byte of the messages and of the
 // acknowledgements.
-func TestSuccess_WithACutAfterEachByte(t *testing.T) {
+func TestSuccess_PublishSurvivesACutAfterEachByte(t *testing.T) {
 	t.Parallel()
 	b := startOrderedBroker(t)
 	p := fault.Start(t, b.Addr())

@@ -122,15 +122,15 @@ func TestTLSRenewal_ClientCertificateFileIsReadAtEveryAttempt(t *testing.T) {
 }
 
 // settingsFunc is a function for WithTLSFunc. The test sets its result.
-type settingsFunc struct{ answer atomic.Pointer[mqtt.TLS] }
+type settingsFunc struct{ settings atomic.Pointer[mqtt.TLS] }
 
-func (f *settingsFunc) set(t mqtt.TLS) { f.answer.Store(&t) }
+func (f *settingsFunc) set(t mqtt.TLS) { f.settings.Store(&t) }
 
 func (f *settingsFunc) option() mqtt.Option {
-	return mqtt.WithTLSFunc(func(context.Context) (mqtt.TLS, error) { return *f.answer.Load(), nil })
+	return mqtt.WithTLSFunc(func(context.Context) (mqtt.TLS, error) { return *f.settings.Load(), nil })
 }
 
-func TestTLSRenewal_CAOfWithTLSFunc(t *testing.T) {
+func TestTLSRenewal_CAOfWithTLSFuncIsUsed(t *testing.T) {
 	t.Parallel()
 	for name, serverName := range serverNames {
 		t.Run(name, func(t *testing.T) {
@@ -195,7 +195,7 @@ func rsaCertificate(t testing.TB, ca *broker.CA) *tls.Certificate {
 }
 
 // A renewed client certificate replaces the old one, also if its key is of another kind.
-func TestTLSRenewal_CertificateOfWithTLSFunc(t *testing.T) {
+func TestTLSRenewal_CertificateOfWithTLSFuncIsUsed(t *testing.T) {
 	t.Parallel()
 	ca, first, second := broker.NewCA(t, "authority"), broker.NewCA(t, "first"), broker.NewCA(t, "second")
 	own := second.Issue("client")

@@ -22,7 +22,7 @@ func pem(t *testing.T, file string) []byte {
 
 // The client can use certificates from memory at every connection, also with an encrypted key.
 // It writes nothing to a disk. The test is not parallel, because it changes the environment.
-func TestTLS_CertificatesFromMemory(t *testing.T) {
+func TestTLS_CertificatesFromMemoryAreUsed(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1"), ClientCA: ca.File})
 	own := ca.Issue("client")
@@ -31,7 +31,7 @@ func TestTLS_CertificatesFromMemory(t *testing.T) {
 		{CA: pem(t, ca.File), Cert: pem(t, own.CertFile), Key: pem(t, own.KeyFile)},
 		{CA: pem(t, ca.File), Cert: pem(t, own.CertFile), Key: pem(t, encrypted), KeyPassword: func() (string, error) { return "password", nil }},
 	}
-	require.NoError(t, os.RemoveAll(own.CertFile), "the files are gone, the texts are not")
+	require.NoError(t, os.RemoveAll(own.CertFile), "the client must not need the files")
 	require.NoError(t, os.RemoveAll(own.KeyFile))
 	require.NoError(t, os.RemoveAll(encrypted))
 	temporary := t.TempDir()

@@ -125,7 +125,7 @@ func TestTLS_KeyThatCannotBeExportedNeedsWithTLSConfig(t *testing.T) {
 	require.ErrorContains(t, err, "WithTLSConfig")
 }
 
-func TestTLSFunc_OptionsThatDoNotFit(t *testing.T) {
+func TestTLSFunc_OptionsThatDoNotFitAreRefused(t *testing.T) {
 	t.Parallel()
 	settings := func(context.Context) (mqtt.TLS, error) { return mqtt.TLS{}, nil }
 	for says, test := range map[string]struct {

@@ -30,7 +30,7 @@ import (
 // The program may use [WithTopicAlias] too. A number that it uses belongs to the program
 // until the client ends: the client assigns other numbers, and the topic that had this
 // alias is sent in full again. A message without a topic fails with a [*PublishError] if its
-// alias is one that the client has assigned.
+// alias is a topic alias that the client has assigned.
 func WithAutomaticTopicAliases() Option {
 	return Option{func(s *settings) error {
 		s.assignAliases = true

@@ -71,7 +71,7 @@ func TestAutomaticTopicAliases_OtherMessagesKeepTheirTopic(t *testing.T) {
 	d.Expect(`30 < 'topic/1' < 23 00 09 > "a" >`, `32 < 'topic/1' ?? ?? <> "b" >`, `34 < 'topic/1' ?? ?? <> "c" >`, `30 < 'abc' <> "d" >`)
 }
 
-func TestAutomaticTopicAliases_WithoutBrokerSupport(t *testing.T) {
+func TestAutomaticTopicAliases_AreNotUsedWithoutBrokerSupport(t *testing.T) {
 	t.Parallel()
 	c, _, d := aliasDialog(t, nil)
 	for range 2 {
@@ -134,7 +134,7 @@ func TestAutomaticTopicAliases_ProgramHasPrecedence(t *testing.T) {
 
 // An alias must not make a packet larger than the broker's maximum. The limit applies to the
 // packet with both the topic and the alias.
-func TestAutomaticTopicAliases_PacketSize(t *testing.T) {
+func TestAutomaticTopicAliases_PacketStaysWithinTheMaximumSize(t *testing.T) {
 	t.Parallel()
 	const limit = 50 // a packet of topic/1 has 12 bytes and the payload; 3 more with an alias
 	c, _, d := aliasDialog(t, []peer.Property{peer.TopicAliasMaximum(9), peer.MaximumPacketSize(limit)})
@@ -309,7 +309,7 @@ func TestTopicAliasMaximum_MessagesInFlightStay(t *testing.T) {
 }
 
 // A real broker assigns aliases if the client allows them.
-func TestTopicAliasMaximum_WithMosquitto(t *testing.T) {
+func TestTopicAliasMaximum_MosquittoAssignsAliases(t *testing.T) {
 	t.Parallel()
 	need21(t)
 	b := broker.Start(t, broker.Config{Extra: "set_tcp_nodelay true"})
@@ -339,7 +339,7 @@ func TestTopicAliasMaximum_NeedsLibrary21(t *testing.T) {
 	require.NoError(t, dialAuth(t, b.port, mqtt.WithTopicAliasMaximum(0)))
 }
 
-func TestTopicAliases_InvalidOptions(t *testing.T) {
+func TestTopicAliases_InvalidOptionsAreRefused(t *testing.T) {
 	t.Parallel()
 	for want, options := range map[string][]mqtt.Option{
 		"WithTopicAliasMaximum: -1":                         {mqtt.WithTopicAliasMaximum(-1)},

@@ -80,7 +80,7 @@ func TestWaits_InAHookReturnErrInCallback(t *testing.T) {
 }
 
 // On a worker and in the loop of an iterator every call except Close may block.
-func TestWaits_OnAWorkerWork(t *testing.T) {
+func TestWaits_OnAWorkerSucceed(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
 	other := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))

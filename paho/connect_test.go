@@ -369,7 +369,7 @@ func TestDisconnect_EndsPendingTokens(t *testing.T) {
 	published := c.Publish("a", 1, false, "x")
 	subscribed := c.Subscribe("b", 1, nil)
 	unsubscribed := c.Unsubscribe("c")
-	for range 3 { // SUBSCRIBE may overtake PUBLISH
+	for range 3 { // SUBSCRIBE may be sent before PUBLISH
 		_, err := conn.Next()
 		require.NoError(t, err)
 	}

@@ -23,7 +23,7 @@ func (NOOPLogger) Println(v ...any) {}
 // Printf does nothing.
 func (NOOPLogger) Printf(format string, v ...any) {}
 
-// The loggers. Set them before the first Connect. ERROR gets what was lost, WARN gets
+// The loggers. Set them before the first Connect. ERROR gets losses, WARN gets
 // failures, and DEBUG gets connections and a line for each packet. No line contains
 // payloads or secrets.
 var (

@@ -82,7 +82,7 @@ func session(t *testing.T, c *cluster.Cluster) {
 	ack := wait.For(t, s.connect, "OnConnect")
 	require.NoError(t, ack.Err())
 	require.True(t, ack.SessionPresent)
-	require.Equal(t, "while you were out", string(wait.For(t, s.message, "what came meanwhile").Payload))
+	require.Equal(t, "while you were out", string(wait.For(t, s.message, "the queued message").Payload))
 	s.leave(t)
 	connected(t, c.Nodes[1], "session", true).leave(t) // removes the session
 }
