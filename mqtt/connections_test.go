@@ -147,6 +147,7 @@ func TestConnections_TLSLossIsFollowedByAReconnect(t *testing.T) {
 	}
 }
 
+// secure returns the mqtts address of a server on this machine.
 func secure(port int) string { return "mqtts" + url(port)[len("mqtt"):] }
 
 // The client reports DISCONNECT and a refusal of the server with their reason codes.

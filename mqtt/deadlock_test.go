@@ -144,10 +144,12 @@ func hooked(h mqtt.Hooks) []mqtt.Option { return []mqtt.Option{mqtt.WithHooks(h)
 
 func without(func()) []mqtt.Option { return nil }
 
+// publishA publishes a message on "a", which makes the client call handlers and hooks.
 func publishA(c *mqtt.Client, _ *fault.Proxy, _ func()) {
 	c.PublishAsync(context.Background(), "a", nil)
 }
 
+// handleA subscribes to "a" with a handler that calls run, and publishes a message.
 func handleA(c *mqtt.Client, p *fault.Proxy, run func()) {
 	go func() {
 		_ = c.Subscribe(context.Background(), "a", 1, func(context.Context, mqtt.Message) { run() })

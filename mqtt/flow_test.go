@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// floodTopic sends messages of 1 MiB on a topic.
 func floodTopic(b *fakeBroker, topic string, messages int) {
 	payload := string(make([]byte, 1<<20))
 	for range messages {
@@ -22,10 +23,10 @@ func floodTopic(b *fakeBroker, topic string, messages int) {
 	}
 }
 
-func holdsPublishes(c *brokerConn, p packet) bool { return p.Type() == peer.PUBLISH }
-
+// The queue of the worker is full, so the loop stops reading. The acknowledgements that the
+// callers wait for are behind the queue. Each call must end with an error.
 func TestFlow_EachCallBehindFullQueuesEnds(t *testing.T) {
-	b := startFakeBroker(t, holdsPublishes)
+	b := startFakeBroker(t, acknowledgesNothing)
 	release := make(chan struct{})
 	c := dial(t, b.port, mqtt.WithKeepAlive(0), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)),
 		mqtt.WithSubscription("a", 0, func(context.Context, mqtt.Message) { <-release }))
@@ -57,7 +58,7 @@ func TestFlow_EachCallBehindFullQueuesEnds(t *testing.T) {
 }
 
 func TestFlow_CallBeforeTheFirstQueueEnds(t *testing.T) {
-	b := startFakeBroker(t, holdsPublishes)
+	b := startFakeBroker(t, acknowledgesNothing)
 	c := dial(t, b.port, mqtt.WithKeepAlive(0))
 	published := inBackground(func() error { return c.Publish(wait.Soon(t), "held", nil) })
 	wait.Until(t, "the PUBLISH", func() bool { return len(b.received(peer.PUBLISH)) == 1 })

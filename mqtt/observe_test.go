@@ -36,6 +36,7 @@ func (p publishing) Handle(ctx context.Context, r slog.Record) error {
 	return nil
 }
 
+// awaitLine waits for a line of the log.
 func awaitLine(t testing.TB, lines <-chan string, want string) {
 	t.Helper()
 	for wait.For(t, lines, want) != want {

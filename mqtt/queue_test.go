@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// closedPort returns a port on which no server listens.
 func closedPort(t *testing.T) int {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -23,6 +24,8 @@ func closedPort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// The context of the waits ends at the same time as Close ends the messages. Each message must
+// leave the queue exactly once.
 func TestQueue_ContextThatEndsBesideCloseEndsAMessageOnce(t *testing.T) {
 	for range 20 {
 		c := dial(t, closedPort(t), mqtt.WithBackgroundConnect())
@@ -45,7 +48,9 @@ func TestQueue_ContextThatEndsBesideCloseEndsAMessageOnce(t *testing.T) {
 	}
 }
 
-func TestQueue_WaitsBesideTheEndOfAMessage(t *testing.T) {
+// Wait calls with a cancelled context run at the same time as the broker closes the connection
+// and the message ends.
+func TestQueue_CancelledWaitsBesideTheEndOfAMessageReturn(t *testing.T) {
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		if p.Type() == peer.PUBLISH {
 			c.Close()
@@ -75,8 +80,7 @@ func TestQueue_WaitsBesideTheEndOfAMessage(t *testing.T) {
 	}
 }
 
-// panicky is an outbox with a Put that panics once.
-
+// panicky is an outbox with a Put that panics.
 type panicky struct{}
 
 func (panicky) Put(*mqtt.Publication) (uint64, error) { panic("put") }
@@ -97,6 +101,8 @@ func TestQueue_PanicOfAnOutboxReleasesCapacity(t *testing.T) {
 	require.Less(t, time.Since(begun), time.Second)
 }
 
+// The contexts of the calls end at the same time as Close. The hook must be called exactly once
+// for each message.
 func TestQueue_PublishHookReportsAnEndOnce(t *testing.T) {
 	for range 10 {
 		ended := make(chan struct{}, 100_000)

@@ -23,6 +23,8 @@ type mergingBroker struct {
 	acknowledged bool
 }
 
+// mergingOverlaps returns a broker that sends a message on topic when a connection has this
+// number of filters.
 func mergingOverlaps(topic string, filters int) *mergingBroker {
 	return &mergingBroker{filters: filters, topic: topic, subscribed: map[int]int{}, identifiers: map[int][]int{}}
 }

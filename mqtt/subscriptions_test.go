@@ -39,6 +39,7 @@ func TestSubscriptions_AreRestoredWhenTheSessionOfQoS2IsLost(t *testing.T) {
 	require.Len(t, b.received(peer.SUBSCRIBE), 2, "SUBSCRIBE on the first connection, and in the new session")
 }
 
+// refusesFirst returns a script that refuses the first SUBSCRIBE packets.
 func refusesFirst(refusals int) script {
 	return func(c *brokerConn, p packet) bool {
 		if p.Type() == peer.SUBSCRIBE && refusals > 0 {
@@ -66,6 +67,8 @@ func TestSubscriptions_RefusalInTheBackgroundIsReported(t *testing.T) {
 	require.Len(t, lost, 1, "reported")
 }
 
+// holdsConnack returns a script that sends no CONNACK on the connection with this number. It
+// leaves all other packets to the script then.
 func holdsConnack(number int, then script) script {
 	return func(c *brokerConn, p packet) bool {
 		if p.Type() == peer.CONNECT && c.number == number {
@@ -225,11 +228,13 @@ func TestSubscriptions_RefusalKeepsNoEarlierSubscription(t *testing.T) {
 	wait.Until(t, "UNSUBSCRIBE", func() bool { return len(b.received(peer.UNSUBSCRIBE)) == 1 })
 }
 
+// scriptedMemory is a broker that remembers its subscriptions and fails at random: it refuses
+// filters, delays SUBACK and closes connections before or after it has handled a packet.
 type scriptedMemory struct {
-	keep   bool
-	calm   bool
-	has    map[string]bool
-	exists bool
+	keep   bool            // the broker keeps sessions
+	calm   bool            // no more failures
+	has    map[string]bool // subscribed filters
+	exists bool            // the session exists
 }
 
 func (m *scriptedMemory) reply(c *brokerConn, p packet) bool {
@@ -286,6 +291,7 @@ func (m *scriptedMemory) reply(c *brokerConn, p packet) bool {
 	return false
 }
 
+// names lists the subscribed filters.
 func (m *scriptedMemory) names(b *fakeBroker) (all []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
