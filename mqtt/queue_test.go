@@ -50,7 +50,7 @@ func TestQueue_ContextThatEndsBesideCloseEndsAMessageOnce(t *testing.T) {
 
 // Wait calls with a cancelled context run at the same time as the broker closes the connection
 // and the message ends.
-func TestQueue_CancelledWaitsBesideTheEndOfAMessageReturn(t *testing.T) {
+func TestQueue_MessageEndsBesideCancelledWaits(t *testing.T) {
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		if p.Type() == peer.PUBLISH {
 			c.Close()
