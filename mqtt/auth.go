@@ -124,18 +124,16 @@ func (c *Client) startAuth(a *attempt) error {
 	if begin == nil {
 		return nil
 	}
-	started := make(chan *authentication, 1)
-	err := c.runInBackgroundUntil(a.ctx, func() error {
+	auth, err := valueInBackground(a.ctx, c, func() (*authentication, error) {
 		exchange := begin()
 		if exchange == nil {
-			return errNoExchange
+			return nil, errNoExchange
 		}
 		data, err := exchange.Start(a.ctx)
-		started <- &authentication{exchange: exchange, data: data}
-		return err
+		return &authentication{exchange: exchange, data: data}, err
 	})
 	if err == nil {
-		a.auth = <-started
+		a.auth = auth
 		err = checkAuthData("Start", a.auth.data)
 	}
 	if err != nil {

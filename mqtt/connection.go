@@ -197,16 +197,13 @@ func (c *Client) credentials(ctx context.Context, s server) (username, password 
 	f := c.opts.credentials
 	switch {
 	case f != nil:
-		answer := make(chan [2]string, 1)
-		err = c.runInBackgroundUntil(ctx, func() error {
+		both, err := valueInBackground(ctx, c, func() ([2]string, error) {
 			username, password, err := f(ctx)
-			answer <- [2]string{username, password}
-			return err
+			return [2]string{username, password}, err
 		})
 		if err != nil {
 			return "", "", wrapError("credentials", err)
 		}
-		both := <-answer
 		return both[0], both[1], nil
 	case c.opts.username != "" || c.opts.password != "":
 		return c.opts.username, c.opts.password, nil

@@ -67,6 +67,21 @@ func (c *Client) runInBackgroundUntil(ctx context.Context, f func() error) error
 	}
 }
 
+// valueInBackground is runInBackgroundUntil for a function that returns a value.
+func valueInBackground[T any](ctx context.Context, c *Client, f func() (T, error)) (T, error) {
+	returned := make(chan T, 1)
+	err := c.runInBackgroundUntil(ctx, func() error {
+		value, err := f()
+		returned <- value
+		return err
+	})
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return <-returned, nil
+}
+
 // retries counts failures. They determine the delay before the next attempt, and whether
 // an error is permanent.
 type retries struct {

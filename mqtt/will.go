@@ -17,16 +17,10 @@ func (c *Client) will(ctx context.Context) (*Will, error) {
 	if f == nil {
 		return c.opts.will, nil
 	}
-	answer := make(chan Will, 1)
-	err := c.runInBackgroundUntil(ctx, func() error {
-		w, err := f(ctx)
-		answer <- w
-		return err
-	})
+	w, err := valueInBackground(ctx, c, func() (Will, error) { return f(ctx) })
 	if err != nil {
 		return nil, wrapError("will", err)
 	}
-	w := <-answer
 	if w.Topic == "" {
 		return nil, nil
 	}
