@@ -5,7 +5,7 @@ import (
 	"os/signal"
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/internal/leak"
 )
 
 func TestMain(m *testing.M) {

@@ -19,10 +19,10 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/secrets"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/secrets"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -94,9 +94,9 @@ func dialAuth(t testing.TB, port int, options ...mqtt.Option) error {
 func authFields(p packet) (method, data string) {
 	var skip int
 	switch p.Type() {
-	case peer.CONNECT:
+	case fakebroker.CONNECT:
 		skip = 10 // protocol, level, flags, keepalive
-	case peer.AUTH:
+	case fakebroker.AUTH:
 		skip = 1 // reason code
 	default:
 		return "", ""
@@ -130,15 +130,15 @@ func (s *scramBroker) reply(c *brokerConn, p packet) bool {
 	const iterations, saltText = 4096, "W22ZaJ0SNY7soEsUEjb6gQ=="
 	method, data := authFields(p)
 	switch p.Type() {
-	case peer.CONNECT:
+	case fakebroker.CONNECT:
 		first := strings.TrimPrefix(data, "n,,")
 		_, nonce, _ := strings.Cut(first, ",r=")
 		s.nonce = nonce + rand.Text()
 		challenge := fmt.Sprintf("r=%s,s=%s,i=%d", s.nonce, saltText, iterations)
 		s.message = first + "," + challenge
-		c.write(peer.Auth(byte(mqtt.RCContinueAuthentication), peer.AuthMethod(method), peer.AuthData(challenge)))
+		c.write(fakebroker.Auth(byte(mqtt.RCContinueAuthentication), fakebroker.AuthMethod(method), fakebroker.AuthData(challenge)))
 		return true
-	case peer.AUTH:
+	case fakebroker.AUTH:
 		final, proof, _ := strings.Cut(data, ",p=")
 		s.message += "," + final
 		salt, _ := base64.StdEncoding.DecodeString(saltText)
@@ -157,7 +157,7 @@ func (s *scramBroker) reply(c *brokerConn, p packet) bool {
 		if s.signed != nil {
 			signature = s.signed(c.number, signature)
 		}
-		c.write(c.version.Connack(false, 0, peer.AuthMethod(method), peer.AuthData(signature)))
+		c.write(c.version.Connack(false, 0, fakebroker.AuthMethod(method), fakebroker.AuthData(signature)))
 		return true
 	}
 	return false
@@ -167,7 +167,7 @@ func (s *scramBroker) reply(c *brokerConn, p packet) bool {
 func TestWithAuth_ScramExchangeMatchesRFC7677(t *testing.T) {
 	t.Parallel()
 	need21(t)
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	dialed := make(chan error, 1)
 	go func() {
 		dialed <- dialAuth(t, p.Port, mqtt.WithClientID("id"), mqtt.WithAuth("SCRAM-SHA-256", func() mqtt.AuthExchange {
@@ -194,9 +194,9 @@ func TestWithAuth_EveryConnectionAuthenticates(t *testing.T) {
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	require.NoError(t, c.Reconnect(wait.Soon(t)))
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
-	require.Len(t, b.received(peer.AUTH), 3)
+	require.Len(t, b.received(fakebroker.AUTH), 3)
 	var nonces []string
-	for _, p := range b.received(peer.CONNECT) {
+	for _, p := range b.received(fakebroker.CONNECT) {
 		_, data := authFields(p)
 		require.NotContains(t, nonces, data)
 		nonces = append(nonces, data)
@@ -246,10 +246,10 @@ func TestWithAuth_WrongServerSignatureEndsTheConnection(t *testing.T) {
 	published := make(chan struct{}, 100)
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		switch {
-		case p.Type() == peer.PUBLISH:
+		case p.Type() == fakebroker.PUBLISH:
 			published <- struct{}{}
 			return c.number == 1 // the message on the first connection stays in flight
-		case p.Type() == peer.AUTH && c.number > 1 && c.number <= wrong:
+		case p.Type() == fakebroker.AUTH && c.number > 1 && c.number <= wrong:
 			s.reply(c, p)
 			for range 10 {
 				c.publish(0, "from/impostor", 0, "x")
@@ -271,7 +271,7 @@ func TestWithAuth_WrongServerSignatureEndsTheConnection(t *testing.T) {
 	b.conn().Close()
 	awaitState(t, changes, mqtt.StateDisconnected)
 	require.NoError(t, token.Wait(wait.Soon(t)))
-	for _, p := range b.received(peer.PUBLISH) {
+	for _, p := range b.received(fakebroker.PUBLISH) {
 		require.Contains(t, []int{1, wrong + 1}, p.connection)
 	}
 	require.Empty(t, delivered)
@@ -292,7 +292,7 @@ func TestWithAuth_MessagesOfAnImpostorAreDropped(t *testing.T) {
 	}}
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		answered := s.reply(c, p)
-		if p.Type() == peer.AUTH {
+		if p.Type() == fakebroker.AUTH {
 			topic := map[bool]string{false: "a", true: "from/impostor"}[c.number == impostor]
 			for range 20 {
 				c.publish(0, topic, 0, "x")
@@ -355,11 +355,11 @@ func TestWithAuth_ErrorOfTheExchangeFailsTheAttempt(t *testing.T) {
 // oneChallenge is a script of a broker with the method M and one challenge.
 func oneChallenge(c *brokerConn, p packet) bool {
 	switch p.Type() {
-	case peer.CONNECT:
-		c.write(peer.Auth(0x18, peer.AuthMethod("M"), peer.AuthData("challenge")))
+	case fakebroker.CONNECT:
+		c.write(fakebroker.Auth(0x18, fakebroker.AuthMethod("M"), fakebroker.AuthData("challenge")))
 		return true
-	case peer.AUTH:
-		c.write(peer.V5.Connack(false, 0, peer.AuthMethod("M")))
+	case fakebroker.AUTH:
+		c.write(fakebroker.V5.Connack(false, 0, fakebroker.AuthMethod("M")))
 		return true
 	}
 	return false
@@ -369,22 +369,22 @@ func oneChallenge(c *brokerConn, p packet) bool {
 func TestWithAuth_ProtocolErrorOfTheBrokerIsReported(t *testing.T) {
 	t.Parallel()
 	need21(t)
-	challenge := peer.Auth(0x18, peer.AuthMethod("M"), peer.AuthData("challenge"))
-	accepted := peer.V5.Connack(false, 0, peer.AuthMethod("M"))
+	challenge := fakebroker.Auth(0x18, fakebroker.AuthMethod("M"), fakebroker.AuthData("challenge"))
+	accepted := fakebroker.V5.Connack(false, 0, fakebroker.AuthMethod("M"))
 	for name, test := range map[string]struct {
 		packets [][]byte
 		want    string
 	}{
-		"AUTH with another method":    {[][]byte{peer.Auth(0x18, peer.AuthMethod("N"))}, `the broker answered with the method "N" instead of "M"`},
-		"AUTH without method":         {[][]byte{peer.Auth(0x18, peer.AuthData("x"))}, `the broker answered with the method "" instead of "M"`},
-		"CONNACK with another method": {[][]byte{peer.V5.Connack(false, 0, peer.AuthMethod("N"))}, `the broker answered with the method "N" instead of "M"`},
+		"AUTH with another method":    {[][]byte{fakebroker.Auth(0x18, fakebroker.AuthMethod("N"))}, `the broker answered with the method "N" instead of "M"`},
+		"AUTH without method":         {[][]byte{fakebroker.Auth(0x18, fakebroker.AuthData("x"))}, `the broker answered with the method "" instead of "M"`},
+		"CONNACK with another method": {[][]byte{fakebroker.V5.Connack(false, 0, fakebroker.AuthMethod("N"))}, `the broker answered with the method "N" instead of "M"`},
 		"two challenges":              {[][]byte{challenge, challenge, accepted}, "the broker sent AUTH before it had the response to its challenge"},
 		"early CONNACK":               {[][]byte{challenge, accepted}, "the broker accepted the connection before it had the response to its challenge"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-				if p.Type() != peer.CONNECT {
+				if p.Type() != fakebroker.CONNECT {
 					return false
 				}
 				var all []byte
@@ -409,7 +409,7 @@ func TestWithAuth_LateAuthEndsTheConnection(t *testing.T) {
 	b := startFakeBroker(t, oneChallenge)
 	option, changes := watchStates()
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), withExchange(exchange{}), option)
-	b.conn().write(peer.Auth(0x18, peer.AuthMethod("M")))
+	b.conn().write(fakebroker.Auth(0x18, fakebroker.AuthMethod("M")))
 	err := awaitFailure(t, changes).Err
 	require.EqualError(t, err, "mqtt: connection to "+url(b.port)+": authentication: the broker sent AUTH on an established connection")
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
@@ -466,7 +466,7 @@ func TestWithAuth_ExchangeWithoutDataSucceeds(t *testing.T) {
 		finish: func(_ context.Context, data []byte) error { finished.Store(&data); return nil },
 	})))
 	require.Nil(t, *finished.Load())
-	body := b.received(peer.CONNECT)[0].Body
+	body := b.received(fakebroker.CONNECT)[0].Body
 	require.NotContains(t, string(body), string(binary.BigEndian.AppendUint16([]byte{byte(mqtt.PropAuthenticationData)}, 0)))
 	require.Contains(t, string(body), "\x15\x00\x01M")
 }
@@ -524,13 +524,13 @@ func TestWithAuth_DataStaysSecret(t *testing.T) {
 	broken := errors.New("broken")
 	script := func(c *brokerConn, p packet) bool {
 		switch p.Type() {
-		case peer.CONNECT:
-			c.write(peer.Auth(0x18, peer.AuthMethod("M"), peer.AuthData(secrets.Auth)))
+		case fakebroker.CONNECT:
+			c.write(fakebroker.Auth(0x18, fakebroker.AuthMethod("M"), fakebroker.AuthData(secrets.Auth)))
 			return true
-		case peer.AUTH:
+		case fakebroker.AUTH:
 			_, response := authFields(p)
 			require.Equal(t, secrets.Auth, response)
-			c.write(peer.V5.Connack(false, 0, peer.AuthMethod("M"), peer.ReasonString("r")))
+			c.write(fakebroker.V5.Connack(false, 0, fakebroker.AuthMethod("M"), fakebroker.ReasonString("r")))
 			return true
 		}
 		return false

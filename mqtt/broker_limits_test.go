@@ -9,19 +9,19 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 // announces returns a script that adds properties to CONNACK.
-func announces(props ...peer.Property) script {
+func announces(props ...fakebroker.Property) script {
 	return func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.CONNECT {
+		if p.Type() == fakebroker.CONNECT {
 			c.write(c.version.Connack(false, 0, props...))
 		}
-		return p.Type() == peer.CONNECT
+		return p.Type() == fakebroker.CONNECT
 	}
 }
 
@@ -49,24 +49,24 @@ func requireRefusedFilter(t *testing.T, err error, filter string, code mosquitto
 // overLimit is a message that a property of the broker's CONNACK does not allow.
 type overLimit struct {
 	name    string
-	connack []peer.Property
+	connack []fakebroker.Property
 	payload int // bytes
 	options []mqtt.PublishOption
 	code    mosquitto.ReasonCode
 }
 
 var messagesOverLimits = []overLimit{
-	{"retained", []peer.Property{peer.RetainAvailable(0)}, 1, []mqtt.PublishOption{mqtt.WithRetain(true)}, mosquitto.RCRetainNotSupported},
-	{"retained, QoS 0", []peer.Property{peer.RetainAvailable(0)}, 1, []mqtt.PublishOption{mqtt.WithRetain(true), mqtt.WithQoS(0)}, mosquitto.RCRetainNotSupported},
-	{"QoS 2 over 1", []peer.Property{peer.MaximumQoS(1)}, 1, []mqtt.PublishOption{mqtt.WithQoS(2)}, mosquitto.RCQoSNotSupported},
-	{"QoS 2 over 0", []peer.Property{peer.MaximumQoS(0)}, 1, []mqtt.PublishOption{mqtt.WithQoS(2)}, mosquitto.RCQoSNotSupported},
-	{"QoS 1 over 0", []peer.Property{peer.MaximumQoS(0)}, 1, nil, mosquitto.RCQoSNotSupported},
-	{"large, QoS 0", []peer.Property{peer.MaximumPacketSize(100)}, 200, []mqtt.PublishOption{mqtt.WithQoS(0)}, mosquitto.RCPacketTooLarge},
-	{"large, QoS 1", []peer.Property{peer.MaximumPacketSize(100)}, 200, nil, mosquitto.RCPacketTooLarge},
-	{"large, QoS 2", []peer.Property{peer.MaximumPacketSize(100)}, 200, []mqtt.PublishOption{mqtt.WithQoS(2)}, mosquitto.RCPacketTooLarge},
-	{"large with its properties", []peer.Property{peer.MaximumPacketSize(100)}, 1, []mqtt.PublishOption{mqtt.WithUserProperty("name", strings.Repeat("x", 200))}, mosquitto.RCPacketTooLarge},
+	{"retained", []fakebroker.Property{fakebroker.RetainAvailable(0)}, 1, []mqtt.PublishOption{mqtt.WithRetain(true)}, mosquitto.RCRetainNotSupported},
+	{"retained, QoS 0", []fakebroker.Property{fakebroker.RetainAvailable(0)}, 1, []mqtt.PublishOption{mqtt.WithRetain(true), mqtt.WithQoS(0)}, mosquitto.RCRetainNotSupported},
+	{"QoS 2 over 1", []fakebroker.Property{fakebroker.MaximumQoS(1)}, 1, []mqtt.PublishOption{mqtt.WithQoS(2)}, mosquitto.RCQoSNotSupported},
+	{"QoS 2 over 0", []fakebroker.Property{fakebroker.MaximumQoS(0)}, 1, []mqtt.PublishOption{mqtt.WithQoS(2)}, mosquitto.RCQoSNotSupported},
+	{"QoS 1 over 0", []fakebroker.Property{fakebroker.MaximumQoS(0)}, 1, nil, mosquitto.RCQoSNotSupported},
+	{"large, QoS 0", []fakebroker.Property{fakebroker.MaximumPacketSize(100)}, 200, []mqtt.PublishOption{mqtt.WithQoS(0)}, mosquitto.RCPacketTooLarge},
+	{"large, QoS 1", []fakebroker.Property{fakebroker.MaximumPacketSize(100)}, 200, nil, mosquitto.RCPacketTooLarge},
+	{"large, QoS 2", []fakebroker.Property{fakebroker.MaximumPacketSize(100)}, 200, []mqtt.PublishOption{mqtt.WithQoS(2)}, mosquitto.RCPacketTooLarge},
+	{"large with its properties", []fakebroker.Property{fakebroker.MaximumPacketSize(100)}, 1, []mqtt.PublishOption{mqtt.WithUserProperty("name", strings.Repeat("x", 200))}, mosquitto.RCPacketTooLarge},
 	{"alias without aliases", nil, 1, []mqtt.PublishOption{mqtt.WithTopicAlias(1), mqtt.WithQoS(0)}, mosquitto.RCTopicAliasInvalid},
-	{"alias over the maximum", []peer.Property{peer.TopicAliasMaximum(5)}, 1, []mqtt.PublishOption{mqtt.WithTopicAlias(6), mqtt.WithQoS(0)}, mosquitto.RCTopicAliasInvalid},
+	{"alias over the maximum", []fakebroker.Property{fakebroker.TopicAliasMaximum(5)}, 1, []mqtt.PublishOption{mqtt.WithTopicAlias(6), mqtt.WithQoS(0)}, mosquitto.RCTopicAliasInvalid},
 }
 
 // The call returns the reason code. The client does not send the message and stays connected.
@@ -83,7 +83,7 @@ func TestBrokerLimits_MessageIsRefusedAtTheCall(t *testing.T) {
 			requireRefusedMessage(t, token.Wait(wait.Soon(t)), "refused", x.code)
 			require.NoError(t, c.Publish(wait.Soon(t), "marker", nil, mqtt.WithQoS(0)))
 			wait.Until(t, "the marker", func() bool { return len(b.published("marker")) == 1 })
-			require.Len(t, b.received(peer.PUBLISH), 1, "the broker must receive only the marker")
+			require.Len(t, b.received(fakebroker.PUBLISH), 1, "the broker must receive only the marker")
 			require.Equal(t, 1, b.connections())
 			require.Zero(t, c.Stats().Queued)
 		})
@@ -97,17 +97,17 @@ func TestBrokerLimits_QueuedMessageIsRefused(t *testing.T) {
 	for _, x := range messagesOverLimits {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
-			b := startFakeBroker(t, func(_ *brokerConn, p packet) bool { return p.Type() == peer.CONNECT })
+			b := startFakeBroker(t, func(_ *brokerConn, p packet) bool { return p.Type() == fakebroker.CONNECT })
 			c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
 			refused := c.PublishAsync(wait.Soon(t), "refused", make([]byte, x.payload), x.options...)
 			marker := c.PublishAsync(wait.Soon(t), "marker", nil, mqtt.WithQoS(0))
 			wait.Until(t, "the connection", func() bool { return b.connections() == 1 })
 			requirePending(t, refused)
-			b.conn().write(peer.V5.Connack(false, 0, x.connack...))
+			b.conn().write(fakebroker.V5.Connack(false, 0, x.connack...))
 			requireRefusedMessage(t, refused.Wait(wait.Soon(t)), "refused", x.code)
 			require.NoError(t, marker.Wait(wait.Soon(t)))
 			wait.Until(t, "the marker", func() bool { return len(b.published("marker")) == 1 })
-			require.Len(t, b.received(peer.PUBLISH), 1, "the broker must receive only the marker")
+			require.Len(t, b.received(fakebroker.PUBLISH), 1, "the broker must receive only the marker")
 			require.Equal(t, 1, b.connections())
 		})
 	}
@@ -116,7 +116,7 @@ func TestBrokerLimits_QueuedMessageIsRefused(t *testing.T) {
 // After a reconnect the limits of the next server apply.
 func TestBrokerLimits_LimitsOfTheNextServerCount(t *testing.T) {
 	t.Parallel()
-	b := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == peer.CONNECT && c.number == 2 })
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == fakebroker.CONNECT && c.number == 2 })
 	option, changes := watchStates()
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5), option)
 	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x"), mqtt.WithRetain(true), mqtt.WithQoS(2)))
@@ -125,7 +125,7 @@ func TestBrokerLimits_LimitsOfTheNextServerCount(t *testing.T) {
 	retained := c.PublishAsync(wait.Soon(t), "retained", []byte("x"), mqtt.WithRetain(true))
 	twice := c.PublishAsync(wait.Soon(t), "twice", nil, mqtt.WithQoS(2))
 	wait.Until(t, "the second connection", func() bool { return b.connections() == 2 })
-	b.conn().write(peer.V5.Connack(false, 0, peer.RetainAvailable(0), peer.MaximumQoS(1)))
+	b.conn().write(fakebroker.V5.Connack(false, 0, fakebroker.RetainAvailable(0), fakebroker.MaximumQoS(1)))
 	requireRefusedMessage(t, retained.Wait(wait.Soon(t)), "retained", mosquitto.RCRetainNotSupported)
 	requireRefusedMessage(t, twice.Wait(wait.Soon(t)), "twice", mosquitto.RCQoSNotSupported)
 	b.conn().Close()
@@ -140,19 +140,19 @@ func TestBrokerLimits_LimitsOfTheNextServerCount(t *testing.T) {
 func TestBrokerLimits_PacketOfExactlyTheMaximumSizeIsSent(t *testing.T) {
 	t.Parallel()
 	const most, header = 100, len("\x32\x62") + len("\x00\x01a") + len("\x00\x01") + len("\x00")
-	b := startFakeBroker(t, announces(peer.MaximumPacketSize(most)))
+	b := startFakeBroker(t, announces(fakebroker.MaximumPacketSize(most)))
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
 	require.NoError(t, c.Publish(wait.Soon(t), "a", make([]byte, most-header)))
 	err := c.Publish(wait.Soon(t), "a", make([]byte, most-header+1))
 	requireRefusedMessage(t, err, "a", mosquitto.RCPacketTooLarge)
 	sent := b.published("a")
 	require.Len(t, sent, 1)
-	require.Len(t, peer.Bytes(sent[0].First, sent[0].Body...), most)
+	require.Len(t, fakebroker.Bytes(sent[0].First, sent[0].Body...), most)
 }
 
 func TestBrokerLimits_MessageWithinTheLimitsIsSent(t *testing.T) {
 	t.Parallel()
-	b := startFakeBroker(t, announces(peer.MaximumQoS(1), peer.RetainAvailable(1), peer.TopicAliasMaximum(5)))
+	b := startFakeBroker(t, announces(fakebroker.MaximumQoS(1), fakebroker.RetainAvailable(1), fakebroker.TopicAliasMaximum(5)))
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
 	require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x"), mqtt.WithRetain(true), mqtt.WithQoS(1)))
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithTopicAlias(5), mqtt.WithQoS(0)))
@@ -163,15 +163,15 @@ func TestBrokerLimits_MessageWithinTheLimitsIsSent(t *testing.T) {
 // refusedFilter is a filter that a property of the broker's CONNACK does not allow.
 type refusedFilter struct {
 	filter  string
-	connack peer.Property
+	connack fakebroker.Property
 	code    mosquitto.ReasonCode
 }
 
 var filtersRuledOut = []refusedFilter{
-	{"a/#", peer.WildcardAvailable(0), mosquitto.RCWildcardSubsNotSupported},
-	{"a/+/b", peer.WildcardAvailable(0), mosquitto.RCWildcardSubsNotSupported},
-	{"$share/group/a", peer.SharedAvailable(0), mosquitto.RCSharedSubsNotSupported},
-	{"$share/group/a/#", peer.WildcardAvailable(0), mosquitto.RCWildcardSubsNotSupported},
+	{"a/#", fakebroker.WildcardAvailable(0), mosquitto.RCWildcardSubsNotSupported},
+	{"a/+/b", fakebroker.WildcardAvailable(0), mosquitto.RCWildcardSubsNotSupported},
+	{"$share/group/a", fakebroker.SharedAvailable(0), mosquitto.RCSharedSubsNotSupported},
+	{"$share/group/a/#", fakebroker.WildcardAvailable(0), mosquitto.RCWildcardSubsNotSupported},
 }
 
 func TestBrokerLimits_FilterIsRefusedAtTheCall(t *testing.T) {
@@ -192,7 +192,7 @@ func TestBrokerLimits_FilterIsRefusedAtTheCall(t *testing.T) {
 				mqtt.Subscription{Filter: x.filter, QoS: 1, Handler: ignore})
 			requireRefusedFilter(t, err, x.filter, x.code)
 			var names []string
-			for _, p := range b.received(peer.SUBSCRIBE) {
+			for _, p := range b.received(fakebroker.SUBSCRIBE) {
 				names = append(names, p.names()...)
 			}
 			require.Equal(t, []string{"possible"}, names)
@@ -209,7 +209,7 @@ func TestBrokerLimits_DialReturnsTheRefusedFilter(t *testing.T) {
 		_, err := mqtt.Dial(wait.Soon(t), []string{url(b.port)}, fast(), mqtt.WithProtocol(mqtt.V5),
 			mqtt.WithSubscription(x.filter, 1, ignore))
 		requireRefusedFilter(t, err, x.filter, x.code)
-		require.Empty(t, b.received(peer.SUBSCRIBE))
+		require.Empty(t, b.received(fakebroker.SUBSCRIBE))
 	}
 }
 
@@ -253,7 +253,7 @@ func TestBrokerLimits_FilterOfTheNextServerIsReportedOnce(t *testing.T) {
 
 // subscribedOn reports whether a SUBSCRIBE of a connection has a filter.
 func subscribedOn(b *fakeBroker, connection int, filter string) bool {
-	for _, p := range b.received(peer.SUBSCRIBE) {
+	for _, p := range b.received(fakebroker.SUBSCRIBE) {
 		for _, name := range p.names() {
 			if p.connection == connection && name == filter {
 				return true
@@ -288,7 +288,7 @@ func TestBrokerLimits_OptionOfMQTT5IsAnErrorWithMQTT3(t *testing.T) {
 			require.ErrorContains(t, err, "MQTT 5", name)
 		}
 		require.NoError(t, c.Subscribe(wait.Soon(t), "plain", 1, ignore))
-		for _, p := range b.received(peer.SUBSCRIBE) {
+		for _, p := range b.received(fakebroker.SUBSCRIBE) {
 			require.Equal(t, []string{"plain"}, p.names())
 		}
 	}
@@ -298,7 +298,7 @@ func TestBrokerLimits_OptionOfMQTT5IsAnErrorWithMQTT3(t *testing.T) {
 func TestBrokerLimits_OptionOfMQTT5IsAnErrorAfterAFallback(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() != peer.CONNECT || c.version != peer.V5 {
+		if p.Type() != fakebroker.CONNECT || c.version != fakebroker.V5 {
 			return false
 		}
 		c.write(c.version.Connack(false, byte(mosquitto.RCUnsupportedProtocolVersion)))
@@ -309,7 +309,7 @@ func TestBrokerLimits_OptionOfMQTT5IsAnErrorAfterAFallback(t *testing.T) {
 	for name, option := range optionsOfMQTT5 {
 		require.ErrorContains(t, c.Subscribe(wait.Soon(t), name, 1, ignore, option()), "MQTT 5", name)
 	}
-	require.Empty(t, b.received(peer.SUBSCRIBE))
+	require.Empty(t, b.received(fakebroker.SUBSCRIBE))
 }
 
 func TestBrokerLimits_OptionOfMQTT5IsSentWithMQTT5(t *testing.T) {
@@ -321,7 +321,7 @@ func TestBrokerLimits_OptionOfMQTT5IsSentWithMQTT5(t *testing.T) {
 		require.NoError(t, c.Subscribe(context.Background(), name, 1, ignore, option()))
 	}
 	got := map[string]byte{}
-	for _, p := range b.received(peer.SUBSCRIBE) {
+	for _, p := range b.received(fakebroker.SUBSCRIBE) {
 		for _, f := range p.filters() {
 			got[f.Name] = f.Options
 		}

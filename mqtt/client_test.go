@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -139,24 +139,24 @@ func TestClient_PublishInAnInlineHandlerReturnsErrInCallback(t *testing.T) {
 // A program may publish a received message again with its properties. The client leaves out
 // subscription identifiers, which a client must not send [MQTT-3.3.4-6].
 func TestClient_ForwardedMessageHasNoSubscriptionIdentifier(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
 	conn := p.Accept()
-	conn.Expect(peer.CONNECT)
-	conn.Send(peer.V5.Connack(false, 0))
+	conn.Expect(fakebroker.CONNECT)
+	conn.Send(fakebroker.V5.Connack(false, 0))
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	handler := func(ctx context.Context, m mqtt.Message) {
 		c.PublishAsync(ctx, "out", m.Payload, mqtt.WithQoS(0), mqtt.WithProperties(m.Properties))
 	}
 	asked := inBackground(func() error { return c.Subscribe(wait.Soon(t), "in", 0, handler) })
-	ask := conn.Expect(peer.SUBSCRIBE)
+	ask := conn.Expect(fakebroker.SUBSCRIBE)
 	id := ask.Body[4] // the properties begin with a byte for their length and one for the property's identifier
-	conn.Send(peer.V5.Suback(ask.MID(), []byte{0}))
+	conn.Send(fakebroker.V5.Suback(ask.MID(), []byte{0}))
 	require.NoError(t, wait.For(t, asked, "the answer"))
-	unit := peer.UserProperty("unit", "kWh")
-	conn.Send(peer.V5.Publish(0, "in", 0, "42", peer.SubscriptionID(int(id)), unit))
-	sent := conn.Expect(peer.PUBLISH)
-	require.Equal(t, peer.V5.Publish(0, "out", 0, "42", unit), peer.Bytes(sent.First, sent.Body...))
+	unit := fakebroker.UserProperty("unit", "kWh")
+	conn.Send(fakebroker.V5.Publish(0, "in", 0, "42", fakebroker.SubscriptionID(int(id)), unit))
+	sent := conn.Expect(fakebroker.PUBLISH)
+	require.Equal(t, fakebroker.V5.Publish(0, "out", 0, "42", unit), fakebroker.Bytes(sent.First, sent.Body...))
 }
 
 func TestClient_AliasWithoutTopicNeedsQoS0(t *testing.T) {

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -32,9 +32,9 @@ func TestClose_EndsWithItsContext(t *testing.T) {
 		},
 		"in a connect": func(t *testing.T) *mqtt.Client { return dial(t, unresponsivePort(t), mqtt.WithBackgroundConnect()) },
 		"no CONNACK": func(t *testing.T) *mqtt.Client {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c := dial(t, p.Port, mqtt.WithBackgroundConnect())
-			p.Accept().Expect(peer.CONNECT)
+			p.Accept().Expect(fakebroker.CONNECT)
 			return c
 		},
 		"silent broker": func(t *testing.T) *mqtt.Client {
@@ -45,18 +45,18 @@ func TestClose_EndsWithItsContext(t *testing.T) {
 			return c
 		},
 		"lost after noise": func(t *testing.T) *mqtt.Client { // libmosquitto 2.1 keeps the input, which the client must discard
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			option, told := watchStates()
 			c, conn := dialScriptedBroker(t, p, option)
 			p.Close()
-			conn.Send(peer.Hex("DF FD FF FF FF FF 01 02 DF"))
+			conn.Send(fakebroker.Hex("DF FD FF FF FF FF 01 02 DF"))
 			conn.Close()
 			for awaitFailure(t, told).Attempt < 2 {
 			}
 			return c
 		},
 		"peer that does not read": func(t *testing.T) *mqtt.Client {
-			c, _ := dialScriptedBroker(t, peer.Listen(t))
+			c, _ := dialScriptedBroker(t, fakebroker.Listen(t))
 			for range 100 {
 				c.PublishAsync(wait.Soon(t), "a", make([]byte, 100_000))
 			}
@@ -81,7 +81,7 @@ func TestClose_EndsWithItsContext(t *testing.T) {
 // The context ends at the same time as Close sends DISCONNECT. The test repeats it.
 func TestClose_ContextMayEndBesideTheDisconnect(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	for range 25 {
 		c, conn := dialScriptedBroker(t, p)
 		for range 60 {
@@ -95,18 +95,18 @@ func TestClose_ContextMayEndBesideTheDisconnect(t *testing.T) {
 
 func TestClose_SendsQueuedMessagesAndDisconnect(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := dialScriptedBroker(t, p)
 	for range 3 {
 		c.PublishAsync(wait.Soon(t), "a", nil)
 	}
 	closed := inBackground(func() error { return c.Close(wait.Soon(t)) })
 	for range 3 {
-		body := conn.Expect(peer.PUBLISH).Body
+		body := conn.Expect(fakebroker.PUBLISH).Body
 		wait.None(t, closed, "end of Close")
-		conn.Send(peer.Ack(peer.PUBACK, uint16(body[3])<<8|uint16(body[4])))
+		conn.Send(fakebroker.Ack(fakebroker.PUBACK, uint16(body[3])<<8|uint16(body[4])))
 	}
-	conn.Expect(peer.DISCONNECT)
+	conn.Expect(fakebroker.DISCONNECT)
 	conn.Close()
 	require.NoError(t, wait.For(t, closed, "Close"))
 }

@@ -7,29 +7,29 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 // text returns a property with a string value.
-func text(id mqtt.PropertyID, value string) peer.Property {
+func text(id mqtt.PropertyID, value string) fakebroker.Property {
 	return append([]byte{byte(id), byte(len(value) >> 8), byte(len(value))}, value...)
 }
 
 func TestConnack_IsInTheStateChangeAndInTheClient(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	option, changes := watchStates()
 	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect(), option)
 	_, connected := c.Connack()
 	require.False(t, connected)
 	conn := p.Accept()
-	conn.Expect(peer.CONNECT)
-	conn.Send(peer.V5.Connack(false, 0, text(mqtt.PropAssignedClientIdentifier, "chosen"), text(mqtt.PropReasonString, "welcome"),
-		text(mqtt.PropResponseInformation, "answers/7"), peer.RetainAvailable(0), peer.MaximumQoS(1),
-		peer.Property{byte(mqtt.PropServerKeepAlive), 0, 30}, peer.Property{byte(mqtt.PropReceiveMaximum), 0, 7}))
+	conn.Expect(fakebroker.CONNECT)
+	conn.Send(fakebroker.V5.Connack(false, 0, text(mqtt.PropAssignedClientIdentifier, "chosen"), text(mqtt.PropReasonString, "welcome"),
+		text(mqtt.PropResponseInformation, "answers/7"), fakebroker.RetainAvailable(0), fakebroker.MaximumQoS(1),
+		fakebroker.Property{byte(mqtt.PropServerKeepAlive), 0, 30}, fakebroker.Property{byte(mqtt.PropReceiveMaximum), 0, 7}))
 	change := awaitState(t, changes, mqtt.StateConnected)
 	k, connected := c.Connack()
 	require.True(t, connected)

@@ -11,18 +11,18 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 // The client sends SUBSCRIBE first if the broker has lost the session.
 func TestConnections_SubscriptionsAreRestoredBeforeConnected(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	option, told := watchStates()
 	c, conn := dialScriptedBroker(t, p, option, mqtt.WithClientID("x"), mqtt.WithSession(-1))
 	for _, filter := range []string{"a", "b/#"} {
@@ -35,27 +35,27 @@ func TestConnections_SubscriptionsAreRestoredBeforeConnected(t *testing.T) {
 	awaitFailure(t, told)
 	c.PublishAsync(wait.Soon(t), "p", nil)
 	conn = p.AcceptConnect()
-	packet := conn.Expect(peer.SUBSCRIBE)
-	require.Equal(t, peer.Hex("'a' 01 'b/#' 01"), packet.Body[2:])
-	require.Equal(t, "p", string(conn.Expect(peer.PUBLISH).Body[2:3]))
+	packet := conn.Expect(fakebroker.SUBSCRIBE)
+	require.Equal(t, fakebroker.Hex("'a' 01 'b/#' 01"), packet.Body[2:])
+	require.Equal(t, "p", string(conn.Expect(fakebroker.PUBLISH).Body[2:3]))
 	require.NotEqual(t, mqtt.StateConnected, c.State())
 	wait.None(t, told, "change of state")
-	conn.Send(peer.V311.Suback(packet.MID(), []byte{1, 1}))
+	conn.Send(fakebroker.V311.Suback(packet.MID(), []byte{1, 1}))
 	awaitState(t, told, mqtt.StateConnected)
 	require.Equal(t, mqtt.StateConnected, c.State())
 
 	conn.Close()
 	conn = p.Accept()
-	conn.Expect(peer.CONNECT)
-	conn.Send(peer.V311.Connack(true, 0)) // the broker has kept the session
-	conn.Expect(peer.PUBLISH)             // the first packet is the unacknowledged message
+	conn.Expect(fakebroker.CONNECT)
+	conn.Send(fakebroker.V311.Connack(true, 0)) // the broker has kept the session
+	conn.Expect(fakebroker.PUBLISH)             // the first packet is the unacknowledged message
 	awaitState(t, told, mqtt.StateConnected)
 }
 
 // Another server may hold an older session of the client.
 func TestConnections_OldSessionOfAnotherServerIsUpdated(t *testing.T) {
 	t.Parallel()
-	first, second := peer.Listen(t), peer.Listen(t)
+	first, second := fakebroker.Listen(t), fakebroker.Listen(t)
 	c := dialAll(t, []string{url(first.Port), url(second.Port)}, mqtt.WithBackgroundConnect(), mqtt.WithClientID("x"), mqtt.WithSession(-1))
 	conn := first.AcceptConnect()
 	ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
@@ -64,8 +64,8 @@ func TestConnections_OldSessionOfAnotherServerIsUpdated(t *testing.T) {
 	first.Close()
 	conn.Close()
 	conn = second.Accept()
-	conn.Expect(peer.CONNECT)
-	conn.Send(peer.V311.Connack(true, 0))
+	conn.Expect(fakebroker.CONNECT)
+	conn.Send(fakebroker.V311.Connack(true, 0))
 	acknowledgeSubscribe(conn, 1)
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 }
@@ -73,7 +73,7 @@ func TestConnections_OldSessionOfAnotherServerIsUpdated(t *testing.T) {
 // The client subscribes again at the next connection.
 func TestConnections_RefusalAtAReconnectIsReported(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	lost := make(chan *mqtt.SubscribeError, 10)
 	c, conn := dialScriptedBroker(t, p, mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- err }}))
 	ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
@@ -113,11 +113,11 @@ func TestConnections_EveryLossIsReportedAndFollowedByAReconnect(t *testing.T) {
 			}
 		}
 	}
-	noise := func() { proxy.Corrupt(fault.Down, 1); proxy.Cut(); failsWith(nil) }
+	noise := func() { proxy.Corrupt(faultproxy.Down, 1); proxy.Cut(); failsWith(nil) }
 	for name, fault := range map[string]func(){
 		"cut":              proxy.Cut,
 		"reset":            proxy.Reset,
-		"half":             func() { proxy.HalfClose(fault.Down) },
+		"half":             func() { proxy.HalfClose(faultproxy.Down) },
 		"refuse":           func() { proxy.RefuseNew(); proxy.Cut(); failsWith(syscall.ECONNREFUSED) },
 		"close":            func() { proxy.CloseNew(); proxy.Cut(); failsWith(mosquitto.ErrConnLost) },
 		"silent":           func() { proxy.BlackholeNew(); proxy.Cut(); failsWith(mqtt.ErrConnectTimeout); proxy.CutUnanswered() },
@@ -153,23 +153,23 @@ func secure(port int) string { return "mqtts" + url(port)[len("mqtt"):] }
 // The client reports DISCONNECT and a refusal of the server with their reason codes.
 func TestConnections_DisconnectAndRefusalAreReported(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	option, told := watchStates()
 	c, conn := dialScriptedBroker(t, p, option, mqtt.WithProtocol(mqtt.V5))
 	awaitState(t, told, mqtt.StateConnected)
-	conn.Send(peer.V5.Disconnect(byte(mosquitto.RCServerShuttingDown)))
+	conn.Send(fakebroker.V5.Disconnect(byte(mosquitto.RCServerShuttingDown)))
 	var reason mosquitto.ReasonError
 	require.ErrorAs(t, awaitFailure(t, told).Err, &reason)
 	require.Equal(t, mosquitto.RCServerShuttingDown, reason.Code)
 	for range 3 {
 		conn, _ = acceptNextConnect(t, p)
-		conn.Send(peer.V5.Connack(false, byte(mosquitto.RCNotAuthorized)))
+		conn.Send(fakebroker.V5.Connack(false, byte(mosquitto.RCNotAuthorized)))
 		var refusal mosquitto.ConnackError
 		require.ErrorAs(t, awaitFailure(t, told).Err, &refusal)
 		conn.Close()
 	}
 	conn, _ = acceptNextConnect(t, p)
-	conn.Send(peer.V5.Connack(false, 0))
+	conn.Send(fakebroker.V5.Connack(false, 0))
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 }
 
@@ -197,7 +197,7 @@ func unresponsivePort(t *testing.T) (port int) {
 func TestConnections_SilentServerCostsTheConnectTimeout(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
-	silent, deaf := peer.Listen(t).Port, unresponsivePort(t) // the first accepts connections and sends nothing
+	silent, deaf := fakebroker.Listen(t).Port, unresponsivePort(t) // the first accepts connections and sends nothing
 	for name, port := range map[string]int{"no CONNACK": silent, "no TCP": deaf} {
 		quick := mqtt.WithConnectTimeout(100 * time.Millisecond)
 		_, err := mqtt.Dial(wait.Soon(t), []string{url(port)}, quick)
@@ -234,19 +234,19 @@ func TestConnections_SilentResolverCostsTheConnectTimeout(t *testing.T) {
 
 func TestConnections_StateFollowsTheConnection(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	option, told := watchStates()
 	c := dial(t, p.Port, mqtt.WithBackgroundConnect(), option)
 	require.Equal(t, mqtt.StateConnecting, c.State())
 	conn := p.Accept()
-	conn.Expect(peer.CONNECT)
+	conn.Expect(fakebroker.CONNECT)
 	require.Equal(t, mqtt.StateConnecting, c.State(), "without a CONNACK")
-	conn.Send(peer.V311.Connack(false, 0))
+	conn.Send(fakebroker.V311.Connack(false, 0))
 	awaitState(t, told, mqtt.StateConnected)
 	conn.Close()
 	require.Zero(t, awaitFailure(t, told).Attempt)
 	conn = p.Accept()
-	conn.Expect(peer.CONNECT)
+	conn.Expect(fakebroker.CONNECT)
 	require.Equal(t, mqtt.StateDisconnected, c.State(), "while it reconnects")
 	conn.Close()
 	require.Equal(t, 1, awaitFailure(t, told).Attempt)
@@ -259,22 +259,22 @@ func TestConnections_StateFollowsTheConnection(t *testing.T) {
 
 func TestConnections_MessagesWaitForTheFirstConnack(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c := dial(t, p.Port, mqtt.WithBackgroundConnect())
 	tokens := make([]*mqtt.Token, 3)
 	conn := p.Accept()
-	conn.Expect(peer.CONNECT)
+	conn.Expect(fakebroker.CONNECT)
 	for qos := range tokens {
 		tokens[qos] = c.PublishAsync(wait.Soon(t), "a", nil, mqtt.WithQoS(mqtt.QoS(qos)))
 	}
 	for _, token := range tokens {
 		requirePending(t, token)
 	}
-	conn.Send(peer.V311.Connack(false, 0))
-	conn.Dialog().Expect(peer.V311.Publish(0, "a", 0, ""))
+	conn.Send(fakebroker.V311.Connack(false, 0))
+	conn.Dialog().Expect(fakebroker.V311.Publish(0, "a", 0, ""))
 	require.NoError(t, tokens[0].Wait(wait.Soon(t)))
-	conn.Expect(peer.PUBLISH)
-	conn.Expect(peer.PUBLISH)
+	conn.Expect(fakebroker.PUBLISH)
+	conn.Expect(fakebroker.PUBLISH)
 	requirePending(t, tokens[1])
 	requirePending(t, tokens[2])
 }

@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,29 +20,29 @@ import (
 // was written.
 func TestPublish_NilMeansAcknowledged(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := dialScriptedBroker(t, p)
 	ended := inBackground(func() error { return c.Publish(wait.Soon(t), "a", nil) })
-	conn.Dialog().Expect(peer.V311.Publish(2, "a", 1, ""))
+	conn.Dialog().Expect(fakebroker.V311.Publish(2, "a", 1, ""))
 	wait.None(t, ended, "end before PUBACK")
-	conn.Send(peer.V311.Puback(1))
+	conn.Send(fakebroker.V311.Puback(1))
 	require.NoError(t, wait.For(t, ended, "PUBACK"))
 
 	ended = inBackground(func() error { return c.Publish(wait.Soon(t), "a", nil, mqtt.WithQoS(2)) })
-	conn.Dialog().Expect(peer.V311.Publish(4, "a", 2, ""))
-	conn.Send(peer.V311.Pubrec(2))
-	conn.Dialog().Expect(peer.V311.Pubrel(2))
+	conn.Dialog().Expect(fakebroker.V311.Publish(4, "a", 2, ""))
+	conn.Send(fakebroker.V311.Pubrec(2))
+	conn.Dialog().Expect(fakebroker.V311.Pubrel(2))
 	wait.None(t, ended, "end before PUBCOMP")
-	conn.Send(peer.V311.Pubcomp(2))
+	conn.Send(fakebroker.V311.Pubcomp(2))
 	require.NoError(t, wait.For(t, ended, "PUBCOMP"))
 
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithQoS(0)))
-	conn.Dialog().Expect(peer.V311.Publish(0, "a", 0, ""))
+	conn.Dialog().Expect(fakebroker.V311.Publish(0, "a", 0, ""))
 
 	ended = inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
-	packet := conn.Expect(peer.SUBSCRIBE)
+	packet := conn.Expect(fakebroker.SUBSCRIBE)
 	wait.None(t, ended, "end before SUBACK")
-	conn.Send(peer.V311.Suback(packet.MID(), []byte{1}))
+	conn.Send(fakebroker.V311.Suback(packet.MID(), []byte{1}))
 	require.NoError(t, wait.For(t, ended, "SUBACK"))
 }
 
@@ -69,37 +69,37 @@ func TestPublish_ContextThatEndsBeforeCancels(t *testing.T) {
 // An abandoned message may still be delivered. In this test it is, and its token ends later.
 func TestPublish_ContextThatEndsAfterwardsAbandons(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := dialScriptedBroker(t, p)
 	ctx, cancel := context.WithCancel(context.Background())
 	token := c.PublishAsync(ctx, "a", nil)
-	conn.Dialog().Expect(peer.V311.Publish(2, "a", 1, ""))
+	conn.Dialog().Expect(fakebroker.V311.Publish(2, "a", 1, ""))
 	cancel()
 	err := token.Wait(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, mqtt.ErrAbandoned)
 	requirePending(t, token)
-	conn.Send(peer.V311.Puback(1))
+	conn.Send(fakebroker.V311.Puback(1))
 	require.NoError(t, token.Wait(wait.Soon(t)))
 }
 
 // The subscription is also removed from the broker.
 func TestSubscribe_ContextThatEndsCancels(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := dialScriptedBroker(t, p)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := inBackground(func() error { return c.Subscribe(ctx, "a", 1, ignore) })
-	mid := conn.Expect(peer.SUBSCRIBE).MID()
+	mid := conn.Expect(fakebroker.SUBSCRIBE).MID()
 	cancel()
 	require.ErrorIs(t, wait.For(t, ended, "Subscribe"), context.Canceled)
-	conn.Send(peer.V311.Suback(mid, []byte{1}))
-	conn.Send(peer.V311.Unsuback(conn.Expect(peer.UNSUBSCRIBE).MID(), nil))
+	conn.Send(fakebroker.V311.Suback(mid, []byte{1}))
+	conn.Send(fakebroker.V311.Unsuback(conn.Expect(fakebroker.UNSUBSCRIBE).MID(), nil))
 	conn.Close()
 	conn = p.AcceptConnect()
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	c.PublishAsync(wait.Soon(t), "p", nil)
-	conn.Expect(peer.PUBLISH) // the client sends no SUBSCRIBE
+	conn.Expect(fakebroker.PUBLISH) // the client sends no SUBSCRIBE
 }
 
 // Calls end after Close and after a permanent refusal. After a refusal their error contains
@@ -114,13 +114,13 @@ func TestCalls_EndWithTheClient(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, ended, "Publish"), mqtt.ErrClosed)
 	require.ErrorIs(t, wait.For(t, subscribing, "Subscribe"), mqtt.ErrClosed)
 
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c = dial(t, p.Port, mqtt.WithBackgroundConnect())
 	ended = inBackground(func() error { return c.Publish(wait.Soon(t), "a", nil) })
 	wait.Until(t, "the message", func() bool { return c.Stats().Queued == 1 })
 	conn := p.Accept()
-	conn.Expect(peer.CONNECT)
-	conn.Send(peer.V311.Connack(false, 5))
+	conn.Expect(fakebroker.CONNECT)
+	conn.Send(fakebroker.V311.Connack(false, 5))
 	wait.For(t, c.Done(), "the end of the client")
 	for _, err := range []error{wait.For(t, ended, "Publish"), c.Publish(wait.Soon(t), "a", nil), c.Err()} {
 		require.ErrorIs(t, err, mqtt.ErrClosed)

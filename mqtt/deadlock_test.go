@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -34,10 +34,10 @@ var consumers = map[string]func(c *mqtt.Client, f func() bool) error{
 }
 
 // flood sends many messages of the same size, and then the packet behind.
-func flood(conn *peer.Conn, messages, size int, behind []byte) {
+func flood(conn *fakebroker.Conn, messages, size int, behind []byte) {
 	var all []byte
 	for range messages {
-		all = append(all, peer.Publish(0, "a", 0, strings.Repeat("x", size))...)
+		all = append(all, fakebroker.Publish(0, "a", 0, strings.Repeat("x", size))...)
 	}
 	conn.Send(append(all, behind...))
 }
@@ -54,7 +54,7 @@ func TestDeadlock_CallInAHandlerReturnsBehindManyMessages(t *testing.T) {
 	}{{"worker", 50, 0, nil}, {"worker", 1000, 0, nil}, {"worker", 1000, 20_000, mqtt.ErrHandlerQueueFull}, {"iterator", 5000, 0, nil}} {
 		t.Run(fmt.Sprint(behind.name, " ", behind.messages, " ", behind.size), func(t *testing.T) {
 			t.Parallel()
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, conn := dialScriptedBroker(t, p, mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)))
 			errs, consumed := make(chan error, 10_000), make(chan error, 1)
 			go func() {
@@ -65,8 +65,8 @@ func TestDeadlock_CallInAHandlerReturnsBehindManyMessages(t *testing.T) {
 			}()
 			acknowledgeSubscribe(conn, 0)
 			flood(conn, 1, 0, nil)
-			publish := conn.Expect(peer.PUBLISH)
-			flood(conn, behind.messages, behind.size, peer.Ack(peer.PUBACK, uint16(publish.Body[4])))
+			publish := conn.Expect(fakebroker.PUBLISH)
+			flood(conn, behind.messages, behind.size, fakebroker.Ack(fakebroker.PUBACK, uint16(publish.Body[4])))
 			require.ErrorIs(t, wait.For(t, errs, "the handler's Publish"), behind.want)
 			conn.Close()
 			wait.For(t, consumed, "Subscribe to return, or the loop to end")
@@ -78,7 +78,7 @@ func TestDeadlock_CallInAHandlerReturnsBehindManyMessages(t *testing.T) {
 // More messages arrive than the capacity of the iterator's queue.
 func TestDeadlock_CloseInAnIteratorLoopReturns(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := dialScriptedBroker(t, p)
 	closed, consumed := make(chan error, 2), make(chan error, 1)
 	go func() {
@@ -95,8 +95,8 @@ func TestDeadlock_CloseInAnIteratorLoopReturns(t *testing.T) {
 	}()
 	acknowledgeSubscribe(conn, 0)
 	flood(conn, 1, 0, nil)
-	publish := conn.Expect(peer.PUBLISH)
-	flood(conn, 5000, 0, peer.Ack(peer.PUBACK, uint16(publish.Body[4])))
+	publish := conn.Expect(fakebroker.PUBLISH)
+	flood(conn, 5000, 0, fakebroker.Ack(fakebroker.PUBACK, uint16(publish.Body[4])))
 	require.NoError(t, wait.For(t, closed, "Close"))
 	require.NoError(t, wait.For(t, closed, "the token"))
 	require.ErrorIs(t, wait.For(t, consumed, "the end of the loop"), mqtt.ErrClosed)
@@ -137,7 +137,7 @@ func methods(c *mqtt.Client, token *mqtt.Token) map[string]func(context.Context)
 type place struct {
 	name    string
 	options func(run func()) []mqtt.Option
-	use     func(c *mqtt.Client, p *fault.Proxy, run func())
+	use     func(c *mqtt.Client, p *faultproxy.Proxy, run func())
 }
 
 func hooked(h mqtt.Hooks) []mqtt.Option { return []mqtt.Option{mqtt.WithHooks(h)} }
@@ -145,12 +145,12 @@ func hooked(h mqtt.Hooks) []mqtt.Option { return []mqtt.Option{mqtt.WithHooks(h)
 func without(func()) []mqtt.Option { return nil }
 
 // publishA publishes a message on "a", which makes the client call handlers and hooks.
-func publishA(c *mqtt.Client, _ *fault.Proxy, _ func()) {
+func publishA(c *mqtt.Client, _ *faultproxy.Proxy, _ func()) {
 	c.PublishAsync(context.Background(), "a", nil)
 }
 
 // handleA subscribes to "a" with a handler that calls run, and publishes a message.
-func handleA(c *mqtt.Client, p *fault.Proxy, run func()) {
+func handleA(c *mqtt.Client, p *faultproxy.Proxy, run func()) {
 	go func() {
 		_ = c.Subscribe(context.Background(), "a", 1, func(context.Context, mqtt.Message) { run() })
 		publishA(c, p, nil)
@@ -162,7 +162,7 @@ var places = []place{
 	{"worker's handler", func(func()) []mqtt.Option {
 		return []mqtt.Option{mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block))}
 	}, handleA},
-	{"iterator", without, func(c *mqtt.Client, _ *fault.Proxy, run func()) {
+	{"iterator", without, func(c *mqtt.Client, _ *faultproxy.Proxy, run func()) {
 		go func() {
 			for _, err := range c.Messages(context.Background(), "a", 1) {
 				if err != nil {
@@ -179,7 +179,7 @@ var places = []place{
 	}},
 	{"state handler", func(run func()) []mqtt.Option {
 		return []mqtt.Option{mqtt.WithStateHandler(func(_ *mqtt.Client, s mqtt.StateChange) { run() })}
-	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
+	}, func(_ *mqtt.Client, p *faultproxy.Proxy, _ func()) { p.Cut() }},
 	{"hook Publish", func(run func()) []mqtt.Option {
 		return hooked(mqtt.Hooks{Publish: func(_ context.Context, p *mqtt.Publication) func(error) {
 			if p.Topic == "a" {
@@ -187,7 +187,7 @@ var places = []place{
 			}
 			return nil
 		}})
-	}, func(c *mqtt.Client, p *fault.Proxy, run func()) { go publishA(c, p, run) }},
+	}, func(c *mqtt.Client, p *faultproxy.Proxy, run func()) { go publishA(c, p, run) }},
 	{"hook Publish, outcome", func(run func()) []mqtt.Option {
 		return hooked(mqtt.Hooks{Publish: func(_ context.Context, p *mqtt.Publication) func(error) {
 			if p.Topic != "a" {
@@ -201,10 +201,10 @@ var places = []place{
 			run()
 			return ctx, run
 		}})
-	}, func(c *mqtt.Client, p *fault.Proxy, _ func()) { handleA(c, p, func() {}) }},
+	}, func(c *mqtt.Client, p *faultproxy.Proxy, _ func()) { handleA(c, p, func() {}) }},
 	{"hook Dropped", func(run func()) []mqtt.Option {
 		return append(hooked(mqtt.Hooks{Dropped: func(*mqtt.Message) { run() }}), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.DropOldest)))
-	}, func(c *mqtt.Client, p *fault.Proxy, _ func()) {
+	}, func(c *mqtt.Client, p *faultproxy.Proxy, _ func()) {
 		go func() {
 			_ = c.Subscribe(context.Background(), "a", 0, func(ctx context.Context, _ mqtt.Message) { <-ctx.Done() })
 			for range 5 {
@@ -220,7 +220,7 @@ var places = []place{
 			}
 			return "", "", nil
 		})}
-	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
+	}, func(_ *mqtt.Client, p *faultproxy.Proxy, _ func()) { p.Cut() }},
 	{"on connect", func(run func()) []mqtt.Option {
 		var first atomic.Bool
 		return []mqtt.Option{mqtt.WithOnConnect(func(context.Context, *mqtt.Client, mqtt.Connack) error {
@@ -229,7 +229,7 @@ var places = []place{
 			}
 			return nil
 		})}
-	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
+	}, func(_ *mqtt.Client, p *faultproxy.Proxy, _ func()) { p.Cut() }},
 	{"will", func(run func()) []mqtt.Option {
 		var first atomic.Bool
 		return []mqtt.Option{mqtt.WithWillFunc(func(context.Context) (mqtt.Will, error) {
@@ -238,7 +238,7 @@ var places = []place{
 			}
 			return mqtt.Will{}, nil
 		})}
-	}, func(_ *mqtt.Client, p *fault.Proxy, _ func()) { p.Cut() }},
+	}, func(_ *mqtt.Client, p *faultproxy.Proxy, _ func()) { p.Cut() }},
 }
 
 // Every method returns at once or when its context ends, in every function that the client
@@ -251,7 +251,7 @@ func TestDeadlock_EveryMethodInEveryPlaceReturns(t *testing.T) {
 			for _, trouble := range []bool{false, true} {
 				t.Run(fmt.Sprint(at.name, " ", name, " ", trouble), func(t *testing.T) {
 					t.Parallel()
-					p := fault.Start(t, b.Addr())
+					p := faultproxy.Start(t, b.Addr())
 					made, returned := make(chan *mqtt.Client, 1), make(chan bool, 100_000)
 					var calls atomic.Int32
 					run := func() {

@@ -8,17 +8,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 // closesFor is a script that closes the connection for each PUBLISH on a topic.
 func closesFor(topic string) script {
 	return func(c *brokerConn, p packet) bool {
-		if p.Type() != peer.PUBLISH || p.topic() != topic {
+		if p.Type() != fakebroker.PUBLISH || p.topic() != topic {
 			return false
 		}
 		c.Close()
@@ -89,7 +89,7 @@ func TestDeliveryAttempts_ZeroMeansNoLimit(t *testing.T) {
 	const closings = 10
 	n := 0
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() != peer.PUBLISH || n == closings {
+		if p.Type() != fakebroker.PUBLISH || n == closings {
 			return false
 		}
 		n++
@@ -112,7 +112,7 @@ func TestDeliveryAttempts_NegativeNumberIsAnError(t *testing.T) {
 func TestDeliveryAttempts_AcknowledgementsResetTheNumber(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() != peer.PUBLISH {
+		if p.Type() != fakebroker.PUBLISH {
 			return false
 		}
 		c.acknowledge(p)
@@ -134,7 +134,7 @@ func TestDeliveryAttempts_IdleConnectionsDoNotCount(t *testing.T) {
 	t.Parallel()
 	closed := 0
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() != peer.PUBLISH || closed == 2 {
+		if p.Type() != fakebroker.PUBLISH || closed == 2 {
 			return false
 		}
 		closed++
@@ -158,7 +158,7 @@ func TestDeliveryAttempts_CancelledMessageIsNotSentAgain(t *testing.T) {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
 			t.Parallel()
 			b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-				if p.Type() != peer.PUBLISH {
+				if p.Type() != fakebroker.PUBLISH {
 					return false
 				}
 				if c.number == 1 {

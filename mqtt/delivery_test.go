@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -36,7 +36,7 @@ func TestDelivery_SubscriptionsSurviveFaults(t *testing.T) {
 	for _, version := range []mqtt.Protocol{mqtt.V311, mqtt.V5} {
 		t.Run(version.String(), func(t *testing.T) {
 			t.Parallel()
-			duringEachFault(t, []mqtt.Option{mqtt.WithProtocol(version)}, func(t *testing.T, x networkFault, p *fault.Proxy, c, direct *mqtt.Client) {
+			duringEachFault(t, []mqtt.Option{mqtt.WithProtocol(version)}, func(t *testing.T, x networkFault, p *faultproxy.Proxy, c, direct *mqtt.Client) {
 				filters := map[string]<-chan mqtt.Message{}
 				subscribe := func(ctx context.Context, filter string) error {
 					h, got := collect()
@@ -107,7 +107,7 @@ func TestDelivery_OlderSessionOfAKilledBrokerIsUpdated(t *testing.T) {
 // only for filters that were never granted.
 func TestDelivery_ResubscribeAsksForNoRetainedMessages(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	session := []mqtt.Option{mqtt.WithProtocol(mqtt.V5), mqtt.WithClientID("id"), mqtt.WithSession(time.Hour)}
 	c := dial(t, p.Port, append(session, mqtt.WithBackgroundConnect(), mqtt.WithSubscription("a", 1, ignore))...)
 	const asAlways, onlyIfNew = 0x01, 0x11
@@ -126,12 +126,12 @@ func TestDelivery_ResubscribeAsksForNoRetainedMessages(t *testing.T) {
 		{true, asAlways, true},
 	} {
 		conn := p.Accept()
-		conn.Expect(peer.CONNECT)
-		conn.Send(peer.V5.Connack(connection.kept, 0))
-		subscribe := conn.Expect(peer.SUBSCRIBE)
+		conn.Expect(fakebroker.CONNECT)
+		conn.Send(fakebroker.V5.Connack(connection.kept, 0))
+		subscribe := conn.Expect(fakebroker.SUBSCRIBE)
 		require.Equal(t, connection.options, subscribe.Body[len(subscribe.Body)-1])
 		if connection.answered {
-			conn.Send(peer.V5.Suback(subscribe.MID(), []byte{1}))
+			conn.Send(fakebroker.V5.Suback(subscribe.MID(), []byte{1}))
 			require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 		}
 		conn.Close()
@@ -143,7 +143,7 @@ func TestDelivery_SubscribeSurvivesACutAfterEachByte(t *testing.T) {
 	t.Parallel()
 	b, p := startProxiedBroker(t)
 	c, direct := dial(t, p.Port), dial(t, b.Port)
-	for _, d := range []fault.Direction{fault.Up, fault.Down} {
+	for _, d := range []faultproxy.Direction{faultproxy.Up, faultproxy.Down} {
 		for after := range 24 {
 			p.CutAfter(d, after)
 			h, got := collect()
@@ -180,7 +180,7 @@ func TestDelivery_CancelledHandlerIsNotRestored(t *testing.T) {
 	c, direct := dial(t, p.Port), dial(t, b.Port)
 	kept, got := collect()
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, kept))
-	p.Stall(fault.Both)
+	p.Stall(faultproxy.Both)
 	subscribe := func() (never <-chan mqtt.Message, cancel func(), ended <-chan error) {
 		h, never := collect()
 		ctx, cancel := context.WithCancel(context.Background())
@@ -195,7 +195,7 @@ func TestDelivery_CancelledHandlerIsNotRestored(t *testing.T) {
 	require.ErrorIs(t, wait.For(t, firstEnded, "the first call"), context.Canceled)
 	cancelSecond()
 	require.ErrorIs(t, wait.For(t, secondEnded, "the second call"), context.Canceled)
-	p.Resume(fault.Both)
+	p.Resume(faultproxy.Both)
 	requireDelivery(t, direct, "a", got)
 	wait.None(t, first, "message for a cancelled handler")
 	wait.None(t, second, "message for a cancelled handler")

@@ -20,10 +20,10 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -70,10 +70,10 @@ func (p *pipes) Close() error {
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
 
 // dialPipes connects a client to a fake broker through pipes in memory.
-func dialPipes(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *peer.Peer, *peer.Conn) {
+func dialPipes(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fakebroker.Peer, *fakebroker.Conn) {
 	t.Helper()
 	network := newPipes()
-	p := peer.On(t, network)
+	p := fakebroker.On(t, network)
 	options = append(options, mqtt.WithDialer(network.dial), mqtt.WithBackgroundConnect())
 	c := dialAll(t, []string{"mqtt://in.memory"}, options...)
 	conn := p.AcceptConnect()
@@ -88,12 +88,12 @@ func TestDialer_MessagesPassThroughPipeInBothDirections(t *testing.T) {
 	subscribing := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, h) })
 	acknowledgeSubscribe(conn, 1)
 	require.NoError(t, wait.For(t, subscribing, "SUBACK"))
-	conn.Send(peer.Publish(0, "a", 0, "text"))
+	conn.Send(fakebroker.Publish(0, "a", 0, "text"))
 	require.Equal(t, "text", string(wait.For(t, got, "a message").Payload))
 	publishing := inBackground(func() error { return c.Publish(wait.Soon(t), "b", []byte("x")) })
-	packet := conn.Expect(peer.PUBLISH)
+	packet := conn.Expect(fakebroker.PUBLISH)
 	packet.Body = packet.Body[len("00b"):] // the packet id follows the topic
-	conn.Send(peer.Ack(peer.PUBACK, packet.MID()))
+	conn.Send(fakebroker.Ack(fakebroker.PUBACK, packet.MID()))
 	require.NoError(t, wait.For(t, publishing, "PUBACK"))
 }
 
@@ -167,7 +167,7 @@ func TestDialer_CloseEndsBlockedDialer(t *testing.T) {
 
 func TestDialer_ResetIsReported(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	changed, changes := watchStates()
 	_, conn := dialScriptedBroker(t, p, direct(), changed)
 	awaitState(t, changes, mqtt.StateConnected)
@@ -181,7 +181,7 @@ func TestDialer_ResetIsReported(t *testing.T) {
 
 func TestDialer_ServerCloseIsConnectionLost(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	changed, changes := watchStates()
 	h, got := collect()
 	_, conn := dialScriptedBroker(t, p, direct(), changed, mqtt.WithDefaultHandler(h))
@@ -189,7 +189,7 @@ func TestDialer_ServerCloseIsConnectionLost(t *testing.T) {
 	const messages = 1000
 	var all []byte
 	for n := range messages {
-		all = append(all, peer.Publish(0, "a", 0, fmt.Sprint(n))...)
+		all = append(all, fakebroker.Publish(0, "a", 0, fmt.Sprint(n))...)
 	}
 	conn.Send(all)
 	conn.Close()
@@ -202,11 +202,11 @@ func TestDialer_ServerCloseIsConnectionLost(t *testing.T) {
 // drop the input, but the server must see one connection only.
 func TestDialer_ReconnectsAfterMalformedPacket(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := dialScriptedBroker(t, p, direct())
-	input := peer.Bytes(0, 0)
+	input := fakebroker.Bytes(0, 0)
 	for range 5 {
-		input = append(input, peer.Publish(0, "a", 0, "x")...)
+		input = append(input, fakebroker.Publish(0, "a", 0, "x")...)
 	}
 	conn.Send(input)
 	p.AcceptConnect()
@@ -227,8 +227,8 @@ func TestDialer_CloseSendsDisconnectAfterLastMessage(t *testing.T) {
 	c, _, conn := dialPipes(t)
 	token := c.PublishAsync(wait.Soon(t), "a", []byte("x"), mqtt.WithQoS(0))
 	closing := inBackground(func() error { return c.Close(wait.Soon(t)) })
-	conn.Expect(peer.PUBLISH)
-	conn.Expect(peer.DISCONNECT)
+	conn.Expect(fakebroker.PUBLISH)
+	conn.Expect(fakebroker.DISCONNECT)
 	conn.Close()
 	require.NoError(t, wait.For(t, closing, "the end of Close"))
 	require.NoError(t, token.Err())
@@ -279,14 +279,14 @@ func TestDialer_KeepsOrderOfTenThousandMessages(t *testing.T) {
 
 func TestDialer_SlowHandlerBlocksServer(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	received, release := make(chan struct{}, 1000), make(chan struct{})
 	slow := func(context.Context, mqtt.Message) {
 		received <- struct{}{}
 		<-release
 	}
 	_, conn := dialScriptedBroker(t, p, direct(), mqtt.WithDefaultHandler(slow))
-	message := peer.Publish(0, "a", 0, string(make([]byte, 1<<20)))
+	message := fakebroker.Publish(0, "a", 0, string(make([]byte, 1<<20)))
 	const messages = 64
 	sent := make(chan int, messages)
 	go func() {
@@ -494,7 +494,7 @@ func TestTLSConfig_VerifyConnectionDecides(t *testing.T) {
 
 func TestTLSConfig_SilentServerTimesOut(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	_, err := mqtt.Dial(wait.Soon(t), []string{secure(p.Port)}, mqtt.WithTLSConfig(new(tls.Config)),
 		mqtt.WithConnectTimeout(100*time.Millisecond))
 	require.ErrorIs(t, err, mqtt.ErrConnectTimeout)

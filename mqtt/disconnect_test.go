@@ -9,16 +9,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 func TestClose_DisconnectHasReasonAndText(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
 	conn := p.AcceptConnect()
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
@@ -26,7 +26,7 @@ func TestClose_DisconnectHasReasonAndText(t *testing.T) {
 		return c.Close(wait.Soon(t), mqtt.WithDisconnectReason(mqtt.RCAdministrativeAction),
 			mqtt.WithDisconnectProperties(mqtt.Properties{{ID: mqtt.PropReasonString, Text: "bye"}}))
 	})
-	require.Equal(t, append([]byte{byte(mqtt.RCAdministrativeAction), 6, byte(mqtt.PropReasonString), 0, 3}, "bye"...), conn.Expect(peer.DISCONNECT).Body)
+	require.Equal(t, append([]byte{byte(mqtt.RCAdministrativeAction), 6, byte(mqtt.PropReasonString), 0, 3}, "bye"...), conn.Expect(fakebroker.DISCONNECT).Body)
 	conn.Close()
 	require.NoError(t, wait.For(t, closed, "Close"))
 }

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -84,10 +84,10 @@ func TestEnds_SupersededCallsEnd(t *testing.T) {
 func TestEnds_SupersededCallsEndAcrossALoss(t *testing.T) {
 	t.Parallel()
 	t.Run("Unsubscribe after Subscribe", func(t *testing.T) {
-		p := peer.Listen(t)
+		p := fakebroker.Listen(t)
 		c, conn := dialScriptedBroker(t, p)
 		overtaken := inBackground(func() error { return c.Subscribe(context.Background(), "a", 1, ignore) })
-		conn.Expect(peer.SUBSCRIBE)
+		conn.Expect(fakebroker.SUBSCRIBE)
 		last := inBackground(func() error { return c.Unsubscribe(context.Background(), "a") })
 		require.ErrorIs(t, wait.For(t, overtaken, "Subscribe"), mqtt.ErrSuperseded)
 		conn.Close()
@@ -95,10 +95,10 @@ func TestEnds_SupersededCallsEndAcrossALoss(t *testing.T) {
 		require.NoError(t, wait.For(t, last, "Unsubscribe"))
 	})
 	t.Run("Subscribe after Unsubscribe", func(t *testing.T) {
-		p := peer.Listen(t)
+		p := fakebroker.Listen(t)
 		c, conn := dialScriptedBroker(t, p)
 		overtaken := inBackground(func() error { return c.Unsubscribe(context.Background(), "a") })
-		conn.Expect(peer.UNSUBSCRIBE)
+		conn.Expect(fakebroker.UNSUBSCRIBE)
 		last := inBackground(func() error { return c.Subscribe(context.Background(), "a", 1, ignore) })
 		require.ErrorIs(t, wait.For(t, overtaken, "Unsubscribe"), mqtt.ErrSuperseded)
 		conn.Close()
@@ -135,7 +135,7 @@ func TestEnds_UnsubscribeEndsAnIterator(t *testing.T) {
 // Goroutines publish without pause.
 func TestEnds_FloodDelaysNeitherReadingNorClose(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	h, got := collect()
 	c, conn := dialScriptedBroker(t, p, mqtt.WithProtocol(mqtt.V311), mqtt.WithDefaultHandler(h))
 	drained := make(chan struct{})
@@ -160,7 +160,7 @@ func TestEnds_FloodDelaysNeitherReadingNorClose(t *testing.T) {
 		}()
 	}
 	for range 5 {
-		conn.Send(peer.Publish(0, "a", 0, "x"))
+		conn.Send(fakebroker.Publish(0, "a", 0, "x"))
 		wait.For(t, got, "a message beside the flood")
 	}
 	closed := inBackground(func() error { return c.Close(wait.Soon(t)) })
@@ -210,7 +210,7 @@ func TestEnds_WorkerThatWaitsEndsWithTheClient(t *testing.T) {
 func TestEnds_EveryWaitEndsDuringFaults(t *testing.T) {
 	t.Parallel()
 	options := []mqtt.Option{mqtt.WithProtocol(mqtt.V5), mqtt.WithQueue(1000, 1<<20, mqtt.WaitForRoom)}
-	duringEachFault(t, options, func(t *testing.T, x networkFault, p *fault.Proxy, c, direct *mqtt.Client) {
+	duringEachFault(t, options, func(t *testing.T, x networkFault, p *faultproxy.Proxy, c, direct *mqtt.Client) {
 		require.NoError(t, direct.Subscribe(wait.Soon(t), "never", 1, ignore))
 		waits := map[string]func(context.Context) error{
 			"Subscribe":      func(ctx context.Context) error { return c.Subscribe(ctx, "a", 1, ignore) },

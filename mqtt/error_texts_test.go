@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -46,8 +46,8 @@ func requireConnectError(t *testing.T, err error, server string) {
 // reason string if the client uses MQTT 5.
 func refusesClients(code byte, reason string) script {
 	return func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.CONNECT {
-			c.write(c.version.Connack(false, code, peer.ReasonString(reason)))
+		if p.Type() == fakebroker.CONNECT {
+			c.write(c.version.Connack(false, code, fakebroker.ReasonString(reason)))
 			c.Close()
 		}
 		return true
@@ -200,10 +200,10 @@ func TestErrorTexts_ReasonStringOfSuback(t *testing.T) {
 	t.Parallel()
 	const reason = "not for you"
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() != peer.SUBSCRIBE {
+		if p.Type() != fakebroker.SUBSCRIBE {
 			return false
 		}
-		c.write(c.version.Suback(p.MID(), []byte{byte(mosquitto.RCNotAuthorized)}, peer.ReasonString(reason)))
+		c.write(c.version.Suback(p.MID(), []byte{byte(mosquitto.RCNotAuthorized)}, fakebroker.ReasonString(reason)))
 		return true
 	})
 	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
@@ -219,7 +219,7 @@ func TestErrorTexts_ReasonStringOfSuback(t *testing.T) {
 func TestErrorTexts_ErrorsWithSeveralCausesAreOneLine(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.SUBSCRIBE {
+		if p.Type() == fakebroker.SUBSCRIBE {
 			codes := make([]byte, len(p.filters()))
 			for i := range codes {
 				codes[i] = byte(mosquitto.RCUnspecified)
@@ -227,7 +227,7 @@ func TestErrorTexts_ErrorsWithSeveralCausesAreOneLine(t *testing.T) {
 			c.write(c.version.Suback(p.MID(), codes))
 			return true
 		}
-		return p.Type() == peer.PUBLISH
+		return p.Type() == fakebroker.PUBLISH
 	})
 	c := dial(t, b.port)
 	ctx, cancel := context.WithCancel(context.Background())

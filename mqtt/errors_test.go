@@ -11,10 +11,10 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -41,7 +41,7 @@ func TestErrors_NetworkErrorHasErrno(t *testing.T) {
 		require.ErrorIs(t, noSocket, syscall.ENOENT)
 	}
 	require.ErrorIs(t, noSocket, mosquitto.ErrErrno)
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	hungUp := inBackground(func() error {
 		conn, err := p.TryAccept()
 		if err == nil {
@@ -110,15 +110,15 @@ func TestErrors_AccessListHasAReasonCode(t *testing.T) {
 func TestErrors_RefusedSubscriptionNamesFilterAndCode(t *testing.T) {
 	t.Parallel()
 	for version, codes := range map[mqtt.Protocol][]byte{mqtt.V311: {0x80}, mqtt.V5: {0x80, 0x87, 0x97, 0x9E, 0xA1}} {
-		p := peer.Listen(t)
+		p := fakebroker.Listen(t)
 		c, conn := dialScriptedBroker(t, p, mqtt.WithProtocol(version))
-		wire := peer.V311
+		wire := fakebroker.V311
 		if version == mqtt.V5 {
-			wire = peer.V5
+			wire = fakebroker.V5
 		}
 		for _, code := range codes {
 			ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
-			conn.Send(wire.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{code}))
+			conn.Send(wire.Suback(conn.Expect(fakebroker.SUBSCRIBE).MID(), []byte{code}))
 			err := wait.For(t, ended, "Subscribe")
 			var refusal *mqtt.SubscribeError
 			require.ErrorAs(t, err, &refusal)
@@ -132,31 +132,31 @@ func TestErrors_RefusedSubscriptionNamesFilterAndCode(t *testing.T) {
 
 func TestErrors_GrantedFiltersOfACallStay(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := dialScriptedBroker(t, p)
 	h, got := collect()
 	ended := inBackground(func() error {
 		return c.SubscribeMultiple(wait.Soon(t), mqtt.Subscription{Filter: "a", QoS: 1, Handler: h},
 			mqtt.Subscription{Filter: "b", QoS: 1, Handler: h}, mqtt.Subscription{Filter: "c", QoS: 1, Handler: h})
 	})
-	conn.Send(peer.V311.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{1, 0x80, 1}))
+	conn.Send(fakebroker.V311.Suback(conn.Expect(fakebroker.SUBSCRIBE).MID(), []byte{1, 0x80, 1}))
 	err := wait.For(t, ended, "SubscribeMultiple")
 	var refusal *mqtt.SubscribeError
 	require.ErrorAs(t, err, &refusal)
 	require.Equal(t, "b", refusal.Filter)
 	for _, topic := range []string{"a", "b", "c"} {
-		conn.Send(peer.V311.Publish(0, topic, 0, ""))
+		conn.Send(fakebroker.V311.Publish(0, topic, 0, ""))
 	}
 	require.Equal(t, "a", wait.For(t, got, "a message").Topic)
 	require.Equal(t, "c", wait.For(t, got, "a message").Topic)
 	conn.Close()
 	conn = p.AcceptConnect()
-	require.Equal(t, peer.Hex("'a' 01 'c' 01"), conn.Expect(peer.SUBSCRIBE).Body[2:], "the refused one is not wanted any more")
+	require.Equal(t, fakebroker.Hex("'a' 01 'c' 01"), conn.Expect(fakebroker.SUBSCRIBE).Body[2:], "the refused one is not wanted any more")
 }
 
 func TestErrors_LowerQoSIsReported(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	var log logBuffer
 	c, conn := dialScriptedBroker(t, p, mqtt.WithLogger(log.logger(slog.LevelInfo)))
 	granted := mqtt.QoS(9)

@@ -11,8 +11,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
 )
 
 // exampleEnv is the environment of the examples: a broker with a listener for each kind of
@@ -25,7 +25,7 @@ type exampleEnv struct {
 	plain   string
 	tls     string
 	psk     string
-	network *fault.Proxy
+	network *faultproxy.Proxy
 	proxied string // plain, through the fault proxy
 	stopped string // no server listens on this port
 }
@@ -63,7 +63,7 @@ func startExampleServers() *exampleEnv {
 		fmt.Sprintf("listener %d 127.0.0.1", tlsPort), "certfile " + cert.CertFile, "keyfile " + cert.KeyFile,
 		fmt.Sprintf("listener %d 127.0.0.1", pskPort), "psk_hint example", "psk_file " + keys,
 	}, "\n")})
-	s.network = fault.Start(s, b.Addr())
+	s.network = faultproxy.Start(s, b.Addr())
 	s.plain, s.proxied, s.stopped = url(b.Port), url(s.network.Port), url(broker.FreePort(s))
 	s.tls, s.psk = fmt.Sprintf("mqtts://localhost:%d", tlsPort), fmt.Sprintf("mqtts://localhost:%d", pskPort)
 	return s

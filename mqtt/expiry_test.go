@@ -8,18 +8,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 // offlineV5 returns a client of MQTT 5 that cannot connect until the test calls AcceptNew of
 // the fault proxy.
-func offlineV5(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fakeBroker, *fault.Proxy) {
+func offlineV5(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fakeBroker, *faultproxy.Proxy) {
 	t.Helper()
 	b := startFakeBroker(t, nil)
-	proxy := fault.Start(t, url(b.port)[len("mqtt://"):])
+	proxy := faultproxy.Start(t, url(b.port)[len("mqtt://"):])
 	proxy.RefuseNew()
 	return dial(t, proxy.Port, append(options, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())...), b, proxy
 }

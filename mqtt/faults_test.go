@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -23,27 +23,30 @@ import (
 // networkFault is a fault that a fault proxy can cause.
 type networkFault struct {
 	name  string
-	begin func(p *fault.Proxy)
+	begin func(p *faultproxy.Proxy)
 }
 
 var networkFaults = []networkFault{
-	{"cut", func(p *fault.Proxy) { p.RefuseNew(); p.Cut() }},
-	{"cut, reconnected at once", func(p *fault.Proxy) { p.Cut() }},
-	{"reset", func(p *fault.Proxy) { p.RefuseNew(); p.Reset() }},
-	{"reset, reconnected at once", func(p *fault.Proxy) { p.Reset() }},
-	{"half-close up", func(p *fault.Proxy) { p.HalfClose(fault.Up) }},
-	{"half-close down", func(p *fault.Proxy) { p.HalfClose(fault.Down) }},
-	{"stall", func(p *fault.Proxy) { p.Stall(fault.Both) }},
-	{"stall up", func(p *fault.Proxy) { p.Stall(fault.Up) }},
-	{"stall down", func(p *fault.Proxy) { p.Stall(fault.Down) }},
-	{"black hole", func(p *fault.Proxy) { p.BlackholeNew(); p.Cut() }},
-	{"closed at once", func(p *fault.Proxy) { p.CloseNew(); p.Cut() }},
-	{"slow", func(p *fault.Proxy) { p.Delay(fault.Both, 5*time.Millisecond); p.Split(fault.Both, true) }},
-	{"low rate", func(p *fault.Proxy) { p.Rate(fault.Both, 20_000) }},
+	{"cut", func(p *faultproxy.Proxy) { p.RefuseNew(); p.Cut() }},
+	{"cut, reconnected at once", func(p *faultproxy.Proxy) { p.Cut() }},
+	{"reset", func(p *faultproxy.Proxy) { p.RefuseNew(); p.Reset() }},
+	{"reset, reconnected at once", func(p *faultproxy.Proxy) { p.Reset() }},
+	{"half-close up", func(p *faultproxy.Proxy) { p.HalfClose(faultproxy.Up) }},
+	{"half-close down", func(p *faultproxy.Proxy) { p.HalfClose(faultproxy.Down) }},
+	{"stall", func(p *faultproxy.Proxy) { p.Stall(faultproxy.Both) }},
+	{"stall up", func(p *faultproxy.Proxy) { p.Stall(faultproxy.Up) }},
+	{"stall down", func(p *faultproxy.Proxy) { p.Stall(faultproxy.Down) }},
+	{"black hole", func(p *faultproxy.Proxy) { p.BlackholeNew(); p.Cut() }},
+	{"closed at once", func(p *faultproxy.Proxy) { p.CloseNew(); p.Cut() }},
+	{"slow", func(p *faultproxy.Proxy) {
+		p.Delay(faultproxy.Both, 5*time.Millisecond)
+		p.Split(faultproxy.Both, true)
+	}},
+	{"low rate", func(p *faultproxy.Proxy) { p.Rate(faultproxy.Both, 20_000) }},
 }
 
 // end ends the fault. It also closes all connections, because they may have lost bytes.
-func (networkFault) end(p *fault.Proxy) {
+func (networkFault) end(p *faultproxy.Proxy) {
 	p.Heal()
 	p.Cut()
 }
@@ -60,12 +63,12 @@ func startOrderedBroker(t testing.TB) *broker.Broker {
 
 // duringEachFault runs f once for each network fault. The client c uses the fault proxy p,
 // the client direct does not. f calls x.begin and x.end.
-func duringEachFault(t *testing.T, options []mqtt.Option, f func(t *testing.T, x networkFault, p *fault.Proxy, c, direct *mqtt.Client)) {
+func duringEachFault(t *testing.T, options []mqtt.Option, f func(t *testing.T, x networkFault, p *faultproxy.Proxy, c, direct *mqtt.Client)) {
 	b := startOrderedBroker(t)
 	for _, x := range networkFaults {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
-			p := fault.Start(t, b.Addr())
+			p := faultproxy.Start(t, b.Addr())
 			c := dial(t, p.Port, append(options, shortConnectTimeout())...)
 			f(t, x, p, c, dial(t, b.Port))
 		})

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -32,10 +32,10 @@ func closesForFilter(filter string) script {
 func closesForSubscribe(refuses func(packet) bool) script {
 	return func(c *brokerConn, p packet) bool {
 		switch {
-		case p.Type() == peer.CONNECT && c.version == peer.V5:
-			c.write(c.version.Connack(false, 0, peer.SubscriptionIDAvailable(0)))
+		case p.Type() == fakebroker.CONNECT && c.version == fakebroker.V5:
+			c.write(c.version.Connack(false, 0, fakebroker.SubscriptionIDAvailable(0)))
 			return true
-		case p.Type() == peer.SUBSCRIBE && refuses(p):
+		case p.Type() == fakebroker.SUBSCRIBE && refuses(p):
 			c.Close()
 			return true
 		}
@@ -73,7 +73,7 @@ func manyFilters(n int) (filters []string) {
 // largestSubscribe returns, for each connection, the highest number of filters in a SUBSCRIBE.
 func largestSubscribe(b *fakeBroker) (sizes map[int]int) {
 	sizes = map[int]int{}
-	for _, p := range b.received(peer.SUBSCRIBE) {
+	for _, p := range b.received(fakebroker.SUBSCRIBE) {
 		sizes[p.connection] = max(sizes[p.connection], len(p.filters()))
 	}
 	return sizes
@@ -217,7 +217,7 @@ func TestFiltersPerSubscribe_FilterOfAReconnectIsReported(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, version mqtt.Option) {
 		closes := closesForFilter("refused")
 		b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-			if c.number == 1 && p.Type() == peer.SUBSCRIBE {
+			if c.number == 1 && p.Type() == fakebroker.SUBSCRIBE {
 				return false
 			}
 			return closes(c, p)

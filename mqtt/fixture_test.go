@@ -15,17 +15,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/spawn"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 // dialScriptedBroker connects a client to a fake broker whose replies the test sends itself.
-func dialScriptedBroker(t testing.TB, p *peer.Peer, options ...mqtt.Option) (*mqtt.Client, *peer.Conn) {
+func dialScriptedBroker(t testing.TB, p *fakebroker.Peer, options ...mqtt.Option) (*mqtt.Client, *fakebroker.Conn) {
 	t.Helper()
 	c := dial(t, p.Port, append(options, mqtt.WithBackgroundConnect())...)
 	conn := p.AcceptConnect()
@@ -34,10 +34,10 @@ func dialScriptedBroker(t testing.TB, p *peer.Peer, options ...mqtt.Option) (*mq
 }
 
 // startProxiedBroker starts a broker, and a fault proxy in front of it.
-func startProxiedBroker(t testing.TB) (*broker.Broker, *fault.Proxy) {
+func startProxiedBroker(t testing.TB) (*broker.Broker, *faultproxy.Proxy) {
 	t.Helper()
 	b := plain(t)
-	return b, fault.Start(t, b.Addr())
+	return b, faultproxy.Start(t, b.Addr())
 }
 
 // watchStates returns an option with a state handler that sends each change on a channel.
@@ -88,8 +88,8 @@ func requirePending(t testing.TB, token *mqtt.Token) {
 
 // acknowledgeSubscribe expects a SUBSCRIBE of MQTT 3.1.1 with one filter, and sends SUBACK
 // with this code.
-func acknowledgeSubscribe(conn *peer.Conn, code byte) {
-	conn.Send(peer.V311.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{code}))
+func acknowledgeSubscribe(conn *fakebroker.Conn, code byte) {
+	conn.Send(fakebroker.V311.Suback(conn.Expect(fakebroker.SUBSCRIBE).MID(), []byte{code}))
 }
 
 // logBuffer keeps the lines of its logger.
@@ -128,7 +128,7 @@ func runInChild(t testing.TB, environment ...string) (output string, err error) 
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), 6*wait.Patience)
 	defer cancel()
-	cmd := spawn.CommandContext(ctx, self, "-test.count=1", "-test.v", "-test.run=^"+t.Name()+"$")
+	cmd := subprocess.CommandContext(ctx, self, "-test.count=1", "-test.v", "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(append(os.Environ(), childVariable+"="+t.Name()), environment...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = time.Second
@@ -170,12 +170,12 @@ func containsAll(text string, parts ...string) bool {
 // acceptNextConnect accepts connections until a client sends CONNECT. After an error the
 // client first opens a connection without CONNECT: with it libmosquitto 2.1 discards input
 // of the previous connection.
-func acceptNextConnect(t testing.TB, p *peer.Peer) (*peer.Conn, peer.Packet) {
+func acceptNextConnect(t testing.TB, p *fakebroker.Peer) (*fakebroker.Conn, fakebroker.Packet) {
 	t.Helper()
 	for {
 		conn := p.Accept()
 		if packet, err := conn.Next(); err == nil {
-			require.EqualValues(t, peer.CONNECT, packet.Type())
+			require.EqualValues(t, fakebroker.CONNECT, packet.Type())
 			return conn, packet
 		}
 		conn.Close()

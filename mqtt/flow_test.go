@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -61,7 +61,7 @@ func TestFlow_CallBeforeTheFirstQueueEnds(t *testing.T) {
 	b := startFakeBroker(t, acknowledgesNothing)
 	c := dial(t, b.port, mqtt.WithKeepAlive(0))
 	published := inBackground(func() error { return c.Publish(wait.Soon(t), "held", nil) })
-	wait.Until(t, "the PUBLISH", func() bool { return len(b.received(peer.PUBLISH)) == 1 })
+	wait.Until(t, "the PUBLISH", func() bool { return len(b.received(fakebroker.PUBLISH)) == 1 })
 	ctx, cancel := context.WithCancel(context.Background())
 	iterated := make(chan struct{})
 	release := make(chan struct{})
@@ -72,7 +72,7 @@ func TestFlow_CallBeforeTheFirstQueueEnds(t *testing.T) {
 		}
 	}()
 	t.Cleanup(func() { cancel(); close(release); <-iterated })
-	wait.Until(t, "the SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == 1 })
+	wait.Until(t, "the SUBSCRIBE", func() bool { return len(b.received(fakebroker.SUBSCRIBE)) == 1 })
 	go func() {
 		for range 1200 {
 			b.conn().publish(0, "a", 0, "x")

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -94,16 +94,16 @@ func TestHandlers_KillInAHandlerRedeliversItsMessage(t *testing.T) {
 
 func TestHandlers_SlowWorkerKeepsTheConnection(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	block := make(chan struct{})
 	c, conn := dialScriptedBroker(t, p, mqtt.WithKeepAlive(5*time.Second), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)),
 		mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { <-block }))
 	defer close(block)
 	for range 10 { // more than the capacity of its queue
-		conn.Send(peer.Publish(0, "a", 0, ""))
+		conn.Send(fakebroker.Publish(0, "a", 0, ""))
 	}
-	conn.Expect(peer.PINGREQ)
-	conn.Send(peer.Bytes(peer.PINGRESP))
+	conn.Expect(fakebroker.PINGREQ)
+	conn.Send(fakebroker.Bytes(fakebroker.PINGRESP))
 	require.EqualValues(t, 1, c.Stats().Connects)
 	require.NoError(t, c.Publish(wait.Soon(t), "b", nil, mqtt.WithQoS(0)))
 }
@@ -111,7 +111,7 @@ func TestHandlers_SlowWorkerKeepsTheConnection(t *testing.T) {
 // A handler is slow if it takes longer than half the keepalive.
 func TestHandlers_SlowInlineHandlerIsLogged(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	var log logBuffer
 	handled := make(chan struct{})
 	_, conn := dialScriptedBroker(t, p, mqtt.WithKeepAlive(5*time.Second), mqtt.WithLogger(log.logger(slog.LevelInfo)),
@@ -119,7 +119,7 @@ func TestHandlers_SlowInlineHandlerIsLogged(t *testing.T) {
 			<-time.After(2600 * time.Millisecond)
 			close(handled)
 		}))
-	conn.Send(peer.Publish(0, "slow/topic", 0, ""))
+	conn.Send(fakebroker.Publish(0, "slow/topic", 0, ""))
 	wait.For(t, handled, "the handler")
 	wait.Until(t, "the log", func() bool {
 		return containsAll(log.String(), "level=WARN", "longer than half the keepalive", "topic=slow/topic")
@@ -128,10 +128,10 @@ func TestHandlers_SlowInlineHandlerIsLogged(t *testing.T) {
 
 func TestHandlers_SlowInlineHandlerIsBackpressure(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	block, got := make(chan struct{}), make(chan struct{}, 100_000)
 	_, conn := dialScriptedBroker(t, p, mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { <-block; got <- struct{}{} }))
-	message := peer.Publish(0, "a", 0, string(make([]byte, 100_000)))
+	message := fakebroker.Publish(0, "a", 0, string(make([]byte, 100_000)))
 	sent, left := 0, message
 	for {
 		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(200*time.Millisecond)))
@@ -165,16 +165,16 @@ func TestHandlers_QueueOfAWorkerDropsAndReports(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			begun, block := make(chan struct{}, 100), make(chan struct{})
 			got, dropped := make(chan mqtt.Message, 100), make(chan mqtt.Message, 100)
 			c, conn := dialScriptedBroker(t, p, mqtt.WithHandlerMode(mqtt.Worker(3, test.overflow)),
 				mqtt.WithHooks(mqtt.Hooks{Dropped: func(m *mqtt.Message) { dropped <- *m }}),
 				mqtt.WithDefaultHandler(func(_ context.Context, m mqtt.Message) { begun <- struct{}{}; <-block; got <- m }))
-			conn.Send(peer.Publish(0, "a", 0, "0"))
+			conn.Send(fakebroker.Publish(0, "a", 0, "0"))
 			wait.For(t, begun, "the handler")
 			for n := 1; n < 10; n++ {
-				conn.Send(peer.Publish(0, "a", 0, fmt.Sprint(n)))
+				conn.Send(fakebroker.Publish(0, "a", 0, fmt.Sprint(n)))
 			}
 			awaitNumbers(t, dropped, test.dropped...)
 			require.EqualValues(t, 6, c.Stats().Dropped)
@@ -193,7 +193,7 @@ func TestHandlers_RunInTheOrderOfArrival(t *testing.T) {
 	for name, mode := range map[string]mqtt.HandlerMode{"inline": mqtt.Inline(), "worker": mqtt.Worker(5, mqtt.Block)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, conn := dialScriptedBroker(t, p, mqtt.WithHandlerMode(mode))
 			h, got := collect()
 			for _, filter := range []string{"0", "1", "#"} {
@@ -202,7 +202,7 @@ func TestHandlers_RunInTheOrderOfArrival(t *testing.T) {
 				require.NoError(t, wait.For(t, ended, "Subscribe"))
 			}
 			for i := range n {
-				conn.Send(peer.Publish(byte(i%2)<<1, fmt.Sprint(i%3), uint16(i+1), fmt.Sprint(i)))
+				conn.Send(fakebroker.Publish(byte(i%2)<<1, fmt.Sprint(i%3), uint16(i+1), fmt.Sprint(i)))
 			}
 			for i := range n {
 				awaitNumbers(t, got, i)
@@ -215,16 +215,16 @@ func TestHandlers_RunInTheOrderOfArrival(t *testing.T) {
 	}
 	t.Run("iterator", func(t *testing.T) {
 		t.Parallel()
-		p := peer.Listen(t)
+		p := fakebroker.Listen(t)
 		c, conn := dialScriptedBroker(t, p)
 		sent := inBackground(func() error {
 			packet, err := conn.Next()
 			if err != nil {
 				return err
 			}
-			_, err = conn.Write(peer.V311.Suback(packet.MID(), []byte{1}))
+			_, err = conn.Write(fakebroker.V311.Suback(packet.MID(), []byte{1}))
 			for i := 0; i < n && err == nil; i++ {
-				_, err = conn.Write(peer.Publish(0, "a", 0, fmt.Sprint(i)))
+				_, err = conn.Write(fakebroker.Publish(0, "a", 0, fmt.Sprint(i)))
 			}
 			return err
 		})

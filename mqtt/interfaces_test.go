@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/spawn"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -66,7 +66,7 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
 )
 
 func TestWithBroker(t *testing.T) {
@@ -95,7 +95,7 @@ func TestInterfaces_UsersModuleCanTestWithARealBroker(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
-	cmd := spawn.Command("go", "test", "-count=1", "-mod=mod", "./...")
+	cmd := subprocess.Command("go", "test", "-count=1", "-mod=mod", "./...")
 	cmd.Dir = dir
 	said, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(said))
@@ -104,14 +104,14 @@ func TestInterfaces_UsersModuleCanTestWithARealBroker(t *testing.T) {
 // Options that need MQTT 5 are refused by name with other versions.
 func TestInterfaces_OneClientForAllVersions(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c := dial(t, p.Port, mqtt.WithProtocol(mqtt.V5, mqtt.V311), mqtt.WithBackgroundConnect())
 	conn, connect := acceptNextConnect(t, p)
 	require.Equal(t, byte(5), connect.Body[6])
-	conn.Send(peer.V5.Connack(false, 0x84))
+	conn.Send(fakebroker.V5.Connack(false, 0x84))
 	conn, connect = acceptNextConnect(t, p)
 	require.Equal(t, byte(4), connect.Body[6])
-	conn.Send(peer.V311.Connack(false, 0))
+	conn.Send(fakebroker.V311.Connack(false, 0))
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	_, err := c.Request(wait.Soon(t), "a", nil)
 	require.ErrorIs(t, err, mqtt.ErrNotSupported)

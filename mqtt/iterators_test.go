@@ -9,9 +9,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -19,7 +19,7 @@ import (
 // SUBACK.
 func publishesAfterSubscribe(topic string, n int) script {
 	return func(c *brokerConn, p packet) bool {
-		if p.Type() != peer.SUBSCRIBE {
+		if p.Type() != fakebroker.SUBSCRIBE {
 			return false
 		}
 		c.grant(p)
@@ -56,7 +56,7 @@ func TestMessages_CanBePulled(t *testing.T) {
 		require.NoError(t, c.Publish(wait.Soon(t), "b", nil))
 	}
 	stop()
-	wait.Until(t, "an UNSUBSCRIBE", func() bool { return len(b.received(peer.UNSUBSCRIBE)) == 1 })
+	wait.Until(t, "an UNSUBSCRIBE", func() bool { return len(b.received(fakebroker.UNSUBSCRIBE)) == 1 })
 	require.NoError(t, c.Close(wait.Soon(t)))
 }
 
@@ -69,7 +69,7 @@ func TestMessages_CanBePulledFromSeveralFilters(t *testing.T) {
 		return
 	}
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		return p.Type() == peer.SUBSCRIBE && publishesAfterSubscribe(p.names()[0], 20)(c, p)
+		return p.Type() == fakebroker.SUBSCRIBE && publishesAfterSubscribe(p.names()[0], 20)(c, p)
 	})
 	c := dial(t, b.port)
 	first, stopFirst := iter.Pull2(c.Messages(wait.Soon(t), "first", 1))
@@ -136,12 +136,12 @@ func TestMessages_GoroutineOfTheLoopMayWait(t *testing.T) {
 	t.Parallel()
 	const behind = 3000 // exceeds the capacity of an iterator's queue
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.PUBLISH && p.topic() == "answer" {
+		if p.Type() == fakebroker.PUBLISH && p.topic() == "answer" {
 			for i := range behind {
 				c.publish(0, "a", 0, fmt.Sprint(i+1))
 			}
 		}
-		return p.Type() == peer.SUBSCRIBE && publishesAfterSubscribe("a", 1)(c, p)
+		return p.Type() == fakebroker.SUBSCRIBE && publishesAfterSubscribe("a", 1)(c, p)
 	})
 	c := dial(t, b.port)
 	n := 0

@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/leak"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/leak"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -22,7 +22,7 @@ func TestLeak_CloseDuringAFaultLeavesNothing(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			before := leak.Take()
 			b := broker.Start(t, broker.Config{})
-			p := fault.Start(t, b.Addr())
+			p := faultproxy.Start(t, b.Addr())
 			c, err := mqtt.Dial(wait.Soon(t), []string{url(p.Port)}, fast(), shortConnectTimeout(), mqtt.WithProtocol(mqtt.V5),
 				mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)), mqtt.WithStateHandler(func(*mqtt.Client, mqtt.StateChange) {}))
 			require.NoError(t, err)
@@ -72,12 +72,12 @@ func TestLeak_CloseDuringAFaultLeavesNothing(t *testing.T) {
 func TestLeak_CloseDuringAConnectLeavesNothing(t *testing.T) {
 	before := leak.Take()
 	b := broker.Start(t, broker.Config{})
-	p := fault.Start(t, b.Addr())
+	p := faultproxy.Start(t, b.Addr())
 	for i := range 60 {
-		p.Split(fault.Both, i%2 == 0)
+		p.Split(faultproxy.Both, i%2 == 0)
 		c, err := mqtt.Dial(context.Background(), []string{url(p.Port), url(p.Port)}, fast(), mqtt.WithBackgroundConnect())
 		require.NoError(t, err)
-		for _, step := range []func(){func() {}, func() { p.CutAfter(fault.Down, i%8) }, p.Cut}[:i%4%3+1] {
+		for _, step := range []func(){func() {}, func() { p.CutAfter(faultproxy.Down, i%8) }, p.Cut}[:i%4%3+1] {
 			step()
 		}
 		ended := inBackground(func() error { return c.Publish(context.Background(), "a", fmt.Append(nil, i)) })

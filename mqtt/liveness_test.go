@@ -12,15 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 // acknowledgesNothing is a script that acknowledges no message.
-func acknowledgesNothing(_ *brokerConn, p packet) bool { return p.Type() == peer.PUBLISH }
+func acknowledgesNothing(_ *brokerConn, p packet) bool { return p.Type() == fakebroker.PUBLISH }
 
 // Publishers wait for capacity in the queue. Each acknowledgement wakes one publisher.
 func TestLiveness_EachAcknowledgementWakesAPublisher(t *testing.T) {
@@ -122,12 +122,12 @@ func TestLiveness_DialReturnsWithItsContext(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-				if p.Type() == peer.SUBSCRIBE {
+				if p.Type() == fakebroker.SUBSCRIBE {
 					for n := range 5 {
 						c.publish(0, "a/1", 0, fmt.Sprint(n)) // messages of an earlier subscription, without SUBACK
 					}
 				}
-				return p.Type() == peer.SUBSCRIBE
+				return p.Type() == fakebroker.SUBSCRIBE
 			})
 			started, release := make(chan struct{}, 5), make(chan struct{})
 			ended := make(chan struct{})
@@ -157,7 +157,7 @@ func TestLiveness_DialReturnsWithItsContext(t *testing.T) {
 func TestLiveness_BackoffDoesNotGrowAfterAnAcknowledgement(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() != peer.PUBLISH {
+		if p.Type() != fakebroker.PUBLISH {
 			return false
 		}
 		c.acknowledge(p)

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -34,14 +34,14 @@ func mallocs(n int, f func()) float64 {
 
 func TestMemory_AllocationsOfAMessageAreLimited(t *testing.T) {
 	const n = 2000
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	got := make(chan struct{}, n)
 	c, conn := dialScriptedBroker(t, p, mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { got <- struct{}{} }))
 	h := func(context.Context, mqtt.Message) { got <- struct{}{} }
 	ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), "some/+", 1, h) })
 	acknowledgeSubscribe(conn, 1)
 	require.NoError(t, wait.For(t, ended, "Subscribe"))
-	message := []byte(strings.Repeat(string(peer.Publish(0, "some/topic", 0, "payload")), n))
+	message := []byte(strings.Repeat(string(fakebroker.Publish(0, "some/topic", 0, "payload")), n))
 	receive := mallocs(n, func() {
 		conn.Send(message)
 		for range n {
@@ -52,7 +52,7 @@ func TestMemory_AllocationsOfAMessageAreLimited(t *testing.T) {
 	require.Less(t, receive, 1.5)
 
 	go func() { // replies to each PUBLISH, which has 14 bytes, with PUBACK
-		packet, answer := make([]byte, 14), peer.Ack(peer.PUBACK, 0)
+		packet, answer := make([]byte, 14), fakebroker.Ack(fakebroker.PUBACK, 0)
 		for at := 0; ; {
 			k, err := conn.Read(packet[at:])
 			if err != nil {

@@ -6,7 +6,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/test/spawn"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
 	"github.com/stretchr/testify/require"
 )
 
@@ -14,7 +14,7 @@ import (
 // TestBuild_HasNoCWarnings.
 func TestBuild_WithoutCgoNamesTheRemedy(t *testing.T) {
 	t.Parallel()
-	cmd := spawn.Command("go", "build", ".")
+	cmd := subprocess.Command("go", "build", ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	said, err := cmd.CombinedOutput()
 	require.Error(t, err)

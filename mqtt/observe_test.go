@@ -11,11 +11,11 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -46,7 +46,7 @@ func awaitLine(t testing.TB, lines <-chan string, want string) {
 // No lock is held while the logger runs.
 func TestObserve_LoggerMayUseTheClient(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	var client atomic.Pointer[mqtt.Client]
 	lines := make(chan string, 10_000)
 	l := slog.New(publishing{slog.NewTextHandler(&logBuffer{}, nil), &client, lines})
@@ -55,7 +55,7 @@ func TestObserve_LoggerMayUseTheClient(t *testing.T) {
 	conn := p.AcceptConnect()
 	awaitLine(t, lines, "mqtt: connected")
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
-	conn.Dialog().Expect(peer.V311.Publish(0, "log", 0, "mqtt: connected"))
+	conn.Dialog().Expect(fakebroker.V311.Publish(0, "log", 0, "mqtt: connected"))
 	ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 2, ignore) })
 	acknowledgeSubscribe(conn, 1)
 	require.NoError(t, wait.For(t, ended, "Subscribe"))
@@ -69,7 +69,7 @@ func TestObserve_LoggerMayUseTheClient(t *testing.T) {
 
 func TestObserve_HooksMayUseTheClient(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	stats, block := make(chan mqtt.Stats, 10), make(chan struct{})
 	var client atomic.Pointer[mqtt.Client]
 	hooks := mqtt.Hooks{Dropped: func(*mqtt.Message) {
@@ -83,17 +83,17 @@ func TestObserve_HooksMayUseTheClient(t *testing.T) {
 	client.Store(c)
 	conn := p.AcceptConnect()
 	for range 3 { // one is being handled, one is queued, one is dropped
-		conn.Send(peer.Publish(0, "a", 0, ""))
+		conn.Send(fakebroker.Publish(0, "a", 0, ""))
 	}
 	require.EqualValues(t, 1, wait.For(t, stats, "the hook").Dropped)
-	conn.Dialog().Expect(peer.V311.Publish(0, "dropped", 0, ""))
+	conn.Dialog().Expect(fakebroker.V311.Publish(0, "dropped", 0, ""))
 }
 
 // At level Debug the log also has the library's lines. At other levels the library formats none.
 func TestObserve_LogHasNoSecretsAndPayloads(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Users: map[string]string{"user": "password-1"}})
-	proxy := fault.Start(t, b.Addr())
+	proxy := faultproxy.Start(t, b.Addr())
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo} {
 		var log logBuffer
 		server := fmt.Sprintf("mqtt://user:password-1@127.0.0.1:%d", proxy.Port)

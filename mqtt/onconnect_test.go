@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -37,7 +37,7 @@ func publishBirths(ctx context.Context, c *mqtt.Client) error {
 
 // sentOn lists the messages of a connection, in the order of their arrival.
 func sentOn(b *fakeBroker, connection int) (all []string) {
-	for _, p := range b.received(peer.PUBLISH) {
+	for _, p := range b.received(fakebroker.PUBLISH) {
 		if p.connection == connection {
 			all = append(all, p.topic()+" "+p.payload())
 		}
@@ -119,7 +119,7 @@ func TestOnConnect_RunsAtEveryConnectionAfterMessagesInFlight(t *testing.T) {
 	gate := make(chan bool, 10)
 	gate <- true
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		return p.Type() == peer.PUBLISH && p.topic() == "flying" && c.number == 1
+		return p.Type() == fakebroker.PUBLISH && p.topic() == "flying" && c.number == 1
 	})
 	c := dial(t, b.port, mqtt.WithSubscription("a", 1, ignore), onConnect(func(ctx context.Context, c *mqtt.Client) error {
 		select {
@@ -143,7 +143,7 @@ func TestOnConnect_RunsAtEveryConnectionAfterMessagesInFlight(t *testing.T) {
 // The function runs only when the broker has granted all subscriptions.
 func TestOnConnect_WaitsForTheSubscriptions(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	ran := make(chan mqtt.Connack, 1)
 	option, changes := watchStates()
 	c := dial(t, p.Port, option, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect(), mqtt.WithSubscription("a", 1, ignore),
@@ -153,15 +153,15 @@ func TestOnConnect_WaitsForTheSubscriptions(t *testing.T) {
 		}))
 	queued := c.PublishAsync(context.Background(), "queued", nil, mqtt.WithQoS(0))
 	conn := p.Accept()
-	conn.Expect(peer.CONNECT)
-	conn.Send(peer.V5.Connack(false, 0, peer.ReasonString("welcome")))
-	subscribe := conn.Expect(peer.SUBSCRIBE)
+	conn.Expect(fakebroker.CONNECT)
+	conn.Send(fakebroker.V5.Connack(false, 0, fakebroker.ReasonString("welcome")))
+	subscribe := conn.Expect(fakebroker.SUBSCRIBE)
 	wait.None(t, ran, "call of the function")
 	requirePending(t, queued)
-	conn.Send(peer.V5.Suback(subscribe.MID(), []byte{1}))
+	conn.Send(fakebroker.V5.Suback(subscribe.MID(), []byte{1}))
 	require.Equal(t, "welcome", wait.For(t, ran, "the function").ReasonString)
 	awaitState(t, changes, mqtt.StateConnected)
-	conn.Expect(peer.PUBLISH)
+	conn.Expect(fakebroker.PUBLISH)
 }
 
 // A function may subscribe and wait for responses, also with inline handlers. Dial returns
@@ -289,7 +289,7 @@ func TestOnConnect_LostConnectionEndsTheContext(t *testing.T) {
 	var once sync.Once
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		switch {
-		case p.Type() != peer.PUBLISH:
+		case p.Type() != fakebroker.PUBLISH:
 			return false
 		case c.number == 1:
 			c.Close()
@@ -332,7 +332,7 @@ func TestOnConnect_UnsentMessagesOfALostConnectionStayQueued(t *testing.T) {
 		return nil
 	}))
 	queued := c.PublishAsync(context.Background(), "queued", []byte("x"))
-	b := start(func(c *brokerConn, p packet) bool { return p.Type() == peer.PUBLISH && c.number == 1 })
+	b := start(func(c *brokerConn, p packet) bool { return p.Type() == fakebroker.PUBLISH && c.number == 1 })
 	var all []*mqtt.Token
 	for range 3 {
 		all = append(all, wait.For(t, tokens, "a token of the first call"))
@@ -353,7 +353,7 @@ func TestOnConnect_UnsentMessagesOfALostConnectionStayQueued(t *testing.T) {
 func TestOnConnect_OnlineOnlyMessagesFailWithTheConnection(t *testing.T) {
 	t.Parallel()
 	tokens := make(chan *mqtt.Token, 10)
-	b := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == peer.PUBLISH && c.number == 1 })
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == fakebroker.PUBLISH && c.number == 1 })
 	var calls atomic.Int32
 	dial(t, b.port, mqtt.WithBackgroundConnect(), mqtt.WithInflight(1), onConnect(func(ctx context.Context, c *mqtt.Client) error {
 		if calls.Add(1) == 1 {
@@ -450,7 +450,7 @@ func TestOnConnect_CloseEndsTheContextAndSendsTheQueue(t *testing.T) {
 // A connection that is accepted after Close runs no function.
 func TestOnConnect_CloseBeforeConnackSendsTheQueue(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	ran := make(chan bool, 1)
 	c := dial(t, p.Port, mqtt.WithBackgroundConnect(), onConnect(func(ctx context.Context, _ *mqtt.Client) error {
 		ran <- true
@@ -459,14 +459,14 @@ func TestOnConnect_CloseBeforeConnackSendsTheQueue(t *testing.T) {
 	}))
 	queued := c.PublishAsync(context.Background(), "queued", nil)
 	conn := p.Accept()
-	conn.Expect(peer.CONNECT)
+	conn.Expect(fakebroker.CONNECT)
 	closed := inBackground(func() error { return c.Close(wait.Soon(t)) })
 	wait.Until(t, "Close", func() bool {
 		return errors.Is(c.PublishAsync(context.Background(), "refused", nil, mqtt.WithOnlineOnly()).Err(), mqtt.ErrClosed)
 	})
-	conn.Send(peer.V311.Connack(false, 0))
-	conn.Send(peer.V311.Puback(packet{Packet: conn.Expect(peer.PUBLISH)}.mid()))
-	conn.Expect(peer.DISCONNECT)
+	conn.Send(fakebroker.V311.Connack(false, 0))
+	conn.Send(fakebroker.V311.Puback(packet{Packet: conn.Expect(fakebroker.PUBLISH)}.mid()))
+	conn.Expect(fakebroker.DISCONNECT)
 	conn.Close()
 	require.NoError(t, wait.For(t, closed, "Close"))
 	require.NoError(t, queued.Err())
@@ -476,7 +476,7 @@ func TestOnConnect_CloseBeforeConnackSendsTheQueue(t *testing.T) {
 // No function starts after Close: the subscription is granted later.
 func TestOnConnect_CloseBeforeTheFunctionSendsTheQueue(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	ran := make(chan bool, 1)
 	c := dial(t, p.Port, mqtt.WithBackgroundConnect(), mqtt.WithSubscription("a", 1, ignore), onConnect(func(context.Context, *mqtt.Client) error {
 		ran <- true
@@ -484,13 +484,13 @@ func TestOnConnect_CloseBeforeTheFunctionSendsTheQueue(t *testing.T) {
 	}))
 	queued := c.PublishAsync(context.Background(), "queued", nil)
 	conn := p.AcceptConnect()
-	subscribe := conn.Expect(peer.SUBSCRIBE)
+	subscribe := conn.Expect(fakebroker.SUBSCRIBE)
 	requirePending(t, queued)
 	closed := inBackground(func() error { return c.Close(wait.Soon(t)) })
-	publish := conn.Expect(peer.PUBLISH)
-	conn.Send(peer.V311.Suback(subscribe.MID(), []byte{1}))
-	conn.Send(peer.V311.Puback(packet{Packet: publish}.mid()))
-	conn.Expect(peer.DISCONNECT)
+	publish := conn.Expect(fakebroker.PUBLISH)
+	conn.Send(fakebroker.V311.Suback(subscribe.MID(), []byte{1}))
+	conn.Send(fakebroker.V311.Puback(packet{Packet: publish}.mid()))
+	conn.Expect(fakebroker.DISCONNECT)
 	conn.Close()
 	require.NoError(t, wait.For(t, closed, "Close"))
 	wait.None(t, ran, "call of the function")
@@ -611,10 +611,10 @@ func TestOnConnect_RefusedBirthMessageFails(t *testing.T) {
 		tokens <- c.PublishAsync(context.Background(), "queued", fmt.Append(nil, n))
 	}
 	b := start(func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.PUBLISH && p.topic() == "bad" && c.number > 1 {
+		if p.Type() == fakebroker.PUBLISH && p.topic() == "bad" && c.number > 1 {
 			c.Close()
 		}
-		return p.Type() == peer.PUBLISH && (p.topic() == "bad" || c.number == 1)
+		return p.Type() == fakebroker.PUBLISH && (p.topic() == "bad" || c.number == 1)
 	})
 	wait.Until(t, "the first messages", func() bool { return len(sentOn(b, 1)) == 6 })
 	b.conn().Close()
@@ -645,7 +645,7 @@ func TestOnConnect_BirthsAreFirstOnEveryConnection(t *testing.T) {
 	t.Parallel()
 	const connections = 30
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.PUBLISH && p.topic() == "queued" && c.number < connections {
+		if p.Type() == fakebroker.PUBLISH && p.topic() == "queued" && c.number < connections {
 			c.Close()
 			return true
 		}
@@ -661,7 +661,7 @@ func TestOnConnect_BirthsAreFirstOnEveryConnection(t *testing.T) {
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	require.NoError(t, c.Close(wait.Soon(t)))
 	born := map[int]bool{}
-	for _, p := range b.received(peer.PUBLISH) {
+	for _, p := range b.received(fakebroker.PUBLISH) {
 		if p.topic() == "birth" {
 			born[p.connection] = true
 		} else {

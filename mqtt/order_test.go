@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -23,7 +23,7 @@ func TestOrder_UnacknowledgedMessagesAreSentFirst(t *testing.T) {
 	for _, version := range versions {
 		for qos := mqtt.QoS(1); qos <= 2; qos++ {
 			t.Run(fmt.Sprintf("%v QoS %d", version, qos), func(t *testing.T) {
-				p := peer.Listen(t)
+				p := fakebroker.Listen(t)
 				c, conn := dialScriptedBroker(t, p, mqtt.WithProtocol(version))
 				publish := func(n int) {
 					c.PublishAsync(context.Background(), "a", fmt.Append(nil, n), mqtt.WithQoS(qos))
@@ -33,7 +33,7 @@ func TestOrder_UnacknowledgedMessagesAreSentFirst(t *testing.T) {
 					publish(n)
 				}
 				for range half {
-					conn.Expect(peer.PUBLISH)
+					conn.Expect(fakebroker.PUBLISH)
 				}
 				conn.Reset()
 				wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
@@ -45,13 +45,13 @@ func TestOrder_UnacknowledgedMessagesAreSentFirst(t *testing.T) {
 					packet, err := conn.Next()
 					require.NoError(t, err)
 					switch packet.Type() {
-					case peer.PUBLISH:
+					case fakebroker.PUBLISH:
 						require.Equal(t, fmt.Sprint(n), string(packet.Body[len(packet.Body)-1:]))
 						n++
 						mid := uint16(packet.Body[3])<<8 | uint16(packet.Body[4])
-						conn.Send(peer.Ack(map[mqtt.QoS]byte{1: peer.PUBACK, 2: peer.PUBREC}[qos], mid))
-					case peer.PUBREL:
-						conn.Send(peer.Ack(peer.PUBCOMP, packet.MID()))
+						conn.Send(fakebroker.Ack(map[mqtt.QoS]byte{1: fakebroker.PUBACK, 2: fakebroker.PUBREC}[qos], mid))
+					case fakebroker.PUBREL:
+						conn.Send(fakebroker.Ack(fakebroker.PUBCOMP, packet.MID()))
 					}
 				}
 			})
@@ -63,16 +63,16 @@ func TestOrder_UnacknowledgedMessagesAreSentFirst(t *testing.T) {
 // same.
 func TestOrder_MissingAcknowledgementDoesNotBlock(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := dialScriptedBroker(t, p)
 	ignored := c.PublishAsync(context.Background(), "ignored", nil)
-	conn.Expect(peer.PUBLISH)
+	conn.Expect(fakebroker.PUBLISH)
 	conn.Reset()
 	wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
 	ended := inBackground(func() error { return c.Publish(wait.Soon(t), "a", nil) })
 	conn = p.AcceptConnect()
-	conn.Expect(peer.PUBLISH)
-	conn.Send(peer.Ack(peer.PUBACK, uint16(conn.Expect(peer.PUBLISH).Body[4])))
+	conn.Expect(fakebroker.PUBLISH)
+	conn.Send(fakebroker.Ack(fakebroker.PUBACK, uint16(conn.Expect(fakebroker.PUBLISH).Body[4])))
 	require.NoError(t, wait.For(t, ended, "Publish"))
 	requirePending(t, ignored)
 }
@@ -87,7 +87,7 @@ func TestOrder_IsKeptDuringFaults(t *testing.T) {
 	for _, x := range networkFaults {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
-			p := fault.Start(t, b.Addr())
+			p := faultproxy.Start(t, b.Addr())
 			in, out := &numberRecorder{byTopic: map[string][]int{}}, recordNumbers(t, b.Port, name(t)+"/out/#")
 			c := dial(t, p.Port, shortConnectTimeout(), mqtt.WithClientID(name(t)), mqtt.WithSession(time.Hour),
 				mqtt.WithSubscription(name(t)+"/in/#", 1, in.handle))

@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -260,14 +260,14 @@ func TestOutbox_ErrorsOfStoredMessagesAreErrAbandoned(t *testing.T) {
 
 // The client deletes a message that the broker refused, and does not send it again.
 func TestOutbox_RefusedMessagesAreDeleted(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	o := filled(1)
 	lines := make(lines, 100)
 	dial(t, p.Port, mqtt.WithBackgroundConnect(), mqtt.WithProtocol(mqtt.V5), mqtt.WithOutbox(o), mqtt.WithLogger(slog.New(slog.NewTextHandler(lines, nil))))
 	conn := p.AcceptConnect()
-	sent := conn.Expect(peer.PUBLISH)
+	sent := conn.Expect(fakebroker.PUBLISH)
 	mid := binary.BigEndian.Uint16(sent.Body[2+len("left"):])
-	conn.Send(peer.V5.Answer(peer.PUBACK, mid, byte(mosquitto.RCNotAuthorized)))
+	conn.Send(fakebroker.V5.Answer(fakebroker.PUBACK, mid, byte(mosquitto.RCNotAuthorized)))
 	wait.Until(t, "the end of the outbox", func() bool { return o.len() == 0 })
 	for line := ""; !strings.Contains(line, "message of an earlier process not delivered"); {
 		line = wait.For(t, lines, "the log line about the refused message")
@@ -279,30 +279,30 @@ func TestOutbox_RefusedMessagesAreDeleted(t *testing.T) {
 func TestOutbox_QoS2MessageSurvivesALostSession(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		t.Run(fmt.Sprintf("kept %t", kept), func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			o := filled(0)
 			c := dial(t, p.Port, mqtt.WithBackgroundConnect(), mqtt.WithOutbox(o), mqtt.WithClientID("x"), mqtt.WithSession(0))
 			token := c.PublishAsync(wait.Soon(t), "a", []byte("once"), mqtt.WithQoS(2))
 			conn := p.AcceptConnect()
 			mid := expectPublish(t, conn, "once")
-			conn.Send(peer.V311.Pubrec(mid))
-			conn.Expect(peer.PUBREL)
+			conn.Send(fakebroker.V311.Pubrec(mid))
+			conn.Expect(fakebroker.PUBREL)
 			conn.Close()
 
 			conn = p.Accept()
-			conn.Expect(peer.CONNECT)
-			conn.Send(peer.V311.Connack(kept, 0))
+			conn.Expect(fakebroker.CONNECT)
+			conn.Send(fakebroker.V311.Connack(kept, 0))
 			if !kept { // the client reconnects, because the library would send PUBREL
 				conn.Close()
 				conn = p.Accept()
-				conn.Expect(peer.CONNECT)
-				conn.Send(peer.V311.Connack(true, 0))
+				conn.Expect(fakebroker.CONNECT)
+				conn.Send(fakebroker.V311.Connack(true, 0))
 				mid = expectPublish(t, conn, "once")
 				require.Equal(t, 1, o.len())
-				conn.Send(peer.V311.Pubrec(mid))
+				conn.Send(fakebroker.V311.Pubrec(mid))
 			}
-			conn.Expect(peer.PUBREL)
-			conn.Send(peer.V311.Pubcomp(mid))
+			conn.Expect(fakebroker.PUBREL)
+			conn.Send(fakebroker.V311.Pubcomp(mid))
 			require.NoError(t, token.Wait(wait.Soon(t)))
 			require.Zero(t, o.len())
 		})
@@ -310,9 +310,9 @@ func TestOutbox_QoS2MessageSurvivesALostSession(t *testing.T) {
 }
 
 // expectPublish expects a message on the topic "a" and returns its packet id.
-func expectPublish(t *testing.T, conn *peer.Conn, payload string) (mid uint16) {
+func expectPublish(t *testing.T, conn *fakebroker.Conn, payload string) (mid uint16) {
 	t.Helper()
-	p := conn.Expect(peer.PUBLISH)
+	p := conn.Expect(fakebroker.PUBLISH)
 	require.Equal(t, payload, string(p.Body[5:]))
 	return binary.BigEndian.Uint16(p.Body[3:])
 }

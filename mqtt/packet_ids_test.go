@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -22,11 +22,11 @@ type idLedger struct {
 
 func (l *idLedger) reply(c *brokerConn, p packet) bool {
 	switch p.Type() {
-	case peer.CONNECT:
+	case fakebroker.CONNECT:
 		clear(l.inFlight) // a clean session
-	case peer.PUBLISH:
+	case fakebroker.PUBLISH:
 		return l.publish(c, p)
-	case peer.PUBREL:
+	case fakebroker.PUBREL:
 		delete(l.inFlight, p.MID())
 	}
 	return false

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -17,9 +17,9 @@ func TestPacketIDs_NoneIsInFlightTwiceWithAMaximumPacketSize(t *testing.T) {
 	const messages = 66_000
 	ledger := &idLedger{inFlight: map[uint16]string{}}
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.CONNECT {
+		if p.Type() == fakebroker.CONNECT {
 			ledger.reply(c, p)
-			c.write(c.version.Connack(false, 0, peer.MaximumPacketSize(1<<20)))
+			c.write(c.version.Connack(false, 0, fakebroker.MaximumPacketSize(1<<20)))
 			return true
 		}
 		return ledger.reply(c, p)

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/spawn"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
 	"github.com/stretchr/testify/require"
 )
 
@@ -151,7 +151,7 @@ func startChild(t *testing.T, environment ...string) (*exec.Cmd, *bufio.Scanner)
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	cmd := spawn.Command(self, "-test.count=1", "-test.run=^"+t.Name()+"$")
+	cmd := subprocess.Command(self, "-test.count=1", "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	output, err := cmd.StderrPipe()

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,11 +24,11 @@ type sessionlessBroker struct {
 
 func (f *sessionlessBroker) reply(c *brokerConn, p packet) bool {
 	switch p.Type() {
-	case peer.CONNECT:
+	case fakebroker.CONNECT:
 		f.stored = map[uint16]string{}
-	case peer.PUBLISH:
+	case fakebroker.PUBLISH:
 		f.stored[p.mid()] = p.payload()
-	case peer.PUBREL:
+	case fakebroker.PUBREL:
 		if c.number == 1 {
 			c.Close()
 			return true
@@ -43,7 +43,7 @@ func (f *sessionlessBroker) release(c *brokerConn, mid uint16) {
 	payload, found := f.stored[mid]
 	delete(f.stored, mid)
 	if !found {
-		c.write(c.version.Answer(peer.PUBCOMP, mid, byte(mosquitto.RCPacketIDNotFound)))
+		c.write(c.version.Answer(fakebroker.PUBCOMP, mid, byte(mosquitto.RCPacketIDNotFound)))
 		return
 	}
 	f.delivered = append(f.delivered, payload)
@@ -101,10 +101,10 @@ func TestQoS2_MessageIsDeliveredOnceWhenTheSessionIsKept(t *testing.T) {
 			t.Parallel()
 			b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 				switch {
-				case p.Type() == peer.CONNECT:
+				case p.Type() == fakebroker.CONNECT:
 					c.write(c.version.Connack(c.number > 1, 0))
 					return true
-				case p.Type() == peer.PUBREL && c.number == 1:
+				case p.Type() == fakebroker.PUBREL && c.number == 1:
 					c.Close()
 					return true
 				}
@@ -113,7 +113,7 @@ func TestQoS2_MessageIsDeliveredOnceWhenTheSessionIsKept(t *testing.T) {
 			c := dial(t, b.port, mqtt.WithProtocol(version), mqtt.WithClientID("publisher"), mqtt.WithSession(time.Hour))
 			require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithQoS(2)))
 			require.Len(t, b.published("a"), 1)
-			require.Len(t, b.received(peer.PUBREL), 2)
+			require.Len(t, b.received(fakebroker.PUBREL), 2)
 		})
 	}
 }

@@ -8,19 +8,19 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 // unreachable returns a client that cannot connect until the test calls AcceptNew of the fault
 // proxy. The channel gets the messages that the client publishes on "a".
-func unreachable(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fault.Proxy, <-chan mqtt.Message) {
+func unreachable(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *faultproxy.Proxy, <-chan mqtt.Message) {
 	t.Helper()
 	b := plain(t)
-	proxy := fault.Start(t, b.Addr())
+	proxy := faultproxy.Start(t, b.Addr())
 	proxy.RefuseNew()
 	h, got := collect()
 	require.NoError(t, dial(t, b.Port).Subscribe(wait.Soon(t), "a", 1, h))
@@ -117,7 +117,7 @@ func TestQueueLimits_DropOldestQoS0DropsOnlyQoS0(t *testing.T) {
 
 func TestQueueLimits_HoldForABrokerThatDoesNotRead(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, _ := dialScriptedBroker(t, p, mqtt.WithQueue(500, 1<<30, mqtt.Refuse))
 	for range 500 {
 		c.PublishAsync(wait.Soon(t), "a", make([]byte, 50_000))

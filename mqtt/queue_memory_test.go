@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/fault"
 	"github.com/stretchr/testify/require"
 )
 
@@ -42,7 +42,7 @@ func TestQueueMemory_IsBoundedDuringFaults(t *testing.T) {
 				continue // the other faults fill the queue in the same ways
 			}
 			t.Run(fmt.Sprint(policy, " ", x.name), func(t *testing.T) {
-				p := fault.Start(t, b.Addr())
+				p := faultproxy.Start(t, b.Addr())
 				c := dial(t, p.Port, shortConnectTimeout(), mqtt.WithProtocol(mqtt.V5), mqtt.WithQueue(messages, bytes, policy))
 				x.begin(p)
 				before, allBefore := memoryInUse(t)

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -52,7 +52,7 @@ func TestQueue_ContextThatEndsBesideCloseEndsAMessageOnce(t *testing.T) {
 // and the message ends.
 func TestQueue_MessageEndsBesideCancelledWaits(t *testing.T) {
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.PUBLISH {
+		if p.Type() == fakebroker.PUBLISH {
 			c.Close()
 			return true
 		}

@@ -5,8 +5,8 @@ package mqtt_test
 import (
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
 	"github.com/stretchr/testify/require"
 )
 
@@ -14,8 +14,8 @@ import (
 // the library for ever. With the default of 20 every connection would fail soon. The client
 // therefore uses the highest value.
 func TestReceiveMaximum_IsTheHighestByDefault(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
-	body := p.Accept().Expect(peer.CONNECT).Body
+	body := p.Accept().Expect(fakebroker.CONNECT).Body
 	require.Contains(t, string(body), "\x21\xff\xff")
 }

@@ -5,15 +5,15 @@ package mqtt_test
 import (
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 func TestReconnects_LossDuringConnectDoesNotLowerTheVersion(t *testing.T) {
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.CONNECT && c.number == 2 {
+		if p.Type() == fakebroker.CONNECT && c.number == 2 {
 			c.Close() // as a load balancer does while its broker restarts
 			return true
 		}
@@ -26,7 +26,7 @@ func TestReconnects_LossDuringConnectDoesNotLowerTheVersion(t *testing.T) {
 
 func TestReconnects_NextServerAfterOneThatClosesAtOnce(t *testing.T) {
 	bad := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.CONNECT {
+		if p.Type() == fakebroker.CONNECT {
 			c.write(c.version.Connack(false, 0))
 			c.Close()
 			return true

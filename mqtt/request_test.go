@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -25,16 +25,16 @@ import (
 func respondent(information func(connection int) string) script {
 	return func(c *brokerConn, p packet) bool {
 		switch {
-		case p.Type() == peer.CONNECT:
-			var props []peer.Property
+		case p.Type() == fakebroker.CONNECT:
+			var props []fakebroker.Property
 			if text := information(c.number); text != "" {
-				props = append(props, peer.ResponseInfo(text))
+				props = append(props, fakebroker.ResponseInfo(text))
 			}
 			c.write(c.version.Connack(false, 0, props...))
 			return true
-		case p.Type() == peer.PUBLISH && p.responseTopic() != "":
+		case p.Type() == fakebroker.PUBLISH && p.responseTopic() != "":
 			c.acknowledge(p)
-			c.publish(0, p.responseTopic(), 0, "to "+p.payload(), peer.CorrelationData(p.correlationData()))
+			c.publish(0, p.responseTopic(), 0, "to "+p.payload(), fakebroker.CorrelationData(p.correlationData()))
 			return true
 		}
 		return false
@@ -57,7 +57,7 @@ func requireResponse(t *testing.T, b *fakeBroker, c *mqtt.Client, options ...mqt
 
 // subscribedTo lists the filters of all SUBSCRIBE packets.
 func subscribedTo(b *fakeBroker) (all []string) {
-	for _, p := range b.received(peer.SUBSCRIBE) {
+	for _, p := range b.received(fakebroker.SUBSCRIBE) {
 		all = append(all, p.names()...)
 	}
 	return all
@@ -115,8 +115,8 @@ func TestRequest_TopicBeginsWithThePrefix(t *testing.T) {
 
 // asksForInformation reports whether the last CONNECT has Request Response Information 1.
 func asksForInformation(b *fakeBroker) bool {
-	all := b.received(peer.CONNECT)
-	return strings.Contains(string(all[len(all)-1].Body), string(peer.RequestResponseInfo(1)))
+	all := b.received(fakebroker.CONNECT)
+	return strings.Contains(string(all[len(all)-1].Body), string(fakebroker.RequestResponseInfo(1)))
 }
 
 func TestRequest_TopicBeginsWithTheResponseInformation(t *testing.T) {
@@ -147,12 +147,12 @@ func TestRequest_ResponseInformationChangesAtAReconnect(t *testing.T) {
 	first := requireResponse(t, b, c)
 	requireReconnects(t, b, c)
 	require.Equal(t, first, requireResponse(t, b, c))
-	require.Empty(t, b.received(peer.UNSUBSCRIBE))
+	require.Empty(t, b.received(fakebroker.UNSUBSCRIBE))
 	requireReconnects(t, b, c)
 	second := requireResponse(t, b, c)
 	require.Equal(t, strings.Replace(first, "session1", "session2", 1), second)
-	wait.Until(t, "UNSUBSCRIBE", func() bool { return len(b.received(peer.UNSUBSCRIBE)) == 1 })
-	require.Equal(t, []string{first}, b.received(peer.UNSUBSCRIBE)[0].names())
+	wait.Until(t, "UNSUBSCRIBE", func() bool { return len(b.received(fakebroker.UNSUBSCRIBE)) == 1 })
+	require.Equal(t, []string{first}, b.received(fakebroker.UNSUBSCRIBE)[0].names())
 	requireReconnects(t, b, c)
 	require.False(t, subscribedOn(b, 4, first))
 	require.True(t, subscribedOn(b, 4, second))

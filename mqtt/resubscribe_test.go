@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,7 +20,7 @@ func TestResubscribe_RefusalKeepsTheGrantedSubscription(t *testing.T) {
 		t.Run(version.String(), func(t *testing.T) {
 			t.Parallel()
 			b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-				if p.Type() != peer.SUBSCRIBE || p.filters()[0].Options&3 != 2 {
+				if p.Type() != fakebroker.SUBSCRIBE || p.filters()[0].Options&3 != 2 {
 					return false
 				}
 				c.write(c.version.Suback(p.MID(), []byte{byte(mosquitto.RCUnspecified)})) // QoS 2 is refused
@@ -40,8 +40,8 @@ func TestResubscribe_RefusalKeepsTheGrantedSubscription(t *testing.T) {
 			b.conn().publish(0, "a", 0, "after")
 			require.Equal(t, "after", string(wait.For(t, got, "a message after the reconnect").Payload))
 			wait.None(t, never, "message for the handler that was refused")
-			last := b.received(peer.SUBSCRIBE)
-			require.Equal(t, []peer.Filter{{Name: "a", Options: 1}}, last[len(last)-1].filters())
+			last := b.received(fakebroker.SUBSCRIBE)
+			require.Equal(t, []fakebroker.Filter{{Name: "a", Options: 1}}, last[len(last)-1].filters())
 			require.Equal(t, 2, last[len(last)-1].connection)
 
 			require.NoError(t, c.Unsubscribe(wait.Soon(t), "a"))
@@ -56,7 +56,7 @@ func TestResubscribe_RefusalKeepsTheGrantedSubscription(t *testing.T) {
 func TestResubscribe_RefusedIteratorKeepsTheGrantedSubscription(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() != peer.SUBSCRIBE || p.filters()[0].Options&3 != 2 {
+		if p.Type() != fakebroker.SUBSCRIBE || p.filters()[0].Options&3 != 2 {
 			return false
 		}
 		c.write(c.version.Suback(p.MID(), []byte{byte(mosquitto.RCUnspecified)}))
@@ -77,5 +77,5 @@ func TestResubscribe_RefusedIteratorKeepsTheGrantedSubscription(t *testing.T) {
 	requireReconnects(t, b, c)
 	b.conn().publish(0, "a", 0, "x")
 	wait.For(t, got, "a message after the reconnect")
-	require.Empty(t, b.received(peer.UNSUBSCRIBE))
+	require.Empty(t, b.received(fakebroker.UNSUBSCRIBE))
 }

@@ -13,11 +13,11 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/leak"
+	"github.com/mosquitto-go/mosquitto/internal/lowfds"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/crowd"
-	"github.com/mosquitto-go/mosquitto/test/leak"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -31,7 +31,7 @@ func underneath(m **mosquitto.Client) mqtt.Option {
 
 // The test is not parallel, because it opens all file descriptors up to 1023.
 func TestScale_FileDescriptorsAbove1023Work(t *testing.T) {
-	crowd.Descriptors(t)
+	lowfds.Descriptors(t)
 	b := plain(t)
 	var m *mosquitto.Client
 	c := dial(t, b.Port, underneath(&m))
@@ -120,7 +120,7 @@ func thousandClients(t *testing.T, port int) {
 // By default TCP_NODELAY is on and many messages may be in flight.
 func TestScale_DefaultsDoNotDelay(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	var m *mosquitto.Client
 	c, conn := dialScriptedBroker(t, p, underneath(&m))
 	value, err := syscall.GetsockoptInt(m.Socket(), syscall.IPPROTO_TCP, syscall.TCP_NODELAY)
@@ -131,12 +131,12 @@ func TestScale_DefaultsDoNotDelay(t *testing.T) {
 		tokens[i] = c.PublishAsync(wait.Soon(t), "a", nil)
 	}
 	for range 100 { // no acknowledgements; the library's own default limit is 20
-		conn.Expect(peer.PUBLISH)
+		conn.Expect(fakebroker.PUBLISH)
 	}
 	for mid := range 150 {
-		conn.Send(peer.Ack(peer.PUBACK, uint16(mid+1)))
+		conn.Send(fakebroker.Ack(fakebroker.PUBACK, uint16(mid+1)))
 		if mid < 50 {
-			conn.Expect(peer.PUBLISH)
+			conn.Expect(fakebroker.PUBLISH)
 		}
 	}
 	for _, token := range tokens {
@@ -148,10 +148,10 @@ func TestScale_DefaultsDoNotDelay(t *testing.T) {
 // not complete an earlier message.
 func TestScale_PacketIDsStartAgain(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := dialScriptedBroker(t, p)
 	first := c.PublishAsync(wait.Soon(t), "first", nil)
-	conn.Expect(peer.PUBLISH)
+	conn.Expect(fakebroker.PUBLISH)
 	const n = 70_000
 	read := inBackground(func() error {
 		for range n {
@@ -168,6 +168,6 @@ func TestScale_PacketIDsStartAgain(t *testing.T) {
 	require.NoError(t, wait.For(t, read, "the peer"))
 	require.Equal(t, 1, first.MID())
 	requirePending(t, first)
-	conn.Send(peer.Ack(peer.PUBACK, 1))
+	conn.Send(fakebroker.Ack(fakebroker.PUBACK, 1))
 	require.NoError(t, first.Wait(wait.Soon(t)))
 }

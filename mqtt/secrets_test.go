@@ -13,12 +13,12 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/secrets"
+	"github.com/mosquitto-go/mosquitto/internal/socks5"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/secrets"
-	"github.com/mosquitto-go/mosquitto/test/socks5"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -115,7 +115,7 @@ func TestSecrets_AreNotInFormattedValues(t *testing.T) {
 	require.Contains(t, fmt.Sprint(mqtt.TLS{PSK: secrets.PSK, PSKIdentity: "device"}), `PSK:(hidden) PSKIdentity:"device"`)
 	require.Contains(t, fmt.Sprint(mqtt.TLS{CAFile: "ca.pem"}), `CAFile:"ca.pem"`)
 
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, err := dialWatched(t, w, fmt.Sprintf("mqtt://user:%s@127.0.0.1:%d", secrets.Password, p.Port),
 		mqtt.WithProtocol(mqtt.V5), mqtt.WithWill(will), mqtt.WithBackgroundConnect())
 	require.NoError(t, err)

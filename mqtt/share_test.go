@@ -11,11 +11,11 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -30,10 +30,10 @@ type handledMessage struct {
 // worker connects through a fault proxy.
 type workers struct {
 	done    chan handledMessage
-	counts  [4]int           // number of messages of each worker
-	handled map[string]int   // how often each message was handled, by payload
-	twice   []handledMessage // messages that were handled again
-	network *fault.Proxy     // of the first worker
+	counts  [4]int            // number of messages of each worker
+	handled map[string]int    // how often each message was handled, by payload
+	twice   []handledMessage  // messages that were handled again
+	network *faultproxy.Proxy // of the first worker
 	first   *mqtt.Client
 	hold    chan struct{} // the first worker blocks in its fifth message until it is closed
 }
@@ -42,7 +42,7 @@ func startWorkers(t *testing.T, b *broker.Broker, options ...mqtt.Option) *worke
 	t.Helper()
 	w := &workers{
 		done: make(chan handledMessage, 100_000), handled: map[string]int{},
-		network: fault.Start(t, b.Addr()), hold: make(chan struct{}),
+		network: faultproxy.Start(t, b.Addr()), hold: make(chan struct{}),
 	}
 	for i := range w.counts {
 		port, n := b.Port, 0
@@ -330,7 +330,7 @@ func TestShare_MalformedFilterIsRefusedAtTheCall(t *testing.T) {
 }
 
 func TestShare_BrokerWithoutSharedSubscriptionsIsReported(t *testing.T) {
-	l := peer.Listen(t)
+	l := fakebroker.Listen(t)
 	dialled := make(chan *mqtt.Client, 1)
 	go func() {
 		c, err := mqtt.Dial(wait.Soon(t), []string{url(l.Port)}, fast(), mqtt.WithProtocol(mqtt.V5))
@@ -343,8 +343,8 @@ func TestShare_BrokerWithoutSharedSubscriptionsIsReported(t *testing.T) {
 	h, _ := collect()
 	answer := make(chan error, 1)
 	go func() { answer <- c.Subscribe(wait.Soon(t), "$share/g/a", 1, h) }()
-	mid := conn.Expect(peer.SUBSCRIBE).Body[:2]
-	conn.Send(peer.Bytes(peer.SUBACK, mid[0], mid[1], 0, byte(mosquitto.RCSharedSubsNotSupported)))
+	mid := conn.Expect(fakebroker.SUBSCRIBE).Body[:2]
+	conn.Send(fakebroker.Bytes(fakebroker.SUBACK, mid[0], mid[1], 0, byte(mosquitto.RCSharedSubsNotSupported)))
 	err := wait.For(t, answer, "the refusal")
 	var refused *mqtt.SubscribeError
 	require.ErrorAs(t, err, &refused)

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -31,15 +31,15 @@ var deliveryKinds = []deliveryKind{
 func deliversTo(topics map[string]string, identifiers bool) script {
 	return func(c *brokerConn, p packet) bool {
 		switch {
-		case p.Type() == peer.CONNECT && !identifiers:
-			c.write(c.version.Connack(false, 0, peer.SubscriptionIDAvailable(0)))
+		case p.Type() == fakebroker.CONNECT && !identifiers:
+			c.write(c.version.Connack(false, 0, fakebroker.SubscriptionIDAvailable(0)))
 			return true
-		case p.Type() != peer.SUBSCRIBE:
+		case p.Type() != fakebroker.SUBSCRIBE:
 			return false
 		}
-		var props []peer.Property
+		var props []fakebroker.Property
 		if id := p.subscriptionID(); id > 0 {
-			props = append(props, peer.SubscriptionID(id))
+			props = append(props, fakebroker.SubscriptionID(id))
 		}
 		c.grant(p)
 		for _, name := range p.names() {
@@ -72,7 +72,7 @@ func TestSharedFilters_MessagesHaveTopicsWithoutThePrefix(t *testing.T) {
 			}
 			wait.None(t, unhandled, "message for the default handler")
 			var unsubscribed []string
-			for _, p := range b.received(peer.UNSUBSCRIBE) {
+			for _, p := range b.received(fakebroker.UNSUBSCRIBE) {
 				unsubscribed = append(unsubscribed, p.names()...)
 			}
 			require.Len(t, unsubscribed, len(topics))

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -44,7 +44,7 @@ func (a *acknowledgements) arrived(mid uint16) chan struct{} {
 func (a *acknowledgements) sendsBacklog(messages int) script {
 	return func(c *brokerConn, p packet) bool {
 		switch p.Type() {
-		case peer.SUBSCRIBE:
+		case fakebroker.SUBSCRIBE:
 			c.grant(p)
 			var batch []byte
 			for mid := 1; mid <= messages; mid++ {
@@ -53,7 +53,7 @@ func (a *acknowledgements) sendsBacklog(messages int) script {
 			}
 			c.write(batch)
 			return true
-		case peer.PUBACK:
+		case fakebroker.PUBACK:
 			close(a.arrived(p.MID()))
 		}
 		return false
@@ -115,7 +115,7 @@ func TestSlowHandlers_PingsAreSentDuringABacklog(t *testing.T) {
 	for n := range messages {
 		require.Equal(t, fmt.Sprint(n), wait.For(t, handled, "a handler"))
 	}
-	require.GreaterOrEqual(t, len(b.received(peer.PINGREQ)), 2, "while the handlers ran")
+	require.GreaterOrEqual(t, len(b.received(fakebroker.PINGREQ)), 2, "while the handlers ran")
 	require.EqualValues(t, 1, c.Stats().Connects)
 	require.Equal(t, 1, b.connections())
 }
@@ -153,7 +153,7 @@ func TestSlowHandlers_SilentBrokerIsDetectedDuringABacklog(t *testing.T) {
 		if c.number > 1 {
 			return false
 		}
-		return p.Type() == peer.PINGREQ || script(c, p)
+		return p.Type() == fakebroker.PINGREQ || script(c, p)
 	})
 	handled, release := make(chan string, messages), make(chan struct{})
 	defer func() { closeOnce(release) }()
@@ -201,19 +201,19 @@ func (e *strictBroker) reply(c *brokerConn, p packet) bool {
 	}
 	e.timer = time.AfterFunc(e.silence, func() { c.Close() })
 	switch p.Type() {
-	case peer.CONNECT:
+	case fakebroker.CONNECT:
 		c.write(c.version.Connack(c.number > 1, 0))
 		if c.number > 1 {
 			e.deliver(c, 8)
 		}
 		return true
-	case peer.SUBSCRIBE:
+	case fakebroker.SUBSCRIBE:
 		c.grant(p)
 		if c.number == 1 && slices.Contains(p.names(), "a") {
 			e.deliver(c, 0)
 		}
 		return true
-	case peer.PUBACK:
+	case fakebroker.PUBACK:
 		e.done = true
 	}
 	return false

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -27,7 +27,7 @@ type storm struct {
 	seed    uint64
 	c       *mqtt.Client
 	direct  *mqtt.Client // connects without a fault proxy
-	proxies [2]*fault.Proxy
+	proxies [2]*faultproxy.Proxy
 
 	atBroker *numberRecorder // messages that c published and the broker received
 	atClient *numberRecorder // messages that the subscription of WithSubscription delivered to c
@@ -64,7 +64,7 @@ func newStorm(t *testing.T, seed uint64, options ...mqtt.Option) *storm {
 	require.NoError(t, d.Respond(wait.Soon(t), "questions", 1, func(_ context.Context, m mqtt.Message) ([]byte, error) { return m.Payload, nil }))
 	var servers []string
 	for i := range s.proxies {
-		s.proxies[i] = fault.Start(t, b.Addr())
+		s.proxies[i] = faultproxy.Start(t, b.Addr())
 		servers = append(servers, url(s.proxies[i].Port))
 	}
 	// The network closes the connections, so no message must be given up because of them.

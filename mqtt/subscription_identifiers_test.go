@@ -5,9 +5,9 @@ package mqtt_test
 import (
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -31,9 +31,9 @@ func mergingOverlaps(topic string, filters int) *mergingBroker {
 
 func (m *mergingBroker) reply(c *brokerConn, p packet) bool {
 	switch p.Type() {
-	case peer.PUBACK:
+	case fakebroker.PUBACK:
 		m.acknowledged = true
-	case peer.SUBSCRIBE:
+	case fakebroker.SUBSCRIBE:
 		c.grant(p)
 		m.subscribed[c.number] += len(p.filters())
 		if id := p.subscriptionID(); id > 0 {
@@ -47,16 +47,16 @@ func (m *mergingBroker) reply(c *brokerConn, p packet) bool {
 	return false
 }
 
-func (m *mergingBroker) properties(connection int) (props []peer.Property) {
+func (m *mergingBroker) properties(connection int) (props []fakebroker.Property) {
 	for _, id := range m.identifiers[connection] {
-		props = append(props, peer.SubscriptionID(id))
+		props = append(props, fakebroker.SubscriptionID(id))
 	}
 	return props
 }
 
 // identified reports whether a SUBSCRIBE of a connection has a subscription identifier.
 func identified(b *fakeBroker, connection int) bool {
-	for _, p := range b.received(peer.SUBSCRIBE) {
+	for _, p := range b.received(fakebroker.SUBSCRIBE) {
 		if p.connection == connection && p.subscriptionID() > 0 {
 			return true
 		}
@@ -78,7 +78,7 @@ func TestSubscriptionIdentifiers_SeveralInOneMessageAreSwitchedOff(t *testing.T)
 	for _, got := range []<-chan mqtt.Message{gotAll, gotExact} {
 		require.Equal(t, "a/b", wait.For(t, got, "the message").Topic)
 	}
-	wait.Until(t, "PUBACK", func() bool { return len(b.received(peer.PUBACK)) == 1 })
+	wait.Until(t, "PUBACK", func() bool { return len(b.received(fakebroker.PUBACK)) == 1 })
 	require.True(t, identified(b, 1))
 	require.False(t, identified(b, b.connections()))
 
@@ -101,7 +101,7 @@ func TestSubscriptionIdentifiers_AreSwitchedOffAtTheFirstConnection(t *testing.T
 		mqtt.WithSubscription("a/#", 1, all), mqtt.WithSubscription("a/b", 1, exact))
 	wait.For(t, gotAll, "the message")
 	wait.For(t, gotExact, "the message")
-	wait.Until(t, "PUBACK", func() bool { return len(b.received(peer.PUBACK)) == 1 })
+	wait.Until(t, "PUBACK", func() bool { return len(b.received(fakebroker.PUBACK)) == 1 })
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	require.False(t, identified(b, b.connections()))
 }
@@ -115,7 +115,7 @@ func TestSubscriptionIdentifiers_OtherServersGetThem(t *testing.T) {
 	c := dialAll(t, []string{url(first.port), url(second.port)}, mqtt.WithProtocol(mqtt.V5),
 		mqtt.WithSubscription("a/#", 1, h), mqtt.WithSubscription("a/b", 1, ignore))
 	wait.For(t, got, "the message")
-	wait.Until(t, "PUBACK", func() bool { return len(first.received(peer.PUBACK)) == 1 })
+	wait.Until(t, "PUBACK", func() bool { return len(first.received(fakebroker.PUBACK)) == 1 })
 	require.Zero(t, second.connections())
 	first.end() // new connections to it are closed at once
 	wait.Until(t, "the other server", func() bool { return second.connections() > 0 })
@@ -157,14 +157,14 @@ func TestSubscriptionIdentifiers_RequestGetsItsResponse(t *testing.T) {
 	answered := false
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		switch p.Type() {
-		case peer.PUBACK:
+		case fakebroker.PUBACK:
 			answered = true
-		case peer.SUBSCRIBE:
+		case fakebroker.SUBSCRIBE:
 			if id := p.subscriptionID(); id > 0 {
 				identifiers[c.number] = append(identifiers[c.number], id)
 			}
 			c.grant(p)
-		case peer.PUBLISH:
+		case fakebroker.PUBLISH:
 			question = &p
 			c.acknowledge(p)
 		default:
@@ -172,9 +172,9 @@ func TestSubscriptionIdentifiers_RequestGetsItsResponse(t *testing.T) {
 		}
 		if question != nil && !answered && sendsResponseAfter(c, p) {
 			topic, data := question.responseTopic(), question.correlationData()
-			props := []peer.Property{peer.CorrelationData(data)}
+			props := []fakebroker.Property{fakebroker.CorrelationData(data)}
 			for _, id := range identifiers[c.number] {
-				props = append(props, peer.SubscriptionID(id))
+				props = append(props, fakebroker.SubscriptionID(id))
 			}
 			c.publish(1, topic, 1, "answer", props...)
 		}
@@ -193,8 +193,8 @@ func TestSubscriptionIdentifiers_RequestGetsItsResponse(t *testing.T) {
 // sendsResponseAfter reports whether the broker sends the response after this packet: after the
 // request, and on later connections after the last SUBSCRIBE.
 func sendsResponseAfter(c *brokerConn, p packet) bool {
-	if p.Type() == peer.PUBLISH {
+	if p.Type() == fakebroker.PUBLISH {
 		return c.number == 1
 	}
-	return c.number > 1 && p.Type() == peer.SUBSCRIBE && len(p.names()) > 0 && p.names()[len(p.names())-1] != "#"
+	return c.number > 1 && p.Type() == fakebroker.SUBSCRIBE && len(p.names()) > 0 && p.names()[len(p.names())-1] != "#"
 }

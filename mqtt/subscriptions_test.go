@@ -11,19 +11,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 func TestSubscriptions_AreRestoredWhenTheSessionOfQoS2IsLost(t *testing.T) {
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		switch p.Type() {
-		case peer.CONNECT:
+		case fakebroker.CONNECT:
 			c.write(c.version.Connack(c.number > 2, 0)) // the second CONNECT creates a new session, which the third CONNECT resumes
 			return true
-		case peer.PUBLISH:
+		case fakebroker.PUBLISH:
 			if c.number == 1 {
 				c.Close()
 				return true
@@ -36,13 +36,13 @@ func TestSubscriptions_AreRestoredWhenTheSessionOfQoS2IsLost(t *testing.T) {
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	require.Equal(t, 3, b.connections())
 	time.Sleep(200 * time.Millisecond)
-	require.Len(t, b.received(peer.SUBSCRIBE), 2, "SUBSCRIBE on the first connection, and in the new session")
+	require.Len(t, b.received(fakebroker.SUBSCRIBE), 2, "SUBSCRIBE on the first connection, and in the new session")
 }
 
 // refusesFirst returns a script that refuses the first SUBSCRIBE packets.
 func refusesFirst(refusals int) script {
 	return func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.SUBSCRIBE && refusals > 0 {
+		if p.Type() == fakebroker.SUBSCRIBE && refusals > 0 {
 			refusals--
 			c.write(c.version.Suback(p.MID(), []byte{0x80}))
 			return true
@@ -63,7 +63,7 @@ func TestSubscriptions_RefusalInTheBackgroundIsReported(t *testing.T) {
 	b.conn().Close() // "The client tries the subscription again at the next reconnect."
 	wait.Until(t, "a reconnect", func() bool { return c.Stats().Connects == 2 && c.State() == mqtt.StateConnected })
 	time.Sleep(100 * time.Millisecond)
-	t.Log("SUBSCRIBE packets:", len(b.received(peer.SUBSCRIBE)))
+	t.Log("SUBSCRIBE packets:", len(b.received(fakebroker.SUBSCRIBE)))
 	require.Len(t, lost, 1, "reported")
 }
 
@@ -71,7 +71,7 @@ func TestSubscriptions_RefusalInTheBackgroundIsReported(t *testing.T) {
 // leaves all other packets to the script then.
 func holdsConnack(number int, then script) script {
 	return func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.CONNECT && c.number == number {
+		if p.Type() == fakebroker.CONNECT && c.number == number {
 			return true
 		}
 		return then(c, p)
@@ -80,7 +80,7 @@ func holdsConnack(number int, then script) script {
 
 func TestSubscriptions_PreviousHandlerIsRestoredAfterALostSession(t *testing.T) {
 	b := startFakeBroker(t, holdsConnack(2, func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.SUBSCRIBE && c.number == 2 {
+		if p.Type() == fakebroker.SUBSCRIBE && c.number == 2 {
 			c.write(c.version.Suback(p.MID(), []byte{0x80}))
 			return true
 		}
@@ -98,22 +98,22 @@ func TestSubscriptions_PreviousHandlerIsRestoredAfterALostSession(t *testing.T) 
 	require.ErrorAs(t, wait.For(t, second, "Subscribe"), &refusal)
 	time.Sleep(300 * time.Millisecond)
 	require.Equal(t, mqtt.StateConnected, c.State())
-	require.True(t, len(lost) > 0 || len(b.received(peer.SUBSCRIBE)) > 2,
+	require.True(t, len(lost) > 0 || len(b.received(fakebroker.SUBSCRIBE)) > 2,
 		"the first handler has no subscription at the broker, which was not reported")
 }
 
 func TestSubscriptions_HandlerThatIsNotRestoredIsReported(t *testing.T) {
-	b := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == peer.SUBSCRIBE && c.number == 2 })
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == fakebroker.SUBSCRIBE && c.number == 2 })
 	lost := make(chan error, 10)
 	c := dial(t, b.port, mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- err }}))
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, ignore))
 	b.conn().Close()
-	wait.Until(t, "the second SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == 2 })
+	wait.Until(t, "the second SUBSCRIBE", func() bool { return len(b.received(fakebroker.SUBSCRIBE)) == 2 })
 	second := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
 	time.Sleep(100 * time.Millisecond)
 	refuse := func(n int) {
-		wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == n })
-		b.conn().write(b.conn().version.Suback(b.received(peer.SUBSCRIBE)[n-1].MID(), []byte{0x80}))
+		wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(fakebroker.SUBSCRIBE)) == n })
+		b.conn().write(b.conn().version.Suback(b.received(fakebroker.SUBSCRIBE)[n-1].MID(), []byte{0x80}))
 	}
 	refuse(2)
 	refuse(3)
@@ -124,13 +124,13 @@ func TestSubscriptions_HandlerThatIsNotRestoredIsReported(t *testing.T) {
 
 func TestSubscriptions_UnsubscribeReachesAnotherServersSession(t *testing.T) {
 	first := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.CONNECT && c.number > 1 {
+		if p.Type() == fakebroker.CONNECT && c.number > 1 {
 			c.Close()
 			return true
 		}
 		return false
 	})
-	other := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == peer.CONNECT })
+	other := startFakeBroker(t, func(c *brokerConn, p packet) bool { return p.Type() == fakebroker.CONNECT })
 	c := dialAll(t, []string{url(first.port), url(other.port)}, mqtt.WithClientID("x"), mqtt.WithSession(time.Hour))
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, ignore))
 	first.conn().Close()
@@ -139,12 +139,12 @@ func TestSubscriptions_UnsubscribeReachesAnotherServersSession(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	other.conn().write(other.conn().version.Connack(true, 0))
 	require.NoError(t, wait.For(t, unsubscribed, "Unsubscribe"))
-	require.Len(t, other.received(peer.UNSUBSCRIBE), 1)
+	require.Len(t, other.received(fakebroker.UNSUBSCRIBE), 1)
 }
 
 func TestSubscriptions_SubackWithTooFewCodesIsARefusal(t *testing.T) {
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.SUBSCRIBE {
+		if p.Type() == fakebroker.SUBSCRIBE {
 			c.write(c.version.Suback(p.MID(), []byte{1}))
 			return true
 		}
@@ -157,9 +157,9 @@ func TestSubscriptions_SubackWithTooFewCodesIsARefusal(t *testing.T) {
 func TestSubscriptions_TwoRefusedChangesRestoreTheFirst(t *testing.T) {
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		switch {
-		case p.Type() == peer.CONNECT && c.number == 2:
+		case p.Type() == fakebroker.CONNECT && c.number == 2:
 			return true
-		case p.Type() == peer.SUBSCRIBE && c.number == 2:
+		case p.Type() == fakebroker.SUBSCRIBE && c.number == 2:
 			c.write(c.version.Suback(p.MID(), []byte{0x80}))
 			return true
 		}
@@ -177,8 +177,8 @@ func TestSubscriptions_TwoRefusedChangesRestoreTheFirst(t *testing.T) {
 	require.Error(t, wait.For(t, second, "Subscribe"))
 	require.Error(t, wait.For(t, third, "Subscribe"))
 	b.conn().Close()
-	wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == 3 })
-	require.EqualValues(t, 0, b.received(peer.SUBSCRIBE)[2].filters()[0].Options&3)
+	wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(fakebroker.SUBSCRIBE)) == 3 })
+	require.EqualValues(t, 0, b.received(fakebroker.SUBSCRIBE)[2].filters()[0].Options&3)
 }
 
 func TestSubscriptions_IteratorKeepsTheOptionsOfTheHandler(t *testing.T) {
@@ -192,16 +192,16 @@ func TestSubscriptions_IteratorKeepsTheOptionsOfTheHandler(t *testing.T) {
 		for range c.Messages(ctx, "a", 1) {
 		}
 	}()
-	wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == 2 })
+	wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(fakebroker.SUBSCRIBE)) == 2 })
 	cancel()
 	<-ended
-	require.EqualValues(t, 4, b.received(peer.SUBSCRIBE)[1].filters()[0].Options&4, "NoLocal")
+	require.EqualValues(t, 4, b.received(fakebroker.SUBSCRIBE)[1].filters()[0].Options&4, "NoLocal")
 }
 
 // An iterator that ends before its SUBACK arrives may leave a subscription at the broker.
 func TestSubscriptions_RefusalKeepsNoEarlierSubscription(t *testing.T) {
 	t.Parallel()
-	b := startFakeBroker(t, func(_ *brokerConn, p packet) bool { return p.Type() == peer.SUBSCRIBE })
+	b := startFakeBroker(t, func(_ *brokerConn, p packet) bool { return p.Type() == fakebroker.SUBSCRIBE })
 	c := dial(t, b.port)
 	iterate := func(ctx context.Context) <-chan error {
 		return inBackground(func() (failure error) {
@@ -213,19 +213,19 @@ func TestSubscriptions_RefusalKeepsNoEarlierSubscription(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	first := iterate(ctx)
-	wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == 1 })
+	wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(fakebroker.SUBSCRIBE)) == 1 })
 	cancel()
 	wait.For(t, first, "the end of the first iterator")
 	second := iterate(wait.Soon(t))
 	time.Sleep(50 * time.Millisecond) // for the second iterator to begin
 	answer := func(n int, code byte) {
-		b.conn().write(b.conn().version.Suback(b.received(peer.SUBSCRIBE)[n].MID(), []byte{code}))
+		b.conn().write(b.conn().version.Suback(b.received(fakebroker.SUBSCRIBE)[n].MID(), []byte{code}))
 	}
 	answer(0, 1)
-	wait.Until(t, "the second SUBSCRIBE", func() bool { return len(b.received(peer.SUBSCRIBE)) == 2 })
+	wait.Until(t, "the second SUBSCRIBE", func() bool { return len(b.received(fakebroker.SUBSCRIBE)) == 2 })
 	answer(1, 0x80)
 	require.Error(t, wait.For(t, second, "the end of the second iterator"))
-	wait.Until(t, "UNSUBSCRIBE", func() bool { return len(b.received(peer.UNSUBSCRIBE)) == 1 })
+	wait.Until(t, "UNSUBSCRIBE", func() bool { return len(b.received(fakebroker.UNSUBSCRIBE)) == 1 })
 }
 
 // scriptedMemory is a broker that remembers its subscriptions and fails at random: it refuses
@@ -243,14 +243,14 @@ func (m *scriptedMemory) reply(c *brokerConn, p packet) bool {
 		n = rand.IntN(40)
 	}
 	switch p.Type() {
-	case peer.CONNECT:
+	case fakebroker.CONNECT:
 		if !m.keep {
 			m.exists, m.has = false, map[string]bool{}
 		}
 		c.write(c.version.Connack(m.exists, 0))
 		m.exists = true
 		return true
-	case peer.SUBSCRIBE:
+	case fakebroker.SUBSCRIBE:
 		if n == 0 {
 			c.Close()
 			return true
@@ -273,7 +273,7 @@ func (m *scriptedMemory) reply(c *brokerConn, p packet) bool {
 		}
 		c.write(c.version.Suback(p.MID(), codes))
 		return true
-	case peer.UNSUBSCRIBE:
+	case fakebroker.UNSUBSCRIBE:
 		if n == 0 {
 			c.Close()
 			return true
@@ -378,7 +378,7 @@ func TestSubscriptions_BrokerHasTheDesiredSubscriptions(t *testing.T) {
 				require.Equal(t, []string{"a"}, m.names(b))
 				b.conn().publish(0, "a", 0, "x")
 				wait.For(t, got, "message")
-				t.Log("connections", b.connections(), "subscribes", len(b.received(peer.SUBSCRIBE)), "unsubscribes", len(b.received(peer.UNSUBSCRIBE)))
+				t.Log("connections", b.connections(), "subscribes", len(b.received(fakebroker.SUBSCRIBE)), "unsubscribes", len(b.received(fakebroker.UNSUBSCRIBE)))
 			})
 		}
 	}

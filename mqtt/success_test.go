@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -63,7 +63,7 @@ func TestSuccess_EarlierResultIsNotReused(t *testing.T) {
 func TestSuccess_NeedsAllFilters(t *testing.T) {
 	t.Parallel()
 	for range 10 {
-		p := peer.Listen(t)
+		p := fakebroker.Listen(t)
 		c, conn := dialScriptedBroker(t, p, mqtt.WithProtocol(mqtt.V5)) // with subscription identifiers the client sends a SUBSCRIBE for each filter
 		granted := make(chan struct{})
 		ended := inBackground(func() error {
@@ -76,10 +76,10 @@ func TestSuccess_NeedsAllFilters(t *testing.T) {
 				}
 			}}, mqtt.Subscription{Filter: "a", QoS: 1, Handler: ignore}, mqtt.Subscription{Filter: "b", QoS: 1, Handler: ignore})
 		})
-		conn.Expect(peer.SUBSCRIBE)
-		second := conn.Expect(peer.SUBSCRIBE)
-		conn.Send(peer.V5.Suback(second.MID(), []byte{1}))
-		conn.Send(peer.PublishV5(0, "c", 0, nil, "")) // Stats.Unhandled counts this message: the client has read SUBACK
+		conn.Expect(fakebroker.SUBSCRIBE)
+		second := conn.Expect(fakebroker.SUBSCRIBE)
+		conn.Send(fakebroker.V5.Suback(second.MID(), []byte{1}))
+		conn.Send(fakebroker.PublishV5(0, "c", 0, nil, "")) // Stats.Unhandled counts this message: the client has read SUBACK
 		close(granted)
 		require.ErrorIs(t, wait.For(t, ended, "SubscribeMultiple"), context.Canceled, "the filter a is not granted")
 	}
@@ -88,7 +88,7 @@ func TestSuccess_NeedsAllFilters(t *testing.T) {
 // A subscriber without network faults receives each message for which Publish returned nil.
 func TestSuccess_MeansDelivery(t *testing.T) {
 	t.Parallel()
-	duringEachFault(t, nil, func(t *testing.T, x networkFault, p *fault.Proxy, c, direct *mqtt.Client) {
+	duringEachFault(t, nil, func(t *testing.T, x networkFault, p *faultproxy.Proxy, c, direct *mqtt.Client) {
 		seen := &numberRecorder{byTopic: map[string][]int{}}
 		topics := []string{"", t.Name() + "/1", t.Name() + "/2"}
 		require.NoError(t, direct.Subscribe(wait.Soon(t), t.Name()+"/#", 2, seen.handle))
@@ -128,11 +128,11 @@ func TestSuccess_MeansDelivery(t *testing.T) {
 func TestSuccess_PublishSurvivesACutAfterEachByte(t *testing.T) {
 	t.Parallel()
 	b := startOrderedBroker(t)
-	p := fault.Start(t, b.Addr())
+	p := faultproxy.Start(t, b.Addr())
 	seen := recordNumbers(t, b.Port, "cut/#")
 	c := dial(t, p.Port, mqtt.WithClientID("cut"), mqtt.WithSession(time.Hour), mqtt.WithProtocol(mqtt.V5))
 	n := 0
-	for _, d := range []fault.Direction{fault.Up, fault.Down} {
+	for _, d := range []faultproxy.Direction{faultproxy.Up, faultproxy.Down} {
 		for after := range 24 {
 			p.CutAfter(d, after)
 			for qos := mqtt.QoS(1); qos <= 2; qos++ {

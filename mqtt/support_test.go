@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -41,9 +41,9 @@ type fakeBroker struct {
 
 // brokerConn is a client's connection to the fake broker.
 type brokerConn struct {
-	*peer.Conn
+	*fakebroker.Conn
 	number  int // counts CONNECT packets, from 1
-	version peer.Version
+	version fakebroker.Version
 	closed  atomic.Bool
 }
 
@@ -56,9 +56,9 @@ func (c *brokerConn) Close() error {
 
 // packet is a packet that a client sent.
 type packet struct {
-	peer.Packet
+	fakebroker.Packet
 	connection int // brokerConn.number of its connection
-	version    peer.Version
+	version    fakebroker.Version
 }
 
 // startFakeBroker starts a fake broker that stops at the end of the test. With a nil script
@@ -73,7 +73,7 @@ func startFakeBroker(t testing.TB, s script) *fakeBroker {
 // fakeBrokerOn starts a fake broker that uses the listener l, for example a TLS listener.
 func fakeBrokerOn(t testing.TB, l net.Listener, s script) *fakeBroker {
 	t.Helper()
-	p := peer.On(t, l)
+	p := fakebroker.On(t, l)
 	b := &fakeBroker{port: p.Port, script: s}
 	b.running.Add(1)
 	go b.accept(p)
@@ -85,7 +85,7 @@ func fakeBrokerOn(t testing.TB, l net.Listener, s script) *fakeBroker {
 	return b
 }
 
-func (b *fakeBroker) accept(p *peer.Peer) {
+func (b *fakeBroker) accept(p *fakebroker.Peer) {
 	defer b.running.Done()
 	for {
 		conn, err := p.TryAccept()
@@ -142,13 +142,13 @@ func (b *fakeBroker) serve(c *brokerConn) {
 	}
 }
 
-func (b *fakeBroker) receive(c *brokerConn, raw peer.Packet) {
+func (b *fakeBroker) receive(c *brokerConn, raw fakebroker.Packet) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if c.closed.Load() {
 		return
 	}
-	if raw.Type() == peer.CONNECT {
+	if raw.Type() == fakebroker.CONNECT {
 		b.connects++
 		c.number, c.version = b.connects, protocolLevel(raw)
 		b.latest = c
@@ -160,8 +160,8 @@ func (b *fakeBroker) receive(c *brokerConn, raw peer.Packet) {
 	}
 }
 
-func protocolLevel(connect peer.Packet) peer.Version {
-	return peer.Version(connect.Body[2+binary.BigEndian.Uint16(connect.Body)])
+func protocolLevel(connect fakebroker.Packet) fakebroker.Version {
+	return fakebroker.Version(connect.Body[2+binary.BigEndian.Uint16(connect.Body)])
 }
 
 // connections counts the CONNECT packets.
@@ -185,7 +185,7 @@ func (b *fakeBroker) received(kind byte) (all []packet) {
 
 // published lists the PUBLISH packets on a topic.
 func (b *fakeBroker) published(topic string) (all []packet) {
-	for _, p := range b.received(peer.PUBLISH) {
+	for _, p := range b.received(fakebroker.PUBLISH) {
 		if p.topic() == topic {
 			all = append(all, p)
 		}
@@ -206,26 +206,26 @@ func (c *brokerConn) write(b []byte) {
 	_, _ = c.Write(b)
 }
 
-func (c *brokerConn) publish(qos byte, topic string, mid uint16, payload string, props ...peer.Property) {
+func (c *brokerConn) publish(qos byte, topic string, mid uint16, payload string, props ...fakebroker.Property) {
 	c.write(c.version.Publish(qos<<1, topic, mid, payload, props...))
 }
 
 // accept sends the reply of a broker that accepts the packet.
 func (c *brokerConn) accept(p packet) {
 	switch p.Type() {
-	case peer.CONNECT:
+	case fakebroker.CONNECT:
 		c.write(c.version.Connack(false, 0))
-	case peer.PUBLISH:
+	case fakebroker.PUBLISH:
 		c.acknowledge(p)
-	case peer.PUBREL:
+	case fakebroker.PUBREL:
 		c.write(c.version.Pubcomp(p.MID()))
-	case peer.SUBSCRIBE:
+	case fakebroker.SUBSCRIBE:
 		c.grant(p)
-	case peer.UNSUBSCRIBE:
+	case fakebroker.UNSUBSCRIBE:
 		c.write(c.version.Unsuback(p.MID(), make([]byte, len(p.filters()))))
-	case peer.PINGREQ:
-		c.write(peer.Bytes(peer.PINGRESP))
-	case peer.DISCONNECT:
+	case fakebroker.PINGREQ:
+		c.write(fakebroker.Bytes(fakebroker.PINGRESP))
+	case fakebroker.DISCONNECT:
 		c.Close()
 	}
 }
@@ -257,7 +257,7 @@ func cutText(b []byte) (text string, rest []byte) {
 
 // cutProperties cuts the properties from the beginning of b.
 func (p packet) cutProperties(b []byte) (props, rest []byte) {
-	if p.version != peer.V5 {
+	if p.version != fakebroker.V5 {
 		return nil, b
 	}
 	size, n := binary.Uvarint(b)
@@ -294,12 +294,12 @@ func (p packet) payload() string {
 }
 
 // filters lists the filters of a SUBSCRIBE, with their options, or of an UNSUBSCRIBE.
-func (p packet) filters() (all []peer.Filter) {
+func (p packet) filters() (all []fakebroker.Filter) {
 	_, rest := p.cutProperties(p.Body[2:])
 	for len(rest) > 0 {
-		var f peer.Filter
+		var f fakebroker.Filter
 		f.Name, rest = cutText(rest)
-		if p.Type() == peer.SUBSCRIBE {
+		if p.Type() == fakebroker.SUBSCRIBE {
 			f.Options, rest = rest[0], rest[1:]
 		}
 		all = append(all, f)
@@ -319,7 +319,7 @@ func (p packet) names() (all []string) {
 // packet has none.
 func (p packet) subscriptionID() int {
 	props, _ := p.cutProperties(p.Body[2:])
-	if len(props) == 0 || props[0] != peer.SubscriptionID(1)[0] {
+	if len(props) == 0 || props[0] != fakebroker.SubscriptionID(1)[0] {
 		return 0
 	}
 	id, _ := binary.Uvarint(props[1:])
@@ -364,5 +364,5 @@ func (p packet) textProperty(id byte) (text string) {
 	return ""
 }
 
-func (p packet) responseTopic() string   { return p.textProperty(peer.ResponseTopic("")[0]) }
-func (p packet) correlationData() string { return p.textProperty(peer.CorrelationData("")[0]) }
+func (p packet) responseTopic() string   { return p.textProperty(fakebroker.ResponseTopic("")[0]) }
+func (p packet) correlationData() string { return p.textProperty(fakebroker.CorrelationData("")[0]) }

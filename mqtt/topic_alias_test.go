@@ -9,27 +9,27 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 // aliasDialog connects a client that assigns aliases to a broker with CONNACK properties.
-func aliasDialog(t testing.TB, props []peer.Property, options ...mqtt.Option) (*mqtt.Client, *peer.Peer, *peer.Dialog) {
+func aliasDialog(t testing.TB, props []fakebroker.Property, options ...mqtt.Option) (*mqtt.Client, *fakebroker.Peer, *fakebroker.Dialog) {
 	t.Helper()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c := dial(t, p.Port, append(options, mqtt.WithProtocol(mqtt.V5), mqtt.WithAutomaticTopicAliases(), mqtt.WithBackgroundConnect())...)
 	return c, p, acceptV5(t, c, p, props...)
 }
 
 // acceptV5 accepts the next connection of a client.
-func acceptV5(t testing.TB, c *mqtt.Client, p *peer.Peer, props ...peer.Property) *peer.Dialog {
+func acceptV5(t testing.TB, c *mqtt.Client, p *fakebroker.Peer, props ...fakebroker.Property) *fakebroker.Dialog {
 	t.Helper()
 	conn := p.Accept()
-	conn.Expect(peer.CONNECT)
-	conn.Send(peer.V5.Connack(false, 0, props...))
+	conn.Expect(fakebroker.CONNECT)
+	conn.Send(fakebroker.V5.Connack(false, 0, props...))
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	return conn.Dialog()
 }
@@ -44,7 +44,7 @@ func publish0(t testing.TB, c *mqtt.Client, topic, payload string, options ...mq
 // third topic.
 func TestAutomaticTopicAliases_FirstTopicsGetThem(t *testing.T) {
 	t.Parallel()
-	c, _, d := aliasDialog(t, []peer.Property{peer.TopicAliasMaximum(2)})
+	c, _, d := aliasDialog(t, []fakebroker.Property{fakebroker.TopicAliasMaximum(2)})
 	for range 2 {
 		publish0(t, c, "topic/1", "a")
 	}
@@ -63,7 +63,7 @@ func TestAutomaticTopicAliases_FirstTopicsGetThem(t *testing.T) {
 // Messages of QoS 1 and 2 keep their topics, and so do short topics.
 func TestAutomaticTopicAliases_OtherMessagesKeepTheirTopic(t *testing.T) {
 	t.Parallel()
-	c, _, d := aliasDialog(t, []peer.Property{peer.TopicAliasMaximum(9)})
+	c, _, d := aliasDialog(t, []fakebroker.Property{fakebroker.TopicAliasMaximum(9)})
 	publish0(t, c, "topic/1", "a")
 	c.PublishAsync(wait.Soon(t), "topic/1", []byte("b"), mqtt.WithQoS(1))
 	c.PublishAsync(wait.Soon(t), "topic/1", []byte("c"), mqtt.WithQoS(2))
@@ -90,7 +90,7 @@ func TestAutomaticTopicAliases_AreNotUsedWithoutBrokerSupport(t *testing.T) {
 func TestAutomaticTopicAliases_EndWithTheConnection(t *testing.T) {
 	t.Parallel()
 	option, changes := watchStates()
-	c, p, d := aliasDialog(t, []peer.Property{peer.TopicAliasMaximum(3)}, option)
+	c, p, d := aliasDialog(t, []fakebroker.Property{fakebroker.TopicAliasMaximum(3)}, option)
 	for _, limit := range []uint16{3, 1, 2} {
 		publish0(t, c, "topic/1", "a")
 		publish0(t, c, "topic/1", "b")
@@ -99,7 +99,7 @@ func TestAutomaticTopicAliases_EndWithTheConnection(t *testing.T) {
 		d.Close()
 		awaitState(t, changes, mqtt.StateDisconnected)
 		next := map[uint16]uint16{3: 1, 1: 2, 2: 2}[limit]
-		d = acceptV5(t, c, p, peer.TopicAliasMaximum(next))
+		d = acceptV5(t, c, p, fakebroker.TopicAliasMaximum(next))
 	}
 }
 
@@ -107,7 +107,7 @@ func TestAutomaticTopicAliases_EndWithTheConnection(t *testing.T) {
 func TestAutomaticTopicAliases_ProgramHasPrecedence(t *testing.T) {
 	t.Parallel()
 	option, changes := watchStates()
-	c, p, d := aliasDialog(t, []peer.Property{peer.TopicAliasMaximum(3)}, option)
+	c, p, d := aliasDialog(t, []fakebroker.Property{fakebroker.TopicAliasMaximum(3)}, option)
 	publish0(t, c, "topic/1", "a")
 	d.Expect(`30 < 'topic/1' < 23 00 03 > "a" >`)
 	err := publish0(t, c, "", "b", mqtt.WithTopicAlias(3)).Wait(wait.Soon(t)) // the broker would take it for a message on topic/1
@@ -125,7 +125,7 @@ func TestAutomaticTopicAliases_ProgramHasPrecedence(t *testing.T) {
 		`32 < 'topic/3' ?? ?? < 23 00 01 > "g" >`, `30 < 'topic/4' <> "h" >`)
 	d.Close()
 	awaitState(t, changes, mqtt.StateDisconnected)
-	d = acceptV5(t, c, p, peer.TopicAliasMaximum(3))
+	d = acceptV5(t, c, p, fakebroker.TopicAliasMaximum(3))
 	publish0(t, c, "topic/5", "i")
 	publish0(t, c, "topic/6", "j")
 	d.Expect(`3A < 'topic/3' ?? ?? < 23 00 01 > "g" >`, // sent again by the library
@@ -137,7 +137,7 @@ func TestAutomaticTopicAliases_ProgramHasPrecedence(t *testing.T) {
 func TestAutomaticTopicAliases_PacketStaysWithinTheMaximumSize(t *testing.T) {
 	t.Parallel()
 	const limit = 50 // a packet of topic/1 has 12 bytes and the payload; 3 more with an alias
-	c, _, d := aliasDialog(t, []peer.Property{peer.TopicAliasMaximum(9), peer.MaximumPacketSize(limit)})
+	c, _, d := aliasDialog(t, []fakebroker.Property{fakebroker.TopicAliasMaximum(9), fakebroker.MaximumPacketSize(limit)})
 	large := strings.Repeat("x", limit-12)
 	publish0(t, c, "topic/1", large)
 	publish0(t, c, "topic/1", large[3:])
@@ -186,20 +186,20 @@ func TestAutomaticTopicAliases_SubscribersGetTheTopics(t *testing.T) {
 func aliasing(maximum uint16, aliases ...uint16) script {
 	return func(c *brokerConn, p packet) bool {
 		switch p.Type() {
-		case peer.CONNECT:
-			c.write(c.version.Connack(false, 0, peer.TopicAliasMaximum(maximum)))
+		case fakebroker.CONNECT:
+			c.write(c.version.Connack(false, 0, fakebroker.TopicAliasMaximum(maximum)))
 			return true
-		case peer.SUBSCRIBE:
+		case fakebroker.SUBSCRIBE:
 			c.grant(p)
 			for _, alias := range aliases {
 				topic := fmt.Sprintf("topic/%d/%d", c.number, alias)
-				c.publish(0, topic, 0, topic, peer.TopicAlias(alias), peer.UserProperty("k", "v"))
-				c.publish(0, "", 0, topic, peer.TopicAlias(alias))
-				c.publish(1, "", 1, topic, peer.TopicAlias(alias))
-				c.publish(2, "", 2, topic, peer.TopicAlias(alias))
+				c.publish(0, topic, 0, topic, fakebroker.TopicAlias(alias), fakebroker.UserProperty("k", "v"))
+				c.publish(0, "", 0, topic, fakebroker.TopicAlias(alias))
+				c.publish(1, "", 1, topic, fakebroker.TopicAlias(alias))
+				c.publish(2, "", 2, topic, fakebroker.TopicAlias(alias))
 			}
 			return true
-		case peer.PUBREC:
+		case fakebroker.PUBREC:
 			c.write(c.version.Pubrel(p.MID()))
 			return true
 		}
@@ -240,7 +240,7 @@ func TestTopicAliasMaximum_MessagesHaveTheirTopics(t *testing.T) {
 		}
 		require.NoError(t, c.Reconnect(wait.Soon(t)))
 	}
-	require.Equal(t, 10, offeredAliases(b.received(peer.CONNECT)[0]))
+	require.Equal(t, 10, offeredAliases(b.received(fakebroker.CONNECT)[0]))
 }
 
 // The library refuses received aliases above the topic alias maximum of the broker. If the client
@@ -266,12 +266,12 @@ func TestTopicAliasMaximum_IsLimitedByTheBroker(t *testing.T) {
 				require.Equal(t, fmt.Sprintf("topic/2/%d", maximum), wait.For(t, got, "a message").Topic)
 			}
 			require.NoError(t, c.Reconnect(wait.Soon(t)))
-			connects := b.received(peer.CONNECT)
+			connects := b.received(fakebroker.CONNECT)
 			require.Len(t, connects, 3)
 			for i, want := range []int{offered[0], offered[1], offered[1]} {
 				require.Equal(t, want, offeredAliases(connects[i]))
 			}
-			require.Len(t, b.received(peer.DISCONNECT), 2) // no will
+			require.Len(t, b.received(fakebroker.DISCONNECT), 2) // no will
 		})
 	}
 }
@@ -283,14 +283,14 @@ func TestTopicAliasMaximum_MessagesInFlightStay(t *testing.T) {
 	need21(t)
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		switch {
-		case p.Type() == peer.CONNECT:
+		case p.Type() == fakebroker.CONNECT:
 			maximum := uint16(10)
 			if c.number > 1 {
 				maximum = 4
 			}
-			c.write(c.version.Connack(c.number > 1, 0, peer.TopicAliasMaximum(maximum)))
+			c.write(c.version.Connack(c.number > 1, 0, fakebroker.TopicAliasMaximum(maximum)))
 			return true
-		case p.Type() == peer.PUBLISH && c.number == 1:
+		case p.Type() == fakebroker.PUBLISH && c.number == 1:
 			c.Close()
 			return true
 		}
@@ -302,7 +302,7 @@ func TestTopicAliasMaximum_MessagesInFlightStay(t *testing.T) {
 			require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithQoS(qos)))
 		}
 	}
-	connects := b.received(peer.CONNECT)
+	connects := b.received(fakebroker.CONNECT)
 	require.Equal(t, 10, offeredAliases(connects[1]))
 	require.Equal(t, 4, offeredAliases(connects[len(connects)-1]))
 	require.Zero(t, c.Stats().Queued)

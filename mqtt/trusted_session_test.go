@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,7 +24,7 @@ func trustsSession(version mqtt.Protocol, options ...mqtt.Option) []mqtt.Option 
 // keepsSession returns the script of a broker that has a session on these connections.
 func keepsSession(connections ...int) script {
 	return func(c *brokerConn, p packet) bool {
-		if p.Type() != peer.CONNECT {
+		if p.Type() != fakebroker.CONNECT {
 			return false
 		}
 		present := false
@@ -49,10 +49,10 @@ func TestTrustedSession_FirstConnectionSendsNoSubscribe(t *testing.T) {
 			for n, sent := range []int{0, 0, 1, 1} { // the session of the third connection is new
 				b.conn().publish(0, "a", 0, "x")
 				wait.For(t, got, "the message")
-				require.Len(t, b.received(peer.SUBSCRIBE), sent, "connection %d", n+1)
+				require.Len(t, b.received(fakebroker.SUBSCRIBE), sent, "connection %d", n+1)
 				requireReconnects(t, b, c)
 			}
-			require.Len(t, b.received(peer.SUBSCRIBE), 2, "the fifth session is new too")
+			require.Len(t, b.received(fakebroker.SUBSCRIBE), 2, "the fifth session is new too")
 		})
 	}
 }
@@ -63,7 +63,7 @@ func TestTrustedSession_NewSessionGetsTheSubscriptions(t *testing.T) {
 	c := dial(t, b.port, trustsSession(mqtt.V5, mqtt.WithSubscription("a", 1, ignore))...)
 	require.True(t, subscribedOn(b, 1, "a"))
 	requireReconnects(t, b, c)
-	require.Len(t, b.received(peer.SUBSCRIBE), 1)
+	require.Len(t, b.received(fakebroker.SUBSCRIBE), 1)
 }
 
 func TestTrustedSession_RefusalInANewSessionIsReported(t *testing.T) {
@@ -79,7 +79,7 @@ func TestTrustedSession_RefusalInANewSessionIsReported(t *testing.T) {
 func TestTrustedSession_UnacknowledgedFilterIsSentAgain(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() == peer.SUBSCRIBE && c.number == 1 {
+		if p.Type() == fakebroker.SUBSCRIBE && c.number == 1 {
 			c.Close()
 			return true
 		}
@@ -98,10 +98,10 @@ func TestTrustedSession_LaterCallsAreSent(t *testing.T) {
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 2, ignore))
 	require.NoError(t, c.Subscribe(wait.Soon(t), "c", 1, ignore))
 	require.NoError(t, c.Unsubscribe(wait.Soon(t), "b"))
-	require.Len(t, b.received(peer.SUBSCRIBE), 2)
-	require.Equal(t, []peer.Filter{{Name: "a", Options: 2}}, b.received(peer.SUBSCRIBE)[0].filters())
-	require.Equal(t, []string{"c"}, b.received(peer.SUBSCRIBE)[1].names())
-	require.Equal(t, []string{"b"}, b.received(peer.UNSUBSCRIBE)[0].names())
+	require.Len(t, b.received(fakebroker.SUBSCRIBE), 2)
+	require.Equal(t, []fakebroker.Filter{{Name: "a", Options: 2}}, b.received(fakebroker.SUBSCRIBE)[0].filters())
+	require.Equal(t, []string{"c"}, b.received(fakebroker.SUBSCRIBE)[1].names())
+	require.Equal(t, []string{"b"}, b.received(fakebroker.UNSUBSCRIBE)[0].names())
 }
 
 // The program changes subscriptions before the first connection.
@@ -118,9 +118,9 @@ func TestTrustedSession_EarlierCallsAreSent(t *testing.T) {
 	require.NoError(t, wait.For(t, subscribed, "Subscribe"))
 	require.NoError(t, wait.For(t, unsubscribed, "Unsubscribe"))
 	require.NoError(t, wait.For(t, marker, "the connection"))
-	require.Len(t, b.received(peer.SUBSCRIBE), 1)
-	require.Equal(t, []peer.Filter{{Name: "a", Options: 2}}, b.received(peer.SUBSCRIBE)[0].filters())
-	require.Equal(t, []string{"b"}, b.received(peer.UNSUBSCRIBE)[0].names())
+	require.Len(t, b.received(fakebroker.SUBSCRIBE), 1)
+	require.Equal(t, []fakebroker.Filter{{Name: "a", Options: 2}}, b.received(fakebroker.SUBSCRIBE)[0].filters())
+	require.Equal(t, []string{"b"}, b.received(fakebroker.UNSUBSCRIBE)[0].names())
 }
 
 // Another server may have an older session, so the client sends the filters.
@@ -128,7 +128,7 @@ func TestTrustedSession_OtherServerGetsTheSubscriptions(t *testing.T) {
 	t.Parallel()
 	first, second := startFakeBroker(t, keepsSession(1)), startFakeBroker(t, keepsSession(1))
 	dialAll(t, []string{url(first.port), url(second.port)}, trustsSession(mqtt.V5, mqtt.WithSubscription("a", 1, ignore))...)
-	require.Empty(t, first.received(peer.SUBSCRIBE))
+	require.Empty(t, first.received(fakebroker.SUBSCRIBE))
 	first.end()
 	wait.Until(t, "SUBSCRIBE", func() bool { return subscribedOn(second, 1, "a") })
 }
@@ -148,10 +148,10 @@ func TestTrustedSession_IdentifiersOfAnEarlierProcessReachTheHandlers(t *testing
 	dial(t, earlier.port, trustsSession(mqtt.V5, options...)...)
 	b := startFakeBroker(t, keepsSession(1))
 	c := dial(t, b.port, trustsSession(mqtt.V5, options...)...)
-	for _, p := range earlier.received(peer.SUBSCRIBE) {
-		b.conn().publish(0, "a/b", 0, p.names()[0], peer.SubscriptionID(p.subscriptionID()))
+	for _, p := range earlier.received(fakebroker.SUBSCRIBE) {
+		b.conn().publish(0, "a/b", 0, p.names()[0], fakebroker.SubscriptionID(p.subscriptionID()))
 	}
-	b.conn().publish(0, "a/b", 0, "unknown", peer.SubscriptionID(1))
+	b.conn().publish(0, "a/b", 0, "unknown", fakebroker.SubscriptionID(1))
 	b.conn().publish(0, "a/b", 0, "none")
 	for i, filter := range filters {
 		for _, want := range []string{filter, "unknown", "none"} {
@@ -162,7 +162,7 @@ func TestTrustedSession_IdentifiersOfAnEarlierProcessReachTheHandlers(t *testing
 	for _, messages := range got {
 		wait.None(t, messages, "second copy")
 	}
-	require.Empty(t, b.received(peer.SUBSCRIBE))
+	require.Empty(t, b.received(fakebroker.SUBSCRIBE))
 }
 
 // The broker sends several identifiers in one message, which the library cannot read. The client
@@ -172,11 +172,11 @@ func TestTrustedSession_IsRenewedWithoutIdentifiers(t *testing.T) {
 	h, got := collect()
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
 		switch {
-		case p.Type() == peer.CONNECT && c.number == 1:
+		case p.Type() == fakebroker.CONNECT && c.number == 1:
 			c.write(c.version.Connack(true, 0))
-			c.publish(1, "a/b", 1, "x", peer.SubscriptionID(1), peer.SubscriptionID(2))
+			c.publish(1, "a/b", 1, "x", fakebroker.SubscriptionID(1), fakebroker.SubscriptionID(2))
 			return true
-		case p.Type() == peer.SUBSCRIBE:
+		case p.Type() == fakebroker.SUBSCRIBE:
 			c.grant(p)
 			if p.names()[0] == "a/b" || len(p.names()) > 1 {
 				c.publish(1, "a/b", 1, "x")

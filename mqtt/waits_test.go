@@ -10,10 +10,10 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -172,11 +172,11 @@ func TestWaits_LossDoesNotEndQoS1And2(t *testing.T) {
 	for _, qos := range []mqtt.QoS{1, 2} {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
 			t.Parallel()
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, conn := dialScriptedBroker(t, p)
 			token := c.PublishAsync(wait.Soon(t), "a", []byte("x"), mqtt.WithQoS(qos))
 			waited := inBackground(func() error { return token.Wait(wait.Soon(t)) })
-			conn.Dialog().Expect(peer.V311.Publish(byte(qos)<<1, "a", 1, "x"))
+			conn.Dialog().Expect(fakebroker.V311.Publish(byte(qos)<<1, "a", 1, "x"))
 			for range 2 {
 				conn.Close()
 				conn = p.AcceptConnect()
@@ -184,17 +184,17 @@ func TestWaits_LossDoesNotEndQoS1And2(t *testing.T) {
 				if qos == 2 { // without a session the broker does not know the message: it is sent as a new message
 					dup = 0
 				}
-				conn.Dialog().Expect(peer.V311.Publish(dup|byte(qos)<<1, "a", 1, "x"))
+				conn.Dialog().Expect(fakebroker.V311.Publish(dup|byte(qos)<<1, "a", 1, "x"))
 				requirePending(t, token)
 				wait.None(t, waited, "end of Wait")
 			}
 			if qos == 2 {
-				conn.Send(peer.V311.Pubrec(1))
-				conn.Dialog().Expect(peer.V311.Pubrel(1))
+				conn.Send(fakebroker.V311.Pubrec(1))
+				conn.Dialog().Expect(fakebroker.V311.Pubrel(1))
 				requirePending(t, token)
-				conn.Send(peer.V311.Pubcomp(1))
+				conn.Send(fakebroker.V311.Pubcomp(1))
 			} else {
-				conn.Send(peer.V311.Puback(1))
+				conn.Send(fakebroker.V311.Puback(1))
 			}
 			require.NoError(t, wait.For(t, waited, "Wait"))
 			require.NoError(t, token.Err())
@@ -205,7 +205,7 @@ func TestWaits_LossDoesNotEndQoS1And2(t *testing.T) {
 // A QoS 0 message whose token ended with nil was written before the connection loss.
 func TestWaits_UnwrittenQoS0Fails(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := dialScriptedBroker(t, p)
 	tokens := make([]*mqtt.Token, 200)
 	for i := range tokens {
@@ -249,11 +249,11 @@ func TestWaits_UnwrittenQoS0Fails(t *testing.T) {
 // With MQTT 5 a PUBACK can have a reason code that refuses the message.
 func TestWaits_RefusalIsAnError(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := dialScriptedBroker(t, p, mqtt.WithProtocol(mqtt.V5))
 	ended := inBackground(func() error { return c.Publish(wait.Soon(t), "a", nil) })
-	conn.Expect(peer.PUBLISH)
-	conn.Send(peer.V5.Answer(peer.PUBACK, 1, 0x97, peer.ReasonString("no more today")))
+	conn.Expect(fakebroker.PUBLISH)
+	conn.Send(fakebroker.V5.Answer(fakebroker.PUBACK, 1, 0x97, fakebroker.ReasonString("no more today")))
 	err := wait.For(t, ended, "Publish")
 	var refused *mqtt.PublishError
 	require.ErrorAs(t, err, &refused)
@@ -282,7 +282,7 @@ func TestWaits_EveryTokenEnds(t *testing.T) {
 			}
 		}()
 	}
-	for _, cut := range []func(){proxy.Cut, proxy.Reset, proxy.Cut, func() { proxy.CutAfter(fault.Down, 300) }, proxy.Reset} {
+	for _, cut := range []func(){proxy.Cut, proxy.Reset, proxy.Cut, func() { proxy.CutAfter(faultproxy.Down, 300) }, proxy.Reset} {
 		cut()
 		require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	}
@@ -308,11 +308,11 @@ func TestWaits_EveryTokenEnds(t *testing.T) {
 // them again.
 func TestWaits_LostSubscribeIsSentAgain(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := dialScriptedBroker(t, p, mqtt.WithClientID("x"), mqtt.WithSession(-1))
 	ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
 	for range 2 {
-		conn.Expect(peer.SUBSCRIBE)
+		conn.Expect(fakebroker.SUBSCRIBE)
 		conn.Close()
 		conn = p.AcceptConnect()
 		wait.None(t, ended, "end of Subscribe")
@@ -320,12 +320,12 @@ func TestWaits_LostSubscribeIsSentAgain(t *testing.T) {
 	acknowledgeSubscribe(conn, 1)
 	require.NoError(t, wait.For(t, ended, "Subscribe"))
 	ended = inBackground(func() error { return c.Unsubscribe(wait.Soon(t), "a") })
-	conn.Expect(peer.UNSUBSCRIBE)
+	conn.Expect(fakebroker.UNSUBSCRIBE)
 	wait.None(t, ended, "end of Unsubscribe")
 	conn.Close()
 	conn = p.Accept()
-	conn.Expect(peer.CONNECT)
-	conn.Send(peer.V311.Connack(true, 0)) // the session is kept, so the client sends UNSUBSCRIBE again
-	conn.Send(peer.V311.Unsuback(conn.Expect(peer.UNSUBSCRIBE).MID(), nil))
+	conn.Expect(fakebroker.CONNECT)
+	conn.Send(fakebroker.V311.Connack(true, 0)) // the session is kept, so the client sends UNSUBSCRIBE again
+	conn.Send(fakebroker.V311.Unsuback(conn.Expect(fakebroker.UNSUBSCRIBE).MID(), nil))
 	require.NoError(t, wait.For(t, ended, "Unsubscribe"))
 }

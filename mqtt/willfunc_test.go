@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -27,8 +27,8 @@ func wills(all ...mqtt.Will) mqtt.Option {
 }
 
 // connectWith returns the CONNECT of a client without a client id.
-func connectWith(version mqtt.Protocol, will *peer.Will) []byte {
-	return peer.Version(version).Connect(peer.Connect{Clean: true, Keepalive: 60, Will: will})
+func connectWith(version mqtt.Protocol, will *fakebroker.Will) []byte {
+	return fakebroker.Version(version).Connect(fakebroker.Connect{Clean: true, Keepalive: 60, Will: will})
 }
 
 func TestWillFunc_EveryConnectionHasItsWill(t *testing.T) {
@@ -36,14 +36,14 @@ func TestWillFunc_EveryConnectionHasItsWill(t *testing.T) {
 	for _, version := range []mqtt.Protocol{mqtt.V311, mqtt.V5} {
 		t.Run(version.String(), func(t *testing.T) {
 			t.Parallel()
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			first, second, third := mqtt.Will{Topic: "a", Payload: []byte("1"), QoS: 1, Retain: true}, mqtt.Will{}, mqtt.Will{Topic: "b"}
 			c := dial(t, p.Port, mqtt.WithProtocol(version), mqtt.WithBackgroundConnect(), mqtt.WithWill(mqtt.Will{Topic: "fixed"}),
 				wills(first, second, third))
-			for n, want := range []*peer.Will{{Topic: "a", Payload: "1", QoS: 1, Retain: true}, nil, {Topic: "b"}, {Topic: "b"}} {
+			for n, want := range []*fakebroker.Will{{Topic: "a", Payload: "1", QoS: 1, Retain: true}, nil, {Topic: "b"}, {Topic: "b"}} {
 				conn, connect := acceptNextConnect(t, p)
 				require.Equal(t, willOf(t, version, want), connectWill(connect), "connection %d", n)
-				conn.Send(peer.Version(version).Connack(false, 0))
+				conn.Send(fakebroker.Version(version).Connack(false, 0))
 				require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 				conn.Close()
 				wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
@@ -75,22 +75,22 @@ func TestWillFunc_BrokerPublishesTheWillOfTheConnection(t *testing.T) {
 func TestWillFunc_PropertiesNeedMQTT5(t *testing.T) {
 	t.Parallel()
 	delay := mqtt.Will{Topic: "a", Properties: mqtt.Properties{{ID: mqtt.PropWillDelayInterval, Number: 5}}}
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	_, err := mqtt.Dial(wait.Soon(t), []string{url(p.Port)}, wills(delay))
 	require.ErrorIs(t, err, mosquitto.ErrInval)
 	require.ErrorContains(t, err, "WithWillFunc: properties need WithProtocol(V5)")
 
 	dial(t, p.Port, mqtt.WithProtocol(mqtt.V5, mqtt.V311), mqtt.WithBackgroundConnect(), wills(delay))
 	conn, connect := acceptNextConnect(t, p)
-	require.Equal(t, willOf(t, mqtt.V5, &peer.Will{Topic: "a", Properties: []peer.Property{peer.WillDelay(5)}}), connectWill(connect))
-	conn.Send(peer.V5.Connack(false, byte(mqtt.RCUnsupportedProtocolVersion)))
+	require.Equal(t, willOf(t, mqtt.V5, &fakebroker.Will{Topic: "a", Properties: []fakebroker.Property{fakebroker.WillDelay(5)}}), connectWill(connect))
+	conn.Send(fakebroker.V5.Connack(false, byte(mqtt.RCUnsupportedProtocolVersion)))
 	_, connect = acceptNextConnect(t, p)
-	require.Equal(t, willOf(t, mqtt.V311, &peer.Will{Topic: "a"}), connectWill(connect), "with MQTT 3 the properties are omitted")
+	require.Equal(t, willOf(t, mqtt.V311, &fakebroker.Will{Topic: "a"}), connectWill(connect), "with MQTT 3 the properties are omitted")
 }
 
 func TestWillFunc_BadWillFailsTheAttempt(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	for says, w := range map[string]mqtt.Will{
 		`WithWillFunc: "a/#" is not a valid topic`:                {Topic: "a/#"},
 		"WithWillFunc: QoS 3 is not 0, 1 or 2":                    {Topic: "a", QoS: 3},
@@ -146,19 +146,19 @@ const willFlags = 0x3C
 
 // connectWill returns the part of a CONNECT that describes the will: its flags and the bytes
 // after the client id.
-func connectWill(connect peer.Packet) []byte {
+func connectWill(connect fakebroker.Packet) []byte {
 	name, rest := cutText(connect.Body)
 	version, flags, rest := rest[0], rest[1], rest[4:]
-	_, rest = packet{version: peer.Version(version)}.cutProperties(rest)
+	_, rest = packet{version: fakebroker.Version(version)}.cutProperties(rest)
 	_, rest = cutText(rest) // the client id
 	return append([]byte{byte(len(name)), flags & willFlags}, rest...)
 }
 
 // willOf returns the result of connectWill for a CONNECT with this will.
-func willOf(t *testing.T, version mqtt.Protocol, w *peer.Will) []byte {
+func willOf(t *testing.T, version mqtt.Protocol, w *fakebroker.Will) []byte {
 	t.Helper()
 	raw := connectWith(version, w)
 	body := raw[2:] // shorter than 128 bytes
 	require.Len(t, body, int(raw[1]))
-	return connectWill(peer.Packet{Body: body})
+	return connectWill(fakebroker.Packet{Body: body})
 }

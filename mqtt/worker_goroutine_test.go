@@ -8,14 +8,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 )
 
 func TestWorker_OtherGoroutineOnItsThreadIsNotTheWorker(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := dialScriptedBroker(t, p, mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.Block)))
 	granted, handled, errs := make(chan error, 1), make(chan bool), make(chan error, 20_000)
 	go func() {
@@ -24,7 +24,7 @@ func TestWorker_OtherGoroutineOnItsThreadIsNotTheWorker(t *testing.T) {
 	acknowledgeSubscribe(conn, 0)
 	require.NoError(t, wait.For(t, granted, "the subscription"))
 	c.PublishAsync(context.Background(), "b", nil) // never acknowledged: Close waits while the worker runs handlers
-	conn.Expect(peer.PUBLISH)
+	conn.Expect(fakebroker.PUBLISH)
 	closing, cancel := context.WithCancel(wait.Soon(t))
 	go func() {
 		for range cap(errs) {
@@ -32,7 +32,7 @@ func TestWorker_OtherGoroutineOnItsThreadIsNotTheWorker(t *testing.T) {
 		}
 	}()
 	for range 2000 { // one by one: the worker takes a thread for each
-		conn.Send(peer.Publish(0, "a", 0, ""))
+		conn.Send(fakebroker.Publish(0, "a", 0, ""))
 		wait.For(t, handled, "a message")
 	}
 	cancel()

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -22,7 +22,7 @@ func TestWorker_StartsNoHandlerAfterUnsubscribe(t *testing.T) {
 	t.Parallel()
 	const queued = 100
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		return p.Type() == peer.SUBSCRIBE && p.names()[0] == "a" && publishesAfterSubscribe("a", queued)(c, p)
+		return p.Type() == fakebroker.SUBSCRIBE && p.names()[0] == "a" && publishesAfterSubscribe("a", queued)(c, p)
 	})
 	c := dial(t, b.port, mqtt.WithHandlerMode(mqtt.Worker(1000, mqtt.Block)))
 	started, release := make(chan string, queued), make(chan struct{})
@@ -44,7 +44,7 @@ func TestWorker_StartsNoHandlerAfterItsUnsubscribe(t *testing.T) {
 	t.Parallel()
 	const queued = 100
 	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		return p.Type() == peer.SUBSCRIBE && p.names()[0] == "a" && publishesAfterSubscribe("a", queued)(c, p)
+		return p.Type() == fakebroker.SUBSCRIBE && p.names()[0] == "a" && publishesAfterSubscribe("a", queued)(c, p)
 	})
 	c := dial(t, b.port, mqtt.WithHandlerMode(mqtt.Worker(1000, mqtt.Block)))
 	unsubscribed := make(chan error, queued)
@@ -103,13 +103,13 @@ func TestWorker_MayWaitForGoroutinesThatPublish(t *testing.T) {
 			t.Parallel()
 			flooded := false
 			b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-				if p.Type() == peer.PUBLISH && !flooded {
+				if p.Type() == fakebroker.PUBLISH && !flooded {
 					flooded = true
 					for n := range messages - 1 {
 						c.publish(0, "a", 0, fmt.Sprint(n+1))
 					}
 				}
-				return p.Type() == peer.SUBSCRIBE && publishesAfterSubscribe("a", 1)(c, p)
+				return p.Type() == fakebroker.SUBSCRIBE && publishesAfterSubscribe("a", 1)(c, p)
 			})
 			c := dial(t, b.port, mqtt.WithHandlerMode(mqtt.Worker(bound, mqtt.Block)))
 			handled := make(chan error, messages)

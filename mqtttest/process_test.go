@@ -13,9 +13,9 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtttest"
-	"github.com/mosquitto-go/mosquitto/test/spawn"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -29,7 +29,7 @@ func TestStartBroker_EndsWithACrashedProcess(t *testing.T) {
 	}
 	self, err := os.Executable()
 	require.NoError(t, err)
-	child := spawn.CommandContext(wait.Soon(t), self, "-test.run=^"+t.Name()+"$")
+	child := subprocess.CommandContext(wait.Soon(t), self, "-test.run=^"+t.Name()+"$")
 	child.Env = append(os.Environ(), crashVariable+"=1", "TMPDIR="+t.TempDir())
 	output, err := child.StdoutPipe()
 	require.NoError(t, err)

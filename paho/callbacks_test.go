@@ -7,17 +7,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	paho "github.com/mosquitto-go/mosquitto/paho"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 func TestOnConnect_MayUseTheClient(t *testing.T) {
 	b := start(t)
-	p := fault.Start(t, b.Addr())
+	p := faultproxy.Start(t, b.Addr())
 	callback, got := collect()
 	done := make(chan error, 1)
 	o := options(p.Port).SetOnConnectHandler(func(c paho.Client) {
@@ -46,7 +46,7 @@ func TestOnConnect_MayBlock(t *testing.T) {
 
 func TestConnectionLost_IsCalledWithTheCause(t *testing.T) {
 	b := start(t)
-	p := fault.Start(t, b.Addr())
+	p := faultproxy.Start(t, b.Addr())
 	lost, connected := make(chan error, 10), make(chan bool, 10)
 	o := options(p.Port).SetOnConnectHandler(func(c paho.Client) { connected <- c.IsConnected() })
 	c := connect(t, o.SetConnectionLostHandler(func(_ paho.Client, err error) { lost <- err }))
@@ -59,12 +59,12 @@ func TestConnectionLost_IsCalledWithTheCause(t *testing.T) {
 }
 
 func TestAutoReconnect_OffEndsTheClient(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	lost := make(chan bool, 1)
 	o := options(p.Port).SetAutoReconnect(false)
 	c, conn := attach(t, p, o.SetConnectionLostHandler(func(c paho.Client, _ error) { lost <- c.IsConnected() }))
 	published := c.Publish("a", 1, false, "x")
-	conn.Expect(peer.PUBLISH)
+	conn.Expect(fakebroker.PUBLISH)
 	conn.Close()
 	require.False(t, wait.For(t, lost, "the loss"))
 	require.Error(t, outcome(t, published))
@@ -75,12 +75,12 @@ func TestAutoReconnect_OffEndsTheClient(t *testing.T) {
 	succeed(t, token)
 	require.True(t, c.IsConnectionOpen())
 	c.Disconnect(0)
-	next.Expect(peer.DISCONNECT)
+	next.Expect(fakebroker.DISCONNECT)
 }
 
 func TestConnectionLost_MayConnectAgain(t *testing.T) {
 	b := start(t)
-	p := fault.Start(t, b.Addr())
+	p := faultproxy.Start(t, b.Addr())
 	connected := make(chan error, 1)
 	o := options(p.Port).SetAutoReconnect(false)
 	c := connect(t, o.SetConnectionLostHandler(func(c paho.Client, _ error) {
@@ -96,7 +96,7 @@ func TestConnectionLost_MayConnectAgain(t *testing.T) {
 }
 
 func TestReconnecting_ChangesTheOptions(t *testing.T) {
-	p, next := peer.Listen(t), peer.Listen(t)
+	p, next := fakebroker.Listen(t), fakebroker.Listen(t)
 	o := options(p.Port).SetUsername("first").SetReconnectingHandler(func(_ paho.Client, o *paho.ClientOptions) {
 		o.SetUsername("second")
 		o.Servers = nil
@@ -105,9 +105,9 @@ func TestReconnecting_ChangesTheOptions(t *testing.T) {
 	c, conn := attach(t, p, o)
 	conn.Close()
 	again := next.Accept()
-	connect := again.Expect(peer.CONNECT)
+	connect := again.Expect(fakebroker.CONNECT)
 	require.Contains(t, string(connect.Body), "second")
-	again.Send(peer.V311.Connack(false, 0))
+	again.Send(fakebroker.V311.Connack(false, 0))
 	wait.Until(t, "the reconnect", c.IsConnectionOpen)
 	reader := c.OptionsReader()
 	require.Equal(t, "second", reader.Username())
@@ -142,7 +142,7 @@ func TestConnectionAttempt_IsCalledWithTheBroker(t *testing.T) {
 
 func TestNotifications_ReportEveryEvent(t *testing.T) {
 	b := start(t)
-	p := fault.Start(t, b.Addr())
+	p := faultproxy.Start(t, b.Addr())
 	closed := broker.FreePort(t)
 	events := make(chan paho.ConnectionNotification, 1000)
 	o := options(closed, p.Port).SetConnectionNotificationHandler(func(_ paho.Client, n paho.ConnectionNotification) { events <- n })
@@ -202,7 +202,7 @@ func TestDisconnect_InsideCallbacks(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := fault.Start(t, b.Addr())
+			p := faultproxy.Start(t, b.Addr())
 			done := make(chan bool, 10)
 			o := options(p.Port)
 			set(o, func(c paho.Client) {
@@ -242,10 +242,10 @@ func TestKeepAlive_DetectsASilentServer(t *testing.T) {
 		t.Skip("waits for the keepalive")
 	}
 	b := start(t)
-	p := fault.Start(t, b.Addr())
+	p := faultproxy.Start(t, b.Addr())
 	lost := make(chan error, 1)
 	connect(t, options(p.Port).SetKeepAlive(5*time.Second).SetConnectionLostHandler(func(_ paho.Client, err error) { lost <- err }))
-	p.Stall(fault.Down)
+	p.Stall(faultproxy.Down)
 	select {
 	case err := <-lost:
 		require.Error(t, err)

@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	paho "github.com/mosquitto-go/mosquitto/paho"
 	"github.com/mosquitto-go/mosquitto/paho/packets"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -50,11 +50,11 @@ func TestConnect_AgainDuringDisconnectWaitsForItsEnd(t *testing.T) {
 }
 
 func TestConnect_DuringDisconnectUsesTheStoreAfterIt(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	s := paho.NewMemoryStore()
 	c, conn := attach(t, p, kept(p.Port, s))
 	c.Publish("a", 1, false, "x")
-	conn.Expect(peer.PUBLISH)
+	conn.Expect(fakebroker.PUBLISH)
 	disconnected := make(chan struct{})
 	go func() {
 		c.Disconnect(100) // nobody acknowledges the message
@@ -62,11 +62,11 @@ func TestConnect_DuringDisconnectUsesTheStoreAfterIt(t *testing.T) {
 	}()
 	wait.Until(t, "the disconnect", func() bool { return !c.IsConnected() })
 	token := c.Connect()
-	conn.Expect(peer.DISCONNECT)
+	conn.Expect(fakebroker.DISCONNECT)
 	conn = p.AcceptConnect()
 	succeed(t, token)
 	wait.For(t, disconnected, "Disconnect")
-	conn.Expect(peer.PUBLISH)
+	conn.Expect(fakebroker.PUBLISH)
 	require.Len(t, s.All(), 1, "the store is open")
 }
 
@@ -80,7 +80,7 @@ func TestConnect_Twice(t *testing.T) {
 	require.Error(t, outcome(t, manual.Connect()))
 	require.True(t, manual.IsConnectionOpen())
 
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	slow := paho.NewClient(options(p.Port))
 	first := slow.Connect()
 	require.Error(t, outcome(t, slow.Connect()), "the first Connect has not returned")
@@ -104,7 +104,7 @@ func TestConnect_WithoutServerFails(t *testing.T) {
 }
 
 func TestConnect_RefusalIsTheErrorOfItsCode(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	for _, refusal := range []struct {
 		code byte
 		err  error
@@ -114,8 +114,8 @@ func TestConnect_RefusalIsTheErrorOfItsCode(t *testing.T) {
 	} {
 		token := paho.NewClient(options(p.Port).SetProtocolVersion(4)).Connect()
 		conn := p.Accept()
-		conn.Expect(peer.CONNECT)
-		conn.Send(peer.V311.Connack(false, refusal.code))
+		conn.Expect(fakebroker.CONNECT)
+		conn.Send(fakebroker.V311.Connack(false, refusal.code))
 		require.Equal(t, refusal.err, outcome(t, token))
 		require.Equal(t, refusal.code, code(token))
 		require.False(t, token.(*paho.ConnectToken).SessionPresent())
@@ -123,13 +123,13 @@ func TestConnect_RefusalIsTheErrorOfItsCode(t *testing.T) {
 }
 
 func TestConnect_SessionPresent(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	for _, present := range []bool{true, false} {
 		c := paho.NewClient(options(p.Port).SetClientID("me").SetCleanSession(false))
 		token := c.Connect()
 		conn := p.Accept()
-		conn.Expect(peer.CONNECT)
-		conn.Send(peer.V311.Connack(present, 0))
+		conn.Expect(fakebroker.CONNECT)
+		conn.Send(fakebroker.V311.Connack(present, 0))
 		succeed(t, token)
 		require.Equal(t, present, token.(*paho.ConnectToken).SessionPresent())
 		require.EqualValues(t, packets.Accepted, code(token))
@@ -144,8 +144,8 @@ func TestConnect_SecondBroker(t *testing.T) {
 }
 
 func TestConnect_ProtocolVersions(t *testing.T) {
-	p := peer.Listen(t)
-	expect := func(t *testing.T, version byte) *peer.Conn {
+	p := fakebroker.Listen(t)
+	expect := func(t *testing.T, version byte) *fakebroker.Conn {
 		for {
 			conn := p.Accept()
 			connect, err := conn.Next()
@@ -159,15 +159,15 @@ func TestConnect_ProtocolVersions(t *testing.T) {
 	t.Run("default", func(t *testing.T) {
 		c := paho.NewClient(options(p.Port).SetClientID("me")) // MQTT 3.1 needs one
 		token := c.Connect()
-		expect(t, 4).Send(peer.V311.Connack(false, 1))
-		expect(t, 3).Send(peer.V31.Connack(false, 0))
+		expect(t, 4).Send(fakebroker.V311.Connack(false, 1))
+		expect(t, 3).Send(fakebroker.V31.Connack(false, 0))
 		succeed(t, token)
 		c.Disconnect(0)
 	})
 	for _, version := range []uint{3, 4} {
 		c := paho.NewClient(options(p.Port).SetClientID("me").SetProtocolVersion(version))
 		token := c.Connect()
-		expect(t, byte(version)).Send(peer.V311.Connack(false, 1))
+		expect(t, byte(version)).Send(fakebroker.V311.Connack(false, 1))
 		require.Equal(t, packets.ErrorRefusedBadProtocolVersion, outcome(t, token))
 		require.EqualValues(t, 1, code(token))
 	}
@@ -178,7 +178,7 @@ func TestConnect_ProtocolVersions(t *testing.T) {
 // connectOf connects and returns the CONNECT packet.
 func connectOf(t *testing.T, o *paho.ClientOptions) *packets.ConnectPacket {
 	t.Helper()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	for _, broker := range o.Servers {
 		broker.Host = "127.0.0.1:" + port(p.Port)
 	}
@@ -187,7 +187,7 @@ func connectOf(t *testing.T, o *paho.ClientOptions) *packets.ConnectPacket {
 	conn := p.Accept()
 	packet, err := packets.ReadPacket(conn)
 	require.NoError(t, err)
-	conn.Send(peer.V311.Connack(false, 0))
+	conn.Send(fakebroker.V311.Connack(false, 0))
 	succeed(t, token)
 	c.Disconnect(0)
 	return packet.(*packets.ConnectPacket)
@@ -296,19 +296,19 @@ func TestConnectRetry_DisconnectEndsEverything(t *testing.T) {
 }
 
 func TestConnect_DisconnectCancelsIt(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c := paho.NewClient(options(p.Port))
 	token := c.Connect()
-	p.Accept().Expect(peer.CONNECT)
+	p.Accept().Expect(fakebroker.CONNECT)
 	require.False(t, c.IsConnected(), "without SetConnectRetry")
 	c.Disconnect(0)
 	require.Error(t, outcome(t, token))
 }
 
 func TestConnect_TimeoutLimitsTheAttempt(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	token := paho.NewClient(options(p.Port).SetConnectTimeout(50 * time.Millisecond)).Connect()
-	p.Accept().Expect(peer.CONNECT)
+	p.Accept().Expect(fakebroker.CONNECT)
 	err := outcome(t, token)
 	require.ErrorIs(t, err, packets.ErrorNetworkError)
 	var timeout interface{ Timeout() bool }
@@ -340,7 +340,7 @@ func TestDisconnect_WithoutConnect(t *testing.T) {
 }
 
 func TestDisconnect_WaitsForAcknowledgements(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c := paho.NewClient(options(p.Port))
 	token := c.Connect()
 	conn := p.AcceptConnect()
@@ -351,17 +351,17 @@ func TestDisconnect_WaitsForAcknowledgements(t *testing.T) {
 		c.Disconnect(uint(wait.Patience.Milliseconds()))
 		close(disconnected)
 	}()
-	m := conn.Expect(peer.PUBLISH)
+	m := conn.Expect(fakebroker.PUBLISH)
 	wait.Until(t, "the disconnect", func() bool { return !c.IsConnected() })
 	require.Equal(t, paho.ErrNotConnected, outcome(t, c.Publish("a", 1, false, "x")))
-	conn.Send(peer.Ack(peer.PUBACK, mid(m)))
-	conn.Expect(peer.DISCONNECT)
+	conn.Send(fakebroker.Ack(fakebroker.PUBACK, mid(m)))
+	conn.Expect(fakebroker.DISCONNECT)
 	wait.For(t, disconnected, "Disconnect")
 	succeed(t, published)
 }
 
 func TestDisconnect_EndsPendingTokens(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c := paho.NewClient(options(p.Port))
 	token := c.Connect()
 	conn := p.AcceptConnect()

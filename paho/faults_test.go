@@ -5,15 +5,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	paho "github.com/mosquitto-go/mosquitto/paho"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 func TestFaults_AcknowledgedMessagesArrive(t *testing.T) {
 	b := start(t)
-	p := fault.Start(t, b.Addr())
+	p := faultproxy.Start(t, b.Addr())
 	callback, got := collect()
 	receiver := connect(t, options(b.Port))
 	succeed(t, receiver.Subscribe("a", 2, callback))
@@ -23,7 +23,7 @@ func TestFaults_AcknowledgedMessagesArrive(t *testing.T) {
 		for i := range 500 {
 			tokens = append(tokens, c.Publish("a", qos, false, fmt.Sprint(i)))
 			if i%100 == 50 {
-				p.CutAfter(fault.Up, 300)
+				p.CutAfter(faultproxy.Up, 300)
 			}
 		}
 		for _, token := range tokens {
@@ -48,7 +48,7 @@ func TestFaults_AcknowledgedMessagesArrive(t *testing.T) {
 
 func TestFaults_ReceivedMessagesSurviveALoss(t *testing.T) {
 	b := start(t)
-	p := fault.Start(t, b.Addr())
+	p := faultproxy.Start(t, b.Addr())
 	callback, got := collect()
 	receiver := connect(t, options(p.Port).SetClientID("me").SetCleanSession(false))
 	succeed(t, receiver.Subscribe("a", 1, callback))
@@ -67,7 +67,7 @@ func TestFaults_ReceivedMessagesSurviveALoss(t *testing.T) {
 
 func TestFaults_FullQueueEndsPublishAfterTheWriteTimeout(t *testing.T) {
 	b := start(t)
-	p := fault.Start(t, b.Addr())
+	p := faultproxy.Start(t, b.Addr())
 	c := connect(t, options(p.Port).SetWriteTimeout(50*time.Millisecond))
 	p.CloseNew()
 	p.Cut()

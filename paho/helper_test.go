@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/leak"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	paho "github.com/mosquitto-go/mosquitto/paho"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/leak"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -67,13 +67,13 @@ func collect() (paho.MessageHandler, <-chan paho.Message) {
 func port(n int) string { return strconv.Itoa(n) }
 
 // mid returns the packet id of a PUBLISH packet of QoS 1 or 2.
-func mid(p peer.Packet) uint16 {
+func mid(p fakebroker.Packet) uint16 {
 	topic := 2 + int(binary.BigEndian.Uint16(p.Body))
 	return binary.BigEndian.Uint16(p.Body[topic:])
 }
 
 // attach connects a client to a fake broker, and disconnects it when the test ends.
-func attach(t testing.TB, p *peer.Peer, o *paho.ClientOptions) (paho.Client, *peer.Conn) {
+func attach(t testing.TB, p *fakebroker.Peer, o *paho.ClientOptions) (paho.Client, *fakebroker.Conn) {
 	t.Helper()
 	c := paho.NewClient(o)
 	t.Cleanup(func() { c.Disconnect(0) })

@@ -7,9 +7,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	paho "github.com/mosquitto-go/mosquitto/paho"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -45,7 +45,7 @@ func (l *lines) contains(texts ...string) bool {
 
 func TestLoggers_GetTheEvents(t *testing.T) {
 	b := start(t)
-	p := fault.Start(t, b.Addr())
+	p := faultproxy.Start(t, b.Addr())
 	failures, details, errs := &lines{}, &lines{}, &lines{}
 	paho.WARN, paho.DEBUG, paho.ERROR = failures, details, errs
 	t.Cleanup(func() { paho.WARN, paho.DEBUG, paho.ERROR = paho.NOOPLogger{}, paho.NOOPLogger{}, paho.NOOPLogger{} })

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	paho "github.com/mosquitto-go/mosquitto/paho"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -81,7 +81,7 @@ func TestCallback_MayWait(t *testing.T) {
 }
 
 func TestCallback_MayWaitAtOnce(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	done := make(chan struct{}, 1)
 	_, conn := attach(t, p, options(p.Port).SetDefaultPublishHandler(func(c paho.Client, _ paho.Message) {
 		c.Publish("b", 1, false, "x").Wait()
@@ -89,10 +89,10 @@ func TestCallback_MayWaitAtOnce(t *testing.T) {
 	}))
 	all := time.After(wait.Patience)
 	for i := range uint16(30) { // a second for each would be too long
-		conn.Send(peer.Publish(2, "a", i+1, "x"))
+		conn.Send(fakebroker.Publish(2, "a", i+1, "x"))
 		for range 2 { // the message of the callback, and PUBACK
-			if m, err := conn.Next(); err == nil && m.Type() == peer.PUBLISH {
-				conn.Send(peer.Ack(peer.PUBACK, mid(m)))
+			if m, err := conn.Next(); err == nil && m.Type() == fakebroker.PUBLISH {
+				conn.Send(fakebroker.Ack(fakebroker.PUBACK, mid(m)))
 			}
 		}
 		select {
@@ -138,15 +138,15 @@ func TestCallback_MayWaitForAGoroutineThatWaits(t *testing.T) {
 }
 
 func TestMessage_IsAcknowledgedAfterItsCallback(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	entered, leave := make(chan struct{}, 1), make(chan struct{})
 	_, conn := attach(t, p, options(p.Port).SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
 		entered <- struct{}{}
 		<-leave
 	}))
-	conn.Send(peer.Publish(2, "a", 7, "x"))
+	conn.Send(fakebroker.Publish(2, "a", 7, "x"))
 	wait.For(t, entered, "the callback")
-	acknowledged := make(chan peer.Packet, 1)
+	acknowledged := make(chan fakebroker.Packet, 1)
 	go func() {
 		packet, _ := conn.Next()
 		acknowledged <- packet
@@ -157,7 +157,7 @@ func TestMessage_IsAcknowledgedAfterItsCallback(t *testing.T) {
 	case <-time.After(50 * time.Millisecond):
 	}
 	close(leave)
-	require.EqualValues(t, peer.PUBACK, wait.For(t, acknowledged, "PUBACK").Type())
+	require.EqualValues(t, fakebroker.PUBACK, wait.For(t, acknowledged, "PUBACK").Type())
 }
 
 func TestMessage_IsDeliveredAgainAfterACrashInItsCallback(t *testing.T) {
@@ -204,11 +204,11 @@ func TestCallback_LongerThanTheKeepaliveKeepsTheConnection(t *testing.T) {
 }
 
 func TestCallback_SlowOneHoldsTheBrokerBack(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	hold := make(chan struct{})
 	_, conn := attach(t, p, options(p.Port).SetDefaultPublishHandler(func(paho.Client, paho.Message) { <-hold }))
 	t.Cleanup(func() { close(hold) })
-	message := peer.Publish(0, "a", 0, string(make([]byte, 100_000)))
+	message := fakebroker.Publish(0, "a", 0, string(make([]byte, 100_000)))
 	require.NoError(t, conn.SetWriteDeadline(time.Now().Add(500*time.Millisecond)))
 	sent := 0
 	for ; sent < 500; sent++ {

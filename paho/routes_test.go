@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	paho "github.com/mosquitto-go/mosquitto/paho"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -17,61 +17,61 @@ func named(ch chan<- string, name string) paho.MessageHandler {
 
 // expectCalls waits for calls in this order. A message without a route follows, whose
 // call shows that there are no others.
-func expectCalls(t *testing.T, conn *peer.Conn, got <-chan string, want ...string) {
+func expectCalls(t *testing.T, conn *fakebroker.Conn, got <-chan string, want ...string) {
 	t.Helper()
-	conn.Send(peer.Publish(0, "end", 0, ""))
+	conn.Send(fakebroker.Publish(0, "end", 0, ""))
 	for _, call := range append(want, "default end") {
 		require.Equal(t, call, wait.For(t, got, "a call"))
 	}
 }
 
 func TestRoutes_AllThatMatchAreCalledInTheirOrder(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	got := make(chan string, 100)
 	c, conn := attach(t, p, options(p.Port).SetDefaultPublishHandler(named(got, "default")))
 	for _, filter := range []string{"a/#", "a/+", "+/b", "a/b", "a/b/#", "b", "a"} {
 		c.AddRoute(filter, named(got, filter))
 	}
 	c.AddRoute("a/b", nil)
-	conn.Send(peer.Publish(0, "a/b", 0, "x"))
-	conn.Send(peer.Publish(0, "c", 0, "x"))
-	conn.Send(peer.Publish(0, "a", 0, "x"))
+	conn.Send(fakebroker.Publish(0, "a/b", 0, "x"))
+	conn.Send(fakebroker.Publish(0, "c", 0, "x"))
+	conn.Send(fakebroker.Publish(0, "a", 0, "x"))
 	expectCalls(t, conn, got, "a/# a/b", "a/+ a/b", "+/b a/b", "a/b a/b", "a/b/# a/b", "default c", "a/# a", "a a")
 	c.AddRoute("a/+", named(got, "new"))
-	conn.Send(peer.Publish(0, "a/c", 0, "x"))
+	conn.Send(fakebroker.Publish(0, "a/c", 0, "x"))
 	expectCalls(t, conn, got, "a/# a/c", "new a/c")
 }
 
 func TestRoutes_SubscribeAndUnsubscribe(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	got := make(chan string, 100)
 	c, conn := attach(t, p, options(p.Port).SetDefaultPublishHandler(named(got, "default")))
 	grant := func(token paho.Token, kind, reply byte, codes ...byte) {
 		t.Helper()
 		id := conn.Expect(kind).MID()
-		if reply == peer.SUBACK {
-			conn.Send(peer.V311.Suback(id, codes))
+		if reply == fakebroker.SUBACK {
+			conn.Send(fakebroker.V311.Suback(id, codes))
 		} else {
-			conn.Send(peer.V311.Unsuback(id, codes))
+			conn.Send(fakebroker.V311.Unsuback(id, codes))
 		}
 		succeed(t, token)
 	}
-	grant(c.Subscribe("a", 0, named(got, "a")), peer.SUBSCRIBE, peer.SUBACK, 0)
-	grant(c.Subscribe("b", 0, nil), peer.SUBSCRIBE, peer.SUBACK, 0)
-	grant(c.Subscribe("$share/group/c", 0, named(got, "shared")), peer.SUBSCRIBE, peer.SUBACK, 0)
-	grant(c.SubscribeMultiple(map[string]byte{"d": 0, "+": 0}, named(got, "both")), peer.SUBSCRIBE, peer.SUBACK, 0, 0)
+	grant(c.Subscribe("a", 0, named(got, "a")), fakebroker.SUBSCRIBE, fakebroker.SUBACK, 0)
+	grant(c.Subscribe("b", 0, nil), fakebroker.SUBSCRIBE, fakebroker.SUBACK, 0)
+	grant(c.Subscribe("$share/group/c", 0, named(got, "shared")), fakebroker.SUBSCRIBE, fakebroker.SUBACK, 0)
+	grant(c.SubscribeMultiple(map[string]byte{"d": 0, "+": 0}, named(got, "both")), fakebroker.SUBSCRIBE, fakebroker.SUBACK, 0, 0)
 	for _, topic := range []string{"a", "b", "c", "d", "x/y"} {
-		conn.Send(peer.Publish(0, topic, 0, ""))
+		conn.Send(fakebroker.Publish(0, topic, 0, ""))
 	}
 	expect := []string{"a a", "both a", "both b", "shared c", "both c", "both d", "both d", "default x/y", "both end"}
-	conn.Send(peer.Publish(0, "end", 0, ""))
+	conn.Send(fakebroker.Publish(0, "end", 0, ""))
 	for range expect {
 		call := wait.For(t, got, "a call")
 		require.Contains(t, expect, call)
 	}
-	grant(c.Unsubscribe("+", "$share/group/c"), peer.UNSUBSCRIBE, peer.UNSUBACK)
+	grant(c.Unsubscribe("+", "$share/group/c"), fakebroker.UNSUBSCRIBE, fakebroker.UNSUBACK)
 	for _, topic := range []string{"a", "c", "d"} {
-		conn.Send(peer.Publish(0, topic, 0, ""))
+		conn.Send(fakebroker.Publish(0, topic, 0, ""))
 	}
 	expectCalls(t, conn, got, "a a", "default c", "both d")
 }
@@ -96,17 +96,17 @@ func TestRoutes_RetainedMessagesBeforeSubscribe(t *testing.T) {
 }
 
 func TestSubscribe_Results(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := attach(t, p, options(p.Port))
 	token := c.SubscribeMultiple(map[string]byte{"a": 1, "b": 2, "c": 0}, nil)
 	for _, granted := range []byte{1, 0, 0x80} { // a packet for each QoS
-		conn.Send(peer.V311.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{granted}))
+		conn.Send(fakebroker.V311.Suback(conn.Expect(fakebroker.SUBSCRIBE).MID(), []byte{granted}))
 	}
 	require.Error(t, outcome(t, token), "one filter is refused")
 	require.Equal(t, map[string]byte{"a": 1, "b": 0, "c": 0x80}, token.(*paho.SubscribeToken).Result())
 
 	single := c.Subscribe("$share/g/d", 1, nil)
-	conn.Send(peer.V311.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{1}))
+	conn.Send(fakebroker.V311.Suback(conn.Expect(fakebroker.SUBSCRIBE).MID(), []byte{1}))
 	succeed(t, single)
 	require.Equal(t, map[string]byte{"d": 1}, single.(*paho.SubscribeToken).Result())
 }
@@ -129,16 +129,16 @@ func TestSubscribe_InvalidArguments(t *testing.T) {
 }
 
 func TestSubscribe_IsRestoredAfterAReconnect(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	callback, got := collect()
 	c, conn := attach(t, p, options(p.Port))
 	token := c.Subscribe("a", 1, callback)
-	conn.Send(peer.V311.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{1}))
+	conn.Send(fakebroker.V311.Suback(conn.Expect(fakebroker.SUBSCRIBE).MID(), []byte{1}))
 	succeed(t, token)
 	conn.Close()
 	conn = p.AcceptConnect()
-	conn.Send(peer.V311.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{1}))
-	conn.Send(peer.Publish(0, "a", 0, "x"))
+	conn.Send(fakebroker.V311.Suback(conn.Expect(fakebroker.SUBSCRIBE).MID(), []byte{1}))
+	conn.Send(fakebroker.Publish(0, "a", 0, "x"))
 	wait.For(t, got, "the message")
 }
 

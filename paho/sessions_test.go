@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	paho "github.com/mosquitto-go/mosquitto/paho"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -114,14 +114,14 @@ func TestDisconnect_WhileMessagesArrive(t *testing.T) {
 }
 
 func TestMaxResumePubInFlight_LimitsMessagesInFlight(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := attach(t, p, options(p.Port).SetMaxResumePubInFlight(2))
 	for range 5 {
 		c.Publish("a", 1, false, "x")
 	}
-	conn.Expect(peer.PUBLISH)
-	second := conn.Expect(peer.PUBLISH)
-	third := make(chan peer.Packet, 1)
+	conn.Expect(fakebroker.PUBLISH)
+	second := conn.Expect(fakebroker.PUBLISH)
+	third := make(chan fakebroker.Packet, 1)
 	go func() {
 		m, _ := conn.Next()
 		third <- m
@@ -131,8 +131,8 @@ func TestMaxResumePubInFlight_LimitsMessagesInFlight(t *testing.T) {
 		require.Fail(t, "too many messages in flight", m)
 	case <-time.After(50 * time.Millisecond):
 	}
-	conn.Send(peer.Ack(peer.PUBACK, mid(second)))
-	require.EqualValues(t, peer.PUBLISH, wait.For(t, third, "the third message").Type())
+	conn.Send(fakebroker.Ack(fakebroker.PUBACK, mid(second)))
+	require.EqualValues(t, fakebroker.PUBLISH, wait.For(t, third, "the third message").Type())
 }
 
 func TestKeepAlive_IdleConnectionStays(t *testing.T) {
@@ -140,12 +140,12 @@ func TestKeepAlive_IdleConnectionStays(t *testing.T) {
 		t.Skip("waits for the keepalive")
 	}
 	b := start(t)
-	p := fault.Start(t, b.Addr())
+	p := faultproxy.Start(t, b.Addr())
 	lost := make(chan error, 1)
 	c := connect(t, options(p.Port).SetKeepAlive(5*time.Second).SetConnectionLostHandler(func(_ paho.Client, err error) { lost <- err }))
-	up := p.Bytes(fault.Up)
+	up := p.Bytes(faultproxy.Up)
 	time.Sleep(11 * time.Second)
 	wait.None(t, lost, "loss")
 	require.True(t, c.IsConnectionOpen())
-	require.Greater(t, p.Bytes(fault.Up), up, "PINGREQ")
+	require.Greater(t, p.Bytes(faultproxy.Up), up, "PINGREQ")
 }

@@ -8,11 +8,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	paho "github.com/mosquitto-go/mosquitto/paho"
 	"github.com/mosquitto-go/mosquitto/paho/packets"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -103,22 +103,22 @@ func kept(port int, s paho.Store) *paho.ClientOptions {
 func TestStore_NextClientSendsTheMessages(t *testing.T) {
 	for name, s := range stores(t) {
 		t.Run(name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			first, conn := attach(t, p, kept(p.Port, s))
 			for i := range 5 {
 				first.Publish(fmt.Sprint("a", i), 1, i == 3, "x")
 			}
-			conn.Send(peer.Ack(peer.PUBACK, mid(conn.Expect(peer.PUBLISH)))) // a0
-			conn.Expect(peer.PUBLISH)
+			conn.Send(fakebroker.Ack(fakebroker.PUBACK, mid(conn.Expect(fakebroker.PUBLISH)))) // a0
+			conn.Expect(fakebroker.PUBLISH)
 			wait.Until(t, "the deletion", func() bool { return len(s.All()) == 4 })
 			first.Disconnect(0)
 
 			_, conn = attach(t, p, kept(p.Port, s))
 			for i := 1; i < 5; i++ {
-				m := conn.Expect(peer.PUBLISH)
+				m := conn.Expect(fakebroker.PUBLISH)
 				require.Contains(t, string(m.Body), fmt.Sprint("a", i))
 				require.Equal(t, i == 3, m.First&1 == 1, "retain")
-				conn.Send(peer.Ack(peer.PUBACK, mid(m)))
+				conn.Send(fakebroker.Ack(fakebroker.PUBACK, mid(m)))
 			}
 			wait.Until(t, "the deletions", func() bool { return len(s.All()) == 0 })
 		})
@@ -128,7 +128,7 @@ func TestStore_NextClientSendsTheMessages(t *testing.T) {
 func TestStore_KeepsMessagesThatWaitForTheFirstConnection(t *testing.T) {
 	for name, s := range stores(t) {
 		t.Run(name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			first := paho.NewClient(kept(broker.FreePort(t), s).SetConnectRetry(true))
 			first.Connect()
 			first.Publish("a0", 1, false, "x")
@@ -140,15 +140,15 @@ func TestStore_KeepsMessagesThatWaitForTheFirstConnection(t *testing.T) {
 			second, conn := attach(t, p, kept(p.Port, s))
 			token := second.Publish("a2", 1, false, "x")
 			for _, topic := range []string{"a0", "a1", "a2"} {
-				m := conn.Expect(peer.PUBLISH)
+				m := conn.Expect(fakebroker.PUBLISH)
 				require.Contains(t, string(m.Body), topic)
 				if topic == "a1" {
-					conn.Send(peer.Ack(peer.PUBREC, mid(m)))
+					conn.Send(fakebroker.Ack(fakebroker.PUBREC, mid(m)))
 					continue
 				}
-				conn.Send(peer.Ack(peer.PUBACK, mid(m)))
+				conn.Send(fakebroker.Ack(fakebroker.PUBACK, mid(m)))
 			}
-			conn.Send(peer.Ack(peer.PUBCOMP, conn.Expect(peer.PUBREL).MID()))
+			conn.Send(fakebroker.Ack(fakebroker.PUBCOMP, conn.Expect(fakebroker.PUBREL).MID()))
 			succeed(t, token)
 			wait.Until(t, "the deletions", func() bool { return len(s.All()) == 0 })
 		})
@@ -156,7 +156,7 @@ func TestStore_KeepsMessagesThatWaitForTheFirstConnection(t *testing.T) {
 }
 
 func TestStore_MessagesThatWaitedAreSentOnce(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	s := paho.NewMemoryStore()
 	first := paho.NewClient(kept(p.Port, s).SetConnectRetry(true))
 	t.Cleanup(func() { first.Disconnect(0) })
@@ -165,42 +165,42 @@ func TestStore_MessagesThatWaitedAreSentOnce(t *testing.T) {
 	token := first.Publish("a", 1, false, "x")
 	l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", p.Port))
 	require.NoError(t, err)
-	conn := peer.On(t, l).AcceptConnect()
+	conn := fakebroker.On(t, l).AcceptConnect()
 	succeed(t, connected)
-	conn.Send(peer.Ack(peer.PUBACK, mid(conn.Expect(peer.PUBLISH))))
+	conn.Send(fakebroker.Ack(fakebroker.PUBACK, mid(conn.Expect(fakebroker.PUBLISH))))
 	succeed(t, token)
 	first.Publish("b", 0, false, "x")
-	require.Contains(t, string(conn.Expect(peer.PUBLISH).Body), "b")
+	require.Contains(t, string(conn.Expect(fakebroker.PUBLISH).Body), "b")
 	require.Empty(t, s.All())
 }
 
 func TestStore_SameClientSendsTheMessages(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := attach(t, p, kept(p.Port, nil))
 	first := c.Publish("a", 2, false, "x")
-	conn.Expect(peer.PUBLISH)
+	conn.Expect(fakebroker.PUBLISH)
 	c.Disconnect(0)
 	require.Error(t, outcome(t, first))
 	token := c.Connect()
 	conn = p.AcceptConnect()
 	succeed(t, token)
-	m := conn.Expect(peer.PUBLISH)
+	m := conn.Expect(fakebroker.PUBLISH)
 	require.Contains(t, string(m.Body), "a")
 }
 
 func TestStore_CleanSessionResetsIt(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	s := paho.NewMemoryStore()
 	s.Open()
 	s.Put("o.1", publication("old", 1))
 	c, conn := attach(t, p, options(p.Port).SetStore(s))
 	require.Empty(t, s.All())
 	c.Publish("new", 1, false, "x")
-	require.Contains(t, string(conn.Expect(peer.PUBLISH).Body), "new")
+	require.Contains(t, string(conn.Expect(fakebroker.PUBLISH).Body), "new")
 }
 
 func TestStore_MessagesOfPahoAreSent(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	s := paho.NewFileStore(t.TempDir())
 	s.Open()
 	for _, id := range []uint16{2, 1, 3} {
@@ -211,9 +211,9 @@ func TestStore_MessagesOfPahoAreSent(t *testing.T) {
 	token := c.Publish("later", 1, false, "x")
 	require.Len(t, s.All(), 5, "the new message replaces no other")
 	for _, topic := range []string{"topic2", "topic1", "topic3", "later"} {
-		m := conn.Expect(peer.PUBLISH)
+		m := conn.Expect(fakebroker.PUBLISH)
 		require.Contains(t, string(m.Body), topic)
-		conn.Send(peer.Ack(peer.PUBACK, mid(m)))
+		conn.Send(fakebroker.Ack(fakebroker.PUBACK, mid(m)))
 	}
 	succeed(t, token)
 }
@@ -221,7 +221,7 @@ func TestStore_MessagesOfPahoAreSent(t *testing.T) {
 func TestStore_PendingSubscriptionsOfPaho(t *testing.T) {
 	for _, resume := range []bool{true, false} {
 		t.Run(fmt.Sprint("ResumeSubs ", resume), func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			s := paho.NewMemoryStore()
 			s.Open()
 			m := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
@@ -230,12 +230,12 @@ func TestStore_PendingSubscriptionsOfPaho(t *testing.T) {
 			c, conn := attach(t, p, kept(p.Port, s).SetResumeSubs(resume))
 			require.Empty(t, s.All())
 			if resume {
-				m := conn.Expect(peer.SUBSCRIBE)
+				m := conn.Expect(fakebroker.SUBSCRIBE)
 				require.Contains(t, string(m.Body), "a")
-				conn.Send(peer.V311.Suback(m.MID(), []byte{1}))
+				conn.Send(fakebroker.V311.Suback(m.MID(), []byte{1}))
 			}
 			token := c.Publish("b", 1, false, "x")
-			conn.Send(peer.Ack(peer.PUBACK, mid(conn.Expect(peer.PUBLISH))))
+			conn.Send(fakebroker.Ack(fakebroker.PUBACK, mid(conn.Expect(fakebroker.PUBLISH))))
 			succeed(t, token)
 		})
 	}

@@ -5,44 +5,44 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	paho "github.com/mosquitto-go/mosquitto/paho"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
 func TestToken_BeforeAndAfterTheEnd(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := attach(t, p, options(p.Port))
 	token := c.Publish("a", 1, false, "x")
-	m := conn.Expect(peer.PUBLISH)
+	m := conn.Expect(fakebroker.PUBLISH)
 	require.False(t, token.WaitTimeout(time.Millisecond))
 	require.Equal(t, paho.TimedOut, paho.WaitTokenTimeout(token, time.Millisecond))
 	require.NoError(t, token.Error(), "a time that is over is not an error of the message")
 	wait.None(t, token.Done(), "end")
 	require.Equal(t, mid(m), token.(*paho.PublishToken).MessageID())
-	conn.Send(peer.Ack(peer.PUBACK, mid(m)))
+	conn.Send(fakebroker.Ack(fakebroker.PUBACK, mid(m)))
 	wait.For(t, token.Done(), "the end")
 	require.True(t, token.Wait())
 	require.NoError(t, paho.WaitTokenTimeout(token, 0))
 }
 
 func TestPublishToken_SurvivesALoss(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	for qos := byte(1); qos < 3; qos++ {
 		c, conn := attach(t, p, options(p.Port))
 		token := c.Publish("a", qos, false, "x")
-		conn.Expect(peer.PUBLISH)
+		conn.Expect(fakebroker.PUBLISH)
 		conn.Close()
 		conn = p.AcceptConnect()
 		require.False(t, token.WaitTimeout(0))
-		m := conn.Expect(peer.PUBLISH)
+		m := conn.Expect(fakebroker.PUBLISH)
 		if qos == 1 {
-			conn.Send(peer.Ack(peer.PUBACK, mid(m)))
+			conn.Send(fakebroker.Ack(fakebroker.PUBACK, mid(m)))
 		} else {
-			conn.Send(peer.Ack(peer.PUBREC, mid(m)))
-			conn.Expect(peer.PUBREL)
-			conn.Send(peer.Ack(peer.PUBCOMP, mid(m)))
+			conn.Send(fakebroker.Ack(fakebroker.PUBREC, mid(m)))
+			conn.Expect(fakebroker.PUBREL)
+			conn.Send(fakebroker.Ack(fakebroker.PUBCOMP, mid(m)))
 		}
 		succeed(t, token)
 		c.Disconnect(0)
@@ -50,10 +50,10 @@ func TestPublishToken_SurvivesALoss(t *testing.T) {
 }
 
 func TestSubscribeToken_EndsWithTheConnection(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := attach(t, p, options(p.Port))
 	subscribed, unsubscribed := c.Subscribe("a", 1, nil), c.Unsubscribe("b")
-	conn.Expect(peer.SUBSCRIBE)
+	conn.Expect(fakebroker.SUBSCRIBE)
 	conn.Close()
 	require.Error(t, outcome(t, subscribed))
 	require.Error(t, outcome(t, unsubscribed))
@@ -61,20 +61,20 @@ func TestSubscribeToken_EndsWithTheConnection(t *testing.T) {
 }
 
 func TestSubscribeToken_SurvivesALossWithResumeSubs(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, conn := attach(t, p, options(p.Port).SetResumeSubs(true))
 	token := c.Subscribe("a", 1, nil)
-	conn.Expect(peer.SUBSCRIBE)
+	conn.Expect(fakebroker.SUBSCRIBE)
 	conn.Close()
 	conn = p.AcceptConnect()
-	conn.Send(peer.V311.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{1}))
+	conn.Send(fakebroker.V311.Suback(conn.Expect(fakebroker.SUBSCRIBE).MID(), []byte{1}))
 	succeed(t, token)
 }
 
 // offline connects a client, and then cuts its connection and refuses others.
-func offline(t *testing.T, change func(*paho.ClientOptions)) (*peer.Peer, paho.Client) {
+func offline(t *testing.T, change func(*paho.ClientOptions)) (*fakebroker.Peer, paho.Client) {
 	t.Helper()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	hold := make(chan struct{})
 	o := options(p.Port).SetReconnectingHandler(func(paho.Client, *paho.ClientOptions) { <-hold })
 	change(o)
@@ -105,8 +105,8 @@ func TestPublish_DuringAReconnectIsSentAfterIt(t *testing.T) {
 	require.False(t, atLeastOnce.WaitTimeout(20*time.Millisecond))
 	release()
 	conn := p.AcceptConnect()
-	require.Contains(t, string(conn.Expect(peer.PUBLISH).Body), "ax")
-	conn.Send(peer.Ack(peer.PUBACK, mid(conn.Expect(peer.PUBLISH))))
+	require.Contains(t, string(conn.Expect(fakebroker.PUBLISH).Body), "ax")
+	conn.Send(fakebroker.Ack(fakebroker.PUBACK, mid(conn.Expect(fakebroker.PUBLISH))))
 	succeed(t, atLeastOnce)
 }
 
@@ -124,7 +124,7 @@ func TestSubscribe_DuringAReconnectWithResumeSubs(t *testing.T) {
 	require.False(t, subscribed.WaitTimeout(20*time.Millisecond))
 	release()
 	conn := p.AcceptConnect()
-	conn.Send(peer.V311.Suback(conn.Expect(peer.SUBSCRIBE).MID(), []byte{0}))
+	conn.Send(fakebroker.V311.Suback(conn.Expect(fakebroker.SUBSCRIBE).MID(), []byte{0}))
 	succeed(t, subscribed)
 }
 

@@ -19,12 +19,12 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/socks5"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	paho "github.com/mosquitto-go/mosquitto/paho"
 	"github.com/mosquitto-go/mosquitto/paho/packets"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/socks5"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -262,12 +262,12 @@ func TestConnectMQTT(t *testing.T) {
 		return conn
 	}
 	requireConnect(t, dial(b.Addr()))
-	p := peer.Listen(t)
-	for _, answer := range [][]byte{nil, peer.Ack(peer.PUBACK, 1)} {
+	p := fakebroker.Listen(t)
+	for _, answer := range [][]byte{nil, fakebroker.Ack(fakebroker.PUBACK, 1)} {
 		conn := dial(fmt.Sprint("127.0.0.1:", p.Port))
 		go func() {
 			server := p.Accept()
-			server.Expect(peer.CONNECT)
+			server.Expect(fakebroker.CONNECT)
 			server.Send(answer)
 			server.Close()
 		}()
@@ -285,7 +285,7 @@ func TestCustomOpenConnection_Pipe(t *testing.T) {
 	packet, err := packets.ReadPacket(theirs)
 	require.NoError(t, err)
 	require.Equal(t, "me", packet.(*packets.ConnectPacket).ClientIdentifier)
-	_, err = theirs.Write(peer.V311.Connack(false, 0))
+	_, err = theirs.Write(fakebroker.V311.Connack(false, 0))
 	require.NoError(t, err)
 	succeed(t, token)
 	published := c.Publish("a", 0, false, "x")

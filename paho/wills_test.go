@@ -3,8 +3,8 @@ package mqtt_test
 import (
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -16,7 +16,7 @@ func TestWill_IsPublishedAfterALossOnly(t *testing.T) {
 
 	connect(t, options(b.Port).SetWill("will/disconnect", "text", 1, false)).Disconnect(100)
 
-	p := fault.Start(t, b.Addr())
+	p := faultproxy.Start(t, b.Addr())
 	for topic, payload := range map[string][]byte{"will/text": []byte("good bye"), "will/binary": {0, 0xff, 0x80}, "will/empty": nil} {
 		o := options(p.Port).SetAutoReconnect(false)
 		if topic == "will/text" {

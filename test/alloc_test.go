@@ -12,8 +12,8 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -50,9 +50,9 @@ func TestPublish_AllocatesNothing(t *testing.T) {
 
 // flood sends the message n times and waits until the client has processed all of them.
 // It returns the number of allocations in Go during this time.
-func flood(t *testing.T, conn *peer.Conn, e *events, message []byte, n int) (mallocs uint64) {
+func flood(t *testing.T, conn *fakebroker.Conn, e *events, message []byte, n int) (mallocs uint64) {
 	t.Helper()
-	packets := append(bytes.Repeat(message, n), peer.Bytes(peer.UNSUBACK, 0, 7)...)
+	packets := append(bytes.Repeat(message, n), fakebroker.Bytes(fakebroker.UNSUBACK, 0, 7)...)
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -69,13 +69,13 @@ const some = 300
 func TestMessage_AllocatesOnce(t *testing.T) {
 	const n = 10000
 	for name, message := range map[string][]byte{
-		"payload":    peer.Publish(0, "some/topic", 0, "a payload of some bytes"),
-		"no payload": peer.Publish(0, "some/topic", 0, ""),
-		"large":      peer.Publish(0, "some/topic", 0, string(make([]byte, 2000))),
-		"QoS 1":      peer.Publish(2, "some/topic", 9, "a payload"),
+		"payload":    fakebroker.Publish(0, "some/topic", 0, "a payload of some bytes"),
+		"no payload": fakebroker.Publish(0, "some/topic", 0, ""),
+		"large":      fakebroker.Publish(0, "some/topic", 0, string(make([]byte, 2000))),
+		"QoS 1":      fakebroker.Publish(2, "some/topic", 9, "a payload"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newClient(t, "", true)
 			conn, _ := meet(t, c, e, p)
 			go func() { _, _ = io.Copy(io.Discard, conn.Conn) }() // the acknowledgements
@@ -91,7 +91,7 @@ func TestMessage_AllocatesOnce(t *testing.T) {
 
 func TestOnPublish_AllocatesNothing(t *testing.T) {
 	const n = 2000
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.MaxInflightMessagesSet(0))
 	conn, _ := meetRun(t, c, e, p)
@@ -101,8 +101,8 @@ func TestOnPublish_AllocatesNothing(t *testing.T) {
 	for range n {
 		mid, err := c.Publish("a", nil, 1, false)
 		require.NoError(t, err)
-		conn.Expect(peer.PUBLISH)
-		acks = append(acks, peer.Ack(peer.PUBACK, uint16(mid))...)
+		conn.Expect(fakebroker.PUBLISH)
+		acks = append(acks, fakebroker.Ack(fakebroker.PUBACK, uint16(mid))...)
 	}
 	require.LessOrEqual(t, flood(t, conn, e, acks, 1), uint64(some))
 	require.Equal(t, n, acknowledged)
@@ -111,37 +111,37 @@ func TestOnPublish_AllocatesNothing(t *testing.T) {
 // Run delivers short messages that arrive together from one shared allocation.
 func TestMessage_BatchAllocatesLess(t *testing.T) {
 	const n = 10000
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "", true)
 	conn, _ := meetRun(t, c, e, p)
 	received := 0
 	c.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) { received += len(m.Topic) })
-	mallocs := flood(t, conn, e, peer.Publish(0, "some/topic", 0, "a payload of some bytes"), n)
+	mallocs := flood(t, conn, e, fakebroker.Publish(0, "some/topic", 0, "a payload of some bytes"), n)
 	require.Equal(t, n*len("some/topic"), received)
 	require.Less(t, mallocs, uint64(n/2))
 }
 
 // Without OnMessage no message is passed from C to Go.
 func TestMessage_WithoutOnMessageAllocatesNothing(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "", true)
 	conn, _ := meet(t, c, e, p)
 	c.OnMessage(nil)
-	require.Less(t, flood(t, conn, e, peer.Publish(0, "some/topic", 0, "payload"), 10000), uint64(some))
+	require.Less(t, flood(t, conn, e, fakebroker.Publish(0, "some/topic", 0, "payload"), 10000), uint64(some))
 	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) {})
-	require.Greater(t, flood(t, conn, e, peer.Publish(0, "some/topic", 0, "payload"), 10000), uint64(some))
+	require.Greater(t, flood(t, conn, e, fakebroker.Publish(0, "some/topic", 0, "payload"), 10000), uint64(some))
 	c.OnMessage(nil)
-	require.Less(t, flood(t, conn, e, peer.Publish(0, "some/topic", 0, "payload"), 10000), uint64(some))
+	require.Less(t, flood(t, conn, e, fakebroker.Publish(0, "some/topic", 0, "payload"), 10000), uint64(some))
 }
 
 // C drops log lines of other levels before they reach Go.
 func TestOnLog_OtherLevelsAllocateNothing(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "", true)
 	conn, _ := meet(t, c, e, p)
 	c.OnMessage(nil)
 	lines := logTo(c, mosquitto.LogErr)
-	require.Less(t, flood(t, conn, e, peer.Publish(0, "some/topic", 0, "payload"), 10000), uint64(some))
+	require.Less(t, flood(t, conn, e, fakebroker.Publish(0, "some/topic", 0, "payload"), 10000), uint64(some))
 	wait.None(t, lines, "log line")
 	c.OnLog(nil)
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -140,7 +140,7 @@ func badWills(what string, set func(topic string, payload []byte, qos mosquitto.
 
 // Invalid calls on a connected client send nothing.
 func TestBadInput_IsRefusedAndNotSent(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "", true)
 	conn, _ := meet(t, c, e, p)
 
@@ -177,7 +177,7 @@ func TestBadInput_IsRefusedAndNotSent(t *testing.T) {
 
 	_, err := c.Publish("good", nil, 0, false)
 	require.NoError(t, err)
-	require.Equal(t, "\x00\x04good\x00", string(conn.Expect(peer.PUBLISH).Body), "this is the first packet")
+	require.Equal(t, "\x00\x04good\x00", string(conn.Expect(fakebroker.PUBLISH).Body), "this is the first packet")
 	wait.None(t, e.disconnect, "OnDisconnect")
 }
 

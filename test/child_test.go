@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/spawn"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -28,7 +28,7 @@ func inChild(t *testing.T, stdin string, environment ...string) bool {
 	}
 	self, err := os.Executable()
 	require.NoError(t, err)
-	cmd := spawn.Command(self, "-test.count=1", "-test.v", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$")
+	cmd := subprocess.Command(self, "-test.count=1", "-test.v", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$")
 	cmd.Env = append(append(os.Environ(), childVariable+"="+t.Name()), environment...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.WaitDelay = wait.Patience

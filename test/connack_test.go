@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,14 +26,14 @@ func TestConnack_MQTT3RefusalIsRetried(t *testing.T) {
 		for _, version := range []int{mosquitto.ProtocolV31, mosquitto.ProtocolV311} {
 			t.Run(fmt.Sprintf("code %d of version %d", code, version), func(t *testing.T) {
 				t.Parallel()
-				p := peer.Listen(t)
+				p := fakebroker.Listen(t)
 				c, e := newVersion(t, "id", true, version)
 				require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 				ended := loop(t, c)
 				refuse := func() {
 					conn := p.Accept()
-					conn.Expect(peer.CONNECT)
-					conn.Send(peer.Bytes(peer.CONNACK, 0, byte(code)))
+					conn.Expect(fakebroker.CONNECT)
+					conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, byte(code)))
 					conn.ExpectClosed()
 				}
 				refuse()
@@ -58,13 +58,13 @@ func TestConnack_MQTT3RefusalIsRetried(t *testing.T) {
 
 // Codes that MQTT 3 does not define are protocol errors, which end the loop.
 func TestConnack_UnknownMQTT3CodeEndsTheLoop(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	ended := loop(t, c)
 	conn := p.Accept()
-	conn.Expect(peer.CONNECT)
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 6))
+	conn.Expect(fakebroker.CONNECT)
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 6))
 	ack := wait.For(t, e.connect, "OnConnect")
 	require.Equal(t, mosquitto.ConnackCode(6), ack.Code)
 	require.Error(t, ack.Err())
@@ -92,17 +92,17 @@ func TestConnack_MQTT5RefusalEndsTheLoop(t *testing.T) {
 		0x9F: "Connection rate exceeded",
 	} {
 		t.Run(fmt.Sprintf("%#x", code), func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newV5(t, "id", true)
 			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 			ended := loop(t, c)
 			conn := p.Accept()
-			conn.Expect(peer.CONNECT)
+			conn.Expect(fakebroker.CONNECT)
 			props := mosquitto.Properties{
 				{ID: mosquitto.PropReasonString, Text: "try again later"},
 				{ID: mosquitto.PropServerReference, Text: "other:1883"},
 			}
-			conn.Send(peer.Bytes(peer.CONNACK, append([]byte{0, code}, wire(props)...)...))
+			conn.Send(fakebroker.Bytes(fakebroker.CONNACK, append([]byte{0, code}, wire(props)...)...))
 			ack := wait.For(t, e.connect, "OnConnect")
 			want := mosquitto.ConnackCode(code)
 			require.Equal(t, mosquitto.Connack{Code: want, Properties: props}, ack)
@@ -118,13 +118,13 @@ func TestConnack_MQTT5RefusalEndsTheLoop(t *testing.T) {
 // A broker of MQTT 3 refuses an MQTT 5 client with a CONNACK without properties. The
 // library 2.0.21 and later takes it for a malformed packet and retries.
 func TestConnack_MQTT3RefusalOfMQTT5IsReported(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	ended := loop(t, c)
 	conn := p.Accept()
-	conn.Expect(peer.CONNECT)
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 1))
+	conn.Expect(fakebroker.CONNECT)
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 1))
 	if atLeast(2, 0, 21) {
 		refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrMalformedPacket)
 		wait.None(t, e.connect, "OnConnect")
@@ -188,12 +188,12 @@ func TestConnack_DisconnectInsideOnConnectSucceeds(t *testing.T) {
 
 // A connection that is lost before the CONNACK is reported only to OnDisconnect.
 func TestConnack_MissingCallsOnlyOnDisconnect(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	conn := p.Accept()
 	loop(t, c)
-	conn.Expect(peer.CONNECT)
+	conn.Expect(fakebroker.CONNECT)
 	conn.Close()
 	refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrConnLost)
 	wait.None(t, e.connect, "OnConnect")
@@ -202,13 +202,13 @@ func TestConnack_MissingCallsOnlyOnDisconnect(t *testing.T) {
 // The CONNACK reports a session although the client asked for a clean one. The library
 // 2.1 treats this as an error.
 func TestConnack_SessionPresentAfterCleanStartIsAnErrorSince21(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	ended := loop(t, c)
 	conn := p.Accept()
-	conn.Expect(peer.CONNECT)
-	conn.Send(peer.Bytes(peer.CONNACK, 1, 0))
+	conn.Expect(fakebroker.CONNECT)
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 1, 0))
 	if has21() {
 		refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
 		require.ErrorIs(t, wait.For(t, ended, "the end of the loop"), mosquitto.ErrProtocol)

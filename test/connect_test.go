@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -130,7 +130,7 @@ func TestConnect_BadArgumentsReturnErrInval(t *testing.T) {
 
 // Properties need MQTT 5. Each reconnect sends them again.
 func TestConnectBindV5_SendsPropertiesAtEachConnect(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	var props mosquitto.Properties
 	require.NoError(t, props.AddInt32(mosquitto.PropSessionExpiryInterval, 7))
 	c, _ := newV5(t, "a", true)
@@ -139,9 +139,9 @@ func TestConnectBindV5_SendsPropertiesAtEachConnect(t *testing.T) {
 	loop(t, c)
 	want := []byte{byte(mosquitto.PropReceiveMaximum), 0, 9, byte(mosquitto.PropSessionExpiryInterval), 0, 0, 0, 7}
 	conn := p.Accept()
-	require.ElementsMatch(t, want, rawConnectProperties(conn.Expect(peer.CONNECT)))
+	require.ElementsMatch(t, want, rawConnectProperties(conn.Expect(fakebroker.CONNECT)))
 	conn.Close()
-	require.ElementsMatch(t, want, rawConnectProperties(p.Accept().Expect(peer.CONNECT)))
+	require.ElementsMatch(t, want, rawConnectProperties(p.Accept().Expect(fakebroker.CONNECT)))
 
 	old, _ := newClient(t, "", true)
 	require.ErrorIs(t, old.ConnectBindV5("127.0.0.1", p.Port, keepalive, "", props), mosquitto.ErrNotSupported)
@@ -171,7 +171,7 @@ func TestReconnect_AfterDisconnectConnects(t *testing.T) {
 
 // A new connect closes the current connection without a call of OnDisconnect.
 func TestReconnect_ReplacesACurrentConnection(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	first := p.Accept()

@@ -21,10 +21,10 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/spawn"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -150,7 +150,7 @@ func buildExamples(t *testing.T) examples {
 		if underRaceDetector() {
 			args = slices.Insert(args, 1, "-race")
 		}
-		out, err := spawn.Command("go", args...).CombinedOutput()
+		out, err := subprocess.Command("go", args...).CombinedOutput()
 		require.NoError(t, err, "%s", out)
 	}
 	return examples(dir)
@@ -191,7 +191,7 @@ func startPiped(t *testing.T, stdin io.Reader, program string, args ...string) *
 	if onStart != nil {
 		onStart(program)
 	}
-	p := &exampleRun{t: t, cmd: spawn.Command(program, args...), lines: make(chan string, 100000), ended: make(chan struct{})}
+	p := &exampleRun{t: t, cmd: subprocess.Command(program, args...), lines: make(chan string, 100000), ended: make(chan struct{})}
 	p.cmd.Stdin, p.cmd.Stderr = stdin, &p.stderr
 	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // do not wait one second when a program exits
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -346,10 +346,10 @@ func tourFails(t *testing.T, bin examples) {
 	require.Contains(t, lines, "OnConnect: "+mosquitto.ConnackRefusedNotAuthorized.String())
 	require.Contains(t, stderr, mosquitto.ConnackRefusedNotAuthorized.Err().Error())
 
-	_, stderr = tour(peer.Listen(t).Port, "-timeout", "300ms")
+	_, stderr = tour(fakebroker.Listen(t).Port, "-timeout", "300ms")
 	require.Contains(t, stderr, "tour: timeout after 300ms")
 
-	p := bin.start(t, "tour", "-host", "127.0.0.1", "-port", strconv.Itoa(peer.Listen(t).Port))
+	p := bin.start(t, "tour", "-host", "127.0.0.1", "-port", strconv.Itoa(fakebroker.Listen(t).Port))
 	require.Contains(t, p.next(), "Connect to")
 	p.signal(syscall.SIGTERM)
 	_, stderr, code := p.finish()
@@ -371,7 +371,7 @@ func mosquittoPubToSub(t *testing.T, bin examples) {
 	b := plain(t)
 	s := bin.sub(t, b, "one", "-t", "from/a/#", "-t", "from/b", "-q", "2", "-v", "-C", "3")
 	for _, m := range [][2]string{{"from/a/x", "hello world"}, {"from/b", ""}, {"from/c", "not asked for"}, {"from/a", "again"}} {
-		out, err := spawn.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", strconv.Itoa(b.Port), "-q", "2", "-t", m[0], "-m", m[1]).CombinedOutput()
+		out, err := subprocess.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", strconv.Itoa(b.Port), "-q", "2", "-t", m[0], "-m", m[1]).CombinedOutput()
 		require.NoError(t, err, "%s", out)
 	}
 	s.succeeds("from/a/x hello world", "from/b ", "from/a again")
@@ -403,19 +403,19 @@ func pubLines(t *testing.T, bin examples) {
 }
 
 func pubWaits(t *testing.T, bin examples) {
-	l := peer.Listen(t)
+	l := fakebroker.Listen(t)
 	p := bin.start(t, "pub", "-h", "127.0.0.1", "-p", strconv.Itoa(l.Port), "-t", "a", "-m", "hello", "-q", "1")
 	conn := l.AcceptConnect()
-	mid := conn.Expect(peer.PUBLISH).Body[3:5]
+	mid := conn.Expect(fakebroker.PUBLISH).Body[3:5]
 	silent(t, conn)
-	conn.Send(peer.Bytes(peer.PUBACK, mid...))
-	conn.Expect(peer.DISCONNECT)
+	conn.Send(fakebroker.Bytes(fakebroker.PUBACK, mid...))
+	conn.Expect(fakebroker.DISCONNECT)
 	conn.Close()
 	p.succeeds()
 
 	p = bin.start(t, "pub", "-h", "127.0.0.1", "-p", strconv.Itoa(l.Port), "-t", "a", "-m", "hello", "-q", "1")
 	conn = l.AcceptConnect()
-	conn.Expect(peer.PUBLISH)
+	conn.Expect(fakebroker.PUBLISH)
 	conn.Close()
 	p.fails(1, "pub: ")
 }
@@ -443,12 +443,12 @@ func subFails(t *testing.T, bin examples) {
 	bin.start(t, "sub", "-p", port, "-t", "a", "-V", "5").fails(1, "connect: not authorized")
 	bin.start(t, "pub", "-p", port, "-t", "a", "-m", "x", "-V", "5").fails(1, "connect: not authorized")
 
-	l := peer.Listen(t)
+	l := fakebroker.Listen(t)
 	p := bin.start(t, "sub", "-p", strconv.Itoa(l.Port), "-t", "a", "-t", "b")
 	conn := l.AcceptConnect()
-	mid := conn.Expect(peer.SUBSCRIBE).Body[:2]
-	conn.Send(peer.Bytes(peer.SUBACK, append(mid, 0, 128)...))
-	conn.Expect(peer.DISCONNECT)
+	mid := conn.Expect(fakebroker.SUBSCRIBE).Body[:2]
+	conn.Send(fakebroker.Bytes(fakebroker.SUBACK, append(mid, 0, 128)...))
+	conn.Expect(fakebroker.DISCONNECT)
 	conn.Close()
 	p.fails(1, "sub: b: ")
 }
@@ -532,7 +532,7 @@ func tlsOfPubAndSub(t *testing.T, bin examples) {
 	ca, foreign := broker.NewCA(t, "ca"), broker.NewCA(t, "foreign")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("server", "localhost", "127.0.0.1"), ClientCA: ca.File})
 	own := ca.Issue("client")
-	out, err := spawn.Command("openssl", "rehash", ca.Dir).CombinedOutput()
+	out, err := subprocess.Command("openssl", "rehash", ca.Dir).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	trust := []string{"--cafile", ca.File, "--cert", own.CertFile, "--key", own.KeyFile}
 

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -17,20 +17,20 @@ func challenge(method, data string, more ...byte) []byte {
 	props := append([]byte{methodID, 0, byte(len(method))}, method...)
 	props = append(append(props, dataID, 0, byte(len(data))), data...)
 	props = append(props, more...)
-	return peer.Bytes(peer.AUTH, append([]byte{continueAuthentication, byte(len(props))}, props...)...)
+	return fakebroker.Bytes(fakebroker.AUTH, append([]byte{continueAuthentication, byte(len(props))}, props...)...)
 }
 
 // authenticating connects an MQTT 5 client to a fake broker, which has received its
 // CONNECT.
-func authenticating(t testing.TB, c *mosquitto.Client) (conn *peer.Conn, ended <-chan error) {
+func authenticating(t testing.TB, c *mosquitto.Client) (conn *fakebroker.Conn, ended <-chan error) {
 	t.Helper()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	var props mosquitto.Properties
 	require.NoError(t, props.AddString(mosquitto.PropAuthenticationMethod, "METHOD"))
 	require.NoError(t, c.ConnectBindV5("127.0.0.1", p.Port, keepalive, "", props))
 	ended = loop(t, c)
 	conn = p.Accept()
-	require.Contains(t, string(rawConnectProperties(conn.Expect(peer.CONNECT))), "METHOD")
+	require.Contains(t, string(rawConnectProperties(conn.Expect(fakebroker.CONNECT))), "METHOD")
 	return conn, ended
 }
 
@@ -64,11 +64,11 @@ func TestExtAuth_EachChallengeIsAnswered(t *testing.T) {
 		conn.Send(challenge("METHOD", data, user...))
 		require.Equal(t, step{c, "METHOD", data, "v"}, wait.For(t, steps, "OnExtAuth"))
 		require.NoError(t, wait.For(t, failed, "ExtAuthContinue"))
-		answer := conn.Expect(peer.AUTH)
-		require.Equal(t, challenge("METHOD", "answer to "+data), peer.Bytes(answer.First, answer.Body...))
+		answer := conn.Expect(fakebroker.AUTH)
+		require.Equal(t, challenge("METHOD", "answer to "+data), fakebroker.Bytes(answer.First, answer.Body...))
 	}
 	wait.None(t, e.connect, "OnConnect")
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0, 0))
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 }
 
@@ -78,7 +78,7 @@ func TestExtAuth_ErrorOfTheCallbackEndsTheLoop(t *testing.T) {
 		c, e := newV5(t, "a", true)
 		conn, _ := authenticating(t, c)
 		conn.Send(challenge("METHOD", "data"))
-		conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
+		conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0, 0))
 		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		return
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 

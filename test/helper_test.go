@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/leak"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/leak"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -165,7 +165,7 @@ func leave(t testing.TB, c *mosquitto.Client, e *events, ended <-chan error) {
 }
 
 // meet connects to a fake broker, which accepts, and runs the loop.
-func meet(t testing.TB, c *mosquitto.Client, e *events, p *peer.Peer) (conn *peer.Conn, ended <-chan error) {
+func meet(t testing.TB, c *mosquitto.Client, e *events, p *fakebroker.Peer) (conn *fakebroker.Conn, ended <-chan error) {
 	t.Helper()
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	ended = loop(t, c)
@@ -174,25 +174,25 @@ func meet(t testing.TB, c *mosquitto.Client, e *events, p *peer.Peer) (conn *pee
 	if readConnect(t, conn).level == mosquitto.ProtocolV5 {
 		accept, settle = append(accept, 0), append(settle, 0, 0)
 	}
-	conn.Send(peer.Bytes(peer.CONNACK, accept...))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, accept...))
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
-	conn.Send(peer.Bytes(peer.UNSUBACK, settle...)) // as settle does
+	conn.Send(fakebroker.Bytes(fakebroker.UNSUBACK, settle...)) // as settle does
 	wait.For(t, e.unsubscribe, "OnUnsubscribe")
 	return conn, ended
 }
 
 // part is leave for a fake broker. DISCONNECT must be the next packet.
-func part(t testing.TB, c *mosquitto.Client, conn *peer.Conn, ended <-chan error) {
+func part(t testing.TB, c *mosquitto.Client, conn *fakebroker.Conn, ended <-chan error) {
 	t.Helper()
 	require.NoError(t, c.Disconnect())
-	conn.Expect(peer.DISCONNECT)
+	conn.Expect(fakebroker.DISCONNECT)
 	conn.Close()
 	require.NoError(t, wait.For(t, ended, "the end of the loop"))
 }
 
 // silent asserts that the client has sent no further bytes. This is certain only while
 // its loop waits inside a callback.
-func silent(t testing.TB, conn *peer.Conn) {
+func silent(t testing.TB, conn *fakebroker.Conn) {
 	t.Helper()
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
 	n, err := conn.Read(make([]byte, 100))

@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/spawn"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -207,10 +207,10 @@ func TestHouse_CStringIsNotUsed(t *testing.T) {
 	}
 }
 
-// Package spawn starts children that do not inherit the sockets of parallel tests.
-func TestHouse_TestsStartChildrenWithSpawn(t *testing.T) {
+// Package subprocess starts children that do not inherit the sockets of parallel tests.
+func TestHouse_TestsStartChildrenWithSubprocess(t *testing.T) {
 	for _, name := range files(t) {
-		if filepath.Ext(name) == ".go" && within(name, "test", "mqtt") && !within(name, "test/spawn", "test/bench") && name != "test/exec_test.go" {
+		if filepath.Ext(name) == ".go" && within(name, "test", "mqtt", "internal") && !within(name, "internal/subprocess", "test/bench") && name != "test/exec_test.go" {
 			assert.NotRegexp(t, `\bexec\.Command(Context)?\(`, read(t, name), name)
 		}
 	}
@@ -376,7 +376,7 @@ func TestHouse_ModuleHasOnlyAllowedDependencies(t *testing.T) {
 
 // command returns a command that runs in the root folder, without network access.
 func command(name string, args ...string) *exec.Cmd {
-	c := spawn.Command(name, args...)
+	c := subprocess.Command(name, args...)
 	c.Dir = root
 	c.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "GOPROXY=off")
 	return c

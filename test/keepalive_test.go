@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -19,16 +19,16 @@ func TestKeepalive_SilentBrokerIsDetected(t *testing.T) {
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newVersion(t, "id", true, v.version)
 			require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
 			ended := loop(t, c)
 			conn := p.AcceptConnect()
 			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
-			require.Equal(t, peer.Packet{First: peer.PINGREQ, Body: []byte{}}, conn.Expect(peer.PINGREQ))
+			require.Equal(t, fakebroker.Packet{First: fakebroker.PINGREQ, Body: []byte{}}, conn.Expect(fakebroker.PINGREQ))
 			wait.None(t, e.disconnect, "OnDisconnect")
-			conn.Send(peer.Bytes(peer.PINGRESP))
-			conn.Expect(peer.PINGREQ) // from now on the broker does not answer
+			conn.Send(fakebroker.Bytes(fakebroker.PINGRESP))
+			conn.Expect(fakebroker.PINGREQ) // from now on the broker does not answer
 			refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrKeepalive)
 			conn = p.AcceptConnect() // the loop reconnects
 			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
@@ -62,12 +62,12 @@ func TestKeepalive_PausedBrokerIsDetected(t *testing.T) {
 // The client waits for the CONNACK at most for the keepalive.
 func TestKeepalive_LimitsTheWaitForConnack(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
 	ended := loop(t, c)
 	conn := p.Accept()
-	conn.Expect(peer.CONNECT)
+	conn.Expect(fakebroker.CONNECT)
 	refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrKeepalive)
 	wait.None(t, e.connect, "OnConnect")
 	conn = p.AcceptConnect() // the loop tries again
@@ -77,28 +77,28 @@ func TestKeepalive_LimitsTheWaitForConnack(t *testing.T) {
 
 func TestKeepalive_ServerCanShortenIt(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, time.Hour))
 	ended := loop(t, c)
 	conn := p.Accept()
 	require.Equal(t, uint16(3600), readConnect(t, conn).keepalive)
 	props := mosquitto.Properties{{ID: mosquitto.PropServerKeepAlive, Number: 5}}
-	conn.Send(peer.Bytes(peer.CONNACK, append([]byte{0, 0}, wire(props)...)...))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, append([]byte{0, 0}, wire(props)...)...))
 	require.Equal(t, props, wait.For(t, e.connect, "OnConnect").Properties)
-	conn.Expect(peer.PINGREQ)
+	conn.Expect(fakebroker.PINGREQ)
 	part(t, c, conn, ended)
 }
 
 // Without a keepalive the client sends no PINGREQ.
 func TestKeepalive_ZeroSendsNoPings(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, 0))
 	ended := loop(t, c)
 	conn := p.Accept()
 	require.Zero(t, readConnect(t, conn).keepalive)
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	part(t, c, conn, ended)
 }

@@ -5,10 +5,10 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/crowd"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/lowfds"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -53,7 +53,7 @@ func TestLoop_WorksWithEveryTimeout(t *testing.T) {
 
 // Loop does not reconnect: it returns that the connection was lost.
 func TestLoop_ReturnsALostConnection(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	require.NoError(t, c.LoopWrite())
@@ -126,7 +126,7 @@ func TestLoopForever_DisconnectBesideOnConnectEndsIt(t *testing.T) {
 
 // The same after the broker has reset the connection.
 func TestLoopForever_DisconnectAfterAResetEndsIt(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "", true)
 	gone, disconnected := make(chan struct{}), make(chan error, 1)
 	c.OnConnect(func(c *mosquitto.Client, _ mosquitto.Connack) {
@@ -173,7 +173,7 @@ func TestReconnectDelaySet_SetsTheShortestDelays(t *testing.T) {
 		{"quadratic", time.Second, 2 * time.Second, true, []time.Duration{time.Second, 2 * time.Second}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, _ := newClient(t, "", true)
 			require.NoError(t, c.ReconnectDelaySet(test.delay, test.limit, test.exponential))
 			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -190,7 +190,7 @@ func TestReconnectDelaySet_SetsTheShortestDelays(t *testing.T) {
 
 // Loop and LoopForever use select(2), which cannot use file descriptors above 1023.
 func TestLoop_RefusesFileDescriptorsAbove1023(t *testing.T) {
-	crowd.Descriptors(t)
+	lowfds.Descriptors(t)
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
@@ -203,7 +203,7 @@ func TestLoop_RefusesFileDescriptorsAbove1023(t *testing.T) {
 }
 
 func TestWantWrite_ReportsQueuedPackets(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	require.True(t, c.WantWrite(), "the CONNECT")
@@ -219,7 +219,7 @@ func TestWantWrite_ReportsQueuedPackets(t *testing.T) {
 	require.NoError(t, c.LoopWrite())
 	require.False(t, c.WantWrite())
 	wait.For(t, e.publish, "OnPublish")
-	conn.Expect(peer.PUBLISH)
+	conn.Expect(fakebroker.PUBLISH)
 }
 
 func TestLoop_InsideACallbackIsRefused(t *testing.T) {

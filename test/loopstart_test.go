@@ -5,9 +5,9 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/crowd"
-	"github.com/mosquitto-go/mosquitto/test/leak"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/leak"
+	"github.com/mosquitto-go/mosquitto/internal/lowfds"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -135,7 +135,7 @@ func TestLoopStart_WorksAgainAfterLoopStop(t *testing.T) {
 // The thread waits with select(2). With a file descriptor above 1023 it would end
 // without an error.
 func TestLoopStart_RefusesFileDescriptorsAbove1023(t *testing.T) {
-	crowd.Descriptors(t)
+	lowfds.Descriptors(t)
 	b := plain(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/leak"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/leak"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -185,7 +185,7 @@ func TestClose_WithASilentBrokerReturns(t *testing.T) {
 
 // The peer reads nothing, so the socket's buffer is full and packets are queued.
 func TestClose_WithAPeerThatNeverReadsReturns(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	open := mosquitto.OpenClients()
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -204,11 +204,11 @@ func TestClose_WithAPeerThatNeverReadsReturns(t *testing.T) {
 
 // The peer accepts the connection and sends no CONNACK.
 func TestLoopStop_WithoutConnackReturns(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "", true)
 	require.NoError(t, c.LoopStart())
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
-	p.Accept().Expect(peer.CONNECT)
+	p.Accept().Expect(fakebroker.CONNECT)
 	stop(t, c)
 	wait.None(t, e.connect, "OnConnect")
 }

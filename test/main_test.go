@@ -4,7 +4,7 @@ import (
 	"flag"
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/internal/leak"
 )
 
 func TestMain(m *testing.M) {

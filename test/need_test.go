@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/test/spawn"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
 	"github.com/stretchr/testify/require"
 )
 
@@ -29,7 +29,7 @@ func bareMachine(t *testing.T, scripts map[string]string) (dir string) {
 }
 
 func need(path string, things ...string) (output string, err error) {
-	c := spawn.Command("../.ci/need", things...)
+	c := subprocess.Command("../.ci/need", things...)
 	c.Env = append(os.Environ(), "PATH="+path)
 	out, err := c.CombinedOutput()
 	return string(out), err

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -34,7 +34,7 @@ func runOnce(t testing.TB, ctx context.Context, c *mosquitto.Client) <-chan erro
 func TestRunOnce_ReturnsTheErrorOfALostConnection(t *testing.T) {
 	c, e := newClient(t, "once", true)
 	for range 2 { // the client connects to one server after the other
-		p := peer.Listen(t)
+		p := fakebroker.Listen(t)
 		require.NoError(t, c.ConnectAsyncContext(t.Context(), "127.0.0.1", p.Port, keepalive, "", nil))
 		ended := runOnce(t, context.Background(), c)
 		conn := p.AcceptConnect()
@@ -48,13 +48,13 @@ func TestRunOnce_ReturnsTheErrorOfALostConnection(t *testing.T) {
 
 func TestRunOnce_ReturnsEveryRefusal(t *testing.T) {
 	for _, code := range []mosquitto.ConnackCode{mosquitto.ConnackRefusedServerUnavailable, mosquitto.ConnackRefusedNotAuthorized} {
-		p := peer.Listen(t)
+		p := fakebroker.Listen(t)
 		c, _ := newClient(t, "once", true)
 		require.NoError(t, c.ConnectAsyncContext(t.Context(), "127.0.0.1", p.Port, keepalive, "", nil))
 		ended := runOnce(t, context.Background(), c)
 		conn := p.Accept()
-		conn.Expect(peer.CONNECT)
-		conn.Send(peer.Bytes(peer.CONNACK, 0, byte(code)))
+		conn.Expect(fakebroker.CONNECT)
+		conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, byte(code)))
 		require.ErrorIs(t, wait.For(t, ended, "the end of RunOnce"), mosquitto.ConnackError{Code: code})
 	}
 }
@@ -101,7 +101,7 @@ func TestRunOnce_EndsWithDisconnectAndContext(t *testing.T) {
 }
 
 func TestConnectAsyncContext_SendsProperties(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "once", true)
 	for _, host := range []string{"127.0.0.1", "localhost"} {
 		for _, sent := range []struct {
@@ -118,7 +118,7 @@ func TestConnectAsyncContext_SendsProperties(t *testing.T) {
 			conn := p.Accept()
 			receiveMaximum := []byte{0x21, 0, 20} // set by the library
 			require.Equal(t, append(sent.bytes, receiveMaximum...), readConnect(t, conn).props)
-			conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
+			conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0, 0))
 			wait.For(t, e.connect, "OnConnect")
 			cancel()
 			wait.For(t, ended, "the end of RunOnce")

@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
 // drain reads and discards the client's packets until the connection is closed.
-func drain(conn *peer.Conn) (ended <-chan struct{}) {
+func drain(conn *fakebroker.Conn) (ended <-chan struct{}) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -27,7 +27,7 @@ func drain(conn *peer.Conn) (ended <-chan struct{}) {
 func TestOnPublish_MayPublishTheNextMessage(t *testing.T) {
 	for name, takes := range map[string]time.Duration{"fast": 0, "slow": time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newClient(t, "run", true)
 			conn, r := meetRun(t, c, e, p)
 			drained := drain(conn)
@@ -46,7 +46,7 @@ func TestOnPublish_MayPublishTheNextMessage(t *testing.T) {
 				require.NoError(t, err)
 			}
 			for range 5 {
-				conn.Send(peer.Publish(0, "a", 0, "x"))
+				conn.Send(fakebroker.Publish(0, "a", 0, "x"))
 				wait.For(t, e.message, "a message between the callbacks")
 			}
 			require.Empty(t, failed)
@@ -61,7 +61,7 @@ func TestOnPublish_MayPublishTheNextMessage(t *testing.T) {
 // sometimes.
 func TestOnPublish_ReportsEachMessageOfQoS0InOrder(t *testing.T) {
 	const messages = 20_000
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "run", true)
 	conn, r := meetRun(t, c, e, p)
 	drained := drain(conn)
@@ -87,7 +87,7 @@ func TestOnPublish_ReportsEachMessageOfQoS0InOrder(t *testing.T) {
 }
 
 func TestOnPublish_RunsWhileReadingIsPaused(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "run", true)
 	conn, _ := meetRun(t, c, e, p)
 	drain(conn)
@@ -107,7 +107,7 @@ func TestOnPublish_RunsWhileReadingIsPaused(t *testing.T) {
 }
 
 func TestOnPublish_PanicLeavesRunAsPanicError(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "run", true)
 	c.OnPublish(func(*mosquitto.Client, int, mosquitto.ReasonCode, mosquitto.Properties) { panic("ouch") })
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -120,7 +120,7 @@ func TestOnPublish_PanicLeavesRunAsPanicError(t *testing.T) {
 	wait.For(t, e.connect, "OnConnect")
 	_, err := c.Publish("a", nil, 0, false)
 	require.NoError(t, err)
-	conn.Expect(peer.PUBLISH)
+	conn.Expect(fakebroker.PUBLISH)
 	fault, ok := wait.For(t, raised, "the panic").(*mosquitto.PanicError)
 	require.True(t, ok)
 	require.Equal(t, "ouch", fault.Value)

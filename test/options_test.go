@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -92,7 +92,7 @@ func TestProtocolVersion_IsSentInTheConnect(t *testing.T) {
 		func(c *mosquitto.Client, v int) error { return c.IntOption(mosquitto.OptProtocolVersion, v) },
 		func(c *mosquitto.Client, v int) error { return c.OptsSet(mosquitto.OptProtocolVersion, v) },
 	} {
-		p := peer.Listen(t)
+		p := fakebroker.Listen(t)
 		for version, name := range map[int]string{
 			mosquitto.ProtocolV31: "\x00\x06MQIsdp\x03", mosquitto.ProtocolV311: "\x00\x04MQTT\x04", mosquitto.ProtocolV5: "\x00\x04MQTT\x05",
 		} {
@@ -100,7 +100,7 @@ func TestProtocolVersion_IsSentInTheConnect(t *testing.T) {
 			require.NoError(t, set(c, version))
 			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 			loop(t, c)
-			require.Equal(t, name, string(p.Accept().Expect(peer.CONNECT).Body[:len(name)]))
+			require.Equal(t, name, string(p.Accept().Expect(fakebroker.CONNECT).Body[:len(name)]))
 		}
 		c, _ := newClient(t, "", true)
 		for _, version := range []int{-1, 0, 2, 6, 0x104} {
@@ -110,19 +110,19 @@ func TestProtocolVersion_IsSentInTheConnect(t *testing.T) {
 }
 
 // rawConnectProperties returns the encoded properties of an MQTT 5 CONNECT.
-func rawConnectProperties(connect peer.Packet) []byte {
+func rawConnectProperties(connect fakebroker.Packet) []byte {
 	const fixed = 10 // name, version, flags, keepalive
 	return connect.Body[fixed+1:][:connect.Body[fixed]]
 }
 
 func TestReceiveMaximum_IsSentInTheConnect(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	for value, want := range map[int]uint16{7: 7, 1: 1, 65535: 65535, 0: 65535} {
 		c, _ := newV5(t, "a", true)
 		require.NoError(t, c.IntOption(mosquitto.OptReceiveMaximum, value))
 		require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 		loop(t, c)
-		props := rawConnectProperties(p.Accept().Expect(peer.CONNECT))
+		props := rawConnectProperties(p.Accept().Expect(fakebroker.CONNECT))
 		if want == 65535 && len(props) == 0 {
 			continue // 65535 is the default of MQTT
 		}
@@ -145,7 +145,7 @@ func TestSendMaximum_LimitsMessagesInFlight(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newClient(t, "", true)
 			require.NoError(t, set(c, 2))
 			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -162,13 +162,13 @@ func TestSendMaximum_LimitsMessagesInFlight(t *testing.T) {
 			require.NoError(t, err)
 
 			const head = 3 // length and text of the topic "a"
-			first := conn.Expect(peer.PUBLISH)
+			first := conn.Expect(fakebroker.PUBLISH)
 			require.EqualValues(t, mids[0], binary.BigEndian.Uint16(first.Body[head:]))
-			second := conn.Expect(peer.PUBLISH)
+			second := conn.Expect(fakebroker.PUBLISH)
 			require.EqualValues(t, mids[1], binary.BigEndian.Uint16(second.Body[head:]))
-			require.Contains(t, string(conn.Expect(peer.PUBLISH).Body), "last")
-			conn.Send(peer.Ack(peer.PUBACK, uint16(mids[0])))
-			third := conn.Expect(peer.PUBLISH)
+			require.Contains(t, string(conn.Expect(fakebroker.PUBLISH).Body), "last")
+			conn.Send(fakebroker.Ack(fakebroker.PUBACK, uint16(mids[0])))
+			third := conn.Expect(fakebroker.PUBLISH)
 			require.EqualValues(t, mids[2], binary.BigEndian.Uint16(third.Body[head:]))
 		})
 	}

@@ -8,8 +8,8 @@ import (
 	"unsafe"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/crowd"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/lowfds"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -80,7 +80,7 @@ func TestOwnLoop_TransfersMessages(t *testing.T) {
 	for name, many := range map[string]bool{"few descriptors": false, "more than select can watch": true} {
 		t.Run(name, func(t *testing.T) {
 			if many {
-				crowd.Descriptors(t)
+				lowfds.Descriptors(t)
 			}
 			t.Run("plain", func(t *testing.T) {
 				c, e := newClient(t, "", true)

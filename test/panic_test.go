@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/spawn"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -260,7 +260,7 @@ func crash(t *testing.T) (output string, parent bool) {
 	}
 	self, err := os.Executable()
 	require.NoError(t, err)
-	cmd := spawn.Command(self, "-test.count=1", "-test.run=^"+t.Name()+"$")
+	cmd := subprocess.Command(self, "-test.count=1", "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), variable+"="+t.Name())
 	cmd.WaitDelay = wait.Patience
 	text, err := cmd.CombinedOutput()

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -27,13 +27,13 @@ func turned(t testing.TB, c *mosquitto.Client) {
 func numbered(n int) []byte {
 	var all []byte
 	for i := range n {
-		all = append(all, peer.Publish(0, "a", 0, fmt.Sprint(i))...)
+		all = append(all, fakebroker.Publish(0, "a", 0, fmt.Sprint(i))...)
 	}
 	return all
 }
 
 func TestPauseReading_DeliversNothingUntilResumeReading(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "pause", true)
 	conn, _ := meetRun(t, c, e, p)
 	require.NoError(t, c.PauseReading())
@@ -50,7 +50,7 @@ func TestPauseReading_DeliversNothingUntilResumeReading(t *testing.T) {
 // Every callback pauses, as a full queue does, and another goroutine resumes at once: also
 // when Run is about to wait for input.
 func TestResumeReading_WakesRunAtEachMoment(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "resume", true)
 	const messages = 20_000
 	received, all := make(chan struct{}, messages), make(chan struct{})
@@ -79,7 +79,7 @@ func TestResumeReading_WakesRunAtEachMoment(t *testing.T) {
 }
 
 func TestPauseReading_LetsTheConnectionFillUp(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "pause", true)
 	conn, _ := meetRun(t, c, e, p)
 	require.NoError(t, c.PauseReading())
@@ -88,7 +88,7 @@ func TestPauseReading_LetsTheConnectionFillUp(t *testing.T) {
 	go func() {
 		defer close(full)
 		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
-		piece := bytes.Repeat(peer.Publish(0, "a", 0, string(make([]byte, 1000))), 1000)
+		piece := bytes.Repeat(fakebroker.Publish(0, "a", 0, string(make([]byte, 1000))), 1000)
 		for range 100 { // 100 MB
 			if _, err := conn.Write(piece); err != nil {
 				return
@@ -102,7 +102,7 @@ func TestPauseReading_LetsTheConnectionFillUp(t *testing.T) {
 
 func TestPauseReading_InsideACallbackDefersLaterMessages(t *testing.T) {
 	const messages = 300
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, _ := newClient(t, "pause", true)
 	e := listen(c)
 	received := make(chan string, messages)
@@ -121,7 +121,7 @@ func TestPauseReading_InsideACallbackDefersLaterMessages(t *testing.T) {
 }
 
 func TestPauseReading_KeepsTheOrderOfMessagesAndEvents(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "pause", true)
 	order := make(chan string, 100)
 	c.OnMessage(func(c *mosquitto.Client, m mosquitto.Message) {
@@ -134,11 +134,11 @@ func TestPauseReading_KeepsTheOrderOfMessagesAndEvents(t *testing.T) {
 	conn, _ := meetRun(t, c, e, p)
 	_, err := c.Subscribe("a", 1)
 	require.NoError(t, err)
-	conn.Expect(peer.SUBSCRIBE)
+	conn.Expect(fakebroker.SUBSCRIBE)
 	var all []byte
 	for _, packet := range [][]byte{
-		peer.Publish(0, "a", 0, "one"), peer.Publish(0, "a", 0, "two"), peer.Bytes(peer.SUBACK, 0, 1, 1),
-		peer.Publish(0, "a", 0, "three"), peer.Publish(2, "a", 9, "four"),
+		fakebroker.Publish(0, "a", 0, "one"), fakebroker.Publish(0, "a", 0, "two"), fakebroker.Bytes(fakebroker.SUBACK, 0, 1, 1),
+		fakebroker.Publish(0, "a", 0, "three"), fakebroker.Publish(2, "a", 9, "four"),
 	} {
 		all = append(all, packet...)
 	}
@@ -148,29 +148,29 @@ func TestPauseReading_KeepsTheOrderOfMessagesAndEvents(t *testing.T) {
 		turned(t, c)
 		require.NoError(t, c.ResumeReading())
 	}
-	conn.Expect(peer.PUBACK)
+	conn.Expect(fakebroker.PUBACK)
 }
 
 func TestPauseReading_AcknowledgesOnlyDeliveredMessages(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "pause", true)
 	conn, _ := meetRun(t, c, e, p)
 	c.OnMessage(func(c *mosquitto.Client, m mosquitto.Message) {
 		_ = c.PauseReading()
 		e.message <- m
 	})
-	conn.Send(peer.Publish(0, "a", 0, "one"))
+	conn.Send(fakebroker.Publish(0, "a", 0, "one"))
 	wait.For(t, e.message, "OnMessage")
 	turned(t, c)
-	conn.Send(peer.Publish(2, "a", 7, "two"))
+	conn.Send(fakebroker.Publish(2, "a", 7, "two"))
 	turned(t, c)
 	_, err := c.Publish("b", nil, 0, false) // sent while reading is paused
 	require.NoError(t, err)
-	conn.Expect(peer.PUBLISH)
+	conn.Expect(fakebroker.PUBLISH)
 	wait.None(t, e.message, "message while paused")
 	require.NoError(t, c.ResumeReading())
 	require.Equal(t, "two", string(wait.For(t, e.message, "OnMessage").Payload))
-	require.Equal(t, uint16(7), conn.Expect(peer.PUBACK).MID())
+	require.Equal(t, uint16(7), conn.Expect(fakebroker.PUBACK).MID())
 }
 
 func TestPauseReading_KeepsTheConnectionAlive(t *testing.T) {
@@ -185,7 +185,7 @@ func TestPauseReading_KeepsTheConnectionAlive(t *testing.T) {
 
 func keepsAlive(t *testing.T, id string) {
 	t.Helper()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, id, true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
 	run(t, c)
@@ -195,7 +195,7 @@ func keepsAlive(t *testing.T, id string) {
 	turned(t, c)
 	conn.Send(numbered(10))
 	for range 2 {
-		conn.Expect(peer.PINGREQ)
+		conn.Expect(fakebroker.PINGREQ)
 		for range 2 { // messages before the PINGRESP are delivered
 			for range 10 {
 				wait.For(t, e.message, "OnMessage before PINGRESP")
@@ -205,7 +205,7 @@ func keepsAlive(t *testing.T, id string) {
 		for range 10 {
 			wait.For(t, e.message, "OnMessage before PINGRESP")
 		}
-		conn.Send(append(peer.Bytes(peer.PINGRESP), numbered(10)...))
+		conn.Send(append(fakebroker.Bytes(fakebroker.PINGRESP), numbered(10)...))
 		turned(t, c)
 		if len(id) < 400 { // the library truncates its log lines, so the end of a long PINGRESP line is not seen
 			wait.None(t, e.message, "message after PINGRESP")
@@ -222,7 +222,7 @@ func keepsAlive(t *testing.T, id string) {
 func TestPauseReading_ReadsAtMostOneMiBForAPingresp(t *testing.T) {
 	t.Parallel()
 	const size = 10_000
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "pause", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
 	run(t, c)
@@ -230,8 +230,8 @@ func TestPauseReading_ReadsAtMostOneMiBForAPingresp(t *testing.T) {
 	wait.For(t, e.connect, "OnConnect")
 	require.NoError(t, c.PauseReading())
 	turned(t, c)
-	conn.Expect(peer.PINGREQ)
-	piece := bytes.Repeat(peer.Publish(0, "a", 0, string(make([]byte, size))), 200)
+	conn.Expect(fakebroker.PINGREQ)
+	piece := bytes.Repeat(fakebroker.Publish(0, "a", 0, string(make([]byte, size))), 200)
 	go func() { _, _ = conn.Write(piece) }() // returns when the connection is closed
 	wait.Until(t, "the messages", func() bool { return len(e.message) >= 1<<20/size })
 	turned(t, c)
@@ -240,12 +240,12 @@ func TestPauseReading_ReadsAtMostOneMiBForAPingresp(t *testing.T) {
 }
 
 func TestPauseReading_NoticesALostConnection(t *testing.T) {
-	for name, lose := range map[string]func(*peer.Conn){
-		"reset":  func(conn *peer.Conn) { conn.Reset() },
-		"closed": func(conn *peer.Conn) { conn.Close() },
+	for name, lose := range map[string]func(*fakebroker.Conn){
+		"reset":  func(conn *fakebroker.Conn) { conn.Reset() },
+		"closed": func(conn *fakebroker.Conn) { conn.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newClient(t, "pause", true)
 			conn, _ := meetRun(t, c, e, p)
 			require.NoError(t, c.PauseReading())

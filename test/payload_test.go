@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -65,12 +65,12 @@ func TestPayload_MayHaveAnyBytes(t *testing.T) {
 
 // A message may be kept: later messages do not overwrite it.
 func TestPayload_MayBeKept(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	var kept []mosquitto.Message
 	for i := range 100 {
-		conn.Send(peer.Publish(0, fmt.Sprintf("topic/%d", i), 0, fmt.Sprintf("payload %d", i)))
+		conn.Send(fakebroker.Publish(0, fmt.Sprintf("topic/%d", i), 0, fmt.Sprintf("payload %d", i)))
 		m := wait.For(t, e.message, "the message")
 		m.Payload = append(m.Payload, '!') // the bytes after the payload belong to no other message
 		kept = append(kept, m)
@@ -84,14 +84,14 @@ func TestPayload_MayBeKept(t *testing.T) {
 
 // Messages that Run delivers together share memory, and may be kept as well.
 func TestPayload_OfABatchMayBeKept(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, _ := meetRun(t, c, e, p)
 	var sent []byte
 	payload := func(i int) string { return strings.Repeat(string(rune('a'+i%26)), []int{0, 1, 20, 90, 700, 1000}[i%6]) }
 	const n = 1000
 	for i := range n {
-		sent = append(sent, peer.Publish(0, fmt.Sprintf("topic/%d", i), 0, payload(i))...)
+		sent = append(sent, fakebroker.Publish(0, fmt.Sprintf("topic/%d", i), 0, payload(i))...)
 	}
 	conn.Send(sent)
 	var kept []mosquitto.Message
@@ -142,7 +142,7 @@ func TestPayload_LongestFilterIsAccepted(t *testing.T) {
 // Topics with characters that MQTT advises against are refused when sent and when
 // received.
 func TestPayload_InvalidTopicIsRefused(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, _ := meet(t, c, e, p)
 	for _, topic := range []string{"a/+", "#", "a/#"} {
@@ -153,17 +153,17 @@ func TestPayload_InvalidTopicIsRefused(t *testing.T) {
 		_, err := c.Publish(topic, nil, 0, false)
 		require.ErrorIs(t, err, mosquitto.ErrMalformedUTF8, "%q", topic)
 	}
-	conn.Send(peer.Publish(0, "a\x01", 0, ""))
+	conn.Send(fakebroker.Publish(0, "a\x01", 0, ""))
 	refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrMalformedUTF8)
 	wait.None(t, e.message, "message")
 }
 
 // A packet may arrive in pieces of any size, or together with others.
 func TestPayload_ArrivesInPieces(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, ended := meet(t, c, e, p)
-	packet := peer.Publish(0, "a/b", 0, strings.Repeat("x", 200))
+	packet := fakebroker.Publish(0, "a/b", 0, strings.Repeat("x", 200))
 	for i := range packet {
 		conn.Send(packet[i : i+1])
 	}

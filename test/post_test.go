@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -150,7 +150,7 @@ func TestPost_BesideCloseRunsOrReturnsAnError(t *testing.T) {
 }
 
 func TestPost_InsideACallbackRunsAfterIt(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "post", true)
 	order := make(chan string, 4)
 	c.OnMessage(func(c *mosquitto.Client, _ mosquitto.Message) {
@@ -158,7 +158,7 @@ func TestPost_InsideACallbackRunsAfterIt(t *testing.T) {
 		order <- "callback"
 	})
 	conn, _ := meetRun(t, c, e, p)
-	conn.Send(peer.Publish(0, "a", 0, "x"))
+	conn.Send(fakebroker.Publish(0, "a", 0, "x"))
 	require.Equal(t, "callback", wait.For(t, order, "the callback"))
 	require.Equal(t, "posted", wait.For(t, order, "the posted function"))
 }
@@ -167,7 +167,7 @@ func TestPost_InsideACallbackRunsAfterIt(t *testing.T) {
 // the input.
 func TestPost_RunsBetweenMessagesOfALongInput(t *testing.T) {
 	const messages = 200
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "post", true)
 	received := make(chan int, messages)
 	first, goOn := make(chan struct{}), make(chan struct{})
@@ -180,7 +180,7 @@ func TestPost_RunsBetweenMessagesOfALongInput(t *testing.T) {
 	})
 	conn, _ := meetRun(t, c, e, p)
 	for range messages {
-		conn.Send(peer.Publish(0, "a", 0, string(make([]byte, 2000))))
+		conn.Send(fakebroker.Publish(0, "a", 0, string(make([]byte, 2000))))
 	}
 	wait.For(t, first, "the first message")
 	require.NoError(t, c.Post(func() { received <- n }))
@@ -331,19 +331,19 @@ func TestPost_PanicLeavesRunAsPanicError(t *testing.T) {
 // The CONNACK arrives while the posted function runs.
 func TestPost_SlowFunctionBeforeTheConnackKeepsTheConnection(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "post", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, shortest))
 	conn := p.Accept()
 	run(t, c)
-	conn.Expect(peer.CONNECT)
+	conn.Expect(fakebroker.CONNECT)
 	started := make(chan struct{})
 	require.NoError(t, c.Post(func() {
 		close(started)
 		time.Sleep(shortest + 2*time.Second)
 	}))
 	wait.For(t, started, "the posted function")
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	wait.None(t, e.disconnect, "OnDisconnect")
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -96,20 +96,20 @@ func allOfPublish() mosquitto.Properties {
 // The properties of the CONNECT are sent again at each reconnect.
 func TestProperties_OfConnectAreSentAtEachConnect(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	props := allOfConnect()
 	require.NoError(t, c.ConnectBindV5("127.0.0.1", p.Port, keepalive, "", props))
 	props[0].Text = "changed" // the library has copied them
 	ended := loop(t, c)
-	var conn *peer.Conn
+	var conn *fakebroker.Conn
 	for range 2 {
 		if conn != nil {
 			conn.Close()
 		}
 		conn = p.Accept()
 		require.Equal(t, wireBody(allOfConnect()), readConnect(t, conn).props)
-		conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
+		conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0, 0))
 		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	}
 	part(t, c, conn, ended)
@@ -125,21 +125,21 @@ func TestProperties_OfConnectHaveAReceiveMaximum(t *testing.T) {
 		{func(c *mosquitto.Client) error { return c.IntOption(mosquitto.OptReceiveMaximum, 7) }, 7},
 		{func(c *mosquitto.Client) error { return c.IntOption(mosquitto.OptReceiveMaximum, 0) }, 65535},
 	} {
-		p := peer.Listen(t)
+		p := fakebroker.Listen(t)
 		c, e := newV5(t, "id", true)
 		require.NoError(t, test.set(c))
 		require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 		ended := loop(t, c)
 		conn := p.Accept()
 		require.Equal(t, wireBody(mosquitto.Properties{number(mosquitto.PropReceiveMaximum, test.want)}), readConnect(t, conn).props)
-		conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
+		conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0, 0))
 		wait.For(t, e.connect, "OnConnect")
 		part(t, c, conn, ended)
 	}
 }
 
 func TestProperties_OfPublishAreSent(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	for _, qos := range []mosquitto.QoS{0, 1, 2} {
@@ -151,8 +151,8 @@ func TestProperties_OfPublishAreSent(t *testing.T) {
 		if qos > 0 {
 			want = append(append([]byte{0, 1, 'a'}, ackBody(uint16(mid))...), wire(allOfPublish())...)
 		}
-		got := conn.Expect(peer.PUBLISH)
-		require.Equal(t, peer.PUBLISH|byte(qos)<<1|1, got.First)
+		got := conn.Expect(fakebroker.PUBLISH)
+		require.Equal(t, fakebroker.PUBLISH|byte(qos)<<1|1, got.First)
 		require.Equal(t, append(want, "hello"...), got.Body)
 	}
 	part(t, c, conn, ended)
@@ -160,7 +160,7 @@ func TestProperties_OfPublishAreSent(t *testing.T) {
 
 // A topic alias replaces the topic. The first message has both.
 func TestProperties_TopicAliasIsSent(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	props := mosquitto.Properties{number(mosquitto.PropTopicAlias, 3)}
@@ -168,50 +168,50 @@ func TestProperties_TopicAliasIsSent(t *testing.T) {
 		_, err := c.PublishV5(topic, nil, 0, false, props)
 		require.NoError(t, err)
 		want := append(append([]byte{0, byte(len(topic))}, topic...), wire(props)...)
-		require.Equal(t, want, conn.Expect(peer.PUBLISH).Body)
+		require.Equal(t, want, conn.Expect(fakebroker.PUBLISH).Body)
 	}
 	part(t, c, conn, ended)
 }
 
 func TestProperties_OfSubscribeAreSent(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	props := around(number(mosquitto.PropSubscriptionIdentifier, 268435455))
 	options := mosquitto.SubNoLocal | mosquitto.SubRetainAsPublished | mosquitto.SubSendRetainNever
 	mid, err := c.SubscribeV5("a/+", 2, options, props)
 	require.NoError(t, err)
-	got := conn.Expect(peer.SUBSCRIBE)
+	got := conn.Expect(fakebroker.SUBSCRIBE)
 	want := append(ackBody(uint16(mid)), wire(props)...)
 	want = append(want, 0, 3, 'a', '/', '+', 2|0x04|0x08|0x20)
-	require.Equal(t, peer.Packet{First: peer.SUBSCRIBE | 2, Body: want}, got)
+	require.Equal(t, fakebroker.Packet{First: fakebroker.SUBSCRIBE | 2, Body: want}, got)
 
 	mid, err = c.SubscribeMultiple([]string{"b", "ç"}, 1, mosquitto.SubSendRetainNew, props)
 	require.NoError(t, err)
 	want = append(ackBody(uint16(mid)), wire(props)...)
 	want = append(want, 0, 1, 'b', 1|0x10, 0, 2, 0xc3, 0xa7, 1|0x10)
-	require.Equal(t, want, conn.Expect(peer.SUBSCRIBE).Body)
+	require.Equal(t, want, conn.Expect(fakebroker.SUBSCRIBE).Body)
 	part(t, c, conn, ended)
 }
 
 func TestProperties_OfUnsubscribeAreSent(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	mid, err := c.UnsubscribeV5("a/+", around())
 	require.NoError(t, err)
 	want := append(append(ackBody(uint16(mid)), wire(around())...), 0, 3, 'a', '/', '+')
-	require.Equal(t, peer.Packet{First: peer.UNSUBSCRIBE | 2, Body: want}, conn.Expect(peer.UNSUBSCRIBE))
+	require.Equal(t, fakebroker.Packet{First: fakebroker.UNSUBSCRIBE | 2, Body: want}, conn.Expect(fakebroker.UNSUBSCRIBE))
 
 	mid, err = c.UnsubscribeMultiple([]string{"b", "ç"}, around())
 	require.NoError(t, err)
 	want = append(append(ackBody(uint16(mid)), wire(around())...), 0, 1, 'b', 0, 2, 0xc3, 0xa7)
-	require.Equal(t, want, conn.Expect(peer.UNSUBSCRIBE).Body)
+	require.Equal(t, want, conn.Expect(fakebroker.UNSUBSCRIBE).Body)
 	part(t, c, conn, ended)
 }
 
 func TestProperties_OfDisconnectAreSent(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	props := around(
@@ -219,13 +219,13 @@ func TestProperties_OfDisconnectAreSent(t *testing.T) {
 		text(mosquitto.PropReasonString, "done"),
 	)
 	require.NoError(t, c.DisconnectV5(mosquitto.RCDisconnectWithWillMsg, props))
-	require.Equal(t, append([]byte{4}, wire(props)...), conn.Expect(peer.DISCONNECT).Body)
+	require.Equal(t, append([]byte{4}, wire(props)...), conn.Expect(fakebroker.DISCONNECT).Body)
 	conn.Close()
 	require.NoError(t, wait.For(t, ended, "the end of the loop"))
 }
 
 func TestProperties_OfConnackAreReportedAndApplied(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	ended := loop(t, c)
@@ -249,7 +249,7 @@ func TestProperties_OfConnackAreReportedAndApplied(t *testing.T) {
 		text(mosquitto.PropAuthenticationMethod, "method"),
 		data(mosquitto.PropAuthenticationData, []byte{0, 255}),
 	)
-	conn.Send(peer.Bytes(peer.CONNACK, append([]byte{0, 0}, wire(props)...)...))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, append([]byte{0, 0}, wire(props)...)...))
 	require.Equal(t, mosquitto.Connack{Properties: props}, wait.For(t, e.connect, "OnConnect"))
 
 	// The limits of the CONNACK now apply.
@@ -261,7 +261,7 @@ func TestProperties_OfConnackAreReportedAndApplied(t *testing.T) {
 }
 
 func TestProperties_OfAReceivedPublishAreReported(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	props := append(allOfPublish(), number(mosquitto.PropSubscriptionIdentifier, 268435455))
@@ -270,14 +270,14 @@ func TestProperties_OfAReceivedPublishAreReported(t *testing.T) {
 		if qos > 0 {
 			body = append(body, 0, 9)
 		}
-		conn.Send(peer.Bytes(peer.PUBLISH|qos<<1, append(append(body, wire(props)...), "hello"...)...))
+		conn.Send(fakebroker.Bytes(fakebroker.PUBLISH|qos<<1, append(append(body, wire(props)...), "hello"...)...))
 		if qos == 1 {
-			conn.Expect(peer.PUBACK)
+			conn.Expect(fakebroker.PUBACK)
 		}
 		if qos == 2 {
-			conn.Expect(peer.PUBREC)
-			conn.Send(peer.Ack(peer.PUBREL, 9))
-			conn.Expect(peer.PUBCOMP)
+			conn.Expect(fakebroker.PUBREC)
+			conn.Send(fakebroker.Ack(fakebroker.PUBREL, 9))
+			conn.Expect(fakebroker.PUBCOMP)
 		}
 		m := wait.For(t, e.message, "the message")
 		require.Equal(t, props, m.Properties)
@@ -287,11 +287,11 @@ func TestProperties_OfAReceivedPublishAreReported(t *testing.T) {
 }
 
 func TestProperties_EmptyTextsAreReported(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	sent := mosquitto.Properties{text(mosquitto.PropContentType, ""), data(mosquitto.PropCorrelationData, nil), userPair("", "")}
-	conn.Send(peer.PublishV5(0, "a", 0, wireBody(sent), ""))
+	conn.Send(fakebroker.PublishV5(0, "a", 0, wireBody(sent), ""))
 	got := wait.For(t, e.message, "the message").Properties
 	require.Len(t, got, len(sent))
 	contentType, ok := got.Text(mosquitto.PropContentType)
@@ -309,31 +309,31 @@ func TestProperties_EmptyTextsAreReported(t *testing.T) {
 // Two subscription identifiers in one message are valid MQTT. The library reports a
 // duplicate property and closes the connection.
 func TestProperties_TwoSubscriptionIdentifiersEndTheConnection(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, _ := meet(t, c, e, p)
 	props := mosquitto.Properties{number(mosquitto.PropSubscriptionIdentifier, 1), number(mosquitto.PropSubscriptionIdentifier, 2)}
-	conn.Send(peer.PublishV5(0, "a", 0, wireBody(props), ""))
+	conn.Send(fakebroker.PublishV5(0, "a", 0, wireBody(props), ""))
 	refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrDuplicateProperty)
 	wait.None(t, e.message, "message")
 }
 
 // Topic aliases from the broker need the library 2.1.
 func TestProperties_ReceivedTopicAliasNeeds21(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	ended := loop(t, c)
 	conn := p.Accept()
-	conn.Expect(peer.CONNECT)
-	conn.Send(peer.Bytes(peer.CONNACK, append([]byte{0, 0}, wire(mosquitto.Properties{number(mosquitto.PropTopicAliasMaximum, 5)})...)...))
+	conn.Expect(fakebroker.CONNECT)
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, append([]byte{0, 0}, wire(mosquitto.Properties{number(mosquitto.PropTopicAliasMaximum, 5)})...)...))
 	wait.For(t, e.connect, "OnConnect")
 	alias := mosquitto.Properties{number(mosquitto.PropTopicAlias, 5)}
-	conn.Send(peer.PublishV5(0, "a/b", 0, wireBody(alias), "first"))
+	conn.Send(fakebroker.PublishV5(0, "a/b", 0, wireBody(alias), "first"))
 	m := wait.For(t, e.message, "the message with a topic")
 	require.Equal(t, "a/b", m.Topic)
 	require.Equal(t, "first", string(m.Payload))
-	conn.Send(peer.PublishV5(0, "", 0, wireBody(alias), "second"))
+	conn.Send(fakebroker.PublishV5(0, "", 0, wireBody(alias), "second"))
 	if !has21() {
 		refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
 		require.ErrorIs(t, wait.For(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
@@ -351,7 +351,7 @@ func answerBody(mid int, code mosquitto.ReasonCode, props mosquitto.Properties) 
 }
 
 func TestProperties_OfPubackAreReported(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	props := around(text(mosquitto.PropReasonString, "because"))
@@ -361,8 +361,8 @@ func TestProperties_OfPubackAreReported(t *testing.T) {
 	} {
 		mid, err := c.Publish("a", nil, 1, false)
 		require.NoError(t, err)
-		conn.Expect(peer.PUBLISH)
-		conn.Send(peer.Bytes(peer.PUBACK, answerBody(mid, code, props)...))
+		conn.Expect(fakebroker.PUBLISH)
+		conn.Send(fakebroker.Bytes(fakebroker.PUBACK, answerBody(mid, code, props)...))
 		require.Equal(t, published{mid, code, props}, wait.For(t, e.publish, "OnPublish"), code.String())
 	}
 	part(t, c, conn, ended)
@@ -370,41 +370,41 @@ func TestProperties_OfPubackAreReported(t *testing.T) {
 
 // The library drops the properties of a PUBREC, but reports its reason code.
 func TestProperties_OfPubcompAreReported(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	props := around(text(mosquitto.PropReasonString, "because"))
 	mid, err := c.Publish("a", nil, 2, false)
 	require.NoError(t, err)
-	conn.Expect(peer.PUBLISH)
-	conn.Send(peer.Bytes(peer.PUBREC, answerBody(mid, mosquitto.RCNoMatchingSubscribers, props)...))
-	conn.Expect(peer.PUBREL)
-	conn.Send(peer.Bytes(peer.PUBCOMP, answerBody(mid, mosquitto.RCSuccess, props)...))
+	conn.Expect(fakebroker.PUBLISH)
+	conn.Send(fakebroker.Bytes(fakebroker.PUBREC, answerBody(mid, mosquitto.RCNoMatchingSubscribers, props)...))
+	conn.Expect(fakebroker.PUBREL)
+	conn.Send(fakebroker.Bytes(fakebroker.PUBCOMP, answerBody(mid, mosquitto.RCSuccess, props)...))
 	require.Equal(t, published{mid, mosquitto.RCSuccess, props}, wait.For(t, e.publish, "OnPublish"))
 
 	mid, err = c.Publish("a", nil, 2, false)
 	require.NoError(t, err)
-	conn.Expect(peer.PUBLISH)
-	conn.Send(peer.Bytes(peer.PUBREC, answerBody(mid, mosquitto.RCQuotaExceeded, props)...))
+	conn.Expect(fakebroker.PUBLISH)
+	conn.Send(fakebroker.Bytes(fakebroker.PUBREC, answerBody(mid, mosquitto.RCQuotaExceeded, props)...))
 	require.Equal(t, published{mid: mid, code: mosquitto.RCQuotaExceeded}, wait.For(t, e.publish, "OnPublish"))
 	part(t, c, conn, ended)
 }
 
 func TestProperties_OfSubackAndUnsubackAreReported(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	props := around(text(mosquitto.PropReasonString, "because"))
 	mid, err := c.SubscribeMultiple([]string{"a", "b", "c"}, 2, 0, nil)
 	require.NoError(t, err)
-	conn.Expect(peer.SUBSCRIBE)
-	conn.Send(peer.Bytes(peer.SUBACK, append(append(ackBody(uint16(mid)), wire(props)...), 2, 0x87, 0)...))
+	conn.Expect(fakebroker.SUBSCRIBE)
+	conn.Send(fakebroker.Bytes(fakebroker.SUBACK, append(append(ackBody(uint16(mid)), wire(props)...), 2, 0x87, 0)...))
 	require.Equal(t, granted{mid, []mosquitto.ReasonCode{2, mosquitto.RCNotAuthorized, 0}, props}, wait.For(t, e.subscribe, "OnSubscribe"))
 
 	mid, err = c.UnsubscribeMultiple([]string{"a", "b"}, nil)
 	require.NoError(t, err)
-	conn.Expect(peer.UNSUBSCRIBE)
-	conn.Send(peer.Bytes(peer.UNSUBACK, append(append(ackBody(uint16(mid)), wire(props)...), 0, 0x11)...))
+	conn.Expect(fakebroker.UNSUBSCRIBE)
+	conn.Send(fakebroker.Bytes(fakebroker.UNSUBACK, append(append(ackBody(uint16(mid)), wire(props)...), 0, 0x11)...))
 	want := granted{mid: mid, props: props}
 	if has21() { // libmosquitto 2.0 does not report the codes
 		want.codes = []mosquitto.ReasonCode{mosquitto.RCSuccess, mosquitto.RCNoSubscriptionExisted}
@@ -448,7 +448,7 @@ func TestProperties_AreForwardedByTheBroker(t *testing.T) {
 }
 
 func TestProperties_ManyAndLongOnesArrive(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	long := make([]byte, 65535)
@@ -462,25 +462,25 @@ func TestProperties_ManyAndLongOnesArrive(t *testing.T) {
 	_, err := c.PublishV5("a", nil, 0, false, props)
 	require.NoError(t, err)
 	want := append([]byte{0, 1, 'a'}, wire(props)...)
-	require.Equal(t, want, conn.Expect(peer.PUBLISH).Body)
-	conn.Send(peer.Bytes(peer.PUBLISH, want...))
+	require.Equal(t, want, conn.Expect(fakebroker.PUBLISH).Body)
+	conn.Send(fakebroker.Bytes(fakebroker.PUBLISH, want...))
 	require.Equal(t, props, wait.For(t, e.message, "the message").Properties)
 	part(t, c, conn, ended)
 }
 
 // Empty texts are sent, except where a library before 2.0.16 would crash.
 func TestProperties_EmptyTextsAreSent(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	props := mosquitto.Properties{text(mosquitto.PropContentType, ""), data(mosquitto.PropCorrelationData, nil), userPair("", "")}
 	_, err := c.PublishV5("a", nil, 0, false, props)
 	require.NoError(t, err)
-	require.Equal(t, append([]byte{0, 1, 'a'}, wire(props)...), conn.Expect(peer.PUBLISH).Body)
+	require.Equal(t, append([]byte{0, 1, 'a'}, wire(props)...), conn.Expect(fakebroker.PUBLISH).Body)
 	mid, err := c.PublishV5("a", nil, 1, false, props)
 	if atLeast(2, 0, 16) {
 		require.NoError(t, err)
-		require.Equal(t, append(append([]byte{0, 1, 'a'}, ackBody(uint16(mid))...), wire(props)...), conn.Expect(peer.PUBLISH).Body)
+		require.Equal(t, append(append([]byte{0, 1, 'a'}, ackBody(uint16(mid))...), wire(props)...), conn.Expect(fakebroker.PUBLISH).Body)
 	} else {
 		require.ErrorIs(t, err, mosquitto.ErrInval)
 	}
@@ -531,7 +531,7 @@ func TestProperties_OnMQTT3ReturnErrNotSupported(t *testing.T) {
 
 // The library refuses properties of the wrong packet, and duplicates.
 func TestProperties_MisplacedOnesAreRefused(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	connected, e := newV5(t, "connected", true)
 	conn, ended := meet(t, connected, e, p)
 	calls := propertyCalls(connected, 1)

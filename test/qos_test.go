@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -133,25 +133,25 @@ func ackBody(mid uint16) []byte { return binary.BigEndian.AppendUint16(nil, mid)
 func TestQoS_OnPublishRunsAfterTheHandshake(t *testing.T) {
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newVersion(t, "id", true, v.version)
 			conn, ended := meet(t, c, e, p)
 
 			mid1, err := c.Publish("a", nil, 1, false)
 			require.NoError(t, err)
-			require.Equal(t, byte(peer.PUBLISH|2), conn.Expect(peer.PUBLISH).First)
+			require.Equal(t, byte(fakebroker.PUBLISH|2), conn.Expect(fakebroker.PUBLISH).First)
 			wait.None(t, e.publish, "OnPublish before PUBACK")
-			conn.Send(peer.Ack(peer.PUBACK, uint16(mid1)))
+			conn.Send(fakebroker.Ack(fakebroker.PUBACK, uint16(mid1)))
 			require.Equal(t, published{mid: mid1}, wait.For(t, e.publish, "OnPublish after PUBACK"))
 
 			mid2, err := c.Publish("a", nil, 2, false)
 			require.NoError(t, err)
-			require.Equal(t, byte(peer.PUBLISH|4), conn.Expect(peer.PUBLISH).First)
-			conn.Send(peer.Ack(peer.PUBREC, uint16(mid2)))
-			rel := conn.Expect(peer.PUBREL)
-			require.Equal(t, peer.Packet{First: peer.PUBREL | 2, Body: ackBody(uint16(mid2))}, rel)
+			require.Equal(t, byte(fakebroker.PUBLISH|4), conn.Expect(fakebroker.PUBLISH).First)
+			conn.Send(fakebroker.Ack(fakebroker.PUBREC, uint16(mid2)))
+			rel := conn.Expect(fakebroker.PUBREL)
+			require.Equal(t, fakebroker.Packet{First: fakebroker.PUBREL | 2, Body: ackBody(uint16(mid2))}, rel)
 			wait.None(t, e.publish, "OnPublish before PUBCOMP")
-			conn.Send(peer.Ack(peer.PUBCOMP, uint16(mid2)))
+			conn.Send(fakebroker.Ack(fakebroker.PUBCOMP, uint16(mid2)))
 			require.Equal(t, published{mid: mid2}, wait.For(t, e.publish, "OnPublish after PUBCOMP"))
 
 			part(t, c, conn, ended)
@@ -163,28 +163,28 @@ func TestQoS_OnPublishRunsAfterTheHandshake(t *testing.T) {
 func TestQoS_ReceivedMessagesAreAcknowledged(t *testing.T) {
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newVersion(t, "id", true, v.version)
 			conn, ended := meet(t, c, e, p)
 			send := func(flags byte, mid uint16, payload string) {
 				if v.version == mosquitto.ProtocolV5 {
-					conn.Send(peer.PublishV5(flags, "a", mid, nil, payload))
+					conn.Send(fakebroker.PublishV5(flags, "a", mid, nil, payload))
 				} else {
-					conn.Send(peer.Publish(flags, "a", mid, payload))
+					conn.Send(fakebroker.Publish(flags, "a", mid, payload))
 				}
 			}
 			send(0, 0, "zero")
 			require.Equal(t, "zero", string(wait.For(t, e.message, "QoS 0").Payload))
 
 			send(2, 7, "one")
-			require.Equal(t, peer.Packet{First: peer.PUBACK, Body: ackBody(7)}, conn.Expect(peer.PUBACK))
+			require.Equal(t, fakebroker.Packet{First: fakebroker.PUBACK, Body: ackBody(7)}, conn.Expect(fakebroker.PUBACK))
 			require.Equal(t, "one", string(wait.For(t, e.message, "QoS 1").Payload))
 
 			send(4, 8, "two")
-			require.Equal(t, peer.Packet{First: peer.PUBREC, Body: ackBody(8)}, conn.Expect(peer.PUBREC))
+			require.Equal(t, fakebroker.Packet{First: fakebroker.PUBREC, Body: ackBody(8)}, conn.Expect(fakebroker.PUBREC))
 			wait.None(t, e.message, "QoS 2 before PUBREL")
-			conn.Send(peer.Ack(peer.PUBREL, 8))
-			require.Equal(t, peer.Packet{First: peer.PUBCOMP, Body: ackBody(8)}, conn.Expect(peer.PUBCOMP))
+			conn.Send(fakebroker.Ack(fakebroker.PUBREL, 8))
+			require.Equal(t, fakebroker.Packet{First: fakebroker.PUBCOMP, Body: ackBody(8)}, conn.Expect(fakebroker.PUBCOMP))
 			require.Equal(t, "two", string(wait.For(t, e.message, "QoS 2").Payload))
 
 			part(t, c, conn, ended)
@@ -196,7 +196,7 @@ func TestQoS_ReceivedMessagesAreAcknowledged(t *testing.T) {
 // The acknowledgement is sent after the callback returns, so a crash inside it does not
 // lose the message.
 func TestQoS_AcknowledgementFollowsTheCallback(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	inside, finish := make(chan struct{}), make(chan struct{})
@@ -204,11 +204,11 @@ func TestQoS_AcknowledgementFollowsTheCallback(t *testing.T) {
 		inside <- struct{}{}
 		<-finish
 	})
-	conn.Send(peer.Publish(2, "a", 7, ""))
+	conn.Send(fakebroker.Publish(2, "a", 7, ""))
 	wait.For(t, inside, "the callback")
 	silent(t, conn)
 	close(finish)
-	require.Equal(t, uint16(7), conn.Expect(peer.PUBACK).MID())
+	require.Equal(t, uint16(7), conn.Expect(fakebroker.PUBACK).MID())
 	part(t, c, conn, ended)
 }
 
@@ -218,7 +218,7 @@ func TestQoS_MessagesInFlightAreLimited(t *testing.T) {
 	for _, v := range protocols {
 		for _, qos := range []mosquitto.QoS{1, 2} {
 			t.Run(fmt.Sprintf("%s QoS %d", v.name, qos), func(t *testing.T) {
-				p := peer.Listen(t)
+				p := fakebroker.Listen(t)
 				c, e := newVersion(t, "id", true, v.version)
 				require.NoError(t, c.MaxInflightMessagesSet(window))
 				conn, ended := meet(t, c, e, p)
@@ -229,7 +229,7 @@ func TestQoS_MessagesInFlightAreLimited(t *testing.T) {
 				var waiting []uint16
 				for done := range messages {
 					for len(waiting) < min(window, messages-done) {
-						waiting = append(waiting, binary.BigEndian.Uint16(conn.Expect(peer.PUBLISH).Body[3:]))
+						waiting = append(waiting, binary.BigEndian.Uint16(conn.Expect(fakebroker.PUBLISH).Body[3:]))
 					}
 					require.Empty(t, extra(conn, v.version), "message beyond the limit")
 					acknowledge(conn, qos, waiting[0])
@@ -243,27 +243,27 @@ func TestQoS_MessagesInFlightAreLimited(t *testing.T) {
 }
 
 // acknowledge completes the handshake of a message from the client.
-func acknowledge(conn *peer.Conn, qos mosquitto.QoS, mid uint16) {
+func acknowledge(conn *fakebroker.Conn, qos mosquitto.QoS, mid uint16) {
 	if qos == 1 {
-		conn.Send(peer.Ack(peer.PUBACK, mid))
+		conn.Send(fakebroker.Ack(fakebroker.PUBACK, mid))
 		return
 	}
-	conn.Send(peer.Ack(peer.PUBREC, mid))
-	conn.Expect(peer.PUBREL)
-	conn.Send(peer.Ack(peer.PUBCOMP, mid))
+	conn.Send(fakebroker.Ack(fakebroker.PUBREC, mid))
+	conn.Expect(fakebroker.PUBREL)
+	conn.Send(fakebroker.Ack(fakebroker.PUBCOMP, mid))
 }
 
 // extra sends a message and returns the packets that the client sends before its
 // acknowledgement. The client sends in order, so these packets were queued before.
-func extra(conn *peer.Conn, version int) (packets []peer.Packet) {
+func extra(conn *fakebroker.Conn, version int) (packets []fakebroker.Packet) {
 	if version == mosquitto.ProtocolV5 {
-		conn.Send(peer.PublishV5(2, "probe", 999, nil, ""))
+		conn.Send(fakebroker.PublishV5(2, "probe", 999, nil, ""))
 	} else {
-		conn.Send(peer.Publish(2, "probe", 999, ""))
+		conn.Send(fakebroker.Publish(2, "probe", 999, ""))
 	}
 	for {
 		p, err := conn.Next()
-		if err != nil || p.Type() == peer.PUBACK {
+		if err != nil || p.Type() == fakebroker.PUBACK {
 			return packets
 		}
 		packets = append(packets, p)
@@ -274,7 +274,7 @@ func extra(conn *peer.Conn, version int) (packets []peer.Packet) {
 func TestQoS_DefaultLimitOfMessagesInFlightIs20(t *testing.T) {
 	for _, limit := range []int{-1, 0, 1000} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newClient(t, "id", true)
 			want := 100
 			if limit < 0 {
@@ -288,7 +288,7 @@ func TestQoS_DefaultLimitOfMessagesInFlightIs20(t *testing.T) {
 				require.NoError(t, err)
 			}
 			for range want {
-				conn.Expect(peer.PUBLISH)
+				conn.Expect(fakebroker.PUBLISH)
 			}
 			require.Empty(t, extra(conn, mosquitto.ProtocolV311))
 			part(t, c, conn, ended)
@@ -303,7 +303,7 @@ func TestQoS_UnacknowledgedMessagesAreSentAgain(t *testing.T) {
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newVersion(t, "id", false, v.version)
 			conn, ended := meet(t, c, e, p)
 			var mids []int
@@ -311,10 +311,10 @@ func TestQoS_UnacknowledgedMessagesAreSentAgain(t *testing.T) {
 				mid, err := c.Publish("a", []byte("hello"), qos, false)
 				require.NoError(t, err)
 				mids = append(mids, mid)
-				require.Zero(t, conn.Expect(peer.PUBLISH).First&8, "DUP in the first PUBLISH")
+				require.Zero(t, conn.Expect(fakebroker.PUBLISH).First&8, "DUP in the first PUBLISH")
 			}
-			conn.Send(peer.Ack(peer.PUBREC, uint16(mids[2])))
-			conn.Expect(peer.PUBREL)
+			conn.Send(fakebroker.Ack(fakebroker.PUBREC, uint16(mids[2])))
+			conn.Expect(fakebroker.PUBREL)
 			conn.Close()
 			require.Equal(t, int(mosquitto.ErrConnLost), wait.For(t, e.disconnect, "OnDisconnect").Code)
 
@@ -324,19 +324,19 @@ func TestQoS_UnacknowledgedMessagesAreSentAgain(t *testing.T) {
 				packet, err := conn.Next()
 				require.NoError(t, err)
 				mid := packet.Body[:2]
-				if packet.Type() == peer.PUBLISH {
+				if packet.Type() == fakebroker.PUBLISH {
 					mid = packet.Body[3:5]
 				}
 				again = append(again, fmt.Sprintf("%#x %d", packet.First, binary.BigEndian.Uint16(mid)))
 			}
 			require.Equal(t, []string{
-				fmt.Sprintf("%#x %d", peer.PUBLISH|8|2, mids[0]),
-				fmt.Sprintf("%#x %d", peer.PUBLISH|8|4, mids[1]),
-				fmt.Sprintf("%#x %d", peer.PUBREL|2, mids[2]),
+				fmt.Sprintf("%#x %d", fakebroker.PUBLISH|8|2, mids[0]),
+				fmt.Sprintf("%#x %d", fakebroker.PUBLISH|8|4, mids[1]),
+				fmt.Sprintf("%#x %d", fakebroker.PUBREL|2, mids[2]),
 			}, again)
-			conn.Send(peer.Ack(peer.PUBACK, uint16(mids[0])))
+			conn.Send(fakebroker.Ack(fakebroker.PUBACK, uint16(mids[0])))
 			acknowledge(conn, 2, uint16(mids[1]))
-			conn.Send(peer.Ack(peer.PUBCOMP, uint16(mids[2])))
+			conn.Send(fakebroker.Ack(fakebroker.PUBCOMP, uint16(mids[2])))
 			for _, mid := range mids {
 				require.Equal(t, mid, wait.For(t, e.publish, "OnPublish").mid)
 			}
@@ -386,17 +386,17 @@ func TestQoS_OfflineMessagesAreQueued(t *testing.T) {
 // of messages that were queued before the first connect.
 func TestQoS_QueuedOfflineIsSentWithDUP(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	queue := func() int {
 		mid, err := c.Publish("a", []byte("hello"), 1, true)
 		require.ErrorIs(t, err, mosquitto.ErrNoConn)
 		return mid
 	}
-	expect := func(conn *peer.Conn, flags byte, mid int) {
-		got := conn.Expect(peer.PUBLISH)
-		require.Equal(t, peer.Publish(flags, "a", uint16(mid), "hello"), peer.Bytes(got.First, got.Body...))
-		conn.Send(peer.Ack(peer.PUBACK, uint16(mid)))
+	expect := func(conn *fakebroker.Conn, flags byte, mid int) {
+		got := conn.Expect(fakebroker.PUBLISH)
+		require.Equal(t, fakebroker.Publish(flags, "a", uint16(mid), "hello"), fakebroker.Bytes(got.First, got.Body...))
+		conn.Send(fakebroker.Ack(fakebroker.PUBACK, uint16(mid)))
 		require.Equal(t, mid, wait.For(t, e.publish, "OnPublish").mid)
 	}
 	mid := queue()

@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/crowd"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/lowfds"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -57,7 +57,7 @@ func connectRun(t testing.TB, c *mosquitto.Client, e *events, port int) *running
 }
 
 // meetRun connects a client in Run to a fake broker.
-func meetRun(t testing.TB, c *mosquitto.Client, e *events, p *peer.Peer) (*peer.Conn, *running) {
+func meetRun(t testing.TB, c *mosquitto.Client, e *events, p *fakebroker.Peer) (*fakebroker.Conn, *running) {
 	t.Helper()
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	r := run(t, c)
@@ -116,12 +116,12 @@ func TestRun_InvalidCallsReturnErrors(t *testing.T) {
 }
 
 func TestRun_EndsWithItsContext(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "run", true)
 	conn, r := meetRun(t, c, e, p)
 
 	r.cancel()
-	require.Empty(t, conn.Expect(peer.DISCONNECT).Body)
+	require.Empty(t, conn.Expect(fakebroker.DISCONNECT).Body)
 	conn.ExpectClosed()
 	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
 	require.Equal(t, 0, wait.For(t, e.disconnect, "OnDisconnect").Code)
@@ -131,11 +131,11 @@ func TestRun_EndsWithItsContext(t *testing.T) {
 }
 
 func TestRun_EndsWithItsContextDespiteTheBroker(t *testing.T) {
-	for name, misbehave := range map[string]func(*peer.Conn){
-		"hangs inside a packet": func(conn *peer.Conn) { conn.Send([]byte{0x30, 100, 0, 1, 'a'}) },
-		"reads nothing":         func(*peer.Conn) {},
-		"floods": func(conn *peer.Conn) {
-			messages := bytes.Repeat(peer.Publish(0, "a", 0, "flood"), 10000)
+	for name, misbehave := range map[string]func(*fakebroker.Conn){
+		"hangs inside a packet": func(conn *fakebroker.Conn) { conn.Send([]byte{0x30, 100, 0, 1, 'a'}) },
+		"reads nothing":         func(*fakebroker.Conn) {},
+		"floods": func(conn *fakebroker.Conn) {
+			messages := bytes.Repeat(fakebroker.Publish(0, "a", 0, "flood"), 10000)
 			go func() {
 				for {
 					if _, err := conn.Write(messages); err != nil {
@@ -146,7 +146,7 @@ func TestRun_EndsWithItsContextDespiteTheBroker(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newClient(t, "run", true)
 			c.OnMessage(nil)
 			conn, r := meetRun(t, c, e, p)
@@ -219,23 +219,23 @@ func TestRun_EndsWithDisconnectDuringBackoff(t *testing.T) {
 }
 
 func TestRun_ReconnectsAfterALoss(t *testing.T) {
-	v5Disconnect := peer.Bytes(peer.DISCONNECT, 0x8B, 0)
+	v5Disconnect := fakebroker.Bytes(fakebroker.DISCONNECT, 0x8B, 0)
 	for name, lose := range map[string]struct {
 		v5  bool
-		how func(*peer.Conn)
+		how func(*fakebroker.Conn)
 	}{
-		"EOF":                 {false, func(conn *peer.Conn) { conn.Close() }},
-		"reset":               {false, func(conn *peer.Conn) { conn.Reset() }},
-		"malformed packet":    {false, func(conn *peer.Conn) { conn.Send([]byte{0x00, 0x00}) }},
-		"second CONNACK, cut": {false, func(conn *peer.Conn) { conn.Send(peer.Bytes(peer.CONNACK, 0)); conn.Close() }},
-		"server's DISCONNECT": {true, func(conn *peer.Conn) { conn.Send(v5Disconnect) }},
-		"EOF inside a packet": {false, func(conn *peer.Conn) { conn.Send([]byte{0x30, 10, 0}); conn.Close() }},
-		"malformed, then more": {false, func(conn *peer.Conn) {
-			conn.Send(bytes.Repeat(append(peer.Bytes(0), peer.Publish(0, "a", 0, "stale")...), 5))
+		"EOF":                 {false, func(conn *fakebroker.Conn) { conn.Close() }},
+		"reset":               {false, func(conn *fakebroker.Conn) { conn.Reset() }},
+		"malformed packet":    {false, func(conn *fakebroker.Conn) { conn.Send([]byte{0x00, 0x00}) }},
+		"second CONNACK, cut": {false, func(conn *fakebroker.Conn) { conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0)); conn.Close() }},
+		"server's DISCONNECT": {true, func(conn *fakebroker.Conn) { conn.Send(v5Disconnect) }},
+		"EOF inside a packet": {false, func(conn *fakebroker.Conn) { conn.Send([]byte{0x30, 10, 0}); conn.Close() }},
+		"malformed, then more": {false, func(conn *fakebroker.Conn) {
+			conn.Send(bytes.Repeat(append(fakebroker.Bytes(0), fakebroker.Publish(0, "a", 0, "stale")...), 5))
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newClient(t, "run", true)
 			if lose.v5 {
 				require.NoError(t, c.IntOption(mosquitto.OptProtocolVersion, mosquitto.ProtocolV5))
@@ -253,7 +253,7 @@ func TestRun_ReconnectsAfterALoss(t *testing.T) {
 
 // acceptAgain accepts the next CONNECT. Before it, 2.1 may make connections without a
 // CONNECT, to discard old input.
-func acceptAgain(t testing.TB, p *peer.Peer, v5 bool) *peer.Conn {
+func acceptAgain(t testing.TB, p *fakebroker.Peer, v5 bool) *fakebroker.Conn {
 	t.Helper()
 	for {
 		conn := p.Accept()
@@ -262,11 +262,11 @@ func acceptAgain(t testing.TB, p *peer.Peer, v5 bool) *peer.Conn {
 			continue
 		}
 		require.NoError(t, err)
-		require.Equal(t, byte(peer.CONNECT), packet.Type())
+		require.Equal(t, byte(fakebroker.CONNECT), packet.Type())
 		if v5 {
-			conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
+			conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0, 0))
 		} else {
-			conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+			conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 		}
 		return conn
 	}
@@ -274,7 +274,7 @@ func acceptAgain(t testing.TB, p *peer.Peer, v5 bool) *peer.Conn {
 
 func TestRun_ReconnectsWithTheSetDelays(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "run", true)
 	require.NoError(t, c.ReconnectDelaySet(time.Second, 10*time.Second, true))
 	conn, _ := meetRun(t, c, e, p)
@@ -314,13 +314,13 @@ func TestRun_RetriesTheFirstConnect(t *testing.T) {
 
 func TestRun_DetectsASilentBroker(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "run", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, 5*time.Second))
 	run(t, c)
 	conn := p.AcceptConnect()
 	wait.For(t, e.connect, "OnConnect")
-	conn.Expect(peer.PINGREQ) // from now on the broker does not answer
+	conn.Expect(fakebroker.PINGREQ) // from now on the broker does not answer
 	select {
 	case d := <-e.disconnect:
 		require.ErrorIs(t, d.Err, mosquitto.ErrKeepalive)
@@ -331,15 +331,15 @@ func TestRun_DetectsASilentBroker(t *testing.T) {
 
 func TestRun_UsesTheBrokersKeepalive(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "run", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, time.Hour))
 	run(t, c)
 	conn := p.Accept()
-	conn.Expect(peer.CONNECT)
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 3, 19, 0, 5)) // server keep-alive of 5 s
+	conn.Expect(fakebroker.CONNECT)
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0, 3, 19, 0, 5)) // server keep-alive of 5 s
 	wait.For(t, e.connect, "OnConnect")
-	conn.Expect(peer.PINGREQ)
+	conn.Expect(fakebroker.PINGREQ)
 }
 
 func TestRun_ReturnsPermanentRefusals(t *testing.T) {
@@ -359,7 +359,7 @@ func TestRun_ReturnsPermanentRefusals(t *testing.T) {
 	for _, r := range refusals {
 		t.Run(fmt.Sprintf("v5 %v code %#x", r.v5, r.code), func(t *testing.T) {
 			t.Parallel()
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newClient(t, "run", true)
 			body := []byte{0, r.code}
 			if r.v5 {
@@ -369,8 +369,8 @@ func TestRun_ReturnsPermanentRefusals(t *testing.T) {
 			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 			running := run(t, c)
 			conn := p.Accept()
-			conn.Expect(peer.CONNECT)
-			conn.Send(peer.Bytes(peer.CONNACK, body...))
+			conn.Expect(fakebroker.CONNECT)
+			conn.Send(fakebroker.Bytes(fakebroker.CONNACK, body...))
 			code := mosquitto.ConnackCode(r.code)
 			require.Equal(t, code, wait.For(t, e.connect, "OnConnect").Code)
 			if r.fatal {
@@ -384,7 +384,7 @@ func TestRun_ReturnsPermanentRefusals(t *testing.T) {
 }
 
 func TestRun_UsesNoCPUWhileTheBrokerDoesNotRead(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "run", true)
 	require.NoError(t, c.MaxInflightMessagesSet(1000))
 	conn, _ := meetRun(t, c, e, p)
@@ -396,7 +396,7 @@ func TestRun_UsesNoCPUWhileTheBrokerDoesNotRead(t *testing.T) {
 		_, err := c.Publish("a", payload, 1, false)
 		require.NoError(t, err)
 	}
-	conn.Send(peer.Publish(0, "still", 0, "read"))
+	conn.Send(fakebroker.Publish(0, "still", 0, "read"))
 	require.Equal(t, "read", string(wait.For(t, e.message, "a message while the broker does not read").Payload))
 
 	before := cpuTime(t)
@@ -405,9 +405,9 @@ func TestRun_UsesNoCPUWhileTheBrokerDoesNotRead(t *testing.T) {
 	require.Less(t, cpuTime(t)-before, 200*time.Millisecond)
 
 	for range n {
-		packet := conn.Expect(peer.PUBLISH)
+		packet := conn.Expect(fakebroker.PUBLISH)
 		require.True(t, bytes.HasSuffix(packet.Body, payload))
-		conn.Send(peer.Ack(peer.PUBACK, uint16(packet.Body[3])<<8|uint16(packet.Body[4])))
+		conn.Send(fakebroker.Ack(fakebroker.PUBACK, uint16(packet.Body[3])<<8|uint16(packet.Body[4])))
 	}
 	for range n {
 		wait.For(t, e.publish, "OnPublish")
@@ -423,7 +423,7 @@ func cpuTime(t testing.TB) time.Duration {
 }
 
 func TestRun_SendsAtOnce(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "run", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, time.Hour)) // the loop's next timer is minutes away
 	run(t, c)
@@ -432,21 +432,21 @@ func TestRun_SendsAtOnce(t *testing.T) {
 	for i := range 100 {
 		_, err := c.Publish("a", fmt.Append(nil, i), 0, false)
 		require.NoError(t, err)
-		require.True(t, bytes.HasSuffix(conn.Expect(peer.PUBLISH).Body, fmt.Append(nil, i)))
+		require.True(t, bytes.HasSuffix(conn.Expect(fakebroker.PUBLISH).Body, fmt.Append(nil, i)))
 	}
 	_, err := c.Subscribe("a", 0)
 	require.NoError(t, err)
-	conn.Expect(peer.SUBSCRIBE)
+	conn.Expect(fakebroker.SUBSCRIBE)
 	_, err = c.Unsubscribe("a")
 	require.NoError(t, err)
-	conn.Expect(peer.UNSUBSCRIBE)
+	conn.Expect(fakebroker.UNSUBSCRIBE)
 }
 
 // Publish waits while Run reads input, but not while a callback runs.
 func TestRun_PublishReturnsWhileACallbackWaitsForIt(t *testing.T) {
 	for name, size := range map[string]int{"in a batch": 10, "by itself": 2000} {
 		t.Run(name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newClient(t, "run", true)
 			handled := make(chan error, 1)
 			c.OnMessage(func(c *mosquitto.Client, _ mosquitto.Message) {
@@ -463,9 +463,9 @@ func TestRun_PublishReturnsWhileACallbackWaitsForIt(t *testing.T) {
 				}
 			})
 			conn, _ := meetRun(t, c, e, p)
-			conn.Send(peer.Publish(0, "question", 0, string(make([]byte, size))))
+			conn.Send(fakebroker.Publish(0, "question", 0, string(make([]byte, size))))
 			require.NoError(t, wait.For(t, handled, "the end of the callback"))
-			conn.Expect(peer.PUBLISH)
+			conn.Expect(fakebroker.PUBLISH)
 		})
 	}
 }
@@ -554,7 +554,7 @@ func TestRun_EndsWithDisconnectInsideOnMessage(t *testing.T) {
 		"Disconnect": (*mosquitto.Client).Disconnect, "Close": (*mosquitto.Client).Close,
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newClient(t, "run", true)
 			left := make(chan error, 100)
 			c.OnMessage(func(c *mosquitto.Client, m mosquitto.Message) {
@@ -565,11 +565,11 @@ func TestRun_EndsWithDisconnectInsideOnMessage(t *testing.T) {
 			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 			r := run(t, c)
 			conn := p.Accept()
-			conn.Expect(peer.CONNECT)
-			more := bytes.Repeat(peer.Publish(0, "more", 0, "x"), 20)
-			conn.Send(append(append(peer.Bytes(peer.CONNACK, 0, 0), peer.Publish(0, "go", 0, "")...), more...))
+			conn.Expect(fakebroker.CONNECT)
+			more := bytes.Repeat(fakebroker.Publish(0, "more", 0, "x"), 20)
+			conn.Send(append(append(fakebroker.Bytes(fakebroker.CONNACK, 0, 0), fakebroker.Publish(0, "go", 0, "")...), more...))
 			require.NoError(t, wait.For(t, left, name))
-			conn.Expect(peer.DISCONNECT)
+			conn.Expect(fakebroker.DISCONNECT)
 			conn.ExpectClosed()
 			if name == "Close" {
 				require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), mosquitto.ErrClosed)
@@ -588,12 +588,12 @@ func TestRun_EndsWithDisconnectInsideOnMessage(t *testing.T) {
 }
 
 func TestRun_DisconnectV5SendsReasonAndProperties(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "run", true)
 	conn, r := meetRun(t, c, e, p)
 	require.ErrorIs(t, c.DisconnectV5(0, mosquitto.Properties{{ID: mosquitto.PropTopicAlias, Number: 1}}), mosquitto.ErrProtocol)
 	require.NoError(t, c.DisconnectV5(mosquitto.RCDisconnectWithWillMsg, mosquitto.Properties{{ID: mosquitto.PropReasonString, Text: "bye"}}))
-	require.Equal(t, []byte{4, 6, 31, 0, 3, 'b', 'y', 'e'}, conn.Expect(peer.DISCONNECT).Body)
+	require.Equal(t, []byte{4, 6, 31, 0, 3, 'b', 'y', 'e'}, conn.Expect(fakebroker.DISCONNECT).Body)
 	conn.Close()
 	require.NoError(t, wait.For(t, r.ended, "the end of Run"))
 
@@ -647,7 +647,7 @@ func TestRun_CallbacksRunOnItsGoroutine(t *testing.T) {
 }
 
 func TestRun_ReconnectInsideOnDisconnectSucceeds(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "run", true)
 	reconnected := make(chan error, 10)
 	c.OnDisconnect(func(c *mosquitto.Client, d mosquitto.Disconnection) {
@@ -668,7 +668,7 @@ func TestRun_ReconnectInsideOnDisconnectSucceeds(t *testing.T) {
 }
 
 func TestRun_PanicLeavesRunAsPanicError(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "run", true)
 	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) { panic("ouch") })
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -679,7 +679,7 @@ func TestRun_PanicLeavesRunAsPanicError(t *testing.T) {
 	}()
 	conn := p.AcceptConnect()
 	wait.For(t, e.connect, "OnConnect")
-	conn.Send(bytes.Repeat(peer.Publish(0, "a", 0, "x"), 10))
+	conn.Send(bytes.Repeat(fakebroker.Publish(0, "a", 0, "x"), 10))
 	err, ok := wait.For(t, raised, "the panic").(*mosquitto.PanicError)
 	require.True(t, ok)
 	require.Equal(t, "ouch", err.Value)
@@ -694,7 +694,7 @@ func TestRun_PanicLeavesRunAsPanicError(t *testing.T) {
 }
 
 func TestRun_AcceptsFileDescriptorsAbove1023(t *testing.T) {
-	crowd.Descriptors(t)
+	lowfds.Descriptors(t)
 	b := plain(t)
 	c, e := newClient(t, "run", true)
 	connectRun(t, c, e, b.Port)
@@ -732,7 +732,7 @@ func publishOn(t testing.TB, c *mosquitto.Client, goroutines int) (stop func()) 
 func TestRun_FloodArrivesCompletely(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	secure := tlsPeer(t, ca.Issue("peer", "127.0.0.1"), stapling(nil))
-	for name, p := range map[string]*peer.Peer{"plain": peer.Listen(t), "TLS": secure} {
+	for name, p := range map[string]*fakebroker.Peer{"plain": fakebroker.Listen(t), "TLS": secure} {
 		t.Run(name, func(t *testing.T) {
 			c, e := newClient(t, "run", true)
 			if p == secure {
@@ -765,7 +765,7 @@ func TestRun_FloodArrivesCompletely(t *testing.T) {
 // OnPublish waits for the goroutine that publishes. Publish must not wait for the
 // callback.
 func TestRun_FloodMayBlockInACallback(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "run", true)
 	conn, r := meetRun(t, c, e, p)
 	sent := make(chan int)
@@ -797,7 +797,7 @@ func TestRun_FloodMayBlockInACallback(t *testing.T) {
 func TestRun_ReadsDuringAFlood(t *testing.T) {
 	for _, goroutines := range []int{1, 2, 200} {
 		t.Run(fmt.Sprint(goroutines), func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newClient(t, "run", true)
 			conn, r := meetRun(t, c, e, p)
 			c.OnPublish(nil)
@@ -809,7 +809,7 @@ func TestRun_ReadsDuringAFlood(t *testing.T) {
 			}()
 			stop := publishOn(t, c, goroutines)
 			for range 5 {
-				conn.Send(peer.Publish(0, "a", 0, "x"))
+				conn.Send(fakebroker.Publish(0, "a", 0, "x"))
 				wait.For(t, e.message, "a message during the flood")
 			}
 			r.cancel()

@@ -8,11 +8,11 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/secrets"
-	"github.com/mosquitto-go/mosquitto/test/socks5"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/secrets"
+	"github.com/mosquitto-go/mosquitto/internal/socks5"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -222,15 +222,15 @@ func TestSecrets_OfAuthenticationAreNotLogged(t *testing.T) {
 			return c.ExtAuthContinue(method, []byte(secrets.Auth), nil)
 		}))
 	}
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	require.NoError(t, c.ConnectBindV5("127.0.0.1", p.Port, keepalive, "", props))
 	loop(t, c)
 	conn := p.Accept()
-	require.Contains(t, string(conn.Expect(peer.CONNECT).Body), secrets.Auth)
+	require.Contains(t, string(conn.Expect(fakebroker.CONNECT).Body), secrets.Auth)
 	if has21() {
 		conn.Send(challenge("METHOD", secrets.Auth))
-		require.Contains(t, string(conn.Expect(peer.AUTH).Body), secrets.Auth)
+		require.Contains(t, string(conn.Expect(fakebroker.AUTH).Body), secrets.Auth)
 	}
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0x8C, 0)) // bad authentication method
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0x8C, 0)) // bad authentication method
 	w.Error(t, "CONNACK", wait.For(t, e.connect, "OnConnect").Err())
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/test/spawn"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,7 +20,7 @@ func TestSecurity_DependenciesAreListed(t *testing.T) {
 		if filepath.Base(name) != "go.mod" || folder == ".ci/tools" || within(name, "mqtt/boltoutbox/testdata", "test/testdata") {
 			continue // no package depends on the tools
 		}
-		out, err := spawn.Command("go", "mod", "edit", "-json", filepath.Join(root, name)).Output()
+		out, err := subprocess.Command("go", "mod", "edit", "-json", filepath.Join(root, name)).Output()
 		require.NoError(t, err)
 		var mod struct {
 			Require []struct{ Path, Version string }

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,13 +30,13 @@ func TestSeed_BasicOperationIsThatOfMosquittoPy(t *testing.T) {
 }
 
 func seedName(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, _ := newClient(t, "test-client", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, time.Minute))
 	loop(t, c)
 	conn := p.Accept()
 	require.Equal(t, "test-client", readConnect(t, conn).id)
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 }
 
 func seedCleanSession(t *testing.T) {
@@ -73,14 +73,14 @@ func seedObject(t *testing.T) {
 }
 
 func seedConnect(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "test-client", true)
 	require.NoError(t, c.Connect("localhost", p.Port, 60*time.Second))
 	ended := loop(t, c)
 	conn := p.Accept()
 	require.Equal(t, uint16(60), readConnect(t, conn).keepalive)
 	wait.None(t, e.connect, "OnConnect before the CONNACK")
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 	require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 	part(t, c, conn, ended)
 }
@@ -96,13 +96,13 @@ func seedConnectRefused(t *testing.T) {
 
 // seedLooped returns a client that has sent its CONNECT to a fake broker. No goroutine
 // runs its loop.
-func seedLooped(t *testing.T) (*mosquitto.Client, *events, *peer.Conn) {
-	p := peer.Listen(t)
+func seedLooped(t *testing.T) (*mosquitto.Client, *events, *fakebroker.Conn) {
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "test-client", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	conn := p.Accept()
 	turn(t, c, func() bool { return !c.WantWrite() }) // sends the CONNECT
-	conn.Expect(peer.CONNECT)
+	conn.Expect(fakebroker.CONNECT)
 	return c, e, conn
 }
 
@@ -120,7 +120,7 @@ func turn(t testing.TB, c *mosquitto.Client, condition func() bool) {
 
 func seedLoop(t *testing.T) {
 	c, e, conn := seedLooped(t)
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 	wait.None(t, e.connect, "OnConnect before Loop")
 	turn(t, c, func() bool { return len(e.connect) == 1 })
 }
@@ -136,7 +136,7 @@ func seedLoopZero(t *testing.T) {
 func seedLoopDefault(t *testing.T) {
 	c, e, conn := seedLooped(t)
 	require.NoError(t, c.Loop(-1)) // there is no input
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 	for range 10 { // a signal can end a wait early
 		require.NoError(t, c.Loop(-1))
 		if len(e.connect) > 0 {
@@ -148,7 +148,7 @@ func seedLoopDefault(t *testing.T) {
 
 func seedLoopFailure(t *testing.T) {
 	c, e, conn := seedLooped(t)
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 	turn(t, c, func() bool { return len(e.connect) == 1 })
 	require.NotEqual(t, -1, c.Socket())
 	conn.Close()
@@ -162,7 +162,7 @@ func seedLoopFailure(t *testing.T) {
 }
 
 func seedDisconnect(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "test-client", true)
 	conn, ended := meet(t, c, e, p)
 	part(t, c, conn, ended)
@@ -193,7 +193,7 @@ func seedNoPayload(t *testing.T) {
 }
 
 func seedPublishArguments(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "test-client", true)
 	conn, ended := meet(t, c, e, p)
 	for _, retain := range []bool{false, true} {
@@ -204,9 +204,9 @@ func seedPublishArguments(t *testing.T) {
 			if retain {
 				flags |= 1
 			}
-			want := peer.Publish(flags, "my/topic", uint16(mid), "hello world")
-			got := conn.Expect(peer.PUBLISH)
-			require.Equal(t, want, peer.Bytes(got.First, got.Body...))
+			want := fakebroker.Publish(flags, "my/topic", uint16(mid), "hello world")
+			got := conn.Expect(fakebroker.PUBLISH)
+			require.Equal(t, want, fakebroker.Bytes(got.First, got.Body...))
 		}
 	}
 	part(t, c, conn, ended)
@@ -214,15 +214,15 @@ func seedPublishArguments(t *testing.T) {
 
 func seedPublishQueued(t *testing.T) {
 	c, e, conn := seedLooped(t)
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 	turn(t, c, func() bool { return len(e.connect) == 1 })
 	_, err := c.Publish("my/topic", []byte("hello world"), 1, false)
 	require.NoError(t, err)
 	silent(t, conn)
 	turn(t, c, func() bool { return !c.WantWrite() })
-	mid := conn.Expect(peer.PUBLISH).Body[10:12]
+	mid := conn.Expect(fakebroker.PUBLISH).Body[10:12]
 	wait.None(t, e.publish, "OnPublish without an acknowledgement")
-	conn.Send(peer.Bytes(peer.PUBACK, mid...))
+	conn.Send(fakebroker.Bytes(fakebroker.PUBACK, mid...))
 	turn(t, c, func() bool { return len(e.publish) == 1 })
 }
 
@@ -267,15 +267,15 @@ func seedWildcards(t *testing.T) {
 }
 
 func seedSubscribeRefused(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "test-client", true)
 	conn, ended := meet(t, c, e, p)
 	mid, err := c.Subscribe("my/topic", 0)
 	require.NoError(t, err)
-	request := conn.Expect(peer.SUBSCRIBE)
+	request := conn.Expect(fakebroker.SUBSCRIBE)
 	require.Equal(t, uint16(mid), request.MID())
 	wait.None(t, e.subscribe, "OnSubscribe before the SUBACK")
-	conn.Send(peer.Bytes(peer.SUBACK, request.Body[0], request.Body[1], 0x80))
+	conn.Send(fakebroker.Bytes(fakebroker.SUBACK, request.Body[0], request.Body[1], 0x80))
 	g := wait.For(t, e.subscribe, "OnSubscribe")
 	require.Equal(t, mid, g.mid)
 	require.Len(t, g.codes, 1)
@@ -390,7 +390,7 @@ func seedConnectCodes(t *testing.T) {
 		"Connection Refused: not authorised",
 	} {
 		c, e, conn := seedLooped(t)
-		conn.Send(peer.Bytes(peer.CONNACK, 0, byte(code)))
+		conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, byte(code)))
 		ack := turnOn(t, c, e.connect) // Loop returns an error after a refusal
 		require.Equal(t, mosquitto.ConnackCode(code), ack.Code)
 		require.Equal(t, text, ack.Code.String())
@@ -430,18 +430,18 @@ func seedDisconnectUnexpected(t *testing.T) {
 }
 
 func seedMessageFields(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "test-client", true)
 	conn, ended := meet(t, c, e, p)
-	conn.Send(peer.Publish(1, "last/known/good", 0, "value"))
-	conn.Send(peer.Publish(2, "my/topic", 77, "hello"))
+	conn.Send(fakebroker.Publish(1, "last/known/good", 0, "value"))
+	conn.Send(fakebroker.Publish(2, "my/topic", 77, "hello"))
 	require.Equal(t, mosquitto.Message{Topic: "last/known/good", Payload: []byte("value"), Retain: true}, wait.For(t, e.message, "QoS 0"))
 	require.Equal(t, mosquitto.Message{MID: 77, Topic: "my/topic", Payload: []byte("hello"), QoS: 1}, wait.For(t, e.message, "QoS 1"))
-	require.Equal(t, uint16(77), conn.Expect(peer.PUBACK).MID())
-	conn.Send(peer.Publish(4, "my/topic", 78, ""))
-	require.Equal(t, uint16(78), conn.Expect(peer.PUBREC).MID())
-	conn.Send(peer.Ack(peer.PUBREL, 78))
+	require.Equal(t, uint16(77), conn.Expect(fakebroker.PUBACK).MID())
+	conn.Send(fakebroker.Publish(4, "my/topic", 78, ""))
+	require.Equal(t, uint16(78), conn.Expect(fakebroker.PUBREC).MID())
+	conn.Send(fakebroker.Ack(fakebroker.PUBREL, 78))
 	require.Equal(t, mosquitto.Message{MID: 78, Topic: "my/topic", QoS: 2}, wait.For(t, e.message, "QoS 2"))
-	require.Equal(t, uint16(78), conn.Expect(peer.PUBCOMP).MID())
+	require.Equal(t, uint16(78), conn.Expect(fakebroker.PUBCOMP).MID())
 	part(t, c, conn, ended)
 }

@@ -5,9 +5,9 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -175,7 +175,7 @@ func TestSession_LoopStartReconnects(t *testing.T) {
 // LoopStop is called during a callback. The client still sends DISCONNECT and calls
 // OnDisconnect.
 func TestSession_LoopStopSendsDisconnect(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	require.NoError(t, c.LoopStart())
@@ -186,13 +186,13 @@ func TestSession_LoopStopSendsDisconnect(t *testing.T) {
 		inside <- struct{}{}
 		<-finish
 	})
-	conn.Send(peer.Publish(0, "a", 0, ""))
+	conn.Send(fakebroker.Publish(0, "a", 0, ""))
 	wait.For(t, inside, "the callback")
 	stopped := make(chan error, 1)
 	go func() { stopped <- c.LoopStop(false) }()
 	wait.Until(t, "the DISCONNECT of LoopStop", func() bool { return c.WantWrite() })
 	close(finish)
-	conn.Expect(peer.DISCONNECT)
+	conn.Expect(fakebroker.DISCONNECT)
 	conn.Close()
 	require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
 	require.NoError(t, wait.For(t, stopped, "LoopStop"))
@@ -201,16 +201,16 @@ func TestSession_LoopStopSendsDisconnect(t *testing.T) {
 // The first reconnects fail, and the loop retries.
 func TestSession_LoopRetriesUntilTheBrokerIsBack(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", false)
 	require.NoError(t, c.ReconnectDelaySet(time.Second, time.Second, false))
 	conn, ended := meet(t, c, e, p)
 	for range 2 { // the broker accepts the connection and closes it before the CONNACK
 		conn.Close()
 		conn = p.Accept()
-		conn.Expect(peer.CONNECT)
+		conn.Expect(fakebroker.CONNECT)
 	}
-	conn.Send(peer.Bytes(peer.CONNACK, 1, 0))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 1, 0))
 	require.True(t, wait.For(t, e.connect, "OnConnect").SessionPresent)
 	part(t, c, conn, ended)
 }
@@ -245,7 +245,7 @@ func TestSession_IsTakenOverByASecondClient(t *testing.T) {
 // serverDisconnect returns a DISCONNECT of a broker with a reason code and a property.
 func serverDisconnect(code mosquitto.ReasonCode) []byte {
 	props := mosquitto.Properties{{ID: mosquitto.PropReasonString, Text: "because"}}
-	return peer.Bytes(peer.DISCONNECT, append([]byte{byte(code)}, wire(props)...)...)
+	return fakebroker.Bytes(fakebroker.DISCONNECT, append([]byte{byte(code)}, wire(props)...)...)
 }
 
 // An MQTT 5 broker sends the reason in its DISCONNECT. The library drops the
@@ -258,7 +258,7 @@ func TestSession_DisconnectOfTheServerIsReported(t *testing.T) {
 	} {
 		t.Run(code.String(), func(t *testing.T) {
 			t.Parallel()
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newV5(t, "id", true)
 			conn, ended := meet(t, c, e, p)
 			conn.Send(serverDisconnect(code))
@@ -280,7 +280,7 @@ func TestSession_DisconnectOfTheServerIsReported(t *testing.T) {
 // OnDisconnect reports a DISCONNECT of the broker with reason 0 like the client's own.
 func TestSession_NormalDisconnectOfTheServerIsReported(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	conn.Send(serverDisconnect(mosquitto.RCNormalDisconnection))
@@ -296,10 +296,10 @@ func TestSession_NormalDisconnectOfTheServerIsReported(t *testing.T) {
 
 // A DISCONNECT without a reason code is valid MQTT 5, but the library reports an error.
 func TestSession_DisconnectWithoutReasonIsAnError(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	conn, ended := meet(t, c, e, p)
-	conn.Send(peer.Bytes(peer.DISCONNECT))
+	conn.Send(fakebroker.Bytes(fakebroker.DISCONNECT))
 	d := wait.For(t, e.disconnect, "OnDisconnect")
 	if atLeast(2, 0, 21) {
 		refusal(t, d, mosquitto.ErrMalformedPacket)
@@ -311,10 +311,10 @@ func TestSession_DisconnectWithoutReasonIsAnError(t *testing.T) {
 
 // In MQTT 3 a DISCONNECT of the broker is a protocol error.
 func TestSession_DisconnectOfAnMQTT3ServerIsAnError(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, ended := meet(t, c, e, p)
-	conn.Send(peer.Bytes(peer.DISCONNECT))
+	conn.Send(fakebroker.Bytes(fakebroker.DISCONNECT))
 	refusal(t, wait.For(t, e.disconnect, "OnDisconnect"), mosquitto.ErrProtocol)
 	require.ErrorIs(t, wait.For(t, ended, "the end of the loop"), mosquitto.ErrProtocol)
 }

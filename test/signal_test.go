@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -50,7 +50,7 @@ func beRude(conn *net.TCPConn, pair tls.Certificate) {
 	if _, err := secure.Read(make([]byte, 1000)); err != nil { // the CONNECT
 		return
 	}
-	_, _ = secure.Write(peer.Bytes(peer.CONNACK, 0, 0))
+	_, _ = secure.Write(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 	_, _ = secure.Read(make([]byte, 1000)) // the PUBLISH
 	_ = conn.SetLinger(0)
 }
@@ -141,7 +141,7 @@ func TestSignals_GoPanicsWorkOnTheLibrarysThread(t *testing.T) {
 // An event without a callback is not passed to Go. Otherwise the signal mask of the
 // thread would change.
 func TestSignals_EventsWithoutCallbackStayInC(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, err := mosquitto.New("", true, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
@@ -151,8 +151,8 @@ func TestSignals_EventsWithoutCallbackStayInC(t *testing.T) {
 	born := libraryMask(t)
 	exchange := func() {
 		for range 2 { // the second PUBACK shows that the first message was processed
-			conn.Send(peer.Publish(2, "a", 1, "payload"))
-			conn.Expect(peer.PUBACK)
+			conn.Send(fakebroker.Publish(2, "a", 1, "payload"))
+			conn.Expect(fakebroker.PUBACK)
 		}
 	}
 	exchange()

@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -117,15 +117,15 @@ func TestSimple_EndsWithItsContext(t *testing.T) {
 
 // The messages that arrived before ctx ended are returned with the error.
 func TestSimple_EndOfContextReturnsTheMessages(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	ctx, cancel := context.WithCancel(wait.Soon(t))
 	done := inBackground(ctx, simple(p.Port), "a/b", 2, true)
 	conn := p.AcceptConnect()
-	conn.Expect(peer.SUBSCRIBE)
-	conn.Send(peer.Publish(2, "a/b", 7, "hello"))
-	conn.Expect(peer.PUBACK)
+	conn.Expect(fakebroker.SUBSCRIBE)
+	conn.Send(fakebroker.Publish(2, "a/b", 7, "hello"))
+	conn.Expect(fakebroker.PUBACK)
 	cancel()
-	conn.Expect(peer.DISCONNECT)
+	conn.Expect(fakebroker.DISCONNECT)
 	conn.Close()
 	r := wait.For(t, done, "the end")
 	require.ErrorIs(t, r.err, context.Canceled)
@@ -173,7 +173,7 @@ func TestSimple_ReturnsThatTheBrokerIsUnreachable(t *testing.T) {
 
 // The options are sent in the CONNECT. The final DISCONNECT prevents the will.
 func TestSimple_OptionsAreSentInTheConnect(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	o := mosquitto.SimpleOptions{
 		Host: "127.0.0.1", Port: p.Port, ClientID: "simple", Keepalive: 2 * keepalive,
 		Username: "user", Password: "secret",
@@ -186,12 +186,12 @@ func TestSimple_OptionsAreSentInTheConnect(t *testing.T) {
 		name: "MQTT", level: 4, flags: connectUsername | connectPassword | connectRetain | 2<<3 | connectWill,
 		keepalive: 120, id: "simple", willTopic: "will/topic", will: "gone", username: "user", password: "secret",
 	}, got)
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
-	request := conn.Expect(peer.SUBSCRIBE)
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
+	request := conn.Expect(fakebroker.SUBSCRIBE)
 	require.Equal(t, []byte{0, 3, 'a', '/', 'b', 1}, request.Body[2:])
-	conn.Send(peer.Bytes(peer.SUBACK, request.Body[0], request.Body[1], 1))
-	conn.Send(peer.Publish(0, "a/b", 0, "hello"))
-	conn.Expect(peer.DISCONNECT)
+	conn.Send(fakebroker.Bytes(fakebroker.SUBACK, request.Body[0], request.Body[1], 1))
+	conn.Send(fakebroker.Publish(0, "a/b", 0, "hello"))
+	conn.Expect(fakebroker.DISCONNECT)
 	conn.Close()
 	r := wait.For(t, done, "the end")
 	require.NoError(t, r.err)
@@ -268,16 +268,16 @@ func TestSimple_PanicOfTheCallbackIsRaised(t *testing.T) {
 // After a connection loss, SubscribeSimple reconnects and subscribes again.
 func TestSimple_Reconnects(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	done := inBackground(wait.Soon(t), simple(p.Port), "a/b", 2, true)
 	for _, payload := range []string{"first", "second"} {
 		conn := p.AcceptConnect()
-		request := conn.Expect(peer.SUBSCRIBE)
-		conn.Send(peer.Bytes(peer.SUBACK, request.Body[0], request.Body[1], 1))
-		conn.Send(peer.Publish(2, "a/b", 7, payload))
-		conn.Expect(peer.PUBACK)
+		request := conn.Expect(fakebroker.SUBSCRIBE)
+		conn.Send(fakebroker.Bytes(fakebroker.SUBACK, request.Body[0], request.Body[1], 1))
+		conn.Send(fakebroker.Publish(2, "a/b", 7, payload))
+		conn.Expect(fakebroker.PUBACK)
 		if payload == "second" {
-			conn.Expect(peer.DISCONNECT)
+			conn.Expect(fakebroker.DISCONNECT)
 		}
 		conn.Close()
 	}

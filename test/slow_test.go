@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -46,7 +46,7 @@ func startSlow(t *testing.T, port int, takes time.Duration) *slowClient {
 }
 
 // meetSlow is startSlow with a fake broker, which accepts the client.
-func meetSlow(t *testing.T, p *peer.Peer, takes time.Duration) (*slowClient, *peer.Conn) {
+func meetSlow(t *testing.T, p *fakebroker.Peer, takes time.Duration) (*slowClient, *fakebroker.Conn) {
 	t.Helper()
 	s := startSlow(t, p.Port, takes)
 	conn := p.AcceptConnect()
@@ -79,7 +79,7 @@ func slowBurst(t *testing.T, qos mosquitto.QoS, messages int, takes time.Duratio
 func mixed(qos ...byte) []byte {
 	var all []byte
 	for i, q := range qos {
-		all = append(all, peer.Publish(q<<1, "a", uint16(i+1), fmt.Sprint(i))...)
+		all = append(all, fakebroker.Publish(q<<1, "a", uint16(i+1), fmt.Sprint(i))...)
 	}
 	return all
 }
@@ -94,7 +94,7 @@ func TestSlowCallback_AcknowledgementLeavesBeforeTheNextCallback(t *testing.T) {
 		"QoS 0 and 1": {[]byte{1, 0, 1, 0, 0, 1, 0, 1}, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newClient(t, "slow", true)
 			goOn := make(chan struct{})
 			begun := make(chan mosquitto.Message, 10)
@@ -110,7 +110,7 @@ func TestSlowCallback_AcknowledgementLeavesBeforeTheNextCallback(t *testing.T) {
 				m := wait.For(t, begun, "OnMessage")
 				require.Equal(t, fmt.Sprint(i), string(m.Payload))
 				if behind != nil { // this callback still waits
-					require.Equal(t, uint16(behind.MID), conn.Expect(peer.PUBACK).MID())
+					require.Equal(t, uint16(behind.MID), conn.Expect(fakebroker.PUBACK).MID())
 					behind = nil
 				}
 				silent(t, conn)
@@ -125,7 +125,7 @@ func TestSlowCallback_AcknowledgementLeavesBeforeTheNextCallback(t *testing.T) {
 
 func TestSlowCallback_FastCallbacksKeepTheOrder(t *testing.T) {
 	const messages = 2000
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "slow", true)
 	received := make(chan string, messages)
 	n := 0
@@ -149,7 +149,7 @@ func TestSlowCallback_FastCallbacksKeepTheOrder(t *testing.T) {
 		if i%7 == 0 {
 			qos = 1
 		}
-		all = append(all, peer.Publish(qos<<1, "a", uint16(i+1), fmt.Sprint(i))...)
+		all = append(all, fakebroker.Publish(qos<<1, "a", uint16(i+1), fmt.Sprint(i))...)
 	}
 	conn.Send(all)
 	for i := range messages {
@@ -178,8 +178,8 @@ func TestSlowCallback_BacklogOfQoS0KeepsTheConnection(t *testing.T) {
 func TestSlowCallback_ReadsAheadForThePingresp(t *testing.T) {
 	t.Parallel()
 	const messages, takes = 100, 150 * time.Millisecond // 15 s and 200 kB in total
-	s, conn := meetSlow(t, peer.Listen(t), takes)
-	conn.Send(bytes.Repeat(peer.Publish(0, "a", 0, string(make([]byte, 2000))), messages))
+	s, conn := meetSlow(t, fakebroker.Listen(t), takes)
+	conn.Send(bytes.Repeat(fakebroker.Publish(0, "a", 0, string(make([]byte, 2000))), messages))
 	pings := make(chan struct{}, 10)
 	go answerPings(conn, func() { pings <- struct{}{} })
 	for range messages {
@@ -190,16 +190,16 @@ func TestSlowCallback_ReadsAheadForThePingresp(t *testing.T) {
 }
 
 // answerPings answers each PINGREQ until the connection is closed.
-func answerPings(conn *peer.Conn, note func()) {
+func answerPings(conn *fakebroker.Conn, note func()) {
 	for {
 		packet, err := conn.Next()
 		if err != nil {
 			return
 		}
-		if packet.Type() == peer.PINGREQ {
+		if packet.Type() == fakebroker.PINGREQ {
 			note()
 			_ = conn.SetWriteDeadline(time.Now().Add(wait.Patience))
-			_, _ = conn.Write(peer.Bytes(peer.PINGRESP))
+			_, _ = conn.Write(fakebroker.Bytes(fakebroker.PINGRESP))
 		}
 	}
 }
@@ -209,7 +209,7 @@ func answerPings(conn *peer.Conn, note func()) {
 func TestSlowCallback_ReadsAheadBesidePendingMessages(t *testing.T) {
 	t.Parallel()
 	const messages, takes = 20, 400 * time.Millisecond // 16 s in total
-	s, conn := meetSlow(t, peer.Listen(t), takes)
+	s, conn := meetSlow(t, fakebroker.Listen(t), takes)
 	conn.Send(numbered(messages))
 	wait.For(t, s.begun, "OnMessage")
 	conn.Send(numbered(messages))
@@ -222,9 +222,9 @@ func TestSlowCallback_ReadsAheadBesidePendingMessages(t *testing.T) {
 
 func TestSlowCallback_SilentBrokerIsDetected(t *testing.T) {
 	t.Parallel()
-	s, conn := meetSlow(t, peer.Listen(t), time.Second)
+	s, conn := meetSlow(t, fakebroker.Listen(t), time.Second)
 	conn.Send(numbered(60))
-	conn.Expect(peer.PINGREQ)
+	conn.Expect(fakebroker.PINGREQ)
 	_, err := conn.Next()
 	require.ErrorIs(t, err, io.EOF)
 	s.cancel() // callbacks of pending messages must not delay the end of Run
@@ -235,16 +235,16 @@ func TestSlowCallback_SilentBrokerIsDetected(t *testing.T) {
 // sends the message again.
 func TestSlowCallback_LongerThanTheKeepaliveCausesOneRedelivery(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	s, conn := meetSlow(t, p, shortest+time.Second)
-	conn.Send(peer.Publish(2, "a", 7, "long"))
+	conn.Send(fakebroker.Publish(2, "a", 7, "long"))
 	wait.For(t, s.begun, "OnMessage")
 	conn.Close()
 	require.Equal(t, "long", wait.For(t, s.done, "OnMessage"))
 	conn = p.AcceptConnect()
-	conn.Send(append(peer.Publish(8|2, "a", 7, "long"), peer.Publish(2, "a", 8, "next")...))
+	conn.Send(append(fakebroker.Publish(8|2, "a", 7, "long"), fakebroker.Publish(2, "a", 8, "next")...))
 	require.Equal(t, "long", wait.For(t, s.begun, "OnMessage"))
-	require.Equal(t, uint16(7), conn.Expect(peer.PUBACK).MID())
+	require.Equal(t, uint16(7), conn.Expect(fakebroker.PUBACK).MID())
 	wait.None(t, s.done, "return of the callback")
 	require.Equal(t, "long", wait.For(t, s.done, "OnMessage"))
 	require.Equal(t, "next", wait.For(t, s.begun, "OnMessage"))
@@ -253,7 +253,7 @@ func TestSlowCallback_LongerThanTheKeepaliveCausesOneRedelivery(t *testing.T) {
 // backlog connects a client whose OnMessage waits for goOn at each message. The first
 // message takes long, so that later messages are pending. order receives the name of
 // each callback.
-func backlog(t *testing.T, p *peer.Peer) (c *mosquitto.Client, order chan string, goOn chan struct{}) {
+func backlog(t *testing.T, p *fakebroker.Peer) (c *mosquitto.Client, order chan string, goOn chan struct{}) {
 	t.Helper()
 	c, _ = newClient(t, "slow", true)
 	order, goOn = make(chan string, 100), make(chan struct{})
@@ -287,7 +287,7 @@ func expectOrder(t *testing.T, order chan string, goOn chan struct{}, callbacks 
 // Pending QoS 0 messages are delivered on the next connection, before its messages.
 // OnDisconnect does not wait for them.
 func TestBacklog_LossDeliversQoS0OnTheNextConnection(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, order, goOn := backlog(t, p)
 	run(t, c)
 	conn := p.AcceptConnect()
@@ -299,13 +299,13 @@ func TestBacklog_LossDeliversQoS0OnTheNextConnection(t *testing.T) {
 	goOn <- struct{}{}
 	require.Equal(t, "disconnected", wait.For(t, order, "OnDisconnect"))
 	conn = p.AcceptConnect()
-	conn.Send(peer.Publish(0, "a", 0, "6"))
+	conn.Send(fakebroker.Publish(0, "a", 0, "6"))
 	expectOrder(t, order, goOn, "1", "connected", "2", "3", "4", "5", "6")
 }
 
 // RunOnce keeps the pending messages for the next RunOnce.
 func TestBacklog_NextRunOnceDeliversQoS0(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, order, goOn := backlog(t, p)
 	ended := make(chan error, 1)
 	once := func() { ended <- c.RunOnce(context.Background()) }
@@ -324,7 +324,7 @@ func TestBacklog_NextRunOnceDeliversQoS0(t *testing.T) {
 	conn = p.AcceptConnect()
 	expectOrder(t, order, goOn, "1", "connected", "2", "3")
 	require.NoError(t, c.Disconnect())
-	conn.Expect(peer.DISCONNECT)
+	conn.Expect(fakebroker.DISCONNECT)
 	conn.Close()
 	require.NoError(t, wait.For(t, ended, "the end of RunOnce"))
 }
@@ -332,26 +332,26 @@ func TestBacklog_NextRunOnceDeliversQoS0(t *testing.T) {
 // A pending QoS 1 message is not acknowledged and not delivered after the loss, because
 // the broker sends it again. Pending events are reported before OnDisconnect.
 func TestBacklog_LossDropsUnacknowledgedMessages(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, order, goOn := backlog(t, p)
 	run(t, c)
 	conn := p.AcceptConnect()
 	expectOrder(t, order, goOn, "connected")
-	conn.Send(append(append(mixed(0, 0), peer.Publish(2, "a", 7, "2")...), peer.Ack(peer.UNSUBACK, 9)...))
+	conn.Send(append(append(mixed(0, 0), fakebroker.Publish(2, "a", 7, "2")...), fakebroker.Ack(fakebroker.UNSUBACK, 9)...))
 	require.Equal(t, "0", wait.For(t, order, "the first message"))
 	silent(t, conn)
 	conn.Reset()
 	goOn <- struct{}{}
 	expectOrder(t, order, goOn, "1", "unsubscribed", "disconnected")
 	conn = p.AcceptConnect()
-	conn.Send(peer.Publish(8|2, "a", 7, "2"))
+	conn.Send(fakebroker.Publish(8|2, "a", 7, "2"))
 	expectOrder(t, order, goOn, "connected", "2")
-	require.Equal(t, uint16(7), conn.Expect(peer.PUBACK).MID())
+	require.Equal(t, uint16(7), conn.Expect(fakebroker.PUBACK).MID())
 }
 
 // When ctx ends, pending QoS 0 messages are dropped.
 func TestBacklog_EndOfContextDropsQoS0(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, order, goOn := backlog(t, p)
 	r := run(t, c)
 	conn := p.AcceptConnect()
@@ -360,7 +360,7 @@ func TestBacklog_EndOfContextDropsQoS0(t *testing.T) {
 	require.Equal(t, "0", wait.For(t, order, "the first message"))
 	r.cancel()
 	goOn <- struct{}{}
-	conn.Expect(peer.DISCONNECT)
+	conn.Expect(fakebroker.DISCONNECT)
 	conn.Close()
 	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
 	require.Equal(t, "disconnected", wait.For(t, order, "OnDisconnect"))
@@ -370,18 +370,18 @@ func TestBacklog_EndOfContextDropsQoS0(t *testing.T) {
 // The last QoS 1 message is delivered, because its acknowledgement is queued before the
 // DISCONNECT.
 func TestBacklog_EndOfContextDeliversQoS1(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, order, goOn := backlog(t, p)
 	r := run(t, c)
 	conn := p.AcceptConnect()
 	expectOrder(t, order, goOn, "connected")
-	conn.Send(append(mixed(0, 0, 0), peer.Publish(2, "a", 7, "3")...))
+	conn.Send(append(mixed(0, 0, 0), fakebroker.Publish(2, "a", 7, "3")...))
 	require.Equal(t, "0", wait.For(t, order, "the first message"))
 	r.cancel()
 	goOn <- struct{}{}
 	expectOrder(t, order, goOn, "3")
-	require.Equal(t, uint16(7), conn.Expect(peer.PUBACK).MID())
-	conn.Expect(peer.DISCONNECT)
+	require.Equal(t, uint16(7), conn.Expect(fakebroker.PUBACK).MID())
+	conn.Expect(fakebroker.DISCONNECT)
 	conn.Close()
 	require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), context.Canceled)
 	require.Equal(t, "disconnected", wait.For(t, order, "OnDisconnect"))
@@ -389,12 +389,12 @@ func TestBacklog_EndOfContextDeliversQoS1(t *testing.T) {
 
 // Close starts no callback, and acknowledges only messages whose callback has run.
 func TestBacklog_CloseAcknowledgesNothing(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, order, goOn := backlog(t, p)
 	r := run(t, c)
 	conn := p.AcceptConnect()
 	expectOrder(t, order, goOn, "connected")
-	conn.Send(append(mixed(0, 0, 0), peer.Publish(2, "a", 7, "3")...))
+	conn.Send(append(mixed(0, 0, 0), fakebroker.Publish(2, "a", 7, "3")...))
 	require.Equal(t, "0", wait.For(t, order, "the first message"))
 	closed := make(chan error, 1)
 	go func() { closed <- c.Close() }()
@@ -409,7 +409,7 @@ func TestBacklog_CloseAcknowledgesNothing(t *testing.T) {
 
 // Disconnect delivers pending messages before the connection ends.
 func TestBacklog_DisconnectDeliversIt(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, order, goOn := backlog(t, p)
 	r := run(t, c)
 	conn := p.AcceptConnect()
@@ -418,7 +418,7 @@ func TestBacklog_DisconnectDeliversIt(t *testing.T) {
 	require.Equal(t, "0", wait.For(t, order, "the first message"))
 	require.NoError(t, c.Disconnect())
 	goOn <- struct{}{}
-	conn.Expect(peer.DISCONNECT)
+	conn.Expect(fakebroker.DISCONNECT)
 	conn.Close()
 	expectOrder(t, order, goOn, "1", "2", "disconnected")
 	require.NoError(t, wait.For(t, r.ended, "the end of Run"))

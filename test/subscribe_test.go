@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -47,21 +47,21 @@ func TestSubscribe_MultipleFiltersAreGranted(t *testing.T) {
 }
 
 func TestSubscribe_SendsTheBytesOfMQTT3(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, ended := meet(t, c, e, p)
 	mid, err := c.Subscribe("a/#", 2)
 	require.NoError(t, err)
-	require.Equal(t, peer.Packet{First: peer.SUBSCRIBE | 2, Body: append(ackBody(uint16(mid)), 0, 3, 'a', '/', '#', 2)}, conn.Expect(peer.SUBSCRIBE))
+	require.Equal(t, fakebroker.Packet{First: fakebroker.SUBSCRIBE | 2, Body: append(ackBody(uint16(mid)), 0, 3, 'a', '/', '#', 2)}, conn.Expect(fakebroker.SUBSCRIBE))
 	mid, err = c.SubscribeMultiple([]string{"a", "b"}, 1, 0, nil)
 	require.NoError(t, err)
-	require.Equal(t, append(ackBody(uint16(mid)), 0, 1, 'a', 1, 0, 1, 'b', 1), conn.Expect(peer.SUBSCRIBE).Body)
+	require.Equal(t, append(ackBody(uint16(mid)), 0, 1, 'a', 1, 0, 1, 'b', 1), conn.Expect(fakebroker.SUBSCRIBE).Body)
 	mid, err = c.Unsubscribe("a/#")
 	require.NoError(t, err)
-	require.Equal(t, peer.Packet{First: peer.UNSUBSCRIBE | 2, Body: append(ackBody(uint16(mid)), 0, 3, 'a', '/', '#')}, conn.Expect(peer.UNSUBSCRIBE))
+	require.Equal(t, fakebroker.Packet{First: fakebroker.UNSUBSCRIBE | 2, Body: append(ackBody(uint16(mid)), 0, 3, 'a', '/', '#')}, conn.Expect(fakebroker.UNSUBSCRIBE))
 	mid, err = c.UnsubscribeMultiple([]string{"a", "b"}, nil)
 	require.NoError(t, err)
-	require.Equal(t, append(ackBody(uint16(mid)), 0, 1, 'a', 0, 1, 'b'), conn.Expect(peer.UNSUBSCRIBE).Body)
+	require.Equal(t, append(ackBody(uint16(mid)), 0, 1, 'a', 0, 1, 'b'), conn.Expect(fakebroker.UNSUBSCRIBE).Body)
 	part(t, c, conn, ended)
 }
 

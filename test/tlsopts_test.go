@@ -7,10 +7,10 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/sslctx"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/sslctx"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -29,7 +29,7 @@ func (l deadlineListener) Accept() (net.Conn, error) {
 }
 
 // tlsPeer starts a fake broker that uses TLS with this certificate.
-func tlsPeer(t testing.TB, cert *broker.Cert, config *tls.Config) *peer.Peer {
+func tlsPeer(t testing.TB, cert *broker.Cert, config *tls.Config) *fakebroker.Peer {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(cert.CertFile, cert.KeyFile)
 	require.NoError(t, err)
@@ -37,7 +37,7 @@ func tlsPeer(t testing.TB, cert *broker.Cert, config *tls.Config) *peer.Peer {
 	config.Certificates = []tls.Certificate{pair}
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
-	return peer.On(t, deadlineListener{l, config})
+	return fakebroker.On(t, deadlineListener{l, config})
 }
 
 // stapling returns a TLS configuration with this OCSP response, which may be nil.
@@ -46,7 +46,7 @@ func stapling(answer []byte) *tls.Config {
 }
 
 // handshakes does the handshake with one client and sends its result.
-func handshakes(t testing.TB, p *peer.Peer) <-chan error {
+func handshakes(t testing.TB, p *fakebroker.Peer) <-chan error {
 	t.Helper()
 	done, gone := make(chan error, 1), make(chan struct{})
 	go func() {
@@ -286,7 +286,7 @@ func TestTLS_EngineOptionsAreChecked(t *testing.T) {
 // A server that closes the connection during the handshake may be available later, so
 // later library versions retry.
 func TestTLS_LossDuringTheHandshakeIsReported(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -62,6 +62,6 @@ func deadSocket(t testing.TB) string {
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
 	require.NoError(t, err)
 	l.SetUnlinkOnClose(false)
-	peer.On(t, l).Close()
+	fakebroker.On(t, l).Close()
 	return path
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -35,9 +35,9 @@ const (
 )
 
 // readConnect expects a CONNECT and parses it.
-func readConnect(t testing.TB, conn *peer.Conn) (p connectPacket) {
+func readConnect(t testing.TB, conn *fakebroker.Conn) (p connectPacket) {
 	t.Helper()
-	body := conn.Expect(peer.CONNECT).Body
+	body := conn.Expect(fakebroker.CONNECT).Body
 	take := func(n int) []byte {
 		require.GreaterOrEqual(t, len(body), n, "CONNECT is too short")
 		taken := body[:n]
@@ -73,7 +73,7 @@ func readConnect(t testing.TB, conn *peer.Conn) (p connectPacket) {
 func TestVersions_ConnectHasTheSetVersion(t *testing.T) {
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newVersion(t, "id", true, v.version)
 			require.NoError(t, c.UsernamePwSet("user", "secret"))
 			require.NoError(t, c.WillSet("will/topic", []byte("gone"), 2, true))
@@ -95,7 +95,7 @@ func TestVersions_ConnectHasTheSetVersion(t *testing.T) {
 				require.Empty(t, got.willProps)
 				answer = append(answer, 0)
 			}
-			conn.Send(peer.Bytes(peer.CONNACK, answer...))
+			conn.Send(fakebroker.Bytes(fakebroker.CONNACK, answer...))
 			require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 			part(t, c, conn, ended)
 		})
@@ -103,7 +103,7 @@ func TestVersions_ConnectHasTheSetVersion(t *testing.T) {
 }
 
 func TestVersions_DefaultIs311(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", false)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	ended := loop(t, c)
@@ -111,7 +111,7 @@ func TestVersions_DefaultIs311(t *testing.T) {
 	got := readConnect(t, conn)
 	require.Equal(t, byte(mosquitto.ProtocolV311), got.level)
 	require.Zero(t, got.flags, "clean session, will, username or password")
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 	wait.For(t, e.connect, "OnConnect")
 	part(t, c, conn, ended)
 }

@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -79,7 +79,7 @@ func TestWebsockets_TLSChecksTheCertificate(t *testing.T) {
 }
 
 // upgradeRequest reads the client's HTTP request.
-func upgradeRequest(t testing.TB, conn *peer.Conn) *http.Request {
+func upgradeRequest(t testing.TB, conn *fakebroker.Conn) *http.Request {
 	t.Helper()
 	request, err := http.ReadRequest(bufio.NewReader(conn.Conn))
 	require.NoError(t, err)
@@ -98,7 +98,7 @@ func TestWebsockets_RequestHasThePath(t *testing.T) {
 		if path != "" {
 			require.NoError(t, c.StringOption(mosquitto.OptHTTPPath, path))
 		}
-		p := peer.Listen(t)
+		p := fakebroker.Listen(t)
 		require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 		ended := loop(t, c)
 		conn := p.Accept()
@@ -116,7 +116,7 @@ func TestWebsockets_LongHeaderEndsTheConnection(t *testing.T) {
 		return
 	}
 	require.NoError(t, c.IntOption(mosquitto.OptHTTPHeaderSize, 100))
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	loop(t, c)
 	conn := p.Accept()
@@ -137,7 +137,7 @@ func TestWebsockets_LossDuringTheUpgradeIsRetried(t *testing.T) {
 	require.NoError(t, c.OnPreConnect(func(c *mosquitto.Client) {
 		failed <- c.IntOption(mosquitto.OptTransport, mosquitto.TransportWebsockets)
 	}))
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	loop(t, c)
 	for range 2 {

@@ -9,10 +9,10 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/spawn"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -119,7 +119,7 @@ func TestWill_IsSentAfterAKilledProcess(t *testing.T) {
 	_, he := heir(t, b)
 	self, err := os.Executable()
 	require.NoError(t, err)
-	child := spawn.Command(self)
+	child := subprocess.Command(self)
 	child.Env = append(os.Environ(), fmt.Sprintf("%s=%d", willChild, b.Port))
 	output, err := child.StdoutPipe()
 	require.NoError(t, err)
@@ -232,7 +232,7 @@ func userProperties(props mosquitto.Properties) (values []string) {
 }
 
 func TestWill_PropertiesAreInTheConnect(t *testing.T) {
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)
 	require.NoError(t, c.WillSetV5("will/topic", []byte("gone"), 2, true, allOfWill()))
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -241,7 +241,7 @@ func TestWill_PropertiesAreInTheConnect(t *testing.T) {
 	got := readConnect(t, conn)
 	require.Equal(t, wireBody(allOfWill()), got.willProps)
 	require.Equal(t, "gone", got.will)
-	conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0, 0))
 	wait.For(t, e.connect, "OnConnect")
 	part(t, c, conn, ended)
 }
@@ -310,11 +310,11 @@ func TestWill_DisconnectCanRequestIt(t *testing.T) {
 func TestWill_DisconnectReasonNeedsMQTT5(t *testing.T) {
 	for _, v := range protocols {
 		t.Run(v.name, func(t *testing.T) {
-			p := peer.Listen(t)
+			p := fakebroker.Listen(t)
 			c, e := newVersion(t, "id", true, v.version)
 			conn, ended := meet(t, c, e, p)
 			require.NoError(t, c.DisconnectV5(mosquitto.RCDisconnectWithWillMsg, nil))
-			got := conn.Expect(peer.DISCONNECT)
+			got := conn.Expect(fakebroker.DISCONNECT)
 			if v.version == mosquitto.ProtocolV5 {
 				require.Equal(t, byte(4), got.Body[0])
 			} else {

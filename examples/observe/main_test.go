@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto/examples/observe/internal/harness"
-	"github.com/mosquitto-go/mosquitto/test/leak"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/leak"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 

@@ -5,9 +5,9 @@ import (
 	"os"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/mqtt/boltoutbox"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 	bolt "go.etcd.io/bbolt"
 )

@@ -6,9 +6,9 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/test/spawn"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -16,7 +16,7 @@ import (
 func TestPut_OnAFullDiskReturnsErrors(t *testing.T) {
 	const inChild = "BOLTOUTBOX_TEST_FULL"
 	if os.Getenv(inChild) == "" {
-		cmd := spawn.Command(os.Args[0], "-test.run=^TestPut_OnAFullDiskReturnsErrors$", "-test.v")
+		cmd := subprocess.Command(os.Args[0], "-test.run=^TestPut_OnAFullDiskReturnsErrors$", "-test.v")
 		cmd.Env = append(os.Environ(), inChild+"=1")
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s", out)

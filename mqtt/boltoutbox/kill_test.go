@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/mqtt/boltoutbox"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -165,7 +165,7 @@ func killAgainAndAgain(t *testing.T, qos int, ordered bool, states ...state) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	b := brisk(t)
-	proxy := fault.Start(t, b.Addr())
+	proxy := faultproxy.Start(t, b.Addr())
 	got := collect(t, b)
 	environment := []string{
 		fileVariable + "=" + newFile(t), fmt.Sprintf("%s=%d", portVariable, proxy.Port), fmt.Sprintf("%s=%d", qosVariable, qos),
@@ -193,18 +193,18 @@ func killAgainAndAgain(t *testing.T, qos int, ordered bool, states ...state) {
 }
 
 // spoil puts the network and the broker into a state.
-func spoil(b *broker.Broker, proxy *fault.Proxy, s state) {
+func spoil(b *broker.Broker, proxy *faultproxy.Proxy, s state) {
 	switch s {
 	case refusing:
 		proxy.RefuseNew()
 	case paused:
 		b.Pause()
 	case cut:
-		proxy.CutAfter(fault.Up, 3000)
+		proxy.CutAfter(faultproxy.Up, 3000)
 	}
 }
 
-func repair(b *broker.Broker, proxy *fault.Proxy) {
+func repair(b *broker.Broker, proxy *faultproxy.Proxy) {
 	b.Resume()
 	proxy.Heal()
 }

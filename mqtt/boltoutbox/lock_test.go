@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt/boltoutbox"
-	"github.com/mosquitto-go/mosquitto/test/spawn"
-	"github.com/mosquitto-go/mosquitto/test/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -23,7 +23,7 @@ type child struct {
 
 func start(t *testing.T, job string, environment ...string) *child {
 	t.Helper()
-	c := &child{cmd: spawn.Command(os.Args[0]), lines: make(chan string, 100_000)}
+	c := &child{cmd: subprocess.Command(os.Args[0]), lines: make(chan string, 100_000)}
 	c.cmd.Env = append(append(os.Environ(), childVariable+"="+job, "GORACE=atexit_sleep_ms=0"), environment...)
 	c.cmd.Stderr = os.Stderr
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

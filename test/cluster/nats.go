@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/spawn"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
 )
 
 // nats is a NATS cluster: streams and sessions have a replica on every node.
@@ -36,7 +36,7 @@ func StartNATS(tb testing.TB) *Cluster {
 // version returns the first version number in the output of a program.
 func version(tb testing.TB, program string, args ...string) string {
 	tb.Helper()
-	text, err := spawn.Command(program, args...).CombinedOutput()
+	text, err := subprocess.Command(program, args...).CombinedOutput()
 	found := regexp.MustCompile(`\d+\.\d+\.\d+`).FindString(string(text))
 	if err != nil || found == "" {
 		tb.Fatalf("%s tells no version: %v\n%s", program, err, text)
@@ -61,7 +61,7 @@ func (k *nats) start(n *Node) (*process, error) {
 		}
 	}
 	line("] }")
-	return launch(spawn.Command(k.program, "-c", n.write("nats.conf", conf.String())), n.output())
+	return launch(subprocess.Command(k.program, "-c", n.write("nats.conf", conf.String())), n.output())
 }
 
 // group is the NATS status of a Raft group.

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/spawn"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
 )
 
 // rabbitMQ is a RabbitMQ cluster. It has its own epmd, the name server of Erlang nodes.
@@ -63,7 +63,7 @@ func (k *rabbitMQ) files() {
 func (k *rabbitMQ) startEpmd() {
 	k.tb.Helper()
 	port := strconv.Itoa(k.epmd)
-	cmd := spawn.Command(find(k.tb, "epmd", "erlang-base"), "-port", port, "-address", "127.0.0.1")
+	cmd := subprocess.Command(find(k.tb, "epmd", "erlang-base"), "-port", port, "-address", "127.0.0.1")
 	p, err := launch(cmd, filepath.Join(k.dir, "epmd"))
 	if err != nil {
 		k.tb.Fatal(err)
@@ -97,7 +97,7 @@ func name(number int) string { return fmt.Sprintf("n%d@localhost", number+1) }
 
 // command returns a command that runs a program of RabbitMQ with the environment of a node.
 func (k *rabbitMQ) command(n *Node, program string, args ...string) *exec.Cmd {
-	cmd := spawn.Command(filepath.Join(k.bin, program), args...)
+	cmd := subprocess.Command(filepath.Join(k.bin, program), args...)
 	cmd.Dir = n.dir
 	cmd.Env = append(os.Environ(),
 		"HOME="+k.dir,

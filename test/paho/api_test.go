@@ -17,7 +17,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/test/spawn"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -176,7 +176,7 @@ func both(t *testing.T, folder string) (want, got []string) {
 // they need. It reads the export data of the compiler.
 func exports(t *testing.T, paths ...string) types.Importer {
 	t.Helper()
-	list := spawn.Command("go", append([]string{"list", "-deps", "-export", "-json=ImportPath,Export"}, paths...)...)
+	list := subprocess.Command("go", append([]string{"list", "-deps", "-export", "-json=ImportPath,Export"}, paths...)...)
 	var said bytes.Buffer
 	list.Stderr = &said
 	out, err := list.Output()

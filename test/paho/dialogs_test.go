@@ -3,8 +3,8 @@ package paho_test
 import (
 	"fmt"
 
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,11 +30,11 @@ var dialogs = []dialog{
 		for range 5 { // the number is refused
 			b.published()
 		}
-		first, second := b.expect(peer.PUBLISH), b.expect(peer.PUBLISH)
-		b.send(peer.Ack(peer.PUBACK, messageID(second)))
+		first, second := b.expect(fakebroker.PUBLISH), b.expect(fakebroker.PUBLISH)
+		b.send(fakebroker.Ack(fakebroker.PUBACK, messageID(second)))
 		b.process.await("second before first")
 		b.process.step()
-		b.send(peer.Ack(peer.PUBACK, messageID(first)))
+		b.send(fakebroker.Ack(fakebroker.PUBACK, messageID(first)))
 		b.disconnect()
 	}},
 	{"subscribe", "", func(b *fakeBroker) {
@@ -55,14 +55,14 @@ var dialogs = []dialog{
 	}},
 	{"invalid", "", func(b *fakeBroker) {
 		b.connect(false, 0)
-		b.expect(peer.PUBLISH) // not acknowledged
+		b.expect(fakebroker.PUBLISH) // not acknowledged
 		b.disconnect()
 	}},
 	{"reconnect", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		b.grant(1)
-		b.expect(peer.PUBLISH)
-		b.expect(peer.PUBLISH)
+		b.expect(fakebroker.PUBLISH)
+		b.expect(fakebroker.PUBLISH)
 		b.process.await("published")
 		b.lose()
 		// The session is clean: ours sends the messages as new ones, paho again. paho sends
@@ -79,14 +79,14 @@ var dialogs = []dialog{
 	{"resend", "", func(b *fakeBroker) {
 		b.connect(false, 0)
 		for range 4 {
-			b.expect(peer.PUBLISH)
+			b.expect(fakebroker.PUBLISH)
 		}
 		b.process.await("published")
 		b.lose()
 		b.connect(true, 0)
-		var again []peer.Packet
+		var again []fakebroker.Packet
 		for range 4 {
-			again = append(again, b.expect(peer.PUBLISH))
+			again = append(again, b.expect(fakebroker.PUBLISH))
 		}
 		for _, p := range again {
 			b.acknowledge(p)
@@ -97,7 +97,7 @@ var dialogs = []dialog{
 	}},
 	{"noreconnect", "", func(b *fakeBroker) {
 		b.connect(false, 0)
-		b.expect(peer.PUBLISH)
+		b.expect(fakebroker.PUBLISH)
 		b.lose()
 		b.connect(false, 0)
 		b.published()
@@ -130,7 +130,7 @@ var dialogs = []dialog{
 		b.connect(false, 0)
 		b.grant(1)
 		b.process.await("ready")
-		b.send(peer.Publish(2, "question", 3, "?"))
+		b.send(fakebroker.Publish(2, "question", 3, "?"))
 		// Without order paho acknowledges when the handler has returned, libmosquitto when
 		// the handler begins: PUBACK, PUBLISH, SUBSCRIBE.
 		b.anyOrder(3)
@@ -156,7 +156,7 @@ var dialogs = []dialog{
 		b.connect(true, 0)
 		b.deliver(2, "stored", 1, "1")
 		b.process.step() // the PUBACK is sent after the handler has returned
-		b.expect(peer.SUBSCRIBE)
+		b.expect(fakebroker.SUBSCRIBE)
 		b.lose()
 		b.connect(true, 0)
 		b.grant(2)
@@ -216,7 +216,7 @@ var dialogs = []dialog{
 		var packets [][]byte
 		for i := range 300 {
 			qos := byte(i % 2 << 1)
-			packets = append(packets, peer.Publish(qos, fmt.Sprintf("o/%d", i%7), uint16(i+1), fmt.Sprint(i)))
+			packets = append(packets, fakebroker.Publish(qos, fmt.Sprintf("o/%d", i%7), uint16(i+1), fmt.Sprint(i)))
 		}
 		b.send(packets...)
 		b.anyOrder(450) // each handler answers from a goroutine of its own, beside the PUBACKs
@@ -225,9 +225,9 @@ var dialogs = []dialog{
 	}},
 	{"store", "", func(b *fakeBroker) {
 		b.connect(false, 0)
-		b.expect(peer.PUBLISH)
+		b.expect(fakebroker.PUBLISH)
 		b.process.step()
-		b.expect(peer.PUBLISH)
+		b.expect(fakebroker.PUBLISH)
 		require.NoError(b.t, b.process.cmd.Process.Kill())
 		b.ignoreDup("store/1", "store/2") // libmosquitto sends no DUP with messages of another process
 		b.process = start(b.t, b.process.side, "store", append(b.process.args, "again")...)

@@ -6,7 +6,7 @@ package paho_test
 import (
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/internal/leak"
 )
 
 func TestMain(m *testing.M) { leak.Main(m, removePrograms) }

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/spawn"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -60,7 +60,7 @@ func buildAll() (dir string, err error) {
 		if raceEnabled && s.path == ours { // paho's own races are not ours to find
 			args = append(args, "-race")
 		}
-		if said, err := spawn.Command("go", append(args, "./programs")...).CombinedOutput(); err != nil {
+		if said, err := subprocess.Command("go", append(args, "./programs")...).CombinedOutput(); err != nil {
 			return dir, fmt.Errorf("%s: %w\n%s", s.name, err, said)
 		}
 	}
@@ -120,7 +120,7 @@ type process struct {
 // start runs a program of a side. It is killed if the test ends first.
 func start(t *testing.T, s side, name string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, side: s, args: args, cmd: spawn.Command(executable(t, s), append([]string{name}, args...)...), out: make(chan string, 10_000)}
+	p := &process{t: t, side: s, args: args, cmd: subprocess.Command(executable(t, s), append([]string{name}, args...)...), out: make(chan string, 10_000)}
 	p.cmd.Stderr = &p.said
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var err error

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -62,9 +62,9 @@ func TestPrograms_SendTheSameBytes(t *testing.T) {
 
 // fakeBroker is the broker of one program. It keeps what the program sends.
 type fakeBroker struct {
-	*peer.Peer
+	*fakebroker.Peer
 	process  *process
-	conn     *peer.Conn
+	conn     *fakebroker.Conn
 	packets  []packet
 	address  string        // for the program
 	file     string        // for the program: a folder that does not exist, or the CA with TLS
@@ -85,10 +85,10 @@ func newFakeBroker(t *testing.T, transport string) *fakeBroker {
 	switch transport {
 	case "tls":
 		l, ca := tlsListener(t)
-		b.Peer, b.file = peer.On(t, l), ca
+		b.Peer, b.file = fakebroker.On(t, l), ca
 		b.Port = l.Addr().(*net.TCPAddr).Port
 	default:
-		b.Peer = peer.Listen(t)
+		b.Peer = fakebroker.Listen(t)
 	}
 	b.address = fmt.Sprintf("127.0.0.1:%d", b.Port)
 	if transport == "websocket" {
@@ -110,11 +110,11 @@ type packet struct {
 func (b *fakeBroker) connect(present bool, code byte) {
 	b.t.Helper()
 	b.accept()
-	b.conn.Send(peer.V311.Connack(present, code))
+	b.conn.Send(fakebroker.V311.Connack(present, code))
 }
 
 // expect reads the next packet, which must be of this type.
-func (b *fakeBroker) expect(kind byte) peer.Packet {
+func (b *fakeBroker) expect(kind byte) fakebroker.Packet {
 	b.t.Helper()
 	p := b.read()
 	require.Equal(b.t, fmt.Sprintf("%x", kind), fmt.Sprintf("%x", p.Type()), "the packet %v", p)
@@ -122,19 +122,19 @@ func (b *fakeBroker) expect(kind byte) peer.Packet {
 }
 
 // read reads the next packet that is no PINGREQ.
-func (b *fakeBroker) read() peer.Packet {
+func (b *fakeBroker) read() fakebroker.Packet {
 	b.t.Helper()
 	for {
 		raw, err := b.conn.NextBytes()
 		require.NoError(b.t, err, "the client closed the connection, or sent nothing")
 		switch p := decode(raw); {
-		case p.Type() == peer.PINGREQ:
-			b.send(peer.Bytes(peer.PINGRESP))
-		case p.Type() == peer.SUBSCRIBE && b.lost && b.subscribed[string(p.Body[2:])]:
-			b.send(peer.V311.Suback(p.MID(), p.Body[len(p.Body)-1:]))
-		case p.Type() == peer.PUBLISH && p.First&6 == 0 && string(p.Body[2:2+binary.BigEndian.Uint16(p.Body)]) == b.onlyOurs:
+		case p.Type() == fakebroker.PINGREQ:
+			b.send(fakebroker.Bytes(fakebroker.PINGRESP))
+		case p.Type() == fakebroker.SUBSCRIBE && b.lost && b.subscribed[string(p.Body[2:])]:
+			b.send(fakebroker.V311.Suback(p.MID(), p.Body[len(p.Body)-1:]))
+		case p.Type() == fakebroker.PUBLISH && p.First&6 == 0 && string(p.Body[2:2+binary.BigEndian.Uint16(p.Body)]) == b.onlyOurs:
 		default:
-			if p.Type() == peer.SUBSCRIBE {
+			if p.Type() == fakebroker.SUBSCRIBE {
 				b.subscribed[string(p.Body[2:])] = true
 			}
 			b.packets = append(b.packets, b.record(raw, p))
@@ -154,7 +154,7 @@ func (b *fakeBroker) ignoreDup(topics ...string) {
 // disconnect reads a DISCONNECT and the end of the connection.
 func (b *fakeBroker) disconnect() {
 	b.t.Helper()
-	b.expect(peer.DISCONNECT)
+	b.expect(fakebroker.DISCONNECT)
 	b.closed()
 }
 
@@ -187,7 +187,7 @@ func (b *fakeBroker) accept() {
 		}
 		require.NoError(b.t, err)
 		p := decode(raw)
-		require.Equal(b.t, peer.CONNECT, int(p.Type()), "the packet %v", p)
+		require.Equal(b.t, fakebroker.CONNECT, int(p.Type()), "the packet %v", p)
 		b.packets = append(b.packets, b.record(raw, p))
 		return
 	}
@@ -202,72 +202,72 @@ func (b *fakeBroker) lose() {
 // grant reads a SUBSCRIBE and grants it.
 func (b *fakeBroker) grant(codes ...byte) {
 	b.t.Helper()
-	p := b.expect(peer.SUBSCRIBE)
-	b.send(peer.V311.Suback(p.MID(), codes))
+	p := b.expect(fakebroker.SUBSCRIBE)
+	b.send(fakebroker.V311.Suback(p.MID(), codes))
 }
 
 // unsubscribed reads an UNSUBSCRIBE and acknowledges it.
 func (b *fakeBroker) unsubscribed() {
 	b.t.Helper()
-	b.send(peer.V311.Unsuback(b.expect(peer.UNSUBSCRIBE).MID(), nil))
+	b.send(fakebroker.V311.Unsuback(b.expect(fakebroker.UNSUBSCRIBE).MID(), nil))
 }
 
 // published reads a PUBLISH and acknowledges it, in as many steps as its QoS has.
 func (b *fakeBroker) published() {
 	b.t.Helper()
-	b.acknowledge(b.expect(peer.PUBLISH))
+	b.acknowledge(b.expect(fakebroker.PUBLISH))
 }
 
 // acknowledge acknowledges a PUBLISH that was read.
-func (b *fakeBroker) acknowledge(p peer.Packet) {
+func (b *fakeBroker) acknowledge(p fakebroker.Packet) {
 	b.t.Helper()
 	switch p.First >> 1 & 3 {
 	case 1:
-		b.send(peer.Ack(peer.PUBACK, messageID(p)))
+		b.send(fakebroker.Ack(fakebroker.PUBACK, messageID(p)))
 	case 2:
-		b.send(peer.Ack(peer.PUBREC, messageID(p)))
-		b.send(peer.Ack(peer.PUBCOMP, b.expect(peer.PUBREL).MID()))
+		b.send(fakebroker.Ack(fakebroker.PUBREC, messageID(p)))
+		b.send(fakebroker.Ack(fakebroker.PUBCOMP, b.expect(fakebroker.PUBREL).MID()))
 	}
 }
 
 // deliver sends a PUBLISH and reads its acknowledgements.
 func (b *fakeBroker) deliver(flags byte, topic string, mid uint16, payload string) {
 	b.t.Helper()
-	b.send(peer.Publish(flags, topic, mid, payload))
+	b.send(fakebroker.Publish(flags, topic, mid, payload))
 	switch flags >> 1 & 3 {
 	case 1:
-		require.Equal(b.t, mid, b.expect(peer.PUBACK).MID())
+		require.Equal(b.t, mid, b.expect(fakebroker.PUBACK).MID())
 	case 2:
-		require.Equal(b.t, mid, b.expect(peer.PUBREC).MID())
-		b.send(peer.Ack(peer.PUBREL, mid))
-		require.Equal(b.t, mid, b.expect(peer.PUBCOMP).MID())
+		require.Equal(b.t, mid, b.expect(fakebroker.PUBREC).MID())
+		b.send(fakebroker.Ack(fakebroker.PUBREL, mid))
+		require.Equal(b.t, mid, b.expect(fakebroker.PUBCOMP).MID())
 	}
 }
 
 // decode takes the length off a packet.
-func decode(raw []byte) peer.Packet {
+func decode(raw []byte) fakebroker.Packet {
 	n := 1
 	for raw[n]&0x80 != 0 {
 		n++
 	}
-	return peer.Packet{First: raw[0], Body: raw[n+1:]}
+	return fakebroker.Packet{First: raw[0], Body: raw[n+1:]}
 }
 
 // messageID is the packet id of a PUBLISH.
-func messageID(p peer.Packet) uint16 {
+func messageID(p fakebroker.Packet) uint16 {
 	return binary.BigEndian.Uint16(p.Body[2+int(binary.BigEndian.Uint16(p.Body)):])
 }
 
 // record returns what is compared of a packet.
-func (b *fakeBroker) record(raw []byte, p peer.Packet) packet {
+func (b *fakeBroker) record(raw []byte, p fakebroker.Packet) packet {
 	at := -1 // of the id
 	switch body := len(raw) - len(p.Body); {
-	case p.Type() == peer.PUBLISH && p.First&6 != 0:
+	case p.Type() == fakebroker.PUBLISH && p.First&6 != 0:
 		at = body + 2 + int(binary.BigEndian.Uint16(p.Body))
 		if b.noDup[string(raw[body+2:at])] {
 			raw, p.First = append([]byte{raw[0] &^ 8}, raw[1:]...), p.First&^8
 		}
-	case p.Type() == peer.SUBSCRIBE || p.Type() == peer.UNSUBSCRIBE || p.Type() == peer.PUBREL:
+	case p.Type() == fakebroker.SUBSCRIBE || p.Type() == fakebroker.UNSUBSCRIBE || p.Type() == fakebroker.PUBREL:
 		at = body
 	}
 	if at < 0 {
@@ -276,7 +276,7 @@ func (b *fakeBroker) record(raw []byte, p peer.Packet) packet {
 	return packet{
 		before: hex.EncodeToString(raw[:at]), after: hex.EncodeToString(raw[at+2:]),
 		hasID: true, id: binary.BigEndian.Uint16(raw[at:]),
-		isNew: p.Type() != peer.PUBREL && (p.Type() != peer.PUBLISH || p.First&8 == 0),
+		isNew: p.Type() != fakebroker.PUBREL && (p.Type() != fakebroker.PUBLISH || p.First&8 == 0),
 		text:  printable(raw), group: b.group,
 	}
 }
@@ -313,19 +313,19 @@ func (b *fakeBroker) anyOrder(n int) {
 	defer func() { b.group = 0 }()
 	for range n {
 		switch p := b.read(); p.Type() {
-		case peer.SUBSCRIBE:
-			b.send(peer.V311.Suback(p.MID(), []byte{1}))
-		case peer.PUBLISH:
+		case fakebroker.SUBSCRIBE:
+			b.send(fakebroker.V311.Suback(p.MID(), []byte{1}))
+		case fakebroker.PUBLISH:
 			switch p.First >> 1 & 3 {
 			case 1:
-				b.send(peer.Ack(peer.PUBACK, messageID(p)))
+				b.send(fakebroker.Ack(fakebroker.PUBACK, messageID(p)))
 			case 2:
-				b.send(peer.Ack(peer.PUBREC, messageID(p)))
+				b.send(fakebroker.Ack(fakebroker.PUBREC, messageID(p)))
 			}
-		case peer.PUBREL:
-			b.send(peer.Ack(peer.PUBCOMP, p.MID()))
+		case fakebroker.PUBREL:
+			b.send(fakebroker.Ack(fakebroker.PUBCOMP, p.MID()))
 		default:
-			require.Equal(b.t, peer.PUBACK, int(p.Type()), "the packet %v", p)
+			require.Equal(b.t, fakebroker.PUBACK, int(p.Type()), "the packet %v", p)
 		}
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -17,7 +17,7 @@ import (
 
 // receiver starts a client without clean session, driven by Run. It returns the
 // payloads that the client receives.
-func receiver(t *testing.T, p *peer.Peer, version, receiveMaximum int) (messages <-chan string) {
+func receiver(t *testing.T, p *fakebroker.Peer, version, receiveMaximum int) (messages <-chan string) {
 	t.Helper()
 	c, err := mosquitto.New("receiver", false, nil)
 	require.NoError(t, err)
@@ -39,12 +39,12 @@ func receiver(t *testing.T, p *peer.Peer, version, receiveMaximum int) (messages
 
 // acceptV5 accepts an MQTT 5 client. With library 2.1, the first reconnect after a
 // protocol error may fail, because the client still reads old input.
-func acceptV5(t *testing.T, p *peer.Peer) *peer.Conn {
+func acceptV5(t *testing.T, p *fakebroker.Peer) *fakebroker.Conn {
 	t.Helper()
 	for {
 		conn := p.Accept()
 		if _, err := conn.Next(); err == nil {
-			conn.Send(peer.Bytes(peer.CONNACK, 0, 0, 0))
+			conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0, 0))
 			return conn
 		}
 		conn.Close()
@@ -55,25 +55,25 @@ const dup = 8 // a flag of PUBLISH; QoS 2 is 4
 
 func TestRepeatedQoS2_MessageIsReceivedTwice(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	messages := receiver(t, p, mosquitto.ProtocolV311, 20)
 
 	conn := p.AcceptConnect()
-	conn.Send(peer.Publish(4, "a", 1, "once"))
-	conn.Expect(peer.PUBREC)
+	conn.Send(fakebroker.Publish(4, "a", 1, "once"))
+	conn.Expect(fakebroker.PUBREC)
 	conn.Reset() // as if the PUBREC were lost
 
 	conn = p.AcceptConnect()
-	conn.Send(peer.Publish(4|dup, "a", 1, "once"))
-	conn.Expect(peer.PUBREC)
-	conn.Send(peer.Ack(peer.PUBREL, 1))
-	conn.Expect(peer.PUBCOMP)
+	conn.Send(fakebroker.Publish(4|dup, "a", 1, "once"))
+	conn.Expect(fakebroker.PUBREC)
+	conn.Send(fakebroker.Ack(fakebroker.PUBREL, 1))
+	conn.Expect(fakebroker.PUBCOMP)
 	require.Equal(t, "once", wait.For(t, messages, "a message"))
 	conn.Reset() // as if the PUBCOMP were lost
 
 	conn = p.AcceptConnect()
-	conn.Send(peer.Ack(peer.PUBREL, 1))
-	conn.Expect(peer.PUBCOMP)
+	conn.Send(fakebroker.Ack(fakebroker.PUBREL, 1))
+	conn.Expect(fakebroker.PUBCOMP)
 	require.Equal(t, "once", wait.For(t, messages, "a message"), "the library has fixed its bug: the soak can require exactly once")
 }
 
@@ -81,12 +81,12 @@ func TestRepeatedQoS2_MessageIsReceivedTwice(t *testing.T) {
 // packet id.
 func TestRepeatedQoS2_CopiesDelayLaterMessages(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	messages := receiver(t, p, mosquitto.ProtocolV311, 20)
 
 	conn := p.AcceptConnect()
-	conn.Send(peer.Publish(4, "a", 1, "first"))
-	conn.Expect(peer.PUBREC)
+	conn.Send(fakebroker.Publish(4, "a", 1, "first"))
+	conn.Expect(fakebroker.PUBREC)
 	conn.Reset()
 
 	conn = p.AcceptConnect()
@@ -94,10 +94,10 @@ func TestRepeatedQoS2_CopiesDelayLaterMessages(t *testing.T) {
 		flags   byte
 		payload string
 	}{{4 | dup, "first"}, {4, "second"}, {4, "third"}} {
-		conn.Send(peer.Publish(m.flags, "a", 1, m.payload)) // the packet id is free again after PUBCOMP
-		conn.Expect(peer.PUBREC)
-		conn.Send(peer.Ack(peer.PUBREL, 1))
-		conn.Expect(peer.PUBCOMP)
+		conn.Send(fakebroker.Publish(m.flags, "a", 1, m.payload)) // the packet id is free again after PUBCOMP
+		conn.Expect(fakebroker.PUBREC)
+		conn.Send(fakebroker.Ack(fakebroker.PUBREL, 1))
+		conn.Expect(fakebroker.PUBCOMP)
 	}
 	for _, payload := range []string{"first", "first", "second"} {
 		require.Equal(t, payload, wait.For(t, messages, "a message"))
@@ -108,19 +108,19 @@ func TestRepeatedQoS2_CopiesDelayLaterMessages(t *testing.T) {
 // is used up, the client closes every connection on which a message is repeated.
 func TestRepeatedQoS2_MessagesEndEveryConnection(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	const receiveMaximum = 2
 	messages := receiver(t, p, mosquitto.ProtocolV5, receiveMaximum)
 
 	conn := p.AcceptConnect()
 	for mid := uint16(1); mid <= receiveMaximum; mid++ {
-		conn.Send(peer.PublishV5(4, "a", mid, nil, "once"))
-		conn.Expect(peer.PUBREC)
+		conn.Send(fakebroker.PublishV5(4, "a", mid, nil, "once"))
+		conn.Expect(fakebroker.PUBREC)
 	}
 	conn.Reset()
 	for range 3 {
 		conn = acceptV5(t, p)
-		conn.Send(peer.PublishV5(4|dup, "a", 1, nil, "once"))
+		conn.Send(fakebroker.PublishV5(4|dup, "a", 1, nil, "once"))
 		conn.ExpectClosed()
 		conn.Close()
 	}
@@ -131,20 +131,20 @@ func TestRepeatedQoS2_MessagesEndEveryConnection(t *testing.T) {
 // broker has in flight.
 func TestRepeatedQoS2_LargeReceiveMaximumKeepsConnection(t *testing.T) {
 	t.Parallel()
-	p := peer.Listen(t)
+	p := fakebroker.Listen(t)
 	const inFlight = 2
 	messages := receiver(t, p, mosquitto.ProtocolV5, 65535)
 
 	for _, flags := range []byte{4, 4 | dup, 4 | dup} {
 		conn := p.AcceptConnect()
 		for mid := uint16(1); mid <= inFlight; mid++ {
-			conn.Send(peer.PublishV5(flags, "a", mid, nil, "once"))
-			conn.Expect(peer.PUBREC)
+			conn.Send(fakebroker.PublishV5(flags, "a", mid, nil, "once"))
+			conn.Expect(fakebroker.PUBREC)
 		}
 		conn.Reset()
 	}
 	conn := p.AcceptConnect()
-	conn.Send(peer.Ack(peer.PUBREL, 1))
-	conn.Expect(peer.PUBCOMP)
+	conn.Send(fakebroker.Ack(fakebroker.PUBREL, 1))
+	conn.Expect(fakebroker.PUBCOMP)
 	require.Equal(t, "once", wait.For(t, messages, "a message"))
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
-	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
 )
 
 type config struct {
@@ -33,7 +33,7 @@ type soak struct {
 
 	ca              string
 	broker          *broker.Broker
-	proxies         []*fault.Proxy // one for each variant
+	proxies         []*faultproxy.Proxy // one for each variant
 	clients         []*client
 	publishers      []*publisher
 	qos2Subscribers []*client // clients that renew replaces
@@ -89,7 +89,7 @@ func (s *soak) startBroker() {
 		if v.tls {
 			target = fmt.Sprintf("127.0.0.1:%d", tlsPort)
 		}
-		s.proxies = append(s.proxies, fault.Start(s.tb, target))
+		s.proxies = append(s.proxies, faultproxy.Start(s.tb, target))
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/leak"
+	"github.com/mosquitto-go/mosquitto/internal/leak"
 	"github.com/stretchr/testify/require"
 )
 

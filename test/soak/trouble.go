@@ -6,45 +6,45 @@ import (
 	"slices"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/fault"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
 )
 
 // networkFault is a fault that the proxies can inject.
 type networkFault struct {
 	name  string
 	lasts bool // it lasts until Heal
-	do    func(p *fault.Proxy, d fault.Direction, random *rand.Rand)
+	do    func(p *faultproxy.Proxy, d faultproxy.Direction, random *rand.Rand)
 }
 
 var networkFaults = []networkFault{
-	{"cut", false, func(p *fault.Proxy, _ fault.Direction, _ *rand.Rand) { p.Cut() }},
-	{"reset", false, func(p *fault.Proxy, _ fault.Direction, _ *rand.Rand) { p.Reset() }},
-	{"half-closed", false, func(p *fault.Proxy, d fault.Direction, _ *rand.Rand) { p.HalfClose(d) }},
-	{"cut in a packet", true, func(p *fault.Proxy, d fault.Direction, r *rand.Rand) { p.CutAfter(d, r.Intn(3000)) }},
-	{"reset in a packet", true, func(p *fault.Proxy, d fault.Direction, r *rand.Rand) { p.ResetAfter(d, r.Intn(3000)) }},
-	{"stalled", true, func(p *fault.Proxy, d fault.Direction, _ *rand.Rand) { p.Stall(d) }},
-	{"delayed", true, func(p *fault.Proxy, d fault.Direction, r *rand.Rand) { p.Delay(d, milliseconds(r, 1, 100)) }},
-	{"slow", true, func(p *fault.Proxy, d fault.Direction, r *rand.Rand) { p.Rate(d, 1000+r.Intn(20_000)) }},
-	{"split into bytes", true, func(p *fault.Proxy, d fault.Direction, _ *rand.Rand) { p.Split(d, true) }},
-	{"refused", true, func(p *fault.Proxy, _ fault.Direction, _ *rand.Rand) { p.RefuseNew(); p.Cut() }},
-	{"closed at once", true, func(p *fault.Proxy, _ fault.Direction, _ *rand.Rand) { p.CloseNew(); p.Reset() }},
-	{"unanswered", true, func(p *fault.Proxy, _ fault.Direction, _ *rand.Rand) { p.BlackholeNew(); p.Cut() }},
+	{"cut", false, func(p *faultproxy.Proxy, _ faultproxy.Direction, _ *rand.Rand) { p.Cut() }},
+	{"reset", false, func(p *faultproxy.Proxy, _ faultproxy.Direction, _ *rand.Rand) { p.Reset() }},
+	{"half-closed", false, func(p *faultproxy.Proxy, d faultproxy.Direction, _ *rand.Rand) { p.HalfClose(d) }},
+	{"cut in a packet", true, func(p *faultproxy.Proxy, d faultproxy.Direction, r *rand.Rand) { p.CutAfter(d, r.Intn(3000)) }},
+	{"reset in a packet", true, func(p *faultproxy.Proxy, d faultproxy.Direction, r *rand.Rand) { p.ResetAfter(d, r.Intn(3000)) }},
+	{"stalled", true, func(p *faultproxy.Proxy, d faultproxy.Direction, _ *rand.Rand) { p.Stall(d) }},
+	{"delayed", true, func(p *faultproxy.Proxy, d faultproxy.Direction, r *rand.Rand) { p.Delay(d, milliseconds(r, 1, 100)) }},
+	{"slow", true, func(p *faultproxy.Proxy, d faultproxy.Direction, r *rand.Rand) { p.Rate(d, 1000+r.Intn(20_000)) }},
+	{"split into bytes", true, func(p *faultproxy.Proxy, d faultproxy.Direction, _ *rand.Rand) { p.Split(d, true) }},
+	{"refused", true, func(p *faultproxy.Proxy, _ faultproxy.Direction, _ *rand.Rand) { p.RefuseNew(); p.Cut() }},
+	{"closed at once", true, func(p *faultproxy.Proxy, _ faultproxy.Direction, _ *rand.Rand) { p.CloseNew(); p.Reset() }},
+	{"unanswered", true, func(p *faultproxy.Proxy, _ faultproxy.Direction, _ *rand.Rand) { p.BlackholeNew(); p.Cut() }},
 }
 
 // corrupted is used with TLS only, because TLS detects changed bytes. Without TLS, MQTT
 // cannot detect a changed message or packet id.
-var corrupted = networkFault{"corrupted", true, func(p *fault.Proxy, d fault.Direction, r *rand.Rand) { p.Corrupt(d, 100+r.Intn(5000)) }}
+var corrupted = networkFault{"corrupted", true, func(p *faultproxy.Proxy, d faultproxy.Direction, r *rand.Rand) { p.Corrupt(d, 100+r.Intn(5000)) }}
 
 // injectFaults injects random faults into a proxy until the context ends. Then it heals
 // them, and sometimes cuts the connections.
-func (s *soak) injectFaults(ctx context.Context, p *fault.Proxy, tls bool, random *rand.Rand) {
+func (s *soak) injectFaults(ctx context.Context, p *faultproxy.Proxy, tls bool, random *rand.Rand) {
 	choice := networkFaults
 	if tls {
 		choice = append(slices.Clip(choice), corrupted, corrupted)
 	}
 	for sleep(ctx, milliseconds(random, 100, 800)) {
 		t := choice[random.Intn(len(choice))]
-		t.do(p, fault.Direction(random.Intn(3)), random)
+		t.do(p, faultproxy.Direction(random.Intn(3)), random)
 		s.report.fault(t.name)
 		if t.lasts {
 			sleep(ctx, milliseconds(random, 100, 1500))

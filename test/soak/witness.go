@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 )
 
 // witness is a QoS 2 subscriber that does not use the library. It connects to the
@@ -89,9 +89,9 @@ func (w *witness) serve(conn net.Conn) {
 	defer w.subscribed.Store(false)
 	const name, noCleanSession = "witness", 0
 	connect := append([]byte("\x00\x04MQTT\x04"), noCleanSession, 0, 0, 0, byte(len(name)))
-	_, _ = conn.Write(peer.Bytes(peer.CONNECT, append(connect, name...)...))
+	_, _ = conn.Write(fakebroker.Bytes(fakebroker.CONNECT, append(connect, name...)...))
 	subscribe := append([]byte{0, 1, 0, byte(len(w.filter))}, w.filter...)
-	_, _ = conn.Write(peer.Bytes(peer.SUBSCRIBE|2, append(subscribe, 2)...))
+	_, _ = conn.Write(fakebroker.Bytes(fakebroker.SUBSCRIBE|2, append(subscribe, 2)...))
 	for r := bufio.NewReader(conn); ; {
 		first, body, err := next(r)
 		if err != nil {
@@ -106,23 +106,23 @@ func (w *witness) serve(conn net.Conn) {
 // handle handles a packet and returns the packet to send, or nil.
 func (w *witness) handle(first byte, body []byte) (answer []byte) {
 	switch first & 0xF0 {
-	case peer.CONNACK:
+	case fakebroker.CONNACK:
 		if body[0]&1 == 0 { // the broker has no session
 			w.forget()
 		}
-	case peer.SUBACK:
+	case fakebroker.SUBACK:
 		w.subscribed.Store(true)
-	case peer.PUBLISH:
+	case fakebroker.PUBLISH:
 		n := 2 + int(binary.BigEndian.Uint16(body))
 		mid := binary.BigEndian.Uint16(body[n:])
 		if w.hold(mid) {
 			w.receive(string(body[2:n]), body[n+2:])
 		}
-		return peer.Ack(peer.PUBREC, mid)
-	case peer.PUBREL:
+		return fakebroker.Ack(fakebroker.PUBREC, mid)
+	case fakebroker.PUBREL:
 		mid := binary.BigEndian.Uint16(body)
 		w.release(mid)
-		return peer.Ack(peer.PUBCOMP, mid)
+		return fakebroker.Ack(fakebroker.PUBCOMP, mid)
 	}
 	return nil
 }

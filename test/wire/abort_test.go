@@ -11,9 +11,9 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/spawn"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -37,7 +37,7 @@ func TestUnknownProperty_ClosesOrAborts(t *testing.T) {
 	for _, r := range unknownProperty {
 		t.Run(r.clause+" "+r.name, func(t *testing.T) {
 			assertInChild(t, r, func() string {
-				x := dialAccepted(t, peer.V5, setup{})
+				x := dialAccepted(t, fakebroker.V5, setup{})
 				defer x.end()
 				return x.outcome(r.send)
 			})
@@ -53,12 +53,12 @@ var queuedTooLong = row{"MQTT-3.2.2-15", "a queued message longer than the broke
 func TestQueuedMessage_TooLongIsNotSent(t *testing.T) {
 	t.Run("5 "+queuedTooLong.clause, func(t *testing.T) {
 		assertInChild(t, queuedTooLong, func() string {
-			x := dial(t, peer.V5, setup{prepare: func(c *mosquitto.Client) {
+			x := dial(t, fakebroker.V5, setup{prepare: func(c *mosquitto.Client) {
 				_, _ = c.Publish("a", make([]byte, 100), 1, false)
 			}})
 			defer x.end()
 			x.Expect("10 **")
-			x.accept(false, peer.MaximumPacketSize(50))
+			x.accept(false, fakebroker.MaximumPacketSize(50))
 			x.Send(x.probe())
 			x.expectEvents(probeReceived)
 			return strings.Join(x.answers(x.v.Puback(probeID)), ", ")
@@ -94,7 +94,7 @@ func outcomeInChild(t *testing.T) string {
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*wait.Patience)
 	defer cancel()
-	cmd := spawn.CommandContext(ctx, self, "-test.count=1", "-test.run=^"+test+"$")
+	cmd := subprocess.CommandContext(ctx, self, "-test.count=1", "-test.run=^"+test+"$")
 	cmd.Env = append(os.Environ(), childVariable+"="+t.Name(), "GOTRACEBACK=none")
 	output, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

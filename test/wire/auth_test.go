@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/stretchr/testify/require"
 )
 
@@ -25,8 +25,8 @@ var methodProps = mosquitto.Properties{
 }
 
 // challenge returns an AUTH packet of the client or the broker.
-func challenge(code byte, data string, more ...peer.Property) []byte {
-	return peer.Auth(code, append([]peer.Property{peer.AuthMethod("M"), peer.AuthData(data)}, more...)...)
+func challenge(code byte, data string, more ...fakebroker.Property) []byte {
+	return fakebroker.Auth(code, append([]fakebroker.Property{fakebroker.AuthMethod("M"), fakebroker.AuthData(data)}, more...)...)
 }
 
 var (
@@ -45,7 +45,7 @@ func TestExtendedAuthentication_AnswersChallenges(t *testing.T) {
 	const connect = "10 < 'MQTT' 05 02 00 3C < 15 'M' 16 'hi' 21 00 14 > 'id' >"
 	t.Run("5 "+authInConnect.clause+" "+authInConnect.name, func(t *testing.T) {
 		t.Parallel()
-		x := dial(t, peer.V5, connectWith)
+		x := dial(t, fakebroker.V5, connectWith)
 		x.Expect(connect)
 		for range 2 {
 			x.Send(challenge(0x18, "yo"))
@@ -53,7 +53,7 @@ func TestExtendedAuthentication_AnswersChallenges(t *testing.T) {
 				x.Expect(challenge(0x18, "re:yo"))
 			}
 		}
-		x.Send(x.v.Connack(false, 0, peer.AuthMethod("M"), peer.AuthData("ok")))
+		x.Send(x.v.Connack(false, 0, fakebroker.AuthMethod("M"), fakebroker.AuthData("ok")))
 		x.expectEvents("connected {authentication-method:M authentication-data:ok}")
 		x.expectNothing()
 		x.end()
@@ -64,7 +64,7 @@ func TestExtendedAuthentication_AnswersChallenges(t *testing.T) {
 	}{{authAfter, "yo"}, {authRefused, "no"}} {
 		t.Run("5 "+test.clause+" "+test.name, func(t *testing.T) {
 			t.Parallel()
-			x := dial(t, peer.V5, connectWith)
+			x := dial(t, fakebroker.V5, connectWith)
 			x.Expect(connect)
 			x.accept(false)
 			require.Equal(t, test.actual.current(), x.outcome(challenge(0x18, test.data)))
@@ -73,7 +73,7 @@ func TestExtendedAuthentication_AnswersChallenges(t *testing.T) {
 	}
 	t.Run("5 4.12 refused in CONNACK", func(t *testing.T) {
 		t.Parallel()
-		x := dial(t, peer.V5, connectWith)
+		x := dial(t, fakebroker.V5, connectWith)
 		x.Expect(connect)
 		x.Send(x.v.Connack(false, 0x8C))
 		x.expectEvents("refused 0x8C", "disconnected: protocol")

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,34 +24,34 @@ func TestConnect_BytesOnWire(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
-		v     peer.Version
+		v     fakebroker.Version
 		setup setup
 		want  string
 	}{
-		{"MQTT-3.1.2-1 and 3.1.2.2 name and level", peer.V311, setup{}, "10 < 'MQTT' 04 02 00 3C 'id' >"},
-		{"MQTT-3.1.2-1 and 3.1.2.2 name and level", peer.V5, setup{}, "10 < 'MQTT' 05 02 00 3C < 21 00 14 > 'id' >"},
-		{"3.1.2.1 name and level", peer.V31, setup{}, "10 < 'MQIsdp' 03 02 00 3C 'id' >"},
-		{"3.1.2.4 no clean session", peer.V311, setup{kept: true}, "10 < 'MQTT' 04 00 00 3C 'id' >"},
-		{"3.1.2.4 no clean session", peer.V5, setup{kept: true, props: mosquitto.Properties{{ID: mosquitto.PropSessionExpiryInterval, Number: 3600}}},
+		{"MQTT-3.1.2-1 and 3.1.2.2 name and level", fakebroker.V311, setup{}, "10 < 'MQTT' 04 02 00 3C 'id' >"},
+		{"MQTT-3.1.2-1 and 3.1.2.2 name and level", fakebroker.V5, setup{}, "10 < 'MQTT' 05 02 00 3C < 21 00 14 > 'id' >"},
+		{"3.1.2.1 name and level", fakebroker.V31, setup{}, "10 < 'MQIsdp' 03 02 00 3C 'id' >"},
+		{"3.1.2.4 no clean session", fakebroker.V311, setup{kept: true}, "10 < 'MQTT' 04 00 00 3C 'id' >"},
+		{"3.1.2.4 no clean session", fakebroker.V5, setup{kept: true, props: mosquitto.Properties{{ID: mosquitto.PropSessionExpiryInterval, Number: 3600}}},
 			"10 < 'MQTT' 05 00 00 3C < 11 00 00 0E 10 21 00 14 > 'id' >"},
-		{"MQTT-3.1.2-16 username", peer.V311, setup{prepare: credentials("user", "")}, "10 < 'MQTT' 04 82 00 3C 'id' 'user' >"},
-		{"MQTT-3.1.2-17 username", peer.V5, setup{prepare: credentials("user", "")}, "10 < 'MQTT' 05 82 00 3C < 21 00 14 > 'id' 'user' >"},
-		{"MQTT-3.1.2-20 username and password", peer.V311, setup{prepare: credentials("user", "secret")}, "10 < 'MQTT' 04 C2 00 3C 'id' 'user' 'secret' >"},
-		{"MQTT-3.1.2-19 username and password", peer.V5, setup{prepare: credentials("user", "secret")}, "10 < 'MQTT' 05 C2 00 3C < 21 00 14 > 'id' 'user' 'secret' >"},
-		{"3.1.2.9 password without username", peer.V5, setup{prepare: credentials("", "secret")}, "10 < 'MQTT' 05 42 00 3C < 21 00 14 > 'id' 'secret' >"},
-		{"MQTT-3.1.3-6 no client id", peer.V311, setup{id: "-"}, "10 < 'MQTT' 04 02 00 3C '' >"},
-		{"MQTT-3.1.3-6 no client id", peer.V5, setup{id: "-"}, "10 < 'MQTT' 05 02 00 3C < 21 00 14 > '' >"},
-		{"MQTT-3.1.3-4 client id in UTF-8", peer.V311, setup{id: "ïd/π"}, "10 < 'MQTT' 04 02 00 3C 'ïd/π' >"},
-		{"MQTT-3.1.2-8 will of QoS 0", peer.V311, setup{prepare: will("w", "gone", 0, false)}, "10 < 'MQTT' 04 06 00 3C 'id' 'w' 'gone' >"},
-		{"MQTT-3.1.2-14 will of QoS 1", peer.V311, setup{prepare: will("w", "gone", 1, false)}, "10 < 'MQTT' 04 0E 00 3C 'id' 'w' 'gone' >"},
-		{"MQTT-3.1.2-17 retained will", peer.V311, setup{prepare: will("w", "gone", 2, true)}, "10 < 'MQTT' 04 36 00 3C 'id' 'w' 'gone' >"},
-		{"3.1.3.3 will with an empty payload", peer.V311, setup{prepare: will("w", "", 0, false)}, "10 < 'MQTT' 04 06 00 3C 'id' 'w' '' >"},
-		{"3.1.3.4 will with an empty payload", peer.V5, setup{prepare: will("w", "", 0, false)}, "10 < 'MQTT' 05 06 00 3C < 21 00 14 > 'id' <> 'w' '' >"},
-		{"MQTT-3.1.2-23 keepalive of 5", peer.V311, setup{keepalive: 5 * time.Second}, "10 < 'MQTT' 04 02 00 05 'id' >"},
-		{"3.1.2.10 longest keepalive", peer.V5, setup{keepalive: 65535 * time.Second}, "10 < 'MQTT' 05 02 FF FF < 21 00 14 > 'id' >"},
-		{"3.1.2.11.3 receive maximum of 1", peer.V5, setup{prepare: func(c *mosquitto.Client) { _ = c.IntOption(mosquitto.OptReceiveMaximum, 1) }},
+		{"MQTT-3.1.2-16 username", fakebroker.V311, setup{prepare: credentials("user", "")}, "10 < 'MQTT' 04 82 00 3C 'id' 'user' >"},
+		{"MQTT-3.1.2-17 username", fakebroker.V5, setup{prepare: credentials("user", "")}, "10 < 'MQTT' 05 82 00 3C < 21 00 14 > 'id' 'user' >"},
+		{"MQTT-3.1.2-20 username and password", fakebroker.V311, setup{prepare: credentials("user", "secret")}, "10 < 'MQTT' 04 C2 00 3C 'id' 'user' 'secret' >"},
+		{"MQTT-3.1.2-19 username and password", fakebroker.V5, setup{prepare: credentials("user", "secret")}, "10 < 'MQTT' 05 C2 00 3C < 21 00 14 > 'id' 'user' 'secret' >"},
+		{"3.1.2.9 password without username", fakebroker.V5, setup{prepare: credentials("", "secret")}, "10 < 'MQTT' 05 42 00 3C < 21 00 14 > 'id' 'secret' >"},
+		{"MQTT-3.1.3-6 no client id", fakebroker.V311, setup{id: "-"}, "10 < 'MQTT' 04 02 00 3C '' >"},
+		{"MQTT-3.1.3-6 no client id", fakebroker.V5, setup{id: "-"}, "10 < 'MQTT' 05 02 00 3C < 21 00 14 > '' >"},
+		{"MQTT-3.1.3-4 client id in UTF-8", fakebroker.V311, setup{id: "ïd/π"}, "10 < 'MQTT' 04 02 00 3C 'ïd/π' >"},
+		{"MQTT-3.1.2-8 will of QoS 0", fakebroker.V311, setup{prepare: will("w", "gone", 0, false)}, "10 < 'MQTT' 04 06 00 3C 'id' 'w' 'gone' >"},
+		{"MQTT-3.1.2-14 will of QoS 1", fakebroker.V311, setup{prepare: will("w", "gone", 1, false)}, "10 < 'MQTT' 04 0E 00 3C 'id' 'w' 'gone' >"},
+		{"MQTT-3.1.2-17 retained will", fakebroker.V311, setup{prepare: will("w", "gone", 2, true)}, "10 < 'MQTT' 04 36 00 3C 'id' 'w' 'gone' >"},
+		{"3.1.3.3 will with an empty payload", fakebroker.V311, setup{prepare: will("w", "", 0, false)}, "10 < 'MQTT' 04 06 00 3C 'id' 'w' '' >"},
+		{"3.1.3.4 will with an empty payload", fakebroker.V5, setup{prepare: will("w", "", 0, false)}, "10 < 'MQTT' 05 06 00 3C < 21 00 14 > 'id' <> 'w' '' >"},
+		{"MQTT-3.1.2-23 keepalive of 5", fakebroker.V311, setup{keepalive: 5 * time.Second}, "10 < 'MQTT' 04 02 00 05 'id' >"},
+		{"3.1.2.10 longest keepalive", fakebroker.V5, setup{keepalive: 65535 * time.Second}, "10 < 'MQTT' 05 02 FF FF < 21 00 14 > 'id' >"},
+		{"3.1.2.11.3 receive maximum of 1", fakebroker.V5, setup{prepare: func(c *mosquitto.Client) { _ = c.IntOption(mosquitto.OptReceiveMaximum, 1) }},
 			"10 < 'MQTT' 05 02 00 3C < 21 00 01 > 'id' >"},
-		{"3.1.3.2 will with all properties", peer.V5, setup{prepare: will("w", "gone", 1, true,
+		{"3.1.3.2 will with all properties", fakebroker.V5, setup{prepare: will("w", "gone", 1, true,
 			mosquitto.Property{ID: mosquitto.PropWillDelayInterval, Number: 5},
 			mosquitto.Property{ID: mosquitto.PropPayloadFormatIndicator, Number: 1},
 			mosquitto.Property{ID: mosquitto.PropMessageExpiryInterval, Number: 60},
@@ -75,7 +75,7 @@ func TestConnect_BytesOnWire(t *testing.T) {
 
 // This includes the flag for a clean session.
 func TestConnect_ReconnectSendsSameBytes(t *testing.T) {
-	both(t, "3.1.2.4 reconnect", "3.1.2.4 reconnect", func(t *testing.T, v peer.Version) {
+	both(t, "3.1.2.4 reconnect", "3.1.2.4 reconnect", func(t *testing.T, v fakebroker.Version) {
 		for _, kept := range []bool{false, true} {
 			x := dial(t, v, setup{kept: kept, prepare: will("w", "gone", 1, true)})
 			first, err := x.NextBytes()
@@ -95,19 +95,19 @@ func TestConnect_ReconnectSendsSameBytes(t *testing.T) {
 func TestConnack_AssignedClientIDIsUsedAgain(t *testing.T) {
 	t.Parallel()
 	t.Run("5 MQTT-3.2.2-16", func(t *testing.T) {
-		x := dial(t, peer.V5, setup{id: "-", kept: false})
+		x := dial(t, fakebroker.V5, setup{id: "-", kept: false})
 		x.Expect("10 < 'MQTT' 05 02 00 3C < 21 00 14 > '' >")
-		x.accept(false, peer.AssignedClientID("yours"))
+		x.accept(false, fakebroker.AssignedClientID("yours"))
 		x.Close()
 		x.expectEvents("disconnected: lost")
-		require.Equal(t, peer.Hex("10 < 'MQTT' 05 02 00 3C < 21 00 14 > 'yours' >"), x.awaitReconnect())
+		require.Equal(t, fakebroker.Hex("10 < 'MQTT' 05 02 00 3C < 21 00 14 > 'yours' >"), x.awaitReconnect())
 		x.accept(false)
 		x.end()
 	})
 }
 
 func TestConnack_ReportsSessionPresent(t *testing.T) {
-	both(t, "MQTT-3.2.2-2 session present", "MQTT-3.2.2-2 session present", func(t *testing.T, v peer.Version) {
+	both(t, "MQTT-3.2.2-2 session present", "MQTT-3.2.2-2 session present", func(t *testing.T, v fakebroker.Version) {
 		x := dial(t, v, setup{kept: true})
 		x.Expect("10 **")
 		x.accept(true)
@@ -126,7 +126,7 @@ var forgottenSession = row{"MQTT-3.2.2-5", "a QoS 1 message in flight, when the 
 func TestConnack_LostSession(t *testing.T) {
 	t.Parallel()
 	t.Run("5 "+forgottenSession.clause, func(t *testing.T) {
-		x := dial(t, peer.V5, setup{kept: true})
+		x := dial(t, fakebroker.V5, setup{kept: true})
 		x.Expect("10 **")
 		x.accept(true)
 		mid := x.publish("a", "", 1)
@@ -144,15 +144,15 @@ func TestConnack_LostSession(t *testing.T) {
 // The client must respect the limits in the properties of CONNACK.
 func TestConnack_LimitsApplyToClient(t *testing.T) {
 	t.Parallel()
-	limited := func(t *testing.T, props ...peer.Property) *exchange {
+	limited := func(t *testing.T, props ...fakebroker.Property) *exchange {
 		t.Parallel()
-		x := dial(t, peer.V5, setup{})
+		x := dial(t, fakebroker.V5, setup{})
 		x.Expect("10 **")
 		x.accept(false, props...)
 		return x
 	}
 	t.Run("5 MQTT-3.2.2-11 maximum QoS 1", func(t *testing.T) {
-		x := limited(t, peer.MaximumQoS(1))
+		x := limited(t, fakebroker.MaximumQoS(1))
 		_, err := x.c.Publish("a", nil, 2, false)
 		require.ErrorIs(t, err, mosquitto.ErrQoSNotSupported)
 		mid := x.publish("a", "", 1)
@@ -160,7 +160,7 @@ func TestConnack_LimitsApplyToClient(t *testing.T) {
 		x.end()
 	})
 	t.Run("5 MQTT-3.2.2-11 maximum QoS 0", func(t *testing.T) {
-		x := limited(t, peer.MaximumQoS(0))
+		x := limited(t, fakebroker.MaximumQoS(0))
 		for _, qos := range []mosquitto.QoS{1, 2} {
 			_, err := x.c.Publish("a", nil, qos, false)
 			require.ErrorIs(t, err, mosquitto.ErrQoSNotSupported)
@@ -171,7 +171,7 @@ func TestConnack_LimitsApplyToClient(t *testing.T) {
 		x.end()
 	})
 	t.Run("5 MQTT-3.2.2-14 retain not available", func(t *testing.T) { // the library drops the flag
-		x := limited(t, peer.RetainAvailable(0))
+		x := limited(t, fakebroker.RetainAvailable(0))
 		_, err := x.c.Publish("a", []byte("x"), 0, true)
 		require.NoError(t, err)
 		x.Expect(x.v.Publish(0, "a", 0, "x"))
@@ -179,7 +179,7 @@ func TestConnack_LimitsApplyToClient(t *testing.T) {
 		x.end()
 	})
 	t.Run("5 3.2.2.3.5 retain available", func(t *testing.T) {
-		x := limited(t, peer.RetainAvailable(1))
+		x := limited(t, fakebroker.RetainAvailable(1))
 		_, err := x.c.Publish("a", []byte("x"), 0, true)
 		require.NoError(t, err)
 		x.Expect(x.v.Publish(1, "a", 0, "x"))
@@ -187,7 +187,7 @@ func TestConnack_LimitsApplyToClient(t *testing.T) {
 		x.end()
 	})
 	t.Run("5 MQTT-3.3.4-7 receive maximum 1", func(t *testing.T) {
-		x := limited(t, peer.ReceiveMaximum(1))
+		x := limited(t, fakebroker.ReceiveMaximum(1))
 		first, second := x.publish("a", "1", 1), x.publish("a", "2", 2)
 		x.Expect(x.v.Publish(2, "a", first, "1"))
 		x.expectNothing() // the second message must wait
@@ -204,16 +204,16 @@ func TestConnack_LimitsApplyToClient(t *testing.T) {
 		x.end()
 	})
 	t.Run("5 3.2.2.3.11 wildcards not available", func(t *testing.T) {
-		x := limited(t, peer.WildcardAvailable(0))
+		x := limited(t, fakebroker.WildcardAvailable(0))
 		x.assertSent(t, wildcards, func() error { _, err := x.c.Subscribe("a/#", 0); return err })
 	})
 	t.Run("5 3.2.2.3.12 subscription identifiers not available", func(t *testing.T) {
-		x := limited(t, peer.SubscriptionIDAvailable(0))
+		x := limited(t, fakebroker.SubscriptionIDAvailable(0))
 		props := mosquitto.Properties{{ID: mosquitto.PropSubscriptionIdentifier, Number: 1}}
 		x.assertSent(t, identifiers, func() error { _, err := x.c.SubscribeV5("a", 0, 0, props); return err })
 	})
 	t.Run("5 3.2.2.3.13 shared subscriptions not available", func(t *testing.T) {
-		x := limited(t, peer.SharedAvailable(0))
+		x := limited(t, fakebroker.SharedAvailable(0))
 		x.assertSent(t, shared, func() error { _, err := x.c.Subscribe("$share/g/a", 0); return err })
 	})
 	alias := mosquitto.Properties{{ID: mosquitto.PropTopicAlias, Number: 3}}
@@ -222,12 +222,12 @@ func TestConnack_LimitsApplyToClient(t *testing.T) {
 		x.assertSent(t, aliasUnasked, func() error { _, err := x.c.PublishV5("a", nil, 0, false, alias); return err })
 	})
 	t.Run("5 MQTT-3.2.2-17 an alias beyond the maximum", func(t *testing.T) {
-		x := limited(t, peer.TopicAliasMaximum(2))
+		x := limited(t, fakebroker.TopicAliasMaximum(2))
 		x.assertSent(t, aliasBeyond, func() error { _, err := x.c.PublishV5("a", nil, 0, false, alias); return err })
 	})
 	for size, row := range map[uint32]row{20: packetFits, 19: packetOneOver, 18: packetTwoOver} {
 		t.Run("5 MQTT-3.2.2-15 "+row.name, func(t *testing.T) {
-			x := limited(t, peer.MaximumPacketSize(size)) // the packet has 20 bytes
+			x := limited(t, fakebroker.MaximumPacketSize(size)) // the packet has 20 bytes
 			x.assertSent(t, row, func() error { _, err := x.c.Publish("a", []byte(strings.Repeat("x", 14)), 0, false); return err })
 		})
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/stretchr/testify/require"
 )
 
@@ -38,8 +38,8 @@ func TestDeviations_AreListed(t *testing.T) {
 		version string
 		rows    []row
 	}{
-		{peer.V311.String(), malformed311}, {peer.V311.String(), connack311}, {"both", exchangesBoth},
-		{peer.V5.String(), malformed5}, {peer.V5.String(), connack5}, {peer.V5.String(), unknownProperty}, {peer.V5.String(), exchanges5},
+		{fakebroker.V311.String(), malformed311}, {fakebroker.V311.String(), connack311}, {"both", exchangesBoth},
+		{fakebroker.V5.String(), malformed5}, {fakebroker.V5.String(), connack5}, {fakebroker.V5.String(), unknownProperty}, {fakebroker.V5.String(), exchanges5},
 	} {
 		for _, r := range table.rows {
 			out.WriteString(r.markdown(table.version))

@@ -8,18 +8,18 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
 // exchange is a client with a running loop, and the fake broker's end of its current
 // connection.
 type exchange struct {
-	*peer.Dialog
+	*fakebroker.Dialog
 	t      testing.TB
-	v      peer.Version
-	p      *peer.Peer
+	v      fakebroker.Version
+	p      *fakebroker.Peer
 	c      *mosquitto.Client
 	setup  setup
 	alone  bool        // outcome sends no probe
@@ -39,9 +39,9 @@ type setup struct {
 }
 
 // dial connects a client to a new fake broker, which has not read the CONNECT yet.
-func dial(t testing.TB, v peer.Version, s setup) *exchange {
+func dial(t testing.TB, v fakebroker.Version, s setup) *exchange {
 	t.Helper()
-	x := &exchange{t: t, v: v, p: peer.Listen(t), setup: s, events: make(chan string, 10000), ended: make(chan error, 1)}
+	x := &exchange{t: t, v: v, p: fakebroker.Listen(t), setup: s, events: make(chan string, 10000), ended: make(chan error, 1)}
 	id := map[string]string{"": "id", "-": ""}[s.id] + strings.TrimPrefix(s.id, "-")
 	var err error
 	x.c, err = mosquitto.New(id, !s.kept, nil)
@@ -82,7 +82,7 @@ func (x *exchange) connect() {
 }
 
 // dialAccepted connects a client to a new fake broker, which accepts the CONNECT.
-func dialAccepted(t testing.TB, v peer.Version, s setup) *exchange {
+func dialAccepted(t testing.TB, v fakebroker.Version, s setup) *exchange {
 	t.Helper()
 	x := dial(t, v, s)
 	x.Expect("10 **")
@@ -91,7 +91,7 @@ func dialAccepted(t testing.TB, v peer.Version, s setup) *exchange {
 }
 
 // accept sends CONNACK after a CONNECT that was read, and awaits OnConnect.
-func (x *exchange) accept(present bool, props ...peer.Property) {
+func (x *exchange) accept(present bool, props ...fakebroker.Property) {
 	x.t.Helper()
 	x.Send(x.v.Connack(present, 0, props...))
 	line := "connected"
@@ -115,13 +115,13 @@ func (x *exchange) awaitReconnect() (connect []byte) {
 func (x *exchange) awaitReconnectOrEnd() (connect []byte, ended error) {
 	x.t.Helper()
 	for {
-		conns, errs := make(chan *peer.Conn, 1), make(chan error, 1)
+		conns, errs := make(chan *fakebroker.Conn, 1), make(chan error, 1)
 		go func() {
 			conn, err := x.p.TryAccept()
 			conns <- conn
 			errs <- err
 		}()
-		var conn *peer.Conn
+		var conn *fakebroker.Conn
 		select {
 		case conn = <-conns:
 		case ended = <-x.ended:
@@ -314,10 +314,10 @@ func list(props mosquitto.Properties) string {
 
 // both runs an exchange with MQTT 3.1.1 and with MQTT 5. The clauses name the two
 // subtests.
-func both(t *testing.T, clause311, clause5 string, exchange func(t *testing.T, v peer.Version)) {
+func both(t *testing.T, clause311, clause5 string, exchange func(t *testing.T, v fakebroker.Version)) {
 	t.Helper()
 	t.Parallel()
-	for v, clause := range map[peer.Version]string{peer.V311: clause311, peer.V5: clause5} {
+	for v, clause := range map[fakebroker.Version]string{fakebroker.V311: clause311, fakebroker.V5: clause5} {
 		t.Run(fmt.Sprintf("%v %s", v, clause), func(t *testing.T) {
 			t.Parallel()
 			exchange(t, v)

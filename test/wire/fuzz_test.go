@@ -8,20 +8,20 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 )
 
 // The client must not crash, hang or leak, no matter which bytes a broker sends after
 // CONNACK.
-func FuzzPeer311(f *testing.F) { fuzzPeer(f, peer.V311, malformed311, connack311) }
+func FuzzPeer311(f *testing.F) { fuzzPeer(f, fakebroker.V311, malformed311, connack311) }
 
-func FuzzPeer5(f *testing.F) { fuzzPeer(f, peer.V5, malformed5, connack5, unknownProperty) }
+func FuzzPeer5(f *testing.F) { fuzzPeer(f, fakebroker.V5, malformed5, connack5, unknownProperty) }
 
-func fuzzPeer(f *testing.F, v peer.Version, tables ...[]row) {
+func fuzzPeer(f *testing.F, v fakebroker.Version, tables ...[]row) {
 	for _, rows := range tables {
 		for _, r := range rows {
-			f.Add(peer.Hex(r.send.(string)))
+			f.Add(fakebroker.Hex(r.send.(string)))
 		}
 	}
 	for _, packet := range valid(v) {
@@ -36,7 +36,7 @@ func fuzzPeer(f *testing.F, v peer.Version, tables ...[]row) {
 	}
 	f.Cleanup(func() { l.Close() })
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if v == peer.V5 && unknownProperty[0].actual.current() == aborts {
+		if v == fakebroker.V5 && unknownProperty[0].actual.current() == aborts {
 			data = cutBeforeAbort(data)
 		}
 		runClient(t, l.(*net.TCPListener), v, data)
@@ -45,16 +45,16 @@ func fuzzPeer(f *testing.F, v peer.Version, tables ...[]row) {
 
 // sequences returns sequences of packets for the client of runClient. That client has
 // sent a QoS 1 message with packet id 1 and a QoS 2 message with packet id 2.
-func sequences(v peer.Version) (all [][]byte) {
+func sequences(v fakebroker.Version) (all [][]byte) {
 	for _, packets := range [][][]byte{
 		{v.Puback(1), v.Pubrec(2), v.Pubcomp(2)},
 		{v.Pubrec(2), v.Pubrec(2), v.Puback(1), v.Puback(1), v.Pubcomp(2), v.Pubcomp(2)},
 		{v.Puback(2), v.Pubrec(1)},
 		{v.Publish(4, "a", 7, "x"), v.Publish(8|4, "a", 7, "x"), v.Pubrel(7), v.Pubrel(7)},
-		{v.Publish(2, "a", 7, "x"), v.Suback(3, []byte{0, 1, 2}), v.Unsuback(3, []byte{0}), peer.Bytes(peer.PINGRESP)},
-		{v.Connack(false, 0, peer.TopicAliasMaximum(5)), v.Publish(0, "a", 0, "1", peer.TopicAlias(1)), v.Publish(0, "", 0, "2", peer.TopicAlias(1))},
-		{v.Connack(true, 0, peer.MaximumPacketSize(1), peer.ReceiveMaximum(1)), v.Connack(false, 0, peer.ServerKeepalive(1))},
-		{challenge(0x18, "yo"), challenge(0x19, "no", peer.ReasonString("r"))},
+		{v.Publish(2, "a", 7, "x"), v.Suback(3, []byte{0, 1, 2}), v.Unsuback(3, []byte{0}), fakebroker.Bytes(fakebroker.PINGRESP)},
+		{v.Connack(false, 0, fakebroker.TopicAliasMaximum(5)), v.Publish(0, "a", 0, "1", fakebroker.TopicAlias(1)), v.Publish(0, "", 0, "2", fakebroker.TopicAlias(1))},
+		{v.Connack(true, 0, fakebroker.MaximumPacketSize(1), fakebroker.ReceiveMaximum(1)), v.Connack(false, 0, fakebroker.ServerKeepalive(1))},
+		{challenge(0x18, "yo"), challenge(0x19, "no", fakebroker.ReasonString("r"))},
 	} {
 		var sequence []byte
 		for _, packet := range packets {
@@ -67,7 +67,7 @@ func sequences(v peer.Version) (all [][]byte) {
 
 // runClient sends CONNACK and these bytes to a client, and then closes the connection.
 // The client must report the lost connection.
-func runClient(t *testing.T, l *net.TCPListener, v peer.Version, data []byte) {
+func runClient(t *testing.T, l *net.TCPListener, v fakebroker.Version, data []byte) {
 	c, err := mosquitto.New("id", true, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func runClient(t *testing.T, l *net.TCPListener, v peer.Version, data []byte) {
 
 // setUpClient sets all callbacks and queues two messages. OnDisconnect sends to
 // disconnected.
-func setUpClient(c *mosquitto.Client, v peer.Version, disconnected chan<- struct{}) {
+func setUpClient(c *mosquitto.Client, v fakebroker.Version, disconnected chan<- struct{}) {
 	_ = c.IntOption(mosquitto.OptProtocolVersion, int(v))
 	c.OnConnect(func(*mosquitto.Client, mosquitto.Connack) {})
 	c.OnPublish(func(*mosquitto.Client, int, mosquitto.ReasonCode, mosquitto.Properties) {})

@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/stretchr/testify/require"
 )
 
 // An idle client sends PINGREQ within its keepalive. It closes the connection if no
 // PINGRESP arrives. The shortest keepalive is five seconds.
 func TestKeepalive_UnansweredPingClosesConnection(t *testing.T) {
-	both(t, "MQTT-3.1.2-23 and 3.1.2.10", "MQTT-3.1.2-20 and 3.1.2.10", func(t *testing.T, v peer.Version) {
+	both(t, "MQTT-3.1.2-23 and 3.1.2.10", "MQTT-3.1.2-20 and 3.1.2.10", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{keepalive: 5 * time.Second})
 		x.Expect("C0 00")
 		x.expectEvents("disconnected: keepalive")
@@ -29,9 +29,9 @@ func TestKeepalive_UnansweredPingClosesConnection(t *testing.T) {
 func TestServerKeepalive_ReplacesKeepalive(t *testing.T) {
 	t.Parallel()
 	serve := func(t *testing.T, seconds uint16) *exchange {
-		x := dial(t, peer.V5, setup{keepalive: time.Hour})
+		x := dial(t, fakebroker.V5, setup{keepalive: time.Hour})
 		x.Expect("10 < 'MQTT' 05 02 0E 10 < 21 00 14 > 'id' >")
-		x.accept(false, peer.ServerKeepalive(seconds))
+		x.accept(false, fakebroker.ServerKeepalive(seconds))
 		return x
 	}
 	t.Run("5 MQTT-3.2.2-21 of one second", func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestServerKeepalive_ReplacesKeepalive(t *testing.T) {
 		x.Expect("C0 00")
 		x.expectEvents("disconnected: keepalive")
 		x.awaitReconnect()
-		x.accept(false, peer.ServerKeepalive(60))
+		x.accept(false, fakebroker.ServerKeepalive(60))
 		x.end()
 	})
 	t.Run("5 3.2.2.3.14 of zero", func(t *testing.T) {
@@ -69,9 +69,9 @@ func TestServerKeepalive_NextConnect(t *testing.T) {
 	t.Parallel()
 	t.Run("5 "+keepaliveAgain.clause, func(t *testing.T) {
 		t.Parallel()
-		x := dial(t, peer.V5, setup{keepalive: time.Hour})
+		x := dial(t, fakebroker.V5, setup{keepalive: time.Hour})
 		x.Expect("10 **")
-		x.accept(false, peer.ServerKeepalive(1))
+		x.accept(false, fakebroker.ServerKeepalive(1))
 		x.Close()
 		x.expectEvents("disconnected: lost")
 		got := "3600"
@@ -93,9 +93,9 @@ func TestKeepalive_ReceivingClientSendsPing(t *testing.T) {
 	t.Parallel()
 	t.Run("5 "+keepaliveOneWay.clause, func(t *testing.T) {
 		t.Parallel()
-		x := dial(t, peer.V5, setup{keepalive: time.Hour})
+		x := dial(t, fakebroker.V5, setup{keepalive: time.Hour})
 		x.Expect("10 **")
-		x.accept(false, peer.ServerKeepalive(2))
+		x.accept(false, fakebroker.ServerKeepalive(2))
 		for range 40 { // two keepalives, because the library counts whole seconds
 			x.Send(x.v.Publish(0, "a", 0, ""))
 			x.expectEvents(`message a "" qos 0`)
@@ -117,9 +117,9 @@ func TestKeepalive_TimeoutRepeatsMessages(t *testing.T) {
 	t.Parallel()
 	t.Run("5 MQTT-4.4.0-1 after a keepalive timeout", func(t *testing.T) {
 		t.Parallel()
-		x := dial(t, peer.V5, setup{kept: true, keepalive: time.Hour})
+		x := dial(t, fakebroker.V5, setup{kept: true, keepalive: time.Hour})
 		x.Expect("10 **")
-		x.accept(true, peer.ServerKeepalive(1))
+		x.accept(true, fakebroker.ServerKeepalive(1))
 		mid := x.publish("a", "x", mosquitto.QoS(1))
 		x.Expect(x.v.Publish(2, "a", mid, "x"), "C0 00")
 		x.expectEvents("disconnected: keepalive")

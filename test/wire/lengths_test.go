@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/stretchr/testify/require"
 )
 
@@ -14,7 +14,7 @@ import (
 var borders = []int{127, 128, 16383, 16384, 2097151, 2097152}
 
 func TestRemainingLength_BordersInBothDirections(t *testing.T) {
-	both(t, "2.2.3 remaining length", "1.5.5 remaining length", func(t *testing.T, v peer.Version) {
+	both(t, "2.2.3 remaining length", "1.5.5 remaining length", func(t *testing.T, v fakebroker.Version) {
 		for _, length := range borders {
 			t.Run(fmt.Sprint(length), func(t *testing.T) {
 				t.Parallel()
@@ -22,7 +22,7 @@ func TestRemainingLength_BordersInBothDirections(t *testing.T) {
 				overhead := len(v.Publish(0, "a", 0, "")) - 2
 				payload := strings.Repeat("x", length-overhead)
 				packet := v.Publish(0, "a", 0, payload)
-				require.Len(t, packet, 1+len(peer.Varint(length))+length)
+				require.Len(t, packet, 1+len(fakebroker.Varint(length))+length)
 				mid := x.publish("a", payload, 0)
 				x.Expect(packet)
 				x.expectEvents(published(mid))
@@ -39,7 +39,7 @@ func TestPropertyLength_BordersInBothDirections(t *testing.T) {
 	for _, length := range append([]int{0}, borders...) {
 		t.Run(fmt.Sprintf("5 2.2.2.1 property length %d", length), func(t *testing.T) {
 			t.Parallel()
-			x := dialAccepted(t, peer.V5, setup{})
+			x := dialAccepted(t, fakebroker.V5, setup{})
 			props, encoded := propertiesOf(length)
 			packet := x.v.Publish(0, "a", 0, "x", encoded...)
 			mid, err := x.c.PublishV5("a", []byte("x"), 0, false, props)
@@ -55,7 +55,7 @@ func TestPropertyLength_BordersInBothDirections(t *testing.T) {
 
 // propertiesOf returns user properties that have this length in bytes, for the client
 // and as the fake broker encodes them.
-func propertiesOf(length int) (props mosquitto.Properties, encoded []peer.Property) {
+func propertiesOf(length int) (props mosquitto.Properties, encoded []fakebroker.Property) {
 	const overhead, longest = 6, 60000 // the overhead is an identifier, two lengths and a name of one byte
 	for length > 0 {
 		n := min(length, longest)
@@ -64,14 +64,14 @@ func propertiesOf(length int) (props mosquitto.Properties, encoded []peer.Proper
 		}
 		value := strings.Repeat("v", n-overhead)
 		props = append(props, mosquitto.Property{ID: mosquitto.PropUserProperty, Name: "k", Text: value})
-		encoded = append(encoded, peer.UserProperty("k", value))
+		encoded = append(encoded, fakebroker.UserProperty("k", value))
 		length -= n
 	}
 	return props, encoded
 }
 
 func TestTopic_LongestInBothDirections(t *testing.T) {
-	both(t, "1.5.3 longest topic", "1.5.4 longest topic", func(t *testing.T, v peer.Version) {
+	both(t, "1.5.3 longest topic", "1.5.4 longest topic", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		topic := strings.Repeat("t", 65535)
 		mid := x.publish(topic, "x", 0)
@@ -90,7 +90,7 @@ func TestMaximumPacketSize_LongerPacket(t *testing.T) {
 	t.Parallel()
 	t.Run("5 "+clientPacketSize.clause, func(t *testing.T) {
 		t.Parallel()
-		x := dial(t, peer.V5, setup{props: mosquitto.Properties{{ID: mosquitto.PropMaximumPacketSize, Number: 20}}})
+		x := dial(t, fakebroker.V5, setup{props: mosquitto.Properties{{ID: mosquitto.PropMaximumPacketSize, Number: 20}}})
 		x.Expect("10 < 'MQTT' 05 02 00 3C < 27 00 00 00 14 21 00 14 > 'id' >")
 		x.accept(false)
 		x.Send(x.v.Publish(0, "a", 0, strings.Repeat("x", 15)))

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/stretchr/testify/require"
 )
 
@@ -61,9 +61,9 @@ var endsLoop = map[string]bool{"protocol": true, "memory": true, "auth": true, "
 func TestMalformed_OtherLoopsHaveSameOutcome(t *testing.T) {
 	t.Parallel()
 	for name, loop := range map[string]func(*mosquitto.Client) error{"LoopForever": loopForever, "LoopRead": loopByHand} {
-		for v, rows := range map[peer.Version][]row{peer.V311: malformed311, peer.V5: malformed5} {
+		for v, rows := range map[fakebroker.Version][]row{fakebroker.V311: malformed311, fakebroker.V5: malformed5} {
 			for i, r := range rows {
-				if i%4 != 0 || r.clause[:3] == "3.1" && v == peer.V5 { // one row in four; DISCONNECT ends the loop of 2.0.11
+				if i%4 != 0 || r.clause[:3] == "3.1" && v == fakebroker.V5 { // one row in four; DISCONNECT ends the loop of 2.0.11
 					continue
 				}
 				t.Run(name+" "+v.String()+" "+r.clause+" "+r.name, func(t *testing.T) {
@@ -88,7 +88,7 @@ func TestMalformed_OtherLoopsHaveSameOutcome(t *testing.T) {
 func TestHandshakes_OtherLoopsContinueAfterLoss(t *testing.T) {
 	for name, loop := range map[string]func(*mosquitto.Client) error{"LoopForever": loopForever, "LoopRead": loopByHand} {
 		t.Run(name, func(t *testing.T) {
-			both(t, "MQTT-4.4.0-1", "MQTT-4.4.0-1", func(t *testing.T, v peer.Version) {
+			both(t, "MQTT-4.4.0-1", "MQTT-4.4.0-1", func(t *testing.T, v fakebroker.Version) {
 				x := dialAccepted(t, v, setup{kept: true, loop: loop})
 				one, two := x.publish("a", "1", 1), x.publish("a", "2", 2)
 				x.Expect(v.Publish(2, "a", one, "1"), v.Publish(4, "a", two, "2"))
@@ -120,7 +120,7 @@ func TestDisconnect_BytesAfterIt(t *testing.T) {
 	t.Parallel()
 	t.Run("5 "+afterDisconnect.clause, func(t *testing.T) {
 		t.Parallel()
-		x := dialAccepted(t, peer.V5, setup{})
+		x := dialAccepted(t, fakebroker.V5, setup{})
 		x.Send("E0 01 8B", x.v.Publish(0, "a", 0, ""))
 		x.expectEvents("disconnected: 0x8B")
 		x.Close()
@@ -144,7 +144,7 @@ func TestConnection_EndInsidePacketIsDetected(t *testing.T) {
 	for name, loop := range map[string]func(*mosquitto.Client) error{"Run": nil, "LoopForever": loopForever, "LoopRead": loopByHand} {
 		t.Run(name+" "+eofInPacket.clause, func(t *testing.T) {
 			t.Parallel()
-			x := dialAccepted(t, peer.V311, setup{loop: loop, keepalive: time.Hour})
+			x := dialAccepted(t, fakebroker.V311, setup{loop: loop, keepalive: time.Hour})
 			x.Send(x.probe(), "30 0A 00 01")
 			x.expectEvents(probeReceived)
 			x.Expect(x.v.Puback(probeID)) // so the client has read the probe

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/stretchr/testify/require"
 )
 
@@ -57,7 +57,7 @@ func (x *exchange) outcome(send any) string {
 // probeAfter returns the probe. It returns nil after a DISCONNECT, because nothing may
 // follow it.
 func (x *exchange) probeAfter(send any) []byte {
-	if text, ok := send.(string); x.alone || ok && strings.HasPrefix(text, "E0") && x.v == peer.V5 {
+	if text, ok := send.(string); x.alone || ok && strings.HasPrefix(text, "E0") && x.v == fakebroker.V5 {
 		return nil
 	}
 	return x.probe()
@@ -96,7 +96,7 @@ func (x *exchange) reconnect() (ended []string) {
 const loopEnds = "the loop ends"
 
 // check runs each row with a new client.
-func check(t *testing.T, v peer.Version, rows []row) {
+func check(t *testing.T, v fakebroker.Version, rows []row) {
 	t.Helper()
 	t.Parallel()
 	for _, r := range rows {
@@ -109,8 +109,8 @@ func check(t *testing.T, v peer.Version, rows []row) {
 	}
 }
 
-func TestMalformed_Outcomes311(t *testing.T) { check(t, peer.V311, malformed311) }
-func TestMalformed_Outcomes5(t *testing.T)   { check(t, peer.V5, malformed5) }
+func TestMalformed_Outcomes311(t *testing.T) { check(t, fakebroker.V311, malformed311) }
+func TestMalformed_Outcomes5(t *testing.T)   { check(t, fakebroker.V5, malformed5) }
 
 // malformed311 has packets that are malformed or that a broker must not send, and some
 // unusual packets that are allowed.
@@ -302,11 +302,11 @@ var malformed5 = []row{
 	{"3.15.2.2.2", "AUTH with two methods", "F0 < 18 < 15 'M' 15 'M' > >", closed, all("closed: duplicate")},
 }
 
-func TestMalformedConnack_Outcomes311(t *testing.T) { checkConnack(t, peer.V311, connack311) }
-func TestMalformedConnack_Outcomes5(t *testing.T)   { checkConnack(t, peer.V5, connack5) }
+func TestMalformedConnack_Outcomes311(t *testing.T) { checkConnack(t, fakebroker.V311, connack311) }
+func TestMalformedConnack_Outcomes5(t *testing.T)   { checkConnack(t, fakebroker.V5, connack5) }
 
 // checkConnack is like check, but each row's packet is the broker's first packet.
-func checkConnack(t *testing.T, v peer.Version, rows []row) {
+func checkConnack(t *testing.T, v fakebroker.Version, rows []row) {
 	t.Helper()
 	t.Parallel()
 	for _, r := range rows {
@@ -370,7 +370,7 @@ var connack5 = []row{
 // If the connection ends inside a packet, no callback reports the packet, and the next
 // connection works.
 func TestTruncatedPacket_IsDiscarded(t *testing.T) {
-	both(t, "4.8", "4.8", func(t *testing.T, v peer.Version) {
+	both(t, "4.8", "4.8", func(t *testing.T, v fakebroker.Version) {
 		for name, packet := range valid(v) {
 			for _, n := range []int{1, 2, len(packet) / 2, len(packet) - 1} {
 				if n < 1 || n >= len(packet) {
@@ -395,7 +395,7 @@ func TestTruncatedPacket_IsDiscarded(t *testing.T) {
 
 // Packets that arrive in single bytes have the same outcome as whole packets.
 func TestSingleBytes_HaveSameOutcome(t *testing.T) {
-	both(t, "4.2", "4.2", func(t *testing.T, v peer.Version) {
+	both(t, "4.2", "4.2", func(t *testing.T, v fakebroker.Version) {
 		for name, packet := range valid(v) {
 			if name == "DISCONNECT" {
 				continue // ends the connection
@@ -421,8 +421,8 @@ func TestSingleBytes_HaveSameOutcome(t *testing.T) {
 }
 
 // valid returns a packet of each type that a broker may send after CONNACK.
-func valid(v peer.Version) map[string][]byte {
-	props := []peer.Property{peer.UserProperty("name", "value")}
+func valid(v fakebroker.Version) map[string][]byte {
+	props := []fakebroker.Property{fakebroker.UserProperty("name", "value")}
 	packets := map[string][]byte{
 		"PUBLISH":        v.Publish(0, "a/b", 0, "hello", props...),
 		"PUBLISH QoS 1":  v.Publish(2, "a/b", 7, "hello", props...),
@@ -434,11 +434,11 @@ func valid(v peer.Version) map[string][]byte {
 		"PUBCOMP":        v.Pubcomp(9),
 		"SUBACK":         v.Suback(9, []byte{0, 1, 2, 0x80}),
 		"UNSUBACK":       v.Unsuback(9, []byte{0, 0x11}),
-		"PINGRESP":       peer.Bytes(peer.PINGRESP),
+		"PINGRESP":       fakebroker.Bytes(fakebroker.PINGRESP),
 	}
-	if v == peer.V5 {
+	if v == fakebroker.V5 {
 		packets["DISCONNECT"] = v.Disconnect(0x8B, props...)
-		for name, kind := range map[string]byte{"PUBACK": peer.PUBACK, "PUBREC": peer.PUBREC, "PUBREL": peer.PUBREL, "PUBCOMP": peer.PUBCOMP} {
+		for name, kind := range map[string]byte{"PUBACK": fakebroker.PUBACK, "PUBREC": fakebroker.PUBREC, "PUBREL": fakebroker.PUBREL, "PUBCOMP": fakebroker.PUBCOMP} {
 			packets[name+" with properties"] = v.Answer(kind, 9, 0, props...)
 		}
 		packets["SUBACK with properties"] = v.Suback(9, []byte{0}, props...)

@@ -3,12 +3,12 @@ package wire
 import (
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/stretchr/testify/require"
 )
 
 func TestReceiveQoS1_RepeatedPublishIsDeliveredTwice(t *testing.T) {
-	both(t, "4.3.2 PUBLISH twice", "4.3.2 PUBLISH twice", func(t *testing.T, v peer.Version) {
+	both(t, "4.3.2 PUBLISH twice", "4.3.2 PUBLISH twice", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		x.Send(v.Publish(2, "a", 7, "x"))
 		x.Expect(v.Puback(7))
@@ -20,7 +20,7 @@ func TestReceiveQoS1_RepeatedPublishIsDeliveredTwice(t *testing.T) {
 }
 
 func TestReceiveQoS1_LowestAndHighestPacketID(t *testing.T) {
-	both(t, "2.3.1 lowest and highest id", "2.2.1 lowest and highest id", func(t *testing.T, v peer.Version) {
+	both(t, "2.3.1 lowest and highest id", "2.2.1 lowest and highest id", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		for _, mid := range []uint16{1, 255, 256, 65535} {
 			x.Send(v.Publish(2, "a", mid, "x"))
@@ -32,7 +32,7 @@ func TestReceiveQoS1_LowestAndHighestPacketID(t *testing.T) {
 }
 
 func TestReceiveQoS2_RepeatedPubrelIsAnswered(t *testing.T) {
-	both(t, "MQTT-4.3.3-2 PUBREL twice", "MQTT-4.3.3-11 PUBREL twice", func(t *testing.T, v peer.Version) {
+	both(t, "MQTT-4.3.3-2 PUBREL twice", "MQTT-4.3.3-11 PUBREL twice", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		x.Send(v.Publish(4, "a", 7, "x"))
 		x.Expect(v.Pubrec(7))
@@ -47,7 +47,7 @@ func TestReceiveQoS2_RepeatedPubrelIsAnswered(t *testing.T) {
 
 // pubrelAgain returns the library's answer to a PUBREL with a packet id that is no
 // longer in use. The library does not use the MQTT 5 reason code 0x92 for this case.
-func pubrelAgain(v peer.Version) []byte { return v.Pubcomp(7) }
+func pubrelAgain(v fakebroker.Version) []byte { return v.Pubcomp(7) }
 
 var qos2Twice = row{"MQTT-4.3.3-10", "a QoS 2 PUBLISH sent again before its PUBREL, then a new message with the same packet id", nil,
 	`message a "old" qos 2, message a "new" qos 2`, all(`message a "old" qos 2, message a "old" qos 2`)}
@@ -55,7 +55,7 @@ var qos2Twice = row{"MQTT-4.3.3-10", "a QoS 2 PUBLISH sent again before its PUBR
 // The library keeps both copies of a repeated PUBLISH. It delivers the second copy when
 // the broker uses the packet id again.
 func TestReceiveQoS2_RepeatedPublish(t *testing.T) {
-	both(t, "MQTT-4.3.3-2 PUBLISH twice", "MQTT-4.3.3-10 PUBLISH twice", func(t *testing.T, v peer.Version) {
+	both(t, "MQTT-4.3.3-2 PUBLISH twice", "MQTT-4.3.3-10 PUBLISH twice", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		release := func() string {
 			x.Send(v.Pubrel(7))
@@ -74,7 +74,7 @@ func TestReceiveQoS2_RepeatedPublish(t *testing.T) {
 
 // A packet id is free after its handshake.
 func TestReceiveQoS2_PacketIDIsUsedAgain(t *testing.T) {
-	both(t, "4.3.3 the same id again", "4.3.3 the same id again", func(t *testing.T, v peer.Version) {
+	both(t, "4.3.3 the same id again", "4.3.3 the same id again", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		for _, payload := range []string{"one", "two"} {
 			x.Send(v.Publish(4, "a", 7, payload))
@@ -89,7 +89,7 @@ func TestReceiveQoS2_PacketIDIsUsedAgain(t *testing.T) {
 }
 
 func TestReceiveQoS2_DeliversInOrderOfPubrel(t *testing.T) {
-	both(t, "4.6 PUBRELs out of order", "4.6 PUBRELs out of order", func(t *testing.T, v peer.Version) {
+	both(t, "4.6 PUBRELs out of order", "4.6 PUBRELs out of order", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		x.Send(v.Publish(4, "a", 1, "1"), v.Publish(4, "a", 2, "2"), v.Publish(4, "a", 3, "3"))
 		x.Expect(v.Pubrec(1), v.Pubrec(2), v.Pubrec(3))
@@ -104,7 +104,7 @@ func TestReceiveQoS2_DeliversInOrderOfPubrel(t *testing.T) {
 
 // Without clean session, the handshake continues on the next connection.
 func TestReceiveQoS2_HandshakeContinuesAfterLoss(t *testing.T) {
-	both(t, "MQTT-4.4.0-1 PUBREL after a loss", "4.4 PUBREL after a loss", func(t *testing.T, v peer.Version) {
+	both(t, "MQTT-4.4.0-1 PUBREL after a loss", "4.4 PUBREL after a loss", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{kept: true})
 		x.Send(v.Publish(4, "a", 7, "x"))
 		x.Expect(v.Pubrec(7))
@@ -126,7 +126,7 @@ var qos2CleanLoss = row{"3.1.2.4", "PUBREL of a message from a clean session tha
 // The end of a clean session should discard the message. The client answers the PUBREL
 // in both cases.
 func TestReceiveQoS2_EndOfCleanSession(t *testing.T) {
-	both(t, "MQTT-3.1.2-6 clean session", "MQTT-3.1.2-4 clean start", func(t *testing.T, v peer.Version) {
+	both(t, "MQTT-3.1.2-6 clean session", "MQTT-3.1.2-4 clean start", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		x.Send(v.Publish(4, "a", 7, "x"))
 		x.Expect(v.Pubrec(7))
@@ -143,7 +143,7 @@ func TestReceiveQoS2_EndOfCleanSession(t *testing.T) {
 }
 
 func TestReceive_FlagsTopicAndPayload(t *testing.T) {
-	both(t, "3.3.1.3 retain", "3.3.1.3 retain", func(t *testing.T, v peer.Version) {
+	both(t, "3.3.1.3 retain", "3.3.1.3 retain", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		x.Send(v.Publish(1, "a/b", 0, ""), v.Publish(2|1, "a/b", 7, "x"), v.Publish(0, "ä/π/😀", 0, "\x00\xff"))
 		x.expectEvents(`message a/b "" qos 0 retained`, `message a/b "x" qos 1 retained`, `message ä/π/😀 "\x00\xff" qos 0`)
@@ -154,7 +154,7 @@ func TestReceive_FlagsTopicAndPayload(t *testing.T) {
 
 // The broker sends messages of all three QoS in one TCP segment.
 func TestReceive_AnswersInOrder(t *testing.T) {
-	both(t, "MQTT-4.6.0-2 answers in order", "MQTT-4.6.0-2 answers in order", func(t *testing.T, v peer.Version) {
+	both(t, "MQTT-4.6.0-2 answers in order", "MQTT-4.6.0-2 answers in order", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		x.Send(v.Publish(4, "a", 1, "1"), v.Publish(2, "a", 2, "2"), v.Publish(4, "a", 3, "3"), v.Publish(2, "a", 4, "4"), v.Pubrel(1), v.Publish(0, "a", 0, "5"))
 		x.Expect(v.Pubrec(1), v.Puback(2), v.Pubrec(3), v.Puback(4), v.Pubcomp(1))

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/stretchr/testify/require"
 )
 
@@ -13,7 +13,7 @@ import (
 func published(mid uint16) string { return fmt.Sprintf("published %d", mid) }
 
 func TestPublishQoS1_RepeatedPubackIsReportedOnce(t *testing.T) {
-	both(t, "4.3.2 PUBACK twice", "4.3.2 PUBACK twice", func(t *testing.T, v peer.Version) {
+	both(t, "4.3.2 PUBACK twice", "4.3.2 PUBACK twice", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		mid := x.publish("a", "x", 1)
 		x.Expect(v.Publish(2, "a", mid, "x"))
@@ -25,7 +25,7 @@ func TestPublishQoS1_RepeatedPubackIsReportedOnce(t *testing.T) {
 }
 
 func TestPublishQoS1_PubacksOutOfOrder(t *testing.T) {
-	both(t, "4.6 PUBACKs out of order", "4.6 PUBACKs out of order", func(t *testing.T, v peer.Version) {
+	both(t, "4.6 PUBACKs out of order", "4.6 PUBACKs out of order", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		var mids []uint16
 		for range 3 {
@@ -42,7 +42,7 @@ func TestPublishQoS1_PubacksOutOfOrder(t *testing.T) {
 }
 
 func TestPublishQoS1_LostPubackRepeatsPublish(t *testing.T) {
-	both(t, "MQTT-4.4.0-1 PUBACK lost: DUP", "MQTT-4.4.0-1 PUBACK lost: DUP", func(t *testing.T, v peer.Version) {
+	both(t, "MQTT-4.4.0-1 PUBACK lost: DUP", "MQTT-4.4.0-1 PUBACK lost: DUP", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{kept: true})
 		mid := x.publish("a", "x", 1)
 		x.Expect(v.Publish(2, "a", mid, "x"))
@@ -60,12 +60,12 @@ func TestPublishQoS1_LostPubackRepeatsPublish(t *testing.T) {
 
 // Messages that are sent again keep their order and properties.
 func TestPublish_OrderAfterLoss(t *testing.T) {
-	both(t, "MQTT-4.6.0-1 order after a loss", "MQTT-4.6.0-1 order after a loss", func(t *testing.T, v peer.Version) {
+	both(t, "MQTT-4.6.0-1 order after a loss", "MQTT-4.6.0-1 order after a loss", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{kept: true})
-		var encoded []peer.Property
+		var encoded []fakebroker.Property
 		var props mosquitto.Properties
-		if v == peer.V5 {
-			encoded, props = []peer.Property{peer.UserProperty("k", "v")}, mosquitto.Properties{{ID: mosquitto.PropUserProperty, Name: "k", Text: "v"}}
+		if v == fakebroker.V5 {
+			encoded, props = []fakebroker.Property{fakebroker.UserProperty("k", "v")}, mosquitto.Properties{{ID: mosquitto.PropUserProperty, Name: "k", Text: "v"}}
 		}
 		var mids []uint16
 		flags := []byte{2, 4, 2, 4, 2}
@@ -85,7 +85,7 @@ func TestPublish_OrderAfterLoss(t *testing.T) {
 }
 
 func TestPublishQoS2_RepeatedAnswersAreReportedOnce(t *testing.T) {
-	both(t, "4.3.3 PUBREC and PUBCOMP twice", "4.3.3 PUBREC and PUBCOMP twice", func(t *testing.T, v peer.Version) {
+	both(t, "4.3.3 PUBREC and PUBCOMP twice", "4.3.3 PUBREC and PUBCOMP twice", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		mid := x.publish("a", "x", 2)
 		x.Expect(v.Publish(4, "a", mid, "x"))
@@ -100,7 +100,7 @@ func TestPublishQoS2_RepeatedAnswersAreReportedOnce(t *testing.T) {
 }
 
 func TestPublishQoS2_LostPubrecRepeatsPublish(t *testing.T) {
-	both(t, "MQTT-4.4.0-1 PUBREC lost: PUBLISH with DUP", "MQTT-4.4.0-1 PUBREC lost: PUBLISH with DUP", func(t *testing.T, v peer.Version) {
+	both(t, "MQTT-4.4.0-1 PUBREC lost: PUBLISH with DUP", "MQTT-4.4.0-1 PUBREC lost: PUBLISH with DUP", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{kept: true})
 		mid := x.publish("a", "x", 2)
 		x.Expect(v.Publish(4, "a", mid, "x"))
@@ -116,7 +116,7 @@ func TestPublishQoS2_LostPubrecRepeatsPublish(t *testing.T) {
 
 // After PUBREC the client never sends the message itself again.
 func TestPublishQoS2_LostPubcompRepeatsPubrel(t *testing.T) {
-	both(t, "MQTT-4.3.3-1 PUBCOMP lost: PUBREL", "MQTT-4.3.3-6 PUBCOMP lost: PUBREL", func(t *testing.T, v peer.Version) {
+	both(t, "MQTT-4.3.3-1 PUBCOMP lost: PUBREL", "MQTT-4.3.3-6 PUBCOMP lost: PUBREL", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{kept: true})
 		mid := x.publish("a", "x", 2)
 		x.Expect(v.Publish(4, "a", mid, "x"))
@@ -147,10 +147,10 @@ func TestPublish_WrongAnswer(t *testing.T) {
 		row
 		qos    mosquitto.QoS
 		answer byte
-	}{{pubcompEarly, 2, peer.PUBCOMP}, {pubackForTwo, 2, peer.PUBACK}, {pubrecForOne, 1, peer.PUBREC}} {
+	}{{pubcompEarly, 2, fakebroker.PUBCOMP}, {pubackForTwo, 2, fakebroker.PUBACK}, {pubrecForOne, 1, fakebroker.PUBREC}} {
 		clause := test.clause + " " + test.name
 		t.Run(clause, func(t *testing.T) {
-			both(t, clause, clause, func(t *testing.T, v peer.Version) {
+			both(t, clause, clause, func(t *testing.T, v fakebroker.Version) {
 				x := dialAccepted(t, v, setup{})
 				mid := x.publish("a", "x", test.qos)
 				flags := byte(test.qos) << 1
@@ -173,7 +173,7 @@ func TestPublish_WrongAnswer(t *testing.T) {
 }
 
 func TestPublishQoS0_HasNoPacketIDAndNoAnswer(t *testing.T) {
-	both(t, "MQTT-2.3.1-5 no id", "MQTT-2.2.1-2 no id", func(t *testing.T, v peer.Version) {
+	both(t, "MQTT-2.3.1-5 no id", "MQTT-2.2.1-2 no id", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		mid := x.publish("a", "x", 0)
 		x.Expect(v.Publish(0, "a", 0, "x"))
@@ -185,7 +185,7 @@ func TestPublishQoS0_HasNoPacketIDAndNoAnswer(t *testing.T) {
 }
 
 func TestPublish_PacketIDsInUseAreNotRepeated(t *testing.T) {
-	both(t, "MQTT-2.3.1-2 ids in use", "MQTT-2.2.1-4 ids in use", func(t *testing.T, v peer.Version) {
+	both(t, "MQTT-2.3.1-2 ids in use", "MQTT-2.2.1-4 ids in use", func(t *testing.T, v fakebroker.Version) {
 		x := dialAccepted(t, v, setup{})
 		used := map[uint16]bool{}
 		for range 10 {
@@ -197,7 +197,7 @@ func TestPublish_PacketIDsInUseAreNotRepeated(t *testing.T) {
 			require.NoError(t, err)
 			require.False(t, used[uint16(sub)])
 			used[uint16(sub)] = true
-			x.Expect(v.Subscribe(uint16(sub), nil, peer.Filter{Name: "a"}))
+			x.Expect(v.Subscribe(uint16(sub), nil, fakebroker.Filter{Name: "a"}))
 		}
 		x.end()
 	})
@@ -208,10 +208,10 @@ func TestPublish_RefusedMessageIsComplete(t *testing.T) {
 	t.Parallel()
 	t.Run("5 MQTT-4.3.3-4 PUBREC that refuses", func(t *testing.T) {
 		t.Parallel()
-		x := dialAccepted(t, peer.V5, setup{kept: true})
+		x := dialAccepted(t, fakebroker.V5, setup{kept: true})
 		mid := x.publish("a", "x", 2)
 		x.Expect(x.v.Publish(4, "a", mid, "x"))
-		x.Send(x.v.Answer(peer.PUBREC, mid, 0x97))
+		x.Send(x.v.Answer(fakebroker.PUBREC, mid, 0x97))
 		x.expectEvents(published(mid) + " 0x97")
 		x.expectNothing() // no PUBREL
 		x.lose(true)
@@ -220,10 +220,10 @@ func TestPublish_RefusedMessageIsComplete(t *testing.T) {
 	})
 	t.Run("5 4.3.2 PUBACK that refuses", func(t *testing.T) {
 		t.Parallel()
-		x := dialAccepted(t, peer.V5, setup{kept: true})
+		x := dialAccepted(t, fakebroker.V5, setup{kept: true})
 		mid := x.publish("a", "x", 1)
 		x.Expect(x.v.Publish(2, "a", mid, "x"))
-		x.Send(x.v.Answer(peer.PUBACK, mid, 0x87))
+		x.Send(x.v.Answer(fakebroker.PUBACK, mid, 0x87))
 		x.expectEvents(published(mid) + " 0x87")
 		x.lose(true)
 		x.expectNothing()
@@ -237,7 +237,7 @@ func TestReceiveMaximum_ExceededClosesConnection(t *testing.T) {
 	two := setup{prepare: func(c *mosquitto.Client) { _ = c.IntOption(mosquitto.OptReceiveMaximum, 2) }}
 	t.Run("5 MQTT-3.3.4-9 the maximum number of messages", func(t *testing.T) {
 		t.Parallel()
-		x := dialAccepted(t, peer.V5, two)
+		x := dialAccepted(t, fakebroker.V5, two)
 		for range 3 {
 			x.Send(x.v.Publish(4, "a", 1, "1"), x.v.Publish(4, "a", 2, "2"))
 			x.Expect(x.v.Pubrec(1), x.v.Pubrec(2))
@@ -250,7 +250,7 @@ func TestReceiveMaximum_ExceededClosesConnection(t *testing.T) {
 	})
 	t.Run("5 3.3.4 one message more than the maximum", func(t *testing.T) {
 		t.Parallel()
-		x := dialAccepted(t, peer.V5, two)
+		x := dialAccepted(t, fakebroker.V5, two)
 		x.Send(x.v.Publish(4, "a", 1, ""), x.v.Publish(4, "a", 2, ""))
 		x.Expect(x.v.Pubrec(1), x.v.Pubrec(2))
 		x.Send(x.v.Publish(2, "a", 3, ""))

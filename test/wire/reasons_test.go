@@ -5,31 +5,31 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/stretchr/testify/require"
 )
 
 // reasonCodes has the reason codes that MQTT 5 allows in each acknowledgement.
 var reasonCodes = map[byte][]byte{
-	peer.PUBACK:   {0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99},
-	peer.PUBREC:   {0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99},
-	peer.PUBREL:   {0x00, 0x92},
-	peer.PUBCOMP:  {0x00, 0x92},
-	peer.SUBACK:   {0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2},
-	peer.UNSUBACK: {0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91},
+	fakebroker.PUBACK:   {0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99},
+	fakebroker.PUBREC:   {0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99},
+	fakebroker.PUBREL:   {0x00, 0x92},
+	fakebroker.PUBCOMP:  {0x00, 0x92},
+	fakebroker.SUBACK:   {0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2},
+	fakebroker.UNSUBACK: {0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91},
 }
 
 // eachCode runs an exchange for each reason code, without and with properties. The
 // argument properties is their text in a callback.
-func eachCode(t *testing.T, clause string, kind byte, exchange func(x *exchange, code byte, props []peer.Property, properties string)) {
+func eachCode(t *testing.T, clause string, kind byte, exchange func(x *exchange, code byte, props []fakebroker.Property, properties string)) {
 	t.Helper()
 	t.Parallel()
 	for _, code := range reasonCodes[kind] {
 		t.Run(fmt.Sprintf("5 %s code 0x%02X", clause, code), func(t *testing.T) {
 			t.Parallel()
-			x := dialAccepted(t, peer.V5, setup{})
+			x := dialAccepted(t, fakebroker.V5, setup{})
 			exchange(x, code, nil, "")
-			exchange(x, code, []peer.Property{peer.ReasonString("why"), peer.UserProperty("k", "v")}, " {reason-string:why user-property:k=v}")
+			exchange(x, code, []fakebroker.Property{fakebroker.ReasonString("why"), fakebroker.UserProperty("k", "v")}, " {reason-string:why user-property:k=v}")
 			x.expectNothing()
 			x.end()
 		})
@@ -37,20 +37,20 @@ func eachCode(t *testing.T, clause string, kind byte, exchange func(x *exchange,
 }
 
 func TestPuback_EachReasonCode(t *testing.T) {
-	eachCode(t, "MQTT-3.4.2-1", peer.PUBACK, func(x *exchange, code byte, props []peer.Property, properties string) {
+	eachCode(t, "MQTT-3.4.2-1", fakebroker.PUBACK, func(x *exchange, code byte, props []fakebroker.Property, properties string) {
 		mid := x.publish("a", "", 1)
 		x.Expect(x.v.Publish(2, "a", mid, ""))
-		x.Send(x.v.Answer(peer.PUBACK, mid, code, props...))
+		x.Send(x.v.Answer(fakebroker.PUBACK, mid, code, props...))
 		x.expectEvents(published(mid) + failure(mosquitto.ReasonCode(code)) + properties)
 	})
 }
 
 // The library does not report the properties of PUBREC.
 func TestPubrec_EachReasonCode(t *testing.T) {
-	eachCode(t, "MQTT-3.5.2-1", peer.PUBREC, func(x *exchange, code byte, props []peer.Property, _ string) {
+	eachCode(t, "MQTT-3.5.2-1", fakebroker.PUBREC, func(x *exchange, code byte, props []fakebroker.Property, _ string) {
 		mid := x.publish("a", "", 2)
 		x.Expect(x.v.Publish(4, "a", mid, ""))
-		x.Send(x.v.Answer(peer.PUBREC, mid, code, props...))
+		x.Send(x.v.Answer(fakebroker.PUBREC, mid, code, props...))
 		if code >= 0x80 {
 			x.expectEvents(published(mid) + failure(mosquitto.ReasonCode(code)))
 			return
@@ -62,31 +62,31 @@ func TestPubrec_EachReasonCode(t *testing.T) {
 }
 
 func TestPubrel_EachReasonCode(t *testing.T) {
-	eachCode(t, "MQTT-3.6.2-1", peer.PUBREL, func(x *exchange, code byte, props []peer.Property, _ string) {
+	eachCode(t, "MQTT-3.6.2-1", fakebroker.PUBREL, func(x *exchange, code byte, props []fakebroker.Property, _ string) {
 		x.Send(x.v.Publish(4, "a", 7, ""))
 		x.Expect(x.v.Pubrec(7))
-		x.Send(x.v.Answer(peer.PUBREL, 7, code, props...))
+		x.Send(x.v.Answer(fakebroker.PUBREL, 7, code, props...))
 		x.Expect(x.v.Pubcomp(7))
 		x.expectEvents(`message a "" qos 2`)
 	})
 }
 
 func TestPubcomp_EachReasonCode(t *testing.T) {
-	eachCode(t, "MQTT-3.7.2-1", peer.PUBCOMP, func(x *exchange, code byte, props []peer.Property, properties string) {
+	eachCode(t, "MQTT-3.7.2-1", fakebroker.PUBCOMP, func(x *exchange, code byte, props []fakebroker.Property, properties string) {
 		mid := x.publish("a", "", 2)
 		x.Expect(x.v.Publish(4, "a", mid, ""))
 		x.Send(x.v.Pubrec(mid))
 		x.Expect(x.v.Pubrel(mid))
-		x.Send(x.v.Answer(peer.PUBCOMP, mid, code, props...))
+		x.Send(x.v.Answer(fakebroker.PUBCOMP, mid, code, props...))
 		x.expectEvents(published(mid) + failure(mosquitto.ReasonCode(code)) + properties)
 	})
 }
 
 func TestSuback_EachReasonCode(t *testing.T) {
-	eachCode(t, "MQTT-3.9.3-2", peer.SUBACK, func(x *exchange, code byte, props []peer.Property, properties string) {
+	eachCode(t, "MQTT-3.9.3-2", fakebroker.SUBACK, func(x *exchange, code byte, props []fakebroker.Property, properties string) {
 		mid, err := x.c.Subscribe("a", 2)
 		require.NoError(x.t, err)
-		x.Expect(x.v.Subscribe(uint16(mid), nil, peer.Filter{Name: "a", Options: 2}))
+		x.Expect(x.v.Subscribe(uint16(mid), nil, fakebroker.Filter{Name: "a", Options: 2}))
 		x.Send(x.v.Suback(uint16(mid), []byte{code}, props...))
 		x.expectEvents(fmt.Sprintf("subscribed %d [%02X]%s", mid, code, properties))
 	})
@@ -94,7 +94,7 @@ func TestSuback_EachReasonCode(t *testing.T) {
 
 // Before 2.1 the library does not report the reason codes of UNSUBACK.
 func TestUnsuback_EachReasonCode(t *testing.T) {
-	eachCode(t, "MQTT-3.11.3-2", peer.UNSUBACK, func(x *exchange, code byte, props []peer.Property, properties string) {
+	eachCode(t, "MQTT-3.11.3-2", fakebroker.UNSUBACK, func(x *exchange, code byte, props []fakebroker.Property, properties string) {
 		mid, err := x.c.Unsubscribe("a")
 		require.NoError(x.t, err)
 		x.Expect(x.v.Unsubscribe(uint16(mid), nil, "a"))
@@ -117,8 +117,8 @@ func TestDisconnect_EachReasonCodeOfBroker(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("5 MQTT-3.14.2-1 code 0x%02X", code), func(t *testing.T) {
 			t.Parallel()
-			x := dialAccepted(t, peer.V5, setup{})
-			x.Send(x.v.Disconnect(code, peer.ReasonString("why"), peer.ServerReference("other")))
+			x := dialAccepted(t, fakebroker.V5, setup{})
+			x.Send(x.v.Disconnect(code, fakebroker.ReasonString("why"), fakebroker.ServerReference("other")))
 			x.expectEvents("disconnected" + reason(int(code)))
 			x.ExpectClosed()
 			x.awaitReconnect()
@@ -146,7 +146,7 @@ func TestDisconnect_ReasonCodesOfClient(t *testing.T) {
 	} {
 		t.Run("5 "+test.name, func(t *testing.T) {
 			t.Parallel()
-			x := dialAccepted(t, peer.V5, setup{})
+			x := dialAccepted(t, fakebroker.V5, setup{})
 			require.NoError(t, x.c.DisconnectV5(test.code, test.props))
 			x.Expect(test.want)
 			x.Close()

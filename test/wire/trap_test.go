@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"testing"
 
-	"github.com/mosquitto-go/mosquitto/test/peer"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,18 +30,18 @@ func cutBeforeAbort(data []byte) []byte {
 func causesAbort(first byte, body []byte) bool {
 	var skip int
 	switch first & 0xF0 {
-	case peer.PUBLISH:
+	case fakebroker.PUBLISH:
 		if len(body) < 2 {
 			return false
 		}
 		if skip = 2 + int(binary.BigEndian.Uint16(body)); first&6 != 0 {
 			skip += 2
 		}
-	case peer.PUBACK, peer.PUBREC, peer.PUBREL, peer.PUBCOMP:
+	case fakebroker.PUBACK, fakebroker.PUBREC, fakebroker.PUBREL, fakebroker.PUBCOMP:
 		skip = 3
-	case peer.CONNACK, peer.SUBACK, peer.UNSUBACK:
+	case fakebroker.CONNACK, fakebroker.SUBACK, fakebroker.UNSUBACK:
 		skip = 2
-	case peer.DISCONNECT, peer.AUTH:
+	case fakebroker.DISCONNECT, fakebroker.AUTH:
 		skip = 1
 	default:
 		return false
@@ -49,7 +49,7 @@ func causesAbort(first byte, body []byte) bool {
 	if len(body) <= skip {
 		return false
 	}
-	return propertiesCauseAbort(body[skip:], first&0xF0 == peer.CONNACK)
+	return propertiesCauseAbort(body[skip:], first&0xF0 == fakebroker.CONNACK)
 }
 
 // propertiesCauseAbort parses properties up to the end of the packet. If a property
@@ -111,15 +111,15 @@ func propertySize(id uint64, b []byte) (size int, known bool) {
 
 func TestCutBeforeAbort_KeepsOtherPackets(t *testing.T) {
 	for _, r := range unknownProperty {
-		bad := peer.Hex(r.send.(string))
-		good := peer.V5.Publish(2, "a", 1, "x", peer.UserProperty("k", "v"), peer.SubscriptionID(300))
+		bad := fakebroker.Hex(r.send.(string))
+		good := fakebroker.V5.Publish(2, "a", 1, "x", fakebroker.UserProperty("k", "v"), fakebroker.SubscriptionID(300))
 		require.Empty(t, cutBeforeAbort(bad), r.name)
 		require.Equal(t, good, cutBeforeAbort(append(good, bad...)), r.name)
 	}
-	for _, packet := range valid(peer.V5) {
+	for _, packet := range valid(fakebroker.V5) {
 		require.Equal(t, packet, cutBeforeAbort(packet))
 	}
-	require.Empty(t, cutBeforeAbort(peer.V5.Connack(false, 0, peer.MaximumPacketSize(5))))
-	overlapping := peer.Hex("30 < 'a' 01 01 00 7F 00 >") // the property length ends inside the first property
+	require.Empty(t, cutBeforeAbort(fakebroker.V5.Connack(false, 0, fakebroker.MaximumPacketSize(5))))
+	overlapping := fakebroker.Hex("30 < 'a' 01 01 00 7F 00 >") // the property length ends inside the first property
 	require.Empty(t, cutBeforeAbort(overlapping))
 }

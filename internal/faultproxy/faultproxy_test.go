@@ -1,4 +1,4 @@
-package fault_test
+package faultproxy_test
 
 import (
 	"bytes"
@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/fault"
-	"github.com/mosquitto-go/mosquitto/test/leak"
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
+	"github.com/mosquitto-go/mosquitto/internal/leak"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -51,7 +51,7 @@ func adopt(t *testing.T, conn net.Conn) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-func dial(t *testing.T, p *fault.Proxy) *net.TCPConn {
+func dial(t *testing.T, p *faultproxy.Proxy) *net.TCPConn {
 	t.Helper()
 	conn, err := net.Dial("tcp4", p.Addr())
 	require.NoError(t, err)
@@ -60,10 +60,10 @@ func dial(t *testing.T, p *fault.Proxy) *net.TCPConn {
 
 // start starts a server and a proxy, and connects through it. client and far are
 // the two ends of the connection.
-func start(t *testing.T) (p *fault.Proxy, s *server, client, far *net.TCPConn) {
+func start(t *testing.T) (p *faultproxy.Proxy, s *server, client, far *net.TCPConn) {
 	t.Helper()
 	s = newServer(t)
-	p = fault.Start(t, s.addr())
+	p = faultproxy.Start(t, s.addr())
 	client = dial(t, p)
 	return p, s, client, s.accept()
 }
@@ -109,8 +109,8 @@ func silent(t *testing.T, conn net.Conn) {
 }
 
 // ends returns the sender and the receiver of each direction.
-func ends(client, far *net.TCPConn) map[fault.Direction][2]*net.TCPConn {
-	return map[fault.Direction][2]*net.TCPConn{fault.Up: {client, far}, fault.Down: {far, client}}
+func ends(client, far *net.TCPConn) map[faultproxy.Direction][2]*net.TCPConn {
+	return map[faultproxy.Direction][2]*net.TCPConn{faultproxy.Up: {client, far}, faultproxy.Down: {far, client}}
 }
 
 func TestProxy_ForwardsAndCountsBytes(t *testing.T) {
@@ -123,9 +123,9 @@ func TestProxy_ForwardsAndCountsBytes(t *testing.T) {
 	assert.Equal(t, 2, p.Accepted())
 	assert.Equal(t, 2, p.Open())
 	assert.Equal(t, p.Addr(), client.RemoteAddr().String())
-	assert.EqualValues(t, 10, p.Bytes(fault.Up))
-	assert.EqualValues(t, 10, p.Bytes(fault.Down))
-	assert.EqualValues(t, 20, p.Bytes(fault.Both))
+	assert.EqualValues(t, 10, p.Bytes(faultproxy.Up))
+	assert.EqualValues(t, 10, p.Bytes(faultproxy.Down))
+	assert.EqualValues(t, 20, p.Bytes(faultproxy.Both))
 }
 
 func TestProxy_ForwardsLargeDataUnchanged(t *testing.T) {
@@ -172,7 +172,7 @@ func TestCut_ClosesWithFIN(t *testing.T) {
 func TestCut_UnreadInputCausesNoReset(t *testing.T) {
 	p, _, client, far := start(t)
 	pass(t, client, far)
-	p.Stall(fault.Both)
+	p.Stall(faultproxy.Both)
 	for range 100 {
 		send(t, client, "held back")
 	}
@@ -202,48 +202,48 @@ func TestStall_HoldsBytesUntilResume(t *testing.T) {
 		p.Resume(d)
 		receive(t, to, "late")
 	}
-	p.Stall(fault.Both)
+	p.Stall(faultproxy.Both)
 	later := dial(t, p) // a new connection stalls too
 	laterFar := s.accept()
 	send(t, later, "late")
 	silent(t, laterFar)
 	require.NoError(t, client.CloseWrite()) // an end of file stalls too
 	silent(t, far)
-	p.Resume(fault.Both)
+	p.Resume(faultproxy.Both)
 	receive(t, laterFar, "late")
 	ended(t, far, io.EOF)
 }
 
 func TestHalfClose_ClosesOneDirection(t *testing.T) {
 	p, s, client, far := start(t)
-	p.HalfClose(fault.Down)
+	p.HalfClose(faultproxy.Down)
 	ended(t, client, io.EOF)
 	send(t, far, "discarded") // the sender gets no error
 	pass(t, client, far)
 	again := dial(t, p)
 	againFar := s.accept()
 	pass(t, againFar, again)
-	p.HalfClose(fault.Up)
+	p.HalfClose(faultproxy.Up)
 	ended(t, againFar, io.EOF)
 	send(t, again, "discarded")
 	pass(t, againFar, again)
-	assert.EqualValues(t, 5, p.Bytes(fault.Up)) // discarded bytes are not counted
+	assert.EqualValues(t, 5, p.Bytes(faultproxy.Up)) // discarded bytes are not counted
 }
 
 func TestDelay_DelaysChunks(t *testing.T) {
 	const delay = 50 * time.Millisecond
 	p, _, client, far := start(t)
-	p.Delay(fault.Up, delay)
+	p.Delay(faultproxy.Up, delay)
 	start := time.Now()
 	pass(t, client, far)
 	assert.GreaterOrEqual(t, time.Since(start), delay) // a busy machine may take longer
-	p.Delay(fault.Up, 0)
+	p.Delay(faultproxy.Up, 0)
 	pass(t, client, far)
 }
 
 func TestRate_LimitsBytesPerSecond(t *testing.T) {
 	p, _, client, far := start(t)
-	p.Rate(fault.Up, 1000)
+	p.Rate(faultproxy.Up, 1000)
 	start := time.Now()
 	text := string(bytes.Repeat([]byte("x"), 100))
 	send(t, client, text)
@@ -253,7 +253,7 @@ func TestRate_LimitsBytesPerSecond(t *testing.T) {
 
 func TestSplit_WritesSingleBytes(t *testing.T) {
 	p, _, client, far := start(t)
-	p.Split(fault.Up, true)
+	p.Split(faultproxy.Up, true)
 	const n = 1000
 	sent := string(bytes.Repeat([]byte("0123456789"), n/10))
 	send(t, client, sent)
@@ -266,13 +266,13 @@ func TestSplit_WritesSingleBytes(t *testing.T) {
 	}
 	assert.Equal(t, sent, string(got))
 	assert.Greater(t, reads, 10) // on a busy machine a read returns several bytes
-	p.Split(fault.Up, false)
+	p.Split(faultproxy.Up, false)
 	pass(t, client, far)
 }
 
 func TestCorrupt_InvertsEveryNthByte(t *testing.T) {
 	p, s, client, far := start(t)
-	p.Corrupt(fault.Down, 4)
+	p.Corrupt(faultproxy.Down, 4)
 	send(t, far, "abcd")
 	send(t, far, "efghi")
 	receive(t, client, "abc\x9befg\x97i")
@@ -280,12 +280,12 @@ func TestCorrupt_InvertsEveryNthByte(t *testing.T) {
 	other := dial(t, p)
 	send(t, s.accept(), "abcd")
 	receive(t, other, "abc\x9b")
-	p.Corrupt(fault.Down, 0)
+	p.Corrupt(faultproxy.Down, 0)
 	pass(t, far, client)
 }
 
 func TestCutAfter_ClosesOneConnectionAfterNBytes(t *testing.T) {
-	for _, d := range []fault.Direction{fault.Up, fault.Down} {
+	for _, d := range []faultproxy.Direction{faultproxy.Up, faultproxy.Down} {
 		p, s, client, far := start(t)
 		from, to := ends(client, far)[d][0], ends(client, far)[d][1]
 		pass(t, from, to) // bytes before CutAfter are not counted
@@ -307,8 +307,8 @@ func TestCutAfter_ClosesOneConnectionAfterNBytes(t *testing.T) {
 
 func TestCutAfter_AppliesToNewConnection(t *testing.T) {
 	s := newServer(t)
-	p := fault.Start(t, s.addr())
-	p.CutAfter(fault.Up, 3)
+	p := faultproxy.Start(t, s.addr())
+	p.CutAfter(faultproxy.Up, 3)
 	client := dial(t, p)
 	far := s.accept()
 	send(t, client, "12345")
@@ -318,15 +318,15 @@ func TestCutAfter_AppliesToNewConnection(t *testing.T) {
 
 func TestCutAfter_NegativeCountCancels(t *testing.T) {
 	p, _, client, far := start(t)
-	p.CutAfter(fault.Both, 3)
-	p.CutAfter(fault.Both, -1)
+	p.CutAfter(faultproxy.Both, 3)
+	p.CutAfter(faultproxy.Both, -1)
 	pass(t, client, far)
 	pass(t, far, client)
 }
 
 func TestResetAfter_ClosesWithRST(t *testing.T) {
 	p, _, client, far := start(t)
-	p.ResetAfter(fault.Up, 0)
+	p.ResetAfter(faultproxy.Up, 0)
 	send(t, client, "x")
 	ended(t, client, syscall.ECONNRESET)
 	ended(t, far, syscall.ECONNRESET)
@@ -370,7 +370,7 @@ func TestSetTarget_AppliesToNewConnections(t *testing.T) {
 
 func TestProxy_UnreachableTargetResetsClient(t *testing.T) {
 	s := newServer(t)
-	p := fault.Start(t, s.addr())
+	p := faultproxy.Start(t, s.addr())
 	require.NoError(t, s.l.Close())
 	conn, err := net.Dial("tcp4", p.Addr())
 	if err == nil { // otherwise Dial has already returned the reset
@@ -381,9 +381,9 @@ func TestProxy_UnreachableTargetResetsClient(t *testing.T) {
 
 func TestHeal_EndsAllFaults(t *testing.T) {
 	p, s, client, far := start(t)
-	p.Stall(fault.Both)
-	p.Corrupt(fault.Both, 1)
-	p.CutAfter(fault.Both, 1)
+	p.Stall(faultproxy.Both)
+	p.Corrupt(faultproxy.Both, 1)
+	p.CutAfter(faultproxy.Both, 1)
 	p.RefuseNew()
 	p.Heal()
 	pass(t, client, far)
@@ -394,7 +394,7 @@ func TestHeal_EndsAllFaults(t *testing.T) {
 func TestClose_ResetsConnectionsAndRefusesNewOnes(t *testing.T) {
 	p, _, client, far := start(t)
 	pass(t, client, far)
-	p.Stall(fault.Both)
+	p.Stall(faultproxy.Both)
 	send(t, client, "never to arrive")
 	p.Close()
 	ended(t, far, syscall.ECONNRESET)
@@ -409,7 +409,7 @@ func TestClose_ResetsConnectionsAndRefusesNewOnes(t *testing.T) {
 // detector makes the assertions.
 func TestProxy_ConcurrentUse(t *testing.T) {
 	s := newServer(t)
-	p := fault.Start(t, s.addr())
+	p := faultproxy.Start(t, s.addr())
 	var echoes, rest sync.WaitGroup
 	echoes.Add(1)
 	go func() {
@@ -429,9 +429,9 @@ func TestProxy_ConcurrentUse(t *testing.T) {
 	}()
 	switches := []func(){
 		p.Cut, p.Reset, p.RefuseNew, p.CloseNew, p.AcceptNew, p.Heal,
-		func() { p.Stall(fault.Both) }, func() { p.Resume(fault.Both) }, func() { p.HalfClose(fault.Up) },
-		func() { p.Split(fault.Both, true) }, func() { p.Corrupt(fault.Down, 3) }, func() { p.CutAfter(fault.Up, 5) },
-		func() { p.SetTarget(s.addr()) }, func() { _, _ = p.Bytes(fault.Both), p.Open() },
+		func() { p.Stall(faultproxy.Both) }, func() { p.Resume(faultproxy.Both) }, func() { p.HalfClose(faultproxy.Up) },
+		func() { p.Split(faultproxy.Both, true) }, func() { p.Corrupt(faultproxy.Down, 3) }, func() { p.CutAfter(faultproxy.Up, 5) },
+		func() { p.SetTarget(s.addr()) }, func() { _, _ = p.Bytes(faultproxy.Both), p.Open() },
 	}
 	for _, change := range switches {
 		rest.Add(1)
@@ -461,7 +461,7 @@ func TestProxy_ConcurrentUse(t *testing.T) {
 }
 
 // exchange writes and reads on a connection until it fails.
-func exchange(p *fault.Proxy) {
+func exchange(p *faultproxy.Proxy) {
 	conn, err := net.Dial("tcp4", p.Addr())
 	if err != nil {
 		return

@@ -1,6 +1,6 @@
-// Package peer is a fake broker for tests. The test decides which bytes it sends, so
+// Package fakebroker is a fake broker for tests. The test decides which bytes it sends, so
 // it can do what a real broker cannot be made to do.
-package peer
+package fakebroker
 
 import (
 	"bufio"
@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/wait"
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 )
 
 // Peer is a fake broker that listens on a loopback port.

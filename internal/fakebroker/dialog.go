@@ -1,4 +1,4 @@
-package peer
+package fakebroker
 
 import (
 	"fmt"

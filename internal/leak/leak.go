@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
-	"github.com/mosquitto-go/mosquitto/test/broker"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
 )
 
 // Main runs the tests of a package; TestMain calls it. After the tests it calls the

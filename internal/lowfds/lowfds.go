@@ -1,6 +1,6 @@
-// Package crowd opens all file descriptors that select(2) can use, so that a client
+// Package lowfds opens all file descriptors that select(2) can use, so that a client
 // gets a file descriptor above 1023. Do not use it in parallel tests.
-package crowd
+package lowfds
 
 import (
 	"syscall"

@@ -1,7 +1,7 @@
-// Package spawn starts the programs that tests need: brokers, examples, tools and
+// Package subprocess starts the programs that tests need: brokers, examples, tools and
 // the test program itself. The programs inherit no file descriptor except standard
 // input, output and error.
-package spawn
+package subprocess
 
 import (
 	"context"

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/spawn"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
 )
 
 // Config holds the broker's settings. With the zero value the broker listens without
@@ -176,7 +176,7 @@ func (b *Broker) configure(config Config) {
 func (b *Broker) passwords(users map[string]string) string {
 	file := b.write("passwords", "")
 	for name, password := range users {
-		out, err := spawn.Command(find(b.tb, "mosquitto_passwd"), "-b", file, name, password).CombinedOutput()
+		out, err := subprocess.Command(find(b.tb, "mosquitto_passwd"), "-b", file, name, password).CombinedOutput()
 		if err != nil {
 			b.tb.Fatalf("broker: run mosquitto_passwd: %v: %s", err, out)
 		}
@@ -216,7 +216,7 @@ func (b *Broker) write(name, text string) string {
 
 // start starts the process and waits until it accepts connections.
 func (b *Broker) start() error {
-	cmd := spawn.Command(b.program, "-c", filepath.Join(b.dir, "mosquitto.conf"))
+	cmd := subprocess.Command(b.program, "-c", filepath.Join(b.dir, "mosquitto.conf"))
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also if the test program crashes

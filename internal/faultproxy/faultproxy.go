@@ -1,7 +1,7 @@
-// Package fault is a TCP proxy that simulates a faulty network between a client
+// Package faultproxy is a TCP proxy that simulates a faulty network between a client
 // and a server. It listens on a free loopback port. Tests switch its faults on
 // and off while it runs.
-package fault
+package faultproxy
 
 import (
 	"fmt"

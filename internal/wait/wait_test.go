@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/test/spawn"
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
 	"github.com/stretchr/testify/require"
 )
 
@@ -62,7 +62,7 @@ func TestWait_FailureNamesLineAndEvent(t *testing.T) {
 			}
 			self, err := os.Executable()
 			require.NoError(t, err)
-			child := spawn.CommandContext(Soon(t), self, "-test.count=1", "-test.run=^TestWait_FailureNamesLineAndEvent$/^"+name+"$")
+			child := subprocess.CommandContext(Soon(t), self, "-test.count=1", "-test.run=^TestWait_FailureNamesLineAndEvent$/^"+name+"$")
 			child.Env = append(os.Environ(), childVariable+"="+t.Name())
 			output, err := child.CombinedOutput()
 			require.Error(t, err, "%s", output)
