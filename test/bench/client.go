@@ -41,43 +41,6 @@ func (o Options) inFlight() int {
 	return o.Window
 }
 
-// The names of the contenders.
-const (
-	oursRun   = "ours, Run"
-	oursStart = "ours, LoopStart"
-	oursMqtt  = "ours, mqtt"
-	oursRelay = "ours, mqtt, WithDialer"
-	oursPaho  = "ours, paho facade"
-	cForever  = "C, loop_forever"
-	cStart    = "C, loop_start"
-	pahoV3    = "paho.mqtt.golang"
-	pahoV5    = "paho.golang"
-	atWat     = "at-wat/mqtt-go"
-)
-
-// newClient returns a client of a contender in Go.
-func newClient(contender string) (Client, error) {
-	switch contender {
-	case oursRun:
-		return &ours{}, nil
-	case oursStart:
-		return &ours{thread: true}, nil
-	case oursMqtt:
-		return &mqttClient{}, nil
-	case oursRelay:
-		return &mqttClient{relay: true}, nil
-	case oursPaho:
-		return &facade{}, nil
-	case pahoV3:
-		return &paho{}, nil
-	case pahoV5:
-		return &pahoFive{}, nil
-	case atWat:
-		return &atWatClient{}, nil
-	}
-	return nil, fmt.Errorf("no contender %q", contender)
-}
-
 // finished waits for a token of paho's API.
 func finished(t interface {
 	Wait() bool

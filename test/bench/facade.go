@@ -4,8 +4,8 @@ import (
 	mqtt "github.com/mosquitto-go/mosquitto/paho"
 )
 
-// facade is package paho of this module: paho's API on package mqtt. The file is the
-// same as paho.go but for the import.
+// facade is package paho of this module: paho's API on package mqtt. This file differs
+// from paho.go only in the import, the type's name and this comment.
 type facade struct {
 	o Options
 	c mqtt.Client
@@ -25,11 +25,11 @@ func (p *facade) Connect(o Options) error {
 }
 
 func (p *facade) Subscribe(filter string, qos byte) error {
-	return finished(p.c.Subscribe(filter, qos, nil)) // nil: the default handler, no router
+	return finished(p.c.Subscribe(filter, qos, nil)) // nil selects the default handler, without a router
 }
 
-// Send does not wait for the token: with QoS 0 it is done when the message is
-// written, and Publish itself waits while the writer is busy.
+// Send does not wait for the token. With QoS 0 the token is done when the message is
+// written, and Publish blocks while the writer is busy.
 func (p *facade) Send(topic string, payload []byte, qos byte) error {
 	p.c.Publish(topic, qos, false, payload)
 	return nil
@@ -40,7 +40,7 @@ func (p *facade) SendAwaited(topic string, payload []byte) error {
 }
 
 func (p *facade) SendAll(topic string, payload []byte, count int) error {
-	tokens := make(chan mqtt.Token, p.o.Window-1) // and one that is being waited for
+	tokens := make(chan mqtt.Token, p.o.Window-1) // the goroutine below waits for one more
 	done := make(chan error, 1)
 	go func() {
 		for t := range tokens {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The facade is measured with the code that measures paho: the two files differ in the
-// import, in the name of the type and in what the type's comment says.
+// The facade is measured with the code that measures paho. The two files differ in the
+// import, the name of the type and the comment of the type.
 func TestFacade_IsUsedAsPahoIs(t *testing.T) {
 	code := func(file string) string {
 		t.Helper()

@@ -25,6 +25,7 @@ func main() {
 	var o options
 	flag.BoolVar(&o.quick, "quick", false, "a short run to test the benchmark; its figures mean nothing")
 	flag.StringVar(&o.only, "only", "", "measure only this work: "+strings.Join(names(), ", "))
+	flag.Var(&o.contenders, "contender", "measure only these contenders, separated by commas: "+shortNames())
 	flag.IntVar(&o.runs, "runs", 0, "runs of each work and contender (default 5, with -quick 1)")
 	flag.StringVar(&o.profiles, "profile", "", "folder for CPU profiles of our workers, for go tool pprof")
 	flag.StringVar(&o.out, "out", "", "folder for the page and the chart; by default they are not written")
@@ -64,12 +65,13 @@ func names() (list []string) {
 }
 
 type options struct {
-	quick    bool
-	only     string
-	runs     int
-	profiles string
-	out      string
-	name     string
+	quick      bool
+	only       string
+	contenders choice
+	runs       int
+	profiles   string
+	out        string
+	name       string
 }
 
 // results are all measured figures.
@@ -129,6 +131,7 @@ func (o options) prepare(dir string) (b *bench, stop func(), err error) {
 			return nil, nil, err
 		}
 	}
+	b.idlers = slices.DeleteFunc(slices.Clone(b.idlers), func(i idler) bool { return len(o.contenders.of([]string{i.contender})) == 0 })
 	if err := raiseLimit(); err != nil {
 		return nil, nil, err
 	}
@@ -155,20 +158,27 @@ func (o options) prepare(dir string) (b *bench, stop func(), err error) {
 
 func (o options) wants(name string) bool { return o.only == "" || o.only == name }
 
+// chosen returns the works of a list that are wanted, with their chosen contenders.
+func (o options) chosen(list []work) (chosen []work) {
+	for _, w := range list {
+		w.contenders = o.contenders.of(w.contenders)
+		if o.wants(w.name) && len(w.contenders) > 0 {
+			chosen = append(chosen, w)
+		}
+	}
+	return chosen
+}
+
 // steps returns the number of progress steps.
 func (o options) steps(s scale) (n int) {
-	for _, w := range throughputs {
-		if o.wants(w.name) {
-			n += (s.runs + 1) * len(w.contenders)
-		}
+	for _, w := range o.chosen(throughputs) {
+		n += (s.runs + 1) * len(w.contenders)
 	}
-	for _, w := range latencies {
-		if o.wants(w.name) {
-			n += s.runs * len(w.contenders)
-		}
+	for _, w := range o.chosen(latencies) {
+		n += s.runs * len(w.contenders)
 	}
-	if o.wants(manyWork.name) {
-		n += len(s.crowd) * s.runs * len(crowds)
+	for _, w := range o.chosen([]work{manyWork}) {
+		n += len(s.crowd) * s.runs * len(w.contenders)
 	}
 	if o.wants(idleName) {
 		n += len(s.idlers) + 1 + waitSteps
@@ -178,30 +188,26 @@ func (o options) steps(s scale) (n int) {
 
 func (o options) measure(b *bench) (r results, err error) {
 	r.throughput, r.latency = make(map[string]byContender), make(map[string]byContender)
-	for _, w := range throughputs {
-		if o.wants(w.name) {
-			if r.throughput[w.name], err = b.throughput(w); err != nil {
-				return r, err
-			}
+	for _, w := range o.chosen(throughputs) {
+		if r.throughput[w.name], err = b.throughput(w); err != nil {
+			return r, err
 		}
 	}
-	for _, w := range latencies {
-		if o.wants(w.name) {
-			if r.latency[w.name], err = b.latency(w); err != nil {
-				return r, err
-			}
+	for _, w := range o.chosen(latencies) {
+		if r.latency[w.name], err = b.latency(w); err != nil {
+			return r, err
 		}
 	}
-	if o.wants(manyWork.name) {
+	for _, w := range o.chosen([]work{manyWork}) {
 		for _, clients := range b.crowd {
-			rows, err := b.many(clients)
+			rows, err := b.many(w, clients)
 			if err != nil {
 				return r, err
 			}
 			r.many = append(r.many, rows...)
 		}
 	}
-	if o.wants(idleName) {
+	if o.wants(idleName) && len(b.idlers) > 0 {
 		r.idle, err = b.idle()
 	}
 	return r, err

@@ -126,3 +126,22 @@ func TestThousands_InsertsCommas(t *testing.T) {
 		}
 	}
 }
+
+func TestContender_UnknownNameListsTheKnown(t *testing.T) {
+	var c choice
+	if err := c.Set("run,ran"); err == nil || !strings.Contains(err.Error(), `"ran"`) || !strings.Contains(err.Error(), "paho5") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestContender_OnlyChosenContendersAreMeasured(t *testing.T) {
+	o := options{contenders: choice{oursMqtt, pahoV3}}
+	for _, w := range o.chosen(throughputs) {
+		if len(w.contenders) != 2 {
+			t.Errorf("%s: %v", w.name, w.contenders)
+		}
+	}
+	if o.contenders = (choice{cForever}); len(o.chosen([]work{manyWork})) > 0 {
+		t.Error("a work without chosen contenders is measured")
+	}
+}

@@ -47,7 +47,10 @@ func throughputTable(w work, f byContender) *table {
 	t := &table{title: w.title, head: []string{"", "messages/s", "speed: Run ÷ row", "CPU/message", "CPU: Run ÷ row", "allocations/message"}}
 	run := f[oursRun]
 	for _, contender := range w.contenders {
-		x := f[contender]
+		x, ok := f[contender]
+		if !ok { // not chosen
+			continue
+		}
 		allocs := ""
 		if x.hasAllocs {
 			allocs = fmt.Sprintf("%.2f", x.allocs)
@@ -61,7 +64,10 @@ func latencyTable(w work, f byContender) *table {
 	t := &table{title: w.title, head: []string{"", "p50", "p50: Run ÷ row", "p99", "p99: Run ÷ row"}}
 	run := f[oursRun]
 	for _, contender := range w.contenders {
-		x := f[contender]
+		x, ok := f[contender]
+		if !ok { // not chosen
+			continue
+		}
 		t.add(contender, fmt.Sprintf("%.0f µs", x.p50), ratio(run.p50, x.p50), fmt.Sprintf("%.0f µs", x.p99), ratio(run.p99, x.p99))
 	}
 	t.notes = []string{"C, loop_forever publishes inside its callback. All others publish on another thread or goroutine."}

@@ -53,13 +53,12 @@ const limit = 90 * time.Second
 // command returns the command that runs a job.
 func (b *bench) command(ctx context.Context, job Job) *exec.Cmd {
 	var cmd *exec.Cmd
-	switch job.Contender {
-	case cForever, cStart:
+	if inC(job.Contender) {
 		_, mode, _ := strings.Cut(job.Contender, "loop_")
 		cmd = exec.CommandContext(ctx, b.cWorker, mode, job.Kind, job.Host, strconv.Itoa(job.Port),
 			strconv.Itoa(job.Count), strconv.Itoa(job.Size), strconv.Itoa(int(job.QoS)),
 			strconv.Itoa(job.Window), strconv.Itoa(job.Clients))
-	default:
+	} else {
 		encoded, err := json.Marshal(job)
 		if err != nil {
 			panic(err)
@@ -161,7 +160,7 @@ func summary(all map[string][]measurement) byContender {
 			allocs:    median(ms, func(m measurement) float64 { return m.Mallocs / float64(m.Count) }),
 			p50:       median(ms, func(m measurement) float64 { return m.P50 }),
 			p99:       median(ms, func(m measurement) float64 { return m.P99 }),
-			hasAllocs: contender != cForever && contender != cStart,
+			hasAllocs: !inC(contender),
 		}
 	}
 	return result
@@ -192,8 +191,7 @@ type crowdFigures struct {
 	descriptors int
 }
 
-func (b *bench) many(clients int) (rows []crowdFigures, err error) {
-	w := manyWork
+func (b *bench) many(w work, clients int) (rows []crowdFigures, err error) {
 	all, err := b.rounds(w, func(contender string) Job {
 		job := b.job(w, contender)
 		job.Clients = clients

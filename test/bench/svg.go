@@ -39,16 +39,6 @@ text { fill: #e6edf3 }
 </style>
 `
 
-func barClass(contender string) string {
-	switch contender {
-	case oursRun, oursStart, oursMqtt, oursRelay, oursPaho:
-		return "ours"
-	case cForever, cStart:
-		return "c"
-	}
-	return "go"
-}
-
 // chart draws messages per second and CPU time per message. Each work has a panel with
 // its own scale.
 func (r results) chart(h host) []byte {
@@ -57,7 +47,7 @@ func (r results) chart(h host) []byte {
 	for _, w := range throughputs {
 		if f := r.throughput[w.name]; f != nil {
 			panel(&b, y, w, f)
-			y += panelHead + rowHeight*len(w.contenders)
+			y += panelHead + rowHeight*len(f)
 		}
 	}
 	var svg strings.Builder
@@ -81,7 +71,11 @@ func panel(b *strings.Builder, y int, w work, f byContender) {
 	}
 	y += panelHead - 6
 	for _, contender := range w.contenders {
-		x, class := f[contender], barClass(contender)
+		x, ok := f[contender]
+		if !ok { // not chosen
+			continue
+		}
+		class := find(contender).class
 		text(b, 16, y+barHeight-1, "", contender)
 		bar(b, labelWidth, y, class, x.rate/mostRate, short(x.rate))
 		bar(b, labelWidth+column, y, class, x.cpu/mostCPU, fmt.Sprintf("%.2f µs", x.cpu))

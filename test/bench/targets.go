@@ -41,56 +41,41 @@ var targets = []target{
 }
 
 func rateRatio(work, contender string) func(results) (float64, bool) {
-	return func(r results) (float64, bool) {
-		f := r.throughput[work]
-		if f == nil {
-			return 0, false
-		}
-		return f[oursRun].rate / f[contender].rate, true
-	}
+	return throughputRatio(work, oursRun, contender, func(f figures) float64 { return f.rate })
 }
 
 func cpuRatio(work, contender string) func(results) (float64, bool) {
-	return func(r results) (float64, bool) {
-		f := r.throughput[work]
-		if f == nil {
-			return 0, false
-		}
-		return f[oursRun].cpu / f[contender].cpu, true
-	}
+	return throughputRatio(work, oursRun, contender, func(f figures) float64 { return f.cpu })
 }
 
 // mqttRatio returns the CPU time of package mqtt divided by the CPU time of Run, which
 // it uses.
 func mqttRatio(work string) func(results) (float64, bool) {
-	return func(r results) (float64, bool) {
-		f := r.throughput[work]
-		if f == nil {
-			return 0, false
-		}
-		return f[oursMqtt].cpu / f[oursRun].cpu, true
-	}
+	return throughputRatio(work, oursMqtt, oursRun, func(f figures) float64 { return f.cpu })
 }
 
-// facadeRatio is what the facade reaches beside the client whose API it has.
+// facadeRatio returns the rate of the facade divided by the rate of the client whose API
+// it has.
 func facadeRatio(work string) func(results) (float64, bool) {
-	return func(r results) (float64, bool) {
-		f := r.throughput[work]
-		if f == nil {
-			return 0, false
-		}
-		return f[oursPaho].rate / f[pahoV3].rate, true
-	}
+	return throughputRatio(work, oursPaho, pahoV3, func(f figures) float64 { return f.rate })
+}
+
+func throughputRatio(work, our, their string, of func(figures) float64) func(results) (float64, bool) {
+	return func(r results) (float64, bool) { return r.throughput[work].ratio(our, their, of) }
 }
 
 func facadeLatency(work string) func(results) (float64, bool) {
 	return func(r results) (float64, bool) {
-		f := r.latency[work]
-		if f == nil {
-			return 0, false
-		}
-		return f[oursPaho].p50 / f[pahoV3].p50, true
+		return r.latency[work].ratio(oursPaho, pahoV3, func(f figures) float64 { return f.p50 })
 	}
+}
+
+// ratio divides a figure of our contender by the figure of their contender. It returns
+// false if either contender was not measured.
+func (b byContender) ratio(our, their string, of func(figures) float64) (float64, bool) {
+	x, ok := b[our]
+	y, okY := b[their]
+	return of(x) / of(y), ok && okY
 }
 
 func facadeMemory(r results) (float64, bool) {
@@ -103,7 +88,7 @@ func facadeMemory(r results) (float64, bool) {
 			theirs = row.rss
 		}
 	}
-	return ours / theirs, theirs > 0
+	return ours / theirs, ours > 0 && theirs > 0
 }
 
 func allocations(work string) func(results) (float64, bool) {

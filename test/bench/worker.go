@@ -95,10 +95,7 @@ func report(o Outcome) {
 
 // connect creates a client and connects it.
 func connect(job Job, o Options) (Client, error) {
-	c, err := newClient(job.Contender)
-	if err != nil {
-		return nil, err
-	}
+	c := find(job.Contender).new()
 	o.Host, o.Port = job.Host, job.Port
 	return c, c.Connect(o)
 }
