@@ -155,11 +155,11 @@ func (c *Client) OnUnsubscribe(f func(c *Client, mid int, codes []ReasonCode, pr
 	listen(c, &c.events().unsubscribe, evUnsubscribe, f, f != nil)
 }
 
-// LogLevel is a MOSQ_LOG_ constant; they are bits.
+// LogLevel is a MOSQ_LOG_ constant. Levels are bits and can be combined.
 type LogLevel uint32
 
-// The levels of log lines. The client library uses notice, warning, error and
-// debug.
+// The levels of log lines. The client library uses LogNotice, LogWarning, LogErr and
+// LogDebug.
 const (
 	LogInfo        LogLevel = cLogInfo
 	LogNotice      LogLevel = cLogNotice
@@ -173,7 +173,7 @@ const (
 	LogAll         LogLevel = cLogAll
 )
 
-// String names a single level, for example "debug".
+// String returns the name of a single level, for example "debug".
 func (l LogLevel) String() string {
 	switch l {
 	case LogInfo:
@@ -258,8 +258,8 @@ func (c *Client) OnExtAuth(f func(c *Client, method string, data []byte, props P
 // messages that were not acknowledged. Then the Go call that had entered C panics with
 // this value. On the thread of [Client.LoopStart] the panic ends the program.
 type PanicError struct {
-	Value any    // of the panic
-	Stack []byte // of the panic
+	Value any    // the value of the panic
+	Stack []byte // the stack of the goroutine that panicked
 }
 
 func (e *PanicError) Error() string {

@@ -85,9 +85,9 @@ func (c *Client) ConnectBindAsync(host string, port int, keepalive time.Duration
 // portOfSRV is the port of a server that DNS names, for checkServer.
 const portOfSRV = math.MinInt
 
-// ConnectSRV wraps mosquitto_connect_srv: it looks the broker up in DNS, in
-// _mqtt._tcp of host. Most builds of the library lack it, Debian's among them,
-// and it returns [ErrNotSupported]; [net.LookupSRV] does the same.
+// ConnectSRV wraps mosquitto_connect_srv: it looks the broker up in DNS, in _mqtt._tcp
+// of host. It returns [ErrNotSupported] if the library was built without it, as in
+// Debian. Use [net.LookupSRV] and [Client.Connect] then.
 func (c *Client) ConnectSRV(host string, keepalive time.Duration, bind string) error {
 	to := server{host: host, port: portOfSRV, bind: bind, keepalive: keepalive}
 	return c.connectTo("connect_srv", to, cReconnect, func(seconds int) result {

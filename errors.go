@@ -87,12 +87,13 @@ const (
 	ErrWildcardSubsNotSupported    Error = cErrWildcardSubsNotSupported
 )
 
-// Refusals of the binding itself, where the library would crash, deadlock or
+// Errors of the binding itself, for calls with which the library would crash, deadlock or
 // corrupt memory.
 var (
 	// ErrClosed is returned by every method with an error after [Client.Close].
 	ErrClosed = errors.New("client is closed")
-	// ErrInCallback is returned by calls that the running callback rules out.
+	// ErrInCallback is returned by calls that are not allowed inside the running
+	// callback.
 	ErrInCallback = errors.New("not allowed inside this callback")
 	// ErrBusy is returned by calls that must not run beside a loop or a connect
 	// of the same client in another goroutine.
@@ -168,6 +169,7 @@ type OpError struct {
 	Detail string        // which argument is wrong and how; the text of the resolver
 }
 
+// Error returns the failed call, the detail, the reason and the text of errno.
 func (e *OpError) Error() string {
 	var b strings.Builder
 	b.WriteString("mosquitto: ")
@@ -245,8 +247,8 @@ func naming(err *error, format string, args ...any) {
 	}
 }
 
-// ConnackCode is the broker's answer to a CONNECT: 0 to 5 by MQTT 3, and 0 or
-// 128 and up, a [ReasonCode], by MQTT 5.
+// ConnackCode is the code of a CONNACK packet. MQTT 3 has the codes 0 to 5. MQTT 5 has
+// 0, and from 128 on the values of [ReasonCode].
 type ConnackCode int
 
 // The codes of MQTT 3.1 and 3.1.1.
@@ -259,8 +261,8 @@ const (
 	ConnackRefusedNotAuthorized      ConnackCode = 5
 )
 
-// String is mosquitto_connack_string for the codes of MQTT 3 and
-// mosquitto_reason_string for those of MQTT 5.
+// String returns the library's text for the code. It wraps mosquitto_connack_string for
+// the codes of MQTT 3, and mosquitto_reason_string for those of MQTT 5.
 func (c ConnackCode) String() string {
 	if c >= cRCUnspecified {
 		return ReasonCode(c).String()
@@ -268,8 +270,8 @@ func (c ConnackCode) String() string {
 	return strings.TrimSuffix(cConnackString(int(c)), ".")
 }
 
-// Temporary tells refusals that may pass from those that the next attempt would
-// meet again: credentials, client id, version, a will that the broker does not take.
+// Temporary reports whether the next attempt may be accepted. It is false for refused
+// credentials, client ids, protocol versions and wills.
 func (c ConnackCode) Temporary() bool {
 	switch c {
 	case ConnackRefusedProtocolVersion, ConnackRefusedIdentifierRejected,
@@ -296,7 +298,9 @@ func (c ConnackCode) Err() error {
 
 // ConnackError is a broker's refusal of a CONNECT. It is comparable:
 // errors.Is(err, ConnackError{ConnackRefusedNotAuthorized}).
-type ConnackError struct{ Code ConnackCode }
+type ConnackError struct {
+	Code ConnackCode // the code of the CONNACK packet
+}
 
 func (e ConnackError) Error() string {
 	text := strings.Replace(e.Code.String(), "Connection Refused", "connection refused", 1)
@@ -307,8 +311,8 @@ func (e ConnackError) Error() string {
 func ConnackString(code ConnackCode) string { return cConnackString(int(code)) }
 
 // ReasonCode is a reason code of MQTT 5. Codes from 128 on are failures. In a
-// SUBACK, codes 0 to 2 are the granted QoS, also with MQTT 3, where 128 is the
-// one refusal.
+// SUBACK, codes 0 to 2 are the granted QoS. With MQTT 3 the only code of a refusal
+// is 128.
 type ReasonCode int
 
 // The reason codes of MQTT 5.
@@ -360,7 +364,7 @@ const (
 	RCWildcardSubsNotSupported    ReasonCode = cRCWildcardSubsNotSupported
 )
 
-// String is mosquitto_reason_string.
+// String wraps mosquitto_reason_string: it returns the library's text for the code.
 func (r ReasonCode) String() string {
 	return strings.TrimSuffix(cReasonString(int(r)), ".")
 }
@@ -378,7 +382,9 @@ func (r ReasonCode) Err() error {
 
 // ReasonError is a failure that the broker reported. It is comparable:
 // errors.Is(err, ReasonError{RCNotAuthorized}).
-type ReasonError struct{ Code ReasonCode }
+type ReasonError struct {
+	Code ReasonCode // 128 or above
+}
 
 func (e ReasonError) Error() string {
 	return "mosquitto: reason code " + strconv.Itoa(int(e.Code)) + ": " + sentence(e.Code.String())

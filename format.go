@@ -33,16 +33,16 @@ func beginning(payload []byte) string {
 	return fmt.Sprintf("%q... %s", payload[:most], size(payload))
 }
 
-// Format shows the will without its payload, of which it tells the size.
+// Format prints the will with the size of its payload instead of the payload.
 func (w Will) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "{Topic:%q Payload:%s QoS:%d Retain:%t Properties:%v}", w.Topic, size(w.Payload), w.QoS, w.Retain, w.Properties)
 }
 
-// LogValue is what [Will.Format] shows.
+// LogValue returns the text that [Will.Format] prints.
 func (w Will) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(w)) }
 
-// Format shows the property. Of binary data, such as correlation and
-// authentication data, it tells the size.
+// Format prints the property. It prints the size of binary data, such as correlation
+// and authentication data, instead of the data.
 func (p Property) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "%s:", p.ID.String())
 	switch p.ID.Type() {
@@ -57,10 +57,10 @@ func (p Property) Format(f fmt.State, _ rune) {
 	}
 }
 
-// LogValue is what [Property.Format] shows.
+// LogValue returns the text that [Property.Format] prints.
 func (p Property) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
-// Format shows the properties, each as [Property.Format] does.
+// Format prints the properties, each as [Property.Format] does.
 func (p Properties) Format(f fmt.State, _ rune) {
 	texts := make([]string, len(p))
 	for i, q := range p {
@@ -69,35 +69,35 @@ func (p Properties) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "[%s]", strings.Join(texts, " "))
 }
 
-// LogValue is what [Properties.Format] shows.
+// LogValue returns the text that [Properties.Format] prints.
 func (p Properties) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
-// Format shows the answer, its properties as [Property.Format] does.
+// Format prints the CONNACK, and its properties as [Property.Format] does.
 func (a Connack) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "{Code:%v SessionPresent:%t Properties:%v}", a.Code, a.SessionPresent, a.Properties)
 }
 
-// LogValue is what [Connack.Format] shows.
+// LogValue returns the text that [Connack.Format] prints.
 func (a Connack) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(a)) }
 
-// Format shows the end of a connection, its properties as [Property.Format] does.
+// Format prints the end of a connection, and its properties as [Property.Format] does.
 func (d Disconnection) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "{Code:%d Err:%v Properties:%v}", d.Code, d.Err, d.Properties)
 }
 
-// LogValue is what [Disconnection.Format] shows.
+// LogValue returns the text that [Disconnection.Format] prints.
 func (d Disconnection) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(d)) }
 
-// Format shows the options without the password.
+// Format prints the options without the password.
 func (o SimpleOptions) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "{Host:%q Port:%d ClientID:%q Keepalive:%v CleanSession:%t Username:%q Password:%s Will:%v TLS:%t}",
 		o.Host, o.Port, o.ClientID, o.Keepalive, o.CleanSession, o.Username, hidden(o.Password), o.Will, o.TLS != nil)
 }
 
-// LogValue is what [SimpleOptions.Format] shows.
+// LogValue returns the text that [SimpleOptions.Format] prints.
 func (o SimpleOptions) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(o)) }
 
-// Format shows the settings without keys. It shows the size of PEM texts.
+// Format prints the settings without keys. It prints the size of PEM texts.
 func (t TLS) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "{CAFile:%q CAPath:%q CertFile:%q KeyFile:%q CA:%s Cert:%s Key:%s Certificate:%t KeyPassword:%t PSK:%s PSKIdentity:%q "+
 		"ServerName:%q ALPN:%q MinVersion:%q Ciphers:%q InsecureSkipHostname:%t InsecureSkipVerify:%t}",
@@ -105,10 +105,11 @@ func (t TLS) Format(f fmt.State, _ rune) {
 		hidden(t.PSK), t.PSKIdentity, t.ServerName, t.ALPN, t.MinVersion, t.Ciphers, t.InsecureSkipHostname, t.InsecureSkipVerify)
 }
 
-// LogValue is what [TLS.Format] shows.
+// LogValue returns the text that [TLS.Format] prints.
 func (t TLS) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
 
-// Format names the client. Its fields are not for formatting while it is in use.
+// Format prints a name of the client. It does not read the fields, which other
+// goroutines may change.
 func (c *Client) Format(f fmt.State, _ rune) {
 	if c == nil {
 		fmt.Fprint(f, "mosquitto.Client <nil>")
@@ -117,10 +118,10 @@ func (c *Client) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "mosquitto.Client %d", c.id)
 }
 
-// size stands for bytes that are not shown.
+// size returns a text that shows the number of bytes instead of the bytes.
 func size(b []byte) string { return fmt.Sprintf("(%d bytes)", len(b)) }
 
-// hidden stands for a text that is not shown.
+// hidden returns a text that shows only whether text is empty.
 func hidden(text string) string {
 	if text == "" {
 		return `""`

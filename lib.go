@@ -27,7 +27,8 @@ var userInits struct {
 	n int
 }
 
-// LibInit wraps mosquitto_lib_init. Programs need not call it: [New] does.
+// LibInit wraps mosquitto_lib_init: it initialises the library. Programs need not call
+// it, because [New] does.
 func LibInit() error {
 	libInit()
 	userInits.Lock()
@@ -36,9 +37,9 @@ func LibInit() error {
 	return libError("lib_init", result{rc: cLibInit()})
 }
 
-// LibCleanup wraps mosquitto_lib_cleanup: it undoes one [LibInit], and does
-// nothing without one. Clients keep working, because the package's own
-// initialisation stays.
+// LibCleanup wraps mosquitto_lib_cleanup: it undoes one LibInit. Without an earlier
+// [LibInit] it does nothing. Clients keep working, because the package's own
+// initialisation remains.
 func LibCleanup() error {
 	userInits.Lock()
 	defer userInits.Unlock()

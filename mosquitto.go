@@ -1,14 +1,20 @@
 //go:build cgo
 
-// Package mosquitto is Eclipse Mosquitto's client library, libmosquitto, for
-// Go. It has every function and every callback of the library, and the library's
-// behaviour.
+// Package mosquitto is libmosquitto, the client library of Eclipse Mosquitto, for Go. It
+// has every function and every callback of the library, and the library's behaviour.
+//
+// Most programs should use package mqtt of this module instead. It waits for
+// acknowledgements, reconnects and subscribes again. Use this package to port a C
+// program, or for functions of the library that package mqtt does not have.
+//
+// The package needs cgo, and libmosquitto with its headers: on Debian and Ubuntu
+// libmosquitto-dev.
 //
 // # The life of a client
 //
-// [New] makes a client, [Client.Connect] connects it, a loop sends and receives
-// its packets, [Client.Disconnect] disconnects it, and [Client.Close] frees it.
-// Events are reported through callbacks. Set them before connecting:
+// [New] makes a client. [Client.Connect] connects it. A loop sends and receives its
+// packets. [Client.Disconnect] disconnects it, and [Client.Close] frees it. Callbacks
+// report events. Set them before connecting:
 //
 //	client, err := mosquitto.New("test-client", true, nil)
 //	if err != nil { ... }
@@ -29,19 +35,18 @@
 //
 // Use [Client.Run]. It ends with a context, reconnects after every loss, holds no
 // thread while idle, and works with any number of clients. The library's own
-// loops behave as in C: [Client.LoopStart] starts a thread that runs one,
-// [Client.LoopForever] runs one in the calling goroutine; both reconnect.
+// loops behave as in C. [Client.LoopStart] starts a thread with a loop, and
+// [Client.LoopForever] runs a loop in the calling goroutine. Both reconnect.
 // [Client.Loop] is one iteration. These three need file descriptors below 1024.
 // [Client.LoopRead], [Client.LoopWrite] and [Client.LoopMisc] are for programs
-// with their own poll loop. A client has one loop at a time: a second one returns
+// with their own poll loop. A client runs one loop at a time: a second loop returns
 // [ErrBusy].
 //
 // # Goroutines
 //
 // All methods are safe for concurrent use. Publishing, subscribing and
-// disconnecting only queue; the loop writes. Loops, connects and settings exclude
-// each other: while one runs in another goroutine, the call returns [ErrBusy] at
-// once. [Client.Post] runs a function on the goroutine of Run. Close may be
+// disconnecting only queue packets. The loop writes them. Loops, connects and settings
+// exclude each other: the second call returns [ErrBusy] at once. [Client.Post] runs a function on the goroutine of Run. Close may be
 // called at any time.
 //
 // # Callbacks
@@ -49,19 +54,19 @@
 // Callbacks run on the loop, one at a time, in the order of arrival. Log lines,
 // key passwords and OnPreConnect also run on the goroutine that made the call. A
 // callback may set callbacks, publish, subscribe, unsubscribe, disconnect, change
-// settings and close the client. A loop, LoopStop and Reinitialise return
-// [ErrInCallback] in it. A connect is allowed in OnDisconnect, after a loss.
-// While a callback runs, its client's network stands still, so it should not wait
-// for this client. It must not call [runtime.Goexit], which t.FailNow does. The
-// call that runs the loop raises a panic of a callback again, as a [*PanicError];
-// on the thread of LoopStart a panic ends the program.
+// settings and close the client. Loops, LoopStop and Reinitialise return
+// [ErrInCallback] inside a callback. A connect is allowed in OnDisconnect, after a loss.
+// While a callback runs, its client reads and writes nothing. So a callback must not wait
+// for a packet of this client. It must not call [runtime.Goexit], which t.FailNow does. The
+// call that runs the loop raises a panic of a callback again, as a [*PanicError]. On
+// the thread of LoopStart a panic ends the program.
 //
 // # Errors
 //
 // Methods return an [*OpError], which names the C function and unwraps to the
 // library's code: errors.Is(err, mosquitto.ErrNoConn). Bad input is refused
-// before C sees it, with an error that names the argument. Three kinds of numbers
-// have three types: [Error], [ConnackCode] and [ReasonCode].
+// before C sees it, with an error that names the argument. The three kinds of codes have
+// three types: [Error], [ConnackCode] and [ReasonCode].
 //
 // # Versions
 //
@@ -80,17 +85,16 @@ import (
 
 // Limits of MQTT and of the library.
 const (
-	MaxPayload     = cMaxPayload // bytes of a published message
-	MaxIDLengthV31 = cIDMaxV31   // bytes of a client id with MQTT 3.1
+	MaxPayload     = cMaxPayload // the most bytes in the payload of a published message
+	MaxIDLengthV31 = cIDMaxV31   // the most bytes in a client id with MQTT 3.1
 )
 
 // stopGrace is how long a connection may stay open after Disconnect before it is
 // cut.
 const stopGrace = 5 * time.Second
 
-// Client is an MQTT client: struct mosquitto. Its methods are safe for
-// concurrent use. Only New makes clients: methods of a nil or zero Client return
-// errors.
+// Client is an MQTT client: struct mosquitto. Its methods are safe for concurrent use.
+// [New] makes clients. The methods of a nil or zero Client return errors.
 type Client struct {
 	c         *cClient // memory of C, from New until the last call after Close has returned
 	id        uintptr  // names this client in C
@@ -139,11 +143,13 @@ const (
 	ownerThreadSetup // a setter or the first connect, while LoopStart's thread waits
 )
 
-// New wraps mosquitto_new: it makes a client, which Close frees. With clientID ""
-// the library or the broker chooses one; this needs cleanSession. Without
-// cleanSession the broker keeps the subscriptions and messages of this client id.
-// [Client.UserData] returns userData. The client holds two file descriptors, and
-// a third while it is connected.
+// New wraps mosquitto_new: it makes a client. If clientID is "", the library or the
+// broker chooses an id, and cleanSession must be true. If cleanSession is false, the
+// broker keeps the subscriptions and messages of this client id. [Client.UserData]
+// returns userData.
+//
+// The client holds two file descriptors, and a third one while it is connected.
+// [Client.Close] frees it.
 func New(clientID string, cleanSession bool, userData any) (*Client, error) {
 	const op = "new"
 	if err := checkClientID(op, clientID, cleanSession); err != nil {
@@ -200,9 +206,9 @@ func withPairsClosedOnExec(f func() *cClient, undo func()) {
 	}
 }
 
-// Reinitialise wraps mosquitto_reinitialise: it makes the client as New would,
-// without its settings, callbacks and queued messages. It returns [ErrBusy] while
-// any other call runs, and [ErrInCallback] inside a callback.
+// Reinitialise wraps mosquitto_reinitialise: it makes the client new, without its
+// settings, callbacks and queued messages. The arguments are those of [New]. It returns
+// [ErrBusy] while any other call runs, and [ErrInCallback] inside a callback.
 func (c *Client) Reinitialise(clientID string, cleanSession bool, userData any) error {
 	const op = "reinitialise"
 	if err := checkClientID(op, clientID, cleanSession); err != nil {

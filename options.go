@@ -46,9 +46,10 @@ const (
 	TransportWebsockets = cTransportWebsockets
 )
 
-// IntOption wraps mosquitto_int_option. Set options before connecting. It wraps
-// [ErrNotSupported] for an option that the installed library lacks. Not beside
-// a running loop ([ErrBusy]), as every setter.
+// IntOption wraps mosquitto_int_option: it sets an option whose value is an integer.
+// Set options before connecting. The error wraps [ErrNotSupported] if the installed
+// library lacks the option. Like every setter, IntOption returns [ErrBusy] while a loop
+// runs.
 func (c *Client) IntOption(option Option, value int) (err error) {
 	const op = "int_option"
 	defer naming(&err, "option, value: the library refuses %d for option %d", value, int(option))
@@ -89,10 +90,10 @@ func (c *Client) noteOption(option Option, value int) {
 	}
 }
 
-// StringOption wraps mosquitto_string_option. The empty string takes
-// [OptBindAddress] and [OptHTTPPath] back, with libmosquitto 2.1
-// ([ErrNotSupported] before: it would free the old value twice); the others
-// refuse it.
+// StringOption wraps mosquitto_string_option: it sets an option whose value is a
+// string. With libmosquitto 2.1 the empty string removes [OptBindAddress] and
+// [OptHTTPPath]. Before 2.1 it returns [ErrNotSupported] for them, because the library
+// would free the old value twice. The other options refuse the empty string.
 func (c *Client) StringOption(option Option, value string) (err error) {
 	const op = "string_option"
 	defer naming(&err, "option, value: the library refuses %q for option %d", value, int(option))
@@ -118,12 +119,13 @@ func (c *Client) StringOption(option Option, value string) (err error) {
 	return c.configureOption(op, option, func() result { return cStringOption(c.c, option, text) })
 }
 
-// VoidOption wraps mosquitto_void_option: it is [OptSSLCtx] with a pointer to an
-// OpenSSL SSL_CTX, which the library keeps a reference of its own to; nil takes
-// it back (from 2.0.12 on). Set [OptSSLCtxWithDefaults] to 0 as well, unless a
-// CA is set with [Client.TLSSet]: the library refuses to connect otherwise.
-// With a context alone the library checks no host name: set that up on the
-// context.
+// VoidOption wraps mosquitto_void_option: it sets [OptSSLCtx] to a pointer to an
+// OpenSSL SSL_CTX. The library keeps its own reference. nil removes the context, from
+// 2.0.12 on.
+//
+// Set [OptSSLCtxWithDefaults] to 0 as well, unless a CA is set with [Client.TLSSet]:
+// the library refuses to connect otherwise. With a context alone the library does not
+// check the host name. Set the check up on the context.
 func (c *Client) VoidOption(option Option, value unsafe.Pointer) error {
 	return c.sslContext("void_option", option, value, cVoidOption)
 }
@@ -171,7 +173,8 @@ func (c *Client) sslContext(op string, option Option, value unsafe.Pointer, set 
 	})
 }
 
-// checkOption tells what the installed library lacks from what does not exist.
+// checkOption distinguishes options that the installed library lacks from options that
+// do not exist.
 func checkOption(op string, option Option) error {
 	if !has21 && option >= OptDisableSocketpair && option <= OptHTTPHeaderSize {
 		return badArgument(op, ErrNotSupported, "option: %d needs libmosquitto 2.1", int(option))
@@ -179,11 +182,13 @@ func checkOption(op string, option Option) error {
 	return nil
 }
 
-// ReconnectDelaySet wraps mosquitto_reconnect_delay_set, for LoopForever,
-// LoopStart and Run: whole seconds, at least one for delay and for limit. The
-// n-th attempt in a row waits n times delay, with exponential n*n times (the
-// library's header says "doubles"), never more than limit. Default: one second
-// each time.
+// ReconnectDelaySet wraps mosquitto_reconnect_delay_set: it sets the delays between the
+// attempts of LoopForever, LoopStart and Run.
+//
+// delay and limit are whole seconds, at least one. The delay before the n-th attempt in
+// a row is n times delay. With exponential it is n*n times delay, although the
+// library's header says "doubles". It is at most limit. The default is one second each
+// time.
 func (c *Client) ReconnectDelaySet(delay, limit time.Duration, exponential bool) error {
 	const op = "reconnect_delay_set"
 	if delay < time.Second || delay > math.MaxInt32*time.Second {
@@ -198,12 +203,14 @@ func (c *Client) ReconnectDelaySet(delay, limit time.Duration, exponential bool)
 	})
 }
 
-// MaxInflightMessagesSet wraps mosquitto_max_inflight_messages_set: how many QoS 1
-// and 2 messages may wait for their acknowledgement at a time, 0 to 65,535,
-// where 0 is 65,535; default 20. The others wait in the library. It takes
-// effect at the next connect; a broker of MQTT 5 may change it. The library walks
-// through those in flight at each acknowledgement: publishing is fastest with 100
-// to 300, twice as fast as with 1,000.
+// MaxInflightMessagesSet wraps mosquitto_max_inflight_messages_set: it limits the QoS 1
+// and 2 messages in flight.
+//
+// n is 0 to 65,535, where 0 means 65,535. The default is 20. The library queues further
+// messages. The limit takes effect at the next connect, and a broker of MQTT 5 may
+// change it. The library searches the messages in flight linearly at each
+// acknowledgement. So publishing is fastest with 100 to 300 messages in flight, twice
+// as fast as with 1,000.
 //
 // Deprecated: libmosquitto 2.1 has deprecated mosquitto_max_inflight_messages_set. Use
 // [Client.IntOption] with [OptSendMaximum], which does the same on every version.
@@ -226,9 +233,9 @@ func (c *Client) MessageRetrySet(retry time.Duration) error {
 	})
 }
 
-// UsernamePwSet wraps mosquitto_username_pw_set. Two empty strings take the
-// credentials back. A password without a username needs MQTT 5. Inside
-// [Client.OnPreConnect] it serves the connection that is being made.
+// UsernamePwSet wraps mosquitto_username_pw_set: it sets the credentials. Two empty
+// strings remove them. A password without a username needs MQTT 5. Inside
+// [Client.OnPreConnect] UsernamePwSet applies to the connection that is being made.
 func (c *Client) UsernamePwSet(username, password string) (err error) {
 	const op = "username_pw_set"
 	if err := checkPair(op, "username", username, "password", password); err != nil {
@@ -241,10 +248,10 @@ func (c *Client) UsernamePwSet(username, password string) (err error) {
 	return c.configure(op, func() result { return cUsernamePwSet(c.c, username, password) })
 }
 
-// Socks5Set wraps mosquitto_socks5_set: connect through a SOCKS5 proxy, which
-// resolves the broker's name. Host up to 256 bytes, username and password up to
-// 255; both may be empty. The library does not send CONNECT properties through
-// a proxy.
+// Socks5Set wraps mosquitto_socks5_set: it makes the client connect through a SOCKS5
+// proxy, which resolves the broker's name. host has at most 256 bytes, username and
+// password have at most 255 and may be empty. The library does not send CONNECT
+// properties through a proxy.
 func (c *Client) Socks5Set(host string, port int, username, password string) error {
 	const op = "socks5_set"
 	if err := checkName(op, "host", host); err != nil {
@@ -271,12 +278,14 @@ func (c *Client) Socks5Set(host string, port int, username, password string) err
 	})
 }
 
-// ThreadedSet wraps mosquitto_threaded_set. True is the default here and makes
-// publishing from any goroutine safe: calls only queue, the loop writes, and
-// callbacks run on the loop alone. False gives the library's single-threaded
-// behaviour back: Publish writes to the socket itself and runs OnPublish before
-// it returns; then all calls must come from one goroutine at a time, and
-// nothing in the binding checks that. Not while [Client.LoopStart] is on.
+// ThreadedSet wraps mosquitto_threaded_set: true, the default here, makes publishing
+// safe from any goroutine. Calls then only queue packets. The loop writes them, and
+// callbacks run on the loop alone.
+//
+// false restores the library's single-threaded behaviour. Publish then writes to the
+// socket itself, and runs OnPublish before it returns. All calls must come from one
+// goroutine at a time, and nothing in the binding checks this. ThreadedSet returns an
+// error while [Client.LoopStart] is on.
 func (c *Client) ThreadedSet(threaded bool) error {
 	return c.configure("threaded_set", func() result {
 		c.single.Store(!threaded)

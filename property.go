@@ -46,7 +46,8 @@ const (
 	PropSharedSubAvailable         PropertyID = cPropSharedSubAvailable         // byte; CONNACK
 )
 
-// PropertyType says which field of a [Property] holds its value.
+// PropertyType is the type of a property. It determines which field of a [Property]
+// holds the value.
 type PropertyType int
 
 // The types of MQTT 5 properties.
@@ -72,8 +73,8 @@ var propertyTypes = sync.OnceValue(func() *[256]PropertyType {
 	return &types // by value it would be copied to the stack of every callback
 })
 
-// Type wraps mosquitto_property_type: the type of the values of id, 0 when there
-// is no such property.
+// Type wraps mosquitto_property_type: it returns the type of the values of id, or 0 if
+// there is no such property.
 func (id PropertyID) Type() PropertyType {
 	if id < 0 || id > 255 {
 		return 0
@@ -81,8 +82,8 @@ func (id PropertyID) Type() PropertyType {
 	return propertyTypes()[id]
 }
 
-// String wraps mosquitto_property_identifier_to_string, for example
-// "content-type".
+// String wraps mosquitto_property_identifier_to_string: it returns the name of the
+// property, for example "content-type".
 func (id PropertyID) String() string {
 	if id.Type() == 0 {
 		return fmt.Sprintf("property %d", int(id))
@@ -90,8 +91,8 @@ func (id PropertyID) String() string {
 	return cPropertyName(int(id))
 }
 
-// StringToPropertyInfo wraps mosquitto_string_to_property_info: the property with
-// this name, for example "content-type".
+// StringToPropertyInfo wraps mosquitto_string_to_property_info: it returns the property
+// with this name, for example "content-type".
 func StringToPropertyInfo(name string) (PropertyID, PropertyType, error) {
 	const op = "string_to_property_info"
 	if err := checkText(op, "name", name); err != nil {
@@ -104,8 +105,8 @@ func StringToPropertyInfo(name string) (PropertyID, PropertyType, error) {
 	return PropertyID(id), PropertyType(kind), nil
 }
 
-// Property is one property of an MQTT 5 packet. Which fields hold the value
-// depends on the type of its identifier; the others are ignored.
+// Property is one property of an MQTT 5 packet. The type of its identifier determines
+// the field that holds the value. The other fields are ignored.
 type Property struct {
 	ID     PropertyID // mosquitto_property_identifier
 	Number uint32     // bytes, two and four byte integers, variable byte integers
@@ -114,9 +115,8 @@ type Property struct {
 	Data   []byte     // binary data
 }
 
-// Properties are the properties of a packet: order and duplicates are kept.
-// They are plain Go values; the library's list is built from them for each
-// call, and those of a callback are copied out of it.
+// Properties are the properties of a packet, with their order and duplicates. They are
+// plain Go values. A call encodes them for the library, and a callback gets copies.
 type Properties []Property
 
 func (p *Properties) add(op string, kind PropertyType, q Property) error {
@@ -130,47 +130,53 @@ func (p *Properties) add(op string, kind PropertyType, q Property) error {
 	return nil
 }
 
-// AddByte wraps mosquitto_property_add_byte.
+// AddByte wraps mosquitto_property_add_byte: it appends a property whose value is a
+// byte.
 func (p *Properties) AddByte(id PropertyID, value byte) error {
 	return p.add("property_add_byte", TypeByte, Property{ID: id, Number: uint32(value)})
 }
 
-// AddInt16 wraps mosquitto_property_add_int16.
+// AddInt16 wraps mosquitto_property_add_int16: it appends a property whose value is a
+// two byte integer.
 func (p *Properties) AddInt16(id PropertyID, value uint16) error {
 	return p.add("property_add_int16", TypeInt16, Property{ID: id, Number: uint32(value)})
 }
 
-// AddInt32 wraps mosquitto_property_add_int32.
+// AddInt32 wraps mosquitto_property_add_int32: it appends a property whose value is a
+// four byte integer.
 func (p *Properties) AddInt32(id PropertyID, value uint32) error {
 	return p.add("property_add_int32", TypeInt32, Property{ID: id, Number: value})
 }
 
-// AddVarint wraps mosquitto_property_add_varint. The largest value is 268,435,455.
+// AddVarint wraps mosquitto_property_add_varint: it appends a property whose value is a
+// variable byte integer. The largest value is 268,435,455.
 func (p *Properties) AddVarint(id PropertyID, value uint32) error {
 	return p.add("property_add_varint", TypeVarint, Property{ID: id, Number: value})
 }
 
-// AddBinary wraps mosquitto_property_add_binary: up to 65,535 bytes, which are
-// not copied.
+// AddBinary wraps mosquitto_property_add_binary: it appends a property whose value is
+// binary data. The data has at most 65,535 bytes and is not copied.
 func (p *Properties) AddBinary(id PropertyID, value []byte) error {
 	return p.add("property_add_binary", TypeBinary, Property{ID: id, Data: value})
 }
 
-// AddString wraps mosquitto_property_add_string: up to 65,535 bytes of UTF-8.
+// AddString wraps mosquitto_property_add_string: it appends a property whose value is a
+// string. The string has at most 65,535 bytes of UTF-8.
 func (p *Properties) AddString(id PropertyID, value string) error {
 	return p.add("property_add_string", TypeString, Property{ID: id, Text: value})
 }
 
-// AddStringPair wraps mosquitto_property_add_string_pair.
+// AddStringPair wraps mosquitto_property_add_string_pair: it appends a user property.
 func (p *Properties) AddStringPair(id PropertyID, name, value string) error {
 	return p.add("property_add_string_pair", TypeStringPair, Property{ID: id, Name: name, Text: value})
 }
 
-// Remove wraps mosquitto_property_remove, with every library version: it takes
-// the i-th property out. It panics when there is none, as a slice does.
+// Remove wraps mosquitto_property_remove: it removes the i-th property. It works with
+// every library version. It panics if i is out of range, as a slice does.
 func (p *Properties) Remove(i int) { *p = slices.Delete(*p, i, i+1) }
 
-// Clone wraps mosquitto_property_copy_all: properties that share nothing with p.
+// Clone wraps mosquitto_property_copy_all: it returns a copy that shares no memory with
+// p.
 func (p Properties) Clone() Properties {
 	q := slices.Clone(p)
 	for i := range q {
@@ -179,8 +185,8 @@ func (p Properties) Clone() Properties {
 	return q
 }
 
-// All ranges over the properties with this identifier, in order: what the
-// library's skip_first is for.
+// All returns an iterator over the properties with this identifier, in order. It
+// replaces the library's argument skip_first.
 func (p Properties) All(id PropertyID) iter.Seq[Property] {
 	return func(yield func(Property) bool) {
 		for _, q := range p {
@@ -191,7 +197,7 @@ func (p Properties) All(id PropertyID) iter.Seq[Property] {
 	}
 }
 
-// first is the first property with this identifier, if it is of this type.
+// first returns the first property with this identifier if it has this type.
 func (p Properties) first(id PropertyID, kind PropertyType) (q Property, ok bool) {
 	if id.Type() != kind {
 		return q, false
@@ -202,54 +208,64 @@ func (p Properties) first(id PropertyID, kind PropertyType) (q Property, ok bool
 	return Property{}, false
 }
 
-// Byte wraps mosquitto_property_read_byte and mosquitto_property_byte_value: the
-// first property with this identifier; ok is false when there is none, or it
-// has another type.
+// Byte wraps mosquitto_property_read_byte and mosquitto_property_byte_value: it returns
+// the byte of the first property with this identifier. ok is false if there is none, or
+// if it has another type.
 func (p Properties) Byte(id PropertyID) (value byte, ok bool) {
 	q, ok := p.first(id, TypeByte)
 	return byte(q.Number), ok
 }
 
-// Int16 wraps mosquitto_property_read_int16 and mosquitto_property_int16_value.
+// Int16 wraps mosquitto_property_read_int16 and mosquitto_property_int16_value: it
+// returns the two byte integer of the first property with this identifier. ok is false
+// if there is none, or if it has another type.
 func (p Properties) Int16(id PropertyID) (value uint16, ok bool) {
 	q, ok := p.first(id, TypeInt16)
 	return uint16(q.Number), ok
 }
 
-// Int32 wraps mosquitto_property_read_int32 and mosquitto_property_int32_value.
+// Int32 wraps mosquitto_property_read_int32 and mosquitto_property_int32_value: it
+// returns the four byte integer of the first property with this identifier. ok is false
+// if there is none, or if it has another type.
 func (p Properties) Int32(id PropertyID) (value uint32, ok bool) {
 	q, ok := p.first(id, TypeInt32)
 	return q.Number, ok
 }
 
-// Varint wraps mosquitto_property_read_varint and mosquitto_property_varint_value.
+// Varint wraps mosquitto_property_read_varint and mosquitto_property_varint_value: it
+// returns the variable byte integer of the first property with this identifier. ok is
+// false if there is none, or if it has another type.
 func (p Properties) Varint(id PropertyID) (value uint32, ok bool) {
 	q, ok := p.first(id, TypeVarint)
 	return q.Number, ok
 }
 
-// Binary wraps mosquitto_property_read_binary, mosquitto_property_binary_value
-// and mosquitto_property_binary_value_length. The bytes are not copied.
+// Binary wraps mosquitto_property_read_binary, mosquitto_property_binary_value and
+// mosquitto_property_binary_value_length: it returns the data of the first property
+// with this identifier. ok is false if there is none, or if it has another type. The
+// data is not copied.
 func (p Properties) Binary(id PropertyID) (value []byte, ok bool) {
 	q, ok := p.first(id, TypeBinary)
 	return q.Data, ok
 }
 
 // Text wraps mosquitto_property_read_string, mosquitto_property_string_value and
-// mosquitto_property_string_value_length.
+// mosquitto_property_string_value_length: it returns the string of the first property
+// with this identifier. ok is false if there is none, or if it has another type.
 func (p Properties) Text(id PropertyID) (value string, ok bool) {
 	q, ok := p.first(id, TypeString)
 	return q.Text, ok
 }
 
-// StringPair wraps mosquitto_property_read_string_pair,
-// mosquitto_property_string_name and mosquitto_property_string_name_length.
+// StringPair wraps mosquitto_property_read_string_pair, mosquitto_property_string_name
+// and mosquitto_property_string_name_length: it returns the first user property. ok is
+// false if there is none.
 func (p Properties) StringPair(id PropertyID) (name, value string, ok bool) {
 	q, ok := p.first(id, TypeStringPair)
 	return q.Name, q.Text, ok
 }
 
-// UserProperty is the value of the first user property with this name.
+// UserProperty returns the value of the first user property with this name.
 func (p Properties) UserProperty(name string) (value string, ok bool) {
 	for q := range p.All(PropUserProperty) {
 		if q.Name == name {
@@ -284,8 +300,8 @@ var copiesEmptyText = sync.OnceValue(func() bool {
 	return major*1000000+minor*1000+revision >= 2000016
 })
 
-// encodeProperties checks props and writes them for C; nil when there are
-// none. copied says that the library will copy the list.
+// encodeProperties checks props and encodes them for C. It returns nil if there are
+// none. copied means that the library copies the list.
 func encodeProperties(op string, props Properties, copied bool) ([]byte, error) {
 	if len(props) == 0 {
 		return nil, nil
@@ -305,7 +321,7 @@ func encodeProperties(op string, props Properties, copied bool) ([]byte, error) 
 	return b, nil
 }
 
-// checkProperty refuses what would not reach the wire as it is.
+// checkProperty refuses a property that cannot be sent unchanged.
 func checkProperty(op string, p Property) error {
 	kind := p.ID.Type()
 	limit := uint32(1<<32 - 1)
@@ -344,8 +360,8 @@ func checkProperty(op string, p Property) error {
 // maxText is the length of the longest MQTT string.
 const maxText = 65535
 
-// checkText refuses what C or MQTT could not carry as it is. An empty text is
-// for the caller to judge.
+// checkText refuses a text that C or MQTT cannot represent. The caller must check
+// whether an empty text is allowed.
 func checkText(op, argument, text string) error {
 	if code, fault := textFault(text); fault != "" {
 		return badArgument(op, code, "%s: %s", argument, fault)

@@ -7,23 +7,25 @@ import (
 	"time"
 )
 
-// SimpleOptions say where and as whom the one-shot helpers connect.
+// SimpleOptions are the server, the credentials and the other settings of the one-shot
+// helpers.
 type SimpleOptions struct {
-	Host               string // required
-	Port               int    // required
-	ClientID           string // "" with CleanSession: chosen by the library
-	Keepalive          time.Duration
-	CleanSession       bool
-	Username, Password string
-	Will               *Will
-	TLS                *TLS // read again after a lost connection
+	Host               string        // required
+	Port               int           // required
+	ClientID           string        // "" with CleanSession: chosen by the library
+	Keepalive          time.Duration // 0 (off), or 5 s to 65,535 s
+	CleanSession       bool          // whether the broker discards the session at the end
+	Username, Password string        // "" for none
+	Will               *Will         // nil for none
+	TLS                *TLS          // nil for none; its files are read again after a lost connection
 }
 
-// SubscribeCallback wraps mosquitto_subscribe_callback: it connects, subscribes,
-// and calls f with each message until f returns false, which makes it return
-// nil. It reconnects as [Client.LoopForever] does. Unlike the library's, it
-// ends with ctx, and with the broker's answer when that refuses the connection
-// ([ConnackError]) or the subscription ([ReasonError]).
+// SubscribeCallback wraps mosquitto_subscribe_callback: it connects, subscribes, and
+// calls f with each message until f returns false.
+//
+// It returns nil after f has returned false. It reconnects as [Client.LoopForever]
+// does. Unlike the C function, it also returns when ctx ends, and when the broker
+// refuses the connection ([ConnackError]) or the subscription ([ReasonError]).
 func SubscribeCallback(ctx context.Context, o SimpleOptions, topic string, qos QoS, f func(*Client, Message) bool) error {
 	c, err := o.client()
 	if err != nil {
@@ -101,9 +103,9 @@ func (c *Client) runUntil(ctx context.Context, o SimpleOptions, ended chan error
 }
 
 // SubscribeSimple wraps mosquitto_subscribe_simple: it connects, subscribes, and
-// returns the next count messages; retained ones only if wantRetained. See
-// [SubscribeCallback] for how it ends otherwise; the messages received until
-// then are returned beside the error.
+// returns the next count messages. It counts retained messages only if wantRetained is
+// true. It ends early as [SubscribeCallback] does, and then returns the messages
+// received so far beside the error.
 func SubscribeSimple(ctx context.Context, o SimpleOptions, topic string, qos QoS, count int, wantRetained bool) ([]Message, error) {
 	if count < 1 {
 		return nil, badArgument("subscribe_simple", ErrInval, "count: %d is less than 1", count)

@@ -29,8 +29,8 @@ const (
 	SubSendRetainNever   SubscribeOptions = cSubSendRetainNever   // no retained messages
 )
 
-// SubscribeV5 wraps mosquitto_subscribe_v5: it is [Client.Subscribe] with options
-// and properties, for MQTT 5.
+// SubscribeV5 wraps mosquitto_subscribe_v5: it is [Client.Subscribe] with the options and
+// properties of MQTT 5.
 func (c *Client) SubscribeV5(filter string, qos QoS, options SubscribeOptions, props Properties) (mid int, err error) {
 	const op = "subscribe_v5"
 	if err := checkFilters(op, qos, filter); err != nil {

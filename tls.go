@@ -10,25 +10,26 @@ import (
 	"unsafe"
 )
 
-// Values of the verify argument of [Client.TLSOptsSet]: OpenSSL's.
+// Values of the argument verify of [Client.TLSOptsSet]. They are those of OpenSSL.
 const (
-	SSLVerifyNone = 0 // anybody is accepted as the broker: for tests only
-	SSLVerifyPeer = 1 // the broker's certificate must be good (default)
+	SSLVerifyNone = 0 // accept any certificate: only for tests
+	SSLVerifyPeer = 1 // verify the broker's certificate (default)
 )
 
 // TLSSet wraps mosquitto_tls_set: it sets up TLS with certificates from PEM files.
-// caFile or caPath (a directory prepared by "openssl rehash") has the trusted
-// authorities; for those of the system see [OptTLSUseOSCerts]. certFile and keyFile
-// are the client's certificate and key: set both or none.
+// caFile or caPath has the trusted authorities. caPath is a directory prepared by
+// "openssl rehash". For the authorities of the system see [OptTLSUseOSCerts]. certFile
+// and keyFile are the client's certificate and key: set both or none.
 //
 // password returns the password of an encrypted key. It is called in every connect and
-// reconnect, on the goroutine that connects or on the thread of the library. With a nil
-// password an encrypted key fails to load; OpenSSL does not ask on the terminal.
+// reconnect, on the goroutine that connects or on the library's thread. With a nil
+// password an encrypted key cannot be loaded. OpenSSL does not ask on the terminal.
 //
-// TLSSet checks that the files can be opened. A connect checks their content ([ErrTLS]).
+// TLSSet checks that the files can be opened. A connect checks their content
+// ([ErrTLS]).
 //
-// The library reads the files at every connect, but keeps the authorities of the
-// connects before: an authority that was removed from caFile stays trusted until Close.
+// The library reads the files at every connect, but keeps the authorities of earlier
+// connects. An authority that was removed from caFile stays trusted until Close.
 // [Client.SetTLS] has no such limit.
 func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(*Client) (string, error)) (err error) {
 	const op = "tls_set"
@@ -61,16 +62,16 @@ func (c *Client) TLSSet(caFile, caPath, certFile, keyFile string, password func(
 	})
 }
 
-// TLSInsecureSet wraps mosquitto_tls_insecure_set: true switches the check of the
-// broker's host name off. For tests: anybody with a certificate of the CA can
-// then be the broker.
+// TLSInsecureSet wraps mosquitto_tls_insecure_set: true turns off the check of the
+// broker's host name. Use it only in tests: any certificate of the CA is then accepted.
 func (c *Client) TLSInsecureSet(insecure bool) error {
 	return c.configureTLS("tls_insecure_set", func() result { return cTLSInsecureSet(c.c, insecure) })
 }
 
-// TLSOptsSet wraps mosquitto_tls_opts_set: verify is [SSLVerifyPeer] or
-// [SSLVerifyNone]; version is "tlsv1.1" (not in 2.1), "tlsv1.2" or "tlsv1.3",
-// "" the library's default; ciphers is an OpenSSL list.
+// TLSOptsSet wraps mosquitto_tls_opts_set: it sets the verification of the broker, the
+// TLS version and the ciphers. verify is SSLVerifyPeer or SSLVerifyNone. version is
+// "tlsv1.1" (not in 2.1), "tlsv1.2" or "tlsv1.3". "" is the library's default. ciphers
+// is an OpenSSL list.
 func (c *Client) TLSOptsSet(verify int, version, ciphers string) (err error) {
 	const op = "tls_opts_set"
 	defer naming(&err, "version: this library has no %q", version)
@@ -96,13 +97,13 @@ func (c *Client) configureTLS(op string, set func() result) error {
 	return c.configure(op, set)
 }
 
-// maxPSK is what OpenSSL takes: 512 bytes, in hex digits.
+// maxPSK is the largest key that OpenSSL accepts: 512 bytes, in hex digits.
 const maxPSK = 1024
 
-// TLSPSKSet wraps mosquitto_tls_psk_set: TLS with a key that both sides know.
-// psk is the key in hex digits, without 0x, 1024 at most. Before 2.0.12 the
-// library also accepts, unchecked, a broker that shows a certificate instead of
-// the key.
+// TLSPSKSet wraps mosquitto_tls_psk_set: it sets up TLS with a pre-shared key instead
+// of certificates. psk is the key: at most 1,024 hex digits, without 0x. Before 2.0.12
+// the library also accepts a broker that sends a certificate instead, and does not
+// verify it.
 func (c *Client) TLSPSKSet(psk, identity, ciphers string) error {
 	const op = "tls_psk_set"
 	if err := checkName(op, "psk", psk); err != nil {
@@ -141,9 +142,9 @@ func isHex(text string) bool {
 	return strings.TrimLeft(text, "0123456789abcdefABCDEF") == ""
 }
 
-// SSLGet wraps mosquitto_ssl_get: the connection's OpenSSL SSL object, nil
-// without one. It is the library's, and valid only until the connection ends:
-// use it inside a callback.
+// SSLGet wraps mosquitto_ssl_get: it returns the connection's OpenSSL SSL object, or
+// nil without one. The library owns it, and it is valid only until the connection ends.
+// Use it inside a callback.
 func (c *Client) SSLGet() unsafe.Pointer {
 	if c.begin("ssl_get") != nil {
 		return nil

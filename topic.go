@@ -4,9 +4,9 @@ package mosquitto
 
 // Helpers without a client: safe in any goroutine and in any callback.
 
-// TopicMatchesSub wraps mosquitto_topic_matches_sub: whether a message on topic
-// is one for the subscription sub. It wraps [ErrInval] for an invalid filter
-// or topic.
+// TopicMatchesSub wraps mosquitto_topic_matches_sub: it reports whether a message on
+// topic matches the subscription sub. The error wraps [ErrInval] if the filter or the
+// topic is invalid.
 func TopicMatchesSub(sub, topic string) (bool, error) {
 	const op = "topic_matches_sub"
 	if err := checkPair(op, "sub", sub, "topic", topic); err != nil {
@@ -17,7 +17,7 @@ func TopicMatchesSub(sub, topic string) (bool, error) {
 }
 
 // TopicMatchesSub2 wraps mosquitto_topic_matches_sub2: it is [TopicMatchesSub] for byte
-// slices. The lengths hold with every version of the library.
+// slices. It respects the lengths with every version of the library.
 func TopicMatchesSub2(sub, topic []byte) (bool, error) {
 	const op = "topic_matches_sub2"
 	if err := checkPair(op, "sub", string(sub), "topic", string(topic)); err != nil {
@@ -27,9 +27,10 @@ func TopicMatchesSub2(sub, topic []byte) (bool, error) {
 	return yes, libError(op, result{rc: rc})
 }
 
-// TopicMatchesSubWithPattern wraps mosquitto_topic_matches_sub_with_pattern: %c
-// and %u, as whole levels of sub, stand for the client id and the username;
-// when one is "" its pattern matches nothing. [ErrNotSupported] before 2.1.
+// TopicMatchesSubWithPattern wraps mosquitto_topic_matches_sub_with_pattern: it is
+// [TopicMatchesSub] with patterns in sub. A level %c stands for clientID, and a level
+// %u for username. The pattern of an empty string matches nothing.
+// TopicMatchesSubWithPattern returns [ErrNotSupported] before 2.1.
 func TopicMatchesSubWithPattern(sub, topic, clientID, username string) (bool, error) {
 	const op = "topic_matches_sub_with_pattern"
 	if err := checkPair(op, "sub", sub, "topic", topic); err != nil {
@@ -42,8 +43,9 @@ func TopicMatchesSubWithPattern(sub, topic, clientID, username string) (bool, er
 	return yes, libError(op, result{rc: rc})
 }
 
-// SubMatchesACL wraps mosquitto_sub_matches_acl: whether all that the filter sub
-// can match is allowed by the filter acl. [ErrNotSupported] before 2.1.
+// SubMatchesACL wraps mosquitto_sub_matches_acl: it reports whether the filter acl
+// allows every topic that the filter sub can match. It returns [ErrNotSupported] before
+// 2.1.
 func SubMatchesACL(acl, sub string) (bool, error) {
 	const op = "sub_matches_acl"
 	if err := checkPair(op, "acl", acl, "sub", sub); err != nil {
@@ -53,8 +55,8 @@ func SubMatchesACL(acl, sub string) (bool, error) {
 	return yes, libError(op, result{rc: rc})
 }
 
-// SubMatchesACLWithPattern wraps mosquitto_sub_matches_acl_with_pattern:
-// [SubMatchesACL] with the patterns of [TopicMatchesSubWithPattern] in acl.
+// SubMatchesACLWithPattern wraps mosquitto_sub_matches_acl_with_pattern: it is
+// [SubMatchesACL] with the patterns of [TopicMatchesSubWithPattern] in acl. It returns
 // [ErrNotSupported] before 2.1.
 func SubMatchesACLWithPattern(acl, sub, clientID, username string) (bool, error) {
 	const op = "sub_matches_acl_with_pattern"
@@ -68,8 +70,8 @@ func SubMatchesACLWithPattern(acl, sub, clientID, username string) (bool, error)
 	return yes, libError(op, result{rc: rc})
 }
 
-// PubTopicCheck wraps mosquitto_pub_topic_check: nil when one can publish on the
-// topic. The empty topic is refused with every version of the library.
+// PubTopicCheck wraps mosquitto_pub_topic_check: it returns nil if topic is valid in a
+// PUBLISH. It refuses the empty topic with every version of the library.
 func PubTopicCheck(topic string) error {
 	const op = "pub_topic_check"
 	if err := checkName(op, "topic", topic); err != nil {
@@ -87,8 +89,8 @@ func PubTopicCheck2(topic []byte) error {
 	return libError(op, result{rc: cPubTopicCheck2(topic)})
 }
 
-// SubTopicCheck wraps mosquitto_sub_topic_check: nil when one can subscribe to
-// the filter. The empty filter is refused with every version of the library.
+// SubTopicCheck wraps mosquitto_sub_topic_check: it returns nil if filter is valid in a
+// SUBSCRIBE. It refuses the empty filter with every version of the library.
 func SubTopicCheck(filter string) error {
 	const op = "sub_topic_check"
 	if err := checkName(op, "filter", filter); err != nil {
@@ -106,9 +108,9 @@ func SubTopicCheck2(filter []byte) error {
 	return libError(op, result{rc: cSubTopicCheck2(filter)})
 }
 
-// SubTopicTokenise wraps mosquitto_sub_topic_tokenise, and frees what it made
-// with mosquitto_sub_topic_tokens_free: the levels of a topic or filter. An
-// empty level is "".
+// SubTopicTokenise wraps mosquitto_sub_topic_tokenise: it returns the levels of a topic
+// or filter. An empty level is "". There is nothing to free: SubTopicTokenise calls
+// mosquitto_sub_topic_tokens_free.
 func SubTopicTokenise(topic string) ([]string, error) {
 	const op = "sub_topic_tokenise"
 	if err := checkName(op, "topic", topic); err != nil {
@@ -130,8 +132,8 @@ func ValidateUTF8(text []byte) error {
 	return libError(op, result{rc: cValidateUTF8(text)})
 }
 
-// Command is the first byte of an MQTT packet, without flags; CmdWill stands
-// for the properties of a will.
+// Command is the first byte of an MQTT packet, without flags. [CmdWill] stands for the
+// properties of a will.
 type Command int
 
 // The MQTT packets.
@@ -154,9 +156,9 @@ const (
 	CmdWill        Command = cCmdWill
 )
 
-// StringToCommand wraps mosquitto_string_to_command: the packet of this name, for
-// example "publish" or "will". The library knows no "suback", "unsuback" and
-// no pings.
+// StringToCommand wraps mosquitto_string_to_command: it returns the packet with this
+// name, for example "publish" or "will". The library does not know "suback",
+// "unsuback", "pingreq" and "pingresp".
 func StringToCommand(name string) (Command, error) {
 	const op = "string_to_command"
 	if err := checkText(op, "name", name); err != nil {

@@ -4,7 +4,7 @@ package mqtt
 
 import "github.com/mosquitto-go/mosquitto"
 
-// The types and values of package mosquitto that users of this package meet.
+// The types and values of package mosquitto that the API of this package uses.
 
 // Message is a message that the client has received. The program may keep it.
 type Message = mosquitto.Message
@@ -19,19 +19,19 @@ type Property = mosquitto.Property
 type PropertyID = mosquitto.PropertyID
 
 // TLS holds the TLS settings for servers with mqtts:// or wss://. The zero value trusts
-// the certificate authorities of the system; it is the default without [WithTLS].
+// the certificate authorities of the system. It is the default without [WithTLS].
 type TLS = mosquitto.TLS
 
-// QoS is 0, at most once; 1, at least once; 2, exactly once.
+// QoS is a quality of service: 0 at most once, 1 at least once, 2 exactly once.
 type QoS = mosquitto.QoS
 
 // ReasonCode is a reason code of MQTT 5. Codes from 128 on are failures.
 type ReasonCode = mosquitto.ReasonCode
 
-// ReasonError is a reason code that is a failure, as an error.
+// ReasonError is the error of a reason code from 128 on.
 type ReasonError = mosquitto.ReasonError
 
-// ConnackCode is the broker's answer to a CONNECT packet.
+// ConnackCode is the code of a CONNACK packet.
 type ConnackCode = mosquitto.ConnackCode
 
 // ConnackError is the broker's refusal of a connection.

@@ -9,30 +9,30 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// Connack is what a broker has said when it accepted or refused a connection. With MQTT 3
-// it is Code and SessionPresent; the other fields then say that there are no limits. A
-// Connack is immutable. Each connection has its own.
+// Connack is the CONNACK packet with which a broker accepted or refused a connection.
+// With MQTT 3 it has only Code and SessionPresent, and the other fields say that there
+// are no limits. A Connack is immutable. Each connection has its own.
 type Connack struct {
-	Code           ConnackCode
-	SessionPresent bool // the broker has kept the session of the client id
+	Code           ConnackCode // 0: the connection was accepted
+	SessionPresent bool        // the broker has kept the session of the client id
 
 	// With MQTT 5.
-	AssignedClientID    string        // the client id that the broker has chosen; "" if the client has
+	AssignedClientID    string        // the client id that the broker has chosen; "" if the client has chosen it
 	ReasonString        string        // the broker's explanation
 	ResponseInformation string        // the beginning of response topics
 	ServerReference     string        // another server to use: see [WithRedirect]
 	KeepAlive           time.Duration // the keepalive that the broker demands; 0: the client's
-	Properties          Properties    // all of them
+	Properties          Properties    // all properties of the packet
 
 	// The broker's limits.
-	MaximumQoS              QoS
-	MaximumPacketSize       int // bytes; 0: no limit
-	ReceiveMaximum          int // messages of QoS 1 and 2 in flight
-	TopicAliasMaximum       int // 0: no topic aliases
-	Retain                  bool
-	WildcardSubscriptions   bool
-	SharedSubscriptions     bool
-	SubscriptionIdentifiers bool
+	MaximumQoS              QoS  // the highest QoS of a message
+	MaximumPacketSize       int  // bytes; 0: no limit
+	ReceiveMaximum          int  // messages of QoS 1 and 2 in flight
+	TopicAliasMaximum       int  // 0: no topic aliases
+	Retain                  bool // the broker stores retained messages
+	WildcardSubscriptions   bool // filters may contain wildcards
+	SharedSubscriptions     bool // filters may begin with $share
+	SubscriptionIdentifiers bool // subscriptions may have identifiers
 }
 
 // newConnack reads a CONNACK. A missing property means no limit, except for topic
@@ -70,8 +70,8 @@ func newConnack(k mosquitto.Connack, version Protocol) *Connack {
 	return c
 }
 
-// Connack returns what the broker has said when it accepted the connection. It reports
-// false while the client is not connected.
+// Connack returns the CONNACK packet with which the broker accepted the connection. It
+// reports false while the client is not connected.
 func (c *Client) Connack() (connack Connack, connected bool) {
 	if k := c.connack.Load(); k != nil {
 		return *k, true

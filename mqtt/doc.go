@@ -42,8 +42,9 @@
 //
 // Before the first accepted connection, a permanent error of all servers ends the client.
 // Permanent errors are, for example, wrong credentials, a refused client id, an
-// unsupported protocol version, or a certificate that cannot be verified. After the first accepted connection the client retries after every error: the
-// broker's user database may be temporarily unavailable.
+// unsupported protocol version, or a certificate that cannot be verified. After the first
+// accepted connection the client retries after every error: the broker's user database may
+// be temporarily unavailable.
 //
 // # Handlers
 //
@@ -66,4 +67,26 @@
 //
 // All methods are safe for concurrent use. A client uses one goroutine, and no thread
 // while idle. It uses four file descriptors: its socket, and three of package mosquitto.
+//
+// # Settings
+//
+// Options of [Dial] begin with "With". The defaults are MQTT 3.1.1, a clean session, a
+// keepalive of 60 s, 0.5 s to 30 s between rounds of attempts, and a queue of 10,000
+// messages or 64 MiB. Options exist for:
+//
+//	protocol, session     WithProtocol, WithSession, WithClientID, WithKeepAlive, WithWill
+//	credentials           WithCredentials, WithCredentialsFunc, WithAuth
+//	TLS and transports    WithTLS, WithTLSConfig, WithDialer, WithProxy
+//	connecting            WithConnectRetry, WithBackgroundConnect, WithBackoff, WithOnConnect
+//	messages              WithQueue, WithInflight, WithOutbox, WithHandlerMode
+//	reports               WithLogger, WithHooks, WithStateHandler
+//
+// Options of a message are in [PublishOption], options of a subscription in
+// [SubscribeOption].
+//
+// # Building and testing
+//
+// The package needs cgo, and libmosquitto with its headers: on Debian and Ubuntu
+// libmosquitto-dev. Package mqtttest starts a private broker for tests. Code that depends
+// on [Publisher] or [Subscriber] can be tested without a broker.
 package mqtt

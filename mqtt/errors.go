@@ -76,12 +76,12 @@ func (e *timeoutError) Timeout() bool { return true }
 // ConnectError reports that an attempt to connect failed, or that a connection was lost.
 // Err is a [mosquitto.ConnackError] if the broker refused the connection.
 type ConnectError struct {
-	Server string // without credentials
-	Err    error
+	Server string // the URL of the server, without credentials
+	Err    error  // the reason
 	Text   string // the reason string of CONNACK
 	Detail string // what the library logged about the failure, such as OpenSSL's error text
 
-	// Connack is the broker's answer if it has refused the connection; nil otherwise.
+	// Connack is the CONNACK packet if the broker refused the connection, nil otherwise.
 	Connack *Connack
 
 	lost bool // the broker had accepted the connection
@@ -122,7 +122,7 @@ func (e *ConnectError) Unwrap() error { return e.Err }
 // SubscribeError reports that the broker refused to subscribe to a filter or to
 // unsubscribe from it.
 type SubscribeError struct {
-	Filter string
+	Filter string               // the topic filter
 	Code   mosquitto.ReasonCode // 0x80 with MQTT 3.1.1
 	Text   string               // the broker's reason string, or another explanation
 }
@@ -140,9 +140,9 @@ func (e *SubscribeError) Unwrap() error { return e.Code.Err() }
 
 // PublishError reports that the broker refused a message (MQTT 5).
 type PublishError struct {
-	Topic string
-	Code  mosquitto.ReasonCode
-	Text  string // the broker's reason string
+	Topic string               // the topic of the message
+	Code  mosquitto.ReasonCode // 128 or above
+	Text  string               // the broker's reason string
 }
 
 func (e *PublishError) Error() string {
@@ -156,13 +156,13 @@ func (e *PublishError) Error() string {
 // Unwrap returns Code as a [mosquitto.ReasonError].
 func (e *PublishError) Unwrap() error { return e.Code.Err() }
 
-// DeliveryError reports that the client gave a message up, because the broker repeatedly
-// closed the connection for it: see [WithDeliveryAttempts].
+// DeliveryError reports that a message failed because the broker repeatedly closed the
+// connection for it: see [WithDeliveryAttempts].
 type DeliveryError struct {
-	Topic    string
-	QoS      QoS
-	Attempts int   // connections that the broker closed while the message was the oldest in flight
-	Err      error // why the last of these connections ended
+	Topic    string // the topic of the message
+	QoS      QoS    // the QoS of the message
+	Attempts int    // connections that the broker closed while the message was the oldest in flight
+	Err      error  // why the last of these connections ended
 }
 
 func (e *DeliveryError) Error() string {
@@ -175,17 +175,17 @@ func (e *DeliveryError) Unwrap() error { return e.Err }
 
 // Unsent describes a message that was accepted and not acknowledged.
 type Unsent struct {
-	Topic  string
-	QoS    mosquitto.QoS
-	Sent   bool // the message was submitted to a connection: it may have been delivered
-	Stored bool // the outbox keeps the message for the next process
+	Topic  string        // the topic of the message
+	QoS    mosquitto.QoS // the QoS of the message
+	Sent   bool          // the message was submitted to a connection: it may have been delivered
+	Stored bool          // the outbox keeps the message for the next process
 }
 
 // CloseError lists the messages that were not acknowledged when [Client.Close] ended.
 // The list includes messages that the outbox keeps.
 type CloseError struct {
-	Unsent       []Unsent
-	MoreInOutbox bool // the outbox has more messages of an earlier process, which are not listed
+	Unsent       []Unsent // the messages, in the order of the calls
+	MoreInOutbox bool     // the outbox has more messages of an earlier process, which are not listed
 }
 
 func (e *CloseError) Error() string {

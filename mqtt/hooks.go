@@ -36,13 +36,13 @@ type Hooks struct {
 
 // Publication is an outgoing message.
 type Publication struct {
-	Topic      string
-	Payload    []byte
-	QoS        QoS
-	Retain     bool
-	Properties Properties // need MQTT 5
+	Topic      string     // the topic of the message
+	Payload    []byte     // the payload; may be empty
+	QoS        QoS        // 1 unless [WithQoS] sets it
+	Retain     bool       // whether the broker stores the message for later subscribers
+	Properties Properties // they need MQTT 5
 
-	Protocol Protocol // version of the connection, or of the attempt; set for hooks
+	Protocol Protocol // the version of the connection, or of the attempt; set for hooks
 
 	onlineOnly bool // the message is not queued without a connection
 }

@@ -4,16 +4,20 @@ package mqtt
 
 import "context"
 
-// Publisher is the publishing part of a [Client]. Code that depends on it can be tested
-// without a broker.
+// Publisher is the part of a [Client] that publishes. Code that depends on it can be
+// tested without a broker.
 type Publisher interface {
+	// Publish publishes a message as [Client.Publish] does.
 	Publish(ctx context.Context, topic string, payload []byte, options ...PublishOption) error
+	// PublishAsync queues a message as [Client.PublishAsync] does.
 	PublishAsync(ctx context.Context, topic string, payload []byte, options ...PublishOption) *Token
 }
 
-// Subscriber is the subscribing part of a [Client].
+// Subscriber is the part of a [Client] that subscribes.
 type Subscriber interface {
+	// Subscribe subscribes to a filter as [Client.Subscribe] does.
 	Subscribe(ctx context.Context, filter string, qos QoS, h Handler, options ...SubscribeOption) error
+	// Unsubscribe removes subscriptions as [Client.Unsubscribe] does.
 	Unsubscribe(ctx context.Context, filters ...string) error
 }
 

@@ -357,11 +357,13 @@ func WithBackgroundConnect() Option {
 	}}
 }
 
-// WithRedirect makes the client connect to the server that a broker of MQTT 5 names when it
-// refuses a connection (reason codes 0x9C and 0x9D): at most five times in a row, with the
-// same scheme and credentials. After that, and after a loss, the servers of Dial are next.
-// Without it the reference is only reported: see [Connack]. libmosquitto drops the
-// reference of a DISCONNECT packet, so nobody can follow that.
+// WithRedirect makes the client follow the server reference of a broker that refuses
+// the connection (MQTT 5, reason codes 0x9C and 0x9D).
+//
+// The client follows at most five references in a row, with the same scheme and
+// credentials. After that, and after a connection loss, it tries the servers of Dial.
+// Without this option the reference is only reported: see [Connack]. libmosquitto drops
+// the reference of a DISCONNECT packet, so the client cannot follow it.
 func WithRedirect() Option {
 	return Option{func(s *settings) error {
 		s.redirect = true
@@ -581,8 +583,9 @@ func WithHooks(h Hooks) Option {
 }
 
 // WithStateHandler adds a handler that is called with the client and each change of its
-// state, in order. Handlers run one after the other on a goroutine of their own: they may
-// call and wait for anything. A slow one delays the next changes, none is left out.
+// state, in order. Handlers run one after the other on a goroutine of their own. They
+// may call and wait for anything. A slow handler delays the next changes, but loses
+// none.
 func WithStateHandler(f func(c *Client, change StateChange)) Option {
 	return Option{func(s *settings) error {
 		if f == nil {

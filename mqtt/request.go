@@ -42,7 +42,9 @@ type responseTopic struct {
 const responseError = "error"
 
 // RequestError is the error that a responder returned instead of a result.
-type RequestError struct{ Text string }
+type RequestError struct {
+	Text string // the text of the responder's error
+}
 
 func (e *RequestError) Error() string { return "mqtt: request: " + e.Text }
 

@@ -18,6 +18,7 @@ const (
 	StateClosed                    // ended by Close or by a permanent error
 )
 
+// String returns the name of the state, for example "connected".
 func (s State) String() string {
 	switch s {
 	case StateConnecting:
@@ -32,11 +33,11 @@ func (s State) String() string {
 
 // StateChange is the argument of a state handler.
 type StateChange struct {
-	State   State
+	State   State    // the new state
 	Server  string   // the server that was connected or tried, without credentials
 	Err     error    // the cause of StateConnecting and StateDisconnected, and of StateClosed after a permanent error
 	Attempt int      // StateConnecting: failed attempts since the last connection
-	Connack *Connack // StateConnected: what the broker has said; nil otherwise
+	Connack *Connack // StateConnected: the broker's CONNACK; nil otherwise
 }
 
 // status holds what a client reports about itself. Shared: it has its own mutex. Only

@@ -28,7 +28,7 @@ func WithRetainAsPublished() SubscribeOption {
 	return SubscribeOption{func(d *desire) { d.options |= mosquitto.SubRetainAsPublished }}
 }
 
-// RetainHandling says when a subscription brings retained messages.
+// RetainHandling selects when the broker sends retained messages for a subscription.
 type RetainHandling int
 
 // The values of RetainHandling.
@@ -120,10 +120,10 @@ func (c *Client) checkDesire(d *desire) error {
 
 // Subscription is an argument of [Client.SubscribeMultiple].
 type Subscription struct {
-	Filter  string
-	QoS     QoS
-	Handler Handler
-	Options []SubscribeOption
+	Filter  string            // the topic filter
+	QoS     QoS               // the highest QoS of its messages
+	Handler Handler           // called with each message
+	Options []SubscribeOption // options such as [WithNoLocal]
 }
 
 // Subscribe subscribes to a filter and blocks until the broker has granted the

@@ -1,11 +1,25 @@
 // Package websocket connects package mqtt to brokers through websockets, with every
-// version of libmosquitto. The URL may have a path and a query.
+// version of libmosquitto.
+//
+// # Use
+//
+// [Dialer] returns the function for the option WithDialer of package mqtt. The URL may
+// have a path and a query.
 //
 //	dial := websocket.Dialer("wss://broker.example.com/mqtt?region=eu", websocket.Options{})
 //	client, err := mqtt.Dial(ctx, []string{"mqtt://broker.example.com:443"}, mqtt.WithDialer(dial))
 //
-// The scheme of the server must be mqtt, also for wss: this package encrypts the
-// connection with crypto/tls. Errors and log lines of package mqtt name the server.
+// # Servers and TLS
+//
+// The scheme of the server in mqtt.Dial must be mqtt, also for wss: this package encrypts
+// the connection with crypto/tls, with the settings in [Options]. Errors and log lines of
+// package mqtt name the server.
+//
+// # The library's own websockets
+//
+// libmosquitto 2.1 can open websockets itself, if it was built with them: use servers with
+// ws:// or wss:// and no dialer. The client then copies no bytes, but the URL must
+// have no query, and the request has no further headers.
 package websocket
 
 import (
