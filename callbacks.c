@@ -15,12 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "callbacks.h"
 #include "flood.h"
+#include "platform.h"
 #include "properties.h"
 
 __thread struct gomosq_thread gomosq_thread;
@@ -58,20 +58,6 @@ void gomosq_cloexec(int fd)
 	errno = saved;
 }
 
-/* Returns the number that identifies a socket in the kernel for its lifetime, or 0. */
-static uint64_t cookie_of(int fd)
-{
-	uint64_t cookie = 0;
-#ifdef SO_COOKIE
-	socklen_t len = sizeof(cookie);
-
-	if(getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len)) cookie = 0;
-#else
-	(void)fd;
-#endif
-	return cookie;
-}
-
 /* Stores the identity of the connection's socket. It runs on the thread that owns the
  * socket. */
 void gomosq_note_socket(struct gomosq_client *client)
@@ -79,7 +65,7 @@ void gomosq_note_socket(struct gomosq_client *client)
 	int saved = errno;
 	int fd = mosquitto_socket(client->mosq);
 
-	__atomic_store_n(&client->cookie, fd < 0 ? 0 : cookie_of(fd), __ATOMIC_RELEASE);
+	__atomic_store_n(&client->cookie, fd < 0 ? 0 : gomosq_socket_cookie(fd), __ATOMIC_RELEASE);
 	errno = saved;
 }
 
@@ -90,11 +76,9 @@ void gomosq_note_socket(struct gomosq_client *client)
 static bool is_connection_still(struct gomosq_client *client, int fd, int same)
 {
 	struct timespec moment = {0, 1000000};
-	struct stat before, after;
 
 	nanosleep(&moment, NULL);
-	if(mosquitto_socket(client->mosq) != fd || fstat(same, &before) || fstat(fd, &after)) return false;
-	return S_ISSOCK(before.st_mode) && before.st_ino == after.st_ino;
+	return mosquitto_socket(client->mosq) == fd && gomosq_same_socket(same, fd);
 }
 
 /* Ends a connection whose loop runs on another thread. That thread may close the socket at
@@ -106,7 +90,7 @@ void gomosq_cut(struct gomosq_client *client)
 	int same = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
 	if(same < 0) return;
-	if((cookie && cookie_of(same) == cookie) || is_connection_still(client, fd, same)) shutdown(same, SHUT_RDWR);
+	if((cookie && gomosq_socket_cookie(same) == cookie) || is_connection_still(client, fd, same)) shutdown(same, SHUT_RDWR);
 	close(same);
 }
 

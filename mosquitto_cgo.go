@@ -10,6 +10,7 @@ package mosquitto
 #cgo pkg-config: libmosquitto
 #cgo CFLAGS: -I${SRCDIR}/include -D_GNU_SOURCE -Wall -Wextra
 #cgo linux LDFLAGS: -lpthread
+#cgo mosquitto_portable CFLAGS: -DGOMOSQ_PORTABLE
 
 // Only helpers without a client: any call with one may log, hence call back.
 #cgo noescape gomosq_topic_matches_sub
@@ -44,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 98171f263c652a7a
+// include-stamp: 970f1630413378c3
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -288,6 +289,7 @@ func cWatch(c *cClient) int                { return int(C.gomosq_watch(c)) }
 func cUnwatch(c *cClient, fd int)          { C.gomosq_unwatch(c, C.int(fd)) }
 func cDeliverEvents(c *cClient) result     { return goResult(C.gomosq_end_deliveries(c)) }
 func cConnectState(fd int) int             { return int(C.gomosq_connect_state(C.int(fd))) }
+func cWasConnected(c *cClient) bool        { return bool(C.gomosq_was_connected(c)) }
 func cAbandon(c *cClient)                  { C.gomosq_abandon(c) }
 func cCutOwn(c *cClient)                   { C.gomosq_cut_own(c) }
 func cReadSilently(c *cClient) int         { return int(C.gomosq_read_silently(c)) }

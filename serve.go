@@ -122,8 +122,10 @@ func (r *runner) establish() result {
 		switch errno := syscall.Errno(cConnectState(r.poller.fd)); {
 		case errno == 0:
 			return result{}
-		case errno == syscall.ENOTCONN:
+		case errno == syscall.ENOTCONN && cWasConnected(r.c.c):
 			return result{rc: cErrConnLost}
+		case errno == syscall.ENOTCONN:
+			return result{rc: cErrErrno, errno: int(syscall.ECONNREFUSED)}
 		case errno != syscall.EINPROGRESS:
 			return result{rc: cErrErrno, errno: int(errno)}
 		case r.ending() != notEnding:

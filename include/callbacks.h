@@ -89,6 +89,7 @@ struct gomosq_client {
 	/* State of Run. */
 	struct gomosq_batch *batch; /* on the stack of a running pass, NULL otherwise */
 	uint64_t cookie;     /* names the connection's socket in the kernel, 0 if unknown (atomic) */
+	int connect_errno;   /* errno after the last call that may open the socket (loop only) */
 	int watched;         /* the poller's file descriptor of the connection, -1 without one */
 	int connack;         /* code of the last CONNACK, -1 while there is none for this CONNECT */
 	unsigned accepted;   /* CONNACKs of acceptance */

@@ -3,12 +3,7 @@
 #ifndef GOMOSQ_RUN_H
 #define GOMOSQ_RUN_H
 
-#include <dlfcn.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <sys/ioctl.h>
-
+#include "platform.h"
 #include "shims.h"
 
 /* The state of a connection after a pass. */
@@ -26,13 +21,6 @@ struct gomosq_pass {
 	unsigned accepted; /* CONNACKs of acceptance so far */
 };
 
-static inline short gomosq_poll(int fd, short events)
-{
-	struct pollfd p = {fd, events, 0};
-
-	return poll(&p, 1, 0) > 0 ? p.revents : 0;
-}
-
 /* Reports whether OpenSSL holds decrypted input. Polling the socket does not show it. */
 static inline bool gomosq_tls_pending(struct mosquitto *mosq)
 {
@@ -44,7 +32,7 @@ static inline bool gomosq_tls_pending(struct mosquitto *mosq)
 	if(ssl == NULL) return false;
 	function = __atomic_load_n(&found, __ATOMIC_RELAXED);
 	if(function == NULL){
-		function = dlsym(RTLD_DEFAULT, "SSL_pending");
+		function = gomosq_openssl_symbol("SSL_pending");
 		__atomic_store_n(&found, function, __ATOMIC_RELAXED);
 	}
 	memcpy(&pending, &function, sizeof(pending));
@@ -69,16 +57,6 @@ static inline bool gomosq_holds_messages(struct gomosq_client *c)
 	return !c->ping_awaited || c->read_ahead >= GOMOSQ_READ_AHEAD;
 }
 
-/* Reports whether the peer has closed the connection and left nothing to read. */
-static inline bool gomosq_lost(int fd)
-{
-	short events = gomosq_poll(fd, POLLRDHUP);
-	int unread = 0;
-
-	if(events & (POLLERR | POLLHUP | POLLNVAL)) return true;
-	return (events & POLLRDHUP) && ioctl(fd, FIONREAD, &unread) == 0 && unread == 0;
-}
-
 /* Reports whether Run reads messages although earlier callbacks are pending, because a
  * PINGRESP arrives after these messages. */
 static inline bool gomosq_reads_ahead(struct gomosq_client *c)
@@ -90,9 +68,9 @@ static inline bool gomosq_reads_ahead(struct gomosq_client *c)
  * wait for messages of the last connection. */
 static inline bool gomosq_may_read(struct gomosq_client *c)
 {
-	if(c->unacknowledged) return gomosq_lost(c->watched);
+	if(c->unacknowledged) return gomosq_peer_closed(c->watched);
 	if(c->connack < 0) return true;
-	if(gomosq_holds_messages(c)) return gomosq_lost(c->watched);
+	if(gomosq_holds_messages(c)) return gomosq_peer_closed(c->watched);
 	return !c->pending || gomosq_reads_ahead(c);
 }
 
@@ -138,7 +116,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 			break;
 		}
 		p->read = true;
-		if(c->unacknowledged && gomosq_lost(c->watched)) continue; /* nothing more can be acknowledged */
+		if(c->unacknowledged && gomosq_peer_closed(c->watched)) continue; /* nothing more can be acknowledged */
 		if(gomosq_holds_messages(c) || c->unacknowledged) break;
 		if(c->spent && !gomosq_reads_ahead(c)) break;
 		if(budget % GOMOSQ_TURN) continue;
@@ -155,18 +133,11 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
  * packet by itself. */
 static inline void gomosq_cork(struct gomosq_client *c, struct gomosq_pass *p, bool on)
 {
-#ifdef TCP_CORK
-	int value = on;
 	int saved = errno;
 
-	if(p->corked != on && c->watched >= 0) setsockopt(c->watched, IPPROTO_TCP, TCP_CORK, &value, sizeof(value));
+	if(p->corked != on && c->watched >= 0) gomosq_collect_output(c->watched, on);
 	p->corked = on;
 	errno = saved;
-#else
-	(void)c;
-	(void)p;
-	(void)on;
-#endif
 }
 
 static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *p)
@@ -279,28 +250,11 @@ static inline void gomosq_unwatch(struct gomosq_client *c, int fd)
 	c->ping_awaited = 0;
 	gomosq_log_pings(c, false);
 	gomosq_flooded_set(c, false);
-	recv(fd, NULL, 1 << 30, MSG_TRUNC | MSG_DONTWAIT);
-}
-
-/* Reports whether the peer has answered the SYN of a socket whose connection has ended: then
- * there is a round-trip time. */
-static inline bool gomosq_was_connected(int fd)
-{
-#ifdef TCP_INFO
-	struct tcp_info info;
-	socklen_t len = sizeof(info);
-
-	memset(&info, 0, sizeof(info));
-	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_rtt > 0;
-#else
-	(void)fd;
-	return true;
-#endif
+	gomosq_discard_input(fd);
 }
 
 /* The state of an asynchronous connect: 0 (connected), EINPROGRESS, or its error.
- * ENOTCONN: the connection was made and has ended. The error of a TLS connection may be
- * missing, because the handshake has received it: then ENOTCONN or ECONNREFUSED. */
+ * ENOTCONN: the connection has ended, and the TLS handshake has received the error. */
 static inline int gomosq_connect_state(int fd)
 {
 	struct sockaddr_storage peer;
@@ -311,24 +265,26 @@ static inline int gomosq_connect_state(int fd)
 	if(getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &err_len)) return errno;
 	if(err) return err;
 	if(getpeername(fd, (struct sockaddr *)&peer, &len) == 0) return 0;
-	if(errno != ENOTCONN) return errno;
+	if(!gomosq_no_peer(errno)) return errno;
 	if(!(gomosq_poll(fd, POLLHUP) & POLLHUP)) return EINPROGRESS;
-	return gomosq_was_connected(fd) ? ENOTCONN : ECONNREFUSED;
+	return ENOTCONN;
 }
+
+static inline bool gomosq_was_connected(struct gomosq_client *c) { return gomosq_was_accepted(c->watched, c->connect_errno); }
 
 /* Replaces the connection with a closed socket, so that the library reads EOF at once
  * although the peer may still send. Only the owner of the network side may call it. */
 static inline void gomosq_cut_own(struct gomosq_client *c)
 {
 	int fd = mosquitto_socket(c->mosq);
-	int pair[2];
+	int closed;
 
 	if(fd < 0) return;
 	shutdown(fd, SHUT_RDWR);
-	if(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair)) return;
-	close(pair[1]);
-	dup3(pair[0], fd, O_CLOEXEC);
-	close(pair[0]);
+	closed = gomosq_closed_socket();
+	if(closed < 0) return;
+	gomosq_replace_fd(closed, fd);
+	close(closed);
 }
 
 /* Reads without callbacks. */

@@ -18,6 +18,7 @@
 
 #include "callbacks.h"
 #include "flood.h"
+#include "platform.h"
 #include "properties.h"
 #include "tlsctx.h"
 
@@ -60,6 +61,7 @@ static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
 #define GOMOSQ_CONNECTING(call) \
 	int outer = gomosq_enter(GOMOSQ_IN_CALL); \
 	int rc = (c->connack = c->server_keepalive = -1, (call)); \
+	c->connect_errno = errno; \
 	gomosq_cloexec(mosquitto_socket(c->mosq)); \
 	gomosq_note_socket(c); \
 	return gomosq_leave(outer, rc, 0)
@@ -81,14 +83,9 @@ static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
 
 static inline void gomosq_locks_init(struct gomosq_client *c)
 {
-	pthread_condattr_t attr;
-
 	pthread_mutex_init(&c->log, NULL);
 	pthread_mutex_init(&c->wait, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	gomosq_cond_init(&c->changed);
 }
 
 static inline void gomosq_locks_destroy(struct gomosq_client *c)
@@ -196,7 +193,7 @@ static inline bool gomosq_is_pair_like(int fd, ino_t *inode)
 
 	if(flags < 0 || (flags & FD_CLOEXEC)) return false;
 	if(getsockname(fd, (struct sockaddr *)&addr, &len) || addr.ss_family != AF_UNIX) return false;
-	if(len != sizeof(sa_family_t) || !(fcntl(fd, F_GETFL) & O_NONBLOCK) || fstat(fd, &status)) return false;
+	if(!gomosq_is_unnamed(&addr, len) || !(fcntl(fd, F_GETFL) & O_NONBLOCK) || fstat(fd, &status)) return false;
 	*inode = status.st_ino;
 	return true;
 }
@@ -316,7 +313,7 @@ static inline struct gomosq_result gomosq_connect_bind_v5(struct gomosq_client *
 
 	c->connack = c->server_keepalive = -1;
 	if(rc == MOSQ_ERR_SUCCESS) rc = mosquitto_connect_bind_v5(c->mosq, host, port, keepalive, bind, list);
-	err = errno;
+	err = c->connect_errno = errno;
 	mosquitto_property_free_all(&list);
 	gomosq_cloexec(mosquitto_socket(c->mosq));
 	gomosq_note_socket(c);
@@ -600,7 +597,7 @@ static inline void gomosq_await(struct gomosq_client *c, bool (*condition)(struc
 	pthread_mutex_lock(&c->wait);
 	for(; nanoseconds > 0 && condition(c); nanoseconds -= period){
 		end = gomosq_deadline(nanoseconds < period ? nanoseconds : period);
-		while(condition(c) && pthread_cond_timedwait(&c->changed, &c->wait, &end) == 0);
+		while(condition(c) && gomosq_cond_wait_until(&c->changed, &c->wait, &end) == 0);
 	}
 	pthread_mutex_unlock(&c->wait);
 	__atomic_sub_fetch(&c->waiters, 1, __ATOMIC_SEQ_CST);

@@ -6,12 +6,13 @@
 #define GOMOSQ_TLSCTX_H
 
 #include <arpa/inet.h>
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "platform.h"
 
 /* Constants of OpenSSL. They are part of its stable ABI. */
 #define GOMOSQ_SSL_VERIFY_NONE 0
@@ -101,7 +102,7 @@ static inline bool gomosq_openssl_look_up(void)
 	void *f;
 
 #define GOMOSQ_LOOK_UP(result, name, arguments) \
-	f = dlsym(RTLD_DEFAULT, #name); \
+	f = gomosq_openssl_symbol(#name); \
 	if(f == NULL) return false; \
 	memcpy(&gomosq_openssl.name, &f, sizeof(f));
 	GOMOSQ_OPENSSL_FUNCTIONS(GOMOSQ_LOOK_UP)
