@@ -1,28 +1,12 @@
 package mosquitto
 
 import (
-	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
-
-// atOnce starts f in n goroutines at the same time, and waits for them.
-func atOnce(n int, f func(i int)) {
-	start := make(chan struct{})
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			<-start
-			f(i)
-		}()
-	}
-	close(start)
-	wg.Wait()
-}
 
 // Ids rise from 1 and are never reused. The id of a closed client finds no client.
 func TestHandles_RiseAndAreNotReused(t *testing.T) {
@@ -44,7 +28,7 @@ func TestHandles_FromManyGoroutinesAreUnique(t *testing.T) {
 	const goroutines, each = 8, 1000
 	before := OpenClients()
 	ids := make(chan uintptr, goroutines*each)
-	atOnce(goroutines, func(int) {
+	wait.AtOnce(goroutines, func(int) {
 		for range each {
 			c := new(Client)
 			id := registerHandle(c)
@@ -151,7 +135,7 @@ func TestGate_FreesTheClientOnce(t *testing.T) {
 				out()
 			}
 		}
-		atOnce(10, func(i int) {
+		wait.AtOnce(10, func(i int) {
 			if i < 8 {
 				call()
 			} else if g.shut() {

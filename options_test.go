@@ -171,39 +171,3 @@ func TestSetters_AcceptValidValues(t *testing.T) {
 	require.NoError(t, c.TLSOptsSet(SSLVerifyNone, "", ""))
 	require.NoError(t, c.TLSPSKSet("00fF", "identity", ""))
 }
-
-func TestUserData_CanBeReplaced(t *testing.T) {
-	c, err := New("", true, "first")
-	require.NoError(t, err)
-	require.Equal(t, "first", c.UserData())
-	c.SetUserData(2)
-	require.Equal(t, 2, c.UserData())
-	c.SetUserData(nil)
-	require.Nil(t, c.UserData())
-	require.NoError(t, c.Close())
-	c.SetUserData("set after Close")
-	require.Equal(t, "set after Close", c.UserData())
-}
-
-// LibCleanup only reverts LibInit. Clients still work.
-func TestLibInit_CleanupKeepsClients(t *testing.T) {
-	require.NoError(t, LibCleanup(), "without LibInit")
-	c := newClient(t)
-	require.NoError(t, LibInit())
-	require.NoError(t, LibInit())
-	require.Equal(t, 2, userInits.n)
-	require.NoError(t, LibCleanup())
-	require.NoError(t, LibCleanup())
-	require.NoError(t, LibCleanup(), "more often than LibInit")
-	require.Zero(t, userInits.n)
-	require.NoError(t, c.IntOption(OptProtocolVersion, ProtocolV5))
-	require.NoError(t, newClient(t).Close())
-}
-
-func TestMilliseconds_RoundsUp(t *testing.T) {
-	for timeout, want := range map[time.Duration]int{
-		-1: -1, 0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2, time.Second: 1000, 1 << 62: 1<<31 - 1,
-	} {
-		require.Equal(t, want, milliseconds(timeout), timeout)
-	}
-}

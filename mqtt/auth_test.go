@@ -229,7 +229,7 @@ func drain(ch <-chan string) (all []string) {
 type slowFinish struct{ *scram }
 
 func (s slowFinish) Finish(ctx context.Context, data []byte) error {
-	time.Sleep(30 * time.Millisecond)
+	time.Sleep(30 * time.Millisecond) // nothing reports when the loop has read the messages
 	return s.scram.Finish(ctx, data)
 }
 

@@ -4,6 +4,7 @@ package mqtt_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -55,7 +56,7 @@ func TestClose_EndsWithItsContext(t *testing.T) {
 			}
 			return c
 		},
-		"peer that does not read": func(t *testing.T) *mqtt.Client {
+		"fake broker that does not read": func(t *testing.T) *mqtt.Client {
 			c, _ := dialScriptedBroker(t, fakebroker.Listen(t))
 			for range 100 {
 				c.PublishAsync(wait.Soon(t), "a", make([]byte, 100_000))
@@ -208,4 +209,26 @@ func TestClose_IsFinal(t *testing.T) {
 		require.ErrorIs(t, c.Publish(wait.Soon(t), "a", nil), mqtt.ErrClosed)
 		require.ErrorIs(t, c.Err(), mqtt.ErrClosed)
 	}
+}
+
+// A second Close with a shorter context ends the first Close. Neither error reports a running
+// handler, because there is none.
+func TestClose_SecondCloseEndsTheFirst(t *testing.T) {
+	t.Parallel()
+	b := startFakeBroker(t, acknowledgesNothing)
+	c := dial(t, b.port)
+	token := c.PublishAsync(context.Background(), "a", nil)
+	wait.Until(t, "the message", func() bool { return len(b.published("a")) == 1 })
+	first := inBackground(func() error { return c.Close(context.Background()) })
+	wait.Until(t, "the first Close", func() bool {
+		return errors.Is(c.PublishAsync(context.Background(), "refused", nil, mqtt.WithQoS(0)).Err(), mqtt.ErrClosed)
+	})
+	second := inBackground(func() error { return c.Close(context100ms(t)) })
+	errs := []error{wait.For(t, second, "the second Close"), wait.For(t, first, "the first Close")}
+	wait.For(t, c.Done(), "the end of the client")
+	require.ErrorIs(t, token.Err(), mqtt.ErrClosed)
+	var unsent *mqtt.CloseError
+	require.ErrorAs(t, errors.Join(errs...), &unsent)
+	require.Contains(t, unsent.Unsent, mqtt.Unsent{Topic: "a", QoS: 1, Sent: true})
+	require.NotContains(t, errors.Join(errs...).Error(), "handler")
 }

@@ -3,7 +3,6 @@
 package mqtt_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -56,62 +55,4 @@ func TestConnack_IsInTheErrorOfARefusal(t *testing.T) {
 	require.ErrorAs(t, err, &failure)
 	require.Equal(t, "elsewhere:1", failure.Connack.ServerReference)
 	require.EqualValues(t, mqtt.RCUseAnotherServer, failure.Connack.Code)
-}
-
-func TestRedirect_ServerReferenceIsFollowed(t *testing.T) {
-	t.Parallel()
-	to := startFakeBroker(t, nil)
-	from := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		c.write(c.version.Connack(false, byte(mqtt.RCServerMoved), text(mqtt.PropServerReference, url(to.port)[len("mqtt://"):]+" another:1")))
-		return true
-	})
-	option, changes := watchStates()
-	c := dial(t, from.port, mqtt.WithProtocol(mqtt.V5), mqtt.WithRedirect(), option)
-	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
-	require.Equal(t, url(to.port), awaitState(t, changes, mqtt.StateConnected).Server)
-	require.Equal(t, 1, from.connections())
-}
-
-// Two brokers redirect the client to each other.
-func TestRedirect_EndsAfterFiveInARow(t *testing.T) {
-	t.Parallel()
-	var brokers [2]*fakeBroker
-	for i := range brokers {
-		brokers[i] = startFakeBroker(t, func(c *brokerConn, p packet) bool {
-			c.write(c.version.Connack(false, byte(mqtt.RCServerMoved), text(mqtt.PropServerReference, url(brokers[1-i].port)[len("mqtt://"):])))
-			return true
-		})
-	}
-	_, err := mqtt.Dial(wait.Soon(t), []string{url(brokers[0].port)}, mqtt.WithProtocol(mqtt.V5), mqtt.WithRedirect())
-	require.ErrorIs(t, err, mqtt.ConnackError{Code: mqtt.ConnackCode(mqtt.RCServerMoved)})
-	require.Equal(t, 6, brokers[0].connections()+brokers[1].connections())
-}
-
-func TestStateHandlers_AddUpAndGetTheClient(t *testing.T) {
-	t.Parallel()
-	clients := make(chan *mqtt.Client, 10)
-	handler := mqtt.WithStateHandler(func(c *mqtt.Client, s mqtt.StateChange) {
-		if s.State == mqtt.StateConnected {
-			clients <- c
-		}
-	})
-	c := dial(t, plain(t).Port, handler, handler)
-	for range 2 {
-		require.Same(t, c, wait.For(t, clients, "a state handler"))
-	}
-}
-
-func TestFromContext_GivesTheClientToAHandler(t *testing.T) {
-	t.Parallel()
-	require.Nil(t, mqtt.FromContext(context.Background()))
-	for name, mode := range map[string]mqtt.HandlerMode{"inline": mqtt.Inline(), "worker": mqtt.Worker(1, mqtt.Block)} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := plain(t)
-			require.NoError(t, dial(t, b.Port).Publish(wait.Soon(t), "a", []byte("x"), mqtt.WithRetain(true)))
-			got := make(chan *mqtt.Client, 1)
-			c := dial(t, b.Port, mqtt.WithHandlerMode(mode), mqtt.WithSubscription("a", 1, func(ctx context.Context, _ mqtt.Message) { got <- mqtt.FromContext(ctx) }))
-			require.Same(t, c, wait.For(t, got, "the handler"))
-		})
-	}
 }

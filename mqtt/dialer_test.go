@@ -70,7 +70,7 @@ func (p *pipes) Close() error {
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
 
 // dialPipes connects a client to a fake broker through pipes in memory.
-func dialPipes(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fakebroker.Peer, *fakebroker.Conn) {
+func dialPipes(t *testing.T, options ...mqtt.Option) (*mqtt.Client, *fakebroker.Broker, *fakebroker.Conn) {
 	t.Helper()
 	network := newPipes()
 	p := fakebroker.On(t, network)

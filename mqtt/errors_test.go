@@ -50,7 +50,7 @@ func TestErrors_NetworkErrorHasErrno(t *testing.T) {
 		return err
 	})
 	require.ErrorIs(t, refused(t, url(p.Port)), mosquitto.ErrConnLost)
-	require.NoError(t, wait.For(t, hungUp, "the peer"))
+	require.NoError(t, wait.For(t, hungUp, "the fake broker"))
 }
 
 func TestErrors_RefusalHasTheCodeOfTheBroker(t *testing.T) {

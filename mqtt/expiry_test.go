@@ -3,7 +3,6 @@
 package mqtt_test
 
 import (
-	"context"
 	"encoding/binary"
 	"testing"
 	"time"
@@ -64,19 +63,4 @@ func TestMessageExpiry_ExpiredMessagesLeaveTheOutbox(t *testing.T) {
 	c, _, _ := offlineV5(t, mqtt.WithOutbox(o))
 	require.ErrorIs(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithMessageExpiry(time.Second)), mqtt.ErrMessageExpired)
 	wait.Until(t, "the end of the outbox", func() bool { return o.len() == 0 })
-}
-
-// WithOnlineOnly fails at once without a connection, for every QoS, and when the
-// connection is lost before the message is sent.
-func TestOnlineOnly_FailsWithoutAConnection(t *testing.T) {
-	t.Parallel()
-	c, b, proxy := offlineV5(t)
-	for qos := mqtt.QoS(0); qos <= 2; qos++ {
-		require.ErrorIs(t, c.Publish(context.Background(), "a", nil, mqtt.WithQoS(qos), mqtt.WithOnlineOnly()), mqtt.ErrNotConnected)
-	}
-	require.Zero(t, c.Stats().Queued)
-	proxy.AcceptNew()
-	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
-	require.NoError(t, c.Publish(wait.Soon(t), "a", nil, mqtt.WithOnlineOnly()))
-	require.Len(t, b.published("a"), 1)
 }

@@ -153,39 +153,6 @@ func TestHandlers_SlowInlineHandlerIsBackpressure(t *testing.T) {
 	}
 }
 
-// The messages that are not dropped stay in order.
-func TestHandlers_QueueOfAWorkerDropsAndReports(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		overflow      mqtt.Overflow
-		kept, dropped []int
-	}{
-		"oldest": {mqtt.DropOldest, append([]int{0}, sequence(7, 9)...), sequence(1, 6)},
-		"newest": {mqtt.DropNewest, sequence(0, 3), sequence(4, 9)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := fakebroker.Listen(t)
-			begun, block := make(chan struct{}, 100), make(chan struct{})
-			got, dropped := make(chan mqtt.Message, 100), make(chan mqtt.Message, 100)
-			c, conn := dialScriptedBroker(t, p, mqtt.WithHandlerMode(mqtt.Worker(3, test.overflow)),
-				mqtt.WithHooks(mqtt.Hooks{Dropped: func(m *mqtt.Message) { dropped <- *m }}),
-				mqtt.WithDefaultHandler(func(_ context.Context, m mqtt.Message) { begun <- struct{}{}; <-block; got <- m }))
-			conn.Send(fakebroker.Publish(0, "a", 0, "0"))
-			wait.For(t, begun, "the handler")
-			for n := 1; n < 10; n++ {
-				conn.Send(fakebroker.Publish(0, "a", 0, fmt.Sprint(n)))
-			}
-			awaitNumbers(t, dropped, test.dropped...)
-			require.EqualValues(t, 6, c.Stats().Dropped)
-			require.Equal(t, 3, c.Stats().Handling)
-			close(block)
-			awaitNumbers(t, got, test.kept...)
-			wait.None(t, got, "message")
-		})
-	}
-}
-
 // The order holds across filters and QoS, for inline handlers, on a worker and in an iterator.
 func TestHandlers_RunInTheOrderOfArrival(t *testing.T) {
 	t.Parallel()
@@ -237,7 +204,7 @@ func TestHandlers_RunInTheOrderOfArrival(t *testing.T) {
 			}
 		}
 		require.Equal(t, n, next)
-		require.NoError(t, wait.For(t, sent, "the peer"))
+		require.NoError(t, wait.For(t, sent, "the fake broker"))
 	})
 }
 
@@ -290,42 +257,53 @@ func TestHandlers_PanicEndsTheProgramWithItsStack(t *testing.T) {
 
 func thePanic(context.Context, mqtt.Message) { panic("the handler's own words") }
 
-func TestHandlers_IteratorContinuesAcrossReconnects(t *testing.T) {
+// Several filters match the message. With MQTT 3 a broker may deliver a copy for each filter
+// (mosquitto 2.1 does), and the client cannot distinguish the copies. With MQTT 5 subscription
+// identifiers distinguish them.
+func TestHandlers_RunOnceForADelivery(t *testing.T) {
 	t.Parallel()
-	_, proxy := startProxiedBroker(t)
-	c := dial(t, proxy.Port)
-	ended := make(chan error, 1)
-	ctx := wait.Soon(t)
-	go func() {
-		for ctx.Err() == nil && c.State() != mqtt.StateClosed {
-			_ = c.Publish(ctx, "a", nil)
+	b := plain(t)
+	for _, version := range versions {
+		c := dial(t, b.Port, mqtt.WithProtocol(version))
+		called := make(chan string, 100)
+		filters := []string{"a/#", "a/+", "a/b"}
+		for _, filter := range filters {
+			require.NoError(t, c.Subscribe(wait.Soon(t), filter, 1, func(context.Context, mqtt.Message) { called <- filter }))
 		}
-		ended <- nil
-	}()
-	n := 0
-	for _, err := range c.Messages(ctx, "a", 1) {
-		require.NoError(t, err)
-		if n++; n == 40 {
-			break
+		end, ended := collect()
+		require.NoError(t, c.Subscribe(wait.Soon(t), "end", 1, end))
+		require.NoError(t, c.Publish(wait.Soon(t), "a/b", nil))
+		require.NoError(t, c.Publish(wait.Soon(t), "end", nil))
+		wait.For(t, ended, "the last message")
+		each := int(c.Stats().Received) - 1
+		if version == mqtt.V5 {
+			each = 1
 		}
-		if n%10 == 0 {
-			proxy.Reset()
+		got, want := map[string]int{}, map[string]int{}
+		for len(called) > 0 {
+			got[<-called]++
 		}
+		for _, filter := range filters {
+			want[filter] = each
+		}
+		require.Equal(t, want, got, version.String())
 	}
-	require.Equal(t, 40, n)
-	require.EqualValues(t, 4, c.Stats().Connects)
-	begun := make(chan struct{}, 1)
-	last := inBackground(func() (err error) {
-		for _, err = range c.Messages(ctx, "a", 1) {
-			select {
-			case begun <- struct{}{}:
-			default:
-			}
-		}
-		return err
-	})
-	wait.For(t, begun, "the second iterator")
-	closeNow(t, c)
-	require.ErrorIs(t, wait.For(t, last, "the end of the iterator"), mqtt.ErrClosed, "the end of the client is an error")
-	wait.For(t, ended, "the publisher")
+}
+
+func TestHandlers_InlineCallsReturnErrInCallback(t *testing.T) {
+	b := plain(t)
+	c := dial(t, b.Port)
+	errs := make(chan error, 10)
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(ctx context.Context, m mqtt.Message) {
+		errs <- c.Publish(ctx, "b", nil)
+		errs <- c.Subscribe(ctx, "b", 0, func(context.Context, mqtt.Message) {})
+		errs <- c.Unsubscribe(ctx, "b")
+		errs <- c.Close(ctx)
+		errs <- c.AwaitConnected(ctx)
+		errs <- c.PublishAsync(ctx, "b", nil).Wait(ctx)
+	}))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
+	for range 6 {
+		require.ErrorIs(t, wait.For(t, errs, "the handler"), mqtt.ErrInCallback)
+	}
 }

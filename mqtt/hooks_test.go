@@ -4,8 +4,13 @@ package mqtt_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/stretchr/testify/require"
@@ -90,4 +95,74 @@ func TestHooks_PublishGetsTheProtocol(t *testing.T) {
 			require.Equal(t, version == mqtt.V5, found)
 		})
 	}
+}
+
+func TestHooks_MayUseTheClient(t *testing.T) {
+	t.Parallel()
+	p := fakebroker.Listen(t)
+	stats, block := make(chan mqtt.Stats, 10), make(chan struct{})
+	var client atomic.Pointer[mqtt.Client]
+	hooks := mqtt.Hooks{Dropped: func(*mqtt.Message) {
+		c := client.Load()
+		c.PublishAsync(context.Background(), "dropped", nil, mqtt.WithQoS(0))
+		stats <- c.Stats()
+	}}
+	c := dial(t, p.Port, mqtt.WithBackgroundConnect(), mqtt.WithHooks(hooks), mqtt.WithHandlerMode(mqtt.Worker(1, mqtt.DropNewest)),
+		mqtt.WithDefaultHandler(func(context.Context, mqtt.Message) { <-block }))
+	defer close(block)
+	client.Store(c)
+	conn := p.AcceptConnect()
+	for range 3 { // one is being handled, one is queued, one is dropped
+		conn.Send(fakebroker.Publish(0, "a", 0, ""))
+	}
+	require.EqualValues(t, 1, wait.For(t, stats, "the hook").Dropped)
+	conn.Dialog().Expect(fakebroker.V311.Publish(0, "dropped", 0, ""))
+}
+
+// traceKey is the key of a trace in a context.
+type traceKey struct{}
+
+// A trace reaches the handler through the broker. The first hook is the outermost.
+func TestHooks_SeeEveryMessage(t *testing.T) {
+	t.Parallel()
+	b := plain(t)
+	events := make(chan string, 100)
+	tracer := func(name string) mqtt.Hooks {
+		return mqtt.Hooks{
+			Publish: func(ctx context.Context, p *mqtt.Publication) func(error) {
+				trace, _ := ctx.Value(traceKey{}).(string)
+				p.Properties = append(p.Properties, mosquitto.Property{ID: mosquitto.PropUserProperty, Name: name, Text: trace})
+				events <- name + " publish " + p.Topic
+				return func(err error) { events <- fmt.Sprint(name, " ended ", err) }
+			},
+			Receive: func(ctx context.Context, m *mqtt.Message) (context.Context, func()) {
+				trace, _ := m.Properties.UserProperty(name)
+				events <- name + " receive " + m.Topic
+				return context.WithValue(ctx, traceKey{}, trace), func() { events <- name + " returned" }
+			},
+		}
+	}
+	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(tracer("outer")), mqtt.WithHooks(tracer("inner")))
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(ctx context.Context, _ mqtt.Message) {
+		events <- fmt.Sprint("handler ", ctx.Value(traceKey{}))
+	}))
+	require.NoError(t, c.Publish(context.WithValue(wait.Soon(t), traceKey{}, "trace 7"), "a", nil))
+	var out, in []string
+	for range 9 {
+		e := wait.For(t, events, "the hooks")
+		if strings.Contains(e, "publish") || strings.Contains(e, "ended") {
+			out = append(out, e)
+		} else {
+			in = append(in, e)
+		}
+	}
+	require.Equal(t, []string{"outer publish a", "inner publish a", "inner ended <nil>", "outer ended <nil>"}, out)
+	require.Equal(t, []string{"outer receive a", "inner receive a", "handler trace 7", "inner returned", "outer returned"}, in)
+
+	require.NoError(t, c.Close(wait.Soon(t)))
+	require.ErrorIs(t, c.Publish(wait.Soon(t), "late", nil), mqtt.ErrClosed)
+	for _, want := range []string{"outer publish late", "inner publish late", "inner ended mqtt: " + mqtt.ErrClosed.Error(), "outer ended mqtt: " + mqtt.ErrClosed.Error()} {
+		require.Equal(t, want, wait.For(t, events, "the hooks"))
+	}
+	wait.None(t, events, "hook")
 }

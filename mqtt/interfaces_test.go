@@ -66,12 +66,12 @@ import (
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
-	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/mqtttest"
 )
 
 func TestWithBroker(t *testing.T) {
-	b := broker.Start(t, broker.Config{})
-	c, err := mqtt.Dial(context.Background(), []string{b.Addr()})
+	b := mqtttest.StartBroker(t)
+	c, err := mqtt.Dial(context.Background(), []string{b.URL()})
 	if err != nil {
 		t.Fatal(err)
 	}

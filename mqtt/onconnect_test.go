@@ -431,10 +431,10 @@ func TestOnConnect_CloseEndsTheContextAndSendsTheQueue(t *testing.T) {
 		entered <- true
 		<-ctx.Done()
 		err := c.Publish(context.WithoutCancel(ctx), "refused", nil)
-		for c.State() != mqtt.StateClosed {
+		for c.State() != mqtt.StateClosed { // nothing else reports this state while the function runs
 			time.Sleep(time.Millisecond)
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // a Close that does not wait for the function would return now
 		returned <- err
 		return nil
 	}))

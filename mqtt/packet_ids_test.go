@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
@@ -92,4 +93,60 @@ func TestPacketIDs_NoneIsInFlightTwice(t *testing.T) {
 	}
 	require.Len(t, b.published("answered"), messages)
 	require.Equal(t, 1, b.connections())
+}
+
+func TestPacketIDs_NoneIsInFlightTwiceWithAMaximumPacketSize(t *testing.T) {
+	const messages = 66_000
+	ledger := &idLedger{inFlight: map[uint16]string{}}
+	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
+		if p.Type() == fakebroker.CONNECT {
+			ledger.reply(c, p)
+			c.write(c.version.Connack(false, 0, fakebroker.MaximumPacketSize(1<<20)))
+			return true
+		}
+		return ledger.reply(c, p)
+	})
+	c := dial(t, b.port, mqtt.WithProtocol(mqtt.V5))
+	held := c.PublishAsync(wait.Soon(t), "held", nil, mqtt.WithQoS(1))
+	var all []*mqtt.Token
+	for range messages {
+		all = append(all, c.PublishAsync(t.Context(), "answered", nil, mqtt.WithQoS(1)))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	for _, token := range all {
+		if err := token.Wait(ctx); err != nil || len(ledger.violations(b)) > 0 {
+			require.Empty(t, ledger.violations(b))
+			require.NoError(t, err)
+		}
+	}
+	requirePending(t, held)
+}
+
+// The packet ids start again after 65,535 messages. The acknowledgement of a later message does
+// not complete an earlier message.
+func TestPacketIDs_StartAgain(t *testing.T) {
+	t.Parallel()
+	p := fakebroker.Listen(t)
+	c, conn := dialScriptedBroker(t, p)
+	first := c.PublishAsync(wait.Soon(t), "first", nil)
+	conn.Expect(fakebroker.PUBLISH)
+	const n = 70_000
+	read := inBackground(func() error {
+		for range n {
+			if _, err := conn.Next(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	ctx := context.Background()
+	for range n {
+		c.PublishAsync(ctx, "a", nil, mqtt.WithQoS(0))
+	}
+	require.NoError(t, wait.For(t, read, "the fake broker"))
+	require.Equal(t, 1, first.MID())
+	requirePending(t, first)
+	conn.Send(fakebroker.Ack(fakebroker.PUBACK, 1))
+	require.NoError(t, first.Wait(wait.Soon(t)))
 }

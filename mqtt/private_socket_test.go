@@ -111,7 +111,7 @@ func TestPrivateSocket_NextStartRemovesFilesOfKilledProcess(t *testing.T) {
 		s, err := listenPrivately()
 		require.NoError(t, err)
 		println("listens", s.path)
-		time.Sleep(patience)
+		time.Sleep(patience) // the parent kills this process before
 		return
 	}
 	base, err := os.MkdirTemp("", "private") //nolint:usetesting // the name of t.TempDir may be too long for a socket

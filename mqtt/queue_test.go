@@ -4,12 +4,14 @@ package mqtt_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/broker"
 	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
@@ -29,7 +31,8 @@ func closedPort(t *testing.T) int {
 func TestQueue_ContextThatEndsBesideCloseEndsAMessageOnce(t *testing.T) {
 	for range 20 {
 		c := dial(t, closedPort(t), mqtt.WithBackgroundConnect())
-		ctx, cancel := context.WithCancel(context.Background())
+		cancellable, cancel := context.WithCancel(context.Background())
+		ctx := observe(cancellable)
 		var waits sync.WaitGroup
 		for range 3000 {
 			token := c.PublishAsync(t.Context(), "a", nil)
@@ -39,7 +42,7 @@ func TestQueue_ContextThatEndsBesideCloseEndsAMessageOnce(t *testing.T) {
 				_ = token.Wait(ctx)
 			}()
 		}
-		time.Sleep(20 * time.Millisecond)
+		wait.Until(t, "the waits", func() bool { return ctx.calls.Load() == 3000 })
 		cancel()
 		_ = c.Close(ctx)
 		wait.For(t, c.Done(), "the end")
@@ -109,20 +112,71 @@ func TestQueue_PublishHookReportsAnEndOnce(t *testing.T) {
 		c := dial(t, closedPort(t), mqtt.WithBackgroundConnect(), mqtt.WithHooks(mqtt.Hooks{Publish: func(context.Context, *mqtt.Publication) func(error) {
 			return func(error) { ended <- struct{}{} }
 		}}))
-		ctx, cancel := context.WithCancel(context.Background())
+		cancellable, cancel := context.WithCancel(context.Background())
+		ctx := observe(cancellable)
 		returned := make(chan struct{}, 3000)
 		for range 3000 {
 			go func() { _ = c.Publish(ctx, "a", nil); returned <- struct{}{} }()
 		}
-		time.Sleep(100 * time.Millisecond)
+		wait.Until(t, "the waits", func() bool { return ctx.calls.Load() == 3000 })
 		cancel()
 		_ = c.Close(ctx)
 		for range 3000 {
 			<-returned
 		}
 		<-c.Done()
-		time.Sleep(50 * time.Millisecond)
-		require.Len(t, ended, 3000)
+		for range 3000 {
+			wait.For(t, ended, "the outcomes")
+		}
+		wait.None(t, ended, "second outcome of a message")
 		require.Zero(t, c.Stats().Queued)
 	}
+}
+
+// acknowledgesNothing is a script that acknowledges no message.
+func acknowledgesNothing(_ *brokerConn, p packet) bool { return p.Type() == fakebroker.PUBLISH }
+
+// Publishers wait for capacity in the queue. Each acknowledgement wakes one publisher.
+func TestQueue_EachAcknowledgementWakesAPublisher(t *testing.T) {
+	t.Parallel()
+	const capacity = 100
+	b := startFakeBroker(t, acknowledgesNothing)
+	c := dial(t, b.port, mqtt.WithQueue(capacity, 1<<20, mqtt.WaitForRoom))
+	for range capacity {
+		c.PublishAsync(wait.Soon(t), "queued", nil)
+	}
+	wait.Until(t, "the first messages", func() bool { return len(b.published("queued")) >= 2 })
+	queued := make(chan *mqtt.Token, 2)
+	for n := range 2 {
+		waiting := observe(context.Background())
+		go func() { queued <- c.PublishAsync(waiting, "waits", nil) }()
+		wait.For(t, waiting.waits, "a publisher that waits")
+		wait.None(t, queued, "message in a queue that is full")
+		b.conn().acknowledge(b.published("queued")[n])
+		require.NoError(t, wait.For(t, queued, "the publisher that waits").Err())
+		require.Equal(t, capacity, c.Stats().Queued)
+	}
+}
+
+// The client must not search a long queue for each cancelled message: the test would exceed
+// its time limit.
+func TestQueue_ManyMessagesAreCancelled(t *testing.T) {
+	t.Parallel()
+	const messages = 200_000
+	c := dial(t, broker.FreePort(t), mqtt.WithBackgroundConnect(), mqtt.WithQueue(messages, 1<<30, mqtt.WaitForRoom))
+	all := make([]*mqtt.Token, messages)
+	for n := range all {
+		all[n] = c.PublishAsync(context.Background(), "a", nil)
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	limit := wait.Soon(t)
+	for n := range all {
+		require.NoError(t, limit.Err(), "%d of %d messages are cancelled", n, messages)
+		err := all[len(all)-1-n].Wait(ended) // from the last to the first: a search from the front would take longest
+		if !errors.Is(err, context.Canceled) || errors.Is(err, mqtt.ErrAbandoned) {
+			require.FailNow(t, "not cancelled", "%v", err)
+		}
+	}
+	require.Zero(t, c.Stats().Queued)
 }

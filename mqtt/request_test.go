@@ -254,3 +254,23 @@ func TestRequest_PrefixPassesAnAccessList(t *testing.T) {
 	_, err := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5)).Request(brief, "question", nil)
 	require.Error(t, err, "the default topic is not allowed")
 }
+
+func TestRequest_GetsItsResponse(t *testing.T) {
+	b := plain(t)
+	server, client := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5)), dial(t, b.Port, mqtt.WithProtocol(mqtt.V5))
+	require.NoError(t, server.Respond(wait.Soon(t), "double", 1, func(_ context.Context, m mqtt.Message) ([]byte, error) {
+		if len(m.Payload) == 0 {
+			return nil, fmt.Errorf("nothing to double")
+		}
+		return append(m.Payload, m.Payload...), nil
+	}))
+	for range 10 {
+		m, err := client.Request(wait.Soon(t), "double", []byte("ab"))
+		require.NoError(t, err)
+		require.Equal(t, "abab", string(m.Payload))
+	}
+	_, err := client.Request(wait.Soon(t), "double", nil)
+	var refused *mqtt.RequestError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, "nothing to double", refused.Text)
+}

@@ -35,7 +35,7 @@ func TestSubscriptions_AreRestoredWhenTheSessionOfQoS2IsLost(t *testing.T) {
 	require.NoError(t, c.Publish(wait.Soon(t), "b", nil, mqtt.WithQoS(2)))
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	require.Equal(t, 3, b.connections())
-	time.Sleep(200 * time.Millisecond)
+	require.NoError(t, c.Publish(wait.Soon(t), "b", nil)) // the client would send SUBSCRIBE before
 	require.Len(t, b.received(fakebroker.SUBSCRIBE), 2, "SUBSCRIBE on the first connection, and in the new session")
 }
 
@@ -58,13 +58,14 @@ func TestSubscriptions_RefusalInTheBackgroundIsReported(t *testing.T) {
 	c := dial(t, b.port, mqtt.WithBackgroundConnect(), mqtt.WithSubscription("a", 1, ignore), mqtt.WithLogger(log.logger(slog.LevelInfo)),
 		mqtt.WithHooks(mqtt.Hooks{SubscriptionLost: func(err *mqtt.SubscribeError) { lost <- err }}))
 	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
-	time.Sleep(200 * time.Millisecond)
+	require.NoError(t, c.Publish(wait.Soon(t), "b", nil)) // SUBACK has arrived before the acknowledgement
 	t.Log(log.String())
 	b.conn().Close() // "The client tries the subscription again at the next reconnect."
 	wait.Until(t, "a reconnect", func() bool { return c.Stats().Connects == 2 && c.State() == mqtt.StateConnected })
-	time.Sleep(100 * time.Millisecond)
+	require.NoError(t, c.Publish(wait.Soon(t), "b", nil))
 	t.Log("SUBSCRIBE packets:", len(b.received(fakebroker.SUBSCRIBE)))
-	require.Len(t, lost, 1, "reported")
+	require.Error(t, wait.For(t, lost, "the report"))
+	wait.None(t, lost, "second report")
 }
 
 // holdsConnack returns a script that sends no CONNACK on the connection with this number. It
@@ -91,15 +92,17 @@ func TestSubscriptions_PreviousHandlerIsRestoredAfterALostSession(t *testing.T) 
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, ignore))
 	b.conn().Close()
 	wait.Until(t, "the second CONNECT", func() bool { return b.connections() == 2 })
-	second := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
-	time.Sleep(100 * time.Millisecond)
+	ctx := observe(wait.Soon(t))
+	second := inBackground(func() error { return c.Subscribe(ctx, "a", 1, ignore) })
+	wait.For(t, ctx.accepted, "the second handler")
 	b.conn().write(b.conn().version.Connack(false, 0))
 	var refusal *mqtt.SubscribeError
 	require.ErrorAs(t, wait.For(t, second, "Subscribe"), &refusal)
-	time.Sleep(300 * time.Millisecond)
+	wait.Until(t, "the subscription of the first handler, or a report", func() bool {
+		return len(lost) > 0 || len(b.received(fakebroker.SUBSCRIBE)) > 2
+	})
+	require.NoError(t, c.AwaitConnected(wait.Soon(t)))
 	require.Equal(t, mqtt.StateConnected, c.State())
-	require.True(t, len(lost) > 0 || len(b.received(fakebroker.SUBSCRIBE)) > 2,
-		"the first handler has no subscription at the broker, which was not reported")
 }
 
 func TestSubscriptions_HandlerThatIsNotRestoredIsReported(t *testing.T) {
@@ -109,8 +112,9 @@ func TestSubscriptions_HandlerThatIsNotRestoredIsReported(t *testing.T) {
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, ignore))
 	b.conn().Close()
 	wait.Until(t, "the second SUBSCRIBE", func() bool { return len(b.received(fakebroker.SUBSCRIBE)) == 2 })
-	second := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
-	time.Sleep(100 * time.Millisecond)
+	ctx := observe(wait.Soon(t))
+	second := inBackground(func() error { return c.Subscribe(ctx, "a", 1, ignore) })
+	wait.For(t, ctx.accepted, "the second handler")
 	refuse := func(n int) {
 		wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(fakebroker.SUBSCRIBE)) == n })
 		b.conn().write(b.conn().version.Suback(b.received(fakebroker.SUBSCRIBE)[n-1].MID(), []byte{0x80}))
@@ -118,8 +122,7 @@ func TestSubscriptions_HandlerThatIsNotRestoredIsReported(t *testing.T) {
 	refuse(2)
 	refuse(3)
 	require.Error(t, wait.For(t, second, "Subscribe"))
-	time.Sleep(300 * time.Millisecond)
-	require.NotEmpty(t, lost)
+	require.Error(t, wait.For(t, lost, "the report"))
 }
 
 func TestSubscriptions_UnsubscribeReachesAnotherServersSession(t *testing.T) {
@@ -135,8 +138,9 @@ func TestSubscriptions_UnsubscribeReachesAnotherServersSession(t *testing.T) {
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, ignore))
 	first.conn().Close()
 	wait.Until(t, "the other server", func() bool { return other.connections() == 1 })
-	unsubscribed := inBackground(func() error { return c.Unsubscribe(wait.Soon(t), "a") })
-	time.Sleep(100 * time.Millisecond)
+	ctx := observe(wait.Soon(t))
+	unsubscribed := inBackground(func() error { return c.Unsubscribe(ctx, "a") })
+	wait.For(t, ctx.accepted, "Unsubscribe")
 	other.conn().write(other.conn().version.Connack(true, 0))
 	require.NoError(t, wait.For(t, unsubscribed, "Unsubscribe"))
 	require.Len(t, other.received(fakebroker.UNSUBSCRIBE), 1)
@@ -169,10 +173,13 @@ func TestSubscriptions_TwoRefusedChangesRestoreTheFirst(t *testing.T) {
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 0, ignore))
 	b.conn().Close()
 	wait.Until(t, "the second CONNECT", func() bool { return b.connections() == 2 })
-	second := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
-	time.Sleep(50 * time.Millisecond)
-	third := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 2, ignore) })
-	time.Sleep(50 * time.Millisecond)
+	subscribe := func(qos mqtt.QoS) <-chan error {
+		ctx := observe(wait.Soon(t))
+		ended := inBackground(func() error { return c.Subscribe(ctx, "a", qos, ignore) })
+		wait.For(t, ctx.accepted, "Subscribe")
+		return ended
+	}
+	second, third := subscribe(1), subscribe(2)
 	b.conn().write(b.conn().version.Connack(true, 0))
 	require.Error(t, wait.For(t, second, "Subscribe"))
 	require.Error(t, wait.For(t, third, "Subscribe"))
@@ -216,8 +223,9 @@ func TestSubscriptions_RefusalKeepsNoEarlierSubscription(t *testing.T) {
 	wait.Until(t, "SUBSCRIBE", func() bool { return len(b.received(fakebroker.SUBSCRIBE)) == 1 })
 	cancel()
 	wait.For(t, first, "the end of the first iterator")
-	second := iterate(wait.Soon(t))
-	time.Sleep(50 * time.Millisecond) // for the second iterator to begin
+	observed := observe(wait.Soon(t))
+	second := iterate(observed)
+	wait.For(t, observed.accepted, "the second iterator")
 	answer := func(n int, code byte) {
 		b.conn().write(b.conn().version.Suback(b.received(fakebroker.SUBSCRIBE)[n].MID(), []byte{code}))
 	}
@@ -269,7 +277,7 @@ func (m *scriptedMemory) reply(c *brokerConn, p packet) bool {
 			return true
 		}
 		if n > 20 && n < 99 {
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Millisecond) // a slow broker
 		}
 		c.write(c.version.Suback(p.MID(), codes))
 		return true
@@ -381,5 +389,26 @@ func TestSubscriptions_BrokerHasTheDesiredSubscriptions(t *testing.T) {
 				t.Log("connections", b.connections(), "subscribes", len(b.received(fakebroker.SUBSCRIBE)), "unsubscribes", len(b.received(fakebroker.UNSUBSCRIBE)))
 			})
 		}
+	}
+}
+
+func TestSubscriptions_AreRestored(t *testing.T) {
+	b := plain(t)
+	for _, version := range versions {
+		t.Run(version.String(), func(t *testing.T) {
+			c := dial(t, b.Port, mqtt.WithProtocol(version))
+			h, got := collect()
+			for i := range 250 {
+				require.NoError(t, c.Subscribe(wait.Soon(t), fmt.Sprintf("%d/#", i), mqtt.QoS(i%3), h))
+			}
+			b.Kill()
+			wait.Until(t, "the loss", func() bool { return c.State() != mqtt.StateConnected })
+			b.Restart()
+			require.NoError(t, c.AwaitConnected(wait.Soon(t)))
+			for i := range 250 {
+				require.NoError(t, c.Publish(wait.Soon(t), fmt.Sprintf("%d/x", i), nil))
+				require.Equal(t, fmt.Sprintf("%d/x", i), wait.For(t, got, "a message").Topic)
+			}
+		})
 	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // aliasDialog connects a client that assigns aliases to a broker with CONNACK properties.
-func aliasDialog(t testing.TB, props []fakebroker.Property, options ...mqtt.Option) (*mqtt.Client, *fakebroker.Peer, *fakebroker.Dialog) {
+func aliasDialog(t testing.TB, props []fakebroker.Property, options ...mqtt.Option) (*mqtt.Client, *fakebroker.Broker, *fakebroker.Dialog) {
 	t.Helper()
 	p := fakebroker.Listen(t)
 	c := dial(t, p.Port, append(options, mqtt.WithProtocol(mqtt.V5), mqtt.WithAutomaticTopicAliases(), mqtt.WithBackgroundConnect())...)
@@ -25,7 +25,7 @@ func aliasDialog(t testing.TB, props []fakebroker.Property, options ...mqtt.Opti
 }
 
 // acceptV5 accepts the next connection of a client.
-func acceptV5(t testing.TB, c *mqtt.Client, p *fakebroker.Peer, props ...fakebroker.Property) *fakebroker.Dialog {
+func acceptV5(t testing.TB, c *mqtt.Client, p *fakebroker.Broker, props ...fakebroker.Property) *fakebroker.Dialog {
 	t.Helper()
 	conn := p.Accept()
 	conn.Expect(fakebroker.CONNECT)

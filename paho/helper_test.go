@@ -73,7 +73,7 @@ func mid(p fakebroker.Packet) uint16 {
 }
 
 // attach connects a client to a fake broker, and disconnects it when the test ends.
-func attach(t testing.TB, p *fakebroker.Peer, o *paho.ClientOptions) (paho.Client, *fakebroker.Conn) {
+func attach(t testing.TB, p *fakebroker.Broker, o *paho.ClientOptions) (paho.Client, *fakebroker.Conn) {
 	t.Helper()
 	c := paho.NewClient(o)
 	t.Cleanup(func() { c.Disconnect(0) })

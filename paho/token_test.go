@@ -72,7 +72,7 @@ func TestSubscribeToken_SurvivesALossWithResumeSubs(t *testing.T) {
 }
 
 // offline connects a client, and then cuts its connection and refuses others.
-func offline(t *testing.T, change func(*paho.ClientOptions)) (*fakebroker.Peer, paho.Client) {
+func offline(t *testing.T, change func(*paho.ClientOptions)) (*fakebroker.Broker, paho.Client) {
 	t.Helper()
 	p := fakebroker.Listen(t)
 	hold := make(chan struct{})

@@ -240,7 +240,7 @@ func TestCallback_RunsAloneAtAnyTime(t *testing.T) {
 	subscribe(t, c, e, "a", 1)
 	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) { alone() })
 	c.OnPublish(func(*mosquitto.Client, int, mosquitto.ReasonCode, mosquitto.Properties) { alone() })
-	atOnce(20, func(int) {
+	wait.AtOnce(20, func(int) {
 		for range 20 {
 			_, _ = c.Publish("a", nil, 1, false)
 		}

@@ -101,7 +101,7 @@ func TestClose_ConcurrentPublishesReturnErrClosed(t *testing.T) {
 		require.NoError(t, c.LoopStart())
 		going := make(chan struct{}, 8)
 		wrong := make(chan error, 8)
-		atOnce(9, func(i int) {
+		wait.AtOnce(9, func(i int) {
 			if i == 8 {
 				for range 8 {
 					<-going
@@ -134,7 +134,7 @@ func TestClose_BesideConnectLeavesNothing(t *testing.T) {
 	for range 30 {
 		c, err := mosquitto.New("", true, nil)
 		require.NoError(t, err)
-		atOnce(3, func(i int) {
+		wait.AtOnce(3, func(i int) {
 			switch i {
 			case 0:
 				_ = c.Connect("127.0.0.1", b.Port, keepalive)
@@ -156,7 +156,7 @@ func TestClose_FromManyGoroutinesSucceeds(t *testing.T) {
 	for range 20 {
 		c, e := newClient(t, "", true)
 		startThread(t, c, e, b.Port)
-		atOnce(8, func(int) { c.Close() })
+		wait.AtOnce(8, func(int) { c.Close() })
 		requireClosed(t, c)
 	}
 	b.Kill()

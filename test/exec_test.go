@@ -79,7 +79,7 @@ func TestChildren_InheritNoSocketsWithoutOnConnect(t *testing.T) {
 
 func TestChildren_StartedBesideNewClientsInheritNoSockets(t *testing.T) {
 	wrong := make(chan any, 1000)
-	atOnce(6, func(i int) {
+	wait.AtOnce(6, func(i int) {
 		if i < 2 {
 			for range 20 {
 				if sockets, err := inherited(); err != nil || len(sockets) > 0 {

@@ -38,7 +38,7 @@ func publishFromMany(t *testing.T, c *mosquitto.Client, e, receiver *events, qos
 	t.Helper()
 	const goroutines, each = 250, 8
 	failed := make(chan error, goroutines*each)
-	atOnce(goroutines, func(i int) {
+	wait.AtOnce(goroutines, func(i int) {
 		for j := range each {
 			text := fmt.Sprintf("%d/%d", i, j)
 			if _, err := c.Publish("many/"+text, []byte(text), qos, false); err != nil {
@@ -75,7 +75,7 @@ func TestGoroutines_SubscribeIsAcknowledgedEachTime(t *testing.T) {
 	ended := connect(t, c, e, b.Port)
 	const n = 100
 	failed := make(chan error, n)
-	atOnce(n, func(i int) {
+	wait.AtOnce(n, func(i int) {
 		filter := fmt.Sprintf("a/%d", i)
 		if _, err := c.Subscribe(filter, 1); err != nil {
 			failed <- err

@@ -280,6 +280,39 @@ func receiver(d *ast.FuncDecl) string {
 	return "generic"
 }
 
+// The tests of mqtt/queue.go are in mqtt/queue_test.go and in files whose names begin with
+// queue_. Files that begin with helper_ hold what tests of several files share.
+func TestHouse_TestFilesAreNamedAfterTheirSubject(t *testing.T) {
+	testedIn := map[string]string{ // sources that the tests of another file cover
+		"aliases.go": "client_test.go", "dialer_errors.go": "dialer_test.go", "list.go": "queue_test.go", "mailbox.go": "waiter_test.go",
+		"options.go": "tls_func_test.go", "protocol.go": "client_test.go", "relay_copy.go": "relay_test.go", "serial.go": "state_test.go",
+	}
+	names, err := filepath.Glob(filepath.Join(root, "mqtt", "*.go"))
+	require.NoError(t, err)
+	var sources, tests []string
+	for _, name := range names {
+		name = filepath.Base(name)
+		if strings.HasSuffix(name, "_test.go") {
+			tests = append(tests, name)
+		} else if name != "doc.go" && !strings.HasPrefix(name, "private_socket_") { // one of these is compiled
+			sources = append(sources, name)
+		}
+	}
+	about := func(test, subject string) bool {
+		return strings.HasPrefix(test, strings.TrimSuffix(subject, ".go")+"_")
+	}
+	for _, source := range sources {
+		hasTest := slices.ContainsFunc(tests, func(test string) bool { return about(test, source) })
+		other, listed := testedIn[source]
+		assert.NotEqual(t, hasTest, listed, "mqtt/%s: want tests in %s_test.go", source, strings.TrimSuffix(source, ".go"))
+		assert.True(t, !listed || slices.Contains(tests, other), "mqtt/%s: no file %s", source, other)
+	}
+	for _, test := range tests {
+		subjects := append([]string{"helper", "main", "example"}, sources...)
+		assert.True(t, slices.ContainsFunc(subjects, func(s string) bool { return about(test, s) }), "mqtt/%s: no subject of this name", test)
+	}
+}
+
 // Files contain no markers of unfinished work and no paths of a developer's machine.
 func TestHouse_FilesHaveNoNotesAndLocalPaths(t *testing.T) {
 	forbidden := []struct {

@@ -65,7 +65,7 @@ func TestLoopStop_OneOfSeveralCallsSucceeds(t *testing.T) {
 	c, e := newClient(t, "", true)
 	startThread(t, c, e, b.Port)
 	errs := make(chan error, 4)
-	atOnce(4, func(int) { errs <- c.LoopStop(false) })
+	wait.AtOnce(4, func(int) { errs <- c.LoopStop(false) })
 	well := 0
 	for range 4 {
 		if err := <-errs; err == nil {
@@ -183,7 +183,7 @@ func TestClose_WithASilentBrokerReturns(t *testing.T) {
 	}
 }
 
-// The peer reads nothing, so the socket's buffer is full and packets are queued.
+// The fake broker reads nothing, so the socket's buffer is full and packets are queued.
 func TestClose_WithAPeerThatNeverReadsReturns(t *testing.T) {
 	p := fakebroker.Listen(t)
 	open := mosquitto.OpenClients()
@@ -202,7 +202,7 @@ func TestClose_WithAPeerThatNeverReadsReturns(t *testing.T) {
 	awaitThread(t)
 }
 
-// The peer accepts the connection and sends no CONNACK.
+// The fake broker accepts the connection and sends no CONNACK.
 func TestLoopStop_WithoutConnackReturns(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, e := newClient(t, "", true)

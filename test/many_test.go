@@ -3,7 +3,6 @@ package test
 import (
 	"os"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
@@ -11,22 +10,6 @@ import (
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
-
-// atOnce starts f in n goroutines at the same time, and waits for them.
-func atOnce(n int, f func(i int)) {
-	start := make(chan struct{})
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			<-start
-			f(i)
-		}()
-	}
-	close(start)
-	wg.Wait()
-}
 
 // openDescriptors returns the number of sockets of this process.
 func openDescriptors(t *testing.T) (n int) {
@@ -64,7 +47,7 @@ func TestMany_ClientsAtOnceLeaveNothing(t *testing.T) {
 	before, open := leak.Take(), mosquitto.OpenClients()
 	clients := make(chan *mosquitto.Client, goroutines*each)
 	failed := make(chan error, goroutines*each)
-	atOnce(goroutines, func(int) {
+	wait.AtOnce(goroutines, func(int) {
 		for range each {
 			c, err := mosquitto.New("", true, nil)
 			if err != nil {
@@ -76,7 +59,7 @@ func TestMany_ClientsAtOnceLeaveNothing(t *testing.T) {
 	})
 	wait.None(t, failed, "failure of New")
 	require.Equal(t, open+goroutines*each, mosquitto.OpenClients())
-	atOnce(goroutines, func(int) {
+	wait.AtOnce(goroutines, func(int) {
 		for range each {
 			(<-clients).Close()
 		}
@@ -90,7 +73,7 @@ func TestMany_ConnectedClientsLeaveNothing(t *testing.T) {
 	const n = 60
 	connected, failed := make(chan struct{}, n), make(chan error, n)
 	clients := make([]*mosquitto.Client, n)
-	atOnce(n, func(i int) {
+	wait.AtOnce(n, func(i int) {
 		c, err := mosquitto.New("", true, nil)
 		if err != nil {
 			failed <- err
@@ -109,7 +92,7 @@ func TestMany_ConnectedClientsLeaveNothing(t *testing.T) {
 	for range n {
 		wait.For(t, connected, "OnConnect")
 	}
-	atOnce(n, func(i int) {
+	wait.AtOnce(n, func(i int) {
 		if i%2 == 0 {
 			if err := clients[i].LoopStop(false); err != nil {
 				failed <- err

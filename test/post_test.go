@@ -270,7 +270,7 @@ func TestPost_RunsDuringBackoff(t *testing.T) {
 }
 
 func TestPost_RunsWhileAConnectIsInProgress(t *testing.T) {
-	d := newDeaf(t)
+	d := newSilentPort(t)
 	d.fill()
 	c, _ := newClient(t, "post", true)
 	require.NoError(t, c.ConnectAsync("127.0.0.1", d.port, keepalive))
@@ -282,7 +282,7 @@ func TestPost_RunsWhileAConnectIsInProgress(t *testing.T) {
 }
 
 func TestPost_RunsBesideABlockingConnect(t *testing.T) {
-	d := newDeaf(t)
+	d := newSilentPort(t)
 	c, _ := newClient(t, "post", true)
 	require.NoError(t, c.Connect("localhost", d.port, keepalive)) // with a host name, connects block
 	d.fill()

@@ -57,7 +57,7 @@ func connectRun(t testing.TB, c *mosquitto.Client, e *events, port int) *running
 }
 
 // meetRun connects a client in Run to a fake broker.
-func meetRun(t testing.TB, c *mosquitto.Client, e *events, p *fakebroker.Peer) (*fakebroker.Conn, *running) {
+func meetRun(t testing.TB, c *mosquitto.Client, e *events, p *fakebroker.Broker) (*fakebroker.Conn, *running) {
 	t.Helper()
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	r := run(t, c)
@@ -171,7 +171,7 @@ func fill(t testing.TB, c *mosquitto.Client) {
 }
 
 func TestRun_EndsWithItsContextWhileConnecting(t *testing.T) {
-	d := newDeaf(t)
+	d := newSilentPort(t)
 	d.fill()
 	c, _ := newClient(t, "run", true)
 	require.NoError(t, c.ConnectAsync("127.0.0.1", d.port, keepalive))
@@ -183,7 +183,7 @@ func TestRun_EndsWithItsContextWhileConnecting(t *testing.T) {
 }
 
 func TestRun_DoesNotWaitForABlockingConnect(t *testing.T) {
-	d := newDeaf(t)
+	d := newSilentPort(t)
 	c, _ := newClient(t, "run", true)
 	require.NoError(t, c.Connect("localhost", d.port, keepalive)) // with a host name, connects block
 	d.fill()
@@ -253,7 +253,7 @@ func TestRun_ReconnectsAfterALoss(t *testing.T) {
 
 // acceptAgain accepts the next CONNECT. Before it, 2.1 may make connections without a
 // CONNECT, to discard old input.
-func acceptAgain(t testing.TB, p *fakebroker.Peer, v5 bool) *fakebroker.Conn {
+func acceptAgain(t testing.TB, p *fakebroker.Broker, v5 bool) *fakebroker.Conn {
 	t.Helper()
 	for {
 		conn := p.Accept()
@@ -731,8 +731,8 @@ func publishOn(t testing.TB, c *mosquitto.Client, goroutines int) (stop func()) 
 // A flood is written in several passes. No message is lost, duplicated or out of order.
 func TestRun_FloodArrivesCompletely(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
-	secure := tlsPeer(t, ca.Issue("peer", "127.0.0.1"), stapling(nil))
-	for name, p := range map[string]*fakebroker.Peer{"plain": fakebroker.Listen(t), "TLS": secure} {
+	secure := tlsFakeBroker(t, ca.Issue("broker", "127.0.0.1"), stapling(nil))
+	for name, p := range map[string]*fakebroker.Broker{"plain": fakebroker.Listen(t), "TLS": secure} {
 		t.Run(name, func(t *testing.T) {
 			c, e := newClient(t, "run", true)
 			if p == secure {

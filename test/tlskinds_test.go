@@ -70,7 +70,7 @@ func TestTLS_EveryWrongServerIsRefused(t *testing.T) {
 					require.NoError(t, c.IntOption(mosquitto.OptTLSOCSPRequired, 1))
 				}
 				config := stapling(nil)
-				p := tlsPeer(t, kind.cert, config)
+				p := tlsFakeBroker(t, kind.cert, config)
 				if kind.server != nil {
 					kind.server(config)
 				}

@@ -28,8 +28,8 @@ func (l deadlineListener) Accept() (net.Conn, error) {
 	return tls.Server(conn, l.config), nil
 }
 
-// tlsPeer starts a fake broker that uses TLS with this certificate.
-func tlsPeer(t testing.TB, cert *broker.Cert, config *tls.Config) *fakebroker.Peer {
+// tlsFakeBroker starts a fake broker that uses TLS with this certificate.
+func tlsFakeBroker(t testing.TB, cert *broker.Cert, config *tls.Config) *fakebroker.Broker {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(cert.CertFile, cert.KeyFile)
 	require.NoError(t, err)
@@ -46,7 +46,7 @@ func stapling(answer []byte) *tls.Config {
 }
 
 // handshakes does the handshake with one client and sends its result.
-func handshakes(t testing.TB, p *fakebroker.Peer) <-chan error {
+func handshakes(t testing.TB, p *fakebroker.Broker) <-chan error {
 	t.Helper()
 	done, gone := make(chan error, 1), make(chan struct{})
 	go func() {
@@ -63,9 +63,9 @@ func handshakes(t testing.TB, p *fakebroker.Peer) <-chan error {
 func TestTLS_MinimumVersionIsEnforced(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	for _, test := range []struct {
-		floor string
-		peer  uint16
-		want  string // "" if the connection must fail
+		floor  string
+		broker uint16
+		want   string // "" if the connection must fail
 	}{
 		{"", tls.VersionTLS12, "TLSv1.2"},
 		{"", tls.VersionTLS13, "TLSv1.3"},
@@ -76,10 +76,10 @@ func TestTLS_MinimumVersionIsEnforced(t *testing.T) {
 		{"", tls.VersionTLS11, ""},
 		{"tlsv1.2", tls.VersionTLS11, ""},
 	} {
-		t.Run(test.floor+" to "+tls.VersionName(test.peer), func(t *testing.T) {
+		t.Run(test.floor+" to "+tls.VersionName(test.broker), func(t *testing.T) {
 			config := stapling(nil)
-			config.MinVersion, config.MaxVersion = test.peer, test.peer
-			p := tlsPeer(t, ca.Issue("peer", "127.0.0.1"), config)
+			config.MinVersion, config.MaxVersion = test.broker, test.broker
+			p := tlsFakeBroker(t, ca.Issue("broker", "127.0.0.1"), config)
 			c, e := trusting(t, ca)
 			require.NoError(t, c.TLSOptsSet(mosquitto.SSLVerifyPeer, test.floor, ""))
 			if test.want == "" {
@@ -114,7 +114,7 @@ func TestTLS_CipherCanBeChosen(t *testing.T) {
 	const wanted = "ECDHE-ECDSA-AES256-GCM-SHA384" // not the first choice of client or server
 	config := stapling(nil)
 	config.MaxVersion = tls.VersionTLS12 // the cipher list is for TLS 1.2
-	p := tlsPeer(t, ca.Issue("peer", "127.0.0.1"), config)
+	p := tlsFakeBroker(t, ca.Issue("broker", "127.0.0.1"), config)
 	c, _ = trusting(t, ca)
 	require.NoError(t, c.TLSOptsSet(mosquitto.SSLVerifyPeer, "", wanted))
 	cipher := make(chan string, 1)
@@ -129,7 +129,7 @@ func TestTLS_ALPNIsNegotiated(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	config := stapling(nil)
 	config.NextProtos = []string{"other", "x-amzn-mqtt-ca"}
-	p := tlsPeer(t, ca.Issue("peer", "127.0.0.1"), config)
+	p := tlsFakeBroker(t, ca.Issue("broker", "127.0.0.1"), config)
 	for _, protocol := range []string{"", "x-amzn-mqtt-ca"} {
 		c, e := trusting(t, ca)
 		if protocol != "" {
@@ -147,7 +147,7 @@ func TestTLS_ALPNIsNegotiated(t *testing.T) {
 // address.
 func TestTLS_ServerNameIsSent(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
-	p := tlsPeer(t, ca.Issue("peer", "localhost"), stapling(nil))
+	p := tlsFakeBroker(t, ca.Issue("broker", "localhost"), stapling(nil))
 	c, e := trusting(t, ca)
 	require.NoError(t, c.Connect("localhost", p.Port, keepalive))
 	loop(t, c)
@@ -157,7 +157,7 @@ func TestTLS_ServerNameIsSent(t *testing.T) {
 
 func TestTLS_OCSPResponseIsRequired(t *testing.T) {
 	ca, foreign := broker.NewCA(t, "authority"), broker.NewCA(t, "foreign")
-	cert := ca.Issue("peer", "127.0.0.1")
+	cert := ca.Issue("broker", "127.0.0.1")
 	for _, test := range []struct {
 		name   string
 		answer []byte
@@ -170,7 +170,7 @@ func TestTLS_OCSPResponseIsRequired(t *testing.T) {
 		{"good", sslctx.OCSPAnswer(t, ca.File, ca.KeyFile, cert.CertFile, sslctx.Good), true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p := tlsPeer(t, cert, stapling(test.answer))
+			p := tlsFakeBroker(t, cert, stapling(test.answer))
 			c, e := trusting(t, ca)
 			require.NoError(t, c.IntOption(mosquitto.OptTLSOCSPRequired, 1))
 			if test.good {
@@ -185,7 +185,7 @@ func TestTLS_OCSPResponseIsRequired(t *testing.T) {
 			require.Error(t, wait.For(t, done, "the handshake"))
 
 			require.NoError(t, c.IntOption(mosquitto.OptTLSOCSPRequired, 0))
-			p = tlsPeer(t, cert, stapling(test.answer))
+			p = tlsFakeBroker(t, cert, stapling(test.answer))
 			require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 			loop(t, c)
 			p.AcceptConnect()
@@ -298,7 +298,7 @@ func TestTLS_LossDuringTheHandshakeIsReported(t *testing.T) {
 	require.Error(t, failed(t, c, e, "127.0.0.1", p.Port))
 	require.NoError(t, c.Close())
 	wait.None(t, e.connect, "OnConnect")
-	wait.For(t, done, "the peer")
+	wait.For(t, done, "the fake broker")
 }
 
 func TestTLSSet_NamesTheFileThatCannotBeOpened(t *testing.T) {

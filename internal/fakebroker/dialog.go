@@ -28,10 +28,10 @@ func (d *Dialog) Expect(packets ...any) {
 		want := parse(packet)
 		got, err := d.NextBytes()
 		if err != nil {
-			d.tb.Fatalf("peer: waiting for %v: %v\n%s", kindOf(want), err, dump("got", exactly(got), nil))
+			d.tb.Fatalf("fake broker: waiting for %v: %v\n%s", kindOf(want), err, dump("got", exactly(got), nil))
 		}
 		if diff := want.diff(got); diff != "" {
-			d.tb.Fatal("peer: ", diff)
+			d.tb.Fatal("fake broker: ", diff)
 		}
 	}
 }
@@ -68,7 +68,7 @@ func exactly(b []byte) (p pattern) {
 func (p pattern) exact() (b []byte) {
 	for _, s := range p {
 		if s.any || s.rest {
-			panic("peer: ?? or ** in a packet to send")
+			panic("fake broker: ?? or ** in a packet to send")
 		}
 		b = append(b, s.b)
 	}
@@ -84,11 +84,11 @@ func parse(packet any) pattern {
 	case string:
 		p, rest := parseUntil(packet, false)
 		if rest != "" {
-			panic("peer: > without < in the pattern " + packet)
+			panic("fake broker: > without < in the pattern " + packet)
 		}
 		return p
 	}
-	panic(fmt.Sprintf("peer: packet of type %T, want []byte or string", packet))
+	panic(fmt.Sprintf("fake broker: packet of type %T, want []byte or string", packet))
 }
 
 // parseUntil parses a pattern up to its end or, inside a group, up to the closing >.
@@ -98,7 +98,7 @@ func parseUntil(text string, group bool) (p pattern, rest string) {
 		switch {
 		case text == "":
 			if group {
-				panic("peer: < without >")
+				panic("fake broker: < without >")
 			}
 			return p, ""
 		case text[0] == '>':
@@ -123,7 +123,7 @@ func parseToken(text string) (p pattern, rest string) {
 	if quote := text[0]; quote == '\'' || quote == '"' {
 		inside, rest, found := strings.Cut(text[1:], string(quote))
 		if !found {
-			panic("peer: unterminated string in the pattern: " + text)
+			panic("fake broker: unterminated string in the pattern: " + text)
 		}
 		if quote == '\'' {
 			return exactly(Text(inside)), rest
@@ -140,7 +140,7 @@ func parseToken(text string) (p pattern, rest string) {
 	}
 	var b byte
 	if n, err := fmt.Sscanf(token, "%02X", &b); n != 1 || err != nil || len(token) < 2 {
-		panic("peer: want a byte in hex or a string in the pattern: " + text)
+		panic("fake broker: want a byte in hex or a string in the pattern: " + text)
 	}
 	return exactly([]byte{b}), rest
 }

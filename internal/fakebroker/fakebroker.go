@@ -15,8 +15,8 @@ import (
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 )
 
-// Peer is a fake broker that listens on a loopback port.
-type Peer struct {
+// Broker is a fake broker that listens on a loopback port.
+type Broker struct {
 	Port int
 
 	tb testing.TB
@@ -24,7 +24,7 @@ type Peer struct {
 }
 
 // Listen starts a fake broker. It stops listening when the test ends.
-func Listen(tb testing.TB) *Peer {
+func Listen(tb testing.TB) *Broker {
 	tb.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -35,47 +35,47 @@ func Listen(tb testing.TB) *Peer {
 
 // On returns a fake broker that uses an existing listener, for example a TLS
 // listener.
-func On(tb testing.TB, l net.Listener) *Peer {
-	p := &Peer{tb: tb, l: l}
+func On(tb testing.TB, l net.Listener) *Broker {
+	b := &Broker{tb: tb, l: l}
 	if addr, ok := l.Addr().(*net.TCPAddr); ok {
-		p.Port = addr.Port
+		b.Port = addr.Port
 	}
 	tb.Cleanup(func() { l.Close() })
-	return p
+	return b
 }
 
 // Close stops listening.
-func (p *Peer) Close() { p.l.Close() }
+func (b *Broker) Close() { b.l.Close() }
 
 // Accept waits for a client's connection. It is closed when the test ends.
-func (p *Peer) Accept() *Conn {
-	p.tb.Helper()
-	c, err := p.TryAccept()
+func (b *Broker) Accept() *Conn {
+	b.tb.Helper()
+	c, err := b.TryAccept()
 	if err != nil {
-		p.tb.Fatalf("peer: no client has connected: %v", err)
+		b.tb.Fatalf("fake broker: no client has connected: %v", err)
 	}
 	return c
 }
 
 // TryAccept is like Accept, but it returns an error if no client connects.
-func (p *Peer) TryAccept() (*Conn, error) {
-	if l, ok := p.l.(interface{ SetDeadline(time.Time) error }); ok {
+func (b *Broker) TryAccept() (*Conn, error) {
+	if l, ok := b.l.(interface{ SetDeadline(time.Time) error }); ok {
 		_ = l.SetDeadline(time.Now().Add(wait.Patience))
 	}
-	conn, err := p.l.Accept()
+	conn, err := b.l.Accept()
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{Conn: conn, tb: p.tb, r: bufio.NewReader(conn)}
-	p.tb.Cleanup(func() { conn.Close() })
+	c := &Conn{Conn: conn, tb: b.tb, r: bufio.NewReader(conn)}
+	b.tb.Cleanup(func() { conn.Close() })
 	return c, nil
 }
 
 // AcceptConnect waits for a client, reads its CONNECT and accepts it. The CONNACK has
 // the client's protocol version.
-func (p *Peer) AcceptConnect() *Conn {
-	p.tb.Helper()
-	c := p.Accept()
+func (b *Broker) AcceptConnect() *Conn {
+	b.tb.Helper()
+	c := b.Accept()
 	connect := c.Expect(CONNECT)
 	nameLen := int(binary.BigEndian.Uint16(connect.Body))
 	if connect.Body[2+nameLen] == 5 {
@@ -174,7 +174,7 @@ func (c *Conn) Send(b []byte) {
 	c.tb.Helper()
 	_ = c.SetWriteDeadline(time.Now().Add(wait.Patience))
 	if _, err := c.Write(b); err != nil {
-		c.tb.Fatalf("peer: write: %v", err)
+		c.tb.Fatalf("fake broker: write: %v", err)
 	}
 }
 
@@ -206,7 +206,7 @@ func (c *Conn) header() (header []byte, n int, err error) {
 			return header, n, nil
 		}
 		if shift >= 21 {
-			return header, 0, errors.New("peer: remaining length of more than four bytes")
+			return header, 0, errors.New("fake broker: remaining length of more than four bytes")
 		}
 	}
 }
@@ -226,10 +226,10 @@ func (c *Conn) Expect(kind byte) Packet {
 	c.tb.Helper()
 	p, err := c.Next()
 	if err != nil {
-		c.tb.Fatalf("peer: waiting for packet %#x: %v", kind, err)
+		c.tb.Fatalf("fake broker: waiting for packet %#x: %v", kind, err)
 	}
 	if p.Type() != kind {
-		c.tb.Fatalf("peer: wanted packet %#x, got %v", kind, p)
+		c.tb.Fatalf("fake broker: wanted packet %#x, got %v", kind, p)
 	}
 	return p
 }
@@ -241,10 +241,10 @@ func (c *Conn) ExpectClosed() {
 	p, err := c.Next()
 	var timeout net.Error
 	if err == nil {
-		c.tb.Fatalf("peer: wanted a closed connection, got %v", p)
+		c.tb.Fatalf("fake broker: wanted a closed connection, got %v", p)
 	}
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		c.tb.Fatal("peer: the client did not close the connection")
+		c.tb.Fatal("fake broker: the client did not close the connection")
 	}
 }
 

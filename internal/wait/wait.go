@@ -5,6 +5,7 @@ package wait
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,4 +54,20 @@ func Soon(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// AtOnce starts f in n goroutines at the same time, and waits until all have returned.
+func AtOnce(n int, f func(i int)) {
+	start := make(chan struct{})
+	var running sync.WaitGroup
+	for i := range n {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			<-start
+			f(i)
+		}()
+	}
+	close(start)
+	running.Wait()
 }

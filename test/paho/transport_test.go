@@ -31,7 +31,7 @@ func tlsListener(t *testing.T) (l net.Listener, ca string) {
 
 // gateway is an HTTP server whose websockets lead to a fake broker. requests receives what
 // it was asked for.
-func gateway(t *testing.T, to *fakebroker.Peer) (address string, requests <-chan string) {
+func gateway(t *testing.T, to *fakebroker.Broker) (address string, requests <-chan string) {
 	t.Helper()
 	asked := make(chan string, 10)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -62,7 +62,7 @@ func TestPrograms_SendTheSameBytes(t *testing.T) {
 
 // fakeBroker is the broker of one program. It keeps what the program sends.
 type fakeBroker struct {
-	*fakebroker.Peer
+	*fakebroker.Broker
 	process  *process
 	conn     *fakebroker.Conn
 	packets  []packet
@@ -85,14 +85,14 @@ func newFakeBroker(t *testing.T, transport string) *fakeBroker {
 	switch transport {
 	case "tls":
 		l, ca := tlsListener(t)
-		b.Peer, b.file = fakebroker.On(t, l), ca
+		b.Broker, b.file = fakebroker.On(t, l), ca
 		b.Port = l.Addr().(*net.TCPAddr).Port
 	default:
-		b.Peer = fakebroker.Listen(t)
+		b.Broker = fakebroker.Listen(t)
 	}
 	b.address = fmt.Sprintf("127.0.0.1:%d", b.Port)
 	if transport == "websocket" {
-		b.address, b.requests = gateway(t, b.Peer)
+		b.address, b.requests = gateway(t, b.Broker)
 	}
 	return b
 }

@@ -17,7 +17,7 @@ import (
 
 // receiver starts a client without clean session, driven by Run. It returns the
 // payloads that the client receives.
-func receiver(t *testing.T, p *fakebroker.Peer, version, receiveMaximum int) (messages <-chan string) {
+func receiver(t *testing.T, p *fakebroker.Broker, version, receiveMaximum int) (messages <-chan string) {
 	t.Helper()
 	c, err := mosquitto.New("receiver", false, nil)
 	require.NoError(t, err)
@@ -39,7 +39,7 @@ func receiver(t *testing.T, p *fakebroker.Peer, version, receiveMaximum int) (me
 
 // acceptV5 accepts an MQTT 5 client. With library 2.1, the first reconnect after a
 // protocol error may fail, because the client still reads old input.
-func acceptV5(t *testing.T, p *fakebroker.Peer) *fakebroker.Conn {
+func acceptV5(t *testing.T, p *fakebroker.Broker) *fakebroker.Conn {
 	t.Helper()
 	for {
 		conn := p.Accept()

@@ -19,7 +19,7 @@ type exchange struct {
 	*fakebroker.Dialog
 	t      testing.TB
 	v      fakebroker.Version
-	p      *fakebroker.Peer
+	p      *fakebroker.Broker
 	c      *mosquitto.Client
 	setup  setup
 	alone  bool        // outcome sends no probe

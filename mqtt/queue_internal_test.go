@@ -38,12 +38,3 @@ func TestQueue_RequeuedBirthMessagesStayFirst(t *testing.T) {
 	q.resume(call)
 	require.Equal(t, []string{"birth 1", "birth 2", "queued"}, order())
 }
-
-// The last message in flight may be older than a birth message.
-func TestInflight_HighestNumberMayNotBeTheLast(t *testing.T) {
-	f := newInflight(&settings{inflight: 10})
-	for id, number := range []uint64{10, 11, 1, 2} {
-		f.add(&Token{number: number, pub: Publication{QoS: 1}}, id+1)
-	}
-	require.EqualValues(t, 11, f.highestNumber())
-}

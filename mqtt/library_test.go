@@ -13,7 +13,7 @@ import (
 // A QoS 2 message that is incomplete when the connection is lost reduces the receive maximum of
 // the library for ever. With the default of 20 every connection would fail soon. The client
 // therefore uses the highest value.
-func TestReceiveMaximum_IsTheHighestByDefault(t *testing.T) {
+func TestLibrary_ReceiveMaximumIsTheHighestByDefault(t *testing.T) {
 	p := fakebroker.Listen(t)
 	dial(t, p.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithBackgroundConnect())
 	body := p.Accept().Expect(fakebroker.CONNECT).Body

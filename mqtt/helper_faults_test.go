@@ -17,8 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Network faults, for tests of guarantees that hold whatever the network does. The files of
-// these tests are deadlock, delivery, ends, leak, order, queue_memory, storm and success.
+// This file holds network faults, for tests of guarantees that hold during every fault.
 
 // networkFault is a fault that a fault proxy can cause.
 type networkFault struct {

@@ -21,14 +21,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// underneath stores the root package's client in m.
-func underneath(m **mosquitto.Client) mqtt.Option {
-	return mqtt.WithLibrarySetup(func(c *mosquitto.Client) error {
-		*m = c
-		return nil
-	})
-}
-
 // The test is not parallel, because it opens all file descriptors up to 1023.
 func TestScale_FileDescriptorsAbove1023Work(t *testing.T) {
 	lowfds.Descriptors(t)
@@ -142,32 +134,4 @@ func TestScale_DefaultsDoNotDelay(t *testing.T) {
 	for _, token := range tokens {
 		require.NoError(t, token.Wait(wait.Soon(t)))
 	}
-}
-
-// The packet ids start again after 65,535 messages. The acknowledgement of a later message does
-// not complete an earlier message.
-func TestScale_PacketIDsStartAgain(t *testing.T) {
-	t.Parallel()
-	p := fakebroker.Listen(t)
-	c, conn := dialScriptedBroker(t, p)
-	first := c.PublishAsync(wait.Soon(t), "first", nil)
-	conn.Expect(fakebroker.PUBLISH)
-	const n = 70_000
-	read := inBackground(func() error {
-		for range n {
-			if _, err := conn.Next(); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	ctx := context.Background()
-	for range n {
-		c.PublishAsync(ctx, "a", nil, mqtt.WithQoS(0))
-	}
-	require.NoError(t, wait.For(t, read, "the peer"))
-	require.Equal(t, 1, first.MID())
-	requirePending(t, first)
-	conn.Send(fakebroker.Ack(fakebroker.PUBACK, 1))
-	require.NoError(t, first.Wait(wait.Soon(t)))
 }

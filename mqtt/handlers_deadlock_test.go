@@ -173,7 +173,7 @@ var places = []place{
 		}()
 		go func() {
 			for c.Err() == nil && c.Publish(context.Background(), "a", nil) == nil {
-				time.Sleep(5 * time.Millisecond)
+				time.Sleep(5 * time.Millisecond) // the interval between messages
 			}
 		}()
 	}},

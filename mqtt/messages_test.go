@@ -165,3 +165,88 @@ func TestMessages_GoroutineOfTheLoopMayWait(t *testing.T) {
 	}
 	require.Equal(t, behind+1, n)
 }
+
+func TestMessages_EndWithUnsubscribe(t *testing.T) {
+	t.Parallel()
+	c := dial(t, plain(t).Port)
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, ignore)) // the first handler receives messages until the iterator replaces it
+	first, last := make(chan error, 1), make(chan error, 1)
+	go func() {
+		var end error
+		for _, err := range c.Messages(context.Background(), "a", 1) {
+			if end = err; err == nil {
+				select {
+				case first <- nil:
+				default:
+				}
+			}
+		}
+		last <- end
+	}()
+	wait.Until(t, "a message of the iterator", func() bool {
+		require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
+		return len(first) > 0
+	})
+	require.NoError(t, c.Unsubscribe(wait.Soon(t), "a"))
+	require.ErrorIs(t, wait.For(t, last, "the end of the iterator"), mqtt.ErrSuperseded)
+}
+
+func TestMessages_BodyMayPublish(t *testing.T) {
+	b := plain(t)
+	c := dial(t, b.Port)
+	ctx := t.Context()
+	n := 0
+	go func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			_ = c.Publish(ctx, "a", fmt.Append(nil, i))
+		}
+	}()
+	for m, err := range c.Messages(ctx, "a", 1) {
+		require.NoError(t, err)
+		require.NoError(t, c.Publish(wait.Soon(t), "b", m.Payload))
+		if n++; n == 50 {
+			break
+		}
+	}
+	require.Equal(t, 50, n)
+}
+
+func TestMessages_ContinueAcrossReconnects(t *testing.T) {
+	t.Parallel()
+	_, proxy := startProxiedBroker(t)
+	c := dial(t, proxy.Port)
+	ended := make(chan error, 1)
+	ctx := wait.Soon(t)
+	go func() {
+		for ctx.Err() == nil && c.State() != mqtt.StateClosed {
+			_ = c.Publish(ctx, "a", nil)
+		}
+		ended <- nil
+	}()
+	n := 0
+	for _, err := range c.Messages(ctx, "a", 1) {
+		require.NoError(t, err)
+		if n++; n == 40 {
+			break
+		}
+		if n%10 == 0 {
+			proxy.Reset()
+		}
+	}
+	require.Equal(t, 40, n)
+	require.EqualValues(t, 4, c.Stats().Connects)
+	begun := make(chan struct{}, 1)
+	last := inBackground(func() (err error) {
+		for _, err = range c.Messages(ctx, "a", 1) {
+			select {
+			case begun <- struct{}{}:
+			default:
+			}
+		}
+		return err
+	})
+	wait.For(t, begun, "the second iterator")
+	closeNow(t, c)
+	require.ErrorIs(t, wait.For(t, last, "the end of the iterator"), mqtt.ErrClosed, "the end of the client is an error")
+	wait.For(t, ended, "the publisher")
+}

@@ -5,7 +5,6 @@ package mqtt_test
 import (
 	"context"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -31,7 +30,7 @@ func requireDelivery(t *testing.T, direct *mqtt.Client, topic string, got <-chan
 
 // Subscriptions survive whether or not the broker has kept the session. Subscriptions that
 // the program removed receive no messages.
-func TestDelivery_SubscriptionsSurviveFaults(t *testing.T) {
+func TestSubscriptions_SurviveFaults(t *testing.T) {
 	t.Parallel()
 	for _, version := range []mqtt.Protocol{mqtt.V311, mqtt.V5} {
 		t.Run(version.String(), func(t *testing.T) {
@@ -79,7 +78,7 @@ func TestDelivery_SubscriptionsSurviveFaults(t *testing.T) {
 
 // After the kill the broker restores an older session from its disk, which lacks the newer
 // subscriptions. Its CONNACK says that it kept the session.
-func TestDelivery_OlderSessionOfAKilledBrokerIsUpdated(t *testing.T) {
+func TestSubscriptions_OlderSessionOfAKilledBrokerIsUpdated(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Persistence: true})
 	c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithClientID("id"), mqtt.WithSession(time.Hour))
@@ -105,7 +104,7 @@ func TestDelivery_OlderSessionOfAKilledBrokerIsUpdated(t *testing.T) {
 
 // Also if the connection is lost before SUBACK. The client requests retained messages again
 // only for filters that were never granted.
-func TestDelivery_ResubscribeAsksForNoRetainedMessages(t *testing.T) {
+func TestSubscriptions_ResubscribeAsksForNoRetainedMessages(t *testing.T) {
 	t.Parallel()
 	p := fakebroker.Listen(t)
 	session := []mqtt.Option{mqtt.WithProtocol(mqtt.V5), mqtt.WithClientID("id"), mqtt.WithSession(time.Hour)}
@@ -138,43 +137,9 @@ func TestDelivery_ResubscribeAsksForNoRetainedMessages(t *testing.T) {
 	}
 }
 
-// The fault proxy cuts the connection after each byte of the requests and of the replies.
-func TestDelivery_SubscribeSurvivesACutAfterEachByte(t *testing.T) {
-	t.Parallel()
-	b, p := startProxiedBroker(t)
-	c, direct := dial(t, p.Port), dial(t, b.Port)
-	for _, d := range []faultproxy.Direction{faultproxy.Up, faultproxy.Down} {
-		for after := range 24 {
-			p.CutAfter(d, after)
-			h, got := collect()
-			require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, h))
-			requireDelivery(t, direct, "a", got)
-			p.CutAfter(d, after)
-			require.NoError(t, c.Unsubscribe(wait.Soon(t), "a"))
-			p.CutAfter(d, -1)
-		}
-	}
-}
-
-// observedContext is a context that closes a channel when a call begins to wait for it.
-type observedContext struct {
-	context.Context
-	once  sync.Once
-	waits chan struct{}
-}
-
-func observe(ctx context.Context) *observedContext {
-	return &observedContext{Context: ctx, waits: make(chan struct{})}
-}
-
-func (a *observedContext) Done() <-chan struct{} {
-	a.once.Do(func() { close(a.waits) })
-	return a.Context.Done()
-}
-
 // The first Subscribe is cancelled, then the second. The client must not restore the handler
 // of the first.
-func TestDelivery_CancelledHandlerIsNotRestored(t *testing.T) {
+func TestSubscriptions_CancelledHandlerIsNotRestored(t *testing.T) {
 	t.Parallel()
 	b, p := startProxiedBroker(t)
 	c, direct := dial(t, p.Port), dial(t, b.Port)

@@ -5,7 +5,6 @@ package mqtt_test
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -17,8 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// This file holds fakeBroker, which replies without the test, and helpers that tests of
-// several files share.
+// This file holds fakeBroker, a fake broker that replies without the test.
 
 // script decides how the fake broker replies to a packet. It returns true if it replied or
 // closed the connection. If it returns false, the fake broker accepts the packet with the
@@ -85,7 +83,7 @@ func fakeBrokerOn(t testing.TB, l net.Listener, s script) *fakeBroker {
 	return b
 }
 
-func (b *fakeBroker) accept(p *fakebroker.Peer) {
+func (b *fakeBroker) accept(p *fakebroker.Broker) {
 	defer b.running.Done()
 	for {
 		conn, err := p.TryAccept()
@@ -266,7 +264,8 @@ func (p packet) cutProperties(b []byte) (props, rest []byte) {
 
 // The parts of a PUBLISH.
 
-func (p packet) qos() byte    { return p.First >> 1 & 3 }
+func (p packet) qos() byte { return p.First >> 1 & 3 }
+
 func (p packet) retain() bool { return p.First&1 == 1 }
 
 func (p packet) topic() string {
@@ -326,30 +325,6 @@ func (p packet) subscriptionID() int {
 	return int(id)
 }
 
-// awaitWithin returns the error of a call. Its limit may be longer than that of wait.For.
-func awaitWithin(t testing.TB, limit time.Duration, ended <-chan error, what string) error {
-	t.Helper()
-	select {
-	case err := <-ended:
-		return err
-	case <-time.After(limit):
-		require.FailNow(t, "timeout while waiting for "+what)
-		return nil
-	}
-}
-
-// parseNumbers converts payloads to numbers.
-func parseNumbers(t testing.TB, texts []string) (numbers []int) {
-	t.Helper()
-	for _, text := range texts {
-		var n int
-		_, err := fmt.Sscan(text, &n)
-		require.NoError(t, err)
-		numbers = append(numbers, n)
-	}
-	return numbers
-}
-
 // textProperty returns the first property of a PUBLISH of MQTT 5 with this identifier. All
 // properties before it must have text values.
 func (p packet) textProperty(id byte) (text string) {
@@ -364,5 +339,6 @@ func (p packet) textProperty(id byte) (text string) {
 	return ""
 }
 
-func (p packet) responseTopic() string   { return p.textProperty(fakebroker.ResponseTopic("")[0]) }
+func (p packet) responseTopic() string { return p.textProperty(fakebroker.ResponseTopic("")[0]) }
+
 func (p packet) correlationData() string { return p.textProperty(fakebroker.CorrelationData("")[0]) }

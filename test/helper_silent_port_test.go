@@ -13,18 +13,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// deaf is a port of 127.0.0.1 that never answers a connect: its listener's backlog is
+// silentPort is a port of 127.0.0.1 that never answers a connect: its listener's backlog is
 // full.
-type deaf struct {
+type silentPort struct {
 	port int
 
 	t       testing.TB
 	fillers []string // sockets of this test that fill the backlog
 }
 
-func newDeaf(t testing.TB) *deaf {
+func newSilentPort(t testing.TB) *silentPort {
 	t.Helper()
-	d := &deaf{t: t}
+	d := &silentPort{t: t}
 	l := d.socket(0)
 	require.NoError(t, syscall.Bind(l, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
 	require.NoError(t, syscall.Listen(l, 0))
@@ -35,7 +35,7 @@ func newDeaf(t testing.TB) *deaf {
 }
 
 // fill fills the backlog. Before, one client can connect.
-func (d *deaf) fill() {
+func (d *silentPort) fill() {
 	d.t.Helper()
 	for range 3 {
 		_ = syscall.Connect(d.socket(syscall.SOCK_NONBLOCK), &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: d.port})
@@ -44,7 +44,7 @@ func (d *deaf) fill() {
 	d.fillers = d.unanswered()
 }
 
-func (d *deaf) socket(flags int) int {
+func (d *silentPort) socket(flags int) int {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|flags, 0)
 	require.NoError(d.t, err)
 	d.t.Cleanup(func() { syscall.Close(fd) })
@@ -53,7 +53,7 @@ func (d *deaf) socket(flags int) int {
 
 // unanswered returns the inodes of the sockets that wait for an answer of the port
 // (state SYN_SENT in /proc/net/tcp), without the fillers.
-func (d *deaf) unanswered() (inodes []string) {
+func (d *silentPort) unanswered() (inodes []string) {
 	table, err := os.ReadFile("/proc/net/tcp")
 	require.NoError(d.t, err)
 	remote := fmt.Sprintf("0100007F:%04X", d.port)
@@ -67,10 +67,10 @@ func (d *deaf) unanswered() (inodes []string) {
 }
 
 // asked reports whether a client waits for an answer.
-func (d *deaf) asked() bool { return len(d.unanswered()) > 0 }
+func (d *silentPort) asked() bool { return len(d.unanswered()) > 0 }
 
 // hangUp shuts down the waiting sockets, so that blocking connects return.
-func (d *deaf) hangUp() {
+func (d *silentPort) hangUp() {
 	waiting := d.unanswered()
 	entries, err := os.ReadDir("/proc/self/fd")
 	require.NoError(d.t, err)

@@ -5,7 +5,6 @@ package mqtt_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 
@@ -166,166 +165,120 @@ func TestWaits_MutexOfTheProgramCannotDeadlock(t *testing.T) {
 	}
 }
 
-// The message stays in flight until the broker acknowledges it on the next connection.
-func TestWaits_LossDoesNotEndQoS1And2(t *testing.T) {
+// Calls end after Close and after a permanent refusal. After a refusal their error contains
+// the error of the refusal.
+func TestWaits_EndWithTheClient(t *testing.T) {
 	t.Parallel()
-	for _, qos := range []mqtt.QoS{1, 2} {
-		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
-			t.Parallel()
-			p := fakebroker.Listen(t)
-			c, conn := dialScriptedBroker(t, p)
-			token := c.PublishAsync(wait.Soon(t), "a", []byte("x"), mqtt.WithQoS(qos))
-			waited := inBackground(func() error { return token.Wait(wait.Soon(t)) })
-			conn.Dialog().Expect(fakebroker.V311.Publish(byte(qos)<<1, "a", 1, "x"))
-			for range 2 {
-				conn.Close()
-				conn = p.AcceptConnect()
-				dup := byte(8)
-				if qos == 2 { // without a session the broker does not know the message: it is sent as a new message
-					dup = 0
-				}
-				conn.Dialog().Expect(fakebroker.V311.Publish(dup|byte(qos)<<1, "a", 1, "x"))
-				requirePending(t, token)
-				wait.None(t, waited, "end of Wait")
+	c, _, _ := unreachable(t)
+	ended := inBackground(func() error { return c.Publish(wait.Soon(t), "a", nil) })
+	subscribing := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
+	wait.Until(t, "the message", func() bool { return c.Stats().Queued == 1 })
+	closeNow(t, c)
+	require.ErrorIs(t, wait.For(t, ended, "Publish"), mqtt.ErrClosed)
+	require.ErrorIs(t, wait.For(t, subscribing, "Subscribe"), mqtt.ErrClosed)
+
+	p := fakebroker.Listen(t)
+	c = dial(t, p.Port, mqtt.WithBackgroundConnect())
+	ended = inBackground(func() error { return c.Publish(wait.Soon(t), "a", nil) })
+	wait.Until(t, "the message", func() bool { return c.Stats().Queued == 1 })
+	conn := p.Accept()
+	conn.Expect(fakebroker.CONNECT)
+	conn.Send(fakebroker.V311.Connack(false, 5))
+	wait.For(t, c.Done(), "the end of the client")
+	for _, err := range []error{wait.For(t, ended, "Publish"), c.Publish(wait.Soon(t), "a", nil), c.Err()} {
+		require.ErrorIs(t, err, mqtt.ErrClosed)
+		var refusal mosquitto.ConnackError
+		require.ErrorAs(t, err, &refusal)
+		require.Equal(t, mosquitto.ConnackRefusedNotAuthorized, refusal.Code)
+	}
+}
+
+// A handler on the worker blocks in a call of the client. Close ends the call.
+func TestWaits_OnAWorkerEndWithTheClient(t *testing.T) {
+	t.Parallel()
+	b := plain(t)
+	for name, call := range map[string]func(c *mqtt.Client) error{
+		"Request": func(c *mqtt.Client) error {
+			_, err := c.Request(context.Background(), "no responder", nil)
+			return err
+		},
+		"AwaitConnected": func(c *mqtt.Client) error { return c.AwaitConnected(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b.Restart()
+			option, changes := watchStates()
+			c := dial(t, b.Port, mqtt.WithProtocol(mqtt.V5), mqtt.WithHandlerMode(mqtt.Worker(4, mqtt.Block)), option)
+			begun, ready, ended := make(chan bool, 1), make(chan bool), make(chan error, 1)
+			require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(context.Context, mqtt.Message) {
+				begun <- true
+				<-ready
+				ended <- call(c)
+			}))
+			c.PublishAsync(wait.Soon(t), "a", nil, mqtt.WithQoS(0))
+			wait.For(t, begun, "the handler")
+			if name == "AwaitConnected" { // AwaitConnected blocks only without a connection
+				b.Kill()
+				awaitFailure(t, changes)
 			}
-			if qos == 2 {
-				conn.Send(fakebroker.V311.Pubrec(1))
-				conn.Dialog().Expect(fakebroker.V311.Pubrel(1))
-				requirePending(t, token)
-				conn.Send(fakebroker.V311.Pubcomp(1))
-			} else {
-				conn.Send(fakebroker.V311.Puback(1))
-			}
-			require.NoError(t, wait.For(t, waited, "Wait"))
-			require.NoError(t, token.Err())
+			close(ready)
+			_ = c.Close(wait.Soon(t))
+			require.ErrorIs(t, wait.For(t, ended, "the handler's wait"), mqtt.ErrClosed)
+			wait.For(t, c.Done(), "the end of the client")
 		})
 	}
 }
 
-// A QoS 0 message whose token ended with nil was written before the connection loss.
-func TestWaits_UnwrittenQoS0Fails(t *testing.T) {
+// A call ends with its context during the fault. A call without a deadline ends after the fault.
+func TestWaits_EndDuringFaults(t *testing.T) {
 	t.Parallel()
-	p := fakebroker.Listen(t)
-	c, conn := dialScriptedBroker(t, p)
-	tokens := make([]*mqtt.Token, 200)
-	for i := range tokens {
-		tokens[i] = c.PublishAsync(wait.Soon(t), "a", make([]byte, 100_000), mqtt.WithQoS(0))
-	}
-	stuck := func() bool { return c.Stats().Published > 0 }
-	wait.Until(t, "the first to be written", stuck)
-	requirePending(t, tokens[len(tokens)-1]) // the socket buffer of the kernel is full
-	conn.Reset()
-	conn = p.AcceptConnect()
-	lost, waiting := 0, 0
-	for _, token := range tokens {
-		select {
-		case <-token.Done():
-			if token.Err() != nil {
-				require.ErrorIs(t, token.Err(), mqtt.ErrConnectionLost)
-				lost++
-			}
-		default:
-			waiting++ // not submitted to the library yet: the next connection sends it
-		}
-	}
-	require.Positive(t, lost)
-	require.Positive(t, waiting)
-	go func() {
-		for {
-			if _, err := conn.Next(); err != nil {
-				return
-			}
-		}
-	}()
-	for _, token := range tokens {
-		if err := token.Wait(wait.Soon(t)); err != nil {
-			require.ErrorIs(t, err, mqtt.ErrConnectionLost)
-			lost--
-		}
-	}
-	require.Zero(t, lost)
-}
-
-// With MQTT 5 a PUBACK can have a reason code that refuses the message.
-func TestWaits_RefusalIsAnError(t *testing.T) {
-	t.Parallel()
-	p := fakebroker.Listen(t)
-	c, conn := dialScriptedBroker(t, p, mqtt.WithProtocol(mqtt.V5))
-	ended := inBackground(func() error { return c.Publish(wait.Soon(t), "a", nil) })
-	conn.Expect(fakebroker.PUBLISH)
-	conn.Send(fakebroker.V5.Answer(fakebroker.PUBACK, 1, 0x97, fakebroker.ReasonString("no more today")))
-	err := wait.For(t, ended, "Publish")
-	var refused *mqtt.PublishError
-	require.ErrorAs(t, err, &refused)
-	require.Equal(t, &mqtt.PublishError{Topic: "a", Code: mosquitto.RCQuotaExceeded, Text: "no more today"}, refused)
-	require.ErrorIs(t, err, mosquitto.ReasonError{Code: mosquitto.RCQuotaExceeded})
-}
-
-// A token ends with the acknowledgement, with the loss of a QoS 0 message, or with Close.
-func TestWaits_EveryTokenEnds(t *testing.T) {
-	t.Parallel()
-	_, proxy := startProxiedBroker(t)
-	c := dial(t, proxy.Port)
-	tokens := make(chan *mqtt.Token, 10_000)
-	stop := make(chan struct{})
-	var publishers sync.WaitGroup
-	for qos := mqtt.QoS(0); qos <= 2; qos++ {
-		publishers.Add(1)
-		go func() {
-			defer publishers.Done()
-			for range 2000 {
-				select {
-				case <-stop:
-					return
-				case tokens <- c.PublishAsync(context.Background(), "a", make([]byte, 1000), mqtt.WithQoS(qos)):
+	options := []mqtt.Option{mqtt.WithProtocol(mqtt.V5), mqtt.WithQueue(1000, 1<<20, mqtt.WaitForRoom)}
+	duringEachFault(t, options, func(t *testing.T, x networkFault, p *faultproxy.Proxy, c, direct *mqtt.Client) {
+		require.NoError(t, direct.Subscribe(wait.Soon(t), "never", 1, ignore))
+		waits := map[string]func(context.Context) error{
+			"Subscribe":      func(ctx context.Context) error { return c.Subscribe(ctx, "a", 1, ignore) },
+			"Unsubscribe":    func(ctx context.Context) error { return c.Unsubscribe(ctx, "b") },
+			"AwaitConnected": c.AwaitConnected,
+			"Messages": func(ctx context.Context) error {
+				for _, err := range c.Messages(ctx, "c", 1) {
+					return err
 				}
-			}
-		}()
-	}
-	for _, cut := range []func(){proxy.Cut, proxy.Reset, proxy.Cut, func() { proxy.CutAfter(faultproxy.Down, 300) }, proxy.Reset} {
-		cut()
-		require.NoError(t, c.AwaitConnected(wait.Soon(t)))
-	}
-	close(stop)
-	publishers.Wait()
-	proxy.RefuseNew() // the last messages are never acknowledged
-	proxy.Cut()
-	for range 3 {
-		tokens <- c.PublishAsync(wait.Soon(t), "a", nil)
-	}
-	closeNow(t, c)
-	close(tokens)
-	for token := range tokens {
-		wait.For(t, token.Done(), "the end of a token")
-		if err := token.Err(); !errors.Is(err, mqtt.ErrConnectionLost) && !errors.Is(err, mqtt.ErrClosed) {
-			require.NoError(t, err)
+				return ctx.Err()
+			},
+			"Token.Wait": func(ctx context.Context) error {
+				return c.PublishAsync(ctx, "d", nil, mqtt.WithQoS(2)).Wait(ctx)
+			},
 		}
-	}
-	require.Zero(t, c.Stats().Queued)
-}
-
-// The library drops SUBSCRIBE and UNSUBSCRIBE when the connection is lost. The client sends
-// them again.
-func TestWaits_LostSubscribeIsSentAgain(t *testing.T) {
-	t.Parallel()
-	p := fakebroker.Listen(t)
-	c, conn := dialScriptedBroker(t, p, mqtt.WithClientID("x"), mqtt.WithSession(-1))
-	ended := inBackground(func() error { return c.Subscribe(wait.Soon(t), "a", 1, ignore) })
-	for range 2 {
-		conn.Expect(fakebroker.SUBSCRIBE)
-		conn.Close()
-		conn = p.AcceptConnect()
-		wait.None(t, ended, "end of Subscribe")
-	}
-	acknowledgeSubscribe(conn, 1)
-	require.NoError(t, wait.For(t, ended, "Subscribe"))
-	ended = inBackground(func() error { return c.Unsubscribe(wait.Soon(t), "a") })
-	conn.Expect(fakebroker.UNSUBSCRIBE)
-	wait.None(t, ended, "end of Unsubscribe")
-	conn.Close()
-	conn = p.Accept()
-	conn.Expect(fakebroker.CONNECT)
-	conn.Send(fakebroker.V311.Connack(true, 0)) // the session is kept, so the client sends UNSUBSCRIBE again
-	conn.Send(fakebroker.V311.Unsuback(conn.Expect(fakebroker.UNSUBSCRIBE).MID(), nil))
-	require.NoError(t, wait.For(t, ended, "Unsubscribe"))
+		for qos := mqtt.QoS(0); qos <= 2; qos++ {
+			waits["Publish "+string('0'+rune(qos))] = func(ctx context.Context) error {
+				return c.Publish(ctx, "d", make([]byte, 100), mqtt.WithQoS(qos))
+			}
+		}
+		begin := func(ctx context.Context) (ended map[string]<-chan error) {
+			ended = map[string]<-chan error{}
+			for name, call := range waits {
+				ended[name] = inBackground(func() error { return call(ctx) })
+			}
+			return ended
+		}
+		x.begin(p)
+		early := begin(context100ms(t))
+		early["Request"] = inBackground(func() error {
+			_, err := c.Request(context100ms(t), "never", nil)
+			return err
+		})
+		for name, ended := range early {
+			require.True(t, isDocumentedError(wait.For(t, ended, name)), name)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		late := begin(ctx)
+		x.end(p)
+		for name, ended := range late {
+			if name != "Messages" {
+				require.True(t, isDocumentedError(wait.For(t, ended, name)), name)
+			}
+		}
+		cancel()
+		require.ErrorIs(t, wait.For(t, late["Messages"], "the iterator"), context.Canceled)
+	})
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
 
@@ -113,7 +116,10 @@ func TestClient_CallbackSetBesideReinitialiseLasts(t *testing.T) {
 		defer set.Done()
 		c.OnLog(func(*Client, LogLevel, string) {})
 	}()
-	time.Sleep(10 * time.Millisecond)
+	wait.Until(t, "the setters to wait for Reinitialise", func() bool {
+		stacks := make([]byte, 1<<20)
+		return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "awaitReinitialise(") == 2
+	})
 	c.listeners.clear()
 	c.gate.together()
 	c.reinitialising.Unlock()
@@ -122,4 +128,17 @@ func TestClient_CallbackSetBesideReinitialiseLasts(t *testing.T) {
 	_, message := c.listeners.message.get()
 	_, log := c.listeners.log.get()
 	require.True(t, message && log)
+}
+
+func TestUserData_CanBeReplaced(t *testing.T) {
+	c, err := New("", true, "first")
+	require.NoError(t, err)
+	require.Equal(t, "first", c.UserData())
+	c.SetUserData(2)
+	require.Equal(t, 2, c.UserData())
+	c.SetUserData(nil)
+	require.Nil(t, c.UserData())
+	require.NoError(t, c.Close())
+	c.SetUserData("set after Close")
+	require.Equal(t, "set after Close", c.UserData())
 }

@@ -16,20 +16,20 @@ import (
 // These tests follow the guide to mosquitto.py, in its order. They show how to write
 // each of its statements in Go.
 
-func TestSeed_BasicOperationIsThatOfMosquittoPy(t *testing.T) {
-	t.Run("the name identifies the client with the broker", seedName)
-	t.Run("clean session controls whether the client is persistent", seedCleanSession)
-	t.Run("an object is passed to the callbacks", seedObject)
-	t.Run("connect takes host, port and keepalive", seedConnect)
-	t.Run("connect fails without a broker", seedConnectRefused)
-	t.Run("loop must be called to process network data", seedLoop)
-	t.Run("a loop timeout of 0 returns immediately", seedLoopZero)
-	t.Run("a loop timeout of -1 is the default", seedLoopDefault)
-	t.Run("a loop failure means that the connection has been closed", seedLoopFailure)
-	t.Run("disconnect, and on_disconnect to be sure", seedDisconnect)
+func TestMosquittoPy_BasicOperation(t *testing.T) {
+	t.Run("the name identifies the client with the broker", pyName)
+	t.Run("clean session controls whether the client is persistent", pyCleanSession)
+	t.Run("an object is passed to the callbacks", pyObject)
+	t.Run("connect takes host, port and keepalive", pyConnect)
+	t.Run("connect fails without a broker", pyConnectRefused)
+	t.Run("loop must be called to process network data", pyLoop)
+	t.Run("a loop timeout of 0 returns immediately", pyLoopZero)
+	t.Run("a loop timeout of -1 is the default", pyLoopDefault)
+	t.Run("a loop failure means that the connection has been closed", pyLoopFailure)
+	t.Run("disconnect, and on_disconnect to be sure", pyDisconnect)
 }
 
-func seedName(t *testing.T) {
+func pyName(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, _ := newClient(t, "test-client", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, time.Minute))
@@ -39,7 +39,7 @@ func seedName(t *testing.T) {
 	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 }
 
-func seedCleanSession(t *testing.T) {
+func pyCleanSession(t *testing.T) {
 	b := plain(t)
 	for _, clean := range []bool{true, false} {
 		c, e := newClient(t, "test-client", clean)
@@ -57,7 +57,7 @@ func seedCleanSession(t *testing.T) {
 	}
 }
 
-func seedObject(t *testing.T) {
+func pyObject(t *testing.T) {
 	b := plain(t)
 	type object struct{ name string }
 	obj := &object{"obj"}
@@ -72,7 +72,7 @@ func seedObject(t *testing.T) {
 	require.Same(t, obj, wait.For(t, seen, "OnConnect"))
 }
 
-func seedConnect(t *testing.T) {
+func pyConnect(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, e := newClient(t, "test-client", true)
 	require.NoError(t, c.Connect("localhost", p.Port, 60*time.Second))
@@ -85,7 +85,7 @@ func seedConnect(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-func seedConnectRefused(t *testing.T) {
+func pyConnectRefused(t *testing.T) {
 	c, _ := newClient(t, "test-client", true)
 	err := c.Connect("127.0.0.1", broker.FreePort(t), keepalive)
 	require.ErrorIs(t, err, mosquitto.ErrErrno)
@@ -94,9 +94,9 @@ func seedConnectRefused(t *testing.T) {
 	}
 }
 
-// seedLooped returns a client that has sent its CONNECT to a fake broker. No goroutine
+// pyLooped returns a client that has sent its CONNECT to a fake broker. No goroutine
 // runs its loop.
-func seedLooped(t *testing.T) (*mosquitto.Client, *events, *fakebroker.Conn) {
+func pyLooped(t *testing.T) (*mosquitto.Client, *events, *fakebroker.Conn) {
 	p := fakebroker.Listen(t)
 	c, e := newClient(t, "test-client", true)
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
@@ -118,23 +118,23 @@ func turn(t testing.TB, c *mosquitto.Client, condition func() bool) {
 	})
 }
 
-func seedLoop(t *testing.T) {
-	c, e, conn := seedLooped(t)
+func pyLoop(t *testing.T) {
+	c, e, conn := pyLooped(t)
 	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 	wait.None(t, e.connect, "OnConnect before Loop")
 	turn(t, c, func() bool { return len(e.connect) == 1 })
 }
 
 // With the default timeout, 1,000 calls would take longer than a test may.
-func seedLoopZero(t *testing.T) {
-	c, _, _ := seedLooped(t)
+func pyLoopZero(t *testing.T) {
+	c, _, _ := pyLooped(t)
 	for range 1000 {
 		require.NoError(t, c.Loop(0))
 	}
 }
 
-func seedLoopDefault(t *testing.T) {
-	c, e, conn := seedLooped(t)
+func pyLoopDefault(t *testing.T) {
+	c, e, conn := pyLooped(t)
 	require.NoError(t, c.Loop(-1)) // there is no input
 	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 	for range 10 { // a signal can end a wait early
@@ -146,8 +146,8 @@ func seedLoopDefault(t *testing.T) {
 	require.Fail(t, "Loop did not process the CONNACK")
 }
 
-func seedLoopFailure(t *testing.T) {
-	c, e, conn := seedLooped(t)
+func pyLoopFailure(t *testing.T) {
+	c, e, conn := pyLooped(t)
 	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 	turn(t, c, func() bool { return len(e.connect) == 1 })
 	require.NotEqual(t, -1, c.Socket())
@@ -161,7 +161,7 @@ func seedLoopFailure(t *testing.T) {
 	require.ErrorIs(t, c.Loop(-1), mosquitto.ErrNoConn)
 }
 
-func seedDisconnect(t *testing.T) {
+func pyDisconnect(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, e := newClient(t, "test-client", true)
 	conn, ended := meet(t, c, e, p)
@@ -172,14 +172,14 @@ func seedDisconnect(t *testing.T) {
 	wait.None(t, e.disconnect, "second OnDisconnect")
 }
 
-func TestSeed_PublishingIsThatOfMosquittoPy(t *testing.T) {
-	t.Run("a payload of None is a message of no bytes", seedNoPayload)
-	t.Run("qos and retain are arguments", seedPublishArguments)
-	t.Run("success only means that the call did not fail", seedPublishQueued)
-	t.Run("on_publish makes certain", seedOnPublish)
+func TestMosquittoPy_Publishing(t *testing.T) {
+	t.Run("a payload of None is a message of no bytes", pyNoPayload)
+	t.Run("qos and retain are arguments", pyPublishArguments)
+	t.Run("success only means that the call did not fail", pyPublishQueued)
+	t.Run("on_publish makes certain", pyOnPublish)
 }
 
-func seedNoPayload(t *testing.T) {
+func pyNoPayload(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "test-client", true)
 	ended := connect(t, c, e, b.Port)
@@ -192,7 +192,7 @@ func seedNoPayload(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-func seedPublishArguments(t *testing.T) {
+func pyPublishArguments(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, e := newClient(t, "test-client", true)
 	conn, ended := meet(t, c, e, p)
@@ -212,8 +212,8 @@ func seedPublishArguments(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-func seedPublishQueued(t *testing.T) {
-	c, e, conn := seedLooped(t)
+func pyPublishQueued(t *testing.T) {
+	c, e, conn := pyLooped(t)
 	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
 	turn(t, c, func() bool { return len(e.connect) == 1 })
 	_, err := c.Publish("my/topic", []byte("hello world"), 1, false)
@@ -226,7 +226,7 @@ func seedPublishQueued(t *testing.T) {
 	turn(t, c, func() bool { return len(e.publish) == 1 })
 }
 
-func seedOnPublish(t *testing.T) {
+func pyOnPublish(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "test-client", true)
 	ended := connect(t, c, e, b.Port)
@@ -241,15 +241,15 @@ func seedOnPublish(t *testing.T) {
 	wait.None(t, e.publish, "more OnPublish than messages")
 }
 
-func TestSeed_ReceivingIsThatOfMosquittoPy(t *testing.T) {
-	t.Run("wildcards receive from more than one topic", seedWildcards)
-	t.Run("subscribe: success only means that the call did not fail", seedSubscribeRefused)
-	t.Run("on_subscribe makes certain", seedOnSubscribe)
-	t.Run("unsubscribe ends the messages", seedUnsubscribe)
-	t.Run("on_unsubscribe makes certain", seedOnUnsubscribe)
+func TestMosquittoPy_Receiving(t *testing.T) {
+	t.Run("wildcards receive from more than one topic", pyWildcards)
+	t.Run("subscribe: success only means that the call did not fail", pySubscribeRefused)
+	t.Run("on_subscribe makes certain", pyOnSubscribe)
+	t.Run("unsubscribe ends the messages", pyUnsubscribe)
+	t.Run("on_unsubscribe makes certain", pyOnUnsubscribe)
 }
 
-func seedWildcards(t *testing.T) {
+func pyWildcards(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "test-client", true)
 	ended := connect(t, c, e, b.Port)
@@ -266,7 +266,7 @@ func seedWildcards(t *testing.T) {
 	wait.None(t, e.message, "message on a topic that was not subscribed")
 }
 
-func seedSubscribeRefused(t *testing.T) {
+func pySubscribeRefused(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, e := newClient(t, "test-client", true)
 	conn, ended := meet(t, c, e, p)
@@ -283,7 +283,7 @@ func seedSubscribeRefused(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-func seedOnSubscribe(t *testing.T) {
+func pyOnSubscribe(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "test-client", true)
 	ended := connect(t, c, e, b.Port)
@@ -293,7 +293,7 @@ func seedOnSubscribe(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-func seedUnsubscribe(t *testing.T) {
+func pyUnsubscribe(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "test-client", true)
 	ended := connect(t, c, e, b.Port)
@@ -311,7 +311,7 @@ func seedUnsubscribe(t *testing.T) {
 	wait.None(t, e.message, "message after unsubscribing")
 }
 
-func seedOnUnsubscribe(t *testing.T) {
+func pyOnUnsubscribe(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "test-client", true)
 	ended := connect(t, c, e, b.Port)
@@ -321,19 +321,19 @@ func seedOnUnsubscribe(t *testing.T) {
 	leave(t, c, e, ended)
 }
 
-func TestSeed_CallbacksAreThoseOfMosquittoPy(t *testing.T) {
-	t.Run("every callback has the client and its object", seedCallbackArguments)
-	t.Run("on_connect has the broker's code", seedConnectCodes)
-	t.Run("methods can be callbacks", seedMethods)
-	t.Run("on_disconnect: 0 after disconnect", seedDisconnect)
-	t.Run("on_disconnect: not 0 when unexpected", seedDisconnectUnexpected)
-	t.Run("on_publish has the message id", seedOnPublish)
-	t.Run("on_message has the whole message", seedMessageFields)
-	t.Run("on_subscribe has the message id and the granted QoS", seedOnSubscribe)
-	t.Run("on_unsubscribe has the message id", seedOnUnsubscribe)
+func TestMosquittoPy_Callbacks(t *testing.T) {
+	t.Run("every callback has the client and its object", pyCallbackArguments)
+	t.Run("on_connect has the broker's code", pyConnectCodes)
+	t.Run("methods can be callbacks", pyMethods)
+	t.Run("on_disconnect: 0 after disconnect", pyDisconnect)
+	t.Run("on_disconnect: not 0 when unexpected", pyDisconnectUnexpected)
+	t.Run("on_publish has the message id", pyOnPublish)
+	t.Run("on_message has the whole message", pyMessageFields)
+	t.Run("on_subscribe has the message id and the granted QoS", pyOnSubscribe)
+	t.Run("on_unsubscribe has the message id", pyOnUnsubscribe)
 }
 
-func seedCallbackArguments(t *testing.T) {
+func pyCallbackArguments(t *testing.T) {
 	b := plain(t)
 	obj := new(int)
 	c, err := mosquitto.New("test-client", true, obj)
@@ -380,7 +380,7 @@ func seedCallbackArguments(t *testing.T) {
 	require.NoError(t, wait.For(t, ended, "the end of the loop"))
 }
 
-func seedConnectCodes(t *testing.T) {
+func pyConnectCodes(t *testing.T) {
 	for code, text := range []string{
 		"Connection Accepted",
 		"Connection Refused: unacceptable protocol version",
@@ -389,7 +389,7 @@ func seedConnectCodes(t *testing.T) {
 		"Connection Refused: bad user name or password",
 		"Connection Refused: not authorised",
 	} {
-		c, e, conn := seedLooped(t)
+		c, e, conn := pyLooped(t)
 		conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, byte(code)))
 		ack := turnOn(t, c, e.connect) // Loop returns an error after a refusal
 		require.Equal(t, mosquitto.ConnackCode(code), ack.Code)
@@ -403,21 +403,21 @@ func seedConnectCodes(t *testing.T) {
 	}
 }
 
-type seedReceiver struct{ connected chan mosquitto.Connack }
+type pyReceiver struct{ connected chan mosquitto.Connack }
 
-func (r *seedReceiver) onConnect(_ *mosquitto.Client, ack mosquitto.Connack) { r.connected <- ack }
+func (r *pyReceiver) onConnect(_ *mosquitto.Client, ack mosquitto.Connack) { r.connected <- ack }
 
-func seedMethods(t *testing.T) {
+func pyMethods(t *testing.T) {
 	b := plain(t)
 	c, _ := newClient(t, "test-client", true)
-	r := &seedReceiver{make(chan mosquitto.Connack, 1)}
+	r := &pyReceiver{make(chan mosquitto.Connack, 1)}
 	c.OnConnect(r.onConnect)
 	require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 	loop(t, c)
 	require.NoError(t, wait.For(t, r.connected, "the method").Err())
 }
 
-func seedDisconnectUnexpected(t *testing.T) {
+func pyDisconnectUnexpected(t *testing.T) {
 	b := plain(t)
 	c, e := newClient(t, "test-client", true)
 	connect(t, c, e, b.Port)
@@ -429,7 +429,7 @@ func seedDisconnectUnexpected(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-func seedMessageFields(t *testing.T) {
+func pyMessageFields(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, e := newClient(t, "test-client", true)
 	conn, ended := meet(t, c, e, p)

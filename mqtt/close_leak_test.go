@@ -17,7 +17,7 @@ import (
 )
 
 // All features of the client are in use.
-func TestLeak_CloseDuringAFaultLeavesNothing(t *testing.T) {
+func TestClose_DuringAFaultLeavesNothing(t *testing.T) {
 	for _, x := range networkFaults {
 		t.Run(x.name, func(t *testing.T) {
 			before := leak.Take()
@@ -69,7 +69,7 @@ func TestLeak_CloseDuringAFaultLeavesNothing(t *testing.T) {
 }
 
 // At the first connection and at a reconnect.
-func TestLeak_CloseDuringAConnectLeavesNothing(t *testing.T) {
+func TestClose_DuringAConnectLeavesNothing(t *testing.T) {
 	before := leak.Take()
 	b := broker.Start(t, broker.Config{})
 	p := faultproxy.Start(t, b.Addr())

@@ -73,7 +73,7 @@ func TestSlowHandlers_AcknowledgementLeavesBeforeTheNextHandler(t *testing.T) {
 			b := startFakeBroker(t, a.sendsBacklog(messages))
 			handled := make(chan error, messages)
 			dial(t, b.port, mqtt.WithProtocol(version), mqtt.WithSubscription("a", 1, func(ctx context.Context, m mqtt.Message) {
-				time.Sleep(slow)
+				time.Sleep(slow) // the duration of the handler
 				handled <- awaitBefore(ctx, a, binary.BigEndian.Uint16(m.Payload))
 			}))
 			for range messages {
@@ -109,7 +109,7 @@ func TestSlowHandlers_PingsAreSentDuringABacklog(t *testing.T) {
 	handled := make(chan string, messages)
 	c := dial(t, b.port, mqtt.WithBackgroundConnect(), mqtt.WithKeepAlive(5*time.Second),
 		mqtt.WithSubscription("a", 0, func(_ context.Context, m mqtt.Message) {
-			time.Sleep(each)
+			time.Sleep(each) // the duration of the handler
 			handled <- string(m.Payload)
 		}))
 	for n := range messages {
@@ -129,7 +129,7 @@ func TestSlowHandlers_BacklogOfMosquittoIsHandledOnce(t *testing.T) {
 	handled := make(chan string, 10*messages)
 	c := dial(t, b.Port, mqtt.WithKeepAlive(5*time.Second), mqtt.WithClientID("slow"), mqtt.WithSession(time.Hour),
 		mqtt.WithSubscription("a", 1, func(_ context.Context, m mqtt.Message) {
-			time.Sleep(each)
+			time.Sleep(each) // the duration of the handler
 			handled <- string(m.Payload)
 		}))
 	direct := dial(t, b.Port)

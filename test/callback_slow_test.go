@@ -46,7 +46,7 @@ func startSlow(t *testing.T, port int, takes time.Duration) *slowClient {
 }
 
 // meetSlow is startSlow with a fake broker, which accepts the client.
-func meetSlow(t *testing.T, p *fakebroker.Peer, takes time.Duration) (*slowClient, *fakebroker.Conn) {
+func meetSlow(t *testing.T, p *fakebroker.Broker, takes time.Duration) (*slowClient, *fakebroker.Conn) {
 	t.Helper()
 	s := startSlow(t, p.Port, takes)
 	conn := p.AcceptConnect()
@@ -253,7 +253,7 @@ func TestSlowCallback_LongerThanTheKeepaliveCausesOneRedelivery(t *testing.T) {
 // backlog connects a client whose OnMessage waits for goOn at each message. The first
 // message takes long, so that later messages are pending. order receives the name of
 // each callback.
-func backlog(t *testing.T, p *fakebroker.Peer) (c *mosquitto.Client, order chan string, goOn chan struct{}) {
+func backlog(t *testing.T, p *fakebroker.Broker) (c *mosquitto.Client, order chan string, goOn chan struct{}) {
 	t.Helper()
 	c, _ = newClient(t, "slow", true)
 	order, goOn = make(chan string, 100), make(chan struct{})

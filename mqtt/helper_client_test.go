@@ -7,25 +7,24 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/internal/broker"
 	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
-	"github.com/mosquitto-go/mosquitto/internal/subprocess"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/stretchr/testify/require"
 )
 
 // dialScriptedBroker connects a client to a fake broker whose replies the test sends itself.
-func dialScriptedBroker(t testing.TB, p *fakebroker.Peer, options ...mqtt.Option) (*mqtt.Client, *fakebroker.Conn) {
+func dialScriptedBroker(t testing.TB, p *fakebroker.Broker, options ...mqtt.Option) (*mqtt.Client, *fakebroker.Conn) {
 	t.Helper()
 	c := dial(t, p.Port, append(options, mqtt.WithBackgroundConnect())...)
 	conn := p.AcceptConnect()
@@ -114,28 +113,6 @@ func (l *logBuffer) logger(level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: level}))
 }
 
-// childVariable is set in a child process to the name of the test to run.
-const childVariable = "MQTT_TEST_CHILD"
-
-// isChild reports whether runInChild of this test started this process.
-func isChild(t testing.TB) bool { return os.Getenv(childVariable) == t.Name() }
-
-// runInChild runs this test again in a child process. It returns the output of the process
-// and the error of its exit.
-func runInChild(t testing.TB, environment ...string) (output string, err error) {
-	t.Helper()
-	self, err := os.Executable()
-	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), 6*wait.Patience)
-	defer cancel()
-	cmd := subprocess.CommandContext(ctx, self, "-test.count=1", "-test.v", "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(append(os.Environ(), childVariable+"="+t.Name()), environment...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.WaitDelay = time.Second
-	text, err := cmd.CombinedOutput()
-	return string(text), err
-}
-
 // context50ms returns a context that ends after 50 ms.
 func context50ms(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
@@ -170,7 +147,7 @@ func containsAll(text string, parts ...string) bool {
 // acceptNextConnect accepts connections until a client sends CONNECT. After an error the
 // client first opens a connection without CONNECT: with it libmosquitto 2.1 discards input
 // of the previous connection.
-func acceptNextConnect(t testing.TB, p *fakebroker.Peer) (*fakebroker.Conn, fakebroker.Packet) {
+func acceptNextConnect(t testing.TB, p *fakebroker.Broker) (*fakebroker.Conn, fakebroker.Packet) {
 	t.Helper()
 	for {
 		conn := p.Accept()
@@ -181,3 +158,137 @@ func acceptNextConnect(t testing.TB, p *fakebroker.Peer) (*fakebroker.Conn, fake
 		conn.Close()
 	}
 }
+
+// plain starts a broker that accepts every client and sends small packets at once.
+func plain(t testing.TB) *broker.Broker {
+	return broker.Start(t, broker.Config{Extra: "set_tcp_nodelay true"})
+}
+
+// url returns the address of a server on this machine.
+func url(port int) string { return fmt.Sprintf("mqtt://127.0.0.1:%d", port) }
+
+// fast makes a client reconnect after at most 20 ms.
+func fast() mqtt.Option { return mqtt.WithBackoff(5*time.Millisecond, 20*time.Millisecond, 0) }
+
+// dial connects a client and closes it at the end of the test.
+func dial(t testing.TB, port int, options ...mqtt.Option) *mqtt.Client {
+	t.Helper()
+	return dialAll(t, []string{url(port)}, options...)
+}
+
+func dialAll(t testing.TB, servers []string, options ...mqtt.Option) *mqtt.Client {
+	t.Helper()
+	c, err := mqtt.Dial(wait.Soon(t), servers, append([]mqtt.Option{fast(), mqtt.WithConnectRetry()}, options...)...)
+	require.NoError(t, err)
+	t.Cleanup(func() { closeNow(t, c) })
+	return c
+}
+
+// closeNow closes a client within 100 ms. Queued messages may be lost.
+func closeNow(t testing.TB, c *mqtt.Client) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	_ = c.Close(ctx)
+	wait.For(t, c.Done(), "the end of the client")
+}
+
+// collect returns a handler that sends each message on a channel.
+func collect() (mqtt.Handler, <-chan mqtt.Message) {
+	ch := make(chan mqtt.Message, 100_000)
+	return func(_ context.Context, m mqtt.Message) { ch <- m }, ch
+}
+
+// awaitWithin returns the error of a call. Its limit may be longer than that of wait.For.
+func awaitWithin(t testing.TB, limit time.Duration, ended <-chan error, what string) error {
+	t.Helper()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(limit):
+		require.FailNow(t, "timeout while waiting for "+what)
+		return nil
+	}
+}
+
+// parseNumbers converts payloads to numbers.
+func parseNumbers(t testing.TB, texts []string) (numbers []int) {
+	t.Helper()
+	for _, text := range texts {
+		var n int
+		_, err := fmt.Sscan(text, &n)
+		require.NoError(t, err)
+		numbers = append(numbers, n)
+	}
+	return numbers
+}
+
+// closeOnce closes a channel that may already be closed. Calls must not be concurrent.
+func closeOnce(ch chan struct{}) {
+	select {
+	case <-ch:
+	default:
+		close(ch)
+	}
+}
+
+// lateContext is a context that ends when a condition is true, which its Done method waits
+// for. With it a context ends at the same time as the call that it belongs to.
+type lateContext struct {
+	context.Context
+	until func() bool
+	ended atomic.Bool
+}
+
+func (l *lateContext) Err() error {
+	if l.ended.Load() {
+		return context.Canceled
+	}
+	return nil
+}
+
+func (l *lateContext) Done() <-chan struct{} {
+	for !l.until() {
+		time.Sleep(100 * time.Microsecond)
+	}
+	l.ended.Store(true)
+	closed := make(chan struct{})
+	close(closed)
+	return closed
+}
+
+// observedContext is a context that reports when calls wait for its end.
+type observedContext struct {
+	context.Context
+	calls atomic.Int32  // calls of Done: each wait makes one
+	waits chan struct{} // closed when a call waits
+
+	// accepted is closed when the loop has accepted the change of a Subscribe or Unsubscribe
+	// call. The call waits twice: for the loop, and then for the broker.
+	accepted chan struct{}
+}
+
+func (a *observedContext) Done() <-chan struct{} {
+	switch a.calls.Add(1) {
+	case 1:
+		close(a.waits)
+	case 2:
+		close(a.accepted)
+	}
+	return a.Context.Done()
+}
+
+func observe(ctx context.Context) *observedContext {
+	return &observedContext{Context: ctx, waits: make(chan struct{}), accepted: make(chan struct{})}
+}
+
+// underneath stores the root package's client in m.
+func underneath(m **mosquitto.Client) mqtt.Option {
+	return mqtt.WithLibrarySetup(func(c *mosquitto.Client) error {
+		*m = c
+		return nil
+	})
+}
+
+// versions are all versions of MQTT.
+var versions = []mqtt.Protocol{mqtt.V31, mqtt.V311, mqtt.V5}

@@ -74,15 +74,6 @@ func TestWorker_StartsOnlyTheHandlerThatReplaced(t *testing.T) {
 	wait.None(t, gotFirst, "message for the handler that was replaced")
 }
 
-// closeOnce closes a channel that may already be closed. Calls must not be concurrent.
-func closeOnce(ch chan struct{}) {
-	select {
-	case <-ch:
-	default:
-		close(ch)
-	}
-}
-
 // requireWorkerIsIdle waits until the worker has handled a message that is queued
 // behind all others.
 func requireWorkerIsIdle(t *testing.T, b *fakeBroker, c *mqtt.Client) {
@@ -169,4 +160,19 @@ func TestWorker_SlowHandlerCausesBackpressure(t *testing.T) {
 	wait.Until(t, "all messages", func() bool { return handled.Load() == messages })
 	require.EqualValues(t, 1, c.Stats().Connects)
 	require.Zero(t, c.Stats().Dropped)
+}
+
+func TestWorker_MayPublish(t *testing.T) {
+	b := plain(t)
+	c := dial(t, b.Port, mqtt.WithHandlerMode(mqtt.Worker(4, mqtt.Block)))
+	ended := make(chan error, 1000)
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(ctx context.Context, m mqtt.Message) {
+		ended <- c.Publish(ctx, "b", m.Payload)
+	}))
+	for i := range 300 {
+		require.NoError(t, c.Publish(wait.Soon(t), "a", fmt.Append(nil, i)))
+	}
+	for range 300 {
+		require.NoError(t, wait.For(t, ended, "Publish in a handler"))
+	}
 }

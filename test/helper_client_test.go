@@ -165,7 +165,7 @@ func leave(t testing.TB, c *mosquitto.Client, e *events, ended <-chan error) {
 }
 
 // meet connects to a fake broker, which accepts, and runs the loop.
-func meet(t testing.TB, c *mosquitto.Client, e *events, p *fakebroker.Peer) (conn *fakebroker.Conn, ended <-chan error) {
+func meet(t testing.TB, c *mosquitto.Client, e *events, p *fakebroker.Broker) (conn *fakebroker.Conn, ended <-chan error) {
 	t.Helper()
 	require.NoError(t, c.Connect("127.0.0.1", p.Port, keepalive))
 	ended = loop(t, c)
