@@ -122,7 +122,7 @@ func moduleOf(folder string) string {
 
 // Examples in modules of their own have their own tests, which make test runs.
 func TestExamples_InModulesHaveTests(t *testing.T) {
-	modules, err := os.ReadFile("../.ci/modules")
+	modules, err := os.ReadFile("../.ci/modules.sh")
 	require.NoError(t, err)
 	n := 0
 	for _, folder := range mains(t) {
@@ -131,7 +131,7 @@ func TestExamples_InModulesHaveTests(t *testing.T) {
 			continue
 		}
 		n++
-		assert.Regexp(t, `(?m)^for folder in .*\bexamples/`+module+`\b`, string(modules))
+		assert.Regexp(t, `(?m)^unreleased=.*\bexamples/`+module+`\b`, string(modules))
 		tests, err := filepath.Glob(filepath.Join("../examples", folder, "*_test.go"))
 		require.NoError(t, err)
 		assert.NotEmpty(t, tests, "examples/%s has no test", folder)

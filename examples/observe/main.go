@@ -19,9 +19,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/examples/observe/otelmqtt"
-	"github.com/mosquitto-go/mosquitto/examples/observe/prommqtt"
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/mqtt/otelmqtt"
+	"github.com/mosquitto-go/mosquitto/mqtt/prommqtt"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"

@@ -10,23 +10,23 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/examples/observe/internal/harness"
 	"github.com/mosquitto-go/mosquitto/internal/leak"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
+	"github.com/mosquitto-go/mosquitto/mqtttest"
 	"github.com/stretchr/testify/require"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
 func TestObserve(t *testing.T) {
-	b := harness.Broker(t)
+	b := mqtttest.StartBroker(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(wait.Soon(t))
 	reader, writer := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- observe(ctx, harness.URL(b), listener, writer, 10*time.Millisecond)
+		ended <- observe(ctx, b.URL(), listener, writer, 10*time.Millisecond)
 		writer.Close()
 	}()
 	spans := bufio.NewScanner(reader)

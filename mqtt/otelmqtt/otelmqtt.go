@@ -1,14 +1,26 @@
-// Package otelmqtt creates OpenTelemetry spans for a client's messages. The spans follow
-// the semantic conventions for messaging. A trace continues from the publisher to the
-// handlers of the subscribers.
+// Package otelmqtt creates OpenTelemetry spans for the messages of a client of package
+// mqtt. The spans follow the semantic conventions for messaging. A trace continues from the
+// publisher to the handlers of the subscribers.
+//
+// # Use
+//
+// [Hooks] returns the hooks for the option WithHooks of package mqtt.
 //
 //	client, err := mqtt.Dial(ctx, servers, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(otelmqtt.Hooks()))
 //
+// By default the spans go to the global tracer provider, and their names contain no topic:
+// see [WithTracerProvider] and [WithTemplate].
+//
+// # Spans
+//
 // The span of a published message lasts until the broker has acknowledged it. The span of
 // a received message lasts until its handlers have returned; the context of the handlers
-// contains the span. The trace context is sent in user properties ("traceparent"), so
-// both sides need MQTT 5. With MQTT 3 the publisher and the subscriber have separate
-// traces.
+// contains the span. The status of a message that was not acknowledged is an error.
+//
+// The trace context is sent in user properties ("traceparent"), so both sides need MQTT 5.
+// With MQTT 3 the publisher and the subscriber have separate traces.
+//
+// The spans contain topics, but no payloads. [WithTopic] hides topics.
 package otelmqtt
 
 import (
@@ -66,7 +78,7 @@ func Hooks(options ...Option) mqtt.Hooks {
 	if t.provider == nil {
 		t.provider = otel.GetTracerProvider()
 	}
-	t.tracer = t.provider.Tracer("github.com/mosquitto-go/mosquitto/examples/observe/otelmqtt")
+	t.tracer = t.provider.Tracer("github.com/mosquitto-go/mosquitto/mqtt/otelmqtt")
 	return mqtt.Hooks{Publish: t.publish, Receive: t.receive}
 }
 

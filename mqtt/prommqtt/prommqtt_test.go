@@ -5,18 +5,29 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/mosquitto-go/mosquitto/examples/observe/internal/harness"
-	"github.com/mosquitto-go/mosquitto/examples/observe/prommqtt"
 	"github.com/mosquitto-go/mosquitto/internal/leak"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/mqtt/prommqtt"
+	"github.com/mosquitto-go/mosquitto/mqtttest"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
+
+// dial connects a client. It is closed when the test ends.
+func dial(t *testing.T, broker *mqtttest.Broker, options ...mqtt.Option) *mqtt.Client {
+	t.Helper()
+	options = append([]mqtt.Option{mqtt.WithBackoff(5*time.Millisecond, 20*time.Millisecond, 0)}, options...)
+	c, err := mqtt.Dial(wait.Soon(t), []string{broker.URL()}, options...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close(wait.Soon(t)) })
+	return c
+}
 
 // gathered returns the values of all metrics. The value of a histogram is its number of
 // observations.
@@ -38,13 +49,13 @@ func gathered(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 }
 
 func TestMetrics_ReportCounters(t *testing.T) {
-	b := harness.Broker(t)
+	b := mqtttest.StartBroker(t)
 	metrics := prommqtt.New()
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(metrics)
 	require.Empty(t, gathered(t, registry), "there must be no values before Watch")
 
-	c := harness.Dial(t, b, mqtt.WithHooks(metrics.Hooks()))
+	c := dial(t, b, mqtt.WithHooks(metrics.Hooks()))
 	metrics.Watch(c)
 	passed := make(chan struct{}, 10)
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a/+", 2, func(context.Context, mqtt.Message) { passed <- struct{}{} }))
@@ -71,7 +82,7 @@ func TestMetrics_ReportCounters(t *testing.T) {
 	token := c.PublishAsync(wait.Soon(t), "b", []byte("waits"))
 	values := gathered(t, registry)
 	require.Equal(t, []float64{1, 6}, []float64{values["mqtt_queued_messages"], values["mqtt_queued_bytes"]})
-	b.Restart()
+	b.Start()
 	require.NoError(t, token.Wait(wait.Soon(t)))
 	values = gathered(t, registry)
 	require.Equal(t, 2.0, values["mqtt_connects_total"])
@@ -84,7 +95,7 @@ func TestMetrics_ReportCounters(t *testing.T) {
 }
 
 func TestWithTopic_AddsLabelToHistograms(t *testing.T) {
-	b := harness.Broker(t)
+	b := mqtttest.StartBroker(t)
 	class := func(topic string) string {
 		head, _, _ := strings.Cut(topic, "/")
 		return head
@@ -93,7 +104,7 @@ func TestWithTopic_AddsLabelToHistograms(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(metrics)
 	passed := make(chan struct{}, 10)
-	c := harness.Dial(t, b, mqtt.WithHooks(metrics.Hooks()), mqtt.WithHandlerMode(mqtt.Worker(10, mqtt.Block)))
+	c := dial(t, b, mqtt.WithHooks(metrics.Hooks()), mqtt.WithHandlerMode(mqtt.Worker(10, mqtt.Block)))
 	metrics.Watch(c)
 	require.NoError(t, c.Subscribe(wait.Soon(t), "#", 1, func(context.Context, mqtt.Message) { passed <- struct{}{} }))
 	for i := range 3 {

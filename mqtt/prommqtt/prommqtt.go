@@ -1,11 +1,25 @@
-// Package prommqtt exports a client's counters to Prometheus. It also exports histograms
-// of the time that publishing and handling messages take.
+// Package prommqtt exports the counters of a client of package mqtt to Prometheus. It also
+// exports histograms of the time that publishing and handling messages take.
+//
+// # Use
+//
+// [New] returns a collector for one client. The collector needs the client's hooks for the
+// histograms, and the client for the counters.
 //
 //	metrics := prommqtt.New()
 //	client, err := mqtt.Dial(ctx, servers, mqtt.WithHooks(metrics.Hooks()))
 //	if err != nil { ... }
 //	metrics.Watch(client)
 //	prometheus.MustRegister(metrics)
+//
+// # Metrics
+//
+// The names of the metrics begin with mqtt_. There are counters for connections and for
+// messages and bytes in both directions, gauges for queued messages and messages in flight,
+// and the histograms mqtt_publish_duration_seconds and mqtt_handle_duration_seconds.
+//
+// A process with several clients needs [WithName]. The metrics contain no topics, unless
+// [WithTopic] adds them.
 package prommqtt
 
 import (

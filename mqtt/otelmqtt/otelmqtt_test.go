@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/mosquitto-go/mosquitto/examples/observe/internal/harness"
-	"github.com/mosquitto-go/mosquitto/examples/observe/otelmqtt"
 	"github.com/mosquitto-go/mosquitto/internal/leak"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/mqtt/otelmqtt"
+	"github.com/mosquitto-go/mosquitto/mqtttest"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -20,6 +21,16 @@ import (
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
+
+// dial connects a client. It is closed when the test ends.
+func dial(t *testing.T, broker *mqtttest.Broker, options ...mqtt.Option) *mqtt.Client {
+	t.Helper()
+	options = append([]mqtt.Option{mqtt.WithBackoff(5*time.Millisecond, 20*time.Millisecond, 0)}, options...)
+	c, err := mqtt.Dial(wait.Soon(t), []string{broker.URL()}, options...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close(wait.Soon(t)) })
+	return c
+}
 
 // tracing returns a provider, and an exporter that has the provider's ended spans.
 func tracing(t *testing.T) (*sdk.TracerProvider, *tracetest.InMemoryExporter) {
@@ -64,20 +75,20 @@ func withoutNumbers(topic string) string {
 }
 
 func TestHooks_TraceContinuesInHandlers(t *testing.T) {
-	b := harness.Broker(t)
+	b := mqtttest.StartBroker(t)
 	for name, mode := range map[string]mqtt.HandlerMode{"inline": mqtt.Inline(), "worker": mqtt.Worker(10, mqtt.Block)} {
 		t.Run(name, func(t *testing.T) {
 			provider, exporter := tracing(t)
 			hooks := mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider), otelmqtt.WithTemplate(withoutNumbers)))
 			tracer := provider.Tracer("test")
-			subscriber := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V5), hooks, mqtt.WithHandlerMode(mode))
+			subscriber := dial(t, b, mqtt.WithProtocol(mqtt.V5), hooks, mqtt.WithHandlerMode(mode))
 			seen := make(chan mqtt.Message, 1)
 			require.NoError(t, subscriber.Subscribe(wait.Soon(t), name+"/+", 1, func(ctx context.Context, m mqtt.Message) {
 				_, work := tracer.Start(ctx, "work")
 				work.End()
 				seen <- m
 			}))
-			publisher := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V5), hooks)
+			publisher := dial(t, b, mqtt.WithProtocol(mqtt.V5), hooks)
 			ctx, root := tracer.Start(wait.Soon(t), "root")
 			require.NoError(t, publisher.Publish(ctx, name+"/7", []byte("42.5"), mqtt.WithUserProperty("unit", "kWh"), mqtt.WithRetain(true)))
 			root.End()
@@ -112,9 +123,9 @@ func TestHooks_TraceContinuesInHandlers(t *testing.T) {
 
 // A forwarded message has only the trace context of the client that forwards it.
 func TestHooks_ForwardedMessageHasOneTraceContext(t *testing.T) {
-	b := harness.Broker(t)
+	b := mqtttest.StartBroker(t)
 	provider, exporter := tracing(t)
-	c := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider), otelmqtt.WithTemplate(withoutNumbers))))
+	c := dial(t, b, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider), otelmqtt.WithTemplate(withoutNumbers))))
 	last := make(chan mqtt.Message, 1)
 	require.NoError(t, c.Subscribe(wait.Soon(t), "in", 1, func(ctx context.Context, m mqtt.Message) {
 		c.PublishAsync(ctx, "out", m.Payload, mqtt.WithProperties(m.Properties))
@@ -136,10 +147,10 @@ func TestHooks_ForwardedMessageHasOneTraceContext(t *testing.T) {
 // MQTT 3 has no user properties, so the publisher and the subscriber have separate
 // traces.
 func TestHooks_MQTT3HasSeparateTraces(t *testing.T) {
-	b := harness.Broker(t)
+	b := mqtttest.StartBroker(t)
 	provider, exporter := tracing(t)
 	hooks := mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider)))
-	c := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V311), hooks)
+	c := dial(t, b, mqtt.WithProtocol(mqtt.V311), hooks)
 	seen := make(chan mqtt.Message, 1)
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, func(_ context.Context, m mqtt.Message) { seen <- m }))
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
@@ -149,10 +160,10 @@ func TestHooks_MQTT3HasSeparateTraces(t *testing.T) {
 }
 
 func TestHooks_ErrorsAreRecordedAndTopicsHidden(t *testing.T) {
-	b := harness.Broker(t)
+	b := mqtttest.StartBroker(t)
 	provider, exporter := tracing(t)
 	hidden := otelmqtt.WithTopic(func(string) string { return "" })
-	c := harness.Dial(t, b, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider), hidden)))
+	c := dial(t, b, mqtt.WithProtocol(mqtt.V5), mqtt.WithHooks(otelmqtt.Hooks(otelmqtt.WithTracerProvider(provider), hidden)))
 	require.NoError(t, c.Close(wait.Soon(t)))
 	require.ErrorIs(t, c.Publish(wait.Soon(t), "secret/7", nil), mqtt.ErrClosed)
 	s := span(t, exporter, "publish")

@@ -6,8 +6,8 @@ import (
 	"log"
 	"strings"
 
-	"github.com/mosquitto-go/mosquitto/examples/observe/otelmqtt"
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/mqtt/otelmqtt"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"log"
 
-	"github.com/mosquitto-go/mosquitto/examples/observe/prommqtt"
 	"github.com/mosquitto-go/mosquitto/mqtt"
+	"github.com/mosquitto-go/mosquitto/mqtt/prommqtt"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
