@@ -1,16 +1,21 @@
 # Commands to build, test and measure. make, or make help, lists them.
-.PHONY: help run test build vet format unit modules packager cluster versions arm64 docker clean bench bench-forky soak lint race asan cgocheck valgrind fuzz vuln
+.PHONY: help deps run test build vet format unit modules packager cluster versions arm64 docker clean bench bench-forky soak lint race asan cgocheck valgrind fuzz vuln
 export CGO_ENABLED = 1
 
 help: ## List all commands
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-run: ## Install missing packages, start a private broker and run examples/tour
-	@.ci/need compiler pkg-config library mosquitto
+# The names are those of .ci/need.
+needed = compiler pkg-config library mosquitto mosquitto_pub openssl ssl-headers certificates
+
+deps: ## Install all packages that run and test need, and say which
+	@.ci/need $(needed)
+	@echo "deps: all needed packages are installed"
+
+run: deps ## Install missing packages, start a private broker and run examples/tour
 	go run ./examples/tour
 
-test: ## Install missing packages, then run all checks and tests
-	@.ci/need compiler pkg-config library mosquitto mosquitto_pub openssl ssl-headers certificates
+test: deps ## Install missing packages, then run all checks and tests
 	@$(MAKE) --no-print-directory format build vet lint unit modules packager
 
 format: ## Check the formatting with gofmt
@@ -47,15 +52,13 @@ docker: ## Build both docker images; run the tests and the examples in them
 clean: ## Remove the directories that versions, cluster, arm64 and docker keep
 	.ci/clean
 
-bench: ## Benchmark this module, C and other Go clients, takes minutes; writes docs/bench.md
-	@.ci/need compiler pkg-config library mosquitto
+bench: deps ## Benchmark this module, C and other Go clients, takes minutes; writes docs/bench.md
 	cd test/bench && go run . -out ../../docs
 
 bench-forky: ## Like bench, with libmosquitto 2.1 of Debian forky; writes docs/bench-forky.md
 	.ci/bench-forky
 
-soak: ## Check for lost messages and leaks during 10 minutes of faults (ARGS='-for 2m -seed 1')
-	@.ci/need compiler pkg-config library mosquitto
+soak: deps ## Check for lost messages and leaks during 10 minutes of faults (ARGS='-for 2m -seed 1')
 	go run ./test/soak $(ARGS)
 
 tool = go tool -modfile=$(CURDIR)/.ci/tools/go.mod
@@ -68,20 +71,17 @@ lint: ## Run staticcheck and golangci-lint on all modules
 
 race: unit ## Same as unit
 
-asan: ## Run all tests with the address sanitizer, which also finds leaks in C
-	@.ci/need compiler pkg-config library mosquitto mosquitto_pub openssl ssl-headers certificates
+asan: deps ## Run all tests with the address sanitizer, which also finds leaks in C
 	ASAN_OPTIONS=fast_unwind_on_malloc=0:quarantine_size_mb=16 LSAN_OPTIONS=suppressions=$(CURDIR)/.ci/lsan.supp:print_suppressions=0 go test -asan -count=1 -timeout 40m ./...
 
-cgocheck: ## Run all tests with strict cgo pointer checks and frequent garbage collection
-	@.ci/need compiler pkg-config library mosquitto mosquitto_pub openssl ssl-headers certificates
+cgocheck: deps ## Run all tests with strict cgo pointer checks and frequent garbage collection
 	GOEXPERIMENT=cgocheck2 GODEBUG=invalidptr=1 GOGC=1 go test -count=1 -timeout 40m ./...
 
-valgrind: ## Run examples/tour under valgrind to find memory errors and leaks
-	@.ci/need compiler pkg-config library mosquitto valgrind
+valgrind: deps ## Run examples/tour under valgrind to find memory errors and leaks
+	@.ci/need valgrind
 	.ci/valgrind
 
-fuzz: ## Run each fuzz target for a minute (ARGS='10s Router': 10 s, targets with this name)
-	@.ci/need compiler pkg-config library mosquitto
+fuzz: deps ## Run each fuzz target for a minute (ARGS='10s Router': 10 s, targets with this name)
 	.ci/fuzz $(ARGS)
 
 vuln: ## Check the dependencies for known vulnerabilities; needs network access
