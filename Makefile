@@ -1,12 +1,12 @@
 # Commands to build, test and measure. make, or make help, lists them.
-.PHONY: help deps run test build vet format unit modules packager cluster versions arm64 docker clean bench bench-forky soak lint race asan cgocheck valgrind fuzz vuln
+.PHONY: help deps run test build vet format unit modules packager release-test release release-check cluster versions arm64 docker clean bench bench-forky soak lint race asan cgocheck valgrind fuzz vuln
 export CGO_ENABLED = 1
 
 help: ## List all commands
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 # The names are those of .ci/need.
-needed = compiler pkg-config library mosquitto mosquitto_pub openssl ssl-headers certificates
+needed = compiler pkg-config library mosquitto mosquitto_pub openssl ssl-headers certificates git
 
 deps: ## Install all packages that run and test need, and say which
 	@.ci/need $(needed)
@@ -16,7 +16,7 @@ run: deps ## Install missing packages, start a private broker and run examples/t
 	go run ./examples/tour
 
 test: deps ## Install missing packages, then run all checks and tests
-	@$(MAKE) --no-print-directory format build vet lint unit modules packager
+	@$(MAKE) --no-print-directory format build vet lint unit modules packager release-test
 
 format: ## Check the formatting with gofmt
 	@changes=$$(gofmt -l .) && [ -z "$$changes" ] || { echo "gofmt would change:" $$changes; exit 1; }
@@ -36,6 +36,15 @@ modules: ## Run go vet and the tests of the nested modules
 
 packager: ## Check that a release can be fetched, vendored and installed
 	.ci/packager
+
+release-test: ## Test release and release-check in temporary clones
+	.ci/release-test
+
+release: ## Make the commit and the tags of a release, push nothing (VERSION=1.2.3)
+	.ci/release "$(VERSION)"
+
+release-check: ## Show what release would change, or check its tags (VERSION=1.2.3)
+	.ci/release check "$(VERSION)"
 
 cluster: ## Install missing packages, then test with NATS, RabbitMQ 3 and RabbitMQ 4 clusters
 	@.ci/cluster
