@@ -14,5 +14,5 @@ func TestMain(m *testing.M) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt)
 	signal.Stop(signals)
-	leak.Main(m)
+	leak.Main(m, stopExampleServers)
 }

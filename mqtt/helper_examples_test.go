@@ -6,25 +6,24 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
-	"testing"
 
 	"github.com/mosquitto-go/mosquitto/internal/broker"
+	"github.com/mosquitto-go/mosquitto/internal/exampletb"
 	"github.com/mosquitto-go/mosquitto/internal/faultproxy"
 )
 
 // exampleEnv is the environment of the examples: a broker with a listener for each kind of
 // connection. It runs until all tests have ended.
 type exampleEnv struct {
-	testing.TB // nil, because examples have none. Its methods below are all that broker and fault call.
-	cleanups   []func()
+	exampletb.TB
 
 	ca      *broker.CA
 	plain   string
 	tls     string
 	psk     string
+	unix    string
 	network *faultproxy.Proxy
 	proxied string // plain, through the fault proxy
 	stopped string // no server listens on this port
@@ -44,9 +43,7 @@ func exampleServers() *exampleEnv {
 // stopExampleServers is called by TestMain.
 func stopExampleServers() {
 	if startedEnv != nil {
-		for _, f := range slices.Backward(startedEnv.cleanups) {
-			f()
-		}
+		startedEnv.End()
 	}
 }
 
@@ -59,29 +56,15 @@ func startExampleServers() *exampleEnv {
 		s.Fatal(err)
 	}
 	tlsPort, pskPort := broker.FreePort(s), broker.FreePort(s)
-	b := broker.Start(s, broker.Config{Extra: strings.Join([]string{
+	b := broker.Start(s, broker.Config{Unix: true, Extra: strings.Join([]string{
 		fmt.Sprintf("listener %d 127.0.0.1", tlsPort), "certfile " + cert.CertFile, "keyfile " + cert.KeyFile,
 		fmt.Sprintf("listener %d 127.0.0.1", pskPort), "psk_hint example", "psk_file " + keys,
 	}, "\n")})
+	s.unix = "unix:" + b.Unix
 	s.network = faultproxy.Start(s, b.Addr())
 	s.plain, s.proxied, s.stopped = url(b.Port), url(s.network.Port), url(broker.FreePort(s))
 	s.tls, s.psk = fmt.Sprintf("mqtts://localhost:%d", tlsPort), fmt.Sprintf("mqtts://localhost:%d", pskPort)
 	return s
-}
-
-func (s *exampleEnv) Failed() bool                      { return false }
-func (s *exampleEnv) Helper()                           {}
-func (s *exampleEnv) Cleanup(f func())                  { s.cleanups = append(s.cleanups, f) }
-func (s *exampleEnv) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
-func (s *exampleEnv) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
-
-func (s *exampleEnv) TempDir() string {
-	dir, err := os.MkdirTemp("", "examples")
-	if err != nil {
-		s.Fatal(err)
-	}
-	s.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
 }
 
 // The examples call the following functions.
@@ -93,6 +76,9 @@ func servers() []string { return []string{exampleServers().plain} }
 func cluster() []string { return []string{exampleServers().stopped, exampleServers().plain} }
 
 func stoppedServers() []string { return []string{exampleServers().stopped} }
+
+// unixServers returns the address of a unix socket, such as "unix:/run/mosquitto.sock".
+func unixServers() []string { return []string{exampleServers().unix} }
 
 // The addresses of tlsServers and pskServers begin with mqtts://.
 func tlsServers() []string { return []string{exampleServers().tls} }

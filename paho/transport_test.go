@@ -21,6 +21,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/mosquitto-go/mosquitto/internal/broker"
 	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/relay"
 	"github.com/mosquitto-go/mosquitto/internal/socks5"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	paho "github.com/mosquitto-go/mosquitto/paho"
@@ -174,25 +175,10 @@ func gateway(t *testing.T, start func(http.Handler) *httptest.Server) (*httptest
 		if err != nil {
 			return
 		}
-		relay(websocket.NetConn(r.Context(), socket, websocket.MessageBinary), b.Addr())
+		relay.Join(websocket.NetConn(r.Context(), socket, websocket.MessageBinary), b.Addr())
 	}))
 	t.Cleanup(server.Close)
 	return server, requests
-}
-
-// relay copies bytes between a client and a server until either side closes.
-func relay(client net.Conn, address string) {
-	server, err := net.Dial("tcp4", address)
-	if err != nil {
-		return
-	}
-	go func() {
-		_, _ = io.Copy(server, client)
-		server.Close()
-	}()
-	_, _ = io.Copy(client, server)
-	client.Close()
-	server.Close()
 }
 
 func TestWebsocket_HeadersAndPath(t *testing.T) {

@@ -294,7 +294,7 @@ func TestHouse_TestFilesAreNamedAfterTheirSubject(t *testing.T) {
 		name = filepath.Base(name)
 		if strings.HasSuffix(name, "_test.go") {
 			tests = append(tests, name)
-		} else if name != "doc.go" && !strings.HasPrefix(name, "private_socket_") { // one of these is compiled
+		} else if name != "doc.go" && !strings.HasPrefix(name, "private_socket_") { // the variants of private_socket.go for each system
 			sources = append(sources, name)
 		}
 	}

@@ -275,3 +275,56 @@ func addNames(names map[string]bool, spec ast.Spec) {
 		}
 	}
 }
+
+// Each chapter of the guide ends with links to its examples. The guide names all examples of
+// both packages.
+func TestReadme_GuideNamesAllExamples(t *testing.T) {
+	guide := read(t, "docs/guide.md")
+	missing := map[string]bool{}
+	for _, folder := range []string{".", "mqtt"} {
+		names, err := filepath.Glob(filepath.Join(root, folder, "example*_test.go"))
+		require.NoError(t, err)
+		for _, name := range names {
+			name, err = filepath.Rel(root, name)
+			require.NoError(t, err)
+			for _, function := range exampleFunctions(t, name) {
+				missing[name+" "+function] = true
+			}
+		}
+	}
+	require.GreaterOrEqual(t, len(missing), 90)
+	link := regexp.MustCompile(`\[([^]]+)\]\(\.\./([\w/]*example\w*_test\.go)\)`)
+	for _, chapter := range strings.Split(guide, "\n### ")[1:] {
+		title, _, _ := strings.Cut(chapter, "\n")
+		links := link.FindAllStringSubmatch(chapter, -1)
+		assert.NotEmpty(t, links, "chapter %q: no examples", title)
+		for _, m := range links {
+			function := exampleFunction(m[1])
+			assert.Contains(t, exampleFunctions(t, m[2]), function, "chapter %q", title)
+			delete(missing, m[2]+" "+function)
+		}
+	}
+	assert.Empty(t, missing, "examples that the guide does not name")
+}
+
+// exampleFunctions returns the names of the examples in a file.
+func exampleFunctions(t testing.TB, file string) (names []string) {
+	for _, m := range regexp.MustCompile(`(?m)^func (Example\w*)\(\)`).FindAllStringSubmatch(read(t, file), -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+// exampleFunction returns the function of an example that the guide calls for example
+// "Client.PublishAsync, in handler".
+func exampleFunction(text string) string {
+	if text == "a program" {
+		return "Example"
+	}
+	symbol, suffix, found := strings.Cut(text, ", ")
+	name := "Example" + strings.ReplaceAll(symbol, ".", "_")
+	if found {
+		name += "_" + regexp.MustCompile(` \w`).ReplaceAllStringFunc(suffix, func(s string) string { return strings.ToUpper(s[1:]) })
+	}
+	return name
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/mosquitto-go/mosquitto/internal/broker"
 	"github.com/mosquitto-go/mosquitto/internal/leak"
+	"github.com/mosquitto-go/mosquitto/internal/relay"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	mqttwebsocket "github.com/mosquitto-go/mosquitto/mqtt/websocket"
@@ -42,25 +43,10 @@ func startGateway(t *testing.T, start func(http.Handler) *httptest.Server) *gate
 			return
 		}
 		g.sockets <- socket
-		connect(websocket.NetConn(r.Context(), socket, websocket.MessageBinary), b.Addr())
+		relay.Join(websocket.NetConn(r.Context(), socket, websocket.MessageBinary), b.Addr())
 	}))
 	t.Cleanup(g.Close)
 	return g
-}
-
-// connect copies bytes between a client and a server until either side closes.
-func connect(client net.Conn, address string) {
-	server, err := net.Dial("tcp4", address)
-	if err != nil {
-		return
-	}
-	go func() {
-		_, _ = io.Copy(server, client)
-		server.Close()
-	}()
-	_, _ = io.Copy(client, server)
-	client.Close()
-	server.Close()
 }
 
 // address returns the URL of the gateway's websockets.

@@ -307,6 +307,16 @@ func withWill(t *testing.T, topic string, delay time.Duration) (w mqtt.Option, s
 	return mqtt.WithWill(mqtt.Will{Topic: topic, Payload: []byte("gone"), QoS: 1, Properties: properties}), sent
 }
 
+// dialWithWill connects a subscriber of a topic to the first node, and a client with a will on
+// this topic to the second node. After a loss the client connects to the third node.
+func dialWithWill(t *testing.T, c *cluster.Cluster, topic string) (subscriber, client *clientV5, sent mqtt.Properties) {
+	t.Helper()
+	subscriber = dialV5(t, c.Nodes[:1])
+	subscriber.sub(t, topic, 1)
+	option, sent := withWill(t, topic, 0)
+	return subscriber, dialV5(t, c.Nodes[1:], option), sent
+}
+
 func willV5(t *testing.T, c *cluster.Cluster) {
 	s := dialV5(t, c.Nodes[:1])
 	s.sub(t, "will/5", 1)
@@ -368,10 +378,7 @@ func willCancelled(t *testing.T, c *cluster.Cluster) {
 // A drained node disconnects its clients with a reason code and publishes their wills. The client
 // continues on another node. The node accepts the client again after the maintenance.
 func drainedNode(t *testing.T, c *cluster.Cluster) {
-	s := dialV5(t, c.Nodes[:1])
-	s.sub(t, "drained", 1)
-	option, sent := withWill(t, "drained", 0)
-	w := dialV5(t, []*cluster.Node{c.Nodes[1], c.Nodes[2]}, option)
+	s, w, sent := dialWithWill(t, c, "drained")
 	c.Nodes[1].Drain()
 	require.ErrorIs(t, w.lost(t), mqtt.ReasonError{Code: mqtt.RCServerShuttingDown})
 	require.Equal(t, "mqtt://"+c.Nodes[2].Addr(), w.reconnected(t))
@@ -389,10 +396,7 @@ func drainedNode(t *testing.T, c *cluster.Cluster) {
 
 // A node that gets SIGTERM closes its connections without DISCONNECT and publishes the wills.
 func stoppedNode(t *testing.T, c *cluster.Cluster) {
-	s := dialV5(t, c.Nodes[:1])
-	s.sub(t, "stopped", 1)
-	option, _ := withWill(t, "stopped", 0)
-	w := dialV5(t, []*cluster.Node{c.Nodes[1], c.Nodes[2]}, option)
+	s, w, _ := dialWithWill(t, c, "stopped")
 	c.Nodes[1].Stop()
 	require.ErrorIs(t, w.lost(t), mosquitto.ErrConnLost)
 	require.Equal(t, "mqtt://"+c.Nodes[2].Addr(), w.reconnected(t))
@@ -403,10 +407,7 @@ func stoppedNode(t *testing.T, c *cluster.Cluster) {
 
 // A killed node loses the wills of its clients.
 func willOfKilledNode(t *testing.T, c *cluster.Cluster) {
-	s := dialV5(t, c.Nodes[:1])
-	s.sub(t, "killed", 1)
-	option, _ := withWill(t, "killed", 0)
-	w := dialV5(t, []*cluster.Node{c.Nodes[1], c.Nodes[2]}, option)
+	s, w, _ := dialWithWill(t, c, "killed")
 	c.Nodes[1].Kill()
 	require.ErrorIs(t, w.lost(t), mosquitto.ErrConnLost)
 	c.Nodes[1].Restart()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/mosquitto-go/mosquitto/internal/broker"
 	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/relay"
 	"github.com/stretchr/testify/require"
 )
 
@@ -40,26 +40,8 @@ func gateway(t *testing.T, to *fakebroker.Broker) (address string, requests <-ch
 		if err != nil {
 			return
 		}
-		join(websocket.NetConn(context.Background(), socket, websocket.MessageBinary), fmt.Sprintf("127.0.0.1:%d", to.Port))
+		relay.Join(websocket.NetConn(context.Background(), socket, websocket.MessageBinary), fmt.Sprintf("127.0.0.1:%d", to.Port))
 	}))
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://"), asked
-}
-
-// join copies bytes between a client and a server until one of them closes.
-func join(client net.Conn, address string) {
-	defer client.Close()
-	server, err := net.Dial("tcp4", address)
-	if err != nil {
-		return
-	}
-	done := make(chan struct{})
-	go func() {
-		_, _ = io.Copy(client, server)
-		client.Close()
-		close(done)
-	}()
-	_, _ = io.Copy(server, client)
-	server.Close()
-	<-done
 }
