@@ -22,7 +22,11 @@ type atWatClient struct {
 func (a *atWatClient) Connect(o Options) (err error) {
 	a.o = o
 	ctx := context.Background()
-	if a.c, err = atwat.DialContext(ctx, "mqtt://"+o.addr()); err != nil {
+	var options []atwat.DialOption
+	if o.TLS != nil {
+		options = append(options, atwat.WithTLSConfig(o.TLS))
+	}
+	if a.c, err = atwat.DialContext(ctx, o.server("mqtt", "mqtts"), options...); err != nil {
 		return err
 	}
 	if o.OnMessage != nil {
@@ -31,9 +35,11 @@ func (a *atWatClient) Connect(o Options) (err error) {
 	if _, err := a.c.Connect(ctx, o.ID, atwat.WithKeepAlive(keepalive), atwat.WithCleanSession(true)); err != nil {
 		return err
 	}
-	go func() { fail(atwat.KeepAlive(ctx, a.c, keepalive*time.Second, 10*time.Second)) }()
+	go func() { o.OnLost(atwat.KeepAlive(ctx, a.c, keepalive*time.Second, 10*time.Second)) }()
 	return nil
 }
+
+func (a *atWatClient) Disconnect() error { return a.c.Disconnect(context.Background()) }
 
 func (a *atWatClient) Subscribe(filter string, qos byte) error {
 	_, err := a.c.Subscribe(context.Background(), atwat.Subscription{Topic: filter, QoS: atwat.QoS(qos)})

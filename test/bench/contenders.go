@@ -61,30 +61,45 @@ func shortNames() string {
 	return strings.Join(list, ", ")
 }
 
-// choice is the value of -contender: the names of the chosen contenders. If it is empty,
-// all contenders are chosen.
-type choice []string
+// selection is the value of a flag: names, separated by commas. Without names everything
+// is selected.
+type selection struct {
+	allowed map[string]string // names by the words of the flag
+	names   []string
+}
 
-func (c *choice) String() string { return strings.Join(*c, ",") }
+func (s *selection) String() string { return strings.Join(s.names, ",") }
 
 // Set is called by package flag.
-func (c *choice) Set(list string) error {
-	for short := range strings.SplitSeq(list, ",") {
-		i := slices.IndexFunc(contenders, func(c contender) bool { return c.short == short })
-		if i < 0 {
-			return fmt.Errorf("no contender %q, only %s", short, shortNames())
+func (s *selection) Set(list string) error {
+	for word := range strings.SplitSeq(list, ",") {
+		name, ok := s.allowed[word]
+		if !ok {
+			return fmt.Errorf("unknown name %q", word)
 		}
-		*c = append(*c, contenders[i].name)
+		s.names = append(s.names, name)
 	}
 	return nil
 }
 
-// of returns the chosen contenders of a list.
-func (c choice) of(list []string) (chosen []string) {
-	for _, name := range list {
-		if len(c) == 0 || slices.Contains(c, name) {
-			chosen = append(chosen, name)
-		}
+func (s *selection) has(name string) bool {
+	return len(s.names) == 0 || slices.Contains(s.names, name)
+}
+
+// contenderFlag returns the value of -contender. The words are the short names.
+func contenderFlag() selection {
+	allowed := make(map[string]string)
+	for _, c := range contenders {
+		allowed[c.short] = c.name
 	}
-	return chosen
+	return selection{allowed: allowed}
+}
+
+// onlyFlag returns the value of -only. The words are the names of sections and works.
+func onlyFlag() selection {
+	allowed := make(map[string]string)
+	for _, name := range names() {
+		allowed[name] = name
+	}
+	return selection{allowed: allowed}
 }

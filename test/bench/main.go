@@ -6,10 +6,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The first arguments of the worker's and the peer's processes.
@@ -22,16 +24,16 @@ func main() {
 	if otherLife(os.Args) {
 		return
 	}
-	var o options
+	o := options{only: onlyFlag(), contenders: contenderFlag()}
 	flag.BoolVar(&o.quick, "quick", false, "a short run to test the benchmark; its figures mean nothing")
-	flag.StringVar(&o.only, "only", "", "measure only this work: "+strings.Join(names(), ", "))
+	flag.Var(&o.only, "only", "measure only these tables or works, separated by commas: "+strings.Join(names(), ", "))
 	flag.Var(&o.contenders, "contender", "measure only these contenders, separated by commas: "+shortNames())
-	flag.IntVar(&o.runs, "runs", 0, "runs of each work and contender (default 5, with -quick 1)")
+	flag.IntVar(&o.runs, "runs", 0, "runs of each work and contender (default 3, with -quick 1)")
 	flag.StringVar(&o.profiles, "profile", "", "folder for CPU profiles of our workers, for go tool pprof")
 	flag.StringVar(&o.out, "out", "", "folder for the page and the chart; by default they are not written")
 	flag.StringVar(&o.name, "name", "bench", "name of the page and the chart")
 	flag.Parse()
-	if flag.NArg() > 0 || o.only != "" && !slices.Contains(names(), o.only) || o.runs < 0 {
+	if flag.NArg() > 0 || o.runs < 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -46,8 +48,8 @@ func otherLife(args []string) bool {
 	switch {
 	case len(args) == 3 && args[1] == workerArgument:
 		runWorker(args[2])
-	case len(args) == 2 && args[1] == peerArgument:
-		if err := servePeer(); err != nil {
+	case len(args) == 4 && args[1] == peerArgument:
+		if err := servePeer(args[2], args[3]); err != nil {
 			fail(err)
 		}
 	default:
@@ -58,28 +60,25 @@ func otherLife(args []string) bool {
 
 // names returns the values of -only.
 func names() (list []string) {
-	for _, w := range slices.Concat(throughputs, latencies) {
-		list = append(list, w.name)
+	for _, s := range sections {
+		list = append(list, s.name)
+		for _, w := range s.works {
+			if w.name != s.name {
+				list = append(list, w.name)
+			}
+		}
 	}
-	return append(list, idleName, manyWork.name)
+	return list
 }
 
 type options struct {
 	quick      bool
-	only       string
-	contenders choice
+	only       selection
+	contenders selection
 	runs       int
 	profiles   string
 	out        string
 	name       string
-}
-
-// results are all measured figures.
-type results struct {
-	throughput map[string]byContender // by the name of the work
-	latency    map[string]byContender
-	idle       []idleFigures
-	many       []crowdFigures
 }
 
 func (o options) run() error {
@@ -98,8 +97,10 @@ func (o options) run() error {
 	if err != nil {
 		return err
 	}
-	p := newPage(r, b.scale, o.quick)
+	elapsed := time.Since(b.progress.started)
+	p := newPage(r, b.scale, o.quick, elapsed)
 	p.print(os.Stdout)
+	fmt.Printf("\nElapsed: %s\n", elapsed.Round(time.Second))
 	if o.out == "" {
 		return nil
 	}
@@ -131,7 +132,6 @@ func (o options) prepare(dir string) (b *bench, stop func(), err error) {
 			return nil, nil, err
 		}
 	}
-	b.idlers = slices.DeleteFunc(slices.Clone(b.idlers), func(i idler) bool { return len(o.contenders.of([]string{i.contender})) == 0 })
 	if err := raiseLimit(); err != nil {
 		return nil, nil, err
 	}
@@ -141,28 +141,28 @@ func (o options) prepare(dir string) (b *bench, stop func(), err error) {
 	if b.cWorker, err = compile(dir); err != nil {
 		return nil, nil, err
 	}
-	port, stopPeer, err := startPeer(b.self)
+	files, err := makeCertificates(dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	b.peer = port
-	port, stopBroker, err := startBroker(dir)
-	if err != nil {
+	b.ca = files.ca
+	var stopPeer func()
+	if b.peer, stopPeer, err = startPeer(b.self, files); err != nil {
+		return nil, nil, err
+	}
+	if b.broker, err = startBroker(dir, files); err != nil {
 		stopPeer()
 		return nil, nil, err
 	}
-	b.broker = port
 	b.progress = newProgress(o.steps(b.scale))
-	return b, func() { stopBroker(); stopPeer() }, nil
+	return b, func() { b.broker.kill(); stopPeer() }, nil
 }
 
-func (o options) wants(name string) bool { return o.only == "" || o.only == name }
-
-// chosen returns the works of a list that are wanted, with their chosen contenders.
-func (o options) chosen(list []work) (chosen []work) {
-	for _, w := range list {
-		w.contenders = o.contenders.of(w.contenders)
-		if o.wants(w.name) && len(w.contenders) > 0 {
+// chosen returns the works of a section that are wanted, with their chosen contenders.
+func (o options) chosen(s section) (chosen []work) {
+	for _, w := range s.works {
+		w.contenders = slices.DeleteFunc(slices.Clone(w.contenders), func(name string) bool { return !o.contenders.has(name) })
+		if (o.only.has(s.name) || o.only.has(w.name)) && len(w.contenders) > 0 {
 			chosen = append(chosen, w)
 		}
 	}
@@ -170,45 +170,45 @@ func (o options) chosen(list []work) (chosen []work) {
 }
 
 // steps returns the number of progress steps.
-func (o options) steps(s scale) (n int) {
-	for _, w := range o.chosen(throughputs) {
-		n += (s.runs + 1) * len(w.contenders)
-	}
-	for _, w := range o.chosen(latencies) {
-		n += s.runs * len(w.contenders)
-	}
-	for _, w := range o.chosen([]work{manyWork}) {
-		n += len(s.crowd) * s.runs * len(w.contenders)
-	}
-	if o.wants(idleName) {
-		n += len(s.idlers) + 1 + waitSteps
+func (o options) steps(scale scale) (n int) {
+	for _, s := range sections {
+		works := o.chosen(s)
+		for _, w := range works {
+			runs := scale.runs
+			switch {
+			case s.name == idleName:
+				runs = 1
+			case w.least > 0:
+				runs++
+			}
+			n += runs * len(w.contenders)
+		}
+		if s.name == idleName && len(works) > 0 {
+			n += 1 + waitSteps
+		}
 	}
 	return n
 }
 
-func (o options) measure(b *bench) (r results, err error) {
-	r.throughput, r.latency = make(map[string]byContender), make(map[string]byContender)
-	for _, w := range o.chosen(throughputs) {
-		if r.throughput[w.name], err = b.throughput(w); err != nil {
-			return r, err
-		}
-	}
-	for _, w := range o.chosen(latencies) {
-		if r.latency[w.name], err = b.latency(w); err != nil {
-			return r, err
-		}
-	}
-	for _, w := range o.chosen([]work{manyWork}) {
-		for _, clients := range b.crowd {
-			rows, err := b.many(w, clients)
+func (o options) measure(b *bench) (results, error) {
+	r := make(results)
+	for _, s := range sections {
+		works := o.chosen(s)
+		if s.name == idleName && len(works) > 0 {
+			idle, err := b.idle(works)
 			if err != nil {
 				return r, err
 			}
-			r.many = append(r.many, rows...)
+			maps.Copy(r, idle)
+			continue
+		}
+		for _, w := range works {
+			figures, err := b.work(s.title, w)
+			if err != nil {
+				return r, err
+			}
+			r[w.name] = figures
 		}
 	}
-	if o.wants(idleName) && len(b.idlers) > 0 {
-		r.idle, err = b.idle()
-	}
-	return r, err
+	return r, nil
 }

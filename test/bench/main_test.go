@@ -31,14 +31,13 @@ func TestBench_QuickRunWritesAllTables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range throughputs {
-		wantRows(t, string(page), w.title, len(w.contenders))
+	for _, section := range sections {
+		rows := 0
+		for _, w := range section.works {
+			rows += len(w.contenders)
+		}
+		wantRows(t, string(page), section.title, rows)
 	}
-	for _, w := range latencies {
-		wantRows(t, string(page), w.title, len(w.contenders))
-	}
-	wantRows(t, string(page), manyWork.title+", clients of one process through mosquitto", len(crowds)*len(quick.crowd))
-	wantRows(t, string(page), "Idle clients, keepalive 60 s", len(quick.idlers))
 	wantRows(t, string(page), "Targets with libmosquitto "+thisHost().library, len(targets))
 	chart, err := os.ReadFile(filepath.Join(dir, "bench.svg"))
 	if err != nil {
@@ -98,23 +97,56 @@ func TestWorker_FailureIsReported(t *testing.T) {
 }
 
 func TestTargets_DependOnTheLibrarysVersion(t *testing.T) {
-	r := results{throughput: map[string]byContender{"receive64": {
+	r := results{"receive64": {
 		oursRun:  {rate: 120, cpu: 1, allocs: 1.004},
 		cForever: {rate: 100, cpu: 1},
+		cStart:   {rate: 110, cpu: 2},
 		oursMqtt: {rate: 90, cpu: 1.2, allocs: 1},
 		oursPaho: {rate: 13, cpu: 1},
 		pahoV3:   {rate: 10, cpu: 1},
-	}}}
+	}}
 	for _, version := range []struct {
 		has21 bool
 		want  string
-	}{{false, "MISSED MISSED ok ok ok ok"}, {true, "ok ok ok ok ok ok"}} {
+	}{{false, "MISSED MISSED ok MISSED ok"}, {true, "ok ok ok MISSED ok"}} {
 		var got []string
 		for _, row := range targetTable(r, version.has21).rows {
 			got = append(got, row[len(row)-1])
 		}
 		if strings.Join(got, " ") != version.want {
 			t.Errorf("2.1 %v: got %v, want %s", version.has21, got, version.want)
+		}
+	}
+}
+
+func TestTargets_RatioIsToTheBestOfTheOthers(t *testing.T) {
+	r := results{"x": {oursRun: {rate: 120, cpu: 3}, cStart: {rate: 100, cpu: 2}, pahoV3: {rate: 150, cpu: 4}}}
+	for _, c := range []struct {
+		metric metric
+		value  float64
+		than   string
+	}{{rate, 0.8, pahoV3}, {cpu, 1.5, cStart}} {
+		value, than, ok := target{work: "x", ours: oursRun, metric: c.metric, than: others}.value(r)
+		if !ok || value != c.value || than != c.than {
+			t.Errorf("%s: got %v %s %v", c.metric.name, value, than, ok)
+		}
+	}
+}
+
+// Every target names a work, and contenders of that work.
+func TestTargets_AreMeasured(t *testing.T) {
+	r := make(results)
+	for _, s := range sections {
+		for _, w := range s.works {
+			r[w.name] = make(byContender)
+			for _, contender := range w.contenders {
+				r[w.name][contender] = figures{rate: 1, cpu: 1}
+			}
+		}
+	}
+	for _, goal := range targets {
+		if _, _, ok := goal.value(r); !ok {
+			t.Errorf("%s, %s: not measured", goal.work, goal.ours)
 		}
 	}
 }
@@ -127,21 +159,39 @@ func TestThousands_InsertsCommas(t *testing.T) {
 	}
 }
 
-func TestContender_UnknownNameListsTheKnown(t *testing.T) {
-	var c choice
-	if err := c.Set("run,ran"); err == nil || !strings.Contains(err.Error(), `"ran"`) || !strings.Contains(err.Error(), "paho5") {
+func TestContender_UnknownNameIsRefused(t *testing.T) {
+	c := contenderFlag()
+	if err := c.Set("run,ran"); err == nil || !strings.Contains(err.Error(), `"ran"`) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestContender_OnlyChosenContendersAreMeasured(t *testing.T) {
-	o := options{contenders: choice{oursMqtt, pahoV3}}
-	for _, w := range o.chosen(throughputs) {
-		if len(w.contenders) != 2 {
-			t.Errorf("%s: %v", w.name, w.contenders)
+	o := options{contenders: selection{names: []string{oursStart}}}
+	for _, s := range sections {
+		for _, w := range o.chosen(s) {
+			if len(w.contenders) != 1 || w.contenders[0] != oursStart {
+				t.Errorf("%s: %v", w.name, w.contenders)
+			}
+		}
+		if s.name == manyName && len(o.chosen(s)) > 0 {
+			t.Error("a work without chosen contenders is measured")
 		}
 	}
-	if o.contenders = (choice{cForever}); len(o.chosen([]work{manyWork})) > 0 {
-		t.Error("a work without chosen contenders is measured")
+}
+
+func TestOnly_TakesTablesAndWorks(t *testing.T) {
+	only := onlyFlag()
+	if err := only.Set("many,idle250"); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range sections {
+		for _, w := range (options{only: only}).chosen(s) {
+			got = append(got, w.name)
+		}
+	}
+	if want := "many500 many1500 many4500 idle250"; strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %s", got, want)
 	}
 }

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"net"
+	"time"
 
 	"github.com/mosquitto-go/mosquitto/mqtt"
 )
 
 // mqttClient uses package mqtt of this module; messages pass its router. With relay, Go
-// makes the connection and the client relays its bytes to the library.
+// makes the connection and the client relays its bytes to the library. A relay with TLS
+// uses crypto/tls instead of OpenSSL.
 type mqttClient struct {
 	relay bool
 	o     Options
@@ -18,22 +20,35 @@ type mqttClient struct {
 func (b *mqttClient) Connect(o Options) (err error) {
 	b.o = o
 	options := []mqtt.Option{mqtt.WithClientID(o.ID)}
-	if n := o.inFlight(); n > 0 {
-		options = append(options, mqtt.WithInflight(n))
+	if o.InFlight > 0 {
+		options = append(options, mqtt.WithInflight(o.InFlight))
 	}
-	if b.relay {
+	switch {
+	case b.relay && o.TLS != nil:
+		options = append(options, mqtt.WithTLSConfig(o.TLS))
+	case b.relay:
 		options = append(options, mqtt.WithDialer(new(net.Dialer).DialContext))
+	case o.TLS != nil:
+		options = append(options, mqtt.WithTLS(mqtt.TLS{CAFile: o.CAFile}))
 	}
-	b.c, err = mqtt.Dial(context.Background(), []string{"mqtt://" + o.addr()}, options...)
+	if o.Always != "" {
+		options = append(options, mqtt.WithBackoff(500*time.Millisecond, longestDelay, 0.5))
+	}
+	b.c, err = mqtt.Dial(context.Background(), []string{o.server("mqtt", "mqtts")}, options...)
 	if err != nil {
 		return err
 	}
 	go func() {
 		<-b.c.Done()
-		fail(b.c.Err())
+		o.OnLost(b.c.Err())
 	}()
+	if o.Always != "" { // the client subscribes again by itself
+		return b.Subscribe(o.Always, 0)
+	}
 	return nil
 }
+
+func (b *mqttClient) Disconnect() error { return b.c.Close(context.Background()) }
 
 func (b *mqttClient) Subscribe(filter string, qos byte) error {
 	return b.c.Subscribe(context.Background(), filter, mqtt.QoS(qos), func(_ context.Context, m mqtt.Message) { b.o.OnMessage(m.Payload) })

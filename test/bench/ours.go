@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +15,8 @@ type ours struct {
 	thread bool // LoopStart instead of Run
 	o      Options
 	c      *mosquitto.Client
-	reply  chan error // of a CONNECT or SUBSCRIBE
+	reply  chan error    // of a CONNECT or SUBSCRIBE
+	ended  chan struct{} // closed when Run has returned
 
 	awaiting sync.Once
 	signals  []atomic.Pointer[chan struct{}] // by message id; nil in idle clients
@@ -25,8 +27,8 @@ func (b *ours) Connect(o Options) (err error) {
 	if b.c, err = mosquitto.New(o.ID, true, nil); err != nil {
 		return err
 	}
-	if n := o.inFlight(); n > 0 { // the default of the library is 20
-		if err := b.c.IntOption(mosquitto.OptSendMaximum, n); err != nil {
+	if o.InFlight > 0 {
+		if err := b.c.IntOption(mosquitto.OptSendMaximum, o.InFlight); err != nil {
 			return err
 		}
 	}
@@ -35,7 +37,17 @@ func (b *ours) Connect(o Options) (err error) {
 			return err
 		}
 	}
-	b.c.OnConnect(func(_ *mosquitto.Client, ack mosquitto.Connack) { b.reply <- ack.Err() })
+	if o.CAFile != "" {
+		if err := b.c.SetTLS(mosquitto.TLS{CAFile: o.CAFile}); err != nil {
+			return err
+		}
+	}
+	b.c.OnConnect(func(_ *mosquitto.Client, ack mosquitto.Connack) { b.connected(ack) })
+	if o.Always != "" {
+		if err := b.c.ReconnectDelaySet(time.Second, longestDelay, false); err != nil {
+			return err
+		}
+	}
 	if o.OnMessage != nil {
 		b.c.OnMessage(func(_ *mosquitto.Client, m mosquitto.Message) { b.o.OnMessage(m.Payload) })
 	}
@@ -47,13 +59,42 @@ func (b *ours) Connect(o Options) (err error) {
 			return err
 		}
 	} else {
+		b.ended = make(chan struct{})
 		go b.run()
 	}
 	return <-b.reply
 }
 
-// run fails the worker when the loop ends, because no work ends the loop.
-func (b *ours) run() { fail(b.c.Run(context.Background())) }
+// run returns when the client has disconnected.
+func (b *ours) run() {
+	defer close(b.ended)
+	if err := b.c.Run(context.Background()); err != nil {
+		b.o.OnLost(err)
+	}
+}
+
+// connected is called after every connect, also after a reconnect.
+func (b *ours) connected(ack mosquitto.Connack) {
+	if b.o.Always != "" && ack.Err() == nil {
+		if _, err := b.c.Subscribe(b.o.Always, 0); err != nil {
+			b.o.OnLost(err)
+		}
+	}
+	select {
+	case b.reply <- ack.Err():
+	default: // a reconnect
+	}
+}
+
+func (b *ours) Disconnect() error {
+	err := b.c.Disconnect()
+	if b.thread {
+		err = errors.Join(err, b.c.LoopStop(false))
+	} else {
+		<-b.ended
+	}
+	return errors.Join(err, b.c.Close())
+}
 
 func (b *ours) Subscribe(filter string, qos byte) error {
 	b.c.OnSubscribe(func(*mosquitto.Client, int, []mosquitto.ReasonCode, mosquitto.Properties) { b.reply <- nil })

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // page is the result of the benchmark as text.
@@ -14,128 +15,47 @@ type page struct {
 	tables []*table
 }
 
-func newPage(r results, s scale, short bool) *page {
+func newPage(r results, s scale, short bool, elapsed time.Duration) *page {
 	p := &page{host: thisHost()}
-	p.intro = []string{fmt.Sprintf("Medians of %d runs. The contenders run in turn, each in a process of its own.", s.runs)}
+	p.intro = []string{fmt.Sprintf("Medians of %d runs. The contenders run in turn, each in a process of its own. The whole benchmark took %s.",
+		s.runs, elapsed.Round(time.Second))}
 	if short {
 		p.intro = append(p.intro, "A quick run: these figures mean nothing.")
 	}
-	for _, w := range throughputs {
-		if f := r.throughput[w.name]; f != nil {
-			p.tables = append(p.tables, throughputTable(w, f))
+	for _, s := range sections {
+		if t := s.table(r); len(t.rows) > 0 {
+			if s.name == manyName {
+				t.notes = growth(s, r)
+			}
+			p.tables = append(p.tables, t)
 		}
-	}
-	for _, w := range latencies {
-		if f := r.latency[w.name]; f != nil {
-			p.tables = append(p.tables, latencyTable(w, f))
-		}
-	}
-	if len(r.many) > 0 {
-		p.tables = append(p.tables, manyTable(r.many))
-	}
-	if len(r.idle) > 0 {
-		p.tables = append(p.tables, idleTable(r.idle, s))
 	}
 	if t := targetTable(r, p.host.has21); len(t.rows) > 0 {
 		t.title = "Targets with libmosquitto " + p.host.library
+		t.says = "The first column is the name that `-only` takes. A target with a contender in the fourth column is for the ratio to its figure."
 		p.tables = append(p.tables, t)
 	}
 	return p
 }
 
-func throughputTable(w work, f byContender) *table {
-	t := &table{title: w.title, head: []string{"", "messages/s", "speed: Run ÷ row", "CPU/message", "CPU: Run ÷ row", "allocations/message"}}
-	run := f[oursRun]
-	for _, contender := range w.contenders {
-		x, ok := f[contender]
-		if !ok { // not chosen
-			continue
-		}
-		allocs := ""
-		if x.hasAllocs {
-			allocs = fmt.Sprintf("%.2f", x.allocs)
-		}
-		t.add(contender, thousands(x.rate), ratio(run.rate, x.rate), fmt.Sprintf("%.2f µs", x.cpu), ratio(run.cpu, x.cpu), allocs)
-	}
-	return t
-}
-
-func latencyTable(w work, f byContender) *table {
-	t := &table{title: w.title, head: []string{"", "p50", "p50: Run ÷ row", "p99", "p99: Run ÷ row"}}
-	run := f[oursRun]
-	for _, contender := range w.contenders {
-		x, ok := f[contender]
-		if !ok { // not chosen
-			continue
-		}
-		t.add(contender, fmt.Sprintf("%.0f µs", x.p50), ratio(run.p50, x.p50), fmt.Sprintf("%.0f µs", x.p99), ratio(run.p99, x.p99))
-	}
-	t.notes = []string{"C, loop_forever publishes inside its callback. All others publish on another thread or goroutine."}
-	return t
-}
-
-func manyTable(rows []crowdFigures) *table {
-	t := &table{
-		title: manyWork.title + ", clients of one process through mosquitto",
-		head:  []string{"", "clients", "connected in", "CPU/client", "memory/client", "threads", "goroutines", "descriptors/client"},
-	}
-	for _, row := range rows {
-		n := float64(row.clients)
-		t.add(row.contender, thousands(n), fmt.Sprintf("%.2f s", row.connect), fmt.Sprintf("%.0f µs", row.cpu),
-			kib(row.rss), fmt.Sprint(row.threads), thousands(float64(row.goroutines)), fmt.Sprintf("%.1f", float64(row.descriptors)/n))
-	}
-	t.notes = append([]string{
-		"Memory is the resident memory at that moment, including garbage that was not collected yet, without the memory of the process before the first client. The CPU time includes the start of the process.",
-	}, growth(rows)...)
-	return t
-}
-
 // growth returns sentences about how our cost grows with the number of clients, and
 // what many more clients would need.
-func growth(rows []crowdFigures) []string {
+func growth(s section, r results) []string {
 	const goal = 50_000
-	var first, last crowdFigures
-	for _, row := range rows {
-		if row.contender != oursRun {
-			continue
-		}
-		if first.clients == 0 {
-			first = row
-		}
-		last = row
-	}
-	if last.clients <= first.clients {
+	first, ok1 := r[s.works[0].name][oursRun]
+	last, ok2 := r[s.works[len(s.works)-1].name][oursRun]
+	if !ok1 || !ok2 {
 		return nil
 	}
-	n := float64(last.clients)
 	return []string{
 		fmt.Sprintf("From %s to %s clients of \"ours, Run\", the CPU time per client changes by a factor of %.2f. The time to connect a client changes by a factor of %.2f.",
-			thousands(float64(first.clients)), thousands(n), last.cpu/first.cpu,
-			(last.connect/n)/(first.connect/float64(first.clients))),
+			thousands(first.clients), thousands(last.clients), last.cpu/first.cpu,
+			(last.connect/last.clients)/(first.connect/first.clients)),
 		fmt.Sprintf("At the cost of the last row, %s clients of \"ours, Run\" in one process need %s file descriptors (ulimit -n) and %.1f GiB of memory. "+
 			"To connect them takes %.0f s, and %.0f s of CPU time. The broker must accept as many clients. If it has one address and port, "+
 			"the clients need several source addresses: Linux has about 28,000 ports for each.",
-			thousands(goal), thousands(goal*float64(last.descriptors)/n), goal*last.rss/(1<<30), goal*last.connect/n, goal*last.cpu/1e6),
+			thousands(goal), thousands(goal*last.descriptors), goal*last.rss/(1<<30), goal*last.connect/last.clients, goal*last.cpu/1e6),
 	}
-}
-
-func idleTable(rows []idleFigures, s scale) *table {
-	t := &table{
-		title: fmt.Sprintf("Idle clients, keepalive %d s", keepalive),
-		head:  []string{"", "clients", "memory/client", "threads/client", "goroutines/client", "CPU of a core"},
-	}
-	for _, row := range rows {
-		n := float64(row.clients)
-		goroutines := ""
-		if row.goroutines > 0 {
-			goroutines = fmt.Sprintf("%.1f", float64(row.goroutines)/n)
-		}
-		t.add(row.contender, thousands(n), kib(row.rss), fmt.Sprintf("%.3f", float64(row.threads)/n), goroutines, fmt.Sprintf("%.2f %%", row.cpu))
-	}
-	t.notes = []string{
-		fmt.Sprintf("Resident memory after a garbage collection; CPU over %.0f s. The library's own loops cannot use file descriptors above 1023, which limits them to %d clients.", s.watch, belowSelect),
-	}
-	return t
 }
 
 // print writes the page for a terminal.
@@ -158,15 +78,23 @@ process. Allocations are those of Go. "speed: Run ÷ row" is the rate of Run div
 the rate of the row: above 1, Run is faster. "CPU: Run ÷ row" is the CPU time of Run
 divided by the CPU time of the row: below 1, Run needs less.
 
+The floods of QoS 0 show the limits of a client. Users rather feel the tables with a
+broker, with default settings, with many clients and with TLS.
+
 Receiving and publishing are measured with a peer instead of a broker, so that the
 broker does not limit the result. The peer sends prepared bursts of packets, counts
-messages, and acknowledges each read with one write. All connections use TCP on the
-loopback interface, without TLS. The libraries have their default settings, with two
-exceptions. Up to 1,000 messages are in flight. The round trips of libmosquitto are
-measured without the Nagle delay (Go never has one). libmosquitto does not block
-publishers of QoS 0: it keeps unsent messages in memory. The Go clients are used as
-their documentation shows, each in a file of its own in test/bench, which gives the
-reasons. paho.golang uses MQTT 5, all others MQTT 3.1.1.
+messages, and acknowledges each read with one write. All connections use the loopback
+interface. The libraries have their default settings, with two exceptions. Except in the
+tables with default settings, up to 1,000 messages are in flight. The round trips of
+libmosquitto are measured without the Nagle delay (Go never has one). libmosquitto does
+not block publishers of QoS 0: it keeps unsent messages in memory. The Go clients are
+used as their documentation shows, each in a file of its own in test/bench, which gives
+the reasons. paho.golang uses MQTT 5, all others MQTT 3.1.1.
+
+In three processes the subscriber writes to a pipe whenever 250 more messages have
+arrived. The publisher reads the pipe, so at most 1,000 messages have not arrived. TLS
+uses a certificate with an ECDSA P-256 key. After the restart of the broker, a client is
+subscribed again when it receives the retained message of the topic.
 
 To run it: ` + "`make bench`" + `.
 `

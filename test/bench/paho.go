@@ -18,15 +18,28 @@ type paho struct {
 
 func (p *paho) Connect(o Options) error {
 	p.o = o
-	opts := mqtt.NewClientOptions().AddBroker("tcp://" + o.addr()).SetClientID(o.ID).
+	opts := mqtt.NewClientOptions().AddBroker(o.server("tcp", "ssl")).SetClientID(o.ID).
 		SetProtocolVersion(4).SetCleanSession(true).SetOrderMatters(true)
 	opts.KeepAlive = keepalive
 	if o.OnMessage != nil {
 		opts.SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { o.OnMessage(m.Payload()) })
 	}
-	opts.SetConnectionLostHandler(func(_ mqtt.Client, err error) { fail(err) })
+	if o.TLS != nil {
+		opts.SetTLSConfig(o.TLS)
+	}
+	if o.Always != "" {
+		opts.SetMaxReconnectInterval(longestDelay)
+		opts.SetOnConnectHandler(func(c mqtt.Client) { c.Subscribe(o.Always, 0, nil) })
+	}
+	opts.SetConnectionLostHandler(func(_ mqtt.Client, err error) { o.OnLost(err) })
 	p.c = mqtt.NewClient(opts)
 	return finished(p.c.Connect())
+}
+
+// Disconnect waits at most for the 250 ms that the examples use.
+func (p *paho) Disconnect() error {
+	p.c.Disconnect(250)
+	return nil
 }
 
 func (p *paho) Subscribe(filter string, qos byte) error {

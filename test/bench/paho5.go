@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 
@@ -22,13 +23,13 @@ type pahoFive struct {
 
 func (p *pahoFive) Connect(o Options) error {
 	p.o = o
-	conn, err := net.Dial("tcp4", o.addr())
+	conn, err := o.dial()
 	if err != nil {
 		return err
 	}
 	p.c = five.NewClient(five.ClientConfig{
 		Conn:          conn,
-		OnClientError: fail,
+		OnClientError: o.OnLost,
 		OnPublishReceived: []func(five.PublishReceived) (bool, error){func(r five.PublishReceived) (bool, error) {
 			if o.OnMessage != nil {
 				o.OnMessage(r.Packet.Payload)
@@ -47,6 +48,16 @@ func (p *pahoFive) Connect(o Options) error {
 	}
 	return err
 }
+
+// dial opens the connection, which the program passes to paho.golang.
+func (o Options) dial() (net.Conn, error) {
+	if o.TLS != nil {
+		return tls.Dial("tcp4", o.addr(), o.TLS)
+	}
+	return net.Dial("tcp4", o.addr())
+}
+
+func (p *pahoFive) Disconnect() error { return p.c.Disconnect(&five.Disconnect{}) }
 
 func (p *pahoFive) Subscribe(filter string, qos byte) error {
 	_, err := p.c.Subscribe(context.Background(), &five.Subscribe{

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -14,7 +15,7 @@ import (
 
 // The peer replaces the broker, so that the speed of the broker is not measured. It
 // reads all available bytes, answers each read with one write, and sends floods in
-// prepared bursts of whole packets. The filter of a client's subscription is a command:
+// prepared bursts of whole packets. It has a port with TLS, too. The filter of a client's subscription is a command:
 //
 //	flood/SIZE/COUNT  send COUNT messages as fast as possible
 //	count/COUNT       send one message after COUNT messages have arrived
@@ -22,18 +23,32 @@ import (
 // Messages on topics that begin with "echo" are sent back. QoS 1 messages are always
 // acknowledged.
 
-// servePeer runs the peer's process. It prints its port, and exits when its standard
-// input is closed.
-func servePeer() error {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+// servePeer runs the peer's process. It prints its ports without and with TLS, and exits
+// when its standard input is closed.
+func servePeer(certificate, key string) error {
+	pair, err := tls.LoadX509KeyPair(certificate, key)
 	if err != nil {
 		return err
 	}
-	fmt.Println(l.Addr().(*net.TCPAddr).Port)
+	plain, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	encrypted, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println(plain.Addr().(*net.TCPAddr).Port, encrypted.Addr().(*net.TCPAddr).Port)
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	go func() { fail(accept(tls.NewListener(encrypted, config))) }()
+	return accept(plain)
+}
+
+func accept(l net.Listener) error {
 	for {
 		conn, err := l.Accept()
 		if err != nil {

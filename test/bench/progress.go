@@ -14,7 +14,7 @@ type progress struct {
 	terminal bool
 	total    int
 	done     int
-	said     string // the last work that was printed without a terminal
+	said     string // the last title that was printed without a terminal
 	started  time.Time
 }
 
@@ -28,17 +28,17 @@ func newProgress(total int) *progress {
 
 const barWidth = 30
 
-// step shows the next step.
-func (p *progress) step(what string) {
+// step shows the next step of a table.
+func (p *progress) step(title, detail string) {
 	if !p.terminal {
-		if work, _, _ := strings.Cut(what, ":"); work != p.said {
-			p.said = work
-			fmt.Fprintf(p.out, "%4.0f s  %s\n", time.Since(p.started).Seconds(), work)
+		if title != p.said {
+			p.said = title
+			fmt.Fprintf(p.out, "%4.0f s  %s\n", time.Since(p.started).Seconds(), title)
 		}
 	} else {
 		filled := min(p.done*barWidth/p.total, barWidth)
-		fmt.Fprintf(p.out, "\r\033[K[%s%s] %3d %%  %s", strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled),
-			min(100*p.done/p.total, 100), what)
+		fmt.Fprintf(p.out, "\r\033[K[%s%s] %3d %%  %s: %s", strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled),
+			min(100*p.done/p.total, 100), title, detail)
 	}
 	p.done++
 }
@@ -49,7 +49,7 @@ const waitSteps = 30
 // wait sleeps and lets the bar grow.
 func (p *progress) wait(d time.Duration) {
 	for i := range waitSteps {
-		p.step(fmt.Sprintf("Idle: watching, %.0f s more", (d - d*time.Duration(i)/waitSteps).Seconds()))
+		p.step("Idle clients", fmt.Sprintf("watching, %.0f s more", (d-d*time.Duration(i)/waitSteps).Seconds()))
 		time.Sleep(d / waitSteps)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// descriptors is the limit of open files for every process that is started.
-const descriptors = 20_000
+// openFiles is the limit of open files for every process that is started.
+const openFiles = 20_000
 
 // raiseLimit raises the limit of open files for this process and its children.
 func raiseLimit() error {
@@ -24,7 +24,7 @@ func raiseLimit() error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return err
 	}
-	limit.Cur = min(limit.Max, descriptors)
+	limit.Cur = min(limit.Max, openFiles)
 	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 }
 
@@ -67,33 +67,41 @@ func compile(dir string) (program string, err error) {
 	return program, nil
 }
 
-func startPeer(self string) (port int, stop func(), err error) {
-	cmd := exec.Command(self, peerArgument)
+// ports are the ports of a server, without and with TLS.
+type ports struct {
+	plain, tls int
+}
+
+func (p ports) of(w work) int {
+	if w.tls {
+		return p.tls
+	}
+	return p.plain
+}
+
+func startPeer(self string, files certificates) (p ports, stop func(), err error) {
+	cmd := exec.Command(self, peerArgument, files.server, files.key)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return 0, nil, err
+		return p, nil, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
 	}
 	if err != nil {
-		return 0, nil, err
+		return p, nil, err
 	}
 	stop = func() {
 		in.Close()
 		_ = cmd.Wait()
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err == nil {
-		port, err = strconv.Atoi(strings.TrimSpace(line))
-	}
-	if err != nil {
+	if _, err = fmt.Fscan(bufio.NewReader(out), &p.plain, &p.tls); err != nil {
 		stop()
 	}
-	return port, stop, err
+	return p, stop, err
 }
 
 // brokerProgram finds mosquitto, also in folders that are not in PATH.
@@ -106,44 +114,87 @@ func brokerProgram() (string, error) {
 	return "", fmt.Errorf("the broker is missing: install the package mosquitto")
 }
 
-// startBroker starts mosquitto on a free local port. It drops no messages and writes no
-// log.
-func startBroker(dir string) (port int, stop func(), err error) {
-	program, err := brokerProgram()
-	if err != nil {
-		return 0, nil, err
+// broker is mosquitto. It drops no messages and writes no log.
+type broker struct {
+	program string
+	config  string // file
+	ports   ports
+	cmd     *exec.Cmd
+}
+
+func startBroker(dir string, files certificates) (b *broker, err error) {
+	b = &broker{config: filepath.Join(dir, "mosquitto.conf")}
+	if b.program, err = brokerProgram(); err != nil {
+		return nil, err
 	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, nil, err
+	if b.ports.plain, err = freePort(20_000); err != nil {
+		return nil, err
 	}
-	port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	config := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nlog_dest none\npersistence false\n"+
-		"max_inflight_messages %d\nmax_queued_messages 0\n", port, window)
-	file := filepath.Join(dir, "mosquitto.conf")
-	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
-		return 0, nil, err
+	if b.ports.tls, err = freePort(b.ports.plain + 1); err != nil {
+		return nil, err
 	}
-	cmd := exec.Command(program, "-c", file)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return 0, nil, err
+	config := fmt.Sprintf(`persistence false
+log_dest none
+allow_anonymous true
+max_inflight_messages %d
+max_queued_messages 0
+listener %d 127.0.0.1
+listener %d 127.0.0.1
+cafile %s
+certfile %s
+keyfile %s
+`, window, b.ports.plain, b.ports.tls, files.ca, files.server, files.key)
+	if os.Getuid() == 0 { // otherwise it could not read the key
+		config = "user root\n" + config
 	}
-	stop = func() {
-		_ = cmd.Process.Kill() // an early SIGTERM might be ignored
-		_ = cmd.Wait()
+	if err := os.WriteFile(b.config, []byte(config), 0o644); err != nil {
+		return nil, err
 	}
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp4", addr)
+	return b, b.start()
+}
+
+// freePort returns the first free local port from a number. It is below the range from
+// which Linux chooses ports of clients: a client that connects to a port of that range
+// while the broker is stopped can be connected to itself.
+func freePort(from int) (port int, err error) {
+	for port = from; port < 32_768; port++ {
+		var l net.Listener
+		if l, err = net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
+	}
+	return 0, err
+}
+
+// start starts the broker and returns when it accepts connections.
+func (b *broker) start() error {
+	b.cmd = exec.Command(b.program, "-c", b.config)
+	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := b.cmd.Start(); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		err := listens(b.ports.tls) // the last listener
 		if err == nil {
-			conn.Close()
-			return port, stop, nil
+			return nil
 		}
 		if time.Now().After(deadline) {
-			stop()
-			return 0, nil, fmt.Errorf("mosquitto does not listen: %w", err)
+			b.kill()
+			return fmt.Errorf("mosquitto does not listen: %w", err)
 		}
 	}
+}
+
+func listens(port int) error {
+	conn, err := net.Dial("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err == nil {
+		err = conn.Close()
+	}
+	return err
+}
+
+// kill ends the broker without a DISCONNECT to its clients.
+func (b *broker) kill() {
+	_ = b.cmd.Process.Kill()
+	_ = b.cmd.Wait()
 }

@@ -8,14 +8,14 @@ import (
 
 // Sizes in the chart, in pixels.
 const (
-	chartWidth = 900
-	labelWidth = 170
-	barsWidth  = 250 // length of the longest bar
-	column     = 375 // width of a bar and its figure
-	rowHeight  = 17
-	barHeight  = 11
-	panelHead  = 34
-	chartHead  = 74
+	chartWidth  = 900
+	labelWidth  = 170
+	barsWidth   = 250 // length of the longest bar
+	chartColumn = 375 // width of a bar and its figure
+	rowHeight   = 17
+	barHeight   = 11
+	panelHead   = 34
+	chartHead   = 74
 )
 
 // The colours follow the reader's light or dark mode.
@@ -39,14 +39,14 @@ text { fill: #e6edf3 }
 </style>
 `
 
-// chart draws messages per second and CPU time per message. Each work has a panel with
-// its own scale.
+// chart draws messages per second and CPU time per message. Each section has a panel
+// with its own scale.
 func (r results) chart(h host) []byte {
 	var b strings.Builder
 	y := chartHead
-	for _, w := range throughputs {
-		if f := r.throughput[w.name]; f != nil {
-			panel(&b, y, w, f)
+	for _, s := range sections {
+		if f := r[s.name]; f != nil && s.chart {
+			panel(&b, y, s, f)
 			y += panelHead + rowHeight*len(f)
 		}
 	}
@@ -57,20 +57,20 @@ func (r results) chart(h host) []byte {
 	text(&svg, 16, 26, "heading", "Comparison of MQTT clients")
 	text(&svg, 16, 44, "small", "libmosquitto "+h.library+", Go "+h.golang+", "+h.cpu+", "+h.date)
 	text(&svg, labelWidth, 66, "title", "messages per second (longer is better)")
-	text(&svg, labelWidth+column, 66, "title", "CPU time per message (shorter is better)")
+	text(&svg, labelWidth+chartColumn, 66, "title", "CPU time per message (shorter is better)")
 	svg.WriteString(b.String())
 	svg.WriteString("</svg>\n")
 	return []byte(svg.String())
 }
 
-func panel(b *strings.Builder, y int, w work, f byContender) {
-	text(b, 16, y+20, "title", w.title)
+func panel(b *strings.Builder, y int, s section, f byContender) {
+	text(b, 16, y+20, "title", s.title)
 	var mostRate, mostCPU float64
 	for _, x := range f {
 		mostRate, mostCPU = max(mostRate, x.rate), max(mostCPU, x.cpu)
 	}
 	y += panelHead - 6
-	for _, contender := range w.contenders {
+	for _, contender := range s.works[0].contenders {
 		x, ok := f[contender]
 		if !ok { // not chosen
 			continue
@@ -78,7 +78,7 @@ func panel(b *strings.Builder, y int, w work, f byContender) {
 		class := find(contender).class
 		text(b, 16, y+barHeight-1, "", contender)
 		bar(b, labelWidth, y, class, x.rate/mostRate, short(x.rate))
-		bar(b, labelWidth+column, y, class, x.cpu/mostCPU, fmt.Sprintf("%.2f µs", x.cpu))
+		bar(b, labelWidth+chartColumn, y, class, x.cpu/mostCPU, fmt.Sprintf("%.2f µs", x.cpu))
 		y += rowHeight
 	}
 }

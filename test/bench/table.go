@@ -11,6 +11,7 @@ import (
 // other columns are numbers.
 type table struct {
 	title string
+	says  string   // printed above the table
 	notes []string // printed below the table
 	head  []string
 	rows  [][]string
@@ -32,6 +33,9 @@ func (t *table) widths() []int {
 func (t *table) print(w io.Writer) {
 	widths := t.widths()
 	fmt.Fprintf(w, "\n%s\n", t.title)
+	if t.says != "" {
+		fmt.Fprintf(w, "  %s\n", t.says)
+	}
 	t.line(w, widths, t.head)
 	for _, row := range t.rows {
 		t.line(w, widths, row)
@@ -56,7 +60,11 @@ func (t *table) line(w io.Writer, widths []int, cells []string) {
 
 // markdown writes the table with a heading.
 func (t *table) markdown(w io.Writer) {
-	fmt.Fprintf(w, "\n## %s\n\n| %s |\n|---%s|\n", t.title, strings.Join(t.head, " | "), strings.Repeat("|--:", len(t.head)-1))
+	fmt.Fprintf(w, "\n## %s\n", t.title)
+	if t.says != "" {
+		fmt.Fprintf(w, "\n%s\n", t.says)
+	}
+	fmt.Fprintf(w, "\n| %s |\n|---%s|\n", strings.Join(t.head, " | "), strings.Repeat("|--:", len(t.head)-1))
 	for _, row := range t.rows {
 		fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
 	}

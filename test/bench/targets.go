@@ -1,130 +1,174 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
-// target is the goal for a figure.
+// metric is a figure that has a target.
+type metric struct {
+	name   string
+	of     func(figures) float64
+	atMost bool // a smaller figure is better
+}
+
+var (
+	rate        = metric{"rate", func(f figures) float64 { return f.rate }, false}
+	cpu         = metric{"CPU", func(f figures) float64 { return f.cpu }, true}
+	allocs      = metric{"allocations/message", func(f figures) float64 { return f.allocs }, true}
+	p50         = metric{"p50", func(f figures) float64 { return f.p50 }, true}
+	p99         = metric{"p99", func(f figures) float64 { return f.p99 }, true}
+	duration    = metric{"time", func(f figures) float64 { return f.seconds }, true}
+	threads     = metric{"threads", func(f figures) float64 { return f.threads }, true}
+	descriptors = metric{"descriptors/client", func(f figures) float64 { return f.descriptors }, true}
+	memory      = metric{"memory, KiB/client", func(f figures) float64 { return f.rss / 1024 }, true}
+	core        = metric{"% of a core", func(f figures) float64 { return f.share }, true}
+)
+
+// target is the goal for a figure of a contender: for its ratio to the best figure of
+// other contenders, or for the figure itself if there are none.
 type target struct {
-	what   string
-	value  func(r results) (float64, bool) // false if it was not measured
-	atMost bool                            // otherwise at least
-	on20   float64
-	on21   float64
-	format string
+	work   string
+	ours   string
+	metric metric
+	than   []string
+	goal   bound
 }
 
-var targets = []target{
-	{"receive 64 B: throughput ÷ C, loop_forever", rateRatio("receive64", cForever), false, 1.30, 0.80, "%.2f"},
-	{"receive 64 B: CPU per message ÷ C, loop_forever", cpuRatio("receive64", cForever), true, 0.80, 1.35, "%.2f"},
-	{"receive 64 B: throughput ÷ paho.mqtt.golang", rateRatio("receive64", pahoV3), false, 2.5, 9, "%.2f"},
-	{"allocations per received message", allocations("receive64"), true, 1, 1, "%.2f"},
-	{"publish QoS 0: throughput ÷ C, loop_start", rateRatio("publish0", cStart), false, 1, 1, "%.2f"},
-	{"publish QoS 0: throughput ÷ paho.mqtt.golang", rateRatio("publish0", pahoV3), false, 6, 6, "%.2f"},
-	{"publish QoS 1, 1,000 in flight: throughput ÷ C, loop_start", rateRatio("publish1", cStart), false, 1, 1.2, "%.2f"},
-	{"publish QoS 1, 1,000 in flight: throughput ÷ paho.mqtt.golang", rateRatio("publish1", pahoV3), false, 1.3, 1.8, "%.2f"},
-	{"Go allocations per publish, QoS 0", allocations("publish0"), true, 0, 0, "%.2f"},
-	{"Go allocations per publish, QoS 1", allocations("publish1"), true, 0, 0, "%.2f"},
-	{"package mqtt, receive 64 B through its router: CPU ÷ CPU of Run", mqttRatio("receive64"), true, 1.25, 1.25, "%.2f"},
-	{"package mqtt, publish QoS 1 awaited: CPU ÷ CPU of Run", mqttRatio("awaited1"), true, 1.25, 1.25, "%.2f"},
-	{"paho facade, receive 64 B: throughput ÷ paho.mqtt.golang", facadeRatio("receive64"), false, 1.3, 1.3, "%.2f"},
-	{"paho facade, receive 4 KiB: throughput ÷ paho.mqtt.golang", facadeRatio("receive4k"), false, 1.3, 1.3, "%.2f"},
-	{"paho facade, publish QoS 0: throughput ÷ paho.mqtt.golang", facadeRatio("publish0"), false, 1.3, 1.3, "%.2f"},
-	{"paho facade, publish QoS 1, 1,000 in flight: throughput ÷ paho.mqtt.golang", facadeRatio("publish1"), false, 1.3, 1.3, "%.2f"},
-	{"paho facade, publish QoS 1 awaited: throughput ÷ paho.mqtt.golang", facadeRatio("awaited1"), false, 1.3, 1.3, "%.2f"},
-	{"paho facade, both ends, QoS 0: throughput ÷ paho.mqtt.golang", facadeRatio("broker0"), false, 1, 1, "%.2f"},
-	{"paho facade, both ends, QoS 1: throughput ÷ paho.mqtt.golang", facadeRatio("broker1"), false, 1, 1, "%.2f"},
-	{"paho facade, round trip through the peer: p50 ÷ paho.mqtt.golang", facadeLatency("latency"), true, 1, 1, "%.2f"},
-	{"paho facade, round trip through mosquitto: p50 ÷ paho.mqtt.golang", facadeLatency("latency-broker"), true, 1, 1, "%.2f"},
-	{"paho facade, memory per idle client ÷ paho.mqtt.golang", facadeMemory, true, 0.6, 0.6, "%.2f"},
-	{"most clients: threads", mostThreads, true, 40, 40, "%.0f"},
-	{"KiB of memory per idle client", idleMemory, true, 8, 8, "%.1f"},
-	{"most idle clients, keepalive 60 s: % of a core", idleCPU, true, 1, 1, "%.2f"},
-}
+// bound is a goal with libmosquitto 2.0 and with 2.1.
+type bound struct{ on20, on21 float64 }
 
-func rateRatio(work, contender string) func(results) (float64, bool) {
-	return throughputRatio(work, oursRun, contender, func(f figures) float64 { return f.rate })
-}
+func always(goal float64) bound { return bound{goal, goal} }
 
-func cpuRatio(work, contender string) func(results) (float64, bool) {
-	return throughputRatio(work, oursRun, contender, func(f figures) float64 { return f.cpu })
-}
+var (
+	inCAll    = []string{cForever, cStart}
+	inGo      = []string{pahoV3, pahoV5, atWat}
+	others    = slices.Concat(inCAll, inGo)
+	justPaho  = []string{pahoV3}
+	justPaho5 = []string{pahoV5}
+	justRun   = []string{oursRun}
+)
 
-// mqttRatio returns the CPU time of package mqtt divided by the CPU time of Run, which
-// it uses.
-func mqttRatio(work string) func(results) (float64, bool) {
-	return throughputRatio(work, oursMqtt, oursRun, func(f figures) float64 { return f.cpu })
-}
+var targets = slices.Concat(
+	[]target{
+		{"receive64", oursRun, rate, inCAll, bound{1.3, 0.9}},
+		{"receive64", oursRun, cpu, inCAll, bound{0.8, 1.35}},
+		{"receive64", oursRun, allocs, nil, always(1)},
+		{"receive64", oursMqtt, rate, justRun, always(0.95)},
+		{"publish0", oursRun, rate, inCAll, always(1)},
+		{"publish0", oursRun, rate, justPaho, always(6)},
+		{"publish0", oursRun, allocs, nil, always(0)},
+		{"publish0", oursMqtt, cpu, justRun, always(1.25)},
+		{"publish0", oursMqtt, allocs, nil, always(1)},
+		{"publish1", oursRun, rate, inCAll, bound{1, 1.2}},
+		{"publish1", oursRun, rate, justPaho, bound{1.3, 1.8}},
+		{"publish1", oursRun, allocs, nil, always(0)},
+		{"awaited1", oursMqtt, cpu, justRun, always(1.25)},
+	},
+	publishing("default1"), publishing("default1-broker"),
+	bothEnds0("broker0"), bothEnds1("broker1"), bothEnds0("three0"), bothEnds1("three1"),
+	[]target{
+		{"latency", oursRun, p50, others, always(1.1)},
+		{"latency", oursMqtt, p50, others, always(1.1)},
+		{"latency-broker", oursRun, p50, others, always(1)},
+		{"latency-broker", oursRun, p99, others, always(1)},
+		{"latency-broker", oursMqtt, p50, others, always(1)},
+		{"latency-broker", oursMqtt, p99, others, always(1)},
+	},
+	encrypted("tls-receive64", rate), encrypted("tls-publish0", rate),
+	encrypted("tls-broker0", rate), encrypted("tls-broker1", rate), encrypted("tls-latency", p50),
+	encrypted("tls-connects", rate),
+	[]target{
+		{"tls-resumed", oursRelay, rate, inGo, always(1)},
+		{"tls-broker0", oursMqtt, rate, justPaho, always(1.1)},
+		{"tls-broker0", oursMqtt, cpu, justPaho, always(0.9)},
+		{"tls-broker1", oursMqtt, rate, justPaho, always(1.3)},
+		{"tls-broker1", oursMqtt, cpu, justPaho, always(0.9)},
+		{"many4500", oursRun, cpu, justPaho5, always(0.8)},
+		{"many4500", oursMqtt, cpu, justPaho5, always(0.8)},
+		{"many4500", oursRun, descriptors, nil, always(3)},
+		{"many4500", oursMqtt, descriptors, nil, always(3)},
+		{"wake", oursRun, threads, nil, always(16)},
+		{"wake", oursMqtt, threads, nil, always(16)},
+	},
+	restarting("restart2000"), restarting("restart4500"), restarting("restart-tls1000"),
+	[]target{
+		{"idle4500", oursRun, memory, nil, bound{7.5, 11.5}},
+		{"idle4500", oursRun, core, nil, always(1)},
+		{"idle2000", oursMqtt, memory, nil, always(16)},
 
-// facadeRatio returns the rate of the facade divided by the rate of the client whose API
-// it has.
-func facadeRatio(work string) func(results) (float64, bool) {
-	return throughputRatio(work, oursPaho, pahoV3, func(f figures) float64 { return f.rate })
-}
+		{"receive64", oursPaho, rate, justPaho, always(1.3)},
+		{"receive4k", oursPaho, rate, justPaho, always(1.3)},
+		{"publish0", oursPaho, rate, justPaho, always(1.3)},
+		{"publish1", oursPaho, rate, justPaho, always(1.3)},
+		{"awaited1", oursPaho, rate, justPaho, always(1.3)},
+		{"broker0", oursPaho, rate, justPaho, always(1)},
+		{"broker1", oursPaho, rate, justPaho, always(1)},
+		{"latency", oursPaho, p50, justPaho, always(1)},
+		{"latency-broker", oursPaho, p50, justPaho, always(1)},
+		{"idle1000", oursPaho, memory, justPaho, always(0.6)},
+	},
+)
 
-func throughputRatio(work, our, their string, of func(figures) float64) func(results) (float64, bool) {
-	return func(r results) (float64, bool) { return r.throughput[work].ratio(our, their, of) }
-}
-
-func facadeLatency(work string) func(results) (float64, bool) {
-	return func(r results) (float64, bool) {
-		return r.latency[work].ratio(oursPaho, pahoV3, func(f figures) float64 { return f.p50 })
+// publishing returns the targets for publishing with QoS 1 and default settings.
+func publishing(work string) []target {
+	return []target{
+		{work, oursRun, rate, inCAll, always(1.2)},
+		{work, oursRun, rate, justPaho, always(1.3)},
+		{work, oursMqtt, rate, inCAll, always(1.2)},
+		{work, oursMqtt, rate, justPaho, always(1.3)},
 	}
 }
 
-// ratio divides a figure of our contender by the figure of their contender. It returns
-// false if either contender was not measured.
-func (b byContender) ratio(our, their string, of func(figures) float64) (float64, bool) {
-	x, ok := b[our]
-	y, okY := b[their]
-	return of(x) / of(y), ok && okY
+func bothEnds0(work string) []target {
+	return []target{
+		{work, oursRun, rate, others, always(1)},
+		{work, oursRun, cpu, inGo, always(0.9)},
+		{work, oursMqtt, rate, others, always(1)},
+		{work, oursMqtt, cpu, inGo, always(0.9)},
+	}
 }
 
-func facadeMemory(r results) (float64, bool) {
-	var ours, theirs float64
-	for _, row := range r.idle {
-		switch row.contender {
-		case oursPaho:
-			ours = row.rss
-		case pahoV3:
-			theirs = row.rss
+func bothEnds1(work string) []target {
+	return []target{
+		{work, oursRun, rate, inCAll, always(1.3)},
+		{work, oursRun, rate, inGo, always(1.2)},
+		{work, oursMqtt, rate, inCAll, always(1.3)},
+		{work, oursMqtt, rate, inGo, always(1.2)},
+	}
+}
+
+func encrypted(work string, m metric) []target {
+	return []target{
+		{work, oursRun, m, inCAll, always(1)},
+		{work, oursRun, m, inGo, always(1)},
+	}
+}
+
+func restarting(work string) []target {
+	return []target{
+		{work, oursRun, duration, justPaho, always(1)},
+		{work, oursRun, cpu, justPaho, always(1)},
+		{work, oursMqtt, duration, justPaho, always(1)},
+		{work, oursMqtt, cpu, justPaho, always(1)},
+	}
+}
+
+// value returns the figure or the ratio, and the contender that it is compared with. It
+// returns false if they were not measured.
+func (t target) value(r results) (value float64, than string, ok bool) {
+	x, ok := r[t.work][t.ours]
+	if !ok || t.than == nil {
+		return t.metric.of(x), "", ok
+	}
+	var best float64
+	for _, name := range t.than {
+		y, ok := r[t.work][name]
+		if v := t.metric.of(y); ok && (than == "" || t.metric.atMost == (v < best)) {
+			best, than = v, name
 		}
 	}
-	return ours / theirs, ours > 0 && theirs > 0
-}
-
-func allocations(work string) func(results) (float64, bool) {
-	return func(r results) (float64, bool) {
-		f, ok := r.throughput[work][oursRun]
-		return f.allocs, ok
-	}
-}
-
-func mostThreads(r results) (threads float64, ok bool) {
-	for _, row := range r.many {
-		if row.contender == oursRun {
-			threads, ok = float64(row.threads), true // the last row has the most clients
-		}
-	}
-	return threads, ok
-}
-
-// mostIdle returns the row of Run with the most clients.
-func mostIdle(r results) (most idleFigures, ok bool) {
-	for _, row := range r.idle {
-		if row.contender == oursRun && row.clients > most.clients {
-			most, ok = row, true
-		}
-	}
-	return most, ok
-}
-
-func idleMemory(r results) (float64, bool) {
-	row, ok := mostIdle(r)
-	return row.rss / 1024, ok
-}
-
-func idleCPU(r results) (float64, bool) {
-	row, ok := mostIdle(r)
-	return row.cpu, ok
+	return t.metric.of(x) / best, than, than != ""
 }
 
 // hair is the tolerance of a target: half a unit of the last printed digit, for example
@@ -132,25 +176,25 @@ func idleCPU(r results) (float64, bool) {
 const hair = 0.005
 
 func targetTable(r results, has21 bool) *table {
-	t := &table{head: []string{"Run", "measured", "target", ""}}
+	t := &table{head: []string{"table", "contender", "figure", "÷", "measured", "target", ""}}
 	for _, goal := range targets {
-		value, measured := goal.value(r)
-		if !measured {
+		value, than, ok := goal.value(r)
+		if !ok {
 			continue
 		}
-		bound, sign := goal.on20, "≥"
+		limit, sign := goal.goal.on20, "≥"
 		if has21 {
-			bound = goal.on21
+			limit = goal.goal.on21
 		}
-		ok := value >= bound-hair
-		if goal.atMost {
-			ok, sign = value <= bound+hair, "≤"
+		reached := value >= limit-hair
+		if goal.metric.atMost {
+			reached, sign = value <= limit+hair, "≤"
 		}
 		verdict := "ok"
-		if !ok {
+		if !reached {
 			verdict = "MISSED"
 		}
-		t.add(goal.what, fmt.Sprintf(goal.format, value), fmt.Sprintf("%s %v", sign, bound), verdict)
+		t.add(goal.work, goal.ours, goal.metric.name, than, fmt.Sprintf("%.2f", value), fmt.Sprintf("%s %v", sign, limit), verdict)
 	}
 	return t
 }

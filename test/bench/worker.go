@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,7 +8,6 @@ import (
 	"runtime/debug"
 	"runtime/pprof"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -17,14 +15,18 @@ import (
 // Job is a piece of work for a worker process.
 type Job struct {
 	Contender string
-	Kind      string // receive, publish, both-ends, latency, idle, many
+	Kind      string // key of kinds
 	Host      string
 	Port      int
-	Count     int // messages
-	Size      int // bytes of a payload
+	CAFile    string // certificate authority; empty without TLS
+	Resume    bool   // resume TLS sessions
+	Count     int    // messages, or connects
+	Size      int    // bytes of a payload
 	QoS       byte
-	Window    int    // limit of messages in flight
-	Clients   int    // for idle and many
+	Window    int    // limit of messages that have not arrived or are not acknowledged
+	InFlight  int    // limit of messages in flight, for the library; 0 is its default
+	Topic     string // topic that processes or clients share
+	Clients   int    // number of clients
 	Profile   string // file for a CPU profile
 }
 
@@ -38,6 +40,7 @@ type Outcome struct {
 	P99 float64 `json:"p99"`
 
 	Clients        int     `json:"clients"` // clients that received their message
+	WakeSeconds    float64 `json:"wakeSeconds"`
 	ConnectSeconds float64 `json:"connectSeconds"`
 	BaseRSS        int64   `json:"baseRSS"`
 	RSS            int64   `json:"rss"`
@@ -49,8 +52,7 @@ type Outcome struct {
 // patience is how long a worker waits for a message before it reports it as lost.
 const patience = 30 * time.Second
 
-// fail ends a worker with an error. A library that reports a lost connection also ends
-// it, because no work closes a connection.
+// fail ends a worker with an error.
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
@@ -61,6 +63,11 @@ func runWorker(encoded string) {
 	if err := json.Unmarshal([]byte(encoded), &job); err != nil {
 		fail(err)
 	}
+	if job.CAFile != "" {
+		if err := prepareTLS(job); err != nil {
+			fail(err)
+		}
+	}
 	if job.Profile != "" {
 		f, err := os.Create(job.Profile)
 		if err != nil {
@@ -69,10 +76,6 @@ func runWorker(encoded string) {
 		if err := pprof.StartCPUProfile(f); err != nil {
 			fail(err)
 		}
-	}
-	kinds := map[string]func(Job) (Outcome, error){
-		"receive": receive, "publish": publish, "both-ends": bothEnds, "awaited": awaited,
-		"latency": latency, "idle": idle, "many": many,
 	}
 	outcome, err := kinds[job.Kind](job)
 	if err != nil {
@@ -93,10 +96,23 @@ func report(o Outcome) {
 	fmt.Println(string(line))
 }
 
-// connect creates a client and connects it.
+// kinds are the kinds of jobs. The C worker has some of them.
+var kinds = map[string]func(Job) (Outcome, error){
+	"receive": receive, "publish": publish, "awaited": awaited, "latency": latency,
+	"both-ends": bothEnds, "publisher": publisher, "subscriber": subscriber,
+	"connects": connects, "many": many, "wake": wake, "restart": restart, "idle": idle,
+}
+
+// connect creates a client and connects it. By default a lost connection ends the worker.
 func connect(job Job, o Options) (Client, error) {
 	c := find(job.Contender).new()
-	o.Host, o.Port = job.Host, job.Port
+	o.Host, o.Port, o.InFlight = job.Host, job.Port, job.InFlight
+	if job.CAFile != "" {
+		o.CAFile, o.TLS = job.CAFile, tlsConfig(job.Host)
+	}
+	if o.OnLost == nil {
+		o.OnLost = fail
+	}
 	return c, c.Connect(o)
 }
 
@@ -193,44 +209,6 @@ func publish(job Job) (Outcome, error) {
 	return m.stop(job.Count), nil
 }
 
-// bothEnds publishes and receives through the broker, with a limit of messages in
-// flight.
-func bothEnds(job Job) (Outcome, error) {
-	topic := fmt.Sprintf("bench/%d", os.Getpid())
-	r := newRoom(job.Window)
-	a := expect(job.Count)
-	subscriber, err := connect(job, Options{ID: topic + "s", Window: job.Window, OnMessage: func(b []byte) {
-		a.add(b)
-		r.leave()
-	}})
-	if err != nil {
-		return Outcome{}, err
-	}
-	publisher, err := connect(job, Options{ID: topic + "p", Window: job.Window})
-	if err != nil {
-		return Outcome{}, err
-	}
-	if err := subscriber.Subscribe(topic, job.QoS); err != nil {
-		return Outcome{}, err
-	}
-	payload := make([]byte, job.Size)
-	m := startMeter()
-	sent := make(chan error, 1)
-	go func() {
-		for range job.Count {
-			r.enter()
-			if err := publisher.Send(topic, payload, job.QoS); err != nil {
-				fail(err)
-			}
-		}
-		sent <- nil
-	}()
-	if err := a.await(); err != nil {
-		return Outcome{}, err
-	}
-	return m.stop(job.Count), <-sent
-}
-
 // latency sends one message at a time and waits until it is echoed.
 func latency(job Job) (Outcome, error) {
 	const warmup = 200
@@ -264,107 +242,10 @@ func latency(job Job) (Outcome, error) {
 	return Outcome{Count: job.Count, P50: times[len(times)/2], P99: times[len(times)*99/100]}, nil
 }
 
-// idle connects clients, reports them, and waits while the benchmark watches.
-func idle(job Job) (Outcome, error) {
-	const first = 10 // these clients load the code and the memory of the runtime
-	clients := make([]Client, 0, first+job.Clients)
-	var base int64
-	for i := range first + job.Clients {
-		if i == first {
-			base = settled()
-		}
-		c, err := connect(job, Options{ID: fmt.Sprintf("idle-%d-%d", os.Getpid(), i), Many: true})
-		if err != nil {
-			return Outcome{}, fmt.Errorf("client %d: %w", i, err)
-		}
-		clients = append(clients, c)
-	}
-	o := Outcome{Clients: job.Clients, BaseRSS: base, RSS: settled(), Goroutines: runtime.NumGoroutine()}
-	report(o)
-	_, _ = bufio.NewReader(os.Stdin).ReadString('\n') // until the benchmark closes the input
-	runtime.KeepAlive(clients)
-	return o, nil
-}
-
 // settled returns the resident memory without memory that Go could release.
 func settled() int64 {
 	debug.FreeOSMemory()
 	debug.FreeOSMemory() // the second call frees stacks and finalizers
 	s := statusOf(os.Getpid())
 	return s.rss
-}
-
-// connectors is the number of clients of "many" that connect or publish at the same
-// time.
-const connectors = 8
-
-// many connects and subscribes clients, and each client sends one message to itself.
-func many(job Job) (Outcome, error) {
-	base := settled()
-	clients := make([]Client, job.Clients)
-	arrived := make([]atomic.Int32, job.Clients)
-	a := expect(job.Clients)
-	topic := func(i int) string { return fmt.Sprintf("many/%d/%d", os.Getpid(), i) }
-	started := time.Now()
-	err := forAll(job.Clients, func(i int) (err error) {
-		clients[i], err = connect(job, Options{ID: topic(i), Many: true, OnMessage: func(b []byte) {
-			arrived[i].Add(1)
-			a.add(b)
-		}})
-		if err != nil {
-			return err
-		}
-		return clients[i].Subscribe(topic(i), 0)
-	})
-	if err != nil {
-		return Outcome{}, err
-	}
-	connected := time.Since(started).Seconds()
-	payload := make([]byte, job.Size)
-	if err := forAll(job.Clients, func(i int) error { return clients[i].Send(topic(i), payload, 0) }); err != nil {
-		return Outcome{}, err
-	}
-	if err := a.await(); err != nil {
-		return Outcome{}, err
-	}
-	o := Outcome{Count: job.Clients, Seconds: time.Since(started).Seconds(), ConnectSeconds: connected, BaseRSS: base}
-	for i := range arrived {
-		if arrived[i].Load() == 1 {
-			o.Clients++
-		}
-	}
-	if o.Clients != job.Clients {
-		return o, fmt.Errorf("only %d of %d clients received their message exactly once", o.Clients, job.Clients)
-	}
-	s := statusOf(os.Getpid())
-	o.Threads, o.Descriptors, o.Goroutines = s.threads, descriptorsOf(os.Getpid()), runtime.NumGoroutine()
-	o.RSS = s.rss
-	runtime.KeepAlive(clients)
-	return o, nil
-}
-
-// forAll calls f for 0 to n-1 on a few goroutines.
-func forAll(n int, f func(i int) error) error {
-	var next atomic.Int64
-	var group sync.WaitGroup
-	failed := make(chan error, connectors)
-	for range connectors {
-		group.Add(1)
-		go func() {
-			defer group.Done()
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				if err := f(i); err != nil {
-					failed <- fmt.Errorf("client %d: %w", i, err)
-					return
-				}
-			}
-		}()
-	}
-	group.Wait()
-	select {
-	case err := <-failed:
-		return err
-	default:
-		return nil
-	}
 }

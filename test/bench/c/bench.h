@@ -1,6 +1,6 @@
-/* The benchmark's work in C on libmosquitto: what the Go side does, done the way
- * a C program does it. One worker process does one piece of work and prints one
- * line of JSON. */
+/* The benchmark's work in C on libmosquitto. It does the same as the worker in Go, in
+ * the way of a C program. A process does one job and prints its result as a line of
+ * JSON. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -10,21 +10,27 @@
 #include <stdbool.h>
 
 struct job {
-	bool forever; /* mosquitto_loop_forever in main, else mosquitto_loop_start */
+	bool forever; /* mosquitto_loop_forever in main, otherwise mosquitto_loop_start */
 	const char *host;
 	int port;
-	long count; /* messages */
+	long count; /* messages, or connects */
 	int size;   /* bytes of a payload */
 	int qos;
-	int window;  /* messages under way at most */
-	int clients; /* of idle */
+	int window;         /* limit of messages that have not arrived or are not acknowledged */
+	int in_flight;      /* limit of the library; 0 is its default */
+	int clients;        /* of idle */
+	const char *cafile; /* empty without TLS */
+	const char *topic;  /* that the processes share */
 };
 
-/* One function per work; each prints its result. */
+/* One function for each kind of job. It prints the result. */
 void work_receive(const struct job *job);
 void work_publish(const struct job *job);
 void work_both_ends(const struct job *job);
+void work_publisher(const struct job *job);
+void work_subscriber(const struct job *job);
 void work_latency(const struct job *job);
+void work_connects(const struct job *job);
 void work_idle(const struct job *job);
 
 double now(void); /* seconds */
@@ -33,17 +39,17 @@ char *payload(const struct job *job);
 
 typedef void (*message_callback)(struct mosquitto *, void *, const struct mosquitto_message *);
 
-/* A client with its settings, not connected. */
+/* Returns a client with its settings, not connected. */
 struct mosquitto *make_client(const struct job *job, const char *id, void *obj, bool nodelay);
 
-/* Connects, starts the library's thread, and waits for the broker's word. */
+/* Connects, starts the library's thread, and waits for the CONNACK. */
 void start_and_wait(struct mosquitto *mosq, const struct job *job);
 
-/* Subscribes and waits for the SUBACK. The loop is on. */
+/* Subscribes and waits for the SUBACK. The loop must run. */
 void subscribe_and_wait(struct mosquitto *mosq, const char *filter, int qos);
 
-/* Bounds what is under way. A publisher that finds it full waits until half of it
- * is free, so that it is not woken for every acknowledgement. */
+/* Limits the messages in flight. If the limit is reached, the publisher waits until half
+ * of them are done, so that it is not woken for every acknowledgement. */
 struct room {
 	long size;
 	atomic_long taken;
@@ -53,7 +59,7 @@ struct room {
 void room_init(struct room *room, long size);
 void room_enter(struct room *room); /* by one thread */
 void room_leave(struct room *room);
-void room_empty(struct room *room); /* waits for that */
+void room_empty(struct room *room); /* waits until it is empty */
 
 void print_rate(long count, double seconds);
 

@@ -1,4 +1,4 @@
-/* A publisher and a subscriber in one process, the real broker between them. */
+/* A publisher and a subscriber in one process, the broker between them. */
 #include "bench.h"
 
 #include <stdio.h>

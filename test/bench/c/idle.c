@@ -1,12 +1,12 @@
-/* Clients that do nothing but keep their connections alive, a thread of the
- * library's for each. */
+/* Clients that only keep their connections alive. The library has a thread for each
+ * client. */
 #include "bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { FIRST = 10 }; /* after them the code and the heap are there */
+enum { FIRST = 10 }; /* these clients load the code and the heap */
 
 static long resident(void)
 {
@@ -36,5 +36,5 @@ void work_idle(const struct job *job)
 	for(; i < FIRST + job->clients; i++) connect_one(job, i);
 	printf("{\"clients\":%d,\"baseRSS\":%ld,\"rss\":%ld}\n", job->clients, base, resident());
 	fflush(stdout);
-	getchar(); /* until the benchmark has seen enough */
+	getchar(); /* until the benchmark closes the input */
 }

@@ -1,6 +1,6 @@
-/* One message at a time there and back. With mosquitto_loop_start the main
- * thread publishes; with mosquitto_loop_forever the callback does, since there
- * is no other thread: the fastest that C can be. */
+/* One message at a time, there and back. With mosquitto_loop_start the main thread
+ * publishes. With mosquitto_loop_forever the callback publishes, because there is no
+ * other thread. This is the fastest way in C. */
 #include "bench.h"
 
 #include <stdio.h>
@@ -30,7 +30,7 @@ static void send_one(struct mosquitto *mosq)
 	must(mosquitto_publish(mosq, NULL, topic, the_job->size, text, 0, false), "mosquitto_publish");
 }
 
-/* Returns whether another one is to follow. */
+/* Notes the time, and returns whether another message follows. */
 static bool note(void)
 {
 	if(turns >= WARMUP) times[turns - WARMUP] = now() - sent;

@@ -37,7 +37,8 @@ struct mosquitto *make_client(const struct job *job, const char *id, void *obj, 
 	struct mosquitto *mosq = mosquitto_new(id, true, obj);
 
 	if(!mosq) must(MOSQ_ERR_NOMEM, "mosquitto_new");
-	if(job->window) mosquitto_max_inflight_messages_set(mosq, (unsigned)job->window);
+	if(job->in_flight) mosquitto_max_inflight_messages_set(mosq, (unsigned)job->in_flight);
+	if(*job->cafile) must(mosquitto_tls_set(mosq, job->cafile, NULL, NULL, NULL, NULL), "mosquitto_tls_set");
 	if(nodelay) must(mosquitto_int_option(mosq, MOSQ_OPT_TCP_NODELAY, 1), "MOSQ_OPT_TCP_NODELAY");
 	return mosq;
 }
@@ -90,17 +91,20 @@ static const struct {
 	{"receive", work_receive},
 	{"publish", work_publish},
 	{"both-ends", work_both_ends},
+	{"publisher", work_publisher},
+	{"subscriber", work_subscriber},
 	{"latency", work_latency},
+	{"connects", work_connects},
 	{"idle", work_idle},
 };
 
-/* worker start|forever WORK HOST PORT COUNT SIZE QOS WINDOW CLIENTS */
+/* worker start|forever WORK HOST PORT COUNT SIZE QOS WINDOW IN_FLIGHT CLIENTS CAFILE TOPIC */
 int main(int argc, char *argv[])
 {
 	struct job job;
 	size_t i;
 
-	if(argc != 10) return 2;
+	if(argc != 13) return 2;
 	job.forever = !strcmp(argv[1], "forever");
 	job.host = argv[3];
 	job.port = atoi(argv[4]);
@@ -108,7 +112,10 @@ int main(int argc, char *argv[])
 	job.size = atoi(argv[6]);
 	job.qos = atoi(argv[7]);
 	job.window = atoi(argv[8]);
-	job.clients = atoi(argv[9]);
+	job.in_flight = atoi(argv[9]);
+	job.clients = atoi(argv[10]);
+	job.cafile = argv[11];
+	job.topic = argv[12];
 
 	sem_init(&connected, 0, 0);
 	sem_init(&subscribed, 0, 0);
@@ -117,7 +124,7 @@ int main(int argc, char *argv[])
 		if(strcmp(works[i].name, argv[2])) continue;
 		works[i].run(&job);
 		fflush(stdout);
-		_Exit(0); /* the peer is not told goodbye: that is no part of any work */
+		_Exit(0); /* without a DISCONNECT, which is not part of any work */
 	}
 	return 2;
 }

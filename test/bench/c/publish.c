@@ -1,4 +1,4 @@
-/* Messages into a peer that counts them, or acknowledges them. */
+/* Publishes to a peer that counts or acknowledges the messages. */
 #include "bench.h"
 
 #include <stdio.h>
@@ -6,7 +6,7 @@
 static sem_t done;
 static struct room room;
 
-/* QoS 0: the peer says that it has them all. */
+/* QoS 0: the peer sends this message when it has received all messages. */
 static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto_message *message)
 {
 	(void)mosq;

@@ -1,4 +1,4 @@
-/* Messages from a peer that floods as soon as it is asked for them. */
+/* Receives messages from a peer, which sends them when the client subscribes. */
 #include "bench.h"
 
 #include <stdio.h>
