@@ -11,57 +11,83 @@ import (
 // writes acknowledgements and looks at the keepalive.
 const passBudget = 10 * time.Millisecond
 
-// pacer finds passes that last longer than half of passBudget to passBudget,
-// without a look at the clock for each message. A timer that runs while the loop
-// is busy compares the numbers of passes. The loop owns began, slow and
-// number; the timer owns seen.
-type pacer struct {
-	idle    func() bool // reports whether the loop waits
-	timer   *time.Timer
-	armed   atomic.Bool
-	current atomic.Uint64 // number of the pass that is on
-	long    atomic.Uint64 // number of the last pass that was found to be long
+// passTicks is how many ticks of passClock make a pass long.
+const passTicks = 2
 
-	number uint64
-	began  time.Time
-	slow   time.Time // when the last slow callback returned, or the pass began
-	seen   uint64
+// ticker counts halves of passBudget while passes run, of any client. With it a pass
+// finds that it is long, without a look at the system's clock for each message. All
+// clients share one ticker: a timer for each client would cost memory, and a goroutine
+// for each client when many become busy at the same time.
+type ticker struct {
+	ticks  atomic.Uint64
+	wanted atomic.Bool // a pass has begun since the last tick
+	armed  atomic.Bool // the timer runs; whoever has set it owns idle
+	idle   int         // ticks since the last tick that was wanted
+	timer  *time.Timer
 }
 
-// start makes a pacer whose timer stops while idle reports true.
-func (p *pacer) start(idle func() bool) {
-	p.idle = idle
-	p.timer = time.AfterFunc(time.Hour, p.tick)
-	p.timer.Stop()
+var passClock = newTicker()
+
+func newTicker() *ticker {
+	t := &ticker{}
+	t.timer = time.AfterFunc(time.Hour, t.tick)
+	t.timer.Stop()
+	return t
+}
+
+// begin notes that a pass begins, and returns the number of the last tick.
+func (t *ticker) begin() uint64 {
+	now := t.ticks.Load()
+	if !t.wanted.Load() {
+		t.wanted.Store(true)
+	}
+	t.start()
+	return now
+}
+
+// start starts the timer unless it runs.
+func (t *ticker) start() {
+	if t.armed.Load() || !t.armed.CompareAndSwap(false, true) {
+		return
+	}
+	t.idle = 0
+	t.timer.Reset(passBudget / 2)
+}
+
+// tick runs on the timer's goroutine. The timer stops when every pass that has begun has
+// seen enough ticks.
+func (t *ticker) tick() {
+	t.ticks.Add(1)
+	t.idle++
+	if t.wanted.Swap(false) {
+		t.idle = 0
+	}
+	if t.idle < passTicks {
+		t.timer.Reset(passBudget / 2)
+		return
+	}
+	t.armed.Store(false)
+	if t.wanted.Load() { // a pass has begun meanwhile, and found the timer armed
+		t.start()
+	}
+}
+
+// pacer finds passes that last longer than half of passBudget to passBudget. The loop
+// owns it.
+type pacer struct {
+	first uint64    // the last tick before the pass
+	began time.Time // the pass
+	slow  time.Time // when the last slow callback returned, or the pass began
 }
 
 // begin starts a pass.
 func (p *pacer) begin(now time.Time) {
 	p.began, p.slow = now, now
-	p.number++
-	p.current.Store(p.number)
-	if p.armed.Load() || !p.armed.CompareAndSwap(false, true) {
-		return
-	}
-	p.timer.Reset(passBudget / 2)
-}
-
-// tick runs on the timer's goroutine.
-func (p *pacer) tick() {
-	current := p.current.Load()
-	if current == p.seen {
-		p.long.Store(current)
-	}
-	p.seen = current
-	p.armed.Store(false)
-	if p.idle() || p.long.Load() == current || !p.armed.CompareAndSwap(false, true) {
-		return
-	}
-	p.timer.Reset(passBudget / 2)
+	p.first = passClock.begin()
 }
 
 // spent reports whether this pass is known to be long.
-func (p *pacer) spent() bool { return p.long.Load() == p.number }
+func (p *pacer) spent() bool { return passClock.ticks.Load()-p.first >= passTicks }
 
 // spentNow is spent with a look at the clock.
 func (p *pacer) spentNow() bool { return time.Since(p.began) > passBudget }

@@ -14,7 +14,7 @@ import (
 // other fields.
 type poller struct {
 	state  atomic.Int32
-	signal chan struct{}           // wakes Run from a pause
+	signal chan struct{}           // wakes Run from a pause; made for the first one
 	file   atomic.Pointer[os.File] // of the watched file descriptor
 
 	raw       syscall.RawConn
@@ -42,6 +42,15 @@ func (p *poller) awake() bool { return p.state.Load() == runAwake }
 // announce says that Run is about to wait. Run must look for work once more after
 // announce: whoever adds work after that look wakes Run.
 func (p *poller) announce(state int32) { p.state.Swap(state) }
+
+// announcePause is announce for a pause. It returns the channel that wakes Run.
+func (p *poller) announcePause() (signal <-chan struct{}) {
+	if p.signal == nil {
+		p.signal = make(chan struct{}, 1)
+	}
+	p.announce(parkedInPause)
+	return p.signal
+}
 
 // resume says that Run no longer waits.
 func (p *poller) resume() { p.state.Store(runAwake) }

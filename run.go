@@ -141,8 +141,6 @@ type runner struct {
 func newRunner(ctx context.Context, c *Client) *runner {
 	r := &runner{c: c, ctx: ctx}
 	r.work = r.hasWork
-	r.poller.signal = make(chan struct{}, 1)
-	r.pacer.start(func() bool { return c.run.Load() != r || !r.poller.awake() })
 	code, accepted, _ := cConnack(c.c)
 	r.accepted, r.ever = accepted, code == ConnackAccepted
 	return r
@@ -290,7 +288,7 @@ func (r *runner) pause() {
 
 // rest waits for end, or until Run is woken, and reports whether end came.
 func (r *runner) rest(end <-chan time.Time) (ended bool) {
-	r.poller.announce(parkedInPause)
+	signal := r.poller.announcePause()
 	defer r.poller.resume()
 	if r.ending() != notEnding || cPosted(r.c.c) {
 		select {
@@ -303,7 +301,7 @@ func (r *runner) rest(end <-chan time.Time) (ended bool) {
 	select {
 	case <-end:
 		return true
-	case <-r.poller.signal:
+	case <-signal:
 		return false
 	}
 }
@@ -363,7 +361,7 @@ func (r *runner) reconnectBeside() result {
 	})
 	for {
 		r.turnBeside(b)
-		r.poller.announce(parkedInPause)
+		signal := r.poller.announcePause()
 		switch {
 		case r.ending() != notEnding && b.leave():
 			r.poller.resume()
@@ -377,7 +375,7 @@ func (r *runner) reconnectBeside() result {
 		case attempt := <-b.done:
 			r.poller.resume()
 			return attempt
-		case <-r.poller.signal:
+		case <-signal:
 		}
 		r.poller.resume()
 	}
@@ -387,7 +385,7 @@ func (r *runner) reconnectBeside() result {
 func (r *runner) takeSlot() bool {
 	for r.ending() == notEnding {
 		r.turn()
-		r.poller.announce(parkedInPause)
+		signal := r.poller.announcePause()
 		if r.ending() != notEnding || cPosted(r.c.c) {
 			r.poller.resume()
 			continue
@@ -396,7 +394,7 @@ func (r *runner) takeSlot() bool {
 		case connectSlots <- struct{}{}:
 			r.poller.resume()
 			return true
-		case <-r.poller.signal:
+		case <-signal:
 		}
 		r.poller.resume()
 	}
