@@ -82,7 +82,7 @@ func TestListeners_OnlyTheirEventsReachGo(t *testing.T) {
 	c.OnPublish(func(*Client, int, ReasonCode, Properties) { calls++ })
 	id := c.id
 	require.NoError(t, c.gate.enter()) // a running call keeps the client after Close
-	require.True(t, c.gate.shut())
+	require.True(t, c.shut())
 	gomosqGoPublish(_Ctype_uintptr_t(id), 1, 0, nil, 0)
 	require.Equal(t, 1, calls, "after Close no callback starts")
 	c.end()

@@ -100,13 +100,14 @@ type Client struct {
 	id        uintptr  // names this client in C
 	gate      gate     // counts the calls that may use c
 	owner     atomic.Int32
-	released  chan struct{} // has an element when owner may have changed after Close
+	released  chan struct{} // made by Close; has an element when owner may have changed after Close
 	listeners listeners
 	userData  atomic.Pointer[any]
 	run       atomic.Pointer[runner] // non-nil while Run or RunOnce runs
 	server    server                 // of the last connect; the owner's
 	backoff   backoff                // of ReconnectDelaySet; the owner's
-	done      chan struct{}          // closed when c is freed
+	closing   sync.Mutex             // held while Close closes the gate
+	done      chan struct{}          // made by Close; closed when c is freed
 
 	logging atomic.Bool  // the log callback is installed
 	inLog   atomic.Int32 // OnLog callbacks in progress
@@ -156,7 +157,7 @@ func New(clientID string, cleanSession bool, userData any) (*Client, error) {
 		return nil, err
 	}
 	libInit()
-	c := &Client{done: make(chan struct{}), released: make(chan struct{}, 1), backoff: defaultBackoff}
+	c := &Client{backoff: defaultBackoff}
 	c.userData.Store(&userData)
 	c.id = registerHandle(c) // before the library can call back
 	var errno int
@@ -189,6 +190,10 @@ var newMutex sync.Mutex
 // found where it was expected, because other file descriptors were closed meanwhile.
 const pairTries = 10
 
+// narrowTries is how many of them look only at the lowest free file descriptors. Another
+// thread may have taken one of these.
+const narrowTries = 2
+
 // withPairsClosedOnExec runs f, which makes the library open a pair of sockets,
 // and marks them close-on-exec before a child process can inherit them. f returns
 // the client, nil if it failed; if the pair is not found, undo and f run again.
@@ -198,7 +203,7 @@ func withPairsClosedOnExec(f func() *cClient, undo func()) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	for try := 1; ; try++ {
-		before := cListPairLike(try > 1)
+		before := cListPairLike(try > narrowTries)
 		if c := f(); c == nil || cCloseOnExecPair(c, &before) >= 2 || try == pairTries {
 			return
 		}
@@ -267,7 +272,7 @@ func (c *Client) Close() error {
 	if !c.made() {
 		return badArgument(op, ErrInval, "client: nil or zero, only New makes clients")
 	}
-	if !c.gate.shut() {
+	if !c.shut() {
 		return nil
 	}
 	inside := cInside(c.c)
@@ -285,6 +290,17 @@ func (c *Client) Close() error {
 	case <-time.After(stopGrace + time.Second):
 		return badArgument(op, ErrTimeout, "a call or a callback of the client still runs; the client is freed when it returns")
 	}
+}
+
+// shut closes the gate, and reports false if it was closed before.
+func (c *Client) shut() bool {
+	c.closing.Lock()
+	defer c.closing.Unlock()
+	if c.gate.closed() {
+		return false
+	}
+	c.done, c.released = make(chan struct{}), make(chan struct{}, 1)
+	return c.gate.shut()
 }
 
 // stop ends the loop that runs, for Close, and leaves the gate.

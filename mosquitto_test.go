@@ -90,7 +90,7 @@ func TestClient_LoopBesideCloseDoesNotStart(t *testing.T) {
 	c, err := New("", true, nil)
 	require.NoError(t, err)
 	require.NoError(t, c.begin("loop_forever"))
-	require.True(t, c.gate.shut())
+	require.True(t, c.shut())
 	_, err = c.own("loop_forever", 0)
 	require.ErrorIs(t, err, ErrClosed)
 	require.Equal(t, int32(ownerNone), c.owner.Load())

@@ -79,11 +79,8 @@ struct gomosq_client {
 	int reading;         /* a burst of reads is running (atomic) */
 	int yielding;        /* a publisher waits for the end of a burst (atomic) */
 	int pause_reading;   /* ends a burst of reads after the current packet (atomic) */
-	pthread_mutex_t log; /* guards log_listener, log_pings and the library's log callback */
 	bool log_listener;   /* OnLog has a callback */
 	bool log_pings;      /* Run looks for PINGREQ and PINGRESP in the log */
-	pthread_mutex_t wait; /* for changed */
-	pthread_cond_t changed; /* the connection or a flood has ended */
 	int waiters;         /* threads that wait for changed (atomic) */
 
 	/* State of Run. */
@@ -116,15 +113,17 @@ struct gomosq_client {
 	int sent_pending;    /* Go holds OnPublish events of such messages (loop only) */
 
 	/* Counters that change with each message, on cache lines of their own: first the
-	 * publishers', then the loop's. */
-	char apart[64];
+	 * publishers', then the loop's. The rarely used locks keep the lines apart. */
+	pthread_mutex_t log; /* guards log_listener, log_pings and the library's log callback */
+	pthread_mutex_t wait; /* for changed */
 	struct {
 		uint32_t queued;   /* QoS 0 messages that were published during the running write (atomic) */
 		int flooded;       /* publishers of QoS 0 messages must wait (atomic) */
 		int posted;        /* Post has queued functions (atomic) */
 		int paused;        /* PauseReading was called (atomic) */
 	} published;
-	char apart_too[64];
+	pthread_cond_t changed; /* the connection or a flood has ended */
+	char apart[16];
 	struct {
 		uint32_t messages; /* QoS 0 messages that it has written; pending OnPublish events that were delivered after it (atomic) */
 		int on;            /* Run is in the library's write (atomic) */

@@ -171,6 +171,7 @@ static inline struct gomosq_result gomosq_reinitialise(struct gomosq_client *c, 
 /* The sockets between the file descriptors first and end - 1 that child processes inherit
  * and that look like an end of the socket pair of a client. */
 struct gomosq_pair_like {
+	int lowest[2]; /* the two lowest free file descriptors, -1 if unknown: the kernel will choose them */
 	int first;
 	int end;
 	int count;
@@ -198,18 +199,24 @@ static inline bool gomosq_is_pair_like(int fd, ino_t *inode)
 	return true;
 }
 
-/* Lists such sockets before the library opens its pair. */
+/* Prepares the search for the pair that the library is about to open: it looks up the lowest
+ * free file descriptors. If wide is set, because the pair was not found there, it lists the
+ * sockets that already look like the pair. */
 static inline struct gomosq_pair_like gomosq_list_pair_like(bool wide)
 {
 	struct gomosq_pair_like before;
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	ino_t inode;
+	int fd;
 
-	before.count = 0;
-	before.first = fd < 0 ? 0 : fd;
+	before.lowest[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	before.lowest[1] = before.lowest[0] < 0 ? -1 : fcntl(before.lowest[0], F_DUPFD_CLOEXEC, 0);
+	if(before.lowest[1] >= 0) close(before.lowest[1]);
+	if(before.lowest[0] >= 0) close(before.lowest[0]);
+	before.count = before.first = before.end = 0;
+	if(!wide) return before;
+	if(before.lowest[0] > 0) before.first = before.lowest[0];
 	before.end = before.first + GOMOSQ_PAIR_WINDOW;
-	if(fd >= 0) close(fd);
-	if(wide) before.first = before.first > GOMOSQ_PAIR_WIDE ? before.first - GOMOSQ_PAIR_WIDE : 0;
+	before.first = before.first > GOMOSQ_PAIR_WIDE ? before.first - GOMOSQ_PAIR_WIDE : 0;
 	for(fd = before.first; fd < before.end && before.count < 64; fd++){
 		if(!gomosq_is_pair_like(fd, &inode)) continue;
 		before.sockets[before.count].fd = fd;
@@ -237,11 +244,11 @@ static inline bool gomosq_cloexec_end(int fd, const struct gomosq_pair_like *bef
  * marked too. Returns the number of marked sockets. */
 static inline int gomosq_cloexec_pair(struct gomosq_client *c, const struct gomosq_pair_like *before)
 {
-	int last[2] = {c->pair[0], c->pair[1]};
+	int likely[4] = {c->pair[0], c->pair[1], before->lowest[0], before->lowest[1]};
 	int i, fd, found = 0;
 
-	for(i = 0; i < 2; i++){
-		if(last[i] >= 0 && gomosq_cloexec_end(last[i], before)) c->pair[found++] = last[i];
+	for(i = 0; i < 4 && found < 2; i++){
+		if(likely[i] >= 0 && gomosq_cloexec_end(likely[i], before)) c->pair[found++] = likely[i];
 	}
 	for(fd = before->first; fd < before->end && found < 2; fd++){
 		if(gomosq_cloexec_end(fd, before)) c->pair[found++] = fd;
