@@ -190,8 +190,8 @@ var newMutex sync.Mutex
 // found where it was expected, because other file descriptors were closed meanwhile.
 const pairTries = 10
 
-// narrowTries is how many of them look only at the lowest free file descriptors. Another
-// thread may have taken one of these.
+// narrowTries is how many tries look only at the two lowest free file descriptors. Another
+// thread may have taken one of these file descriptors.
 const narrowTries = 2
 
 // withPairsClosedOnExec runs f, which makes the library open a pair of sockets,

@@ -116,7 +116,7 @@ func (p *poller) waitConnected(hasWork func() bool) {
 
 // outputDelay prepares the wait for output that a pass has left behind. A
 // positive result is the delay before a retry.
-func (p *poller) outputDelay(last pass) time.Duration {
+func (p *poller) outputDelay(last *pass) time.Duration {
 	p.blocked, p.full = last.wantWrite, false
 	switch {
 	case !last.wantWrite:

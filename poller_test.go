@@ -26,7 +26,7 @@ func TestPoller_SocketThatIsWritableBeforeTheWaitEndsTheWait(t *testing.T) {
 	p.raw, err = file.SyscallConn()
 	require.NoError(t, err)
 	p.file.Store(file)
-	require.Zero(t, p.outputDelay(pass{wantWrite: true}), "the pass has found the socket full")
+	require.Zero(t, p.outputDelay(&pass{wantWrite: true}), "the pass has found the socket full")
 	require.Eventually(t, func() bool { return !p.writeWait.Load() }, 10*time.Second, time.Millisecond)
 	waited := make(chan struct{})
 	go func() {

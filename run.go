@@ -78,45 +78,78 @@ func (c *Client) Run(ctx context.Context) error { return c.runWith(ctx, (*runner
 // Disconnect, ctx.Err() within 100 ms, [ErrClosed] after Close.
 func (c *Client) RunOnce(ctx context.Context) error { return c.runWith(ctx, (*runner).runOnce) }
 
-// runWith runs run as the owner of the network side.
+// runWith runs run as the owner of the network side. The functions from here to
+// poller.waitInput have small frames, because they are on the stack of every idle
+// client: a stack of more than 4 KiB would cost twice the memory.
 func (c *Client) runWith(ctx context.Context, run func(*runner) error) error {
-	const op = "run"
-	if err := c.begin(op); err != nil {
-		return err
-	}
-	defer c.end()
-	back, err := c.own(op, 0)
+	r, err := c.startRun(ctx)
 	if err != nil {
 		return err
 	}
-	r := newRunner(ctx, c)
-	defer func() {
-		if r.ending() != notEnding {
-			c.deliveries.drop(c)
-		}
-		if !r.abandoned {
-			c.disown(back)
-		}
-	}()
-	c.run.Store(r)
-	defer c.run.Store(nil)
-	if ctx.Done() != nil { // AfterFunc would cost memory for a context that never ends
-		defer context.AfterFunc(ctx, r.wake)()
-	}
+	defer r.finish()
 	r.turn()
 	if !c.used.Load() {
-		return &OpError{Op: op, Err: ErrNoConn}
+		return &OpError{Op: opRun, Err: ErrNoConn}
 	}
 	return run(r)
 }
 
+const opRun = "run"
+
+// startRun makes the calling goroutine the owner of the network side.
+func (c *Client) startRun(ctx context.Context) (*runner, error) {
+	if err := c.begin(opRun); err != nil {
+		return nil, err
+	}
+	back, err := c.own(opRun, 0)
+	if err != nil {
+		c.end()
+		return nil, err
+	}
+	r := newRunner(ctx, c)
+	r.back = back
+	c.run.Store(r)
+	r.unwatch = wakeAtEnd(ctx, r)
+	return r, nil
+}
+
+// wakeAtEnd makes the end of ctx wake r, until stop is called. It needs no memory for a
+// context that never ends, and little for a context that has the method AfterFunc.
+func wakeAtEnd(ctx context.Context, r *runner) (stop func() bool) {
+	if own, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
+		return own.AfterFunc(r.wake)
+	}
+	if ctx.Done() == nil {
+		return nil
+	}
+	return context.AfterFunc(ctx, r.wake)
+}
+
+// finish releases the network side when Run returns.
+func (r *runner) finish() {
+	c := r.c
+	if r.unwatch != nil {
+		r.unwatch()
+	}
+	c.run.Store(nil)
+	if r.ending() != notEnding {
+		c.deliveries.drop(c)
+	}
+	if !r.abandoned {
+		c.disown(r.back)
+	}
+	c.end()
+}
+
 // runner is the state of one Run.
 type runner struct {
-	c      *Client
-	ctx    context.Context
-	poller poller
-	pacer  pacer
-	work   func() bool // hasWork, made once
+	c       *Client
+	ctx     context.Context
+	back    int32       // the owner of the network side after this Run
+	unwatch func() bool // the end of ctx no longer wakes Run; nil if it never ends
+	poller  poller
+	pacer   pacer
+	work    func() bool // hasWork, made once
 
 	request atomic.Pointer[disconnect] // of a Disconnect beside or inside this Run
 
@@ -178,7 +211,7 @@ func (r *runner) ending() ending {
 // endError is what Run returns when it has to end.
 func (r *runner) endError() error {
 	if r.c.gate.closed() {
-		return &OpError{Op: "run", Err: ErrClosed}
+		return &OpError{Op: opRun, Err: ErrClosed}
 	}
 	return r.ctx.Err() // nil after Disconnect
 }

@@ -51,9 +51,9 @@ func (r *runner) serve() (lost result, again bool) {
 		case p.rc != cSuccess || !p.watching:
 			return p.result, !p.closed
 		}
-		r.planMisc(now, misc, p)
+		r.planMisc(now, misc, &p)
 		if !p.more {
-			r.park(p)
+			r.poller.waitInput(r.parkUntil(&p), r.work)
 		} else if now.Sub(r.yielded) > maxRun {
 			runtime.Gosched()
 			r.yielded = now
@@ -95,7 +95,7 @@ func (r *runner) setKeepalive() {
 // planMisc sets the time for the next look at the keepalive: one keepalive after
 // the last input or the last output. The library counts whole seconds: if a look
 // was too early, it is repeated after one second.
-func (r *runner) planMisc(now time.Time, misc bool, p pass) {
+func (r *runner) planMisc(now time.Time, misc bool, p *pass) {
 	if p.read {
 		r.lastRead = now
 	}
@@ -186,8 +186,8 @@ func (r *runner) hasWork() bool {
 	return r.ending() > r.ended || cPosted(r.c.c) || cPaused(r.c.c) != r.paused || r.c.resumes.Load() != r.resumes
 }
 
-// park waits for input, for space to write, for the keepalive, or for wake.
-func (r *runner) park(p pass) {
+// parkUntil returns how long to wait for input, for space to write, or for wake.
+func (r *runner) parkUntil(p *pass) time.Time {
 	until := r.nextMisc
 	if r.ended != notEnding && r.deadline.Before(until) {
 		until = r.deadline
@@ -197,7 +197,7 @@ func (r *runner) park(p pass) {
 			until = retry
 		}
 	}
-	r.poller.waitInput(until, r.work)
+	return until
 }
 
 // wake makes Run look for work if it waits.

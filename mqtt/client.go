@@ -19,16 +19,15 @@ type Client struct {
 	// program runs while the mutex is held. All other state is set before the loop starts.
 
 	// Immutable once the loop has started.
-	opts           settings
-	servers        []server
-	log            clientLog
-	handlerCtx     context.Context    // the context of handlers
-	cancelHandlers context.CancelFunc // ends handlerCtx, and with it connectCtx
-	connectCtx     context.Context    // the context of connections and of the delays between them
-	cancelConnect  context.CancelFunc // ends connectCtx
-	turnFunc       func()             // c.turn as a func value, made once to avoid allocations
+	opts        settings
+	servers     []server
+	log         clientLog
+	handlerCtx  context.Context    // the context of handlers
+	endHandlers context.CancelFunc // ends handlerCtx only
+	turnFunc    func()             // c.turn as a func value, made once to avoid allocations
 
 	// Shared.
+	connectCtx     lifetime                         // the context of connections and of the delays between them
 	library        atomic.Pointer[mosquitto.Client] // the loop replaces it; other goroutines only call InCallback and Post
 	queue          queue
 	mail           mailbox
@@ -47,23 +46,24 @@ type Client struct {
 	connack        atomic.Pointer[Connack] // of the connection; nil while offline
 	protocol       atomic.Int32            // version of the connection, or of the attempt
 	userCode       atomic.Bool             // the loop is running a handler, a hook or the logger
-	firstConnected chan struct{}           // closed when StateConnected is reported for the first time
 	done           chan struct{}           // closed when the client has ended
 
 	// Owned by the loop.
-	conn     *attempt // the connection, or the current attempt
-	last     lastConnection
-	inflight inflight
-	aliases  topicAliases
-	subs     subscriptions
-	router   *router
-	match    lastMatch
-	requests map[uint64]chan Message // pending Requests, by correlation data
-	backlog  backlog
-	endPause func() // ends the pause before the next attempt; nil without one
-	replace  bool   // the library client is replaced before the next attempt
-	tlsReady bool   // Dial has set the TLS settings of the first attempt
-	setupTLS bool   // a function of WithLibrarySetup has set TLS up
+	conn      *attempt      // the connection, or the current attempt
+	first     chan struct{} // closed when StateConnected is reported for the first time; nil after that
+	last      lastConnection
+	inflight  inflight
+	aliases   topicAliases
+	subs      subscriptions
+	router    *router
+	match     lastMatch
+	requests  map[uint64]chan Message // pending Requests, by correlation data
+	backlog   backlog
+	skipPause bool // the next attempt is made at once
+	retries   retries
+	replace   bool // the library client is replaced before the next attempt
+	tlsReady  bool // Dial has set the TLS settings of the first attempt
+	setupTLS  bool // a function of WithLibrarySetup has set TLS up
 }
 
 // Dial makes a client and connects it to the first server that accepts it. A server is
@@ -87,11 +87,12 @@ func Dial(ctx context.Context, servers []string, options ...Option) (*Client, er
 	if err != nil {
 		return nil, err
 	}
+	connected := c.first
 	go c.run()
 	if c.opts.background {
 		return c, nil
 	}
-	if err := c.firstConnection(ctx, initial); err != nil {
+	if err := c.firstConnection(ctx, connected, initial); err != nil {
 		c.abort()
 		return nil, err
 	}
@@ -112,8 +113,8 @@ func FromContext(ctx context.Context) *Client {
 // WithSubscription. ctx limits the call of KeyPassword.
 func newClient(ctx context.Context, servers []string, options []Option) (c *Client, initial []*waiter, err error) {
 	c = &Client{
-		opts: defaults(), router: newRouter(), requests: map[uint64]chan Message{},
-		wakeup: make(chan struct{}, 1), firstConnected: make(chan struct{}), done: make(chan struct{}),
+		opts: defaults(), router: &router{},
+		wakeup: make(chan struct{}, 1), first: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := c.opts.read(options); err != nil {
 		return nil, nil, err
@@ -130,12 +131,11 @@ func newClient(ctx context.Context, servers []string, options []Option) (c *Clie
 	if err := c.checkAliases(); err != nil {
 		return nil, nil, err
 	}
-	c.handlerCtx, c.cancelHandlers = context.WithCancel(context.WithValue(context.Background(), clientKey{}, c))
-	c.connectCtx, c.cancelConnect = context.WithCancel(c.handlerCtx)
+	c.handlerCtx, c.endHandlers = context.WithCancel(context.WithValue(context.Background(), clientKey{}, c))
+	c.connectCtx.client = c
 	c.turnFunc = c.turn
 	c.log.logger = c.opts.logger
 	c.queue.init(c.opts.queue)
-	c.closer.init()
 	c.inflight = newInflight(&c.opts)
 	c.aliases.on = c.opts.assignAliases
 	c.subs = newSubscriptions(c.opts.filtersPerPacket, c.closureLimit())
@@ -169,9 +169,9 @@ func newClient(ctx context.Context, servers []string, options []Option) (c *Clie
 }
 
 // firstConnection blocks until the first connection has its subscriptions.
-func (c *Client) firstConnection(ctx context.Context, initial []*waiter) error {
+func (c *Client) firstConnection(ctx context.Context, connected <-chan struct{}, initial []*waiter) error {
 	select {
-	case <-c.firstConnected:
+	case <-connected:
 	case <-c.done:
 		return c.status.cause()
 	case <-ctx.Done():
@@ -190,6 +190,15 @@ func (c *Client) abort() {
 	case <-time.After(abortPatience):
 	}
 }
+
+// cancelHandlers ends the context of handlers, and all connections.
+func (c *Client) cancelHandlers() {
+	c.endHandlers()
+	c.cancelConnect()
+}
+
+// cancelConnect ends the connection, and the attempts to make one.
+func (c *Client) cancelConnect() { c.connectCtx.end(context.Canceled) }
 
 // free releases the library client and the contexts.
 func (c *Client) free() {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -63,6 +65,16 @@ func TestScale_ThousandClientsNeedNoThreads(t *testing.T) {
 	require.Contains(t, said, "--- PASS")
 }
 
+// stackBytes returns the memory of all stacks. The garbage collector halves the stacks
+// of goroutines that use less than a quarter.
+func stackBytes() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.StackInuse)
+}
+
 func thousandClients(t *testing.T, port int) {
 	const n, atOnce = 1000, 10
 	left := leak.Take()
@@ -102,6 +114,9 @@ func thousandClients(t *testing.T, port int) {
 		topics[wait.For(t, got, "a message")] = true
 	}
 	require.Len(t, topics, n, "each message must arrive on the topic of its client")
+	if info, ok := debug.ReadBuildInfo(); ok && !slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		require.Less(t, stackBytes()/n, 5<<10, "a stack of 4 KiB for each idle client, although it has grown for the messages")
+	}
 	inParallel(func(i int) { failed <- clients[i].Close(wait.Soon(t)) })
 	for range n {
 		require.NoError(t, <-failed)

@@ -6,35 +6,57 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // closer is the state that Close and the end of the client share. Shared: it has its own
 // mutex.
 type closer struct {
-	closing   chan struct{} // closed when the client accepts nothing more
-	stopFlush chan struct{} // closed when the context of a Close has ended
+	begun atomic.Bool // the client accepts nothing more
 
 	mu                  sync.Mutex
-	begun               bool
+	closing             chan struct{} // closed when begun is set; made for the first call that waits for it
+	stopFlush           chan struct{} // closed when the context of a Close has ended; made by Close
 	flushStopped        bool
 	disconnectRequested bool // a Close has requested the DISCONNECT
 	unsent              []Unsent
 	unread              bool // the outbox has more messages
 }
 
-func (c *closer) init() {
-	c.closing, c.stopFlush = make(chan struct{}), make(chan struct{})
-}
-
 // begin makes all calls fail that submit something.
 func (c *closer) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.begun {
-		c.begun = true
+	if !c.begun.Swap(true) && c.closing != nil {
 		close(c.closing)
 	}
+}
+
+// signal returns a channel that is closed when the client accepts nothing more.
+func (c *closer) signal() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing == nil {
+		c.closing = make(chan struct{})
+		if c.begun.Load() {
+			close(c.closing)
+		}
+	}
+	return c.closing
+}
+
+// flushSignal returns a channel that is closed when the context of a Close has ended.
+func (c *closer) flushSignal() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopFlush == nil {
+		c.stopFlush = make(chan struct{})
+		if c.flushStopped {
+			close(c.stopFlush)
+		}
+	}
+	return c.stopFlush
 }
 
 // endFlush ends the flush of every Close.
@@ -43,7 +65,9 @@ func (c *closer) endFlush() {
 	defer c.mu.Unlock()
 	if !c.flushStopped {
 		c.flushStopped = true
-		close(c.stopFlush)
+		if c.stopFlush != nil {
+			close(c.stopFlush)
+		}
 	}
 }
 
@@ -76,14 +100,7 @@ func (c *closer) takeUnsent() error {
 }
 
 // isClosing reports whether Close was called or the client has ended.
-func (c *Client) isClosing() bool {
-	select {
-	case <-c.closer.closing:
-		return true
-	default:
-		return false
-	}
-}
+func (c *Client) isClosing() bool { return c.closer.begun.Load() }
 
 const (
 	closePatience = 30 * time.Second // limit of a Close whose context has no deadline
@@ -164,16 +181,17 @@ func (c *Client) stillRunning(cause error) error {
 // flush blocks until every accepted message is acknowledged or has failed, or the
 // context of a Close has ended.
 func (c *Client) flush() {
+	emptied, stop := c.queue.emptySignal(), c.closer.flushSignal()
 	for !c.queue.isEmpty() {
 		select {
-		case <-c.queue.emptied:
+		case <-emptied:
 		case <-c.done:
 			return
-		case <-c.closer.stopFlush:
+		case <-stop:
 			return
 		}
 	}
-	notify(c.queue.emptied) // for the flush of another Close
+	notify(emptied) // for the flush of another Close
 }
 
 // requestDisconnect asks the loop to send DISCONNECT and not to reconnect.

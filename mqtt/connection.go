@@ -15,9 +15,11 @@ import (
 // attempt is a connection, or an attempt to make a connection. Owned by the loop, except
 // detail.
 type attempt struct {
-	server       server
-	ctx          context.Context // ends with the connect timeout and with the attempt
-	timer        *time.Timer     // connect timeout
+	server       *server
+	life         lifetime        // ends with the connect timeout and with the attempt
+	ctx          context.Context // the same for functions of the program
+	timer        *time.Timer     // connect timeout; nil after CONNACK
+	unlink       func() bool     // the end of the client no longer ends life
 	accepted     time.Time       // zero before CONNACK
 	online       bool            // accepted and not lost
 	announced    bool            // StateConnected was announced
@@ -53,41 +55,47 @@ type ending struct {
 type lastConnection struct {
 	server        string              // the last server that accepted the client
 	connack       *Connack            // the last CONNACK that the library client received; nil for a new library client
-	versions      map[string]Protocol // that servers have accepted
+	versions      map[string]Protocol // that servers have accepted, if the client may lower the version
 	aliasLimits   map[string]int      // topic aliases that servers may use, if fewer than WithTopicAliasMaximum allows
 	noIdentifiers map[string]bool     // servers that sent several subscription identifiers in one packet
 	noReconnect   bool                // the loop must not reconnect
 }
 
-// accept notes the version that a server has accepted.
-func (l *lastConnection) accept(server string, version Protocol) {
-	if l.versions == nil {
-		l.versions = map[string]Protocol{}
+// noteVersion notes the version that a server has accepted. Only clients that may lower
+// the version need it.
+func (c *Client) noteVersion(server string) {
+	if len(c.opts.protocols) == 1 {
+		return
 	}
-	l.versions[server] = version
+	if c.last.versions == nil {
+		c.last.versions = map[string]Protocol{}
+	}
+	c.last.versions[server] = c.protocolNow()
 }
 
 // isOnline reports whether the broker has accepted the connection and it is not lost.
 func (c *Client) isOnline() bool { return c.conn != nil && c.conn.online }
 
 // connect tries the addresses of a server one after the other. It returns when the
-// connection has ended, or when all addresses have failed.
-func (c *Client) connect(s server) ending {
+// connection has ended, or when all addresses have failed. The functions from run to
+// RunOnce have small frames, because they are on the stack of every idle client: see
+// TestScale_ThousandClientsNeedNoThreads.
+func (c *Client) connect(s *server) *ending {
+	if c.needsNoResolver(s) {
+		return c.tryVersions(s, &address{s.host, c.opts.bind})
+	}
 	addresses, err := c.resolve(s)
 	if err != nil {
-		return ending{err: &ConnectError{Server: s.name, Err: err}}
+		return &ending{err: &ConnectError{Server: s.name, Err: err}}
 	}
-	var all ending
+	return c.tryAddresses(s, addresses)
+}
+
+func (c *Client) tryAddresses(s *server, addresses []address) *ending {
+	all := &ending{}
 	for _, at := range addresses {
-		var e ending
-		for _, version := range c.opts.protocols {
-			e = c.attempt(s, at, version)
-			if e.accepted || c.isStopping() || !c.mayLowerVersion(s, version, e.err) {
-				break
-			}
-		}
-		var refusal mosquitto.ConnackError
-		if e.accepted || c.isStopping() || errors.As(e.err, &refusal) {
+		e := c.tryVersions(s, &at)
+		if e.accepted || c.isStopping() || isRefused(e.err) {
 			return e
 		}
 		all = preferPermanent(all, e)
@@ -95,11 +103,30 @@ func (c *Client) connect(s server) ending {
 	return all
 }
 
-// resolve looks up the addresses of a server.
-func (c *Client) resolve(s server) (all []address, err error) {
-	if s.isLiteral() || c.opts.proxied || c.opts.isRelayed() { // a proxy or a dialer resolves the name itself
-		return []address{{s.host, c.opts.bind}}, nil
+func (c *Client) tryVersions(s *server, at *address) (e *ending) {
+	for _, version := range c.opts.protocols {
+		e = c.attempt(s, at, version)
+		if e.accepted || c.isStopping() || !c.mayLowerVersion(s, version, e.err) {
+			break
+		}
 	}
+	return e
+}
+
+// isRefused reports whether the broker has refused the client.
+func isRefused(err error) bool {
+	var refusal mosquitto.ConnackError
+	return errors.As(err, &refusal)
+}
+
+// needsNoResolver reports whether a server is an address, or a proxy or a dialer resolves
+// its name.
+func (c *Client) needsNoResolver(s *server) bool {
+	return s.isLiteral() || c.opts.proxied || c.opts.isRelayed()
+}
+
+// resolve looks up the addresses of a server.
+func (c *Client) resolve(s *server) (all []address, err error) {
 	err = c.runInBackground(func() (err error) {
 		all, err = c.addresses(s)
 		return err
@@ -110,7 +137,7 @@ func (c *Client) resolve(s server) (all []address, err error) {
 // preferPermanent chooses which failure of two addresses is reported: a permanent error
 // if there is one, else the last error. Otherwise a host without IPv6 would hide a bad
 // certificate.
-func preferPermanent(before, now ending) ending {
+func preferPermanent(before, now *ending) *ending {
 	if before.err != nil && isPermanent(before.err) {
 		return before
 	}
@@ -118,31 +145,56 @@ func preferPermanent(before, now ending) ending {
 }
 
 // attempt makes one connection and serves it until it ends.
-func (c *Client) attempt(s server, at address, version Protocol) ending {
-	ctx, cancel := context.WithCancelCause(c.connectCtx)
-	defer cancel(nil)
-	a := &attempt{server: s, ctx: ctx, timer: time.AfterFunc(c.opts.connectTimeout, func() { cancel(ErrConnectTimeout) })}
-	defer a.timer.Stop()
-	c.conn = a
-	err := c.open(ctx, a, at, version)
+func (c *Client) attempt(s *server, at *address, version Protocol) *ending {
+	a := c.newAttempt(s)
+	err := c.open(a, at, version)
 	if err == nil {
 		c.turn()
-		err = c.library.Load().RunOnce(ctx)
+		err = c.library.Load().RunOnce(&a.life)
 	}
-	if errors.Is(context.Cause(ctx), ErrConnectTimeout) {
-		err = ErrConnectTimeout
+	return c.ended(a, a.end(err))
+}
+
+// newAttempt starts the connect timeout of an attempt.
+func (c *Client) newAttempt(s *server) *attempt {
+	a := &attempt{server: s, life: lifetime{client: c}}
+	a.ctx = &a.life
+	if c.opts.callsProgram() {
+		a.ctx = a.life.full()
 	}
-	return c.ended(a, err)
+	a.unlink = c.connectCtx.AfterFunc(func() { a.life.end(context.Canceled) })
+	a.timer = time.AfterFunc(c.opts.connectTimeout, func() { a.life.end(ErrConnectTimeout) })
+	c.conn = a
+	return a
+}
+
+// callsProgram reports whether an attempt calls functions of the program with its context.
+func (s *settings) callsProgram() bool {
+	return s.credentials != nil || s.willFunc != nil || s.auth != nil || s.isRelayed() || s.tls != nil || s.tlsFunc != nil
+}
+
+// end ends the context of an attempt that has ended with err, and returns the error to
+// report.
+func (a *attempt) end(err error) error {
+	a.unlink()
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	a.life.end(context.Canceled)
+	if a.life.cause() == ErrConnectTimeout {
+		return ErrConnectTimeout
+	}
+	return err
 }
 
 // open sets the library up for one connection, and sends CONNECT.
-func (c *Client) open(ctx context.Context, a *attempt, at address, version Protocol) error {
+func (c *Client) open(a *attempt, at *address, version Protocol) error {
 	if c.replace {
 		if err := c.replaceLibrary(); err != nil {
 			return err
 		}
 	}
-	if err := c.prepare(ctx, a.server, version); err != nil {
+	if err := c.prepare(a.ctx, a.server, version); err != nil {
 		return err
 	}
 	if err := c.startAuth(a); err != nil {
@@ -152,10 +204,10 @@ func (c *Client) open(ctx context.Context, a *attempt, at address, version Proto
 	c.watchLibraryLog(a)
 	props := c.connectProperties(a, version)
 	if c.opts.isRelayed() {
-		return c.openRelay(ctx, a, props)
+		return c.openRelay(a.ctx, a, props)
 	}
 	connect := func() error {
-		return c.library.Load().ConnectAsyncContext(ctx, at.host, a.server.port, c.opts.keepalive, at.bind, props)
+		return c.library.Load().ConnectAsyncContext(&a.life, at.host, a.server.port, c.opts.keepalive, at.bind, props)
 	}
 	if a.server.isLiteral() {
 		return connect()
@@ -164,7 +216,7 @@ func (c *Client) open(ctx context.Context, a *attempt, at address, version Proto
 }
 
 // prepare sets credentials, TLS, protocol version, will and transport of one connection.
-func (c *Client) prepare(ctx context.Context, s server, version Protocol) error {
+func (c *Client) prepare(ctx context.Context, s *server, version Protocol) error {
 	m := c.library.Load()
 	username, password, err := c.credentials(ctx, s)
 	if err != nil {
@@ -193,7 +245,7 @@ func (c *Client) prepare(ctx context.Context, s server, version Protocol) error 
 
 // credentials returns the credentials of an attempt. The function of WithCredentialsFunc
 // runs in its own goroutine. If ctx ends first, the loop does not wait for the function.
-func (c *Client) credentials(ctx context.Context, s server) (username, password string, err error) {
+func (c *Client) credentials(ctx context.Context, s *server) (username, password string, err error) {
 	f := c.opts.credentials
 	switch {
 	case f != nil:
@@ -245,6 +297,7 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	}
 	a.connack = k
 	a.timer.Stop()
+	a.timer = nil
 	a.accepted = time.Now()
 	c.count.connects.Add(1)
 	if !c.log.debug() {
@@ -268,7 +321,7 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 		return
 	}
 	a.online = true
-	c.last.accept(a.server.name, c.protocolNow())
+	c.noteVersion(a.server.name)
 	c.inflight.window.reset(k.ReceiveMaximum)
 	c.aliases.reset(k)
 	c.connack.Store(k)
@@ -305,10 +358,9 @@ func (c *Client) announceConnected() {
 	}
 	a.announced = true
 	c.setState(StateChange{State: StateConnected, Server: a.server.name, Connack: a.connack})
-	select {
-	case <-c.firstConnected:
-	default:
-		close(c.firstConnected)
+	if c.first != nil {
+		close(c.first)
+		c.first = nil
 	}
 }
 
@@ -335,7 +387,7 @@ func (c *Client) goOffline() {
 
 // ended updates the state after an attempt has ended. If the broker has closed the
 // connection, ended counts this against the oldest packet in flight.
-func (c *Client) ended(a *attempt, err error) ending {
+func (c *Client) ended(a *attempt, err error) *ending {
 	c.goOffline()
 	err = c.endRelay(a, err)
 	switch {
@@ -348,7 +400,7 @@ func (c *Client) ended(a *attempt, err error) ending {
 	case err == nil:
 		err = mosquitto.ErrConnLost
 	}
-	e := ending{
+	e := &ending{
 		err:      a.connectError(err),
 		accepted: !a.accepted.IsZero(), useful: a.useful, discarded: a.discarded || a.restarted,
 	}
@@ -439,7 +491,7 @@ func (c *Client) stopIdentifiers(server string) {
 // mayLowerVersion reports whether a lower version is worth an attempt. If the server has
 // accepted this version before, only an explicit refusal counts: a connection that is lost
 // during CONNECT must not make messages fail that need MQTT 5.
-func (c *Client) mayLowerVersion(s server, version Protocol, err error) bool {
+func (c *Client) mayLowerVersion(s *server, version Protocol, err error) bool {
 	var refusal mosquitto.ConnackError
 	if c.last.versions[s.name] == version && !errors.As(err, &refusal) {
 		return false

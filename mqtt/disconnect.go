@@ -87,7 +87,5 @@ func (c *Client) reconnect() {
 		_ = c.library.Load().Disconnect()
 		return
 	}
-	if c.endPause != nil {
-		c.endPause()
-	}
+	c.skipPause = true
 }

@@ -21,7 +21,7 @@ const (
 type flow struct {
 	waiting     atomic.Int64                  // calls that wait for the broker
 	fullQueues  atomic.Int64                  // number of full queues
-	stuckSignal atomic.Pointer[chan struct{}] // closed to end the waiting calls; nil if there is no queue
+	stuckSignal atomic.Pointer[chan struct{}] // closed to end the waiting calls; made for the first of them
 
 	mu      sync.Mutex
 	library *mosquitto.Client
@@ -36,14 +36,11 @@ func (f *flow) attach(m *mosquitto.Client) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.library, f.paused = m, false
-	if f.stuckSignal.Load() == nil {
-		f.renewStuckSignal()
-	}
 	f.decide()
 }
 
 // beginWait begins a wait for the broker. The caller must end its wait with
-// ErrHandlerQueueFull when full is closed. full is nil if there are no queues.
+// ErrHandlerQueueFull when full is closed.
 func (f *flow) beginWait() (full <-chan struct{}) {
 	if f.waiting.Add(1) == 1 && f.fullQueues.Load() > 0 {
 		f.mu.Lock()
@@ -53,7 +50,12 @@ func (f *flow) beginWait() (full <-chan struct{}) {
 	if ch := f.stuckSignal.Load(); ch != nil {
 		return *ch
 	}
-	return nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stuckSignal.Load() == nil {
+		f.renewStuckSignal()
+	}
+	return *f.stuckSignal.Load()
 }
 
 // endWait ends a wait for the broker.
@@ -152,7 +154,9 @@ func (f *flow) failWaits() {
 		return
 	}
 	f.stuck = nil
-	close(*f.stuckSignal.Load())
+	if ch := f.stuckSignal.Load(); ch != nil {
+		close(*ch)
+	}
 	f.renewStuckSignal()
 	f.decide()
 }

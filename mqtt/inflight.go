@@ -44,7 +44,7 @@ type acknowledgement struct {
 }
 
 func newInflight(s *settings) inflight {
-	return inflight{window: window{limit: s.inflight}, limitQoS2: s.inflightQoS2, byID: map[int]*Token{}}
+	return inflight{window: window{limit: s.inflight}, limitQoS2: s.inflightQoS2}
 }
 
 // admits reports whether a message may be submitted now. If so, it counts the message.
@@ -92,6 +92,9 @@ func (f *inflight) add(t *Token, id int) {
 		return
 	}
 	f.sent.pushBack(t)
+	if f.byID == nil {
+		f.byID = map[int]*Token{}
+	}
 	f.byID[id] = t
 	f.window.submitted(t)
 }

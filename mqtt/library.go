@@ -79,7 +79,7 @@ func (c *Client) setProtocol(m *mosquitto.Client, p Protocol) error {
 }
 
 // setTransport sets TCP or websockets, if any server uses websockets.
-func (c *Client) setTransport(m *mosquitto.Client, s server) error {
+func (c *Client) setTransport(m *mosquitto.Client, s *server) error {
 	if !slices.ContainsFunc(c.servers, func(s server) bool { return s.ws }) {
 		return nil
 	}

@@ -32,18 +32,6 @@ func (c *Client) runOperations() {
 	}
 }
 
-// turnsUntil runs turns on demand until done is closed.
-func (c *Client) turnsUntil(done <-chan struct{}) {
-	for {
-		select {
-		case <-done:
-			return
-		case <-c.wakeup:
-			c.turn()
-		}
-	}
-}
-
 // runInBackground runs f in a new goroutine and returns its error. Until f has returned,
 // the loop runs turns on demand.
 func (c *Client) runInBackground(f func() error) error {
@@ -85,6 +73,8 @@ func valueInBackground[T any](ctx context.Context, c *Client, f func() (T, error
 // retries counts failures. They determine the delay before the next attempt, and whether
 // an error is permanent.
 type retries struct {
+	at           int     // index of the next server
+	current      *server // of this attempt
 	failures     int     // attempts in a row that the broker did not accept
 	round        []error // failures of this round, one for each server
 	short        int     // successive connections that ended early
@@ -96,47 +86,56 @@ type retries struct {
 // stayConnected connects, and reconnects after every loss. It returns nil after Close,
 // and the error after a permanent failure of all servers.
 func (c *Client) stayConnected() error {
-	var r retries
-	for at := 0; ; {
-		s := r.server(c.servers[at])
-		e := c.connect(s)
+	for {
+		c.retries.next(c.servers)
+		e := c.connect(c.retries.current)
 		if c.isStopping() {
 			return nil
 		}
-		if e.accepted {
-			if !e.discarded {
-				c.announceLoss(s, e.err, 0)
-			}
-			c.pause(r.afterConnection(e))
-			if r.short > 1 && !e.useful { // the broker closes each connection at once: another may not
-				at = (at + 1) % len(c.servers)
-			}
-			continue
+		if err := c.afterAttempt(e); err != nil {
+			return err
 		}
-		if c.redirected(&r, s, e) {
-			c.announceLoss(s, e.err, r.failures+1)
-			continue
-		}
-		r.failures++
-		r.round = append(r.round, e.err)
-		c.announceLoss(s, e.err, r.failures)
-		if at = (at + 1) % len(c.servers); len(r.round) < len(c.servers) {
-			continue
-		}
-		if c.givesUp(&r) {
-			return joinErrors(r.round...)
-		}
-		r.round = nil
-		c.pause(r.failures / len(c.servers))
 	}
 }
 
-// server returns the server of the next attempt.
-func (r *retries) server(next server) server {
-	if r.redirect != nil {
-		next, r.redirect = *r.redirect, nil
+// afterAttempt reports how an attempt has ended, selects the next server and waits for the
+// delay. It returns an error if the failure is permanent.
+func (c *Client) afterAttempt(e *ending) error {
+	r, s := &c.retries, c.retries.current
+	if e.accepted {
+		if !e.discarded {
+			c.announceLoss(s, e.err, 0)
+		}
+		c.pause(r.afterConnection(e))
+		if r.short > 1 && !e.useful { // the broker closes each connection at once: another may not
+			r.at = (r.at + 1) % len(c.servers)
+		}
+		return nil
 	}
-	return next
+	if c.redirected(r, s, e) {
+		c.announceLoss(s, e.err, r.failures+1)
+		return nil
+	}
+	r.failures++
+	r.round = append(r.round, e.err)
+	c.announceLoss(s, e.err, r.failures)
+	if r.at = (r.at + 1) % len(c.servers); len(r.round) < len(c.servers) {
+		return nil
+	}
+	if c.givesUp(r) {
+		return joinErrors(r.round...)
+	}
+	r.round = nil
+	c.pause(r.failures / len(c.servers))
+	return nil
+}
+
+// next selects the server of the next attempt.
+func (r *retries) next(all []server) {
+	r.current, r.redirect = r.redirect, nil
+	if r.current == nil {
+		r.current = &all[r.at]
+	}
 }
 
 // maxRedirects is how often in a row the client goes where a broker sends it.
@@ -144,7 +143,7 @@ const maxRedirects = 5
 
 // redirected reports whether the client goes to the server that a broker has named when
 // it refused the connection.
-func (c *Client) redirected(r *retries, from server, e ending) bool {
+func (c *Client) redirected(r *retries, from *server, e *ending) bool {
 	if !c.opts.redirect || e.reference == "" || r.redirects == maxRedirects {
 		return false
 	}
@@ -173,7 +172,7 @@ const stableAfter = 5 * time.Second
 // afterConnection counts an ended connection and returns the number of the next delay.
 // The delays grow only while connections do nothing useful: the broker accepts them and
 // closes them at once.
-func (r *retries) afterConnection(e ending) (pause int) {
+func (r *retries) afterConnection(e *ending) (pause int) {
 	r.everAccepted, r.failures, r.round, r.redirects = true, 0, nil, 0
 	switch {
 	case e.lasted > stableAfter || e.retryNow || e.discarded:
@@ -195,15 +194,22 @@ func (c *Client) pause(number int) {
 	if number < 1 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.connectCtx, c.opts.backoff.pause(number))
-	defer cancel()
-	c.endPause = cancel
-	c.turnsUntil(ctx.Done())
-	c.endPause = nil
+	timer := time.NewTimer(c.opts.backoff.pause(number))
+	defer timer.Stop()
+	for c.skipPause = false; !c.skipPause; {
+		select {
+		case <-timer.C:
+			return
+		case <-c.connectCtx.Done():
+			return
+		case <-c.wakeup:
+			c.turn()
+		}
+	}
 }
 
 // announceLoss reports a lost connection (attempt 0) or a failed attempt.
-func (c *Client) announceLoss(s server, err error, attempt int) {
+func (c *Client) announceLoss(s *server, err error, attempt int) {
 	c.log.lost(s.name, err, attempt)
 	c.status.failed(err)
 	state := StateDisconnected

@@ -38,7 +38,7 @@ func (c *Client) loadOutbox() error {
 	if c.opts.outbox == nil {
 		return nil
 	}
-	c.queue.unread = true
+	c.queue.unread, c.queue.readable = true, make(chan struct{}, 1)
 	unread, err := c.readBacklog()
 	if unread && err == nil {
 		c.goroutines.Add(1)

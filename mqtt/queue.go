@@ -38,18 +38,18 @@ type queueLimits struct {
 type queue struct {
 	limits   queueLimits
 	length   atomic.Int64  // queued messages, readable without the mutex
-	emptied  chan struct{} // receives a value when the queue has become empty
-	readable chan struct{} // receives a value when the outbox may be read further
+	readable chan struct{} // receives a value when the outbox may be read further; nil without an outbox
 
 	mu        sync.Mutex
-	pending   list      // queued messages; uses links[0]
-	qos0      list      // its messages of QoS 0; uses links[1]
-	messages  int       // queued and in flight
-	bytes     int       // of these messages
-	inFlight  int       // submitted to the library
-	unread    bool      // the outbox has unread messages; until they are read, no new message is accepted
-	producers []*permit // calls that wait for capacity, first come first served
-	accepted  uint64    // messages since Dial
+	emptied   chan struct{} // receives a value when the queue has become empty; made by the first Close
+	pending   list          // queued messages; uses links[0]
+	qos0      list          // its messages of QoS 0; uses links[1]
+	messages  int           // queued and in flight
+	bytes     int           // of these messages
+	inFlight  int           // submitted to the library
+	unread    bool          // the outbox has unread messages; until they are read, no new message is accepted
+	producers []*permit     // calls that wait for capacity, first come first served
+	accepted  uint64        // messages since Dial
 	closed    bool
 
 	births  list           // messages of the call heldFor, which are not in pending; uses links[0]
@@ -64,7 +64,6 @@ type permit struct {
 
 func (q *queue) init(limits queueLimits) {
 	q.limits, q.qos0.index = limits, 1
-	q.emptied, q.readable = make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
 // fits reports whether there is capacity for a message of this size.
@@ -334,6 +333,16 @@ func (q *queue) close() (all []*Token, unread bool) {
 	return all, q.unread
 }
 
+// emptySignal returns the channel that receives a value when the queue has become empty.
+func (q *queue) emptySignal() chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.emptied == nil {
+		q.emptied = make(chan struct{}, 1)
+	}
+	return q.emptied
+}
+
 // isEmpty reports whether every accepted message is acknowledged or has failed.
 func (q *queue) isEmpty() bool {
 	q.mu.Lock()
@@ -353,7 +362,7 @@ func (c *Client) awaitCapacity(ctx context.Context, p *permit) error {
 		err = ctx.Err()
 	case <-full:
 		err = ErrHandlerQueueFull
-	case <-c.closer.closing:
+	case <-c.closer.signal():
 		err = ErrClosed
 	}
 	c.queue.cancel(p)

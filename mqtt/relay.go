@@ -158,7 +158,7 @@ func (r *relay) drain() {
 // openRelay dials a server and connects the library to it. The loop runs turns while it
 // dials.
 func (c *Client) openRelay(ctx context.Context, a *attempt, props Properties) error {
-	t, err := c.dial(ctx, a.server)
+	t, err := c.dial(ctx, *a.server)
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,12 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 		return Message{}, err
 	}
 	id, response := c.responses.last.Add(1), make(chan Message, 1)
-	c.do(func() { c.requests[id] = response })
+	c.do(func() {
+		if c.requests == nil {
+			c.requests = map[uint64]chan Message{}
+		}
+		c.requests[id] = response
+	})
 	defer c.do(func() { delete(c.requests, id) })
 	options = append(options, WithCorrelationData(binary.BigEndian.AppendUint64(nil, id)))
 	if err := c.Publish(ctx, topic, payload, options...); err != nil {

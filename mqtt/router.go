@@ -49,8 +49,6 @@ type route struct {
 	targets []*target
 }
 
-func newRouter() *router { return &router{byID: map[uint32]*route{}} }
-
 // levelsOf returns the part of a filter that topics are compared with. Shared
 // subscriptions have the form $share/group/filter, with some brokers $queue/filter.
 // $exclusive/filter is a subscription for one client. Topics of messages do not contain
@@ -85,6 +83,9 @@ func (r *router) set(filter string, id uint32, targets []*target) {
 		n.routes = append(n.routes, &route{filter: filter, id: id})
 	}
 	n.routes[i].targets = targets
+	if r.byID == nil {
+		r.byID = map[uint32]*route{}
+	}
 	r.byID[id] = n.routes[i]
 }
 

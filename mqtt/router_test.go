@@ -32,7 +32,7 @@ func TestRouter_MatchesLikeTheLibrary(t *testing.T) {
 	}
 	filters = append(filters, "#")
 	filters = slices.DeleteFunc(filters, func(f string) bool { return mosquitto.SubTopicCheck(f) != nil })
-	r, all := newRouter(), map[*target]string{}
+	r, all := &router{}, map[*target]string{}
 	for _, f := range filters {
 		to := &target{}
 		all[to] = f
@@ -77,7 +77,7 @@ func paths(levels []string, n int) []string {
 }
 
 func TestRouter_IgnoresThePrefixOfSharedSubscriptions(t *testing.T) {
-	r, all := newRouter(), map[*target]string{}
+	r, all := &router{}, map[*target]string{}
 	for _, f := range []string{"a/b", "$share/g/a/b", "$share/h/a/+", "$share/g//a", "/a"} {
 		to := &target{}
 		all[to] = f
@@ -92,7 +92,7 @@ func TestRouter_IgnoresThePrefixOfSharedSubscriptions(t *testing.T) {
 // If a message has subscription identifiers, only their filters get it: the broker sends a copy
 // for each of the other subscriptions.
 func TestRouter_SelectsTargetsByIdentifier(t *testing.T) {
-	r, all := newRouter(), map[*target]string{}
+	r, all := &router{}, map[*target]string{}
 	for _, f := range []string{"a/#", "a/b", "#"} {
 		to := &target{}
 		all[to] = f
@@ -123,7 +123,7 @@ func TestIdentifier_IsInRangeAndStable(t *testing.T) {
 }
 
 func TestRouter_MatchAllocatesNothing(t *testing.T) {
-	r := newRouter()
+	r := &router{}
 	for i := range 1000 {
 		r.set(fmt.Sprintf("a/%d/+", i), uint32(i+1), []*target{{}})
 	}
@@ -145,7 +145,7 @@ func FuzzRouter(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := newRouter()
+		r := &router{}
 		r.set(filter, 1, []*target{{}})
 		if got := len(r.match(topic, nil, nil)) == 1; got != want {
 			t.Fatalf("filter %q, topic %q: %v, the library says %v", filter, topic, got, want)

@@ -112,7 +112,7 @@ func websockets() bool { return isLibrary21() }
 
 // isLiteral reports whether the server is an IP address or a unix socket: no name to
 // resolve.
-func (s server) isLiteral() bool {
+func (s *server) isLiteral() bool {
 	if s.port == 0 {
 		return true
 	}
@@ -122,7 +122,7 @@ func (s server) isLiteral() bool {
 
 // refersTo returns the server that a broker has named in a server reference: the first
 // host or host:port of a list. Everything else is as for s.
-func (s server) refersTo(reference string) (server, error) {
+func (s *server) refersTo(reference string) (server, error) {
 	host, _, _ := strings.Cut(strings.TrimSpace(reference), " ")
 	scheme, _, _ := strings.Cut(s.name, "://")
 	to, err := parseServer(scheme + "://" + host + s.path)
@@ -139,8 +139,8 @@ type address struct {
 // addresses resolves a server's name. With TLS or a websocket the library needs the name
 // itself, and it connects to only one address of the name. In this case the local
 // address selects IPv6 or IPv4.
-func (c *Client) addresses(s server) (all []address, err error) {
-	ctx, cancel := context.WithTimeout(c.connectCtx, c.opts.connectTimeout)
+func (c *Client) addresses(s *server) (all []address, err error) {
+	ctx, cancel := context.WithTimeout(&c.connectCtx, c.opts.connectTimeout)
 	defer cancel()
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", s.host)
 	if err != nil {

@@ -94,7 +94,6 @@ type request struct {
 
 func newSubscriptions(filtersPerPacket, attempts int) subscriptions {
 	return subscriptions{
-		byFilter: map[string]*subscription{}, requests: map[int]*request{},
 		perPacket: filtersPerPacket, attempts: attempts,
 	}
 }
@@ -103,6 +102,9 @@ func (s *subscriptions) get(filter string) *subscription {
 	sub := s.byFilter[filter]
 	if sub == nil {
 		sub = &subscription{filter: filter, id: identifier(filter)}
+		if s.byFilter == nil {
+			s.byFilter = map[string]*subscription{}
+		}
 		s.byFilter[filter] = sub
 		s.order = append(s.order, sub)
 	}
@@ -471,6 +473,9 @@ func (c *Client) sendRequest(r *request) bool {
 	c.inflight.lastID = mid
 	c.conn.sequence++
 	r.sequence = c.conn.sequence
+	if c.subs.requests == nil {
+		c.subs.requests = map[int]*request{}
+	}
 	c.subs.requests[mid] = r
 	return true
 }

@@ -95,6 +95,9 @@ func (sub *subscription) supersededErr() error {
 // await blocks until the broker has replied to all waiters. If ctx ends first,
 // subscriptions that are not granted are cancelled.
 func (c *Client) await(ctx context.Context, waiters []*waiter) error {
+	if len(waiters) == 0 {
+		return nil
+	}
 	full := c.flow.beginWait()
 	defer c.flow.endWait()
 	var failed []error

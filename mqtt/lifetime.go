@@ -1,0 +1,125 @@
+//go:build cgo
+
+package mqtt
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// lifetime is a context that a client ends. It is a part of the struct that needs it and
+// allocates nothing until it is used: the contexts of package context would cost an idle
+// client 2 KiB. The program does not get it, because package context starts a goroutine
+// for a context that derives from it through context.WithValue. Shared: it has its own
+// mutex.
+type lifetime struct {
+	client *Client // for FromContext
+	ended  atomic.Bool
+
+	mu     sync.Mutex
+	reason error         // of end
+	done   chan struct{} // made by the first call of Done
+	atEnd  []*atEnd
+}
+
+// atEnd is a function that runs when a lifetime ends.
+type atEnd struct{ f func() }
+
+// end ends the lifetime, and runs the functions of AfterFunc. Only the first call has an
+// effect.
+func (l *lifetime) end(reason error) {
+	l.mu.Lock()
+	if l.ended.Load() {
+		l.mu.Unlock()
+		return
+	}
+	l.reason = reason
+	l.ended.Store(true)
+	if l.done != nil {
+		close(l.done)
+	}
+	all := l.atEnd
+	l.atEnd = nil
+	l.mu.Unlock()
+	for _, x := range all {
+		x.f()
+	}
+}
+
+// cause returns the reason of end, or nil.
+func (l *lifetime) cause() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reason
+}
+
+// Done implements context.Context.
+func (l *lifetime) Done() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.done == nil {
+		l.done = make(chan struct{})
+		if l.ended.Load() {
+			close(l.done)
+		}
+	}
+	return l.done
+}
+
+// Err implements context.Context.
+func (l *lifetime) Err() error {
+	if l.ended.Load() {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Deadline implements context.Context: a lifetime has none.
+func (l *lifetime) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+
+// Value implements context.Context, for FromContext.
+func (l *lifetime) Value(key any) any {
+	if key == (clientKey{}) {
+		return l.client
+	}
+	return nil
+}
+
+func (l *lifetime) String() string { return "mqtt.Client's context" }
+
+// AfterFunc runs f when the lifetime ends. Package context uses it for contexts that
+// derive from this one, and f cancels them. f must not block.
+func (l *lifetime) AfterFunc(f func()) (stop func() bool) {
+	x := &atEnd{f}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended.Load() {
+		go f()
+		return func() bool { return false }
+	}
+	l.atEnd = append(l.atEnd, x)
+	return func() bool { return l.remove(x) }
+}
+
+// remove reports whether x was waiting for the end.
+func (l *lifetime) remove(x *atEnd) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.Index(l.atEnd, x)
+	if i < 0 {
+		return false
+	}
+	l.atEnd = slices.Delete(l.atEnd, i, i+1)
+	return true
+}
+
+// full returns a context of package context that ends with the lifetime. context.Cause
+// returns the reason for it.
+func (l *lifetime) full() context.Context {
+	ctx, cancel := context.WithCancelCause(context.WithValue(context.Background(), clientKey{}, l.client))
+	l.AfterFunc(func() { cancel(l.cause()) })
+	return ctx
+}
