@@ -192,7 +192,7 @@ func (c *Client) joinThread() result {
 	return r
 }
 
-// requestPeriod is how often a loop is asked to end: the library forgets a
+// requestPeriod is how often a loop is asked to end: the library drops a
 // disconnect while it reconnects.
 const requestPeriod = 200 * time.Millisecond
 

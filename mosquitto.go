@@ -44,10 +44,10 @@
 //
 // # Goroutines
 //
-// All methods are safe for concurrent use. Publishing, subscribing and
-// disconnecting only queue packets. The loop writes them. Loops, connects and settings
-// exclude each other: the second call returns [ErrBusy] at once. [Client.Post] runs a function on the goroutine of Run. Close may be
-// called at any time.
+// All methods are safe for concurrent use. Publishing, subscribing and disconnecting
+// only queue packets. The loop writes them. Loops, connects and settings exclude each
+// other: the second call returns [ErrBusy] at once. [Client.Post] runs a function on
+// the goroutine of Run. Close may be called at any time.
 //
 // # Callbacks
 //

@@ -56,7 +56,7 @@ type (
 // result holds what a library call returns, all read in the same C call.
 type result struct {
 	rc       int
-	errno    int // valid only if rc says so
+	errno    int // valid only if rc is cErrErrno or cErrEAI
 	mid      int
 	panicked int // ticket of a panic that a callback of this call raised
 }

@@ -22,7 +22,7 @@ const (
 	OptTLSKeyform         Option = cOptTLSKeyform         // string: "pem" or "engine"; lacking in a 2.1 that was built for OpenSSL 3 alone
 	OptTLSEngine          Option = cOptTLSEngine          // string: an OpenSSL engine; lacking in a 2.1 that was built for OpenSSL 3 alone
 	OptTLSEngineKpassSHA1 Option = cOptTLSEngineKpassSHA1 // string: SHA-1 of the engine key's password, 40 hex digits; lacking in a 2.1 that was built for OpenSSL 3 alone
-	OptTLSOCSPRequired    Option = cOptTLSOCSPRequired    // int 0 or 1: refuse a broker without a stapled OCSP answer
+	OptTLSOCSPRequired    Option = cOptTLSOCSPRequired    // int 0 or 1: refuse a broker without a stapled OCSP response
 	OptTLSALPN            Option = cOptTLSALPN            // string: the protocol to ask for
 	OptTCPNodelay         Option = cOptTCPNodelay         // int 0 or 1 (default 0): no Nagle delay
 	OptBindAddress        Option = cOptBindAddress        // string, or none: the local address to connect from
@@ -30,7 +30,7 @@ const (
 	OptDisableSocketpair  Option = cOptDisableSocketpair  // int, 2.1: accepted, without effect in 2.1.2
 	OptTransport          Option = cOptTransport          // int, 2.1: TransportTCP or TransportWebsockets
 	OptHTTPPath           Option = cOptHTTPPath           // string, 2.1: the path of the WebSocket request, default "/mqtt"
-	OptHTTPHeaderSize     Option = cOptHTTPHeaderSize     // int, 2.1: the longest HTTP answer, at least 100, default 4096
+	OptHTTPHeaderSize     Option = cOptHTTPHeaderSize     // int, 2.1: the longest HTTP response, at least 100, default 4096
 )
 
 // Values of [OptProtocolVersion].

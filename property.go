@@ -33,7 +33,7 @@ const (
 	PropRequestResponseInformation PropertyID = cPropRequestResponseInformation // byte; CONNECT
 	PropResponseInformation        PropertyID = cPropResponseInformation        // string; CONNACK
 	PropServerReference            PropertyID = cPropServerReference            // string; CONNACK, DISCONNECT
-	PropReasonString               PropertyID = cPropReasonString               // string; every answer, DISCONNECT, AUTH
+	PropReasonString               PropertyID = cPropReasonString               // string; every acknowledgement, CONNACK, DISCONNECT, AUTH
 	PropReceiveMaximum             PropertyID = cPropReceiveMaximum             // two bytes; CONNECT, CONNACK
 	PropTopicAliasMaximum          PropertyID = cPropTopicAliasMaximum          // two bytes; CONNECT, CONNACK
 	PropTopicAlias                 PropertyID = cPropTopicAlias                 // two bytes; PUBLISH

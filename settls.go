@@ -54,10 +54,10 @@ type TLS struct {
 var tlsVersions = map[string]int{"": 0x0303, "tlsv1.2": 0x0303, "tlsv1.3": 0x0304}
 
 // SetTLS wraps mosquitto_void_option with [OptSSLCtx]: it sets the TLS settings of the
-// next connections, with an SSL_CTX that it makes. They replace all earlier TLS settings.
-// [OptTLSOCSPRequired] still applies. After SetTLS, [Client.TLSSet], [Client.TLSOptsSet], [Client.TLSPSKSet],
-// [Client.TLSInsecureSet] and the other options about TLS would have no effect, so they
-// return [ErrInval].
+// next connections, with an SSL_CTX that it makes. They replace all earlier TLS
+// settings. [OptTLSOCSPRequired] still applies. After SetTLS, [Client.TLSSet],
+// [Client.TLSOptsSet], [Client.TLSPSKSet], [Client.TLSInsecureSet] and the other
+// options about TLS would have no effect, so they return [ErrInval].
 //
 // SetTLS reads the files and calls KeyPassword, once. The client keeps no certificate of
 // an earlier call. To use renewed files at a reconnect, call SetTLS again: in

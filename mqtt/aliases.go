@@ -55,7 +55,7 @@ const (
 	PropRequestResponseInformation = mosquitto.PropRequestResponseInformation // byte; CONNECT
 	PropResponseInformation        = mosquitto.PropResponseInformation        // string; CONNACK
 	PropServerReference            = mosquitto.PropServerReference            // string; CONNACK, DISCONNECT
-	PropReasonString               = mosquitto.PropReasonString               // string; every answer, DISCONNECT, AUTH
+	PropReasonString               = mosquitto.PropReasonString               // string; every acknowledgement, CONNACK, DISCONNECT, AUTH
 	PropReceiveMaximum             = mosquitto.PropReceiveMaximum             // two bytes; CONNECT, CONNACK
 	PropTopicAliasMaximum          = mosquitto.PropTopicAliasMaximum          // two bytes; CONNECT, CONNACK
 	PropTopicAlias                 = mosquitto.PropTopicAlias                 // two bytes; PUBLISH

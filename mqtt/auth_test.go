@@ -234,7 +234,7 @@ func (s slowFinish) Finish(ctx context.Context, data []byte) error {
 }
 
 // A server that does not know the password receives no message, not even one in flight. The
-// client delivers none of the server's messages.
+// client delivers no message of the server.
 func TestWithAuth_WrongServerSignatureEndsTheConnection(t *testing.T) {
 	t.Parallel()
 	need21(t)

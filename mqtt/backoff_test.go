@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/stretchr/testify/require"
@@ -15,14 +14,7 @@ import (
 // An acknowledged message resets the backoff: the delay before the next attempt does not grow.
 func TestBackoff_DoesNotGrowAfterAnAcknowledgement(t *testing.T) {
 	t.Parallel()
-	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() != fakebroker.PUBLISH {
-			return false
-		}
-		c.acknowledge(p)
-		c.Close()
-		return true
-	})
+	b := startFakeBroker(t, closesAfterPublish)
 	c := dial(t, b.port, mqtt.WithBackoff(20*time.Millisecond, time.Hour, 0))
 	const connections = 20 // otherwise the last delay would exceed an hour
 	for range connections {

@@ -78,10 +78,11 @@ type Client struct {
 // The URL may contain credentials. The ports above are the defaults. A bare host:port
 // means mqtt. TLS is for all servers or for none.
 //
-// Dial returns when the broker has accepted the connection and granted the subscriptions
-// of [WithSubscription], and the functions of [WithOnConnect] have returned. It returns an error if ctx ends, if all servers refuse
-// permanently, or if a subscription is refused. Dial ends the client before it returns
-// an error. ctx limits Dial only: the client lives until Close.
+// Dial returns when the broker has accepted the connection and granted the
+// subscriptions of [WithSubscription], and the functions of [WithOnConnect] have
+// returned. It returns an error if ctx ends, if all servers refuse permanently, or if a
+// subscription is refused. Dial ends the client before it returns an error. ctx limits
+// Dial only: the client lives until Close.
 func Dial(ctx context.Context, servers []string, options ...Option) (*Client, error) {
 	c, initial, err := newClient(ctx, servers, options)
 	if err != nil {

@@ -46,7 +46,7 @@ func requireRefusedFilter(t *testing.T, err error, filter string, code mosquitto
 	require.ErrorIs(t, err, mosquitto.ReasonError{Code: code})
 }
 
-// overLimit is a message that a property of the broker's CONNACK does not allow.
+// overLimit is a message that a property of CONNACK does not allow.
 type overLimit struct {
 	name    string
 	connack []fakebroker.Property
@@ -160,7 +160,7 @@ func TestBrokerLimits_MessageWithinTheLimitsIsSent(t *testing.T) {
 	require.True(t, b.published("a")[0].retain())
 }
 
-// refusedFilter is a filter that a property of the broker's CONNACK does not allow.
+// refusedFilter is a filter that a property of CONNACK does not allow.
 type refusedFilter struct {
 	filter  string
 	connack fakebroker.Property

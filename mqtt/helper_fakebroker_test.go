@@ -162,6 +162,16 @@ func protocolLevel(connect fakebroker.Packet) fakebroker.Version {
 	return fakebroker.Version(connect.Body[2+binary.BigEndian.Uint16(connect.Body)])
 }
 
+// closesAfterPublish is a script that acknowledges each message and then closes the connection.
+func closesAfterPublish(c *brokerConn, p packet) bool {
+	if p.Type() != fakebroker.PUBLISH {
+		return false
+	}
+	c.acknowledge(p)
+	c.Close()
+	return true
+}
+
 // connections counts the CONNECT packets.
 func (b *fakeBroker) connections() int {
 	b.mu.Lock()

@@ -73,7 +73,7 @@ func TestDeliveryAttempts_OptionSetsTheNumber(t *testing.T) {
 	}
 }
 
-// The nodes of a cluster may close connections for a while after one of them has failed.
+// After a node of a cluster has failed, the other nodes may close connections for a while.
 func TestDeliveryAttempts_TheNumberIsForEachServer(t *testing.T) {
 	t.Parallel()
 	b := startFakeBroker(t, closesFor("refused"))
@@ -111,14 +111,7 @@ func TestDeliveryAttempts_NegativeNumberIsAnError(t *testing.T) {
 // message causes this, so none may fail.
 func TestDeliveryAttempts_AcknowledgementsResetTheNumber(t *testing.T) {
 	t.Parallel()
-	b := startFakeBroker(t, func(c *brokerConn, p packet) bool {
-		if p.Type() != fakebroker.PUBLISH {
-			return false
-		}
-		c.acknowledge(p)
-		c.Close()
-		return true
-	})
+	b := startFakeBroker(t, closesAfterPublish)
 	c := dial(t, b.port)
 	var all []*mqtt.Token
 	for n := range 20 {

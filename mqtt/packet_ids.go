@@ -25,7 +25,7 @@ func (c *Client) idInUse(id int) bool {
 	return c.inflight.byID[id] != nil || c.subs.requests[id] != nil
 }
 
-// errIDInUse says that the next packet id is in use and cannot be skipped.
+// errIDInUse reports that the next packet id is in use and cannot be skipped.
 var errIDInUse = errors.New("mqtt: the next packet id is in use")
 
 // skipUsedIDs makes the library skip ids until its next packet id is free. If the broker

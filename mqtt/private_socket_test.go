@@ -140,7 +140,7 @@ func TestPrivateSocket_NextStartRemovesFilesOfKilledProcess(t *testing.T) {
 	require.Equal(t, []string{"other"}, names(t, base))
 }
 
-// These variables tell a child process what to do.
+// These variables select what a child process does.
 const (
 	socketVariable = "MQTT_TEST_SOCKET"
 	baseVariable   = "MQTT_TEST_BASE"

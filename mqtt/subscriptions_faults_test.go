@@ -77,7 +77,7 @@ func TestSubscriptions_SurviveFaults(t *testing.T) {
 }
 
 // After the kill the broker restores an older session from its disk, which lacks the newer
-// subscriptions. Its CONNACK says that it kept the session.
+// subscriptions. Its CONNACK reports that it kept the session.
 func TestSubscriptions_OlderSessionOfAKilledBrokerIsUpdated(t *testing.T) {
 	t.Parallel()
 	b := broker.Start(t, broker.Config{Persistence: true})

@@ -71,28 +71,52 @@ func requireDistrust(t testing.TB, changes <-chan mqtt.StateChange) {
 // serverNames are the two ways to name a broker: by the server's host and by ServerName.
 var serverNames = map[string]string{"host": "", "server name": "127.0.0.1"}
 
+// renewableTrust makes a client trust one CA. The test replaces the CA.
+type renewableTrust struct {
+	option mqtt.Option
+	trust  func(ca *broker.CA)
+}
+
 func TestTLSRenewal_CAFileIsReadAtEveryAttempt(t *testing.T) {
 	t.Parallel()
+	renewCA(t, func(t *testing.T, serverName string) renewableTrust {
+		trusted := t.TempDir() + "/ca.pem"
+		return renewableTrust{mqtt.WithTLS(mqtt.TLS{CAFile: trusted, ServerName: serverName}), func(ca *broker.CA) { copyFile(t, trusted, ca.File) }}
+	})
+}
+
+func TestTLSRenewal_CAOfWithTLSFuncIsUsed(t *testing.T) {
+	t.Parallel()
+	renewCA(t, func(t *testing.T, serverName string) renewableTrust {
+		var f settingsFunc
+		return renewableTrust{f.option(), func(ca *broker.CA) { f.set(mqtt.TLS{CA: pem(t, ca.File), ServerName: serverName}) }}
+	})
+}
+
+// renewCA tests that a client trusts the current CA of its settings at each attempt, and no
+// longer the previous CA.
+func renewCA(t *testing.T, settings func(t *testing.T, serverName string) renewableTrust) {
+	t.Helper()
 	for name, serverName := range serverNames {
 		t.Run(name, func(t *testing.T) {
 			first, second := broker.NewCA(t, "first"), broker.NewCA(t, "second")
 			shown := first.Issue("broker", "127.0.0.1")
 			of1, of2 := first.Issue("copy", "127.0.0.1"), second.Issue("broker", "127.0.0.1")
-			trusted := t.TempDir() + "/ca.pem"
-			copyFile(t, trusted, first.File)
+			s := settings(t, serverName)
+			s.trust(first)
 			b := broker.Start(t, broker.Config{TLS: shown})
 			option, changes := watchStates()
-			c := dialAll(t, []string{secure(b.Port)}, option, mqtt.WithTLS(mqtt.TLS{CAFile: trusted, ServerName: serverName}))
+			c := dialAll(t, []string{secure(b.Port)}, option, s.option)
 			stop(t, b, changes)
 			renew(t, shown, of2)
-			copyFile(t, trusted, second.File) // renewed
+			s.trust(second) // renewed
 			b.Restart()
 			requireServed(t, c)
 			stop(t, b, changes)
 			renew(t, shown, of1) // the first CA is withdrawn
 			b.Restart()
 			requireDistrust(t, changes)
-			copyFile(t, trusted, first.File)
+			s.trust(first)
 			requireServed(t, c)
 		})
 	}
@@ -128,33 +152,6 @@ func (f *settingsFunc) set(t mqtt.TLS) { f.settings.Store(&t) }
 
 func (f *settingsFunc) option() mqtt.Option {
 	return mqtt.WithTLSFunc(func(context.Context) (mqtt.TLS, error) { return *f.settings.Load(), nil })
-}
-
-func TestTLSRenewal_CAOfWithTLSFuncIsUsed(t *testing.T) {
-	t.Parallel()
-	for name, serverName := range serverNames {
-		t.Run(name, func(t *testing.T) {
-			first, second := broker.NewCA(t, "first"), broker.NewCA(t, "second")
-			shown := first.Issue("broker", "127.0.0.1")
-			of1, of2 := first.Issue("copy", "127.0.0.1"), second.Issue("broker", "127.0.0.1")
-			b := broker.Start(t, broker.Config{TLS: shown})
-			var f settingsFunc
-			f.set(mqtt.TLS{CA: pem(t, first.File), ServerName: serverName})
-			option, changes := watchStates()
-			c := dialAll(t, []string{secure(b.Port)}, option, f.option())
-			stop(t, b, changes)
-			renew(t, shown, of2)
-			f.set(mqtt.TLS{CA: pem(t, second.File), ServerName: serverName}) // renewed
-			b.Restart()
-			requireServed(t, c)
-			stop(t, b, changes)
-			renew(t, shown, of1) // the first CA is withdrawn
-			b.Restart()
-			requireDistrust(t, changes)
-			f.set(mqtt.TLS{CA: pem(t, first.File), ServerName: serverName})
-			requireServed(t, c)
-		})
-	}
 }
 
 func TestTLSRenewal_CADirectoryIsReadAtEveryAttempt(t *testing.T) {

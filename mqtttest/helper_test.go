@@ -47,7 +47,7 @@ func mustDial(t testing.TB, url string, options ...mqtt.Option) *mqtt.Client {
 	return client
 }
 
-// requireRoundTrip checks that a message of the client comes back to it.
+// requireRoundTrip checks that the client receives a message that it publishes.
 func requireRoundTrip(t testing.TB, client *mqtt.Client, topic string) {
 	t.Helper()
 	received := make(chan string, 10)

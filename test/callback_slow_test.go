@@ -273,6 +273,18 @@ func backlog(t *testing.T, p *fakebroker.Broker) (c *mosquitto.Client, order cha
 	return c, order, goOn
 }
 
+// runBacklog runs the client of backlog, and sends messages to it. It returns when the
+// callback of the first message, "0", waits.
+func runBacklog(t *testing.T, p *fakebroker.Broker, c *mosquitto.Client, order chan string, messages []byte) (*fakebroker.Conn, *running) {
+	t.Helper()
+	r := run(t, c)
+	conn := p.AcceptConnect()
+	require.Equal(t, "connected", wait.For(t, order, "connected"))
+	conn.Send(messages)
+	require.Equal(t, "0", wait.For(t, order, "the first message"))
+	return conn, r
+}
+
 // expectOrder asserts that these callbacks run next. Messages have a digit as payload.
 func expectOrder(t *testing.T, order chan string, goOn chan struct{}, callbacks ...string) {
 	t.Helper()
@@ -289,11 +301,7 @@ func expectOrder(t *testing.T, order chan string, goOn chan struct{}, callbacks 
 func TestBacklog_LossDeliversQoS0OnTheNextConnection(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, order, goOn := backlog(t, p)
-	run(t, c)
-	conn := p.AcceptConnect()
-	expectOrder(t, order, goOn, "connected")
-	conn.Send(mixed(0, 0, 0, 0, 0, 0))
-	require.Equal(t, "0", wait.For(t, order, "the first message"))
+	conn, _ := runBacklog(t, p, c, order, mixed(0, 0, 0, 0, 0, 0))
 	conn.Reset()
 	_, _ = c.Publish("a", nil, 0, false) // this write detects the loss
 	goOn <- struct{}{}
@@ -334,11 +342,7 @@ func TestBacklog_NextRunOnceDeliversQoS0(t *testing.T) {
 func TestBacklog_LossDropsUnacknowledgedMessages(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, order, goOn := backlog(t, p)
-	run(t, c)
-	conn := p.AcceptConnect()
-	expectOrder(t, order, goOn, "connected")
-	conn.Send(append(append(mixed(0, 0), fakebroker.Publish(2, "a", 7, "2")...), fakebroker.Ack(fakebroker.UNSUBACK, 9)...))
-	require.Equal(t, "0", wait.For(t, order, "the first message"))
+	conn, _ := runBacklog(t, p, c, order, append(append(mixed(0, 0), fakebroker.Publish(2, "a", 7, "2")...), fakebroker.Ack(fakebroker.UNSUBACK, 9)...))
 	silent(t, conn)
 	conn.Reset()
 	goOn <- struct{}{}
@@ -353,11 +357,7 @@ func TestBacklog_LossDropsUnacknowledgedMessages(t *testing.T) {
 func TestBacklog_EndOfContextDropsQoS0(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, order, goOn := backlog(t, p)
-	r := run(t, c)
-	conn := p.AcceptConnect()
-	expectOrder(t, order, goOn, "connected")
-	conn.Send(mixed(0, 0, 0, 0))
-	require.Equal(t, "0", wait.For(t, order, "the first message"))
+	conn, r := runBacklog(t, p, c, order, mixed(0, 0, 0, 0))
 	r.cancel()
 	goOn <- struct{}{}
 	conn.Expect(fakebroker.DISCONNECT)
@@ -372,11 +372,7 @@ func TestBacklog_EndOfContextDropsQoS0(t *testing.T) {
 func TestBacklog_EndOfContextDeliversQoS1(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, order, goOn := backlog(t, p)
-	r := run(t, c)
-	conn := p.AcceptConnect()
-	expectOrder(t, order, goOn, "connected")
-	conn.Send(append(mixed(0, 0, 0), fakebroker.Publish(2, "a", 7, "3")...))
-	require.Equal(t, "0", wait.For(t, order, "the first message"))
+	conn, r := runBacklog(t, p, c, order, append(mixed(0, 0, 0), fakebroker.Publish(2, "a", 7, "3")...))
 	r.cancel()
 	goOn <- struct{}{}
 	expectOrder(t, order, goOn, "3")
@@ -391,11 +387,7 @@ func TestBacklog_EndOfContextDeliversQoS1(t *testing.T) {
 func TestBacklog_CloseAcknowledgesNothing(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, order, goOn := backlog(t, p)
-	r := run(t, c)
-	conn := p.AcceptConnect()
-	expectOrder(t, order, goOn, "connected")
-	conn.Send(append(mixed(0, 0, 0), fakebroker.Publish(2, "a", 7, "3")...))
-	require.Equal(t, "0", wait.For(t, order, "the first message"))
+	conn, r := runBacklog(t, p, c, order, append(mixed(0, 0, 0), fakebroker.Publish(2, "a", 7, "3")...))
 	closed := make(chan error, 1)
 	go func() { closed <- c.Close() }()
 	wait.Until(t, "Close", func() bool { return errors.Is(c.Post(func() {}), mosquitto.ErrClosed) })
@@ -411,11 +403,7 @@ func TestBacklog_CloseAcknowledgesNothing(t *testing.T) {
 func TestBacklog_DisconnectDeliversIt(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, order, goOn := backlog(t, p)
-	r := run(t, c)
-	conn := p.AcceptConnect()
-	expectOrder(t, order, goOn, "connected")
-	conn.Send(mixed(0, 0, 0))
-	require.Equal(t, "0", wait.For(t, order, "the first message"))
+	conn, r := runBacklog(t, p, c, order, mixed(0, 0, 0))
 	require.NoError(t, c.Disconnect())
 	goOn <- struct{}{}
 	conn.Expect(fakebroker.DISCONNECT)

@@ -85,7 +85,7 @@ func TestSetTLS_ClientCertificate(t *testing.T) {
 	}
 }
 
-// What the server is asked for: the name and the protocol.
+// The ClientHello contains the name and the protocol.
 func TestSetTLS_AsksForNameAndProtocol(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	cert := ca.Issue("broker", "broker.internal")

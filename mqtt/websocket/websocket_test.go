@@ -65,7 +65,7 @@ func (g *gateway) dial(t *testing.T, address string, options mqttwebsocket.Optio
 	return c
 }
 
-// requireMessages requires that messages reach the broker and come back.
+// requireMessages requires that the client receives the messages that it publishes.
 func requireMessages(t *testing.T, c *mqtt.Client) {
 	t.Helper()
 	got := make(chan mqtt.Message, 10)

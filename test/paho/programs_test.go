@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A side is one of the two packages that a program is compiled against.
+// A side is paho.mqtt.golang or package paho: a program is compiled against both.
 type side struct {
 	name string
 	path string // import path
@@ -149,7 +149,7 @@ func start(t *testing.T, s side, name string, args ...string) *process {
 	return p
 }
 
-// step lets the program go on.
+// step makes the program continue.
 func (p *process) step() {
 	p.t.Helper()
 	_, err := io.WriteString(p.in, "\n")

@@ -20,7 +20,7 @@ import (
 
 // TestUsers_ObserveTheSame runs the kinds of program that users have against the real
 // broker, compiled against paho.mqtt.golang and against ours, through the same events.
-// What each printed and what others received from it must be the same.
+// The lines that they print must be the same, and so must the messages that others receive.
 func TestUsers_ObserveTheSame(t *testing.T) {
 	fewInFlight := broker.Config{Persistence: true, Extra: "max_inflight_messages 4\n"} // less than the consumer holds
 	for name, u := range map[string]struct {
@@ -218,7 +218,7 @@ func playConsumer(u *user) {
 	p.step()
 	p.await("b=29")
 
-	// The broker sends again what is not acknowledged when the connection is lost.
+	// After a connection loss the broker sends unacknowledged messages again.
 	wait.Until(u.t, "60 PUBACKs", func() bool { return strings.Count(u.broker.Log(), "Received PUBACK from consumer") == 60 })
 	u.broker.Stop() // it writes its sessions to the disk
 	p.await("connection lost")

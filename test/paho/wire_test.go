@@ -99,8 +99,8 @@ func newFakeBroker(t *testing.T, transport string) *fakeBroker {
 
 // packet is what the client sent.
 type packet struct {
-	before, after string // in hex: what stands before and after the packet id
-	hasID, isNew  bool   // one that the client chose, for a new exchange
+	before, after string // in hex: the bytes before and after the packet id
+	hasID, isNew  bool   // isNew: the client has chosen the packet id for a new exchange
 	id            uint16
 	text          string // for a person
 	group         int    // packets of a group have no fixed order; 0: not in a group
@@ -258,7 +258,7 @@ func messageID(p fakebroker.Packet) uint16 {
 	return binary.BigEndian.Uint16(p.Body[2+int(binary.BigEndian.Uint16(p.Body)):])
 }
 
-// record returns what is compared of a packet.
+// record returns the parts of a packet that the test compares.
 func (b *fakeBroker) record(raw []byte, p fakebroker.Packet) packet {
 	at := -1 // of the id
 	switch body := len(raw) - len(p.Body); {
@@ -305,7 +305,7 @@ func (b *fakeBroker) transcript() (lines []string) {
 	return lines
 }
 
-// anyOrder serves so many packets, acknowledges each, and forgets their order.
+// anyOrder acknowledges n packets. The test then compares them without their order.
 func (b *fakeBroker) anyOrder(n int) {
 	b.t.Helper()
 	b.groups++

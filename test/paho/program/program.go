@@ -1,5 +1,5 @@
-// Package program is what the programs of this module share: they print one line for
-// each event, and wait at some steps until the test lets them go on.
+// Package program has the functions that the programs of this module share. The programs
+// print one line for each event, and wait at some steps for the test.
 package program
 
 import (
@@ -21,7 +21,7 @@ func Say(format string, values ...any) { fmt.Fprintf(os.Stdout, format+"\n", val
 
 var steps = bufio.NewReader(os.Stdin)
 
-// Step waits until the test lets the program go on. It must not be called concurrently.
+// Step waits until the test continues the program. It must not be called concurrently.
 func Step() {
 	if _, err := steps.ReadString('\n'); err != nil && err != io.EOF {
 		Fail("step", err)

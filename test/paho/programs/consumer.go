@@ -16,8 +16,8 @@ import (
 // undelivered is how many messages consumer takes before it has written the first.
 const undelivered = 5
 
-// agent is a consumer such as telegraf's: a persistent session, at most so many messages
-// that are not yet written, and a connection that it checks and renews by itself.
+// agent is a consumer such as the MQTT input of telegraf. It has a persistent session, and a
+// limit of messages that are not yet written. It checks and renews its connection by itself.
 type agent struct {
 	client mqtt.Client
 	opts   *mqtt.ClientOptions
@@ -101,7 +101,7 @@ func (a *agent) take(_ mqtt.Client, m mqtt.Message) {
 	a.queue <- m.Topic() + "=" + string(m.Payload())
 }
 
-// write is the output: it is slow until the test lets it go on.
+// write is the output. It waits until the test continues the program.
 func (a *agent) write(stopped chan<- struct{}) {
 	defer close(stopped)
 	program.Step()

@@ -1,6 +1,6 @@
-// Command programs has small programs for paho.mqtt.golang. The tests compile it as it
-// is, and once more with the import path of ours. Its arguments are the name of a program
-// and the address of the server.
+// Command programs has small programs for paho.mqtt.golang. The tests compile it twice: as it
+// is, and with the import path of package paho. Its arguments are the name of a program and
+// the address of the server.
 package main
 
 import "os"

@@ -54,7 +54,7 @@ func notify() {
 		case "lost: error true":
 			lost = append(lost, event)
 		case "attempt, first server true", "server, first true", "server failed, first true: error true":
-			// paho begins with the first server, ours with the one that accepted it last.
+			// paho.mqtt.golang tries the first server first, package paho the last server.
 		default:
 			again = append(again, event)
 		}
