@@ -21,7 +21,7 @@ type posts struct {
 // no callback: InCallback is false in it, and it may publish, subscribe,
 // disconnect, change settings and close the client. Loops, connects and
 // Reinitialise return [ErrBusy] in it, and so do settings while Run waits for
-// the resolver. While f runs, its client's network stands still.
+// the resolver. While f runs, its client reads and writes nothing.
 //
 // Post wakes Run. Without Run f is kept, and runs first thing when Run or
 // RunOnce is called next. Close drops functions that have not run. A panic of f

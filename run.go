@@ -40,7 +40,7 @@ import (
 //	out of memory, settings that the library lacks       returns an OpError
 //	panic in a callback or a posted function             panics with a PanicError
 //
-// While a callback runs, its client's network stands still. Slow callbacks share
+// While a callback runs, its client reads and writes nothing. Slow callbacks share
 // the time: after about 10 ms of callbacks Run writes, looks at the keepalive and
 // runs functions that [Client.Post] queued. So an acknowledgement waits for its
 // own callback and for at most about 20 ms of others, or for one other callback

@@ -94,7 +94,7 @@ func WithTopicAlias(alias uint16) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropTopicAlias, Number: uint32(alias)})
 }
 
-// Apply sets what options say. A [Publisher] of a test uses it to look at them.
+// Apply applies options to the message. A [Publisher] in a test can use it to read them.
 func (p *Publication) Apply(options ...PublishOption) {
 	for _, option := range options {
 		if option.apply != nil {

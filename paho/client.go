@@ -39,7 +39,7 @@ type Client interface {
 	// subscription. A nil callback changes nothing. All routes that match a message get
 	// it, in the order in which they were added.
 	AddRoute(topic string, callback MessageHandler)
-	// OptionsReader returns a reader of the client's options.
+	// OptionsReader returns a reader for the options of the client.
 	OptionsReader() ClientOptionsReader
 }
 
@@ -68,7 +68,7 @@ func DefaultConnectionLostHandler(client Client, reason error) {
 	DEBUG.Println(CLI, "connection lost:", reason)
 }
 
-// OptionsReader returns a reader of the client's options.
+// OptionsReader returns a reader for the options of the client.
 func (c *client) OptionsReader() ClientOptionsReader { return ClientOptionsReader{&c.options} }
 
 // current returns the session, or nil.

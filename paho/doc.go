@@ -31,7 +31,7 @@
 //	                               them); as there, their tokens end at once
 //	Subscribe, SubscribeMultiple   near: the token has an error if the broker refuses a filter; Result is
 //	                               the same; a SUBSCRIBE packet for each QoS, of at most 8 filters;
-//	                               it may overtake messages that Publish has queued
+//	                               it may be sent before messages that Publish has queued
 //	Unsubscribe                    near: the route of a shared subscription is removed too
 //	reconnects                     near: the client subscribes again by itself, unless the broker has kept
 //	                               the session; a Subscribe call in OnConnect then subscribes once more
@@ -122,8 +122,9 @@
 // # Delivery and connections
 //
 // Every token ends, at the latest with Disconnect. No message of QoS 1 or 2 is lost
-// silently: see the documentation of package mosquitto/mqtt. With plain TCP and unix sockets libmosquitto opens the
-// connections. With TLS, websockets, proxies and the options SetDialer,
+// silently: see the documentation of package mosquitto/mqtt.
+//
+// With plain TCP and unix sockets libmosquitto opens the connections. With TLS, websockets, proxies and the options SetDialer,
 // SetCustomOpenConnectionFn, SetConnectionAttemptHandler, SetReconnectingHandler and
 // SetConnectionNotificationHandler this package opens them in Go, which is slower.
 package mqtt

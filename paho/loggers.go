@@ -8,9 +8,11 @@ import (
 	"strings"
 )
 
-// Logger is what the package writes its log lines to.
+// Logger writes the log lines of this package.
 type Logger interface {
+	// Println writes a line as fmt.Println does.
 	Println(v ...any)
+	// Printf writes a line as fmt.Printf does.
 	Printf(format string, v ...any)
 }
 

@@ -6,12 +6,15 @@ import "github.com/mosquitto-go/mosquitto/mqtt"
 type Message interface {
 	// Duplicate returns false: libmosquitto does not report the DUP flag.
 	Duplicate() bool
+	// Qos returns the quality of service of the message.
 	Qos() byte
 	// Retained reports whether the broker had kept the message.
 	Retained() bool
+	// Topic returns the topic of the message.
 	Topic() string
 	// MessageID returns the packet id, or 0 with QoS 0.
 	MessageID() uint16
+	// Payload returns the payload.
 	Payload() []byte
 	// Ack does nothing: the client acknowledges the message when its callbacks have
 	// returned.

@@ -2,9 +2,10 @@ package mqtt
 
 import "net/url"
 
-// ConnectionNotification is an event of the connection. Its dynamic type is one of the
-// ConnectionNotification types of this package.
+// ConnectionNotification is an event of the connection. Its dynamic type is a type of this
+// package whose name begins with ConnectionNotification.
 type ConnectionNotification interface {
+	// Type returns the type of the event.
 	Type() ConnectionNotificationType
 }
 
@@ -32,8 +33,8 @@ func (n ConnectionNotificationConnected) Type() ConnectionNotificationType {
 // ConnectionNotificationConnecting reports the begin of an attempt to connect. Attempt
 // counts the failed attempts before it, from 0.
 type ConnectionNotificationConnecting struct {
-	IsReconnect bool
-	Attempt     int
+	IsReconnect bool // false for the first connection
+	Attempt     int  // failed attempts before this one
 }
 
 // Type returns [ConnectionNotificationTypeConnecting].
@@ -43,7 +44,7 @@ func (n ConnectionNotificationConnecting) Type() ConnectionNotificationType {
 
 // ConnectionNotificationFailed reports that an attempt to connect has failed.
 type ConnectionNotificationFailed struct {
-	Reason error
+	Reason error // the cause
 }
 
 // Type returns [ConnectionNotificationTypeFailed].
@@ -53,7 +54,7 @@ func (n ConnectionNotificationFailed) Type() ConnectionNotificationType {
 
 // ConnectionNotificationLost reports that the connection was lost.
 type ConnectionNotificationLost struct {
-	Reason error
+	Reason error // the cause
 }
 
 // Type returns [ConnectionNotificationTypeLost].
@@ -63,7 +64,7 @@ func (n ConnectionNotificationLost) Type() ConnectionNotificationType {
 
 // ConnectionNotificationBroker reports that the client connects to a broker.
 type ConnectionNotificationBroker struct {
-	Broker *url.URL
+	Broker *url.URL // the broker
 }
 
 // Type returns [ConnectionNotificationTypeBroker].
@@ -74,8 +75,8 @@ func (n ConnectionNotificationBroker) Type() ConnectionNotificationType {
 // ConnectionNotificationBrokerFailed reports that the network connection to a broker
 // could not be opened.
 type ConnectionNotificationBrokerFailed struct {
-	Broker *url.URL
-	Reason error
+	Broker *url.URL // the broker
+	Reason error    // the cause
 }
 
 // Type returns [ConnectionNotificationTypeBrokerFailed].

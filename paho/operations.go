@@ -225,7 +225,7 @@ func (s *session) subscribe(token *SubscribeToken, filters []string, qos []byte,
 	s.do(operation{run, token.setError})
 }
 
-// store stores the results of the broker's reply. It stores none if there was no reply.
+// store stores the results in the reply of the broker. Without a reply it stores nothing.
 func (t *SubscribeToken) store(filters []string, granted []mqtt.QoS, refused map[string]byte, resultKey func(string) string) {
 	if t.err != nil && len(refused) == 0 {
 		return

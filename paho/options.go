@@ -40,49 +40,49 @@ type ConnectionNotificationHandler func(Client, ConnectionNotification)
 // ClientOptions are the settings of a client. Make them with [NewClientOptions]. The
 // setters return the options, so that calls can be chained.
 type ClientOptions struct {
-	Servers             []*url.URL
-	ClientID            string
-	Username            string
-	Password            string
-	CredentialsProvider CredentialsProvider
-	CleanSession        bool
-	Order               bool
-	WillEnabled         bool
-	WillTopic           string
-	WillPayload         []byte
-	WillQos             byte
-	WillRetained        bool
-	ProtocolVersion     uint
+	Servers             []*url.URL          // the brokers, in the order of AddBroker
+	ClientID            string              // "" lets libmosquitto or the broker choose an id
+	Username            string              // "" for none
+	Password            string              // not sent without a username
+	CredentialsProvider CredentialsProvider // nil for fixed credentials
+	CleanSession        bool                // whether the broker discards the session
+	Order               bool                // whether callbacks run one after the other
+	WillEnabled         bool                // whether the client has a will
+	WillTopic           string              // the topic of the will
+	WillPayload         []byte              // the payload of the will
+	WillQos             byte                // the QoS of the will
+	WillRetained        bool                // the retain flag of the will
+	ProtocolVersion     uint                // 3 for MQTT 3.1, 4 for MQTT 3.1.1, 0 for 4 and then 3
 
-	TLSConfig                *tls.Config
-	KeepAlive                int64 // seconds
-	PingTimeout              time.Duration
-	ConnectTimeout           time.Duration
-	MaxReconnectInterval     time.Duration
-	AutoReconnect            bool
-	ConnectRetryInterval     time.Duration
-	ConnectRetry             bool
-	Store                    Store
-	DefaultPublishHandler    MessageHandler
-	OnConnect                OnConnectHandler
-	OnConnectionLost         ConnectionLostHandler
-	OnReconnecting           ReconnectHandler
-	OnConnectAttempt         ConnectionAttemptHandler
-	OnConnectionNotification ConnectionNotificationHandler
-	WriteTimeout             time.Duration
-	MessageChannelDepth      uint
-	ResumeSubs               bool
-	HTTPHeaders              http.Header
-	WebsocketOptions         *WebsocketOptions
-	MaxResumePubInFlight     int
-	Dialer                   *net.Dialer
-	CustomOpenConnectionFn   OpenConnectionFunc
-	AutoAckDisabled          bool
+	TLSConfig                *tls.Config                   // for brokers with TLS
+	KeepAlive                int64                         // seconds
+	PingTimeout              time.Duration                 // has no effect
+	ConnectTimeout           time.Duration                 // the limit of an attempt; 0 for none
+	MaxReconnectInterval     time.Duration                 // the longest delay between reconnects
+	AutoReconnect            bool                          // whether the client reconnects
+	ConnectRetryInterval     time.Duration                 // the delay between attempts with ConnectRetry
+	ConnectRetry             bool                          // whether Connect tries again
+	Store                    Store                         // the store of outgoing messages
+	DefaultPublishHandler    MessageHandler                // called with messages that match no route
+	OnConnect                OnConnectHandler              // called after every accepted connection
+	OnConnectionLost         ConnectionLostHandler         // called after a connection loss
+	OnReconnecting           ReconnectHandler              // called before each attempt to reconnect
+	OnConnectAttempt         ConnectionAttemptHandler      // called before each attempt on a broker
+	OnConnectionNotification ConnectionNotificationHandler // called with every event
+	WriteTimeout             time.Duration                 // how long Publish waits for a full queue; 0 means 30 s
+	MessageChannelDepth      uint                          // has no effect
+	ResumeSubs               bool                          // whether pending subscriptions are kept
+	HTTPHeaders              http.Header                   // for websockets
+	WebsocketOptions         *WebsocketOptions             // for websockets
+	MaxResumePubInFlight     int                           // the limit of messages in flight; 0 for the default
+	Dialer                   *net.Dialer                   // for TCP connections and unix sockets
+	CustomOpenConnectionFn   OpenConnectionFunc            // opens connections; nil for the default
+	AutoAckDisabled          bool                          // refused by Connect
 }
 
-// NewClientOptions returns options with the defaults: a clean session, ordered delivery,
-// a keepalive of 30 s, a ping timeout of 10 s, a connect timeout of 30 s, automatic
-// reconnects at most every 10 min, and a connect retry interval of 30 s.
+// NewClientOptions returns options with the defaults. They are a clean session, ordered
+// delivery, a keepalive of 30 s, a ping timeout of 10 s, a connect timeout of 30 s,
+// automatic reconnects at most every 10 min, and a connect retry interval of 30 s.
 func NewClientOptions() *ClientOptions {
 	return &ClientOptions{
 		CleanSession:         true,

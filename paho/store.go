@@ -18,12 +18,19 @@ import (
 // error for a store that contains some, or a PUBREL packet: paho.mqtt.golang has left
 // them.
 type Store interface {
+	// Open makes the store ready for use. The client calls it before all other methods.
 	Open()
+	// Put stores a packet. It replaces an earlier packet with this key.
 	Put(key string, message packets.ControlPacket)
+	// Get returns the packet with this key, or nil.
 	Get(key string) packets.ControlPacket
+	// All returns the keys of all packets.
 	All() []string
+	// Del removes the packet with this key.
 	Del(key string)
+	// Close ends the use of the store.
 	Close()
+	// Reset removes all packets.
 	Reset()
 }
 

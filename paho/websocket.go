@@ -13,9 +13,9 @@ import (
 
 // WebsocketOptions are the options of websockets. The buffer sizes have no effect.
 type WebsocketOptions struct {
-	ReadBufferSize  int
-	WriteBufferSize int
-	Proxy           ProxyFunction
+	ReadBufferSize  int           // has no effect
+	WriteBufferSize int           // has no effect
+	Proxy           ProxyFunction // nil for the proxy of the environment
 }
 
 // ProxyFunction returns the proxy of an HTTP request, or nil for none.

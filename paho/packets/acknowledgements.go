@@ -21,13 +21,14 @@ func readID(b io.Reader) (uint16, error) {
 // PubackPacket is a PUBACK packet.
 type PubackPacket struct {
 	FixedHeader
-	MessageID uint16
+	MessageID uint16 // packet id
 }
 
 func (pa *PubackPacket) String() string {
 	return fmt.Sprintf("%v, packet id %d", pa.FixedHeader, pa.MessageID)
 }
 
+// Write encodes the packet and writes it to w.
 func (pa *PubackPacket) Write(w io.Writer) error { return pa.writeID(w, pa.MessageID) }
 
 // Unpack decodes the part of the packet that follows the fixed header.
@@ -42,13 +43,14 @@ func (pa *PubackPacket) Details() Details { return Details{Qos: pa.Qos, MessageI
 // PubrecPacket is a PUBREC packet.
 type PubrecPacket struct {
 	FixedHeader
-	MessageID uint16
+	MessageID uint16 // packet id
 }
 
 func (pr *PubrecPacket) String() string {
 	return fmt.Sprintf("%v, packet id %d", pr.FixedHeader, pr.MessageID)
 }
 
+// Write encodes the packet and writes it to w.
 func (pr *PubrecPacket) Write(w io.Writer) error { return pr.writeID(w, pr.MessageID) }
 
 // Unpack decodes the part of the packet that follows the fixed header.
@@ -63,13 +65,14 @@ func (pr *PubrecPacket) Details() Details { return Details{Qos: pr.Qos, MessageI
 // PubrelPacket is a PUBREL packet.
 type PubrelPacket struct {
 	FixedHeader
-	MessageID uint16
+	MessageID uint16 // packet id
 }
 
 func (pr *PubrelPacket) String() string {
 	return fmt.Sprintf("%v, packet id %d", pr.FixedHeader, pr.MessageID)
 }
 
+// Write encodes the packet and writes it to w.
 func (pr *PubrelPacket) Write(w io.Writer) error { return pr.writeID(w, pr.MessageID) }
 
 // Unpack decodes the part of the packet that follows the fixed header.
@@ -84,13 +87,14 @@ func (pr *PubrelPacket) Details() Details { return Details{Qos: pr.Qos, MessageI
 // PubcompPacket is a PUBCOMP packet.
 type PubcompPacket struct {
 	FixedHeader
-	MessageID uint16
+	MessageID uint16 // packet id
 }
 
 func (pc *PubcompPacket) String() string {
 	return fmt.Sprintf("%v, packet id %d", pc.FixedHeader, pc.MessageID)
 }
 
+// Write encodes the packet and writes it to w.
 func (pc *PubcompPacket) Write(w io.Writer) error { return pc.writeID(w, pc.MessageID) }
 
 // Unpack decodes the part of the packet that follows the fixed header.
@@ -105,13 +109,14 @@ func (pc *PubcompPacket) Details() Details { return Details{Qos: pc.Qos, Message
 // UnsubackPacket is an UNSUBACK packet.
 type UnsubackPacket struct {
 	FixedHeader
-	MessageID uint16
+	MessageID uint16 // packet id
 }
 
 func (ua *UnsubackPacket) String() string {
 	return fmt.Sprintf("%v, packet id %d", ua.FixedHeader, ua.MessageID)
 }
 
+// Write encodes the packet and writes it to w.
 func (ua *UnsubackPacket) Write(w io.Writer) error { return ua.writeID(w, ua.MessageID) }
 
 // Unpack decodes the part of the packet that follows the fixed header.

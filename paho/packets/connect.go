@@ -8,22 +8,22 @@ import (
 // ConnectPacket is a CONNECT packet.
 type ConnectPacket struct {
 	FixedHeader
-	ProtocolName    string
-	ProtocolVersion byte
-	CleanSession    bool
-	WillFlag        bool
-	WillQos         byte
-	WillRetain      bool
-	UsernameFlag    bool
-	PasswordFlag    bool
-	ReservedBit     byte
-	Keepalive       uint16
+	ProtocolName    string // "MQTT", or "MQIsdp" for MQTT 3.1
+	ProtocolVersion byte   // 3 for MQTT 3.1, 4 for MQTT 3.1.1
+	CleanSession    bool   // whether the broker discards the session
+	WillFlag        bool   // whether the packet has a will
+	WillQos         byte   // the QoS of the will
+	WillRetain      bool   // the retain flag of the will
+	UsernameFlag    bool   // whether the packet has a username
+	PasswordFlag    bool   // whether the packet has a password
+	ReservedBit     byte   // must be 0
+	Keepalive       uint16 // seconds
 
-	ClientIdentifier string
-	WillTopic        string
-	WillMessage      []byte
-	Username         string
-	Password         []byte
+	ClientIdentifier string // the client id
+	WillTopic        string // the topic of the will
+	WillMessage      []byte // the payload of the will
+	Username         string // sent with UsernameFlag
+	Password         []byte // sent with PasswordFlag
 }
 
 func (c *ConnectPacket) String() string {
@@ -42,6 +42,7 @@ func (c *ConnectPacket) flags() byte {
 	return b
 }
 
+// Write encodes the packet and writes it to w.
 func (c *ConnectPacket) Write(w io.Writer) error {
 	var e encoder
 	e.text(c.ProtocolName)
@@ -115,14 +116,15 @@ func (c *ConnectPacket) Details() Details { return Details{} }
 // ConnackPacket is a CONNACK packet.
 type ConnackPacket struct {
 	FixedHeader
-	SessionPresent bool
-	ReturnCode     byte
+	SessionPresent bool // whether the broker has kept the session
+	ReturnCode     byte // 0: accepted
 }
 
 func (ca *ConnackPacket) String() string {
 	return fmt.Sprintf("%v, session present %t, return code %d", ca.FixedHeader, ca.SessionPresent, ca.ReturnCode)
 }
 
+// Write encodes the packet and writes it to w.
 func (ca *ConnackPacket) Write(w io.Writer) error {
 	var e encoder
 	var flags byte

@@ -9,6 +9,7 @@ type PingreqPacket struct {
 
 func (pr *PingreqPacket) String() string { return pr.FixedHeader.String() }
 
+// Write encodes the packet and writes it to w.
 func (pr *PingreqPacket) Write(w io.Writer) error { return pr.writeTo(w, &encoder{}) }
 
 // Unpack does nothing: the packet has only a fixed header.
@@ -24,6 +25,7 @@ type PingrespPacket struct {
 
 func (pr *PingrespPacket) String() string { return pr.FixedHeader.String() }
 
+// Write encodes the packet and writes it to w.
 func (pr *PingrespPacket) Write(w io.Writer) error { return pr.writeTo(w, &encoder{}) }
 
 // Unpack does nothing: the packet has only a fixed header.
@@ -39,6 +41,7 @@ type DisconnectPacket struct {
 
 func (d *DisconnectPacket) String() string { return d.FixedHeader.String() }
 
+// Write encodes the packet and writes it to w.
 func (d *DisconnectPacket) Write(w io.Writer) error { return d.writeTo(w, &encoder{}) }
 
 // Unpack does nothing: the packet has only a fixed header.

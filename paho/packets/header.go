@@ -10,11 +10,11 @@ import (
 
 // FixedHeader is the first part of a packet.
 type FixedHeader struct {
-	MessageType     byte
-	Dup             bool
-	Qos             byte
-	Retain          bool
-	RemainingLength int
+	MessageType     byte // such as [Publish]
+	Dup             bool // the DUP flag of a PUBLISH
+	Qos             byte // the QoS of a PUBLISH; 1 for PUBREL, SUBSCRIBE and UNSUBSCRIBE
+	Retain          bool // the retain flag of a PUBLISH
+	RemainingLength int  // bytes after the fixed header
 }
 
 func (fh FixedHeader) String() string {

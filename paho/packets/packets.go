@@ -1,9 +1,16 @@
 // Package packets encodes and decodes the control packets of MQTT 3.1 and 3.1.1. A
 // [paho.Store] gets packets of these types.
 //
-// It has the exported identifiers of github.com/eclipse/paho.mqtt.golang/packets v1.5.1.
+// # Compatibility
+//
+// The package has the exported identifiers of github.com/eclipse/paho.mqtt.golang/packets v1.5.1.
 // The client itself does not use this package for its connections: libmosquitto encodes
 // and decodes there.
+//
+// # Use
+//
+// [ReadPacket] reads a packet. [NewControlPacket] makes a packet, and its method Write writes
+// it.
 //
 // [paho.Store]: https://pkg.go.dev/github.com/mosquitto-go/mosquitto/paho#Store
 package packets
@@ -27,10 +34,10 @@ type ControlPacket interface {
 	Details() Details
 }
 
-// Details are the QoS and the packet id of a packet. Packets without one of them have 0.
+// Details are the QoS and the packet id of a packet. They are 0 for packets without them.
 type Details struct {
-	Qos       byte
-	MessageID uint16
+	Qos       byte   // quality of service
+	MessageID uint16 // packet id
 }
 
 // The packet types.

@@ -8,15 +8,16 @@ import (
 // PublishPacket is a PUBLISH packet.
 type PublishPacket struct {
 	FixedHeader
-	TopicName string
-	MessageID uint16
-	Payload   []byte
+	TopicName string // the topic
+	MessageID uint16 // packet id
+	Payload   []byte // the payload
 }
 
 func (p *PublishPacket) String() string {
 	return fmt.Sprintf("%v, topic %q, packet id %d, payload of %d bytes", p.FixedHeader, p.TopicName, p.MessageID, len(p.Payload))
 }
 
+// Write encodes the packet and writes it to w.
 func (p *PublishPacket) Write(w io.Writer) error {
 	var e encoder
 	e.text(p.TopicName)

@@ -8,15 +8,16 @@ import (
 // SubscribePacket is a SUBSCRIBE packet. Topics and Qoss have the same length.
 type SubscribePacket struct {
 	FixedHeader
-	MessageID uint16
-	Topics    []string
-	Qoss      []byte
+	MessageID uint16   // packet id
+	Topics    []string // topic filters
+	Qoss      []byte   // the requested QoS of each filter
 }
 
 func (s *SubscribePacket) String() string {
 	return fmt.Sprintf("%v, packet id %d, filters %q", s.FixedHeader, s.MessageID, s.Topics)
 }
 
+// Write encodes the packet and writes it to w.
 func (s *SubscribePacket) Write(w io.Writer) error {
 	if len(s.Topics) != len(s.Qoss) {
 		return fmt.Errorf("%d topics and %d QoS values in a SUBSCRIBE packet", len(s.Topics), len(s.Qoss))
@@ -49,14 +50,15 @@ func (s *SubscribePacket) Details() Details { return Details{Qos: 1, MessageID: 
 // SubackPacket is a SUBACK packet.
 type SubackPacket struct {
 	FixedHeader
-	MessageID   uint16
-	ReturnCodes []byte
+	MessageID   uint16 // packet id
+	ReturnCodes []byte // the granted QoS of each filter, or 0x80
 }
 
 func (sa *SubackPacket) String() string {
 	return fmt.Sprintf("%v, packet id %d", sa.FixedHeader, sa.MessageID)
 }
 
+// Write encodes the packet and writes it to w.
 func (sa *SubackPacket) Write(w io.Writer) error {
 	var e encoder
 	e.uint16(sa.MessageID)
@@ -82,14 +84,15 @@ func (sa *SubackPacket) Details() Details { return Details{MessageID: sa.Message
 // UnsubscribePacket is an UNSUBSCRIBE packet.
 type UnsubscribePacket struct {
 	FixedHeader
-	MessageID uint16
-	Topics    []string
+	MessageID uint16   // packet id
+	Topics    []string // topic filters
 }
 
 func (u *UnsubscribePacket) String() string {
 	return fmt.Sprintf("%v, packet id %d", u.FixedHeader, u.MessageID)
 }
 
+// Write encodes the packet and writes it to w.
 func (u *UnsubscribePacket) Write(w io.Writer) error {
 	var e encoder
 	e.uint16(u.MessageID)
