@@ -1,5 +1,5 @@
 # Commands to build, test and measure. make, or make help, lists them.
-.PHONY: help deps run test build vet format unit modules packager release-test release release-check cluster versions arm64 docker clean bench bench-forky soak lint race asan cgocheck valgrind fuzz vuln
+.PHONY: help deps run test build vet format unit portable portable-short modules packager release-test release release-check cluster versions arm64 docker clean bench bench-forky soak lint race asan cgocheck valgrind fuzz vuln
 export CGO_ENABLED = 1
 
 help: ## List all commands
@@ -16,7 +16,7 @@ run: deps ## Install missing packages, start a private broker and run examples/t
 	go run ./examples/tour
 
 test: deps ## Install missing packages, then run all checks and tests
-	@$(MAKE) --no-print-directory format build vet lint unit modules packager release-test
+	@$(MAKE) --no-print-directory format build vet lint unit portable-short modules packager release-test
 
 format: ## Check the formatting with gofmt
 	@changes=$$(gofmt -l .) && [ -z "$$changes" ] || { echo "gofmt would change:" $$changes; exit 1; }
@@ -29,6 +29,17 @@ vet: ## Run go vet
 
 unit: ## Run all tests of the main module with the race detector
 	go test -race -count=1 -timeout 20m ./...
+
+portable: ## Run all tests of the main module with the code for macOS and FreeBSD
+	go vet -tags mosquitto_portable ./...
+	go test -tags mosquitto_portable -race -count=1 -timeout 20m ./...
+
+# The tests of what include/platform.h and the Go files with the build tag contain.
+portable-short: ## The part of portable that takes less than a minute
+	go vet -tags mosquitto_portable ./...
+	go test -tags mosquitto_portable -count=1 . ./mqtttest
+	go test -tags mosquitto_portable -count=1 -run 'Once|Pause|Exec|Unix|LoopStop|TLS|Cork' ./test
+	go test -tags mosquitto_portable -count=1 -run 'Dialer|PrivateSocket|Relay|TLS|Flow|Connection|Close' ./mqtt
 
 modules: ## Run go vet and the tests of the nested modules
 	.ci/modules go vet ./...

@@ -13,9 +13,10 @@ import (
 
 // The socket may become writable before Run waits. Then nothing else wakes Run.
 func TestPoller_SocketThatIsWritableBeforeTheWaitEndsTheWait(t *testing.T) {
-	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	require.NoError(t, err)
 	for _, fd := range pair {
+		require.NoError(t, syscall.SetNonblock(fd, true))
 		t.Cleanup(func() { _ = syscall.Close(fd) })
 	}
 	fd, err := syscall.Dup(pair[0])

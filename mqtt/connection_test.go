@@ -175,20 +175,21 @@ func TestConnection_DisconnectAndRefusalAreReported(t *testing.T) {
 
 // unresponsivePort returns a port that accepts no connection, because its backlog is full.
 func unresponsivePort(t *testing.T) (port int) {
-	socket := func(flags int) int {
-		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|flags, 0)
+	socket := func() int {
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 		require.NoError(t, err)
+		require.NoError(t, syscall.SetNonblock(fd, true))
 		t.Cleanup(func() { syscall.Close(fd) })
 		return fd
 	}
-	l := socket(0)
+	l := socket()
 	require.NoError(t, syscall.Bind(l, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
 	require.NoError(t, syscall.Listen(l, 0))
 	address, err := syscall.Getsockname(l)
 	require.NoError(t, err)
 	port = address.(*syscall.SockaddrInet4).Port
 	for range 3 {
-		_ = syscall.Connect(socket(syscall.SOCK_NONBLOCK), &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port})
+		_ = syscall.Connect(socket(), &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port})
 	}
 	return port
 }

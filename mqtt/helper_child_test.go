@@ -5,7 +5,6 @@ package mqtt_test
 import (
 	"context"
 	"os"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,7 +29,7 @@ func runInChild(t testing.TB, environment ...string) (output string, err error) 
 	defer cancel()
 	cmd := subprocess.CommandContext(ctx, self, "-test.count=1", "-test.v", "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(append(os.Environ(), childVariable+"="+t.Name()), environment...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	subprocess.EndWithParent(cmd)
 	cmd.WaitDelay = time.Second
 	text, err := cmd.CombinedOutput()
 	return string(text), err

@@ -166,6 +166,18 @@ func acceptLast(listener int) (last int, failure error) {
 	}
 }
 
+// acceptOne accepts a connection without blocking.
+func acceptOne(listener int) (fd int, err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fd, _, err = unix.Accept(listener)
+	if err != nil {
+		return -1, err
+	}
+	unix.CloseOnExec(fd)
+	return fd, unix.SetNonblock(fd, true)
+}
+
 // close stops listening and removes the socket and its directory.
 func (s *privateSocket) close() {
 	if s.listener != nil {

@@ -1,4 +1,4 @@
-//go:build cgo && !mosquitto_portable
+//go:build cgo
 
 package mqtt
 
@@ -7,12 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// acceptOne accepts a connection without blocking.
-func acceptOne(listener int) (fd int, err error) {
-	fd, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
-	return fd, err
-}
 
 // isOwnConnection reports whether this process has made the connection.
 func isOwnConnection(fd int) bool {

@@ -88,7 +88,7 @@ func (b *Broker) start() error {
 	}
 	earlier := len(b.Log())
 	log := func() string { return b.logSince(earlier) }
-	p, err := startProcess(b.program.command(b.dir, b.port), b.file("log"))
+	p, err := startProcess(b.program.command(b.dir, b.port), b.file("log"), b.program.lastSignal())
 	if err != nil {
 		return err
 	}

@@ -13,10 +13,10 @@ type process struct {
 	exited  chan struct{} // closed when the program has ended
 }
 
-// startProcess starts a program with its output appended to a file. On Linux the kernel
-// ends the program when the thread that started it ends. So one goroutine holds this
-// thread until the program has ended.
-func startProcess(command *exec.Cmd, output string) (*process, error) {
+// startProcess starts a program with its output appended to a file. When this process
+// ends, the program receives the signal. On Linux the kernel sends it when the thread that
+// started the program ends. So one goroutine holds this thread until the program has ended.
+func startProcess(command *exec.Cmd, output string, signal syscall.Signal) (*process, error) {
 	file, err := os.OpenFile(output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -29,10 +29,11 @@ func startProcess(command *exec.Cmd, output string) (*process, error) {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		closeSocketsOnExec()
-		err := command.Start()
+		release, err := startGuarded(command, signal)
 		started <- err
 		if err == nil {
 			_ = command.Wait() // the exit code is of no use: the output says more
+			release()
 			close(p.exited)
 		}
 	}()

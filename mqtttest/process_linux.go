@@ -1,3 +1,5 @@
+//go:build !mosquitto_portable
+
 package mqtttest
 
 import (
@@ -8,11 +10,11 @@ import (
 	"syscall"
 )
 
-// endWithParent makes the kernel send a signal to the command when this process ends, even
-// if it crashes.
-func endWithParent(command *exec.Cmd, signal syscall.Signal) *exec.Cmd {
+// startGuarded starts a command. The kernel sends it the signal when this process ends,
+// even if it crashes. The caller must call release after the command has ended.
+func startGuarded(command *exec.Cmd, signal syscall.Signal) (release func(), err error) {
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: signal}
-	return command
+	return func() {}, command.Start()
 }
 
 // closeSocketsOnExec marks all sockets of this process. C libraries, for example

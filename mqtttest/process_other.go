@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build !unix
 
 package mqtttest
 
@@ -7,8 +7,10 @@ import (
 	"syscall"
 )
 
-// endWithParent does nothing: only Linux sends a signal when this process ends.
-func endWithParent(command *exec.Cmd, _ syscall.Signal) *exec.Cmd { return command }
+// startGuarded starts a command. Nothing ends it if this process crashes.
+func startGuarded(command *exec.Cmd, _ syscall.Signal) (release func(), err error) {
+	return func() {}, command.Start()
+}
 
-// closeSocketsOnExec does nothing: it needs /proc.
+// closeSocketsOnExec does nothing: here no socket is inherited.
 func closeSocketsOnExec() {}

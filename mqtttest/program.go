@@ -77,7 +77,7 @@ func (p program) listener(port int) string {
 func (p program) command(dir string, port int) *exec.Cmd {
 	arguments := []string{"-c", filepath.Join(dir, "mosquitto.conf")}
 	if p.image == "" {
-		return endWithParent(exec.Command(p.path, arguments...), syscall.SIGKILL)
+		return exec.Command(p.path, arguments...)
 	}
 	run := []string{
 		"run", "--rm", "--name", p.name,
@@ -86,8 +86,16 @@ func (p program) command(dir string, port int) *exec.Cmd {
 		"--user", fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()),
 		p.image, "mosquitto",
 	}
-	// The docker command forwards SIGTERM to the container.
-	return endWithParent(exec.Command(p.path, append(run, arguments...)...), syscall.SIGTERM)
+	return exec.Command(p.path, append(run, arguments...)...)
+}
+
+// lastSignal is the signal for the command when this process ends. The docker command
+// forwards SIGTERM to the container.
+func (p program) lastSignal() syscall.Signal {
+	if p.image == "" {
+		return syscall.SIGKILL
+	}
+	return syscall.SIGTERM
 }
 
 // startTimeout is how long the broker may take to listen. Docker may download the image.

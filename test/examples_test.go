@@ -194,7 +194,7 @@ func startPiped(t *testing.T, stdin io.Reader, program string, args ...string) *
 	p := &exampleRun{t: t, cmd: subprocess.Command(program, args...), lines: make(chan string, 100000), ended: make(chan struct{})}
 	p.cmd.Stdin, p.cmd.Stderr = stdin, &p.stderr
 	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // do not wait one second when a program exits
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	subprocess.EndWithParent(p.cmd)
 	stdout, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())

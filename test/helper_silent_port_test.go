@@ -25,7 +25,7 @@ type silentPort struct {
 func newSilentPort(t testing.TB) *silentPort {
 	t.Helper()
 	d := &silentPort{t: t}
-	l := d.socket(0)
+	l := d.socket()
 	require.NoError(t, syscall.Bind(l, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
 	require.NoError(t, syscall.Listen(l, 0))
 	address, err := syscall.Getsockname(l)
@@ -38,15 +38,16 @@ func newSilentPort(t testing.TB) *silentPort {
 func (d *silentPort) fill() {
 	d.t.Helper()
 	for range 3 {
-		_ = syscall.Connect(d.socket(syscall.SOCK_NONBLOCK), &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: d.port})
+		_ = syscall.Connect(d.socket(), &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: d.port})
 	}
 	wait.Until(d.t, "the backlog to be full", func() bool { return len(d.unanswered()) > 0 })
 	d.fillers = d.unanswered()
 }
 
-func (d *silentPort) socket(flags int) int {
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|flags, 0)
+func (d *silentPort) socket() int {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	require.NoError(d.t, err)
+	require.NoError(d.t, syscall.SetNonblock(fd, true))
 	d.t.Cleanup(func() { syscall.Close(fd) })
 	return fd
 }

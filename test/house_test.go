@@ -137,6 +137,17 @@ func TestHouse_CCodeStaysInItsFiles(t *testing.T) {
 	assert.Regexp(t, `^(\s*(#cgo|#include|//)[^\n]*\n|\s*\n)*$`, preamble(t, "mosquitto_cgo.go"), "mosquitto_cgo.go: C code belongs in include/shims.h")
 }
 
+// include/platform.h has a second path for what only Linux has.
+func TestHouse_CallsOfLinuxAreInOneHeader(t *testing.T) {
+	linux := regexp.MustCompile(`\b(POLLRDHUP|SOCK_CLOEXEC|SOCK_NONBLOCK|dup3|pipe2|accept4|TCP_CORK|TCP_INFO|MSG_TRUNC|SO_COOKIE|RTLD_DEFAULT|` +
+		`pthread_condattr_setclock|pthread_cond_timedwait|eventfd|epoll\w*|gettid|__linux__)\b`)
+	for _, name := range files(t) {
+		if ext := filepath.Ext(name); name == "callbacks.c" || within(name, "include") && ext == ".h" && name != "include/platform.h" {
+			assert.Empty(t, linux.FindAllString(cComment.ReplaceAllString(read(t, name), ""), -1), name)
+		}
+	}
+}
+
 // cgo compiles the preamble of a file with exports twice, so it must not define
 // anything.
 func TestHouse_ExportPreambleOnlyDeclares(t *testing.T) {

@@ -1,34 +1,21 @@
 package test
 
 import (
-	"runtime"
-	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/internal/lowfds"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
-// pollFD is struct pollfd of poll(2).
-type pollFD struct {
-	fd              int32
-	events, revents int16
-}
-
-const pollIn, pollOut = 1, 4
-
 // poll waits for the file descriptor and returns the events that it is ready for.
-// Package syscall has only select(2).
 func poll(fd int, events int16, timeout time.Duration) (ready int16) {
-	p := pollFD{int32(fd), events, 0}
-	limit := syscall.NsecToTimespec(int64(timeout))
-	_, _, _ = syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
-	runtime.KeepAlive(&p)
-	return p.revents
+	p := []unix.PollFd{{Fd: int32(fd), Events: events}}
+	_, _ = unix.Poll(p, int(timeout.Milliseconds()))
+	return p[0].Revents
 }
 
 // ownLoop is a poll loop as in programs that watch other file descriptors, too. It ends
@@ -39,17 +26,17 @@ func ownLoop(c *mosquitto.Client) error {
 		if fd < 0 {
 			return nil
 		}
-		events := int16(pollIn)
+		events := int16(unix.POLLIN)
 		if c.WantWrite() {
-			events |= pollOut
+			events |= unix.POLLOUT
 		}
 		ready := poll(fd, events, 10*time.Millisecond)
-		if ready&^pollOut != 0 { // also POLLERR and POLLHUP
+		if ready&^unix.POLLOUT != 0 { // also POLLERR and POLLHUP
 			if err := c.LoopRead(); err != nil {
 				return err
 			}
 		}
-		if ready&pollOut != 0 && c.Socket() >= 0 {
+		if ready&unix.POLLOUT != 0 && c.Socket() >= 0 {
 			if err := c.LoopWrite(); err != nil {
 				return err
 			}

@@ -1,27 +1,20 @@
-//go:build linux
-
 // Ownloop runs the client in its own event loop with poll(2), in one goroutine. It
 // publishes what it reads from standard input, and prints the messages that it receives.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"os"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/mosquitto-go/mosquitto"
+	"golang.org/x/sys/unix"
 )
 
-const readable, writable = 1, 4 // POLLIN, POLLOUT
-
-type pollFD struct {
-	fd              int32 // poll ignores a negative file descriptor
-	events, revents int16
-}
+const readable, writable = unix.POLLIN, unix.POLLOUT
 
 func main() {
 	host := flag.String("host", "127.0.0.1", "host of the broker")
@@ -32,7 +25,7 @@ func main() {
 	check(err)
 	defer client.Close()
 
-	fds := [2]pollFD{{events: readable}, {fd: -1, events: readable}}
+	fds := []unix.PollFd{{Events: readable}, {Fd: -1, Events: readable}} // poll ignores a negative file descriptor
 	network, input := &fds[0], &fds[1]
 	inputEnded, disconnecting := false, false
 	pending := 0 // acknowledgements and messages that have not arrived
@@ -42,7 +35,7 @@ func main() {
 	})
 	client.OnSubscribe(func(_ *mosquitto.Client, _ int, granted []mosquitto.ReasonCode, _ mosquitto.Properties) {
 		check(granted[0].Err())
-		input.fd = int32(os.Stdin.Fd())
+		input.Fd = int32(os.Stdin.Fd())
 	})
 	client.OnPublish(func(_ *mosquitto.Client, _ int, code mosquitto.ReasonCode, _ mosquitto.Properties) {
 		check(code.Err())
@@ -57,24 +50,24 @@ func main() {
 
 	for client.Socket() != -1 {
 		check(client.LoopMisc()) // at least once a second
-		network.fd, network.events = int32(client.Socket()), readable
+		network.Fd, network.Events = int32(client.Socket()), readable
 		if client.WantWrite() && !disconnecting { // after Disconnect, 2.1 always returns true
-			network.events |= writable
+			network.Events |= writable
 		}
-		if ready := poll(&fds); ready == 0 && disconnecting {
+		if ready := poll(fds); ready == 0 && disconnecting {
 			break // the broker does not close the connection
 		}
-		if network.revents&^writable != 0 {
+		if network.Revents&^writable != 0 {
 			check(client.LoopRead())
 		}
-		if network.revents&writable != 0 {
+		if network.Revents&writable != 0 {
 			check(client.LoopWrite())
 		}
-		if input.revents != 0 {
+		if input.Revents != 0 {
 			text := make([]byte, 4096)
 			n, err := os.Stdin.Read(text)
 			if inputEnded = err != nil; inputEnded {
-				input.fd = -1
+				input.Fd = -1
 			} else {
 				queued(client.Publish(topic, text[:n], 1, false))
 				pending += 2
@@ -89,12 +82,11 @@ func main() {
 }
 
 // poll waits for at most a second.
-func poll(fds *[2]pollFD) (ready uintptr) {
-	fds[0].revents, fds[1].revents = 0, 0 // ppoll does not set them if a signal interrupts it
-	second := syscall.Timespec{Sec: 1}
-	ready, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(fds)), 2, uintptr(unsafe.Pointer(&second)), 0, 0, 0)
-	if errno != 0 && errno != syscall.EINTR {
-		check(errno)
+func poll(fds []unix.PollFd) (ready int) {
+	fds[0].Revents, fds[1].Revents = 0, 0 // poll does not set them if a signal interrupts it
+	ready, err := unix.Poll(fds, 1000)
+	if !errors.Is(err, unix.EINTR) {
+		check(err)
 	}
 	return ready
 }

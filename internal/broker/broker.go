@@ -84,21 +84,18 @@ var (
 	nextPort               atomic.Uint32
 )
 
-// reserveRange reserves a range for this process. An abstract unix socket is the lock:
-// it has the scope of the ports, and the kernel closes it when the process ends.
+// reserveRange reserves a range for this process.
 func reserveRange() (first int, err error) {
 	start := rand.IntN(ranges)
 	for i := range ranges {
 		n := (start + i) % ranges
-		name := fmt.Sprintf("@mosquitto-go-ports-%d", n)
-		fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+		locked, err := lock(fmt.Sprintf("mosquitto-go-ports-%d", n))
 		if err != nil {
 			return 0, err
 		}
-		if syscall.Bind(fd, &syscall.SockaddrUnix{Name: name}) == nil {
+		if locked {
 			return firstPort + n*portsInRange, nil
 		}
-		syscall.Close(fd)
 	}
 	return 0, fmt.Errorf("all %d ranges are in use by other test programs", ranges)
 }
@@ -219,7 +216,7 @@ func (b *Broker) start() error {
 	cmd := subprocess.Command(b.program, "-c", filepath.Join(b.dir, "mosquitto.conf"))
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also if the test program crashes
+	subprocess.EndWithParent(cmd) // also if the test program crashes
 	if err := cmd.Start(); err != nil {
 		return err
 	}

@@ -12,11 +12,15 @@ import (
 // 2 and then executes the program. It is needed because the library sets
 // close-on-exec only when its connect call returns. A child process that starts
 // earlier inherits the socket, and would keep another test's connection open.
-const closeInherited = `for fd in /proc/self/fd/*; do
+const closeInherited = `for fd in /dev/fd/*; do
 	fd=${fd##*/}
-	if ((fd > 2)); then exec {fd}>&-; fi
+	if ((fd > 2)); then eval "exec $fd>&-"; fi
 done
 exec "$0" "$@"`
+
+// EndWithParent makes the kernel kill the child when this process ends, even if it
+// crashes. Linux alone can do so.
+func EndWithParent(cmd *exec.Cmd) { endWithParent(cmd) }
 
 // Command is like exec.Command. The child keeps only the file descriptors 0 to 2.
 func Command(name string, args ...string) *exec.Cmd {

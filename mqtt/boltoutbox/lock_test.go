@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"syscall"
 	"testing"
 	"time"
 
@@ -26,7 +25,7 @@ func start(t *testing.T, job string, environment ...string) *child {
 	c := &child{cmd: subprocess.Command(os.Args[0]), lines: make(chan string, 100_000)}
 	c.cmd.Env = append(append(os.Environ(), childVariable+"="+job, "GORACE=atexit_sleep_ms=0"), environment...)
 	c.cmd.Stderr = os.Stderr
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	subprocess.EndWithParent(c.cmd)
 	out, err := c.cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, c.cmd.Start())

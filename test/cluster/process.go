@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mosquitto-go/mosquitto/internal/subprocess"
 )
 
 // mark is an environment variable of every process that this package starts. Their child
@@ -37,7 +39,8 @@ func launch(cmd *exec.Cmd, output string) (*process, error) {
 	p := &process{cmd: cmd, mark: fmt.Sprintf("%s=%d.%d.", mark, os.Getpid(), marks.Add(1)), exited: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = file, file
 	cmd.Env = append(cmd.Environ(), p.mark)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	subprocess.EndWithParent(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

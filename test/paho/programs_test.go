@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -122,7 +121,7 @@ func start(t *testing.T, s side, name string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, side: s, args: args, cmd: subprocess.Command(executable(t, s), append([]string{name}, args...)...), out: make(chan string, 10_000)}
 	p.cmd.Stderr = &p.said
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	subprocess.EndWithParent(p.cmd)
 	var err error
 	p.in, err = p.cmd.StdinPipe()
 	require.NoError(t, err)

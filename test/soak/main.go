@@ -26,7 +26,10 @@ func disableThreadCaches() {
 	if os.Getenv(tunables) != "" {
 		return
 	}
-	err := syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), tunables+"="+value))
+	self, err := os.Executable()
+	if err == nil {
+		err = syscall.Exec(self, os.Args, append(os.Environ(), tunables+"="+value))
+	}
 	fmt.Fprintln(os.Stderr, "soak: disable malloc's thread caches (the C heap is measured less exactly):", err)
 }
 

@@ -1,7 +1,10 @@
 package main
 
 /*
+#include <stdlib.h>
+#ifdef __GLIBC__
 #include <malloc.h>
+#endif
 
 // in_use returns the number of bytes that are allocated with malloc, or 0 if the C
 // library does not report it.

@@ -3,13 +3,13 @@ package wire
 import (
 	"errors"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 func loopForever(c *mosquitto.Client) error { return c.LoopForever(-1) }
@@ -31,23 +31,23 @@ func loopByHand(c *mosquitto.Client) error {
 // loopOnce waits for the socket for at most 10 ms, and reads or writes.
 func loopOnce(c *mosquitto.Client) error {
 	fd := c.Socket()
-	if fd < 0 || fd >= 1024 {
+	if fd < 0 {
 		return mosquitto.ErrNoConn
 	}
-	var readable, writable syscall.FdSet
-	readable.Bits[fd/64] |= 1 << (fd % 64)
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	if c.WantWrite() {
-		writable = readable
+		fds[0].Events |= unix.POLLOUT
 	}
-	if n, err := syscall.Select(fd+1, &readable, &writable, nil, &syscall.Timeval{Usec: 10000}); err != nil || n == 0 {
+	if n, err := unix.Poll(fds, 10); err != nil || n == 0 {
 		return c.LoopMisc()
 	}
-	if readable.Bits[fd/64] != 0 {
+	ready := fds[0].Revents
+	if ready&^unix.POLLOUT != 0 { // also POLLERR and POLLHUP
 		if err := c.LoopRead(); err != nil {
 			return err
 		}
 	}
-	if writable.Bits[fd/64] != 0 && c.Socket() >= 0 {
+	if ready&unix.POLLOUT != 0 && c.Socket() >= 0 {
 		return c.LoopWrite()
 	}
 	return nil
