@@ -38,8 +38,8 @@ portable: ## Run all tests of the main module with the code for macOS and FreeBS
 portable-short: ## The part of portable that takes less than a minute
 	go vet -tags mosquitto_portable ./...
 	go test -tags mosquitto_portable -count=1 . ./mqtttest
-	go test -tags mosquitto_portable -count=1 -run 'Once|Pause|Exec|Unix|LoopStop|TLS|Cork' ./test
-	go test -tags mosquitto_portable -count=1 -run 'Dialer|PrivateSocket|Relay|TLS|Flow|Connection|Close' ./mqtt
+	go test -tags mosquitto_portable -count=1 -run 'RunOnce|NoticesALostConnection|Exec|UnixSocket|OverTLS|SetTLS_Reconnects' ./test
+	go test -tags mosquitto_portable -count=1 -run 'Dialer|PrivateSocket|Relay|Flow|Connection_|Close_' ./mqtt
 
 modules: ## Run go vet and the tests of the nested modules
 	.ci/modules go vet ./...

@@ -1,6 +1,9 @@
 package broker
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // lock locks a name until the process ends. It returns false if another process holds
 // the lock. The lock is an abstract unix socket: it has the scope of the ports, and the
@@ -10,9 +13,13 @@ func lock(name string) (locked bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if syscall.Bind(fd, &syscall.SockaddrUnix{Name: "@" + name}) != nil {
-		syscall.Close(fd)
+	err = syscall.Bind(fd, &syscall.SockaddrUnix{Name: "@" + name})
+	if err == nil {
+		return true, nil
+	}
+	syscall.Close(fd)
+	if errors.Is(err, syscall.EADDRINUSE) {
 		return false, nil
 	}
-	return true, nil
+	return false, err
 }

@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -15,9 +16,13 @@ func lock(name string) (locked bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB) != nil {
-		syscall.Close(fd)
+	err = syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return true, nil
+	}
+	syscall.Close(fd)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return false, nil
 	}
-	return true, nil
+	return false, err
 }
