@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: d2c8d848c9ecfb52
+// include-stamp: 453d55ad7ef4bb2a
 
 type (
 	cClient   = C.struct_gomosq_client

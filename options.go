@@ -24,7 +24,7 @@ const (
 	OptTLSEngineKpassSHA1 Option = cOptTLSEngineKpassSHA1 // string: SHA-1 of the engine key's password, 40 hex digits; lacking in a 2.1 that was built for OpenSSL 3 alone
 	OptTLSOCSPRequired    Option = cOptTLSOCSPRequired    // int 0 or 1: refuse a broker without a stapled OCSP response
 	OptTLSALPN            Option = cOptTLSALPN            // string: the protocol to ask for
-	OptTCPNodelay         Option = cOptTCPNodelay         // int 0 or 1 (default 0): no Nagle delay
+	OptTCPNodelay         Option = cOptTCPNodelay         // int 0 or 1 (default 0): no Nagle delay; Run never has one
 	OptBindAddress        Option = cOptBindAddress        // string, or none: the local address to connect from
 	OptTLSUseOSCerts      Option = cOptTLSUseOSCerts      // int 0 or 1: TLS with the system's trust store; with 2.0.11 reconnects fail
 	OptDisableSocketpair  Option = cOptDisableSocketpair  // int, 2.1: accepted, without effect in 2.1.2

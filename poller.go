@@ -20,6 +20,8 @@ type poller struct {
 	raw       syscall.RawConn
 	fd        int
 	ready     func(uintptr) bool // for raw.Read, made once
+	asked     bool               // ready has been called in this wait
+	until     time.Time          // the read deadline of the file; zero if it may have passed
 	blocked   bool               // the last pass left output behind
 	full      bool               // and found the socket full: waitWritable has been started
 	retry     time.Duration      // the last delay of output that waits for input
@@ -89,9 +91,15 @@ func (p *poller) watch(c *cClient) bool {
 		return false
 	}
 	if p.ready == nil {
-		p.ready = func(uintptr) bool { return cReady(c, p.blocked) }
+		p.ready = func(uintptr) bool {
+			if p.asked && !cPaused(c) { // the second call says that there is input
+				return true
+			}
+			p.asked = true
+			return cReady(c, p.blocked)
+		}
 	}
-	p.raw, p.fd, p.blocked = raw, fd, false
+	p.raw, p.fd, p.blocked, p.until = raw, fd, false, time.Time{}
 	p.file.Store(f)
 	return true
 }
@@ -135,13 +143,17 @@ func (p *poller) outputDelay(last *pass) time.Duration {
 	return 0
 }
 
-// waitInput waits for input or until until, or until Run is woken.
+// waitInput waits for input or until until, or until Run is woken. It may return earlier,
+// because it keeps an earlier deadline: to set one for each wait would be slow.
 func (p *poller) waitInput(until time.Time, hasWork func() bool) {
-	f := p.file.Load()
-	_ = f.SetReadDeadline(until)
+	if p.until.IsZero() || until.Before(p.until) {
+		_ = p.file.Load().SetReadDeadline(until)
+		p.until = until
+	}
 	p.announce(parkedOnRead)
-	if !hasWork() && !p.writableAgain() {
-		_ = p.raw.Read(p.ready)
+	p.asked = false
+	if !hasWork() && !p.writableAgain() && p.raw.Read(p.ready) != nil {
+		p.until = time.Time{}
 	}
 	p.resume()
 }

@@ -24,6 +24,11 @@ import (
 // Run reconnects after every loss, with the delays of
 // [Client.ReconnectDelaySet]. The delays start again when the broker accepts.
 //
+// Run gathers the packets of a pass and sends them without the Nagle delay
+// (OptTCPNodelay). On Linux it acknowledges TCP input at once: a broker with the Nagle
+// delay, such as mosquitto by default, would wait up to 40 ms for it before its next
+// small packet.
+//
 //	event                                                Run
 //	ctx ends                                             sends DISCONNECT, returns ctx.Err() within 100 ms
 //	Disconnect, from anywhere                            sends it, returns nil when the broker has closed

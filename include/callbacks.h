@@ -118,6 +118,7 @@ struct gomosq_client {
 	pthread_mutex_t wait; /* for changed */
 	struct {
 		uint32_t queued;   /* QoS 0 messages that were published during the running write (atomic) */
+		uint32_t unwritten; /* messages that were published since the last write began (atomic) */
 		int flooded;       /* publishers of QoS 0 messages must wait (atomic) */
 		int posted;        /* Post has queued functions (atomic) */
 		int paused;        /* PauseReading was called (atomic) */

@@ -29,16 +29,22 @@ static inline int32_t gomosq_ahead(struct gomosq_client *c, uint32_t queued)
 	return (int32_t)(queued - __atomic_load_n(&c->written.messages, __ATOMIC_RELAXED));
 }
 
-/* Counts a message that was published while Run writes. */
-static inline void gomosq_note_published(struct gomosq_client *c, int rc, int qos)
+/* Counts a QoS 0 message that was published while Run writes. */
+static inline void gomosq_note_published_ahead(struct gomosq_client *c)
 {
-	uint32_t queued;
+	uint32_t queued = __atomic_add_fetch(&c->published.queued, 1, __ATOMIC_RELAXED);
 
-	if(rc || qos || !__atomic_load_n(&c->written.on, __ATOMIC_RELAXED)) return;
-	queued = __atomic_add_fetch(&c->published.queued, 1, __ATOMIC_RELAXED);
 	if(queued % GOMOSQ_AHEAD_CHECK || (queued < GOMOSQ_AHEAD_ALL && gomosq_ahead(c, queued) < GOMOSQ_AHEAD)) return;
 	gomosq_flooded_set(c, true);
 	if(!__atomic_load_n(&c->written.on, __ATOMIC_SEQ_CST)) gomosq_flooded_set(c, false);
+}
+
+/* Counts a message that was published. */
+static inline void gomosq_note_published(struct gomosq_client *c, int rc, int qos)
+{
+	if(rc) return;
+	if(!__atomic_load_n(&c->written.on, __ATOMIC_RELAXED)) __atomic_add_fetch(&c->published.unwritten, 1, __ATOMIC_RELAXED);
+	else if(qos == 0) gomosq_note_published_ahead(c);
 }
 
 /* Counts a message that Run has written, or reported to OnPublish. */
@@ -53,11 +59,14 @@ static inline void gomosq_note_written(struct gomosq_client *c)
 	if(queued < GOMOSQ_AHEAD_ALL && gomosq_ahead(c, queued) < GOMOSQ_AHEAD_LEFT) gomosq_flooded_set(c, false);
 }
 
-static inline void gomosq_write_begins(struct gomosq_client *c)
+/* Starts to count the messages of a write, and returns the number of messages that were
+ * published since the last write. */
+static inline uint32_t gomosq_write_begins(struct gomosq_client *c)
 {
 	__atomic_store_n(&c->published.queued, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&c->written.messages, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&c->written.on, 1, __ATOMIC_RELAXED);
+	return __atomic_exchange_n(&c->published.unwritten, 0, __ATOMIC_RELAXED);
 }
 
 static inline void gomosq_write_ends(struct gomosq_client *c)

@@ -195,6 +195,28 @@ static inline void gomosq_collect_output(int fd, bool on)
 #endif
 }
 
+/* Sends output at once, although earlier output is not acknowledged yet. */
+static inline void gomosq_send_at_once(int fd)
+{
+	int value = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof(value));
+}
+
+/* Sends a TCP acknowledgement that the kernel delays, by up to 40 ms on Linux. A peer with
+ * the Nagle delay, which is the default of mosquitto, sends no further small packet before
+ * it has arrived. */
+static inline void gomosq_acknowledge_input(int fd)
+{
+#if GOMOSQ_LINUX
+	int value = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &value, sizeof(value));
+#else
+	(void)fd;
+#endif
+}
+
 /* Reports whether the peer has accepted a connection that has ended: then there is a
  * round-trip time. Other systems no longer report it. There, err must be errno after the
  * library's connect call: the error that the TLS handshake has received. */

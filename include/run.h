@@ -18,6 +18,7 @@ struct gomosq_pass {
 	bool wrote;      /* there was output */
 	bool pinged;     /* a PINGREQ was sent */
 	bool corked;     /* the kernel collects output */
+	int packets;     /* packets that were read */
 	unsigned accepted; /* CONNACKs of acceptance so far */
 };
 
@@ -116,6 +117,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 			break;
 		}
 		p->read = true;
+		p->packets++;
 		if(c->unacknowledged && gomosq_peer_closed(c->watched)) continue; /* nothing more can be acknowledged */
 		if(gomosq_holds_messages(c) || c->unacknowledged) break;
 		if(c->spent && !gomosq_reads_ahead(c)) break;
@@ -145,10 +147,9 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	int rc;
 
 	if(!mosquitto_want_write(c->mosq)) return MOSQ_ERR_SUCCESS;
-	gomosq_cork(c, p, true);
+	if(gomosq_write_begins(c) > 1 || p->packets > 1) gomosq_cork(c, p, true);
 	p->wrote = true;
 	errno = 0;
-	gomosq_write_begins(c);
 	rc = mosquitto_loop_write(c->mosq, 1);
 	gomosq_write_ends(c);
 	gomosq_flush_sent(c);
@@ -161,7 +162,7 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
  * read, because the library closes the connection at the next packet. */
 static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving)
 {
-	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, false, 0};
+	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, false, 0, 0};
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc = MOSQ_ERR_SUCCESS;
 	bool blocked = false;
@@ -188,6 +189,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 	p.wrote = p.wrote || c->wrote;
 	p.pinged = c->pinged;
 	gomosq_cork(c, &p, false);
+	if(p.read && !p.wrote && !p.more && c->watched >= 0) gomosq_acknowledge_input(c->watched); /* output would carry the acknowledgement */
 	if(!c->ping_awaited) gomosq_log_pings(c, false);
 	p.result = gomosq_leave(outer, rc, 0);
 	p.more = p.more || gomosq_may_deliver(c);
@@ -231,13 +233,14 @@ static inline struct gomosq_result gomosq_end_deliveries(struct gomosq_client *c
 }
 
 /* Makes a duplicate of the connection's file descriptor for Go's poller. -1 without a
- * connection. */
+ * connection. A pass collects its output itself, so there is no Nagle delay. */
 static inline int gomosq_watch(struct gomosq_client *c)
 {
 	int fd = mosquitto_socket(c->mosq);
 
 	c->watched = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	c->ping_awaited = 0;
+	if(fd >= 0) gomosq_send_at_once(fd);
 	return c->watched;
 }
 

@@ -3,6 +3,7 @@
 package mqtt
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -54,24 +55,41 @@ type chunkReader interface {
 func newChunkReader(conn net.Conn) chunkReader {
 	var raw syscall.RawConn
 	var err error
-	switch exact := conn.(type) {
-	case *net.TCPConn:
-		raw, err = exact.SyscallConn()
-	case *net.UnixConn:
-		raw, err = exact.SyscallConn()
+	tcp, isTCP := conn.(*net.TCPConn)
+	if isTCP {
+		raw, err = tcp.SyscallConn()
+	} else if unix, ok := conn.(*net.UnixConn); ok {
+		raw, err = unix.SyscallConn()
 	}
 	if raw == nil || err != nil {
-		return &anyReader{conn: conn}
+		return &anyReader{conn: conn, tcp: tcpBelow(conn)}
 	}
-	r := &socketReader{conn: conn, raw: raw}
+	r := &socketReader{conn: conn, raw: raw, isTCP: isTCP}
 	r.try = r.tryRead
 	return r
+}
+
+// tcpBelow returns the TCP connection below a *tls.Conn, or nil.
+func tcpBelow(conn net.Conn) syscall.RawConn {
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
 }
 
 // socketReader reads from a socket. It takes a buffer only when there are bytes.
 type socketReader struct {
 	conn   net.Conn
 	raw    syscall.RawConn
+	isTCP  bool
 	try    func(fd uintptr) bool // tryRead as a func value, made once
 	buffer *[largeChunk]byte
 	n      int
@@ -107,6 +125,9 @@ func (r *socketReader) tryRead(fd uintptr) bool {
 		r.release()
 		return false
 	}
+	if r.isTCP {
+		acknowledgeInput(fd)
+	}
 	return true
 }
 
@@ -121,6 +142,7 @@ func (r *socketReader) release() {
 // a large buffer after a read that has filled the small buffer.
 type anyReader struct {
 	conn  net.Conn
+	tcp   syscall.RawConn // nil if it is not known
 	small [smallChunk]byte
 	large *[largeChunk]byte
 	more  bool // the last read has filled its buffer
@@ -133,6 +155,9 @@ func (r *anyReader) read() ([]byte, error) {
 		buffer = r.large[:]
 	}
 	n, err := r.conn.Read(buffer)
+	if r.tcp != nil {
+		_ = r.tcp.Control(acknowledgeInput)
+	}
 	r.more = n == len(buffer)
 	return buffer[:n], err
 }
