@@ -114,7 +114,7 @@ func thousandClients(t *testing.T, port int) {
 		topics[wait.For(t, got, "a message")] = true
 	}
 	require.Len(t, topics, n, "each message must arrive on the topic of its client")
-	if info, ok := debug.ReadBuildInfo(); ok && !slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+	if !underRace() {
 		require.Less(t, stackBytes()/n, 5<<10, "a stack of 4 KiB for each idle client, although it has grown for the messages")
 	}
 	inParallel(func(i int) { failed <- clients[i].Close(wait.Soon(t)) })
@@ -149,4 +149,10 @@ func TestScale_DefaultsDoNotDelay(t *testing.T) {
 	for _, token := range tokens {
 		require.NoError(t, token.Wait(wait.Soon(t)))
 	}
+}
+
+// underRace reports whether the tests run with the race detector.
+func underRace() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }

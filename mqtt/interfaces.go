@@ -29,7 +29,8 @@ var (
 // CompletedToken returns a token that has ended with err. A [Publisher] in a test can return
 // it.
 func CompletedToken(err error) *Token {
-	t := &Token{ended: make(chan struct{}), phase: completed, err: err}
-	close(t.ended)
+	t := &Token{done: make(chan struct{}), phase: completed, err: err}
+	t.ended.Store(true)
+	close(t.done)
 	return t
 }

@@ -135,7 +135,7 @@ func (c *Client) loadPage(after uint64) (page []*Token, unread bool, err error) 
 // storedToken makes the token of a message of an earlier process. No caller waits for
 // the message, so a failure is logged.
 func (c *Client) storedToken(key uint64, p *Publication) *Token {
-	t := &Token{client: c, pub: *p, ended: make(chan struct{}), key: key, stored: true}
+	t := &Token{client: c, pub: *p, key: key, stored: true}
 	t.size = p.size()
 	topic := p.Topic
 	t.outcome = func(err error) {

@@ -137,7 +137,7 @@ func (c *Client) Publish(ctx context.Context, topic string, payload []byte, opti
 	t.prepare(c, topic, payload, options)
 	err := c.accept(ctx, t)
 	if err == nil {
-		err = t.wait(ctx, full)
+		err = t.wait(ctx, t.wake, full)
 	}
 	t.recycle(err)
 	return err
@@ -169,13 +169,33 @@ func (t *Token) recycle(err error) {
 // payload. Any handler may call it. Inside an inline handler it does not wait for the
 // queue.
 func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte, options ...PublishOption) *Token {
-	t := &Token{ended: make(chan struct{})}
+	t := &Token{}
+	if len(payload) <= len(t.short) {
+		t.short = shortPayloads.Get().(*shortPayload)
+		t.pub.Payload = t.short[:0]
+	}
 	t.prepare(c, topic, payload, options)
 	if err := c.accept(ctx, t); err != nil {
-		t.phase, t.err, t.pub.Payload = completed, err, nil
-		close(t.ended)
+		t.phase, t.err = completed, err
+		t.releasePayload()
+		t.ended.Store(true)
 	}
 	return t
+}
+
+// shortPayload is memory for the copy of a payload. Most payloads are short.
+type shortPayload [128]byte
+
+var shortPayloads = sync.Pool{New: func() any { return new(shortPayload) }}
+
+// releasePayload releases the copy of the payload, at the end of the message. A function of
+// the Publish hooks may still use it.
+func (t *Token) releasePayload() {
+	t.pub.Payload = nil
+	if t.short != nil && t.outcome == nil {
+		shortPayloads.Put(t.short)
+	}
+	t.short = nil
 }
 
 // prepare sets the message of a token, with a copy of the payload.

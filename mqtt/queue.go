@@ -312,11 +312,14 @@ func (q *queue) end(t *Token, a acknowledgement, err error) {
 	if t.expiry != nil {
 		t.expiry.Stop()
 	}
-	if t.ended != nil {
-		t.pub.Payload = nil
-		close(t.ended)
-	} else {
+	if t.wake != nil {
 		t.wake <- struct{}{}
+		return
+	}
+	t.releasePayload()
+	t.ended.Store(true)
+	if t.done != nil {
+		close(t.done)
 	}
 }
 

@@ -15,24 +15,26 @@ import (
 type Token struct {
 	client  *Client
 	pub     Publication   // with a copy of the payload
+	short   *shortPayload // memory of a short payload, for another message after the end; nil without
 	size    int           // bytes of the queue's limit
 	number  uint64        // order of acceptance
-	ended   chan struct{} // closed when the message has ended; nil for a token of Publish
-	wake    chan struct{} // for a token of Publish: receives a value when the message has ended
+	wake    chan struct{} // for a token of Publish: receives a value when the message has ended; nil for other tokens
 	outcome func(error)   // calls the functions of the Publish hooks; nil without
 	key     uint64        // in the outbox, if stored
 	stored  bool          // the outbox has the message
 	mid     atomic.Int32
 	expires time.Time   // zero: never
 	expiry  *time.Timer // ends the message when it expires in the queue; nil without
+	ended   atomic.Bool // the message is acknowledged or has failed: the fields below no longer change
 
 	call *onConnectCall // publishes the message in a function of WithOnConnect; nil for other messages
 
 	// Guarded by the queue's mutex until the end.
 	phase     phase
-	sent      bool    // the message was in flight at least once
-	abandoned error   // why the caller no longer waits for a message in flight
-	links     [2]link // in the lists of the queue; while the message is in flight they are the loop's
+	done      chan struct{} // of Done; nil before its first call
+	sent      bool          // the message was in flight at least once
+	abandoned error         // why the caller no longer waits for a message in flight
+	links     [2]link       // in the lists of the queue; while the message is in flight they are the loop's
 	code      mosquitto.ReasonCode
 	props     Properties
 	err       error
@@ -54,22 +56,25 @@ const (
 
 // Done returns a channel that is closed when the message is acknowledged or has failed.
 // For QoS 0, that is when the message is written.
-func (t *Token) Done() <-chan struct{} { return t.ended }
-
-// isCompleted reports whether the message is acknowledged or has failed.
-func (t *Token) isCompleted() bool {
-	select {
-	case <-t.ended:
-		return true
-	default:
-		return false
+func (t *Token) Done() <-chan struct{} {
+	if t.client == nil { // of CompletedToken
+		return t.done
 	}
+	t.client.queue.mu.Lock()
+	defer t.client.queue.mu.Unlock()
+	if t.done == nil { // most programs do not ask for the channel of each message
+		t.done = make(chan struct{})
+		if t.phase == completed {
+			close(t.done)
+		}
+	}
+	return t.done
 }
 
 // Err returns why the message has failed. It returns nil before the end, and for an
 // acknowledged message.
 func (t *Token) Err() error {
-	if t.isCompleted() {
+	if t.ended.Load() {
 		return t.err
 	}
 	return nil
@@ -79,7 +84,7 @@ func (t *Token) Err() error {
 // queued message is cancelled. A message in flight is not cancelled, and the error wraps
 // [ErrAbandoned] too. Inside an inline handler Wait returns [ErrInCallback].
 func (t *Token) Wait(ctx context.Context) error {
-	if t.isCompleted() {
+	if t.ended.Load() {
 		return t.err
 	}
 	if t.client.inInlineHandler() {
@@ -87,25 +92,24 @@ func (t *Token) Wait(ctx context.Context) error {
 	}
 	full := t.client.flow.beginWait()
 	defer t.client.flow.endWait()
-	return t.wait(ctx, full)
+	return t.wait(ctx, t.Done(), full)
 }
 
-// wait blocks until the message has ended. full is the channel of flow.beginWait.
-func (t *Token) wait(ctx context.Context, full <-chan struct{}) error {
+// wait blocks until the message has ended: until end receives a value or is closed. full
+// is the channel of flow.beginWait.
+func (t *Token) wait(ctx context.Context, end, full <-chan struct{}) error {
 	select {
-	case <-t.ended:
-		return t.err
-	case <-t.wake:
+	case <-end:
 		return t.err
 	case <-full:
-		return t.client.stopWaiting(t, ErrHandlerQueueFull)
+		return t.client.stopWaiting(t, end, ErrHandlerQueueFull)
 	case <-ctx.Done():
-		return t.client.stopWaiting(t, ctx.Err())
+		return t.client.stopWaiting(t, end, ctx.Err())
 	}
 }
 
 // stopWaiting ends a wait. It cancels the message if it is queued.
-func (c *Client) stopWaiting(t *Token, cause error) error {
+func (c *Client) stopWaiting(t *Token, end <-chan struct{}, cause error) error {
 	ended, cancelled := c.queue.abandon(t, cause)
 	if cancelled {
 		c.reportEnd(t)
@@ -113,11 +117,7 @@ func (c *Client) stopWaiting(t *Token, cause error) error {
 	if !ended {
 		return joinErrors(cause, ErrAbandoned)
 	}
-	if t.ended != nil {
-		<-t.ended
-	} else {
-		<-t.wake // remove the value: it must not wake the next Publish with this token
-	}
+	<-end // for a token of Publish: the value must not wake its next message
 	return t.err
 }
 
@@ -128,7 +128,7 @@ func (t *Token) MID() int { return int(t.mid.Load()) }
 // ReasonCode returns the broker's reason code (MQTT 5), or 0 before the message has
 // ended.
 func (t *Token) ReasonCode() mosquitto.ReasonCode {
-	if t.isCompleted() {
+	if t.ended.Load() {
 		return t.code
 	}
 	return 0
@@ -137,7 +137,7 @@ func (t *Token) ReasonCode() mosquitto.ReasonCode {
 // Properties returns the properties of the PUBACK, PUBREC or PUBCOMP packet (MQTT 5), or
 // nil before the message has ended.
 func (t *Token) Properties() Properties {
-	if t.isCompleted() {
+	if t.ended.Load() {
 		return t.props
 	}
 	return nil
