@@ -282,6 +282,17 @@ static void on_publish(struct mosquitto *mosq, void *obj, int mid, int reason, c
 	leave(&f);
 }
 
+/* Calls OnAcknowledge if the next write sends acknowledgements of messages. */
+void gomosq_before_acknowledging(struct gomosq_client *client)
+{
+	struct gomosq_frame f;
+
+	if(!client->to_acknowledge) return;
+	client->to_acknowledge = 0;
+	if(enter(&f, client, GOMOSQ_ACKNOWLEDGE)) relay(&f, gomosqGoAcknowledge(client->id));
+	leave(&f);
+}
+
 /* Delivers the batch of a pass. */
 void gomosq_flush(struct gomosq_client *client)
 {
@@ -343,6 +354,8 @@ static void after_slow_callback(struct gomosq_client *client)
 	}
 	if(client->watched >= 0 && mosquitto_want_write(client->mosq)){
 		client->wrote = 1;
+		gomosq_before_acknowledging(client);
+		if(gomosq_thread.panicked) return;
 		gomosq_write_begins(client);
 		mosquitto_loop_write(client->mosq, 1);
 		gomosq_write_ends(client);
@@ -391,10 +404,12 @@ static void note_read_ahead(struct gomosq_client *client, size_t bytes)
 static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto_message *message, const mosquitto_property *props)
 {
 	size_t topic_len = message->topic ? strlen(message->topic) : 0;
+	struct gomosq_client *client = obj;
 	struct gomosq_frame f;
 	struct gomosq_flat flat;
 
 	(void)mosq;
+	if(message->qos && client->passing) client->to_acknowledge = 1;
 	note_read_ahead(obj, topic_len + (size_t)message->payloadlen);
 	if(gather(obj, message, topic_len, props)) return;
 	if(enter(&f, obj, GOMOSQ_MESSAGE)){

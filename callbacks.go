@@ -45,6 +45,7 @@ type listeners struct {
 	subscribe   listener[func(*Client, int, []ReasonCode, Properties)]
 	unsubscribe listener[func(*Client, int, []ReasonCode, Properties)]
 	log         listener[func(*Client, LogLevel, string)]
+	acknowledge listener[func(*Client)]
 	preConnect  listener[func(*Client)]
 	extAuth     listener[func(*Client, string, []byte, Properties) error]
 	password    listener[func(*Client) (string, error)]
@@ -59,6 +60,7 @@ func (l *listeners) clear() {
 	l.subscribe.f.Store(nil)
 	l.unsubscribe.f.Store(nil)
 	l.log.f.Store(nil)
+	l.acknowledge.f.Store(nil)
 	l.preConnect.f.Store(nil)
 	l.extAuth.f.Store(nil)
 	l.password.f.Store(nil)
@@ -222,6 +224,18 @@ func (c *Client) OnLog(f func(c *Client, level LogLevel, text string), levels ..
 		return // the library's setter would deadlock inside its log callback
 	}
 	cLogInstall(c.c, f != nil)
+}
+
+// OnAcknowledge sets the callback that runs before acknowledgements of QoS 1 and 2
+// messages are sent. It wraps no C function, and only Run and RunOnce call it. Their
+// OnMessage callbacks have returned: Run calls f once for several messages, usually at
+// most 16. A program whose OnMessage passes messages to another goroutine can
+// wait for that goroutine in f. Then an acknowledged message has been processed, and the
+// wait costs less than one in each OnMessage.
+//
+// While f runs, its client's network stands still: see [Client.Run].
+func (c *Client) OnAcknowledge(f func(c *Client)) {
+	listen(c, &c.events().acknowledge, evAcknowledge, f, f != nil)
 }
 
 // OnPreConnect wraps mosquitto_pre_connect_callback_set: it sets the callback that

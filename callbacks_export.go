@@ -244,6 +244,15 @@ func gomosqGoLog(id C.uintptr_t, level C.int, text *C.char) C.int {
 	return guarded(func() { f(c, LogLevel(uint32(level)), line) })
 }
 
+//export gomosqGoAcknowledge
+func gomosqGoAcknowledge(id C.uintptr_t) C.int {
+	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client)] { return &l.acknowledge })
+	if !ok {
+		return 0
+	}
+	return guarded(func() { f(c) })
+}
+
 //export gomosqGoPreConnect
 func gomosqGoPreConnect(id C.uintptr_t) C.int {
 	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client)] { return &l.preConnect })

@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 453d55ad7ef4bb2a
+// include-stamp: 7784da14b9b573d9
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -953,6 +953,7 @@ const (
 	evPreConnect  = C.GOMOSQ_PRE_CONNECT
 	evExtAuth     = C.GOMOSQ_EXT_AUTH
 	evPassword    = C.GOMOSQ_PASSWORD
+	evAcknowledge = C.GOMOSQ_ACKNOWLEDGE
 	evPosted      = C.GOMOSQ_POSTED
 )
 

@@ -20,7 +20,8 @@ enum {
 	GOMOSQ_PRE_CONNECT = 1 << 7,
 	GOMOSQ_EXT_AUTH = 1 << 8,
 	GOMOSQ_PASSWORD = 1 << 9,
-	GOMOSQ_POSTED = 1 << 10 /* not a callback: a function that Post queued */
+	GOMOSQ_ACKNOWLEDGE = 1 << 10,
+	GOMOSQ_POSTED = 1 << 11 /* not a callback: a function that Post queued */
 };
 
 /* A callback in progress on this thread; they nest. */
@@ -97,6 +98,7 @@ struct gomosq_client {
 	uint32_t read_ahead; /* bytes of messages since that PINGREQ (loop only) */
 	int pending;         /* GOMOSQ_PENDING_...: the first delivery that Go holds (loop only) */
 	int unacknowledged;  /* pending has a QoS 1 or 2 message: its acknowledgement must not be written (loop only) */
+	int to_acknowledge;  /* messages of QoS 1 or 2 have reached OnMessage since the last write (loop only) */
 	int passing;         /* a pass of Run is running (loop only) */
 	int spent;           /* the callbacks of this pass have used its time (loop only) */
 	int slow;            /* the callbacks of the last pass had used its time (loop only) */
@@ -167,6 +169,7 @@ void gomosq_log_pings(struct gomosq_client *client, bool on);
 int gomosq_keep_alive(struct gomosq_client *client);
 void gomosq_flush(struct gomosq_client *client);
 void gomosq_flush_sent(struct gomosq_client *client);
+void gomosq_before_acknowledging(struct gomosq_client *client);
 void gomosq_deliver_pending(struct gomosq_client *client);
 void gomosq_deliver_events(struct gomosq_client *client);
 int gomosq_password(char *buf, int size, int rwflag, void *userdata);
@@ -184,6 +187,7 @@ int gomosqGoSubscribe(uintptr_t id, int mid, int n, int *granted, struct gomosq_
 int gomosqGoUnsubscribe(uintptr_t id, int mid, int n, int *codes, struct gomosq_property *props, int count);
 int gomosqGoLog(uintptr_t id, int level, char *text);
 int gomosqGoPreConnect(uintptr_t id);
+int gomosqGoAcknowledge(uintptr_t id);
 int gomosqGoExtAuth(uintptr_t id, char *method, int len, void *data, struct gomosq_property *props, int count, int *rc);
 int gomosqGoPassword(uintptr_t id, char *buf, int size, int rwflag, int *written);
 void gomosqGoCrash(int ticket);

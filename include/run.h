@@ -147,6 +147,8 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	int rc;
 
 	if(!mosquitto_want_write(c->mosq)) return MOSQ_ERR_SUCCESS;
+	gomosq_before_acknowledging(c);
+	if(!gomosq_may_continue(c, MOSQ_ERR_SUCCESS)) return MOSQ_ERR_SUCCESS;
 	if(gomosq_write_begins(c) > 1 || p->packets > 1) gomosq_cork(c, p, true);
 	p->wrote = true;
 	errno = 0;
@@ -180,7 +182,10 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 		if(!blocked && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
 	}
 	if(!blocked && c->pending && gomosq_may_write(c) && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
-	if(!blocked && gomosq_may_continue(c, rc) && gomosq_may_deliver(c)) gomosq_deliver_pending(c);
+	if(!blocked && gomosq_may_continue(c, rc) && gomosq_may_deliver(c)){
+		if(c->unacknowledged) c->to_acknowledge = 1;
+		gomosq_deliver_pending(c);
+	}
 	if(!blocked && gomosq_may_continue(c, rc) && gomosq_may_read(c)) rc = gomosq_read_burst(c, budget, &p);
 	if(misc && !c->unacknowledged && gomosq_may_continue(c, rc)) rc = gomosq_keep_alive(c);
 	if(!blocked && gomosq_may_write(c) && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/mosquitto-go/mosquitto/paho/packets"
 )
@@ -92,6 +93,12 @@ func (s *session) settings() ([]mqtt.Option, error) {
 		mqtt.WithDefaultHandler(s.receive),
 		mqtt.WithHooks(mqtt.Hooks{Receive: s.beginMessage}),
 	)
+	if s.callbacks != nil {
+		options = append(options, mqtt.WithLibrarySetup(func(m *mosquitto.Client) error {
+			m.OnAcknowledge(s.callbacks.beforeAcknowledging)
+			return nil
+		}))
+	}
 	c.addresses = nil
 	for _, broker := range c.options.Servers {
 		c.addresses = append(c.addresses, addressOf(broker))

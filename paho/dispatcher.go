@@ -6,23 +6,29 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mosquitto-go/mosquitto"
 )
 
 // dispatcher runs the callbacks of ordered messages on a goroutine of its own. The
 // goroutine ends when no message has arrived for some time.
 //
-// The loop of package mosquitto/mqtt delivers a message and then waits until its callbacks have
-// returned: the client acknowledges the message after that. The loop waits differently in
-// two cases. For a message of QoS 0 it waits only while the queue is full. It also continues
-// if the callback may need the loop: the callback waits for the broker, or it runs so
-// long that the connection would be lost. Messages that arrive meanwhile are queued. They
-// are acknowledged before their callbacks run.
+// The loop of package mosquitto/mqtt delivers messages, and waits for their callbacks before it
+// sends acknowledgements (see [mosquitto.Client.OnAcknowledge]). For a message of QoS 0 it
+// waits only while the queue is full. The loop does not wait if the callback may need the
+// loop: the callback waits for the broker, or it runs so long that the connection would be
+// lost. Messages that arrive meanwhile are queued. They are acknowledged before their
+// callbacks run.
 //
 // A nil *dispatcher belongs to a client whose callbacks have goroutines of their own.
 type dispatcher struct {
-	call  func(*message) // runs the callbacks of a message
-	slow  time.Duration  // a callback that runs longer would end the connection
-	timer *time.Timer    // of the loop; nil before it has waited
+	call func(*message) // runs the callbacks of a message
+	slow time.Duration  // a callback that runs longer would end the connection
+
+	// Owned by the loop.
+	timer *time.Timer     // nil before the loop has waited
+	last  uint64          // the last message of QoS 1 or 2
+	ctx   context.Context // of that message; it ends with the client
 
 	goroutine atomic.Uint64 // the goroutine of the callbacks
 	handled   atomic.Uint64 // messages whose callbacks have returned
@@ -63,13 +69,29 @@ func newDispatcher(keepAlive time.Duration, call func(*message)) *dispatcher {
 	return d
 }
 
-// deliver queues a message and waits for its callbacks. Only the loop calls it. ctx ends
-// with the client.
+// deliver queues a message, and waits while the queue is full. Only the loop calls it. ctx
+// ends with the client.
 func (d *dispatcher) deliver(ctx context.Context, m *message) {
 	n := d.push(m)
-	if m.QoS == 0 && d.queued.Load() < maxAheadBytes {
+	if m.QoS > 0 {
+		d.last, d.ctx = n, ctx
+	}
+	if d.queued.Load() < maxAheadBytes {
 		n -= min(n, maxAhead)
 	}
+	d.await(ctx, n)
+}
+
+// beforeAcknowledging waits for the callbacks of the messages that the client is about to
+// acknowledge. Only the loop calls it.
+func (d *dispatcher) beforeAcknowledging(*mosquitto.Client) {
+	if d.ctx != nil {
+		d.await(d.ctx, d.last)
+	}
+}
+
+// await waits for the callbacks of message n.
+func (d *dispatcher) await(ctx context.Context, n uint64) {
 	d.target.Store(n)
 	if d.mayGoOn(n) {
 		return
