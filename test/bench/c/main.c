@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "bench.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,7 @@ int main(int argc, char *argv[])
 	job.cafile = argv[11];
 	job.topic = argv[12];
 
+	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL; libmosquitto ignores the signal only before 2.0.15 */
 	sem_init(&connected, 0, 0);
 	sem_init(&subscribed, 0, 0);
 	mosquitto_lib_init();
