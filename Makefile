@@ -72,7 +72,7 @@ docker: ## Build both docker images; run the tests and the examples in them
 clean: ## Remove the directories that versions, cluster, arm64 and docker keep
 	.ci/clean
 
-bench: deps ## Benchmark this module, C and other Go clients, takes minutes; writes docs/bench.md
+bench: deps ## Benchmark this module, C and other Go clients, takes 20 minutes; writes docs/bench.md
 	cd test/bench && go run . -out ../../docs
 
 bench-forky: ## Like bench, with libmosquitto 2.1 of Debian forky; writes docs/bench-forky.md
