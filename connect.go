@@ -59,6 +59,7 @@ func (c *Client) ConnectBindV5(host string, port int, keepalive time.Duration, b
 	}
 	to := server{host: host, port: port, bind: bind, keepalive: keepalive}
 	return c.connectTo(op, to, cReconnect, func(seconds int) result {
+		c.props = true
 		return cConnectBindV5(c.c, host, port, seconds, bind, encoded)
 	})
 }
@@ -171,6 +172,10 @@ func (c *Client) connectProperties(host string, encoded []byte) result {
 	if encoded != nil && !c.v5.Load() {
 		return result{rc: int(ErrNotSupported)}
 	}
+	if encoded == nil && !c.props { // the library has none either
+		return result{}
+	}
+	c.props = true
 	const noPort = -1
 	r := cConnectBindV5(c.c, host, noPort, 0, "", encoded)
 	if Error(r.rc) == ErrInval {

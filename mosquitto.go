@@ -106,6 +106,7 @@ type Client struct {
 	run       atomic.Pointer[runner] // non-nil while Run or RunOnce runs
 	server    server                 // of the last connect; the owner's
 	backoff   backoff                // of ReconnectDelaySet; the owner's
+	props     bool                   // a connect may have stored CONNECT properties in the library; the owner's
 	closing   sync.Mutex             // held while Close closes the gate
 	done      chan struct{}          // made by Close; closed when c is freed
 

@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 7784da14b9b573d9
+// include-stamp: fae4514fa725f0a0
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -291,6 +291,7 @@ func cDeliverEvents(c *cClient) result     { return goResult(C.gomosq_end_delive
 func cConnectState(fd int) int             { return int(C.gomosq_connect_state(C.int(fd))) }
 func cWasConnected(c *cClient) bool        { return bool(C.gomosq_was_connected(c)) }
 func cAbandon(c *cClient)                  { C.gomosq_abandon(c) }
+func cAbandonFailed(c *cClient)            { C.gomosq_abandon_failed(c) }
 func cCutOwn(c *cClient)                   { C.gomosq_cut_own(c) }
 func cReadSilently(c *cClient) int         { return int(C.gomosq_read_silently(c)) }
 

@@ -259,6 +259,11 @@ func (r *runner) runOnce() error {
 	for again && lost.rc == cSuccess { // OnDisconnect has reconnected
 		lost, again = r.connection()
 	}
+	return r.onceError(lost)
+}
+
+// onceError is what RunOnce returns when its connection has ended.
+func (r *runner) onceError(lost result) error {
 	if r.ending() != notEnding {
 		return r.endError()
 	}

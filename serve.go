@@ -24,12 +24,18 @@ const (
 // serve serves one connection until it has ended. again reports that OnDisconnect
 // has begun the next one.
 func (r *runner) serve() (lost result, again bool) {
+	r.ended, r.deadline = notEnding, time.Time{}
+	state := syscall.Errno(cConnectState(cSocket(r.c.c)))
+	if hasFailed(state) { // without Go's poller: while a broker is down, thousands of clients may try to connect
+		cAbandonFailed(r.c.c)
+		return result{rc: cErrErrno, errno: int(state)}, false
+	}
 	if !r.watch() {
 		cAbandon(r.c.c)
 		return result{rc: cErrNoConn}, false
 	}
 	defer r.poller.unwatch(r.c.c)
-	if lost := r.establish(); lost.rc != cSuccess {
+	if lost := r.establish(state); lost.rc != cSuccess {
 		cAbandon(r.c.c) // without a callback, like a blocking connect that fails
 		return lost, false
 	}
@@ -66,7 +72,6 @@ func (r *runner) watch() bool {
 	if !r.poller.watch(r.c.c) {
 		return false
 	}
-	r.ended, r.deadline = notEnding, time.Time{}
 	r.setKeepalive()
 	return true
 }
@@ -117,23 +122,30 @@ func (r *runner) planMisc(now time.Time, misc bool, p *pass) {
 }
 
 // establish waits until an asynchronous connect has succeeded or failed.
-func (r *runner) establish() result {
+func (r *runner) establish(errno syscall.Errno) result {
 	for {
-		switch errno := syscall.Errno(cConnectState(r.poller.fd)); {
+		switch {
 		case errno == 0:
 			return result{}
 		case errno == syscall.ENOTCONN && cWasConnected(r.c.c):
 			return result{rc: cErrConnLost}
 		case errno == syscall.ENOTCONN:
 			return result{rc: cErrErrno, errno: int(syscall.ECONNREFUSED)}
-		case errno != syscall.EINPROGRESS:
+		case hasFailed(errno):
 			return result{rc: cErrErrno, errno: int(errno)}
 		case r.ending() != notEnding:
 			return result{rc: cErrNoConn}
 		}
 		r.turn()
 		r.poller.waitConnected(func() bool { return r.ending() != notEnding || cPosted(r.c.c) })
+		errno = syscall.Errno(cConnectState(r.poller.fd))
 	}
+}
+
+// hasFailed reports whether a connect in this state has failed. For ENOTCONN the reason is
+// unknown.
+func hasFailed(state syscall.Errno) bool {
+	return state != 0 && state != syscall.EINPROGRESS && state != syscall.ENOTCONN
 }
 
 // end ends the connection between two passes if Run has to end: it sends a

@@ -316,4 +316,12 @@ static inline void gomosq_abandon(struct gomosq_client *c)
 	gomosq_read_silently(c);
 }
 
+/* gomosq_abandon for a connect that has failed: the library finds that out by itself when it
+ * reads. */
+static inline void gomosq_abandon_failed(struct gomosq_client *c)
+{
+	gomosq_read_silently(c);
+	gomosq_abandon(c);
+}
+
 #endif

@@ -208,7 +208,8 @@ static inline struct gomosq_pair_like gomosq_list_pair_like(bool wide)
 	ino_t inode;
 	int fd;
 
-	before.lowest[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	before.lowest[0] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0); /* faster than open */
+	if(before.lowest[0] < 0) before.lowest[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	before.lowest[1] = before.lowest[0] < 0 ? -1 : fcntl(before.lowest[0], F_DUPFD_CLOEXEC, 0);
 	if(before.lowest[1] >= 0) close(before.lowest[1]);
 	if(before.lowest[0] >= 0) close(before.lowest[0]);

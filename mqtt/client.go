@@ -62,6 +62,7 @@ type Client struct {
 	skipPause bool // the next attempt is made at once
 	retries   retries
 	replace   bool // the library client is replaced before the next attempt
+	hasUser   bool // the library client may have credentials
 	tlsReady  bool // Dial has set the TLS settings of the first attempt
 	setupTLS  bool // a function of WithLibrarySetup has set TLS up
 }

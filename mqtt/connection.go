@@ -84,14 +84,14 @@ func (c *Client) connect(s *server) *ending {
 	if c.needsNoResolver(s) {
 		return c.tryVersions(s, &address{s.host, c.opts.bind})
 	}
+	return c.tryAddresses(s)
+}
+
+func (c *Client) tryAddresses(s *server) *ending {
 	addresses, err := c.resolve(s)
 	if err != nil {
 		return &ending{err: &ConnectError{Server: s.name, Err: err}}
 	}
-	return c.tryAddresses(s, addresses)
-}
-
-func (c *Client) tryAddresses(s *server, addresses []address) *ending {
 	all := &ending{}
 	for _, at := range addresses {
 		e := c.tryVersions(s, &at)
@@ -104,9 +104,9 @@ func (c *Client) tryAddresses(s *server, addresses []address) *ending {
 }
 
 func (c *Client) tryVersions(s *server, at *address) (e *ending) {
-	for _, version := range c.opts.protocols {
-		e = c.attempt(s, at, version)
-		if e.accepted || c.isStopping() || !c.mayLowerVersion(s, version, e.err) {
+	for i := range c.opts.protocols {
+		e = c.attempt(s, at, c.opts.protocols[i])
+		if e.accepted || c.isStopping() || !c.mayLowerVersion(s, c.opts.protocols[i], e.err) {
 			break
 		}
 	}
@@ -226,8 +226,11 @@ func (c *Client) prepare(ctx context.Context, s *server, version Protocol) error
 	if err != nil {
 		return err
 	}
-	if err := m.UsernamePwSet(username, password); err != nil {
-		return err
+	if username != "" || password != "" || c.hasUser || len(c.opts.setup) > 0 {
+		c.hasUser = true
+		if err := m.UsernamePwSet(username, password); err != nil {
+			return err
+		}
 	}
 	if err := c.setTLS(ctx); err != nil {
 		return err

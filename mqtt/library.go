@@ -39,7 +39,7 @@ func (c *Client) makeLibrary() error {
 	if old := c.library.Swap(m); old != nil {
 		old.Close()
 	}
-	c.tlsReady = false
+	c.tlsReady, c.hasUser = false, false
 	c.inflight.lastID = 0
 	c.last.connack = nil
 	c.flow.attach(m)
