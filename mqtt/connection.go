@@ -181,7 +181,7 @@ func (a *attempt) end(err error) error {
 		a.timer.Stop()
 	}
 	a.life.end(context.Canceled)
-	if a.life.cause() == ErrConnectTimeout {
+	if errors.Is(a.life.cause(), ErrConnectTimeout) {
 		return ErrConnectTimeout
 	}
 	return err
