@@ -121,14 +121,18 @@ func TestSession_SurvivesABrokerRestart(t *testing.T) {
 				t.Parallel()
 				b := broker.Start(t, broker.Config{Persistence: true})
 				c, e := lasting(t, "id", v.version)
-				require.NoError(t, c.ReconnectDelaySet(3*time.Second, 3*time.Second, false)) // the broker has stopped by then
+				require.NoError(t, c.ReconnectDelaySet(3*time.Second, 3*time.Second, false)) // Publish returns before
 				_, ended := connectLasting(t, c, e, b.Port, v.version)
 				subscribe(t, c, e, "a/b", 1)
-				// The broker writes its persistence file when it stops.
-				b.Stop()
+				stopped := make(chan struct{})
+				go func() {
+					defer close(stopped)
+					b.Stop() // may take longer than the reconnect delay: the broker writes its persistence file
+				}()
 				require.Equal(t, int(mosquitto.ErrConnLost), wait.For(t, e.disconnect, "OnDisconnect").Code)
 				mid, err := c.Publish("a/b", []byte("meanwhile"), 1, false)
 				require.ErrorIs(t, err, mosquitto.ErrNoConn)
+				wait.For(t, stopped, "the end of the broker")
 				b.Restart()
 				ack := wait.For(t, e.connect, "OnConnect")
 				require.NoError(t, ack.Err())
