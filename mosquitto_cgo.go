@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: fae4514fa725f0a0
+// include-stamp: 0f0f61b04f659f8b
 
 type (
 	cClient   = C.struct_gomosq_client
