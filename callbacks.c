@@ -22,6 +22,7 @@
 #include "flood.h"
 #include "platform.h"
 #include "properties.h"
+#include "tlsio.h"
 
 __thread struct gomosq_thread gomosq_thread;
 
@@ -352,7 +353,8 @@ static void after_slow_callback(struct gomosq_client *client)
 	if(!client->ping_awaited){
 		gomosq_keep_alive(client);
 	}
-	if(client->watched >= 0 && mosquitto_want_write(client->mosq)){
+	gomosq_tls_send(client);
+	if(client->watched >= 0 && !client->tls_unsent && mosquitto_want_write(client->mosq)){
 		client->wrote = 1;
 		gomosq_before_acknowledging(client);
 		if(gomosq_thread.panicked) return;

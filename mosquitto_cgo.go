@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 0f0f61b04f659f8b
+// include-stamp: 4f8fc16d49a54199
 
 type (
 	cClient   = C.struct_gomosq_client

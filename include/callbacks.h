@@ -102,6 +102,8 @@ struct gomosq_client {
 	int passing;         /* a pass of Run is running (loop only) */
 	int spent;           /* the callbacks of this pass have used its time (loop only) */
 	int slow;            /* the callbacks of the last pass had used its time (loop only) */
+	bool tls_drained;    /* the last read has found that OpenSSL holds no complete record (loop only) */
+	bool tls_unsent;     /* encrypted output waits until the socket is no longer full (loop only) */
 	int wrote;           /* this pass has written between two callbacks (loop only) */
 	struct gomosq_frame posting; /* of the function that Post queued and Run is running */
 

@@ -5,6 +5,7 @@
 
 #include "platform.h"
 #include "shims.h"
+#include "tlsio.h"
 
 /* The state of a connection after a pass. */
 struct gomosq_pass {
@@ -18,27 +19,10 @@ struct gomosq_pass {
 	bool wrote;      /* there was output */
 	bool pinged;     /* a PINGREQ was sent */
 	bool corked;     /* the kernel collects output */
+	bool leaving;    /* a DISCONNECT is queued */
 	int packets;     /* packets that were read */
 	unsigned accepted; /* CONNACKs of acceptance so far */
 };
-
-/* Reports whether OpenSSL holds decrypted input. Polling the socket does not show it. */
-static inline bool gomosq_tls_pending(struct mosquitto *mosq)
-{
-	static void *found; /* (atomic) */
-	void *ssl = mosquitto_ssl_get(mosq);
-	void *function;
-	int (*pending)(const void *);
-
-	if(ssl == NULL) return false;
-	function = __atomic_load_n(&found, __ATOMIC_RELAXED);
-	if(function == NULL){
-		function = gomosq_openssl_symbol("SSL_pending");
-		__atomic_store_n(&found, function, __ATOMIC_RELAXED);
-	}
-	memcpy(&pending, &function, sizeof(pending));
-	return pending && pending(ssl) > 0;
-}
 
 /* Write queued packets every 16 packets: the library searches its list of messages in
  * flight linearly, so a short list is cheaper. */
@@ -65,13 +49,20 @@ static inline bool gomosq_reads_ahead(struct gomosq_client *c)
 	return c->ping_awaited && c->read_ahead < GOMOSQ_READ_AHEAD;
 }
 
+/* Reports whether the connection is lost and has left nothing to read. */
+static inline bool gomosq_input_ended(struct gomosq_client *c) { return gomosq_peer_closed(c->watched) && !gomosq_tls_unread(c); }
+
+/* Reports whether the library has queued packets, or a full socket has left encrypted
+ * output behind. */
+static inline bool gomosq_want_write(struct gomosq_client *c) { return c->tls_unsent || mosquitto_want_write(c->mosq); }
+
 /* Reports whether Run may read from the connection. The CONNACK is always read: it does not
  * wait for messages of the last connection. */
 static inline bool gomosq_may_read(struct gomosq_client *c)
 {
-	if(c->unacknowledged) return gomosq_peer_closed(c->watched);
+	if(c->unacknowledged) return gomosq_input_ended(c);
 	if(c->connack < 0) return true;
-	if(gomosq_holds_messages(c)) return gomosq_peer_closed(c->watched);
+	if(gomosq_holds_messages(c)) return gomosq_input_ended(c);
 	return !c->pending || gomosq_reads_ahead(c);
 }
 
@@ -93,18 +84,10 @@ static inline bool gomosq_may_write(struct gomosq_client *c)
 
 static inline bool gomosq_posted(struct gomosq_client *c) { return __atomic_load_n(&c->published.posted, __ATOMIC_RELAXED); }
 
-/* Reports whether all input is read, after a read that left EAGAIN in errno: the socket was
- * empty, or the library has queued output although its own pair of sockets is full, or a
- * slow callback has ended the read. Only then the socket must be polled. */
-static inline bool gomosq_all_read(struct gomosq_client *c)
-{
-	if((c->spent || c->wrote || mosquitto_want_write(c->mosq)) && gomosq_poll(c->watched, POLLIN)) return false;
-	return !gomosq_tls_pending(c->mosq);
-}
-
 /* Reads until the socket is empty, without a poll between packets, and delivers
  * messages in batches. It writes nothing, so acknowledgements are sent after the callback
- * has returned. */
+ * has returned. errno is EAGAIN for an empty socket, but also when the library's own
+ * pair of sockets is full: the socket is polled before the burst ends. */
 static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct gomosq_pass *p)
 {
 	struct gomosq_batch batch;
@@ -115,18 +98,20 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 	c->batch = &batch;
 	__atomic_store_n(&c->pause_reading, 0, __ATOMIC_RELAXED);
 	p->more = true;
+	gomosq_tls_read_ahead(c);
 	__atomic_store_n(&c->reading, 1, __ATOMIC_RELAXED);
 	while(budget-- > 0){
 		errno = 0;
 		rc = mosquitto_loop_read(c->mosq, 1);
+		gomosq_tls_note_read(c, errno);
 		if(!gomosq_may_continue(c, rc) || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
-		if(errno == EAGAIN && gomosq_all_read(c)){
+		if(errno == EAGAIN && !gomosq_poll(c->watched, POLLIN) && !gomosq_tls_unread(c)){
 			p->more = false;
 			break;
 		}
 		p->read = true;
 		p->packets++;
-		if(c->unacknowledged && gomosq_peer_closed(c->watched)) continue; /* nothing more can be acknowledged */
+		if(c->unacknowledged && gomosq_input_ended(c)) continue; /* nothing more can be acknowledged */
 		if(gomosq_holds_messages(c) || c->unacknowledged) break;
 		if(c->spent && !gomosq_reads_ahead(c)) break;
 		if(budget % GOMOSQ_TURN) continue;
@@ -150,17 +135,27 @@ static inline void gomosq_cork(struct gomosq_client *c, struct gomosq_pass *p, b
 	errno = saved;
 }
 
+/* Collects the output of a write: encrypted output in a buffer, other output in the kernel.
+ * A DISCONNECT is not gathered: the library closes the connection after its write. */
+static inline void gomosq_collect(struct gomosq_client *c, struct gomosq_pass *p)
+{
+	if(c->connack == 0 && !p->leaving && !__atomic_load_n(&c->leaving, __ATOMIC_RELAXED) && gomosq_tls_gather(c)) return;
+	gomosq_cork(c, p, true);
+}
+
 static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *p)
 {
 	int rc;
 
-	if(!mosquitto_want_write(c->mosq)) return MOSQ_ERR_SUCCESS;
+	if(c->tls_unsent) gomosq_tls_send(c);
+	if(c->tls_unsent || !mosquitto_want_write(c->mosq)) return MOSQ_ERR_SUCCESS;
 	gomosq_before_acknowledging(c);
 	if(!gomosq_may_continue(c, MOSQ_ERR_SUCCESS)) return MOSQ_ERR_SUCCESS;
-	if(gomosq_write_begins(c) > 1 || p->packets > 1) gomosq_cork(c, p, true);
+	if(gomosq_write_begins(c) > 1 || p->packets > 1) gomosq_collect(c, p);
 	p->wrote = true;
 	errno = 0;
 	rc = mosquitto_loop_write(c->mosq, 1);
+	gomosq_tls_send(c);
 	gomosq_write_ends(c);
 	gomosq_flush_sent(c);
 	return rc;
@@ -172,14 +167,14 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
  * read, because the library closes the connection at the next packet. */
 static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving)
 {
-	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, false, 0, 0};
+	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, false, leaving, 0, 0};
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc = MOSQ_ERR_SUCCESS;
 	bool blocked = false;
 
 	if(leaving && !c->unacknowledged){
 		rc = gomosq_write_all(c, &p);
-		blocked = gomosq_may_continue(c, rc) && mosquitto_want_write(c->mosq) && !(gomosq_poll(c->watched, POLLOUT) & POLLOUT);
+		blocked = gomosq_may_continue(c, rc) && gomosq_want_write(c) && !(gomosq_poll(c->watched, POLLOUT) & POLLOUT);
 	}
 	c->passing = 1;
 	c->slow = c->spent;
@@ -208,7 +203,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 	p.more = p.more || gomosq_may_deliver(c);
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
-	p.want_write = p.watching && gomosq_may_write(c) && mosquitto_want_write(c->mosq);
+	p.want_write = p.watching && gomosq_may_write(c) && gomosq_want_write(c);
 	p.writable = p.want_write && (gomosq_poll(c->watched, POLLOUT) & POLLOUT);
 	p.accepted = c->accepted;
 	return p;
@@ -220,7 +215,7 @@ static inline bool gomosq_ready(struct gomosq_client *c, bool blocked)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the counterpart of gomosq_leave's */
 	if(c->watched < 0 || (gomosq_may_read(c) && gomosq_poll(c->watched, POLLIN))) return true;
-	return !blocked && gomosq_may_write(c) && mosquitto_want_write(c->mosq);
+	return !blocked && gomosq_may_write(c) && gomosq_want_write(c);
 }
 
 static inline bool gomosq_writable(int fd) { return gomosq_poll(fd, POLLOUT) != 0; }
@@ -253,6 +248,7 @@ static inline int gomosq_watch(struct gomosq_client *c)
 
 	c->watched = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	c->ping_awaited = 0;
+	c->tls_drained = c->tls_unsent = false;
 	if(fd >= 0) gomosq_send_at_once(fd);
 	return c->watched;
 }
@@ -296,6 +292,7 @@ static inline void gomosq_cut_own(struct gomosq_client *c)
 	int closed;
 
 	if(fd < 0) return;
+	gomosq_tls_end_input(c);
 	shutdown(fd, SHUT_RDWR);
 	closed = gomosq_closed_socket();
 	if(closed < 0) return;
