@@ -115,9 +115,9 @@ func gomosqGoSent(id C.uintptr_t, mids *C.int, count C.int) C.int {
 }
 
 // reportSent runs OnPublish for QoS 0 messages that one write has sent. When the time of
-// this pass is used, the others become pending.
+// this pass is used, the remaining events become pending.
 func (c *Client) reportSent(mids []C.int) {
-	pacer := &c.run.Load().pacer // only Run gathers them
+	pacer := &c.run.Load().pacer // only Run gathers packet ids
 	for _, mid := range mids {
 		e := event{kind: evPublish, mid: int(mid), sent: true}
 		if c.deliveries.holds() || cSpent(c.c) {
@@ -151,8 +151,8 @@ func gomosqGoMessage(id C.uintptr_t, message *C.struct_mosquitto_message, topicL
 	return deliver(c, f, message, topicLen, props, count)
 }
 
-// deliver is guarded for messages. It has no closure, which would be a second
-// allocation.
+// deliver calls f under a guard, as guarded does. It needs no closure, which would be a
+// second allocation.
 func deliver(c *Client, f func(*Client, Message), message *C.struct_mosquitto_message, topicLen C.size_t, props *C.struct_gomosq_property, count C.int) (ticket C.int) {
 	defer func() {
 		if r := recover(); r != nil {

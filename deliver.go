@@ -10,7 +10,7 @@ import (
 
 // Messages and events that the library has read and no callback has seen. The loop
 // owns them. If the connection is lost, QoS 0 messages stay pending for the next
-// connection, and messages whose acknowledgement has not left are dropped: the broker
+// connection, and messages whose acknowledgement was not sent are dropped: the broker
 // sends them again.
 
 // delivery is a message or an event that is pending.
@@ -110,7 +110,7 @@ func (d *deliveries) delivered(c *Client, one delivery) {
 	}
 }
 
-const keptDeliveries = 1024 // capacity that is kept for the next time
+const keptDeliveries = 1024 // largest capacity that reset keeps
 
 // reset prepares the empty list for the next deliveries.
 func (d *deliveries) reset() {
@@ -276,7 +276,7 @@ func (c *Client) deliverOne() bool {
 }
 
 // deliverEvents runs the callbacks of pending events when the connection has ended.
-// It drops messages whose acknowledgement has not left. QoS 0 messages stay pending:
+// It drops messages whose acknowledgement was not sent. QoS 0 messages stay pending:
 // their callbacks may take long, and OnDisconnect must not wait for them. After
 // Disconnect they are delivered as well, as long as there is time. The caller is in a
 // callback frame.

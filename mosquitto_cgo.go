@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 4f8fc16d49a54199
+// include-stamp: a5cf1d9c43833a58
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -65,7 +65,7 @@ func goResult(r C.struct_gomosq_result) result {
 	return result{int(r.rc), int(r.err), int(r.mid), int(r.panicked)}
 }
 
-// cText is s with a NUL behind it, in Go memory, for the length of one call.
+// cText returns s with a NUL at the end, in Go memory, for one call.
 func cText(s string) *C.char {
 	b := make([]byte, len(s)+1)
 	copy(b, s)
@@ -130,13 +130,14 @@ func cReinitialise(c *cClient, id string, clean bool) result {
 	return goResult(C.gomosq_reinitialise(c, cTextOrNull(id), C.bool(clean)))
 }
 
-// pairLike lists the sockets that look like the library's pair and are not.
+// pairLike lists the sockets that look like the library's socket pair before the library
+// opens it.
 type pairLike = C.struct_gomosq_pair_like
 
 func cListPairLike(wide bool) pairLike { return C.gomosq_list_pair_like(C.bool(wide)) }
 
-// cCloseOnExecPair marks the pair that was opened after the list was made. It returns how
-// many sockets it has marked.
+// cCloseOnExecPair marks the pair close-on-exec. before lists the sockets to leave alone. It
+// returns how many sockets it has marked.
 func cCloseOnExecPair(c *cClient, before *pairLike) int {
 	return int(C.gomosq_cloexec_pair(c, before))
 }

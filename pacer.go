@@ -8,7 +8,7 @@ import (
 )
 
 // passBudget is how long the callbacks of one pass may hold the loop before it
-// writes acknowledgements and looks at the keepalive.
+// writes acknowledgements and checks the keepalive.
 const passBudget = 10 * time.Millisecond
 
 // passTicks is how many ticks of passClock make a pass long.
@@ -72,11 +72,11 @@ func (t *ticker) tick() {
 	}
 }
 
-// pacer finds passes that last longer than half of passBudget to passBudget. The loop
-// owns it.
+// pacer detects long passes. The exact limit is between half of passBudget and passBudget.
+// The loop owns the pacer.
 type pacer struct {
 	first uint64    // the last tick before the pass
-	began time.Time // the pass
+	began time.Time // the begin of the pass
 	slow  time.Time // when the last slow callback returned, or the pass began
 }
 
@@ -89,11 +89,11 @@ func (p *pacer) begin(now time.Time) {
 // spent reports whether this pass is known to be long.
 func (p *pacer) spent() bool { return passClock.ticks.Load()-p.first >= passTicks }
 
-// spentNow is spent with a look at the clock.
+// spentNow reports whether this pass is long. It reads the clock.
 func (p *pacer) spentNow() bool { return time.Since(p.began) > passBudget }
 
-// sinceLastSlow returns how long the callback took that has just returned, within
-// passBudget. The caller has found that the time of this pass is used.
+// sinceLastSlow returns how long the last callback took, with an error of at most
+// passBudget. It may be called only when the time of this pass is used.
 func (p *pacer) sinceLastSlow() time.Duration {
 	now := time.Now()
 	took := now.Sub(p.slow)

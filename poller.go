@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// poller is how Run waits: on Go's poller for a connection, on a channel without
-// one. state and file are shared with goroutines that wake Run; the loop owns the
-// other fields.
+// poller is how Run waits: with a connection on Go's poller, without a connection on a
+// channel. Run shares state, signal, file and writeWait with the goroutines that wake it,
+// and owns the other fields.
 type poller struct {
 	state  atomic.Int32
-	signal chan struct{}           // wakes Run from a pause; made for the first one
+	signal chan struct{}           // wakes Run from a pause; made for the first pause
 	file   atomic.Pointer[os.File] // of the watched file descriptor
 
 	raw       syscall.RawConn
@@ -22,8 +22,8 @@ type poller struct {
 	ready     func(uintptr) bool // for raw.Read, made once
 	asked     bool               // ready has been called in this wait
 	until     time.Time          // the read deadline of the file; zero if it may have passed
-	blocked   bool               // the last pass left output behind
-	full      bool               // and found the socket full: waitWritable has been started
+	blocked   bool               // the last pass did not write all output
+	full      bool               // the last pass found the socket full, and waitWritable runs
 	retry     time.Duration      // the last delay of output that waits for input
 	writeWait atomic.Bool        // a goroutine waits until the socket is writable
 }
@@ -41,8 +41,8 @@ var past = time.Unix(1, 0)
 
 func (p *poller) awake() bool { return p.state.Load() == runAwake }
 
-// announce says that Run is about to wait. Run must look for work once more after
-// announce: whoever adds work after that look wakes Run.
+// announce notes that Run is about to wait. Run must look for work once more after
+// announce. A goroutine that adds work after announce wakes Run.
 func (p *poller) announce(state int32) { p.state.Swap(state) }
 
 // announcePause is announce for a pause. It returns the channel that wakes Run.
@@ -54,7 +54,7 @@ func (p *poller) announcePause() (signal <-chan struct{}) {
 	return p.signal
 }
 
-// resume says that Run no longer waits.
+// resume notes that Run no longer waits.
 func (p *poller) resume() { p.state.Store(runAwake) }
 
 // wake ends the wait of Run, from any goroutine.
@@ -92,7 +92,7 @@ func (p *poller) watch(c *cClient) bool {
 	}
 	if p.ready == nil {
 		p.ready = func(uintptr) bool {
-			if p.asked && !cPaused(c) { // the second call says that there is input
+			if p.asked && !cPaused(c) { // Go's poller calls ready again when there is input
 				return true
 			}
 			p.asked = true
@@ -122,8 +122,8 @@ func (p *poller) waitConnected(hasWork func() bool) {
 	_ = f.SetWriteDeadline(time.Time{})
 }
 
-// outputDelay prepares the wait for output that a pass has left behind. A
-// positive result is the delay before a retry.
+// outputDelay prepares the wait if a pass did not write all output. A positive result is
+// the delay before a retry.
 func (p *poller) outputDelay(last *pass) time.Duration {
 	p.blocked, p.full = last.wantWrite, false
 	switch {
@@ -131,7 +131,7 @@ func (p *poller) outputDelay(last *pass) time.Duration {
 		p.retry = 0
 	case last.writable && p.retry == 0: // a packet may have been queued after the write
 		p.retry, p.blocked = 1, false
-	case last.writable: // a TLS handshake waits for input; so does 2.1 after a DISCONNECT
+	case last.writable: // a TLS handshake waits for input; so does libmosquitto 2.1 after a DISCONNECT
 		p.retry = min(max(2*p.retry, firstRetry), longestRetry)
 		return p.retry
 	default:
@@ -144,7 +144,7 @@ func (p *poller) outputDelay(last *pass) time.Duration {
 }
 
 // waitInput waits for input or until until, or until Run is woken. It may return earlier,
-// because it keeps an earlier deadline: to set one for each wait would be slow.
+// because it keeps an earlier deadline: setting a deadline for each wait would be slow.
 func (p *poller) waitInput(until time.Time, hasWork func() bool) {
 	if p.until.IsZero() || until.Before(p.until) {
 		_ = p.file.Load().SetReadDeadline(until)
@@ -158,8 +158,8 @@ func (p *poller) waitInput(until time.Time, hasWork func() bool) {
 	p.resume()
 }
 
-// writableAgain reports whether waitWritable has ended. It may have ended before Run
-// announced its wait, and then it has not woken Run.
+// writableAgain reports whether waitWritable has ended. If it ended before Run
+// announced its wait, it has not woken Run.
 func (p *poller) writableAgain() bool { return p.full && !p.writeWait.Load() }
 
 // waitWritable wakes Run when a full socket is writable again, or is closed.

@@ -369,9 +369,9 @@ func checkText(op, argument, text string) error {
 	return nil
 }
 
-// checkMQTTText is checkText for what the library looks at as well: it refuses
-// control characters and non-characters too, without saying where. In a client
-// id that costs 2.0.11 descriptor 0.
+// checkMQTTText is checkText for a text that the library also checks. It refuses control
+// characters and non-characters too, but does not report their position. A client id with
+// such a character makes 2.0.11 close file descriptor 0.
 func checkMQTTText(op, argument, text string) error {
 	if code, fault := mqttTextFault(text); fault != "" {
 		return badArgument(op, code, "%s: %s", argument, fault)

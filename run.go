@@ -9,25 +9,26 @@ import (
 	"time"
 )
 
-// Run and RunOnce: which connections are served, and what happens between them.
-// runner is owned by the goroutine in Run; other goroutines use its atomic fields
-// only.
+// This file is Run and RunOnce: which connections they serve, and what they do between
+// two connections. The goroutine in Run owns the runner. Other goroutines use only its
+// atomic fields.
 
 // Run drives the connection from the calling goroutine until ctx ends. It wraps
 // mosquitto_loop_read, mosquitto_loop_write and mosquitto_loop_misc, and it is
 // the recommended loop. Connect first; you may ignore an error of Connect,
 // because Run retries. Callbacks run on this goroutine only, one at a time, in
-// the order of arrival. (Log lines, passwords and OnPreConnect also run where a
-// connect is made.) While idle the client holds no thread, and its file
-// descriptor may have any number.
+// the order of arrival. (OnLog, OnPreConnect and password callbacks also run on
+// the goroutine that connects.) An idle client holds no thread, and its file
+// descriptor may be 1024 or higher.
 //
 // Run reconnects after every loss, with the delays of
-// [Client.ReconnectDelaySet]. The delays start again when the broker accepts.
+// [Client.ReconnectDelaySet]. When the broker accepts, the next delay is the first one
+// again.
 //
 // Run gathers the packets of a pass and sends them without the Nagle delay
 // (OptTCPNodelay). On Linux it acknowledges TCP input at once: a broker with the Nagle
-// delay, such as mosquitto by default, would wait up to 40 ms for it before its next
-// small packet.
+// delay, such as mosquitto by default, would wait up to 40 ms for the acknowledgement
+// before its next small packet.
 //
 //	event                                                Run
 //	ctx ends                                             sends DISCONNECT, returns ctx.Err() within 100 ms
@@ -45,9 +46,9 @@ import (
 //	out of memory, settings that the library lacks       returns an OpError
 //	panic in a callback or a posted function             panics with a PanicError
 //
-// While a callback runs, its client reads and writes nothing. Slow callbacks share
-// the time: after about 10 ms of callbacks Run writes, looks at the keepalive and
-// runs functions that [Client.Post] queued. So an acknowledgement waits for its
+// While a callback runs, its client reads and writes nothing. After about 10 ms of
+// callbacks Run writes, checks the keepalive, and runs functions that [Client.Post]
+// queued. So an acknowledgement waits for its
 // own callback and for at most about 20 ms of others, or for one other callback
 // if that takes longer. While Run waits for a PINGRESP behind messages whose
 // callbacks are slow, it reads up to 1 MiB of them ahead (topics and payloads).
@@ -71,16 +72,16 @@ import (
 // [ErrBusy] until it has returned. After Run has returned, [Client.Connect] and
 // Run may be called again.
 //
-// Inside a callback it returns [ErrInCallback], beside another loop [ErrBusy],
-// before any connect [ErrNoConn].
+// Run returns [ErrInCallback] inside a callback, [ErrBusy] while another loop runs,
+// and [ErrNoConn] before any connect.
 func (c *Client) Run(ctx context.Context) error { return c.runWith(ctx, (*runner).run) }
 
 // RunOnce is [Client.Run] for one connection. It serves the connection that
-// [Client.ConnectAsyncContext] or another connect has begun. When that is lost, or was
-// never made, it returns the reason instead of reconnecting: an [*OpError], or a
+// [Client.ConnectAsyncContext] or another connect has begun. If the connection fails or
+// is lost, RunOnce returns the reason instead of reconnecting: an [*OpError], or a
 // [ConnackError] for any refusal. OnDisconnect reports the reason that a broker
-// gave in its DISCONNECT. RunOnce ends as Run does otherwise: with nil after
-// Disconnect, ctx.Err() within 100 ms, [ErrClosed] after Close.
+// gave in its DISCONNECT. RunOnce returns nil after Disconnect, ctx.Err() at most 100 ms
+// after ctx ends, and [ErrClosed] after Close, as Run does.
 func (c *Client) RunOnce(ctx context.Context) error { return c.runWith(ctx, (*runner).runOnce) }
 
 // runWith runs run as the owner of the network side. The functions from here to
@@ -151,29 +152,29 @@ type runner struct {
 	c       *Client
 	ctx     context.Context
 	back    int32       // the owner of the network side after this Run
-	unwatch func() bool // the end of ctx no longer wakes Run; nil if it never ends
+	unwatch func() bool // stops waking Run when ctx ends; nil if ctx never ends
 	poller  poller
 	pacer   pacer
 	work    func() bool // hasWork, made once
 
-	request atomic.Pointer[disconnect] // of a Disconnect beside or inside this Run
+	request atomic.Pointer[disconnect] // a Disconnect that was called while this Run runs
 
-	ended    ending    // how far this connection was ended
-	deadline time.Time // when a connection that was ended is cut
+	ended    ending    // how Run has begun to end this connection
+	deadline time.Time // when Run cuts a connection that it ends
 
 	keepalive time.Duration
-	lastRead  time.Time // when there was input
-	lastWrite time.Time // when there was output
-	nextMisc  time.Time // when to look at the keepalive
-	yielded   time.Time // when the scheduler last ran while input did not end
-	paused    bool      // PauseReading was in force before the last pass
+	lastRead  time.Time // time of the last input
+	lastWrite time.Time // time of the last output
+	nextMisc  time.Time // time of the next keepalive check
+	yielded   time.Time // time of the last runtime.Gosched
+	paused    bool      // reading was paused before the last pass
 	resumes   uint64    // calls of ResumeReading before the last pass
 
-	accepted   uint // CONNACKs of acceptance, as last seen
+	accepted   uint // number of accepting CONNACKs that note has seen
 	ever       bool // the broker has accepted in this Run
-	failures   int  // attempts since it did
+	failures   int  // attempts since the broker last accepted
 	connecting bool // a blocking connect uses the network side
-	abandoned  bool // a blocking connect was left behind and releases the network side
+	abandoned  bool // a blocking connect outlasts this Run, and releases the network side
 }
 
 func newRunner(ctx context.Context, c *Client) *runner {
@@ -197,7 +198,7 @@ type ending int
 const (
 	notEnding    ending = iota
 	disconnected        // Disconnect: the broker has stopGrace to close
-	cancelled           // ctx ended, or Close: the DISCONNECT has endGrace to leave
+	cancelled           // ctx ended, or Close: endGrace to send the DISCONNECT
 )
 
 const endGrace = 50 * time.Millisecond
@@ -213,7 +214,7 @@ func (r *runner) ending() ending {
 	return notEnding
 }
 
-// endError is what Run returns when it has to end.
+// endError returns the result of Run when it has to end.
 func (r *runner) endError() error {
 	if r.c.gate.closed() {
 		return &OpError{Op: opRun, Err: ErrClosed}
@@ -221,9 +222,9 @@ func (r *runner) endError() error {
 	return r.ctx.Err() // nil after Disconnect
 }
 
-// disconnect is Disconnect while Run runs: Run sends the packet.
+// disconnect implements Disconnect while Run runs: Run sends the packet.
 func (r *runner) disconnect(op string, d disconnect) error {
-	connected := cSocket(r.c.c) >= 0 // before Run sends it
+	connected := cSocket(r.c.c) >= 0 // before Run sends the DISCONNECT and closes
 	r.request.Store(&d)
 	cEndBurst(r.c.c)
 	r.wake()
@@ -262,7 +263,7 @@ func (r *runner) runOnce() error {
 	return r.onceError(lost)
 }
 
-// onceError is what RunOnce returns when its connection has ended.
+// onceError returns the result of RunOnce when its connection has ended.
 func (r *runner) onceError(lost result) error {
 	if r.ending() != notEnding {
 		return r.endError()
@@ -288,7 +289,7 @@ func (r *runner) connection() (lost result, again bool) {
 	return lost, again
 }
 
-// permanent returns an error if a retry would meet the same error again.
+// permanent returns the error of Run if a retry would fail in the same way, otherwise nil.
 func (r *runner) permanent(lost result) error {
 	if code, _, _ := cConnack(r.c.c); code > ConnackAccepted && !code.Temporary() {
 		return code.Err()
@@ -303,9 +304,9 @@ func (r *runner) permanentCode(lost result) bool {
 	switch Error(lost.rc) {
 	case ErrNoMem, ErrNotSupported, ErrAuth:
 		return true
-	case ErrTLS, ErrInval: // ErrInval: of a setting
+	case ErrTLS, ErrInval: // ErrInval: a setting is invalid
 		return !r.ever
-	case ErrErrno: // 2.0.12 and later report a failed TLS handshake so
+	case ErrErrno: // 2.0.12 and later report a failed TLS handshake as EPROTO
 		return !r.ever && syscall.Errno(lost.errno) == syscall.EPROTO
 	}
 	return false
@@ -329,7 +330,7 @@ func (r *runner) pause() {
 	}
 }
 
-// rest waits for end, or until Run is woken, and reports whether end came.
+// rest waits until end delivers a value or Run is woken. It reports whether end did.
 func (r *runner) rest(end <-chan time.Time) (ended bool) {
 	signal := r.poller.announcePause()
 	defer r.poller.resume()
@@ -380,15 +381,15 @@ func (r *runner) reconnect() (attempt result) {
 	return attempt
 }
 
-// raise panics with the panic of a callback, and leaves no connection.
+// raise closes the connection, and panics with the value of a callback's panic.
 func (r *runner) raise(p result) {
 	r.c.noteOldInput(p)
 	cAbandon(r.c.c)
 	panic(takePanic(int32(p.panicked)))
 }
 
-// reconnectBeside makes a blocking attempt in another goroutine, and leaves it
-// behind if Run has to end first.
+// reconnectBeside makes a blocking attempt in another goroutine. If Run has to end
+// first, it does not wait for the attempt.
 func (r *runner) reconnectBeside() result {
 	if !r.takeSlot() {
 		return result{rc: cErrNoConn}
@@ -444,8 +445,8 @@ func (r *runner) takeSlot() bool {
 	return false
 }
 
-// turnBeside is turn beside a blocking connect. A panic leaves the connect
-// behind, or closes the connection that it has made.
+// turnBeside is turn while a blocking connect runs. If a function panics, turnBeside does
+// not wait for the connect. If the connect has just returned, it closes the connection.
 func (r *runner) turnBeside(b *blockingConnect) {
 	fault := r.c.runPosts()
 	if fault == nil {

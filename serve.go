@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// One connection of Run, from the end of the connect to its loss. The state is
-// the runner's.
+// This file serves one connection of Run, from the connect in progress to the loss of the
+// connection. The state is in runner.
 
 const (
 	burst        = 256                  // packets that one pass reads
-	firstRetry   = time.Millisecond     // delay before output is retried that waits for input
-	longestRetry = time.Second          // and the longest delay
+	firstRetry   = time.Millisecond     // first delay before a retry of output that waits for input
+	longestRetry = time.Second          // longest delay before such a retry
 	maxRun       = 4 * time.Millisecond // how long Run continues before it calls runtime.Gosched
 )
 
-// maxRun is below 10 ms: after that the scheduler takes the loop for a slow
-// system call.
+// maxRun is below 10 ms: after 10 ms the scheduler treats the loop like a slow system
+// call.
 
 // serve serves one connection until it has ended. again reports that OnDisconnect
 // has begun the next one.
 func (r *runner) serve() (lost result, again bool) {
 	r.ended, r.deadline = notEnding, time.Time{}
 	state := syscall.Errno(cConnectState(cSocket(r.c.c)))
-	if hasFailed(state) { // without Go's poller: while a broker is down, thousands of clients may try to connect
+	if hasFailed(state) { // do not register with Go's poller: while a broker is down, thousands of clients may try to connect
 		cAbandonFailed(r.c.c)
 		return result{rc: cErrErrno, errno: int(state)}, false
 	}
@@ -36,7 +36,7 @@ func (r *runner) serve() (lost result, again bool) {
 	}
 	defer r.poller.unwatch(r.c.c)
 	if lost := r.establish(state); lost.rc != cSuccess {
-		cAbandon(r.c.c) // without a callback, like a blocking connect that fails
+		cAbandon(r.c.c) // calls no callback, like a blocking connect that fails
 		return lost, false
 	}
 	for {
@@ -67,7 +67,7 @@ func (r *runner) serve() (lost result, again bool) {
 	}
 }
 
-// watch gives the connection to Go's poller and starts its timers.
+// watch registers the connection with Go's poller, and starts the keepalive timers.
 func (r *runner) watch() bool {
 	if !r.poller.watch(r.c.c) {
 		return false
@@ -80,26 +80,27 @@ func (r *runner) watch() bool {
 func (r *runner) note(accepted uint) {
 	if accepted != r.accepted {
 		r.accepted, r.ever, r.failures = accepted, true, 0
-		r.setKeepalive() // the CONNACK may demand another one
+		r.setKeepalive() // the CONNACK may demand another keepalive
 	}
 }
 
-// setKeepalive takes the keepalive of the connect, or that of the CONNACK.
+// setKeepalive uses the keepalive of the CONNACK if it has one, otherwise the keepalive of
+// the connect.
 func (r *runner) setKeepalive() {
 	r.keepalive = r.c.server.keepalive
 	if _, _, seconds := cConnack(r.c.c); seconds >= 0 {
 		r.keepalive = time.Duration(seconds) * time.Second
 	}
 	if r.keepalive == 0 {
-		r.keepalive = 24 * time.Hour // none
+		r.keepalive = 24 * time.Hour // no keepalive
 	}
 	r.lastRead, r.lastWrite = time.Now(), time.Now()
 	r.nextMisc = r.lastWrite.Add(r.keepalive)
 }
 
-// planMisc sets the time for the next look at the keepalive: one keepalive after
-// the last input or the last output. The library counts whole seconds: if a look
-// was too early, it is repeated after one second.
+// planMisc sets the time of the next keepalive check: one keepalive after the last input
+// or the last output, whichever was earlier. The library counts whole seconds. If a check
+// was too early, Run repeats it after one second.
 func (r *runner) planMisc(now time.Time, misc bool, p *pass) {
 	if p.read {
 		r.lastRead = now
@@ -108,7 +109,7 @@ func (r *runner) planMisc(now time.Time, misc bool, p *pass) {
 		r.lastWrite = now
 	}
 	switch {
-	case p.pinged: // the PINGRESP may take as long
+	case p.pinged: // the PINGRESP may take one keepalive to arrive
 		r.lastRead = now
 	case misc:
 		r.nextMisc = now.Add(time.Second)
@@ -148,8 +149,8 @@ func hasFailed(state syscall.Errno) bool {
 	return state != 0 && state != syscall.EINPROGRESS && state != syscall.ENOTCONN
 }
 
-// end ends the connection between two passes if Run has to end: it sends a
-// DISCONNECT, and cuts the connection when its time is over.
+// end ends the connection between two passes if Run has to end. It sends a DISCONNECT, and
+// cuts the connection after the deadline.
 func (r *runner) end() {
 	if e := r.ending(); e > r.ended {
 		r.startEnding(e)
@@ -166,7 +167,7 @@ func (r *runner) startEnding(e ending) {
 	if r.ended == notEnding || deadline.Before(r.deadline) {
 		r.deadline = deadline
 	}
-	if r.ended == notEnding && !(r.c.leaving.Load() && r.request.Load() == nil) { // or it was queued before Run
+	if r.ended == notEnding && !(r.c.leaving.Load() && r.request.Load() == nil) { // otherwise the DISCONNECT was queued before Run
 		d := r.request.Load()
 		if d == nil {
 			d = &disconnect{}
@@ -185,14 +186,14 @@ func (r *runner) grace(e ending) time.Duration {
 	switch {
 	case e != cancelled:
 		return stopGrace
-	case r.c.gate.closed() && r.c.deliveries.unacknowledged > 0: // no callback may start
+	case r.c.gate.closed() && r.c.deliveries.unacknowledged > 0: // no callback may start, so no acknowledgement and no DISCONNECT can be written
 		return 0
 	}
 	return endGrace
 }
 
-// hasWork reports whether something has to be done before Run may wait. It looks at the
-// calls of ResumeReading too: a callback of the last pass may have paused, and another
+// hasWork reports whether Run has work to do before it may wait. It also compares the number
+// of ResumeReading calls: a callback of the last pass may have paused, and another
 // goroutine may have resumed after the pass had left messages pending.
 func (r *runner) hasWork() bool {
 	return r.ending() > r.ended || cPosted(r.c.c) || cPaused(r.c.c) != r.paused || r.c.resumes.Load() != r.resumes

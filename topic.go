@@ -178,7 +178,7 @@ func checkPair(op, nameA, a, nameB, b string) error {
 	return checkText(op, nameB, b)
 }
 
-// checkName is checkText for what must not be empty.
+// checkName is checkText for a text that must not be empty.
 func checkName(op, argument, text string) error {
 	if text == "" {
 		return badArgument(op, ErrInval, "%s: empty", argument)

@@ -90,12 +90,12 @@ struct gomosq_client {
 	int connect_errno;   /* errno after the last call that may open the socket (loop only) */
 	int watched;         /* the poller's file descriptor of the connection, -1 without one */
 	int connack;         /* code of the last CONNACK, -1 while there is none for this CONNECT */
-	unsigned accepted;   /* CONNACKs of acceptance */
+	unsigned accepted;   /* number of CONNACKs that accepted the connection */
 	int server_keepalive; /* seconds that the last CONNACK demanded, -1 if none */
 	int ping_awaited;    /* a PINGREQ was sent and its PINGRESP has not arrived (loop only) */
 	int keeping_alive;   /* the library is checking the keepalive (loop only) */
 	int pinged;          /* a PINGREQ was sent in this pass (loop only) */
-	uint32_t read_ahead; /* bytes of messages since that PINGREQ (loop only) */
+	uint32_t read_ahead; /* bytes of messages since the awaited PINGREQ (loop only) */
 	int pending;         /* GOMOSQ_PENDING_...: the first delivery that Go holds (loop only) */
 	int unacknowledged;  /* pending has a QoS 1 or 2 message: its acknowledgement must not be written (loop only) */
 	int to_acknowledge;  /* messages of QoS 1 or 2 have reached OnMessage since the last write (loop only) */

@@ -1,5 +1,5 @@
-/* The differences between operating systems. Each function uses what Linux has, or
- * POSIX and what macOS and FreeBSD have. The build tag mosquitto_portable defines
+/* The differences between operating systems. The first path of each function is for Linux,
+ * the second is for macOS and FreeBSD. The build tag mosquitto_portable defines
  * GOMOSQ_PORTABLE, which selects the second path on Linux too: the tests run both. */
 #ifndef GOMOSQ_PLATFORM_H
 #define GOMOSQ_PLATFORM_H
@@ -39,7 +39,7 @@ static inline int gomosq_closed_socket(void)
 
 #if GOMOSQ_LINUX
 	if(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair)) return -1;
-#else /* a child that is started in between inherits only a socket without a peer */
+#else /* a child that starts before F_SETFD inherits only a socket without a peer */
 	if(socketpair(AF_UNIX, SOCK_STREAM, 0, pair)) return -1;
 	fcntl(pair[0], F_SETFD, FD_CLOEXEC);
 	fcntl(pair[1], F_SETFD, FD_CLOEXEC);
@@ -59,8 +59,8 @@ static inline void gomosq_replace_fd(int replacement, int fd)
 #endif
 }
 
-/* Reports whether the address of a unix socket is empty. Linux then returns only the
- * family, BSD zeros too. */
+/* Reports whether the address of a unix socket is empty. For an empty address Linux returns
+ * only the family, and BSD adds zeros. */
 static inline bool gomosq_is_unnamed(const struct sockaddr_storage *addr, socklen_t len)
 {
 #if GOMOSQ_LINUX
@@ -96,7 +96,7 @@ static inline uint64_t gomosq_socket_cookie(int fd)
 
 typedef int gomosq_get_name(int fd, struct sockaddr *addr, socklen_t *len);
 
-/* Reports whether two sockets have the same address. */
+/* Reports whether two sockets have the same address, or both have none. */
 static inline bool gomosq_same_name(gomosq_get_name *get, int a, int b)
 {
 	struct sockaddr_storage names[2];
@@ -131,7 +131,8 @@ static inline short gomosq_poll(int fd, short events)
 	return poll(&p, 1, 0) > 0 ? p.revents : 0;
 }
 
-/* Reports whether the connection is lost and has left nothing to read, or is reset. */
+/* Reports whether the peer has closed the connection and no input is unread, or the
+ * connection is reset. */
 static inline bool gomosq_peer_closed(int fd)
 {
 #if GOMOSQ_LINUX
@@ -155,8 +156,8 @@ static inline bool gomosq_peer_closed(int fd)
 #endif
 }
 
-/* The most that gomosq_discard_input reads: more than a receive buffer, but not all that
- * a fast sender sends. */
+/* The limits of gomosq_discard_input: more than a receive buffer holds, but a fast sender
+ * cannot keep it busy. */
 #define GOMOSQ_DISCARD_CHUNK 16384
 #define GOMOSQ_DISCARD_CHUNKS 1024
 
@@ -177,8 +178,8 @@ static inline void gomosq_discard_input(int fd)
 #endif
 }
 
-/* Lets the kernel collect output, or sends what it has collected. macOS cannot send it:
- * it would wait for the next write. */
+/* Lets the kernel collect output, or sends the collected output. On macOS it does nothing:
+ * collected output would wait there for the next write. */
 static inline void gomosq_collect_output(int fd, bool on)
 {
 #if GOMOSQ_LINUX
@@ -205,7 +206,7 @@ static inline void gomosq_send_at_once(int fd)
 
 /* Sends a TCP acknowledgement that the kernel delays, by up to 40 ms on Linux. A peer with
  * the Nagle delay, which is the default of mosquitto, sends no further small packet before
- * it has arrived. */
+ * the acknowledgement arrives. */
 static inline void gomosq_acknowledge_input(int fd)
 {
 #if GOMOSQ_LINUX
@@ -217,9 +218,9 @@ static inline void gomosq_acknowledge_input(int fd)
 #endif
 }
 
-/* Reports whether the peer has accepted a connection that has ended: then there is a
- * round-trip time. Other systems no longer report it. There, err must be errno after the
- * library's connect call: the error that the TLS handshake has received. */
+/* Reports whether the peer had accepted a connection that has ended. Linux then has a
+ * round-trip time of the connection. Other systems do not report it after the end: they need
+ * err, the errno after the library's connect call, which the TLS handshake received. */
 static inline bool gomosq_was_accepted(int fd, int err)
 {
 #if GOMOSQ_LINUX
@@ -235,8 +236,8 @@ static inline bool gomosq_was_accepted(int fd, int err)
 #endif
 }
 
-/* Reports whether errno of getpeername says that the socket has no peer. macOS says EINVAL
- * after the end of a connection. */
+/* Reports whether err, the errno of getpeername, means that the socket has no peer. macOS
+ * sets EINVAL after the end of a connection. */
 static inline bool gomosq_no_peer(int err) { return err == ENOTCONN || err == EINVAL; }
 
 /* === Conditions with a timeout === */
@@ -277,8 +278,8 @@ static inline int gomosq_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *
 
 /* === OpenSSL === */
 
-/* Opens the library libmosquitto, whose symbols include those of its OpenSSL. NULL if it
- * is part of the program. */
+/* Returns a handle of libmosquitto, through which dlsym finds the symbols of its OpenSSL.
+ * Returns NULL if libmosquitto is part of the program. */
 static inline void *gomosq_open_libmosquitto(void)
 {
 	Dl_info info;
@@ -288,8 +289,8 @@ static inline void *gomosq_open_libmosquitto(void)
 	return dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
 }
 
-/* Returns a function of the OpenSSL that libmosquitto has loaded, or NULL. The process
- * may have a second one: macOS has its own, with the same names. */
+/* Returns a function of the OpenSSL that libmosquitto has loaded, or NULL. The process may
+ * have a second OpenSSL: macOS has its own, with the same names. */
 static inline void *gomosq_openssl_symbol(const char *name)
 {
 #if !GOMOSQ_LINUX

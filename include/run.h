@@ -10,8 +10,8 @@
 /* The state of a connection after a pass. */
 struct gomosq_pass {
 	struct gomosq_result result;
-	int fd;          /* the library's socket, -1 when it has closed it */
-	bool watching;   /* the socket is still the one that is watched */
+	int fd;          /* the library's socket, -1 after the library has closed it */
+	bool watching;   /* Go's poller watches the socket */
 	bool more;       /* there may be more input, or a callback is due */
 	bool want_write; /* the library has packets queued */
 	bool writable;   /* the socket is writable although packets are queued: a TLS handshake waits for input */
@@ -21,7 +21,7 @@ struct gomosq_pass {
 	bool corked;     /* the kernel collects output */
 	bool leaving;    /* a DISCONNECT is queued */
 	int packets;     /* packets that were read */
-	unsigned accepted; /* CONNACKs of acceptance so far */
+	unsigned accepted; /* number of CONNACKs that accepted the connection */
 };
 
 /* Write queued packets every 16 packets: the library searches its list of messages in
@@ -34,8 +34,9 @@ static inline bool gomosq_may_continue(struct gomosq_client *c, int rc)
 	return rc == MOSQ_ERR_SUCCESS && c->watched >= 0 && !gomosq_thread.panicked;
 }
 
-/* Reports whether PauseReading holds messages back from the callbacks now. It holds none
- * back after Disconnect, or while Run waits for a PINGRESP, which arrives after them. */
+/* Reports whether PauseReading holds messages back from the callbacks now. It holds no
+ * message back after Disconnect. While Run waits for a PINGRESP, which arrives after the
+ * messages, it holds them back only when Run has reached the limit of reading ahead. */
 static inline bool gomosq_holds_messages(struct gomosq_client *c)
 {
 	if(!__atomic_load_n(&c->published.paused, __ATOMIC_RELAXED) || __atomic_load_n(&c->leaving, __ATOMIC_RELAXED)) return false;
@@ -49,15 +50,16 @@ static inline bool gomosq_reads_ahead(struct gomosq_client *c)
 	return c->ping_awaited && c->read_ahead < GOMOSQ_READ_AHEAD;
 }
 
-/* Reports whether the connection is lost and has left nothing to read. */
+/* Reports whether the peer has closed the connection and no input is unread. */
 static inline bool gomosq_input_ended(struct gomosq_client *c) { return gomosq_peer_closed(c->watched) && !gomosq_tls_unread(c); }
 
-/* Reports whether the library has queued packets, or a full socket has left encrypted
- * output behind. */
+/* Reports whether the library has queued packets, or encrypted output was not written because
+ * the socket was full. */
 static inline bool gomosq_want_write(struct gomosq_client *c) { return c->tls_unsent || mosquitto_want_write(c->mosq); }
 
-/* Reports whether Run may read from the connection. The CONNACK is always read: it does not
- * wait for messages of the last connection. */
+/* Reports whether Run may read from the connection. Run reads the CONNACK although messages
+ * of the last connection may be pending. If Run must not read, it still notices that the
+ * peer has closed. */
 static inline bool gomosq_may_read(struct gomosq_client *c)
 {
 	if(c->unacknowledged) return gomosq_input_ended(c);
@@ -73,9 +75,9 @@ static inline bool gomosq_may_deliver(struct gomosq_client *c)
 	return c->pending && !gomosq_holds_messages(c);
 }
 
-/* Reports whether Run may write. Pending OnPublish callbacks of written messages run first: Run
- * reads nothing while they are pending, and each may publish. A PINGREQ is written at
- * once. */
+/* Reports whether Run may write. Run calls the pending OnPublish callbacks of written messages
+ * first: it reads nothing while they are pending, and each may publish more. Run writes a
+ * PINGREQ without this wait. */
 static inline bool gomosq_may_write(struct gomosq_client *c)
 {
 	if(c->unacknowledged) return false;
@@ -111,7 +113,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 		}
 		p->read = true;
 		p->packets++;
-		if(c->unacknowledged && gomosq_input_ended(c)) continue; /* nothing more can be acknowledged */
+		if(c->unacknowledged && gomosq_input_ended(c)) continue; /* no message can be acknowledged any more */
 		if(gomosq_holds_messages(c) || c->unacknowledged) break;
 		if(c->spent && !gomosq_reads_ahead(c)) break;
 		if(budget % GOMOSQ_TURN) continue;
@@ -213,7 +215,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
  * if the last pass could not write all output. */
 static inline bool gomosq_ready(struct gomosq_client *c, bool blocked)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the counterpart of gomosq_leave's */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the counterpart of the fence in gomosq_leave */
 	if(c->watched < 0 || (gomosq_may_read(c) && gomosq_poll(c->watched, POLLIN))) return true;
 	return !blocked && gomosq_may_write(c) && gomosq_want_write(c);
 }
@@ -240,8 +242,8 @@ static inline struct gomosq_result gomosq_end_deliveries(struct gomosq_client *c
 	return gomosq_leave(outer, MOSQ_ERR_SUCCESS, 0);
 }
 
-/* Makes a duplicate of the connection's file descriptor for Go's poller. -1 without a
- * connection. A pass collects its output itself, so there is no Nagle delay. */
+/* Returns a duplicate of the connection's file descriptor for Go's poller, or -1 without a
+ * connection. It turns the Nagle delay off, because a pass collects its output itself. */
 static inline int gomosq_watch(struct gomosq_client *c)
 {
 	int fd = mosquitto_socket(c->mosq);
@@ -265,8 +267,8 @@ static inline void gomosq_unwatch(struct gomosq_client *c, int fd)
 	gomosq_discard_input(fd);
 }
 
-/* The state of an asynchronous connect: 0 (connected), EINPROGRESS, or its error.
- * ENOTCONN: the connection has ended, and the TLS handshake has received the error. */
+/* Returns the state of an asynchronous connect: 0 (connected), EINPROGRESS, or its error.
+ * ENOTCONN means that the connection has ended and the TLS handshake has consumed the error. */
 static inline int gomosq_connect_state(int fd)
 {
 	struct sockaddr_storage peer;
@@ -300,7 +302,7 @@ static inline void gomosq_cut_own(struct gomosq_client *c)
 	close(closed);
 }
 
-/* Reads without callbacks. */
+/* Reads once, and calls no callback. */
 static inline int gomosq_read_silently(struct gomosq_client *c)
 {
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
@@ -321,8 +323,8 @@ static inline void gomosq_abandon(struct gomosq_client *c)
 	gomosq_read_silently(c);
 }
 
-/* gomosq_abandon for a connect that has failed: the library finds that out by itself when it
- * reads. */
+/* gomosq_abandon for a connect that has failed. The read first lets the library notice the
+ * failure by itself. */
 static inline void gomosq_abandon_failed(struct gomosq_client *c)
 {
 	gomosq_read_silently(c);

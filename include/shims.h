@@ -226,7 +226,7 @@ static inline struct gomosq_pair_like gomosq_list_pair_like(bool wide)
 	return before;
 }
 
-/* Marks fd close-on-exec if it is such a socket and was not listed before. */
+/* Marks fd close-on-exec if it looks like an end of the pair and is not listed in before. */
 static inline bool gomosq_cloexec_end(int fd, const struct gomosq_pair_like *before)
 {
 	ino_t inode;

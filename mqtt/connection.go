@@ -17,14 +17,14 @@ import (
 type attempt struct {
 	server       *server
 	life         lifetime        // ends with the connect timeout and with the attempt
-	ctx          context.Context // the same for functions of the program
+	ctx          context.Context // life, or a context for functions of the program that ends with life
 	timer        *time.Timer     // connect timeout; nil after CONNACK
-	unlink       func() bool     // the end of the client no longer ends life
+	unlink       func() bool     // separates life from the end of the client
 	accepted     time.Time       // zero before CONNACK
 	online       bool            // accepted and not lost
 	announced    bool            // StateConnected was announced
 	useful       bool            // the broker has sent a packet after CONNACK
-	renewed      bool            // Reconnect has ended it
+	renewed      bool            // Reconnect has ended the connection
 	restarted    bool            // the client reconnects at once with another topic alias maximum
 	aliasMaximum int             // topic alias maximum of CONNECT
 	discarded    bool            // acknowledgements are ignored: the client replaces the library client
@@ -48,14 +48,14 @@ type ending struct {
 	retryNow  bool          // the next attempt needs no delay
 	discarded bool          // the client disconnected on purpose, to connect again at once
 	lasted    time.Duration // since CONNACK
-	reference string        // another server that the broker has named when it refused
+	reference string        // the server that the broker named when it refused the client
 }
 
 // lastConnection is the state that the loop keeps between connections.
 type lastConnection struct {
 	server        string              // the last server that accepted the client
 	connack       *Connack            // the last CONNACK that the library client received; nil for a new library client
-	versions      map[string]Protocol // that servers have accepted, if the client may lower the version
+	versions      map[string]Protocol // versions that servers have accepted, if the client may lower the version
 	aliasLimits   map[string]int      // topic aliases that servers may use, if fewer than WithTopicAliasMaximum allows
 	noIdentifiers map[string]bool     // servers that sent several subscription identifiers in one packet
 	noReconnect   bool                // the loop must not reconnect
@@ -73,7 +73,7 @@ func (c *Client) noteVersion(server string) {
 	c.last.versions[server] = c.protocolNow()
 }
 
-// isOnline reports whether the broker has accepted the connection and it is not lost.
+// isOnline reports whether a connection is accepted and not lost.
 func (c *Client) isOnline() bool { return c.conn != nil && c.conn.online }
 
 // connect tries the addresses of a server one after the other. It returns when the
@@ -173,8 +173,8 @@ func (s *settings) callsProgram() bool {
 	return s.credentials != nil || s.willFunc != nil || s.auth != nil || s.isRelayed() || s.tls != nil || s.tlsFunc != nil
 }
 
-// end ends the context of an attempt that has ended with err, and returns the error to
-// report.
+// end ends the context of an attempt. err is the error of the attempt, and end returns the
+// error to report.
 func (a *attempt) end(err error) error {
 	a.unlink()
 	if a.timer != nil {
@@ -339,8 +339,8 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 
 // reconnectWithNewLibrary ends a connection that the library client cannot serve. There
 // are two such cases. If the broker has lost the session, the library would complete QoS
-// 2 messages in flight without delivering them. If the broker has fewer limits than
-// before, the library still applies the old limits. A new library client submits the
+// 2 messages in flight without delivering them. If the broker no longer has a limit,
+// the library still applies the old limit. A new library client submits the
 // messages again.
 func (c *Client) reconnectWithNewLibrary(a *attempt) {
 	a.discarded = true
@@ -428,12 +428,12 @@ func (c *Client) ended(a *attempt, err error) *ending {
 		c.countMessageClosure(message, err)
 	}
 	if !c.opts.keepSession && c.inflight.countQoS2 > 0 {
-		c.replace = true // the broker discards their state with the session
+		c.replace = true // the broker discards the state of these messages with the session
 	}
 	return e
 }
 
-// connectError is the error of an attempt, or of a lost connection.
+// connectError returns the error of an attempt, or of a lost connection.
 func (a *attempt) connectError(err error) *ConnectError {
 	e := &ConnectError{Server: a.server.name, Err: err, Detail: a.detail.String(), lost: !a.accepted.IsZero()}
 	if a.connack != nil && !e.lost {

@@ -255,7 +255,7 @@ func TestDeadlock_EveryMethodInEveryPlaceReturns(t *testing.T) {
 					made, returned := make(chan *mqtt.Client, 1), make(chan bool, 100_000)
 					var calls atomic.Int32
 					run := func() {
-						if calls.Add(1) != 1 { // the call may cause another call of this function
+						if calls.Add(1) != 1 { // the method called below may cause another call of run
 							return
 						}
 						c := <-made

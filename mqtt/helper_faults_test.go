@@ -53,9 +53,9 @@ func (networkFault) end(p *faultproxy.Proxy) {
 // shortConnectTimeout makes an attempt to connect fail early if the broker does not reply.
 func shortConnectTimeout() mqtt.Option { return mqtt.WithConnectTimeout(500 * time.Millisecond) }
 
-// startOrderedBroker starts a broker that delivers messages in order. Mosquitto 2.0.11 does
-// not when it limits the messages in flight to a subscriber: it then sends new messages
-// before queued messages.
+// startOrderedBroker starts a broker that delivers messages in order. If Mosquitto 2.0.11
+// limits the messages in flight to a subscriber, it sends new messages before queued
+// messages.
 func startOrderedBroker(t testing.TB) *broker.Broker {
 	return broker.Start(t, broker.Config{Extra: "set_tcp_nodelay true\nmax_inflight_messages 0"})
 }

@@ -12,15 +12,15 @@ import (
 
 // lifetime is a context that a client ends. It is a part of the struct that needs it and
 // allocates nothing until it is used: the contexts of package context would cost an idle
-// client 2 KiB. The program does not get it, because package context starts a goroutine
-// for a context that derives from it through context.WithValue. Shared: it has its own
-// mutex.
+// client 2 KiB. Functions of the program receive the context of full instead: package
+// context starts a goroutine for a context that derives from a lifetime through
+// context.WithValue. Shared: it has its own mutex.
 type lifetime struct {
 	client *Client // for FromContext
 	ended  atomic.Bool
 
 	mu     sync.Mutex
-	reason error         // of end
+	reason error         // the argument of end
 	done   chan struct{} // made by the first call of Done
 	atEnd  []*atEnd
 }
@@ -104,7 +104,7 @@ func (l *lifetime) AfterFunc(f func()) (stop func() bool) {
 	return func() bool { return l.remove(x) }
 }
 
-// remove reports whether x was waiting for the end.
+// remove removes x, and reports whether x had not run yet.
 func (l *lifetime) remove(x *atEnd) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,8 +116,8 @@ func (l *lifetime) remove(x *atEnd) bool {
 	return true
 }
 
-// full returns a context of package context that ends with the lifetime. context.Cause
-// returns the reason for it.
+// full returns a context of package context that ends with the lifetime, for the reason of
+// the lifetime (context.Cause).
 func (l *lifetime) full() context.Context {
 	ctx, cancel := context.WithCancelCause(context.WithValue(context.Background(), clientKey{}, l.client))
 	l.AfterFunc(func() { cancel(l.cause()) })

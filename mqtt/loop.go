@@ -78,8 +78,8 @@ type retries struct {
 	failures     int     // attempts in a row that the broker did not accept
 	round        []error // failures of this round, one for each server
 	short        int     // successive connections that ended early
-	redirect     *server // where a broker has sent the client
-	redirects    int     // in a row
+	redirect     *server // the server to which a broker has redirected the client
+	redirects    int     // redirects in a row
 	everAccepted bool    // a broker has accepted the client at least once
 }
 
@@ -107,7 +107,7 @@ func (c *Client) afterAttempt(e *ending) error {
 			c.announceLoss(s, e.err, 0)
 		}
 		c.pause(r.afterConnection(e))
-		if r.short > 1 && !e.useful { // the broker closes each connection at once: another may not
+		if r.short > 1 && !e.useful { // the broker closes each connection at once: try another server
 			r.at = (r.at + 1) % len(c.servers)
 		}
 		return nil
@@ -138,7 +138,7 @@ func (r *retries) next(all []server) {
 	}
 }
 
-// maxRedirects is how often in a row the client goes where a broker sends it.
+// maxRedirects is the number of redirects in a row that the client follows.
 const maxRedirects = 5
 
 // redirected reports whether the client goes to the server that a broker has named when
@@ -156,8 +156,8 @@ func (c *Client) redirected(r *retries, from *server, e *ending) bool {
 	return true
 }
 
-// givesUp reports whether a round of failures is the last one. Once a broker has accepted
-// the client, no round is.
+// givesUp reports whether the client stops after this round of failures. Once a broker has
+// accepted the client, the client never gives up.
 func (c *Client) givesUp(r *retries) bool {
 	if r.everAccepted {
 		return false
@@ -166,7 +166,7 @@ func (c *Client) givesUp(r *retries) bool {
 	return !retry || !slices.ContainsFunc(r.round, func(err error) bool { return !isPermanent(err) })
 }
 
-// stableAfter is the duration of a connection whose loss causes no delay.
+// stableAfter is how long a connection must last so that its loss causes no delay.
 const stableAfter = 5 * time.Second
 
 // afterConnection counts an ended connection and returns the number of the next delay.
@@ -189,7 +189,7 @@ func (r *retries) afterConnection(e *ending) (pause int) {
 // isStopping reports whether the loop must not reconnect.
 func (c *Client) isStopping() bool { return c.last.noReconnect || c.connectCtx.Err() != nil }
 
-// pause waits for the delay with this number. Delay 0 is none.
+// pause waits for the delay with this number. Number 0 stands for no delay.
 func (c *Client) pause(number int) {
 	if number < 1 {
 		return
@@ -219,7 +219,7 @@ func (c *Client) announceLoss(s *server, err error, attempt int) {
 	c.setState(StateChange{State: state, Server: s.name, Err: err, Attempt: attempt})
 }
 
-// finish ends the client: it ends every wait and releases everything.
+// finish ends the client: it ends every waiting call, and releases all resources.
 func (c *Client) finish(why error) {
 	if why == nil {
 		why = c.backlog.err

@@ -47,7 +47,7 @@ func (c *Client) loadOutbox() error {
 	return err
 }
 
-// readRest reads further messages as the queue has capacity. A read error ends the
+// readRest reads further messages whenever the queue has capacity. A read error ends the
 // client: without the unread messages the order of delivery would be lost.
 func (c *Client) readRest() {
 	defer c.goroutines.Done()

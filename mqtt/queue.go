@@ -53,7 +53,7 @@ type queue struct {
 	closed    bool
 
 	births  list           // messages of the call heldFor, which are not in pending; uses links[0]
-	heldFor *onConnectCall // only births are submitted until this call has ended; nil without
+	heldFor *onConnectCall // only births are submitted until this call has ended; nil if there is no such call
 }
 
 // permit is the capacity that a producer waits for.

@@ -133,7 +133,7 @@ func (r *relay) end(ctx context.Context) {
 	r.copying.Wait()
 }
 
-// cutSoon gives a DISCONNECT packet the time to leave.
+// cutSoon leaves time for sending a DISCONNECT packet.
 func (r *relay) cutSoon() { time.AfterFunc(cutGrace, r.transport.cut) }
 
 // drain blocks until the bytes from the library are written. It cuts the connection if

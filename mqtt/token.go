@@ -15,26 +15,26 @@ import (
 type Token struct {
 	client  *Client
 	pub     Publication   // with a copy of the payload
-	short   *shortPayload // memory of a short payload, for another message after the end; nil without
-	size    int           // bytes of the queue's limit
+	short   *shortPayload // memory of a short payload, reused after the end of the message; nil for a longer payload
+	size    int           // bytes that count towards the queue's limit
 	number  uint64        // order of acceptance
 	wake    chan struct{} // for a token of Publish: receives a value when the message has ended; nil for other tokens
-	outcome func(error)   // calls the functions of the Publish hooks; nil without
-	key     uint64        // in the outbox, if stored
+	outcome func(error)   // calls the functions of the Publish hooks; nil without such functions
+	key     uint64        // of the message in the outbox, if stored
 	stored  bool          // the outbox has the message
 	mid     atomic.Int32
 	expires time.Time   // zero: never
-	expiry  *time.Timer // ends the message when it expires in the queue; nil without
+	expiry  *time.Timer // ends the message when it expires in the queue; nil if it does not expire
 	ended   atomic.Bool // the message is acknowledged or has failed: the fields below no longer change
 
 	call *onConnectCall // publishes the message in a function of WithOnConnect; nil for other messages
 
 	// Guarded by the queue's mutex until the end.
 	phase     phase
-	done      chan struct{} // of Done; nil before its first call
+	done      chan struct{} // the channel of Done; nil before the first call of Done
 	sent      bool          // the message was in flight at least once
 	abandoned error         // why the caller no longer waits for a message in flight
-	links     [2]link       // in the lists of the queue; while the message is in flight they are the loop's
+	links     [2]link       // in the lists of the queue; the loop owns them while the message is in flight
 	code      mosquitto.ReasonCode
 	props     Properties
 	err       error
@@ -57,12 +57,12 @@ const (
 // Done returns a channel that is closed when the message is acknowledged or has failed.
 // For QoS 0, that is when the message is written.
 func (t *Token) Done() <-chan struct{} {
-	if t.client == nil { // of CompletedToken
+	if t.client == nil { // a CompletedToken
 		return t.done
 	}
 	t.client.queue.mu.Lock()
 	defer t.client.queue.mu.Unlock()
-	if t.done == nil { // most programs do not ask for the channel of each message
+	if t.done == nil { // made on demand: most programs do not need this channel
 		t.done = make(chan struct{})
 		if t.phase == completed {
 			close(t.done)
@@ -95,7 +95,7 @@ func (t *Token) Wait(ctx context.Context) error {
 	return t.wait(ctx, t.Done(), full)
 }
 
-// wait blocks until the message has ended: until end receives a value or is closed. full
+// wait blocks until the message has ended: end then delivers a value or is closed. full
 // is the channel of flow.beginWait.
 func (t *Token) wait(ctx context.Context, end, full <-chan struct{}) error {
 	select {
@@ -143,7 +143,7 @@ func (t *Token) Properties() Properties {
 	return nil
 }
 
-// unsent returns the entry of the message in [CloseError].
+// unsent returns the entry for [CloseError].
 func (t *Token) unsent(sent bool) Unsent {
 	return Unsent{t.pub.Topic, t.pub.QoS, sent, t.stored}
 }

@@ -131,7 +131,7 @@ func (store *FileStore) All() []string {
 	return store.all()
 }
 
-// all is All. The caller must hold the lock.
+// all implements All. The caller must hold the lock.
 func (store *FileStore) all() []string {
 	if !store.isOpen() {
 		return nil
@@ -161,7 +161,7 @@ func (store *FileStore) Del(key string) {
 	store.del(key)
 }
 
-// del is Del. The caller must hold the lock.
+// del implements Del. The caller must hold the lock.
 func (store *FileStore) del(key string) {
 	if !store.isOpen() {
 		return

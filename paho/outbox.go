@@ -9,17 +9,17 @@ import (
 	"github.com/mosquitto-go/mosquitto/paho/packets"
 )
 
-// outbox is a Store as an outbox of package mosquitto/mqtt. The keys of an outbox rise; the keys of
-// a store repeat. outbox maps them.
+// outbox makes a Store an outbox of package mosquitto/mqtt. The keys of an outbox only rise,
+// and the keys of a store repeat. outbox maps the former to the latter.
 type outbox struct {
 	store Store
 
 	mu    sync.Mutex
-	last  uint64            // the last key
-	keys  map[uint64]uint16 // numbers in the store's keys
-	used  map[uint16]bool   // their inverse
+	last  uint64            // the last key of the outbox
+	keys  map[uint64]uint16 // from a key of the outbox to the number in the store's key
+	used  map[uint16]bool   // the numbers in keys
 	next  uint16            // the number to try next
-	found []uint64          // keys of messages that the store had at the beginning, in their order
+	found []uint64          // keys of the messages that the store had when it was opened, in order
 }
 
 const outgoing = "o."

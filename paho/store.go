@@ -159,7 +159,7 @@ func (store *MemoryStore) Reset() {
 	store.entries.reset()
 }
 
-// OrderedMemoryStore is the same as [MemoryStore], which keeps the order too.
+// OrderedMemoryStore is the same as [MemoryStore]: both keep the order of the packets.
 type OrderedMemoryStore struct {
 	sync.RWMutex
 	entries entries

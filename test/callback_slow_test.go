@@ -84,7 +84,7 @@ func mixed(qos ...byte) []byte {
 	return all
 }
 
-// A slow callback does not delay the acknowledgement of the message before.
+// A slow callback does not delay the acknowledgement of the previous message.
 func TestSlowCallback_AcknowledgementLeavesBeforeTheNextCallback(t *testing.T) {
 	for name, test := range map[string]struct {
 		qos  []byte

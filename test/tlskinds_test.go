@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each kind of server is not the broker, or offers less than the client requires. The
+// Each server either is not the broker, or offers less than the client requires. The
 // handshake must fail, so that the server receives no MQTT packet. TLS is set with
 // TLSSet and with SetTLS.
 func TestTLS_EveryWrongServerIsRefused(t *testing.T) {

@@ -23,15 +23,16 @@ import (
 // the same lines, which tell the order of their callbacks. What may differ:
 //
 //   - Packet ids: the specification leaves their choice to the client, and
-//     libmosquitto takes an id for QoS 0 messages too. Each is replaced by a number that
-//     a new SUBSCRIBE, UNSUBSCRIBE or PUBLISH takes; a PUBLISH with DUP and a PUBREL have
-//     that of their message. So a packet with a wrong id differs.
+//     libmosquitto takes an id for QoS 0 messages too. The test replaces each id by a
+//     number. A new SUBSCRIBE, UNSUBSCRIBE or PUBLISH takes a new number; a PUBLISH with
+//     DUP and a PUBREL have the number of their message. So a packet with a wrong id
+//     differs.
 //   - PINGREQ: its time depends on when the client last sent or received. It is
 //     answered and not compared.
 //   - A second SUBSCRIBE for the same filters after a reconnect: package mqtt renews the
 //     subscriptions itself, and the program does it again in OnConnect. It is granted
 //     and not compared.
-//   - What the dialog of a program permits, with a reason there.
+//   - Differences that the dialog of a program permits. The dialog states the reason.
 func TestPrograms_SendTheSameBytes(t *testing.T) {
 	for _, d := range dialogs {
 		t.Run(d.program, func(t *testing.T) {
@@ -175,7 +176,7 @@ func (b *fakeBroker) send(packets ...[]byte) {
 }
 
 // accept waits for a client and reads its CONNECT. With libmosquitto 2.1 a client that
-// falls back to MQTT 3.1 makes and closes a connection without a packet before.
+// falls back to MQTT 3.1 first opens and closes a connection without sending a packet.
 func (b *fakeBroker) accept() {
 	b.t.Helper()
 	b.subscribed = map[string]bool{}
