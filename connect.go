@@ -215,7 +215,7 @@ func (s server) literal() bool {
 	return err == nil
 }
 
-// connectTo is what the connects to a new server share. again repeats the
+// connectTo is the common part of the connects to a new server. again repeats the
 // connect.
 func (c *Client) connectTo(op string, to server, again func(*cClient) result, call func(seconds int) result) error {
 	seconds, err := to.check(op)

@@ -331,7 +331,7 @@ func (r *runner) dropMessages(cut bool) {
 //
 // PauseReading may be called from any goroutine and inside callbacks, and
 // blocks on nothing. It returns [ErrClosed] after Close and [ErrInCallback]
-// inside OnLog. The loops other than Run and RunOnce do not look at it.
+// inside OnLog. Loops other than Run and RunOnce ignore the pause.
 func (c *Client) PauseReading() error { return c.pauseReading("pause_reading", true) }
 
 // ResumeReading ends [Client.PauseReading]: Run delivers the kept messages, then

@@ -225,7 +225,7 @@ func (c *Client) requestEnd() (stop func()) {
 // askToEnd asks the library once.
 func (c *Client) askToEnd() {
 	if r := c.run.Load(); r != nil {
-		r.wake() // Run looks at the gate
+		r.wake() // Run checks the gate
 		return
 	}
 	c.setLeaving(true)

@@ -387,7 +387,7 @@ func (c *Client) own(op string, allowed uint32) (back int32, err error) {
 	return 0, &OpError{Op: op, Err: ErrBusy}
 }
 
-// ownerInside is what own returns inside a callback: disown does nothing then.
+// ownerInside is the result of own inside a callback. disown(ownerInside) does nothing.
 const ownerInside = -1
 
 // disown releases the network side to the owner before. Close may wait for it.

@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: a5cf1d9c43833a58
+// include-stamp: 69ace5dc30dd82e6
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -53,7 +53,7 @@ type (
 	cMessage  = C.struct_mosquitto_message
 )
 
-// result holds what a library call returns, all read in the same C call.
+// result holds the results of a library call, all read in the same C call.
 type result struct {
 	rc       int
 	errno    int // valid only if rc is cErrErrno or cErrEAI
@@ -269,14 +269,14 @@ func cThreadedSet(c *cClient, external bool) result {
 type pass struct {
 	result
 	closed    bool // the library has closed the socket
-	watching  bool // the socket is still the watched one
+	watching  bool // Go's poller watches the socket
 	more      bool // there may be more input
 	wantWrite bool // the library has more to write
-	writable  bool // and the kernel would take it
+	writable  bool // the socket is writable although the library has more to write
 	read      bool // there was input
 	wrote     bool // there was output
-	pinged    bool // a PINGREQ was among it
-	accepted  uint // acceptances by a broker so far
+	pinged    bool // a PINGREQ was sent
+	accepted  uint // number of CONNACKs that accepted the connection
 }
 
 func cPass(c *cClient, budget int, misc, leaving bool) pass {
@@ -303,7 +303,7 @@ func cFlooded(c *cClient) bool {
 }
 
 // postedFlag is set while functions that Post queued wait for the loop. A burst of
-// reads in C looks at it.
+// reads in C checks the flag.
 func postedFlag(c *cClient) *int32 { return (*int32)(unsafe.Pointer(&c.published.posted)) }
 
 func cPosted(c *cClient) bool { return atomic.LoadInt32(postedFlag(c)) != 0 }

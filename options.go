@@ -68,7 +68,8 @@ func (c *Client) IntOption(option Option, value int) (err error) {
 	})
 }
 
-// configureOption is configureTLS for the options that have no effect after SetTLS.
+// configureOption calls configureTLS for options that have no effect after SetTLS, and
+// configure for other options.
 func (c *Client) configureOption(op string, option Option, set func() result) error {
 	switch option {
 	case OptTLSKeyform, OptTLSEngine, OptTLSEngineKpassSHA1, OptTLSALPN, OptTLSUseOSCerts:
@@ -77,7 +78,7 @@ func (c *Client) configureOption(op string, option Option, set func() result) er
 	return c.configure(op, set)
 }
 
-// noteOption keeps what the binding itself decides by.
+// noteOption keeps the values of options that the binding itself uses.
 func (c *Client) noteOption(option Option, value int) {
 	switch option {
 	case OptProtocolVersion:

@@ -15,7 +15,7 @@ const passBudget = 10 * time.Millisecond
 const passTicks = 2
 
 // ticker counts halves of passBudget while passes run, of any client. With it a pass
-// finds that it is long, without a look at the system's clock for each message. All
+// detects that it is long, without reading the system's clock for each message. All
 // clients share one ticker: a timer for each client would cost memory, and a goroutine
 // for each client when many become busy at the same time.
 type ticker struct {

@@ -345,7 +345,7 @@ func checkProperty(op string, p Property) error {
 	case TypeStringPair:
 		code, fault := mqttTextFault(p.Name)
 		if fault == "" {
-			code, fault = textFault(p.Text) // the library looks at the name only
+			code, fault = textFault(p.Text) // the library checks the name only
 		}
 		if fault != "" {
 			return badArgument(op, code, "properties: %v: %s", p.ID, fault)

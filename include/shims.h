@@ -181,8 +181,8 @@ struct gomosq_pair_like {
 	} sockets[64];
 };
 
-#define GOMOSQ_PAIR_WINDOW 64  /* file descriptors from the lowest free one */
-#define GOMOSQ_PAIR_WIDE 4096  /* and below it, if the pair was not found there */
+#define GOMOSQ_PAIR_WINDOW 64  /* file descriptors to search, from the lowest free one upwards */
+#define GOMOSQ_PAIR_WIDE 4096  /* file descriptors to search below the window, if the pair is not in it */
 
 /* Reports whether fd is an unnamed, non-blocking unix socket that child processes inherit. */
 static inline bool gomosq_is_pair_like(int fd, ino_t *inode)

@@ -13,7 +13,7 @@ import (
 // CloseOption is a setting for [Client.Close]. The zero value changes nothing.
 type CloseOption struct{ apply func(*disconnectPacket) }
 
-// disconnectPacket is what a DISCONNECT says with MQTT 5.
+// disconnectPacket is the content of a DISCONNECT of MQTT 5.
 type disconnectPacket struct {
 	reason ReasonCode
 	props  Properties

@@ -43,9 +43,9 @@ type queue struct {
 	mu        sync.Mutex
 	emptied   chan struct{} // receives a value when the queue has become empty; made by the first Close
 	pending   list          // queued messages; uses links[0]
-	qos0      list          // its messages of QoS 0; uses links[1]
+	qos0      list          // queued messages of QoS 0; uses links[1]
 	messages  int           // queued and in flight
-	bytes     int           // of these messages
+	bytes     int           // bytes of these messages
 	inFlight  int           // submitted to the library
 	unread    bool          // the outbox has unread messages; until they are read, no new message is accepted
 	producers []*permit     // calls that wait for capacity, first come first served

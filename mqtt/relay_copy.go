@@ -50,7 +50,7 @@ type chunkReader interface {
 	release()
 }
 
-// newChunkReader returns the reader for a connection. It looks at the exact type: a
+// newChunkReader returns the reader for a connection. It checks the exact type: a
 // connection that embeds a *net.TCPConn may have a Read method of its own.
 func newChunkReader(conn net.Conn) chunkReader {
 	var raw syscall.RawConn

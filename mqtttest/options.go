@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// settings are what the options of StartBroker set. They do not change afterwards.
+// settings holds the values that the options of StartBroker set. They do not change
+// afterwards.
 type settings struct {
 	passwords          map[string]string // by username; nil: no credentials needed
 	acl                string            // text of the access list

@@ -28,7 +28,7 @@ type dispatcher struct {
 	// Owned by the loop.
 	timer *time.Timer     // nil before the loop has waited
 	last  uint64          // the last message of QoS 1 or 2
-	ctx   context.Context // of that message; it ends with the client
+	ctx   context.Context // context of the last message; it ends with the client
 
 	goroutine atomic.Uint64 // the goroutine of the callbacks
 	handled   atomic.Uint64 // messages whose callbacks have returned

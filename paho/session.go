@@ -9,8 +9,8 @@ import (
 	"github.com/mosquitto-go/mosquitto/mqtt"
 )
 
-// session is what lives from Connect to the disconnect: a client of package mosquitto/mqtt, and
-// before its first connection the operations that wait for it.
+// session is the state from Connect to the disconnect: a client of package mosquitto/mqtt, and
+// the operations that wait for its first connection.
 type session struct {
 	client *client
 	token  *ConnectToken

@@ -133,7 +133,7 @@ func (t *transport) brokerFor(network, address string) (*url.URL, error) {
 	return nil, fmt.Errorf("paho: no broker has the address %s", address)
 }
 
-// addressOf returns what brokerFor compares.
+// addressOf returns the address of a broker, for brokerFor.
 func addressOf(broker *url.URL) string {
 	if kindOf(broker) == socket {
 		return "unix " + socketPath(broker)

@@ -165,7 +165,7 @@ func underRaceDetector() bool {
 type exampleRun struct {
 	t      *testing.T
 	cmd    *exec.Cmd
-	lines  chan string // of its standard output
+	lines  chan string // lines of its standard output
 	stderr bytes.Buffer
 	ended  chan struct{}
 }

@@ -41,7 +41,7 @@ func notified() chan os.Signal {
 	return ch
 }
 
-// State is what the process holds at one moment.
+// State lists the resources that the process holds at one moment.
 type State struct {
 	descriptors map[string]string
 	goroutines  int
@@ -49,7 +49,7 @@ type State struct {
 	threads     int
 }
 
-// Take returns what the process holds now.
+// Take returns the current state.
 func Take() State {
 	return State{descriptors(), runtime.NumGoroutine(), mosquitto.OpenClients(), LibraryThreads()}
 }

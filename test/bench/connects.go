@@ -20,7 +20,7 @@ func connects(job Job) (Outcome, error) {
 		}
 		return c.Disconnect()
 	}
-	if err := once(-1); err != nil { // it also gets the TLS session
+	if err := once(-1); err != nil { // this connection also gets the TLS session for the others
 		return Outcome{}, err
 	}
 	resumed.Store(0)

@@ -59,8 +59,8 @@ func accept(l net.Listener) error {
 }
 
 const (
-	smallest = 512       // first size of a read buffer, small because thousands of clients may be idle
-	largest  = 256 << 10 // its largest size
+	smallest = 512       // first size of a read buffer; small, because thousands of clients may be idle
+	largest  = 256 << 10 // largest size of a read buffer
 	burst    = 128 << 10 // bytes of one write of a flood, at least one packet
 	window   = 1000      // limit of QoS 1 messages in flight, everywhere
 )

@@ -179,7 +179,7 @@ func (b *bench) threeProcesses(job Job) (m measurement, err error) {
 		return m, err
 	}
 	defer p.stop()
-	if _, err := p.next(); err != nil { // it is subscribed
+	if _, err := p.next(); err != nil { // the subscriber is ready
 		return m, err
 	}
 	if m, err = b.worker(job, out); err != nil {

@@ -6,7 +6,7 @@ type section struct {
 	title   string
 	says    string // what the table shows
 	columns []column
-	chart   bool // it is also drawn in the chart
+	chart   bool // the section is also drawn in the chart
 	works   []work
 }
 

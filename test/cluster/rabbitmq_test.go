@@ -17,7 +17,7 @@ import (
 
 // release is a release series of RabbitMQ.
 type release struct {
-	prefix    string // of its version numbers
+	prefix    string // prefix of the version numbers
 	protocols []mqtt.Protocol
 	own       func(*testing.T, *cluster.Cluster) // tests only for this series
 

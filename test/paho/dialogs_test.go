@@ -243,7 +243,7 @@ var dialogs = []dialog{
 			b.published()
 			b.disconnect()
 		}
-		b.conn = b.Accept() // its handshake fails
+		b.conn = b.Accept() // the TLS handshake of this connection fails
 		_, err := b.conn.NextBytes()
 		require.Error(b.t, err)
 	}},

@@ -126,7 +126,7 @@ func fields(options any) map[string]string {
 	return values
 }
 
-// getters are what the methods of a reader return, as text.
+// getters returns the results of the methods of a reader, as text.
 func getters(reader any) map[string]string {
 	values := map[string]string{}
 	pointer := reflect.New(reflect.TypeOf(reader))

@@ -111,8 +111,8 @@ type process struct {
 	args  []string
 	cmd   *exec.Cmd
 	in    io.WriteCloser
-	out   chan string // its lines
-	lines []string    // those that were read so far
+	out   chan string // lines of its standard output
+	lines []string    // the lines read so far
 	said  bytes.Buffer
 }
 

@@ -84,7 +84,7 @@ func (u *user) publish(topic, payload string, options ...mqtt.PublishOption) {
 	require.NoError(u.t, u.other.Publish(wait.Soon(u.t), topic, []byte(payload), options...))
 }
 
-// watch returns what arrives at a filter, as text.
+// watch returns the messages that arrive at a filter, as text.
 func (u *user) watch(filter string) <-chan string {
 	u.t.Helper()
 	arrived := make(chan string, 1000)
@@ -220,7 +220,7 @@ func playConsumer(u *user) {
 
 	// After a connection loss the broker sends unacknowledged messages again.
 	wait.Until(u.t, "60 PUBACKs", func() bool { return strings.Count(u.broker.Log(), "Received PUBACK from consumer") == 60 })
-	u.broker.Stop() // it writes its sessions to the disk
+	u.broker.Stop() // the broker writes its sessions to the disk
 	p.await("connection lost")
 	u.broker.Restart()
 	p.await("connected")

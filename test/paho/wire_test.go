@@ -98,7 +98,7 @@ func newFakeBroker(t *testing.T, transport string) *fakeBroker {
 	return b
 }
 
-// packet is what the client sent.
+// packet is a packet that the client sent.
 type packet struct {
 	before, after string // in hex: the bytes before and after the packet id
 	hasID, isNew  bool   // isNew: the client has chosen the packet id for a new exchange

@@ -33,7 +33,7 @@ type entries struct {
 type recipient struct {
 	name  string
 	qos   []int
-	exact bool // it must receive QoS 2 messages exactly once
+	exact bool // the recipient must receive QoS 2 messages exactly once
 }
 
 func (r *recipient) wants(qos int) bool { return slices.Contains(r.qos, qos) }

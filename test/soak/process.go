@@ -65,7 +65,7 @@ type quantity struct {
 	of      func(sample) int
 	percent int  // allowed increase, relative
 	margin  int  // allowed increase, absolute; added to percent
-	bytes   bool // it is a size in bytes
+	bytes   bool // the quantity is a size in bytes
 }
 
 var quantities = []quantity{

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// report collects what the summary prints.
+// report collects the contents of the summary.
 type report struct {
 	figures figures
 
 	mu       sync.Mutex
 	failures []string       // the first failed checks
-	number   int            // of all failed checks
+	number   int            // number of all failed checks
 	faults   map[string]int // from a fault's name to how many times it was injected
 }
 

@@ -12,7 +12,7 @@ import (
 // networkFault is a fault that the proxies can inject.
 type networkFault struct {
 	name  string
-	lasts bool // it lasts until Heal
+	lasts bool // the fault lasts until Heal
 	do    func(p *faultproxy.Proxy, d faultproxy.Direction, random *rand.Rand)
 }
 

@@ -18,9 +18,9 @@ struct job {
 	int qos;
 	int window;         /* limit of messages that have not arrived or are not acknowledged */
 	int in_flight;      /* limit of the library; 0 is its default */
-	int clients;        /* of idle */
+	int clients;        /* number of clients of the job idle */
 	const char *cafile; /* empty without TLS */
-	const char *topic;  /* that the processes share */
+	const char *topic;  /* the topic that the processes share */
 };
 
 /* One function for each kind of job. It prints the result. */

@@ -74,7 +74,7 @@ void work_subscriber(const struct job *job)
 	mosquitto_message_callback_set(mosq, on_message);
 	start_and_wait(mosq, job);
 	subscribe_and_wait(mosq, job->topic, job->qos);
-	printf("{}\n"); /* it is subscribed */
+	printf("{}\n"); /* the subscriber is ready */
 	fflush(stdout);
 	sem_wait(&done);
 	printf("{}\n");

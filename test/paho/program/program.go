@@ -28,7 +28,7 @@ func Step() {
 	}
 }
 
-// Token is what this package needs of a token.
+// Token lists the methods of a token that this package needs.
 type Token interface {
 	WaitTimeout(time.Duration) bool
 	Error() error

@@ -18,7 +18,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/paho/program"
 )
 
-// metrics are what exporter has counted.
+// metrics are the counters of exporter.
 type metrics struct {
 	mu          sync.Mutex
 	values      map[string]float64 // by room and kind

@@ -14,7 +14,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/test/paho/program"
 )
 
-// loadResult is what one publisher of load reports.
+// loadResult is the report of one publisher of load.
 type loadResult struct {
 	sent, failed int
 	slowest      time.Duration
