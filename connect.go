@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Connects and Disconnect. This file owns the server of the last connect, whose
-// use belongs to the owner of the network side, and the connects that wait in
-// the resolver or in connect(2).
+// Connects and Disconnect. This file has the server of the last connect, which only the
+// owner of the network side uses, and the connects that wait in the resolver or in
+// connect(2).
 
 // server is the address of the last connect.
 type server struct {

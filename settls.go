@@ -203,7 +203,8 @@ func (t *TLS) loadPSK(op string, s *tlsSettings) error {
 	return nil
 }
 
-// loadTrust passes the trusted authorities. Without any, they are those of the system.
+// loadTrust passes the trusted authorities. If none is set, it passes the authorities of
+// the system.
 func (t *TLS) loadTrust(op string, s *tlsSettings) (err error) {
 	file, path, fileField, pathField := t.CAFile, t.CAPath, "TLS.CAFile", "TLS.CAPath"
 	if file == "" && path == "" && len(t.CA) == 0 {
