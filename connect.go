@@ -362,7 +362,9 @@ func (c *Client) connectWithin(ctx context.Context, op string, connect func() re
 // Disconnect wraps mosquitto_disconnect: it queues a DISCONNECT and ends the
 // loop of Run, LoopForever or LoopStart, which sends it. OnDisconnect is called
 // when it was sent, on 2.1 when the broker has closed. It may be called from any
-// goroutine and inside callbacks.
+// goroutine and inside callbacks. Call it when OnPublish has reported the last message:
+// before 2.1 the library closes directly after the DISCONNECT, and the broker may lose
+// messages that it has not acknowledged.
 //
 // Without a connection it returns an error that wraps [ErrNoConn], also when
 // LoopStart's thread was faster (2.0.21 and later). The loop ends all the same.
