@@ -3,6 +3,7 @@
 package mosquitto
 
 import (
+	"crypto/sha256"
 	"math"
 	"time"
 	"unsafe"
@@ -74,6 +75,11 @@ func (c *Client) configureOption(op string, option Option, set func() result) er
 	switch option {
 	case OptTLSKeyform, OptTLSEngine, OptTLSEngineKpassSHA1, OptTLSALPN, OptTLSUseOSCerts:
 		return c.configureTLS(op, set)
+	case OptSSLCtxWithDefaults:
+		return c.configure(op, func() result {
+			c.tlsSum = [sha256.Size]byte{} // the next SetTLS sets the option again
+			return set()
+		})
 	}
 	return c.configure(op, set)
 }

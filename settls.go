@@ -4,14 +4,17 @@ package mosquitto
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // TLS holds the TLS settings of [Client.SetTLS]. The zero value trusts the certificate
@@ -61,7 +64,8 @@ var tlsVersions = map[string]int{"": 0x0303, "tlsv1.2": 0x0303, "tlsv1.3": 0x030
 //
 // SetTLS reads the files and calls KeyPassword, once. The client keeps no certificate of
 // an earlier call. To use renewed files at a reconnect, call SetTLS again: in
-// [Client.OnDisconnect] or before [Client.Reconnect].
+// [Client.OnDisconnect] or before [Client.Reconnect]. A call with the same settings and
+// unchanged files costs only the time to read the files.
 //
 // SetTLS returns [ErrInval] for settings that do not fit each other, [ErrTLS] with the
 // reason of OpenSSL for settings that OpenSSL refuses, the errors of package os and of
@@ -72,14 +76,32 @@ var tlsVersions = map[string]int{"": 0x0303, "tlsv1.2": 0x0303, "tlsv1.3": 0x030
 // A unix socket has no host: set ServerName or InsecureSkipHostname.
 func (c *Client) SetTLS(t TLS) error {
 	const op = "set_tls"
-	settings, err := t.load(op)
+	if err := t.check(op); err != nil {
+		return err
+	}
+	texts, err := t.read(op)
+	if err != nil {
+		return err
+	}
+	sum, known := t.sum(&texts)
+	same := false
+	err = c.configure(op, func() result {
+		same = known && c.ownTLS.Load() && c.tlsSum == sum
+		return result{}
+	})
+	if err != nil || same {
+		return err
+	}
+	settings, err := t.load(op, &texts)
 	if err != nil {
 		return err
 	}
 	installed := false
 	err = c.configure(op, func() result {
 		r := cTLSInstall(c.c, settings)
-		installed = r.rc == cSuccess
+		if installed = r.rc == cSuccess; installed {
+			c.tlsSum = sum
+		}
 		return r
 	})
 	if !installed {
@@ -89,6 +111,36 @@ func (c *Client) SetTLS(t TLS) error {
 	c.hasTLS.Store(true)
 	c.ownTLS.Store(true)
 	return err
+}
+
+// tlsTexts are the texts that the files of TLS settings contain.
+type tlsTexts struct {
+	ca, cert, key pemText
+	directories   string // of trusted authorities
+	directoryOf   string // for errors: where the directories are from
+}
+
+// read reads the files.
+func (t *TLS) read(op string) (texts tlsTexts, err error) {
+	if err := t.readTrust(op, &texts); err != nil {
+		return texts, err
+	}
+	return texts, t.readCertificate(op, &texts)
+}
+
+// sum returns a checksum of the settings. known is false if the same settings may have
+// another meaning at the next call: the files of a directory, or the password, may change.
+func (t *TLS) sum(texts *tlsTexts) (sum [sha256.Size]byte, known bool) {
+	h := sha256.New()
+	for _, part := range [...]string{
+		t.MinVersion, t.ServerName, t.Ciphers, t.PSK, t.PSKIdentity, strings.Join(t.ALPN, "\x00"),
+		fmt.Sprint(t.InsecureSkipHostname, t.InsecureSkipVerify, len(t.ALPN)),
+		string(texts.ca.text), string(texts.cert.text), string(texts.key.text),
+	} {
+		fmt.Fprintf(h, "%d ", len(part))
+		h.Write([]byte(part))
+	}
+	return [sha256.Size]byte(h.Sum(nil)), texts.directories == "" && t.KeyPassword == nil
 }
 
 // HasTLS reports whether TLS was set up with [Client.SetTLS], [Client.TLSSet],
@@ -141,12 +193,8 @@ func (t *TLS) check(op string) error {
 	return nil
 }
 
-// load reads the files and passes the settings to OpenSSL. The caller must free or
-// install the result.
-func (t *TLS) load(op string) (_ *tlsSettings, err error) {
-	if err := t.check(op); err != nil {
-		return nil, err
-	}
+// load passes the settings to OpenSSL. The caller must free or install the result.
+func (t *TLS) load(op string, texts *tlsTexts) (_ *tlsSettings, err error) {
 	s := cTLSNew(tlsVersions[t.MinVersion], t.InsecureSkipHostname, t.InsecureSkipVerify)
 	if s == nil {
 		return nil, badArgument(op, ErrNotSupported, "no OpenSSL: a fully static program needs CGO_CFLAGS=-DGOMOSQ_LINK_OPENSSL")
@@ -162,10 +210,10 @@ func (t *TLS) load(op string) (_ *tlsSettings, err error) {
 	if t.PSK != "" {
 		return s, t.loadPSK(op, s)
 	}
-	if err := t.loadTrust(op, s); err != nil {
+	if err := t.loadTrust(op, texts, s); err != nil {
 		return nil, err
 	}
-	return s, t.loadCertificate(op, s)
+	return s, t.loadCertificate(op, texts, s)
 }
 
 func (t *TLS) loadNames(op string, s *tlsSettings) error {
@@ -203,9 +251,11 @@ func (t *TLS) loadPSK(op string, s *tlsSettings) error {
 	return nil
 }
 
-// loadTrust passes the trusted authorities. If none is set, it passes the authorities of
-// the system.
-func (t *TLS) loadTrust(op string, s *tlsSettings) (err error) {
+// readTrust reads the trusted authorities. Without any, they are those of the system.
+func (t *TLS) readTrust(op string, texts *tlsTexts) (err error) {
+	if t.PSK != "" {
+		return nil
+	}
 	file, path, fileField, pathField := t.CAFile, t.CAPath, "TLS.CAFile", "TLS.CAPath"
 	if file == "" && path == "" && len(t.CA) == 0 {
 		if t.InsecureSkipVerify {
@@ -216,21 +266,30 @@ func (t *TLS) loadTrust(op string, s *tlsSettings) (err error) {
 		}
 		fileField, pathField = "the system's certificate store", "the system's certificate store"
 	}
-	ca := pemText{"TLS.CA", t.CA}
+	texts.ca = pemText{"TLS.CA", t.CA}
 	if file != "" {
-		if ca, err = readPEM(op, fileField, file); err != nil {
+		if texts.ca, err = readPEM(op, fileField, file); err != nil {
 			return err
 		}
 	}
-	if path == "" {
-		return trustShared(op, ca, s)
+	texts.directoryOf, texts.directories = pathField+": "+path, path
+	return nil
+}
+
+// loadTrust passes the trusted authorities.
+func (t *TLS) loadTrust(op string, texts *tlsTexts, s *tlsSettings) error {
+	switch {
+	case texts.ca.field == "": // no certificate is verified
+		return nil
+	case texts.directories == "":
+		return trustShared(op, texts.ca, s)
 	}
-	if file != "" || len(t.CA) > 0 {
-		if reason := cTLSTrust(s, ca.text); reason != "" {
-			return refusedSetting(op, ca.field, reason)
+	if texts.ca.field != "TLS.CA" || len(t.CA) > 0 {
+		if reason := cTLSTrust(s, texts.ca.text); reason != "" {
+			return refusedSetting(op, texts.ca.field, reason)
 		}
 	}
-	return loadDirectories(op, pathField+": "+path, path, s)
+	return loadDirectories(op, texts.directoryOf, texts.directories, s)
 }
 
 // loadDirectories passes directories of trusted authorities. OpenSSL opens them during a
@@ -247,23 +306,27 @@ func loadDirectories(op, field, path string, s *tlsSettings) error {
 	return nil
 }
 
-func (t *TLS) loadCertificate(op string, s *tlsSettings) (err error) {
-	cert, key := pemText{"TLS.Cert", t.Cert}, pemText{"TLS.Key", t.Key}
+// readCertificate reads the client's certificate and its key.
+func (t *TLS) readCertificate(op string, texts *tlsTexts) (err error) {
+	texts.cert, texts.key = pemText{"TLS.Cert", t.Cert}, pemText{"TLS.Key", t.Key}
 	if t.Certificate != nil {
-		if cert, key, err = encodeCertificate(op, t.Certificate); err != nil {
+		if texts.cert, texts.key, err = encodeCertificate(op, t.Certificate); err != nil {
 			return err
 		}
 	}
 	if t.CertFile != "" {
-		if cert, err = readPEM(op, "TLS.CertFile", t.CertFile); err != nil {
+		if texts.cert, err = readPEM(op, "TLS.CertFile", t.CertFile); err != nil {
 			return err
 		}
 	}
 	if t.KeyFile != "" {
-		if key, err = readPEM(op, "TLS.KeyFile", t.KeyFile); err != nil {
-			return err
-		}
+		texts.key, err = readPEM(op, "TLS.KeyFile", t.KeyFile)
 	}
+	return err
+}
+
+func (t *TLS) loadCertificate(op string, texts *tlsTexts, s *tlsSettings) error {
+	cert, key := texts.cert, texts.key
 	if len(cert.text) == 0 && t.CertFile == "" {
 		return nil
 	}

@@ -116,8 +116,7 @@
 // Errors and loggers:
 //
 //	ErrNotConnected, ErrInvalidQos, ErrInvalidTopicEmptyString, ErrInvalidTopicMultilevel  same
-//	errors of Connect                 same: those of package packets; a network error wraps its cause;
-//	                                  its text names each broker with mqtt://, also with TLS
+//	errors of Connect                 same: those of package packets; a network error wraps its cause
 //	ERROR, CRITICAL, WARN, DEBUG      near: other lines; CRITICAL gets none; set the loggers before Connect
 //
 // # Delivery and connections

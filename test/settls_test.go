@@ -6,9 +6,11 @@ import (
 	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -289,6 +291,31 @@ func TestSetTLS_ReplacesEarlierSettings(t *testing.T) {
 	require.ErrorIs(t, c.SetTLS(good), mosquitto.ErrClosed)
 }
 
+// The settings are the same in each call. The contents of the file count.
+func TestSetTLS_ReadsTheFilesAgain(t *testing.T) {
+	ca, other := broker.NewCA(t, "authority"), broker.NewCA(t, "other")
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
+	settings := mosquitto.TLS{CAFile: filepath.Join(t.TempDir(), "ca.pem")}
+	c, _ := newClient(t, "", true)
+	c.OnConnect(func(c *mosquitto.Client, _ mosquitto.Connack) { _ = c.Disconnect() })
+	for range 3 {
+		for _, file := range []struct {
+			of       *broker.CA
+			accepted bool
+		}{{ca, true}, {ca, true}, {other, false}, {other, false}} {
+			require.NoError(t, os.WriteFile(settings.CAFile, read(t, file.of.File), 0o600))
+			require.NoError(t, c.SetTLS(settings))
+			err := c.ConnectAsyncContext(wait.Soon(t), "127.0.0.1", b.Port, keepalive, "", nil)
+			if err == nil { // otherwise the handshake has failed already
+				err = c.RunOnce(wait.Soon(t))
+			}
+			require.Equal(t, file.accepted, err == nil)
+		}
+	}
+	require.NoError(t, os.Remove(settings.CAFile))
+	require.ErrorIs(t, c.SetTLS(settings), os.ErrNotExist)
+}
+
 // Settings of the library that would have no effect are refused.
 func TestSetTLS_RefusesOtherTLSSettings(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
@@ -341,8 +368,10 @@ func TestSetTLS_FreesEarlierSettings(t *testing.T) {
 	for name, use := range map[string]func(){
 		"calls": func() {
 			c, _ := newClient(t, "", true)
-			for range calls {
-				require.NoError(t, c.SetTLS(settings))
+			for i := range calls {
+				changed := settings
+				changed.ServerName = fmt.Sprint("name", i)
+				require.NoError(t, c.SetTLS(changed))
 			}
 			require.NoError(t, c.Close())
 		},
