@@ -470,7 +470,7 @@ static int on_ext_auth(struct mosquitto *mosq, void *obj, const char *method, ui
 {
 	struct gomosq_frame f;
 	struct gomosq_flat flat;
-	int rc = MOSQ_ERR_AUTH; /* the library's answer without a callback */
+	int rc = MOSQ_ERR_AUTH; /* the library's result without a callback */
 
 	(void)mosq;
 	if(enter(&f, obj, GOMOSQ_EXT_AUTH)){

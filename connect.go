@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Connects and Disconnect. This file owns the server of the last connect, whose
-// use belongs to the owner of the network side, and the connects that wait in
-// the resolver or in connect(2).
+// Connects and Disconnect. This file has the server of the last connect, which only the
+// owner of the network side uses, and the connects that wait in the resolver or in
+// connect(2).
 
 // server is the address of the last connect.
 type server struct {
@@ -362,7 +362,9 @@ func (c *Client) connectWithin(ctx context.Context, op string, connect func() re
 // Disconnect wraps mosquitto_disconnect: it queues a DISCONNECT and ends the
 // loop of Run, LoopForever or LoopStart, which sends it. OnDisconnect is called
 // when it was sent, on 2.1 when the broker has closed. It may be called from any
-// goroutine and inside callbacks.
+// goroutine and inside callbacks. Call it when OnPublish has reported the last message:
+// before 2.1 the library closes directly after the DISCONNECT, and the broker may lose
+// messages that it has not acknowledged.
 //
 // Without a connection it returns an error that wraps [ErrNoConn], also when
 // LoopStart's thread was faster (2.0.21 and later). The loop ends all the same.

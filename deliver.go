@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Messages and events that the library has read and no callback has seen. The loop
-// owns them. If the connection is lost, QoS 0 messages stay pending for the next
-// connection, and messages whose acknowledgement was not sent are dropped: the broker
-// sends them again.
+// This file has the messages and events that the library has read and no callback has
+// received. The loop owns them. If the connection is lost, QoS 0 messages stay pending for
+// the next connection. Messages whose acknowledgement was not sent are dropped, because the
+// broker sends them again.
 
 // delivery is a message or an event that is pending.
 type delivery struct {
@@ -322,12 +322,15 @@ func (r *runner) dropMessages(cut bool) {
 // that [Client.Post] queued. Messages that were read already are kept for
 // [Client.ResumeReading].
 //
-// Messages arrive all the same in three cases: while Run waits for a PINGRESP,
-// because it lies behind the data (at most 1 MiB for each PINGREQ, counted in
-// bytes of topics and payloads); with QoS 1 or 2, when they lie in one read of
-// the library, at most 4 KiB, with the message whose callback paused; after
-// Disconnect. A pause lasts until ResumeReading: a new connection does not end
-// it. The broker's CONNACK is always read.
+// In three cases messages arrive during a pause:
+//   - While Run waits for a PINGRESP, it reads the messages before the PINGRESP: at
+//     most 1 MiB of topics and payloads for each PINGREQ.
+//   - Messages of QoS 1 or 2 arrive if the library has read them together with the
+//     message whose callback paused. One read has at most 4 KiB.
+//   - After Disconnect all messages arrive.
+//
+// A pause lasts until ResumeReading: a new connection does not end it. Run always
+// reads the broker's CONNACK.
 //
 // PauseReading may be called from any goroutine and inside callbacks, and
 // blocks on nothing. It returns [ErrClosed] after Close and [ErrInCallback]

@@ -64,8 +64,8 @@ func OpenClients() int {
 	return n
 }
 
-// gate counts the calls on a client, so that Close beside them is safe: after shut no
-// call enters, and the last call that leaves destroys the client. internal/poll's
+// gate counts the calls on a client, so that Close is safe while other calls run. After
+// shut no call enters, and the last call that leaves destroys the client. internal/poll's
 // fdMutex works in the same way.
 type gate struct{ state atomic.Uint64 }
 

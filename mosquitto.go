@@ -105,9 +105,9 @@ type Client struct {
 	listeners listeners
 	userData  atomic.Pointer[any]
 	run       atomic.Pointer[runner] // non-nil while Run or RunOnce runs
-	server    server                 // of the last connect; the owner's
-	backoff   backoff                // of ReconnectDelaySet; the owner's
-	props     bool                   // a connect may have stored CONNECT properties in the library; the owner's
+	server    server                 // of the last connect; used by the owner of the network side only
+	backoff   backoff                // of ReconnectDelaySet; used by the owner only
+	props     bool                   // a connect may have stored CONNECT properties in the library; used by the owner only
 	closing   sync.Mutex             // held while Close closes the gate
 	done      chan struct{}          // made by Close; closed when c is freed
 
@@ -116,7 +116,7 @@ type Client struct {
 	tls     atomic.Bool       // connects will initialise OpenSSL
 	hasTLS  atomic.Bool       // TLS was set up
 	tlsSum  [sha256.Size]byte // of the settings of SetTLS; the owner of the network side uses it
-	ownTLS  atomic.Bool       // by SetTLS, so other TLS settings have no effect
+	ownTLS  atomic.Bool       // SetTLS has set TLS up, so other TLS settings have no effect
 	single  atomic.Bool       // ThreadedSet(false)
 	v5      atomic.Bool       // OptProtocolVersion is MQTT 5
 	used    atomic.Bool       // a connect was tried
@@ -193,13 +193,13 @@ var newMutex sync.Mutex
 // found where it was expected, because other file descriptors were closed meanwhile.
 const pairTries = 10
 
-// narrowTries is how many tries look only at the two lowest free file descriptors. Another
+// narrowTries is how many tries check only the two lowest free file descriptors. Another
 // thread may have taken one of these file descriptors.
 const narrowTries = 2
 
-// withPairsClosedOnExec runs f, which makes the library open a pair of sockets,
-// and marks them close-on-exec before a child process can inherit them. f returns
-// the client, nil if it failed; if the pair is not found, undo and f run again.
+// withPairsClosedOnExec runs f, which makes the library open a pair of sockets. It marks
+// the sockets close-on-exec before a child process can inherit them. f returns the client,
+// or nil if it failed. If the pair is not found, undo and f run again.
 func withPairsClosedOnExec(f func() *cClient, undo func()) {
 	newMutex.Lock()
 	defer newMutex.Unlock()
@@ -262,7 +262,7 @@ func (c *Client) Reinitialise(clientID string, cleanSession bool, userData any) 
 // open after five seconds.
 //
 // Close may be called at any time, from any goroutine, inside callbacks, and more
-// than once: only the first call does anything, and later calls return nil at once.
+// than once. Only the first call has an effect, and later calls return nil at once.
 // All other methods then return [ErrClosed], and no callback starts any more.
 //
 // Close waits until the calls of other goroutines have returned and the client is freed,

@@ -2,9 +2,9 @@
 
 package mosquitto
 
-// This is the only file that calls C, in the order of mosquitto.h: one small
-// function per library function, texts and numbers in Go types on one side, in
-// C types on the other. No policy, no locks, nothing exported.
+// This is the only file that calls C. It has one small function per library function, in
+// the order of mosquitto.h, and converts between Go types and C types. It has no policy and
+// no locks, and exports nothing.
 
 /*
 #cgo pkg-config: libmosquitto
@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 69ace5dc30dd82e6
+// include-stamp: 27a4f47330a34f47
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -336,7 +336,7 @@ func cHoldsMessages(c *cClient) bool {
 	return c.ping_awaited == 0 || c.read_ahead >= C.GOMOSQ_READ_AHEAD
 }
 
-// cEndBurst ends a burst of reads after the packet in hand.
+// cEndBurst ends a burst of reads after the current packet.
 func cEndBurst(c *cClient) {
 	atomic.StoreInt32((*int32)(unsafe.Pointer(&c.pause_reading)), 1)
 }
@@ -598,8 +598,8 @@ func goMessage(m *cMessage, topicLen C.size_t) Message {
 	return msg
 }
 
-// chunk limits the memory that short messages of a batch share: one allocation holds
-// several messages, and a message that is kept keeps at most this many bytes.
+// chunk limits the memory that short messages of a batch share. One allocation holds
+// several messages, so a message that the program stores holds at most chunk bytes.
 const chunk = 512
 
 // batch copies messages out of C.

@@ -32,7 +32,7 @@ import (
 //
 //	event                                                Run
 //	ctx ends                                             sends DISCONNECT, returns ctx.Err() within 100 ms
-//	Disconnect, from anywhere                            sends it, returns nil when the broker has closed
+//	Disconnect, from anywhere                            sends it, returns nil when the connection is closed
 //	Close                                                returns ErrClosed
 //	lost by reset, EOF, keepalive, malformed packets     reconnects
 //	TLS peer closed without close_notify                 reconnects

@@ -251,7 +251,8 @@ func (t *TLS) loadPSK(op string, s *tlsSettings) error {
 	return nil
 }
 
-// readTrust reads the trusted authorities. Without any, they are those of the system.
+// readTrust reads the trusted authorities. If none is set, it reads the authorities of the
+// system.
 func (t *TLS) readTrust(op string, texts *tlsTexts) (err error) {
 	if t.PSK != "" {
 		return nil

@@ -6,8 +6,9 @@
 #include "callbacks.h"
 
 /* How many QoS 0 messages publishers may queue ahead of a running write. The next
- * publisher waits until the write has caught up, or until its end if they have queued
- * GOMOSQ_AHEAD_ALL during this write: they must not make the write endless. */
+ * publisher waits until the write has caught up. If publishers have queued GOMOSQ_AHEAD_ALL
+ * messages during this write, the next publisher waits until the write has ended: otherwise
+ * the write could be endless. */
 #define GOMOSQ_AHEAD 8192
 #define GOMOSQ_AHEAD_LEFT 2048
 #define GOMOSQ_AHEAD_ALL 32768

@@ -14,7 +14,7 @@
 #endif
 
 #ifdef GOMOSQ_SPLIT_HEADERS
-/* 2.1's mosquitto.h needs the cJSON headers, its parts do not. */
+/* The mosquitto.h of 2.1 needs the cJSON headers. The parts of it that follow do not. */
 #  define libmosqcommon_EXPORT
 #  include <mosquitto/libmosquitto.h>
 #  include <mosquitto/libcommon_properties.h>

@@ -168,8 +168,8 @@ static inline struct gomosq_result gomosq_reinitialise(struct gomosq_client *c, 
 	return gomosq_leave(outer, rc, 0);
 }
 
-/* The sockets between the file descriptors first and end - 1 that child processes inherit
- * and that look like an end of the socket pair of a client. */
+/* Lists the file descriptors from first to end - 1 that look like an end of a client's
+ * socket pair, and that child processes inherit. */
 struct gomosq_pair_like {
 	int lowest[2]; /* the two lowest free file descriptors, -1 if unknown: the kernel will choose them */
 	int first;
@@ -381,9 +381,9 @@ static inline char *gomosq_text(char *few, const char *text, size_t len)
 }
 
 /* Each publish and each acknowledgement searches the library's list of messages in
- * flight, under a lock. Beside a burst of reads a publisher yields, for at most about 50
- * microseconds: that keeps the list short, and neither side waits for the lock in the
- * kernel. */
+ * flight, under a lock. While a burst of reads runs, a publisher yields for at most about
+ * 50 microseconds. The yield keeps the list short, and neither side waits for the lock in
+ * the kernel. */
 #define GOMOSQ_YIELDS 100
 
 static inline void gomosq_yield_to_reader(struct gomosq_client *c, int qos)

@@ -1,7 +1,7 @@
 /* TLS input and output of Run with fewer system calls. The library encrypts each packet by
  * itself, and OpenSSL makes two reads and one write for each. So Run lets OpenSSL read
- * ahead, and gathers its output in a buffer. Other loops must not do so: the library does
- * not look for input that OpenSSL has read ahead. Only run.h and callbacks.c include this
+ * ahead, and gathers its output in a buffer. Other loops must not read ahead: the library
+ * does not look for input that OpenSSL has read ahead. Only run.h and callbacks.c include this
  * file. */
 #ifndef GOMOSQ_TLSIO_H
 #define GOMOSQ_TLSIO_H
@@ -76,7 +76,7 @@ static bool gomosq_tlsio_found; /* written once, by gomosq_tlsio_init */
 
 static inline void gomosq_tlsio_init(void) { gomosq_tlsio_found = gomosq_tlsio_look_up(); }
 
-/* Returns OpenSSL's object of the connection. NULL without TLS, or if a function is
+/* Returns OpenSSL's object of the connection, or NULL without TLS or if a function is
  * missing. */
 static inline void *gomosq_tlsio_ssl(struct gomosq_client *c)
 {
@@ -110,8 +110,9 @@ static inline bool gomosq_tls_unread(struct gomosq_client *c)
 	return ssl && GOMOSQ_TLSIO(SSL_has_pending)(ssl);
 }
 
-/* Notes what a read of the library has left, from errno after it. errno alone does not say
- * that OpenSSL has found no input: the library may have set it for its own sockets. */
+/* Notes whether a read of the library has left input in OpenSSL. err is errno after the read.
+ * EAGAIN alone does not mean that OpenSSL has no input: the library may have set errno for its
+ * own sockets. */
 static inline void gomosq_tls_note_read(struct gomosq_client *c, int err)
 {
 	void *ssl;

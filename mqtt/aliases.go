@@ -20,6 +20,7 @@ type PropertyID = mosquitto.PropertyID
 
 // TLS holds the TLS settings for servers with mqtts:// or wss://. The zero value trusts
 // the certificate authorities of the system. It is the default without [WithTLS].
+// [mosquitto.TLS] describes the fields, such as CAFile, CertFile and KeyFile.
 type TLS = mosquitto.TLS
 
 // QoS is a quality of service: 0 at most once, 1 at least once, 2 exactly once.

@@ -208,9 +208,9 @@ func (c *Client) free() {
 	c.library.Load().Close()
 }
 
-// Done returns a channel that is closed when the client has ended. Close ends a client,
-// and so does a permanent error before the first accepted connection. [Client.Err]
-// returns the cause.
+// Done returns a channel that is closed when the client has ended. Close ends a client. A
+// permanent error before the first accepted connection also ends it. [Client.Err] returns
+// the cause.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
 // Err returns why the client has ended: nil before the end, [ErrClosed] after Close.

@@ -10,7 +10,7 @@ import (
 )
 
 // Connack is the CONNACK packet with which a broker accepted or refused a connection.
-// With MQTT 3 it has only Code and SessionPresent, and the other fields say that there
+// With MQTT 3 it has only Code and SessionPresent, and the other fields mean that there
 // are no limits. A Connack is immutable. Each connection has its own.
 type Connack struct {
 	Code           ConnackCode // 0: the connection was accepted

@@ -17,8 +17,8 @@ var (
 	// later call. [Client.Err] returns the cause.
 	ErrClosed = mosquitto.ErrClosed
 	// ErrInCallback is returned by calls that would block inside an inline handler, a
-	// hook or the logger. They return it at once. So do calls inside a function of
-	// [WithOnConnect] that would wait for the end of this function.
+	// hook or the logger. They return it at once. It is also returned by calls inside a
+	// function of [WithOnConnect] that would wait for the end of this function.
 	ErrInCallback = mosquitto.ErrInCallback
 	// ErrNotSupported is returned for features that the installed library or the
 	// protocol version of the connection does not have.

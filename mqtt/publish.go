@@ -56,9 +56,9 @@ func WithPayloadFormatUTF8() PublishOption {
 }
 
 // WithMessageExpiry limits the life of the message, in whole seconds, rounded up. It
-// counts from the call: a message that is still queued then ends with
-// [ErrMessageExpired]; others are sent with the time that is left, for which the broker
-// keeps them. With MQTT 5 only.
+// counts from the call. A message that is still queued after this time ends with
+// [ErrMessageExpired]. Other messages are sent with the remaining time. When it is
+// over, the broker discards undelivered copies. It needs MQTT 5.
 func WithMessageExpiry(after time.Duration) PublishOption {
 	return with(mosquitto.Property{ID: mosquitto.PropMessageExpiryInterval, Number: seconds(after)})
 }

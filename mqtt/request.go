@@ -57,8 +57,8 @@ func (e *RequestError) Error() string { return "mqtt: request: " + e.Text }
 // [WithResponsePrefix] and [WithResponseInformation] change its beginning. With
 // [WithResponseTopic] among options, Request uses that topic. The client subscribes to a
 // response topic once and stays subscribed, so use few of them. If several clients use the
-// same topic, each of them receives all responses on it and may take a response for its
-// own: the correlation data are unique only within a client.
+// same topic, each client receives all responses on it. It may mistake a response for its
+// own, because the correlation data are unique only within a client.
 func (c *Client) Request(ctx context.Context, topic string, payload []byte, options ...PublishOption) (Message, error) {
 	if c.protocolNow() != V5 {
 		return Message{}, fmt.Errorf("mqtt: requests need MQTT 5: %w", ErrNotSupported)

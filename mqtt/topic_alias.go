@@ -9,8 +9,8 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 )
 
-// This file has the topic aliases of MQTT 5 that the client manages: those that it assigns
-// to topics of its own messages, and those that it lets the broker assign.
+// This file manages the topic aliases of MQTT 5: the aliases that the client assigns to
+// topics of its own messages, and the aliases that it lets the broker assign.
 
 // WithAutomaticTopicAliases makes the client replace topics of QoS 0 messages with topic
 // aliases, which are shorter. The first message of a topic on a connection has the topic
@@ -24,8 +24,8 @@ import (
 // copy of each topic with an alias until the connection ends.
 //
 // Messages of QoS 1 and 2 keep their topics, because they may be sent again on another
-// connection, which does not know the alias. Hooks and errors always have the topic. The
-// lines of libmosquitto in a log of level Debug do not.
+// connection, which does not know the alias. Hooks and errors always have the topic. In
+// a log of level Debug, the lines of libmosquitto lack it.
 //
 // The program may use [WithTopicAlias] too. A number that it uses belongs to the program
 // until the client ends: the client assigns other numbers, and the topic that had this

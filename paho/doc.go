@@ -116,7 +116,8 @@
 // Errors and loggers:
 //
 //	ErrNotConnected, ErrInvalidQos, ErrInvalidTopicEmptyString, ErrInvalidTopicMultilevel  same
-//	errors of Connect                 same: those of package packets; a network error wraps its cause
+//	errors of Connect                 same: those of package packets; a network error wraps its cause;
+//	                                  its text names each broker with mqtt://, also with TLS
 //	ERROR, CRITICAL, WARN, DEBUG      near: other lines; CRITICAL gets none; set the loggers before Connect
 //
 // # Delivery and connections

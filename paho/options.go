@@ -152,7 +152,7 @@ func (o *ClientOptions) SetCredentialsProvider(p CredentialsProvider) *ClientOpt
 	return o
 }
 
-// SetCleanSession says whether the broker discards the session of the client. The
+// SetCleanSession sets whether the broker discards the session of the client. The
 // default is true. With false the broker keeps subscriptions and messages while the
 // client is disconnected, and the client keeps its unacknowledged messages in the Store.
 func (o *ClientOptions) SetCleanSession(clean bool) *ClientOptions {
@@ -160,7 +160,7 @@ func (o *ClientOptions) SetCleanSession(clean bool) *ClientOptions {
 	return o
 }
 
-// SetOrderMatters says whether callbacks run one after the other, in the order of
+// SetOrderMatters sets whether callbacks run one after the other, in the order of
 // arrival. The default is true. With false each callback runs on its own goroutine.
 func (o *ClientOptions) SetOrderMatters(order bool) *ClientOptions {
 	o.Order = order
@@ -288,7 +288,7 @@ func (o *ClientOptions) SetMaxReconnectInterval(t time.Duration) *ClientOptions 
 	return o
 }
 
-// SetAutoReconnect says whether the client reconnects after a connection loss. The
+// SetAutoReconnect sets whether the client reconnects after a connection loss. The
 // default is true.
 func (o *ClientOptions) SetAutoReconnect(a bool) *ClientOptions {
 	o.AutoReconnect = a

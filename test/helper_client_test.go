@@ -136,7 +136,7 @@ func atLeast(major, minor, revision int) bool {
 // plain starts a broker that accepts every client.
 func plain(t testing.TB) *broker.Broker { return broker.Start(t, broker.Config{}) }
 
-// awaitThread waits until the thread of LoopStart is gone. The system lists a thread
+// awaitThread waits until the thread of LoopStart has ended. The system lists a thread
 // for a moment after it was joined.
 func awaitThread(t testing.TB) {
 	t.Helper()

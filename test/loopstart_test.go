@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stopped stops the thread of LoopStart and waits until it is gone.
+// stopped stops the thread of LoopStart and waits until it has ended.
 func stopped(t testing.TB, c *mosquitto.Client) {
 	t.Helper()
 	require.NoError(t, c.LoopStop(false))

@@ -24,8 +24,8 @@ func mark(t testing.TB, c *mosquitto.Client, e *events, topic string) {
 	wait.For(t, e.publish, "OnPublish")
 }
 
-// received asserts that these messages arrive next: the payloads, after "retained " if
-// the flag is set.
+// received asserts that these messages arrive next. want holds their payloads, each with the
+// prefix "retained " if the retain flag is set.
 func received(t testing.TB, e *events, want ...string) {
 	t.Helper()
 	for _, payload := range want {
