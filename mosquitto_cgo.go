@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 27a4f47330a34f47
+// include-stamp: 226fe5752c0c9ff8
 
 type (
 	cClient   = C.struct_gomosq_client

@@ -86,10 +86,18 @@ static inline bool gomosq_may_write(struct gomosq_client *c)
 
 static inline bool gomosq_posted(struct gomosq_client *c) { return __atomic_load_n(&c->published.posted, __ATOMIC_RELAXED); }
 
+/* Reports whether all input is read, after a read that left EAGAIN in errno: the socket was
+ * empty, or the library has queued output although its own pair of sockets is full, or a
+ * slow callback has ended the read. Only then the socket must be polled. */
+static inline bool gomosq_all_read(struct gomosq_client *c)
+{
+	if((c->spent || c->wrote || mosquitto_want_write(c->mosq)) && gomosq_poll(c->watched, POLLIN)) return false;
+	return !gomosq_tls_unread(c);
+}
+
 /* Reads until the socket is empty, without a poll between packets, and delivers
  * messages in batches. It writes nothing, so acknowledgements are sent after the callback
- * has returned. errno is EAGAIN for an empty socket, but also when the library's own
- * pair of sockets is full: the socket is polled before the burst ends. */
+ * has returned. */
 static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct gomosq_pass *p)
 {
 	struct gomosq_batch batch;
@@ -107,7 +115,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 		rc = mosquitto_loop_read(c->mosq, 1);
 		gomosq_tls_note_read(c, errno);
 		if(!gomosq_may_continue(c, rc) || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
-		if(errno == EAGAIN && !gomosq_poll(c->watched, POLLIN) && !gomosq_tls_unread(c)){
+		if(errno == EAGAIN && gomosq_all_read(c)){
 			p->more = false;
 			break;
 		}
