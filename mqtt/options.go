@@ -240,9 +240,8 @@ func WithCredentialsFunc(f func(ctx context.Context) (username, password string,
 }
 
 // Will is the message that the broker publishes if the connection ends without
-// DISCONNECT. [Client.Close] sends DISCONNECT, so the broker then publishes no will. The
-// properties, such as the will delay, need MQTT 5. [mosquitto.Will] describes the
-// fields. The default of QoS is 0.
+// DISCONNECT. [Client.Close] sends DISCONNECT. The properties, such as the will delay,
+// need MQTT 5. [mosquitto.Will] describes the fields. The default of QoS is 0.
 type Will = mosquitto.Will
 
 // WithWill sets the will. It copies the payload.
