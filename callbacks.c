@@ -203,7 +203,7 @@ static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosqu
 	struct gomosq_frame f;
 	struct gomosq_flat flat;
 
-	if(client->watched >= 0){ /* the poller's descriptor must not keep the connection alive */
+	if(client->watched >= 0){ /* the poller's file descriptor must not keep the connection open */
 		int saved = errno;
 		shutdown(client->watched, SHUT_RDWR);
 		client->watched = -1;

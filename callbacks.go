@@ -120,7 +120,7 @@ func (c *Client) OnConnect(f func(c *Client, ack Connack)) {
 // mosquitto_disconnect_callback_set: it sets the callback for the end of a
 // connection. Connects that return an error, and failed attempts of loops that
 // reconnect, do not call it; nor, before 2.0.13, does a TLS handshake that fails.
-// LoopRead and LoopWrite without a connection call it each time.
+// Without a connection, each call of LoopRead and LoopWrite calls it.
 func (c *Client) OnDisconnect(f func(c *Client, d Disconnection)) {
 	listen(c, &c.events().disconnect, evDisconnect, f, f != nil)
 }
@@ -295,7 +295,7 @@ var panics struct {
 
 // newPanicError is for the goroutine that has recovered value.
 func newPanicError(value any) *PanicError {
-	if e, ok := value.(*PanicError); ok { // of a call that the callback made
+	if e, ok := value.(*PanicError); ok { // the panic of a call that the callback made
 		return e
 	}
 	return &PanicError{value, debug.Stack()}

@@ -123,9 +123,9 @@ func (c *Client) ReconnectAsync() error {
 // left behind: calls that need the network side return [ErrBusy] until it has
 // returned. An IP address or a unix socket never blocks.
 //
-// props may be nil; others need MQTT 5, or ConnectAsyncContext returns an error that
-// wraps [ErrNotSupported]. Inside a callback it returns [ErrInCallback], beside
-// a loop [ErrBusy].
+// props may be nil. Properties need MQTT 5: otherwise ConnectAsyncContext returns an error
+// that wraps [ErrNotSupported]. It returns [ErrInCallback] inside a callback, and [ErrBusy]
+// while a loop runs.
 func (c *Client) ConnectAsyncContext(ctx context.Context, host string, port int, keepalive time.Duration, bind string, props Properties) error {
 	const op = "connect_bind_async"
 	to := server{host: host, port: port, bind: bind, keepalive: keepalive}

@@ -26,7 +26,7 @@ type event struct {
 	mid   int
 	sent  bool         // OnPublish of a QoS 0 message that a write of Run has sent
 	code  ReasonCode   // of OnPublish
-	codes []ReasonCode // of the other two
+	codes []ReasonCode // of OnSubscribe and OnUnsubscribe
 	props Properties
 }
 
@@ -306,8 +306,8 @@ func (r *runner) endDeliveries() {
 }
 
 // dropMessages drops pending messages when Run has to end: QoS 0 messages when ctx
-// has ended, the others when their time is over. The caller cuts the connection then,
-// so that no acknowledgement of a dropped message leaves.
+// has ended, other messages when the deadline has passed. The caller then cuts the
+// connection, so that no acknowledgement of a dropped message is sent.
 func (r *runner) dropMessages(cut bool) {
 	if cut {
 		r.c.deliveries.keep(r.c, delivery.isEvent)

@@ -179,7 +179,7 @@ func TestOpError_TimeoutIsADeadlineExceeded(t *testing.T) {
 	}
 }
 
-// The connect of the library 2.1 always leaves EBADF in errno.
+// The connect of libmosquitto 2.1 always leaves EBADF in errno.
 func TestErrno_OfConnectIsUnknownIn21(t *testing.T) {
 	require.Equal(t, syscall.ECONNREFUSED, errnoOf(int(syscall.ECONNREFUSED)))
 	if has21 {

@@ -109,7 +109,8 @@ func (g *gate) shut() bool {
 	}
 }
 
-// alone keeps others out until together, if the caller's call is the only one.
+// alone keeps other calls out until together, if no other call runs. It reports whether it
+// does.
 func (g *gate) alone() bool { return g.state.CompareAndSwap(1, 1|gateExclusive) }
 
 func (g *gate) together() {

@@ -194,8 +194,8 @@ func checkOption(op string, option Option) error {
 //
 // delay and limit are whole seconds, at least one. The delay before the n-th attempt in
 // a row is n times delay. With exponential it is n*n times delay, although the
-// library's header says "doubles". It is at most limit. The default is one second each
-// time.
+// library's header says "doubles". It is at most limit. By default every delay is one
+// second.
 func (c *Client) ReconnectDelaySet(delay, limit time.Duration, exponential bool) error {
 	const op = "reconnect_delay_set"
 	if delay < time.Second || delay > math.MaxInt32*time.Second {

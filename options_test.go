@@ -18,7 +18,7 @@ func newClient(t testing.TB) *Client {
 	return c
 }
 
-// notBefore21 asserts that an option succeeds with the library 2.1, and returns an
+// notBefore21 asserts that an option succeeds with libmosquitto 2.1, and returns an
 // error that names this version with older libraries.
 func notBefore21(t *testing.T, err error) {
 	t.Helper()

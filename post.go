@@ -99,7 +99,7 @@ func (p *posts) drop() {
 }
 
 // runPosts runs the functions that Post had queued before this turn. If a
-// function panics, runPosts returns that panic and leaves the rest queued.
+// function panics, runPosts returns that panic and leaves the remaining functions queued.
 func (c *Client) runPosts() (fault *PanicError) {
 	if !c.posts.take(c.c) {
 		return nil

@@ -22,8 +22,8 @@ import (
 // descriptor may be 1024 or higher.
 //
 // Run reconnects after every loss, with the delays of
-// [Client.ReconnectDelaySet]. When the broker accepts, the next delay is the first one
-// again.
+// [Client.ReconnectDelaySet]. After the broker has accepted, the delays begin with
+// the shortest again.
 //
 // Run gathers the packets of a pass and sends them without the Nagle delay
 // (OptTCPNodelay). On Linux it acknowledges TCP input at once: a broker with the Nagle
@@ -48,10 +48,10 @@ import (
 //
 // While a callback runs, its client reads and writes nothing. After about 10 ms of
 // callbacks Run writes, checks the keepalive, and runs functions that [Client.Post]
-// queued. So an acknowledgement waits for its
-// own callback and for at most about 20 ms of others, or for one other callback
-// if that takes longer. While Run waits for a PINGRESP behind messages whose
-// callbacks are slow, it reads up to 1 MiB of them ahead (topics and payloads).
+// queued. So an acknowledgement waits for its own callback and for at most about 20 ms of
+// other callbacks, or for one longer callback. A PINGRESP arrives after messages whose
+// callbacks may be slow. While Run waits for it, it reads up to 1 MiB of these messages
+// ahead (topics and payloads).
 // Each callback should take less than half the keepalive, because brokers wait
 // one and a half keepalives for a packet. If the callback of a QoS 1 or 2 message
 // outlasts the keepalive and the broker sends the message again, Run acknowledges

@@ -32,7 +32,7 @@ func SubscribeCallback(ctx context.Context, o SimpleOptions, topic string, qos Q
 		return err
 	}
 	defer c.Close()
-	ended := make(chan error, 2) // the first one says why
+	ended := make(chan error, 2) // the first value is the reason
 	leave := func(c *Client, why error) {
 		select {
 		case ended <- why:

@@ -93,7 +93,7 @@ func TestTopicMatchesSub_BadArgumentsReturnErrors(t *testing.T) {
 	}
 }
 
-// The slices are parts of a longer text. The library 2.0.11 would read on to its NUL.
+// The slices are parts of a longer text. libmosquitto 2.0.11 would read on to its NUL.
 func TestTopicMatchesSub2_ReadsOnlyTheSlice(t *testing.T) {
 	text := []byte("a/b/c/d")
 	yes, err := TopicMatchesSub2(text[:3], text[:3])

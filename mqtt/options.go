@@ -408,7 +408,7 @@ func WithInflight(n int) Option {
 }
 
 // WithDeliveryAttempts limits how often a message of QoS 1 or 2 is sent if the broker
-// closes the connection each time. It counts the connections that the broker closes
+// closes the connection after each attempt. It counts the connections that the broker closes
 // while the message is the oldest in flight. The default is 3, and 0 means no limit.
 // Brokers close the connection for messages that they do not accept, such as a message
 // above their packet size with MQTT 3.
@@ -598,8 +598,8 @@ func WithStateHandler(f func(c *Client, change StateChange)) Option {
 }
 
 // WithOnConnect adds a function that runs at every connection, when all subscriptions are
-// restored. The client sends the messages that f publishes with ctx before all queued
-// messages, in their order. Use f for birth messages.
+// restored. Messages that f publishes with ctx are sent before all queued messages, in
+// the order of the calls. Use f for birth messages.
 //
 // The functions run one after the other on a goroutine of their own. They may call and
 // wait for anything, such as Publish, Subscribe and Request. Messages that are published

@@ -245,8 +245,8 @@ func (q *queue) take(admit func(*Token) bool, into []*Token) []*Token {
 	return into
 }
 
-// requeue queues messages again, before all others and in their order. It returns the
-// messages whose callers no longer wait: they are not queued. Only the loop calls it.
+// requeue queues messages again, in order and before all queued messages. It returns the
+// messages whose callers no longer wait: requeue does not queue these. Only the loop calls it.
 func (q *queue) requeue(all []*Token) (abandoned []*Token) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

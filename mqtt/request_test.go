@@ -21,7 +21,7 @@ import (
 )
 
 // respondent returns the script of a broker that responds to every request itself. It grants
-// subscriptions. It sends response information unless that is "".
+// subscriptions. It sends the response information unless it is "".
 func respondent(information func(connection int) string) script {
 	return func(c *brokerConn, p packet) bool {
 		switch {

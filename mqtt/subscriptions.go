@@ -191,7 +191,7 @@ func (c *Client) clearDesired(sub *subscription, why error) {
 	switch {
 	case state != refused:
 	case c.opts.keepSession, sub.closures > 0:
-		state = uncertain // the broker may have an older subscription, or this one
+		state = uncertain // the broker may have an older subscription, or this subscription
 	default:
 		state = sub.stateAfterRefusal()
 	}

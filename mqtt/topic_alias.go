@@ -164,7 +164,7 @@ func (a *topicAliases) free() uint16 {
 	return a.next
 }
 
-// forget makes messages have this topic in full.
+// forget makes later messages carry this topic in full.
 func (a *topicAliases) forget(topic string) {
 	delete(a.topics, a.numbers[topic])
 	delete(a.numbers, topic)
@@ -195,11 +195,12 @@ func (c *Client) limitAliases(a *attempt, k *Connack) bool {
 	return true
 }
 
-// withoutAlias removes the topic alias from a received message. It belongs to the
+// withoutAlias removes the topic alias from a received message. The alias belongs to the
 // connection: a program that forwards the properties must not send it. The library has
-// set the topic. (It keeps its table of aliases after the connection. That is harmless: on
-// each connection a broker sets an alias before it uses it, and thereby replaces the old
-// entry. A new library client would not help, because the library never frees the table.)
+// set the topic. (The library keeps its table of aliases after the connection, which is
+// harmless: on each connection a broker sets an alias before it uses the alias, and so
+// replaces the old entry. A new library client would not help, because the library never
+// frees the table.)
 func (c *Client) withoutAlias(props Properties) Properties {
 	if c.opts.aliasMaximum == 0 {
 		return props

@@ -31,7 +31,7 @@ type ReconnectHandler func(Client, *ClientOptions)
 // returns the TLS configuration for the attempt.
 type ConnectionAttemptHandler func(broker *url.URL, tlsCfg *tls.Config) *tls.Config
 
-// OpenConnectionFunc opens the network connection to a broker, with TLS if it wants TLS.
+// OpenConnectionFunc opens the network connection to a broker, with TLS if the broker needs TLS.
 type OpenConnectionFunc func(uri *url.URL, options ClientOptions) (net.Conn, error)
 
 // ConnectionNotificationHandler is called with every event of the connection.

@@ -165,7 +165,7 @@ func TestConnack_BadCredentialsAreRefused(t *testing.T) {
 	}
 }
 
-// The library 2.1 reports a Disconnect inside OnConnect as a lost connection. The
+// libmosquitto 2.1 reports a Disconnect inside OnConnect as a lost connection. The
 // binding reports it as a Disconnect.
 func TestConnack_DisconnectInsideOnConnectSucceeds(t *testing.T) {
 	b := plain(t)

@@ -59,7 +59,7 @@ func TestConnect_RefusalReturnsErrErrno(t *testing.T) {
 	c, e := newClient(t, "", true)
 	err := c.Connect("127.0.0.1", broker.FreePort(t), keepalive)
 	require.ErrorIs(t, err, mosquitto.ErrErrno)
-	if !has21() { // the library 2.1 overwrites errno
+	if !has21() { // libmosquitto 2.1 overwrites errno
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
 	}
 	require.Equal(t, -1, c.Socket())
@@ -87,7 +87,7 @@ func TestConnect_UnknownHostReturnsErrEAI(t *testing.T) {
 		require.ErrorIs(t, err, mosquitto.ErrEAI, name)
 		code := new(mosquitto.OpError)
 		require.ErrorAs(t, err, &code)
-		if !has21() { // the library 2.1 overwrites errno
+		if !has21() { // libmosquitto 2.1 overwrites errno
 			require.NotEmpty(t, code.Detail, name)
 		}
 	}

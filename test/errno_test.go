@@ -23,7 +23,7 @@ func TestErrno_OfConnectIsReported(t *testing.T) {
 	code, ok := e.Code()
 	require.True(t, ok)
 	require.Equal(t, mosquitto.ErrErrno, code)
-	if has21() { // the library 2.1 overwrites errno
+	if has21() { // libmosquitto 2.1 overwrites errno
 		require.Zero(t, e.Errno)
 	} else {
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)

@@ -74,7 +74,7 @@ func TestExtAuth_EachChallengeIsAnswered(t *testing.T) {
 
 // An error of OnExtAuth ends the connection and the loop.
 func TestExtAuth_ErrorOfTheCallbackEndsTheLoop(t *testing.T) {
-	if !has21() { // the library 2.0 ignores AUTH
+	if !has21() { // libmosquitto 2.0 ignores AUTH
 		c, e := newV5(t, "a", true)
 		conn, _ := authenticating(t, c)
 		conn.Send(challenge("METHOD", "data"))

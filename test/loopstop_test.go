@@ -44,7 +44,7 @@ func TestLoopStop_WithoutDisconnectReturns(t *testing.T) {
 	stop(t, c)
 	awaitThread(t)
 	require.Zero(t, wait.For(t, e.disconnect, "OnDisconnect").Code)
-	wait.None(t, e.connect, "second connection") // the library 2.1 would reconnect here
+	wait.None(t, e.connect, "second connection") // libmosquitto 2.1 would reconnect here
 }
 
 func TestLoopStop_AfterDisconnectReturns(t *testing.T) {

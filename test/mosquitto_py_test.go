@@ -89,7 +89,7 @@ func pyConnectRefused(t *testing.T) {
 	c, _ := newClient(t, "test-client", true)
 	err := c.Connect("127.0.0.1", broker.FreePort(t), keepalive)
 	require.ErrorIs(t, err, mosquitto.ErrErrno)
-	if !has21() { // the library 2.1 overwrites errno
+	if !has21() { // libmosquitto 2.1 overwrites errno
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
 	}
 }

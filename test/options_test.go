@@ -48,7 +48,7 @@ func TestBindAddress_IsTheLocalAddress(t *testing.T) {
 			require.NoError(t, c.Connect("127.0.0.1", b.Port, keepalive))
 			require.Equal(t, mine, localAddress(t, c))
 			err := c.StringOption(mosquitto.OptBindAddress, "")
-			if !has21() { // the library 2.0 would free the address twice
+			if !has21() { // libmosquitto 2.0 would free the address twice
 				require.ErrorIs(t, err, mosquitto.ErrNotSupported)
 				return
 			}

@@ -111,7 +111,7 @@ func drive(c *mosquitto.Client, now, wanted string) {
 	}
 }
 
-// worksAgain connects a client again after a panic. The library 2.1 may parse bytes of
+// worksAgain connects a client again after a panic. libmosquitto 2.1 may parse bytes of
 // the old connection in the new one, so its first attempt may fail.
 func worksAgain(t *testing.T, c *mosquitto.Client, b *broker.Broker) {
 	t.Helper()

@@ -318,7 +318,7 @@ func TestProperties_TwoSubscriptionIdentifiersEndTheConnection(t *testing.T) {
 	wait.None(t, e.message, "message")
 }
 
-// Topic aliases from the broker need the library 2.1.
+// Topic aliases from the broker need libmosquitto 2.1.
 func TestProperties_ReceivedTopicAliasNeeds21(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, e := newV5(t, "id", true)

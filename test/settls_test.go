@@ -261,7 +261,7 @@ func TestSetTLS_PSKRefusesABrokerWithACertificate(t *testing.T) {
 	}
 }
 
-// Settings replace the earlier ones: the client trusts only the authorities of the last
+// Settings replace earlier settings: the client trusts only the authorities of the last
 // call, and shows only its certificate.
 func TestSetTLS_ReplacesEarlierSettings(t *testing.T) {
 	ca, other := broker.NewCA(t, "authority"), broker.NewCA(t, "other")
@@ -356,7 +356,7 @@ func residentBytes(t testing.TB) int {
 	return pages * os.Getpagesize()
 }
 
-// Each call frees the settings of the call before, and Close frees the last ones.
+// Each call frees the settings of the previous call, and Close frees the last settings.
 func TestSetTLS_FreesEarlierSettings(t *testing.T) {
 	const calls = 500 // a context has 14 KB at least
 	ca := broker.NewCA(t, "authority")

@@ -48,7 +48,7 @@ func TestSSLContext_DoesNotCheckTheName(t *testing.T) {
 
 // Unless OptSSLCtxWithDefaults is 0, the library needs a CA as well.
 func TestSSLContext_WithDefaultsNeedsACA(t *testing.T) {
-	if !inChild(t, "") { // the library 2.0.11 initializes OpenSSL only for its own contexts
+	if !inChild(t, "") { // libmosquitto 2.0.11 initializes OpenSSL only for its own contexts
 		return
 	}
 	b, ca := tlsBroker(t, "localhost")

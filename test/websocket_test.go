@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// overWebsockets returns a client that uses WebSocket. This needs the library 2.1. With
+// overWebsockets returns a client that uses WebSocket. This needs libmosquitto 2.1. With
 // an older library it asserts the error and returns ok false.
 func overWebsockets(t testing.TB) (c *mosquitto.Client, e *events, ok bool) {
 	t.Helper()

@@ -74,7 +74,6 @@ func (t *table) markdown(w io.Writer) {
 }
 
 // thousands formats a number with commas.
-
 func thousands(x float64) string {
 	s := fmt.Sprintf("%.0f", x)
 	for i := len(s) - 3; i > 0; i -= 3 {

@@ -65,8 +65,8 @@ var dialogs = []dialog{
 		b.expect(fakebroker.PUBLISH)
 		b.process.await("published")
 		b.lose()
-		// The session is clean: ours sends the messages as new ones, paho again. paho sends
-		// DUP with the third message too, which it has not sent before.
+		// The session is clean: ours sends the messages as new messages, and paho repeats
+		// them. paho sets DUP on the third message too, which it has not sent before.
 		b.ignoreDup("r/first", "r/second", "r/third")
 		b.onlyOurs = "r/dropped" // paho drops messages of QoS 0 while it is offline
 		b.connect(false, 0)

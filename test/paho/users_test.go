@@ -172,7 +172,7 @@ func playHome(u *user) {
 	u.noteNext(hall, 1)
 	u.noteNext(kitchen, 1)
 
-	// Its process is killed: the broker publishes the will. The next one restores the
+	// The process is killed: the broker publishes the will. The next process restores the
 	// retained states.
 	require.NoError(u.t, p.cmd.Process.Kill())
 	u.noteNext(status, 1)

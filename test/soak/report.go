@@ -24,7 +24,7 @@ type figures struct {
 
 	duplicates  int           // QoS 1 messages received more than once, which is allowed
 	killedTwice int           // QoS 2 messages received twice after a SIGKILL of the broker
-	killedLost  int           // deliveries that a killed broker has forgotten
+	killedLost  int           // deliveries that a killed broker has lost
 	bugTwice    int           // QoS 2 messages received twice because of the library bug
 	bugMissing  int           // QoS 2 deliveries that the library bug has prevented
 	restarts    int           // of the broker, by SIGTERM

@@ -71,8 +71,8 @@ func start(tb testing.TB, c config) *soak {
 //
 // Its limit of messages in flight is higher than this test needs. When a client
 // reconnects, mosquitto publishes the messages beyond the limit as new messages, even
-// QoS 2 messages for which it has sent PUBREL. With 0, the
-// documented value for "no limit", it does so with all messages.
+// QoS 2 messages for which it has sent PUBREL. With 0, the documented value for "no
+// limit", it publishes all messages again.
 func (s *soak) startBroker() {
 	ca := broker.NewCA(s.tb, "soak")
 	s.ca = ca.File
