@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 226fe5752c0c9ff8
+// include-stamp: b351b0b369bede16
 
 type (
 	cClient   = C.struct_gomosq_client

@@ -1,6 +1,6 @@
-/* The differences between operating systems. The first path of each function is for Linux,
- * the second is for macOS and FreeBSD. The build tag mosquitto_portable defines
- * GOMOSQ_PORTABLE, which selects the second path on Linux too: the tests run both. */
+/* The differences between operating systems. With GOMOSQ_LINUX a function uses system calls
+ * of Linux, without it those of POSIX, macOS and FreeBSD. The build tag mosquitto_portable
+ * defines GOMOSQ_PORTABLE, which turns GOMOSQ_LINUX off on Linux too. The tests run both. */
 #ifndef GOMOSQ_PLATFORM_H
 #define GOMOSQ_PLATFORM_H
 

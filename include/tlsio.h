@@ -90,8 +90,8 @@ static inline void *gomosq_tlsio_ssl(struct gomosq_client *c)
 
 /* === Input === */
 
-/* Lets OpenSSL read as much as its buffer holds. Then polling the socket does not show all
- * input: gomosq_tls_unread shows it. */
+/* Lets OpenSSL read as much as its buffer holds. Polling the socket then does not show the
+ * input that OpenSSL holds, and gomosq_tls_unread does. */
 static inline void gomosq_tls_read_ahead(struct gomosq_client *c)
 {
 	void *ssl = gomosq_tlsio_ssl(c);
@@ -133,7 +133,7 @@ static inline void gomosq_tls_end_input(struct gomosq_client *c)
 
 /* === Output === */
 
-#define GOMOSQ_TLS_GATHERED 16384 /* bytes that one write(2) sends at most */
+#define GOMOSQ_TLS_GATHERED 16384 /* maximum number of bytes that one write(2) sends */
 
 static inline bool gomosq_tls_is_gathering(void *ssl)
 {
@@ -162,8 +162,8 @@ static inline bool gomosq_tls_gather(struct gomosq_client *c)
 	return true;
 }
 
-/* Removes the buffer. OpenSSL may have pushed its own buffer for a handshake before it, so
- * only OpenSSL changes the chain. */
+/* Removes the buffer. During a handshake OpenSSL may have put its own buffer before this
+ * buffer, so only OpenSSL changes the chain. */
 static inline void gomosq_tls_stop_gathering(void *ssl, void *buffer)
 {
 	void *socket = GOMOSQ_TLSIO(BIO_next)(buffer);
@@ -175,8 +175,9 @@ static inline void gomosq_tls_stop_gathering(void *ssl, void *buffer)
 }
 
 /* Sends the gathered output, and removes the buffer when it is empty. If the socket is
- * full, the rest stays in the buffer, and c->tls_unsent is set. After an error nothing may
- * follow the lost bytes: the socket is shut down, and the next read reports the loss. */
+ * full, unsent output stays in the buffer, and c->tls_unsent is set. After an error, output is
+ * lost and no later output may follow. So gomosq_tls_send shuts the socket down, and the next
+ * read reports the lost connection. */
 static inline void gomosq_tls_send(struct gomosq_client *c)
 {
 	void *ssl = gomosq_tlsio_ssl(c);
