@@ -412,6 +412,7 @@ static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto
 
 	(void)mosq;
 	if(message->qos && client->passing) client->to_acknowledge = 1;
+	client->received++;
 	note_read_ahead(obj, topic_len + (size_t)message->payloadlen);
 	if(gather(obj, message, topic_len, props)) return;
 	if(enter(&f, obj, GOMOSQ_MESSAGE)){

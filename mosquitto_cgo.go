@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: b351b0b369bede16
+// include-stamp: 2737cc897e51f49c
 
 type (
 	cClient   = C.struct_gomosq_client

@@ -99,6 +99,7 @@ struct gomosq_client {
 	int pending;         /* GOMOSQ_PENDING_...: the first delivery that Go holds (loop only) */
 	int unacknowledged;  /* pending has a QoS 1 or 2 message: its acknowledgement must not be written (loop only) */
 	int to_acknowledge;  /* messages of QoS 1 or 2 have reached OnMessage since the last write (loop only) */
+	int received;        /* messages of this burst of reads (loop only) */
 	int passing;         /* a pass of Run is running (loop only) */
 	int spent;           /* the callbacks of this pass have used its time (loop only) */
 	int slow;            /* the callbacks of the last pass had used its time (loop only) */

@@ -28,6 +28,10 @@ struct gomosq_pass {
  * flight linearly, so a short list is cheaper. */
 #define GOMOSQ_TURN 16
 
+/* The messages of one burst. One read of the library handles a whole TLS record, or 4 KiB
+ * from 2.1 on. A burst that lasts too long would count as slow callbacks. */
+#define GOMOSQ_BURST_MESSAGES 4096
+
 /* Reports whether a pass may continue after a library call that returned rc. */
 static inline bool gomosq_may_continue(struct gomosq_client *c, int rc)
 {
@@ -107,6 +111,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 	batch.used = 0;
 	c->batch = &batch;
 	__atomic_store_n(&c->pause_reading, 0, __ATOMIC_RELAXED);
+	c->received = 0;
 	p->more = true;
 	gomosq_tls_read_ahead(c);
 	__atomic_store_n(&c->reading, 1, __ATOMIC_RELAXED);
@@ -124,6 +129,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 		if(c->unacknowledged && gomosq_input_ended(c)) continue; /* no message can be acknowledged any more */
 		if(gomosq_holds_messages(c) || c->unacknowledged) break;
 		if(c->spent && !gomosq_reads_ahead(c)) break;
+		if(c->received >= GOMOSQ_BURST_MESSAGES) break;
 		if(budget % GOMOSQ_TURN) continue;
 		if(gomosq_posted(c)) break;
 		if(mosquitto_want_write(c->mosq)) break;

@@ -294,3 +294,13 @@ func TestTLS_RunKeepsOutputThatAFullSocketRefuses(t *testing.T) {
 		expectPublished(t, conn, count)
 	})
 }
+
+// A pass of Run must end although input does not end: a long pass would be taken for slow
+// callbacks, whose messages do not share an allocation.
+func TestTLS_FloodAllocatesLessThanOnceForAMessage(t *testing.T) {
+	const n = 300_000
+	p, _, c, e := recordBroker(t, tls.VersionTLS13)
+	conn, _ := meetRun(t, c, e, p)
+	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) {})
+	require.Less(t, flood(t, conn, e, fakebroker.Publish(0, "some/topic", 0, "a payload of some bytes"), n), uint64(n/2))
+}
