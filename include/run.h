@@ -90,9 +90,10 @@ static inline bool gomosq_may_write(struct gomosq_client *c)
 
 static inline bool gomosq_posted(struct gomosq_client *c) { return __atomic_load_n(&c->published.posted, __ATOMIC_RELAXED); }
 
-/* Reports whether all input is read, after a read that left EAGAIN in errno: the socket was
- * empty, or the library has queued output although its own pair of sockets is full, or a
- * slow callback has ended the read. Only then the socket must be polled. */
+/* Reports whether all input is read, after a read that left EAGAIN in errno. Usually the
+ * socket is empty. But errno is EAGAIN too if the library has queued output while its own
+ * pair of sockets is full, or if a slow callback has ended the read. Only in these two cases
+ * it polls the socket. */
 static inline bool gomosq_all_read(struct gomosq_client *c)
 {
 	if((c->spent || c->wrote || mosquitto_want_write(c->mosq)) && gomosq_poll(c->watched, POLLIN)) return false;
