@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: e106d00ce6c457d3
+// include-stamp: 497208cbc8186263
 
 type (
 	cClient   = C.struct_gomosq_client

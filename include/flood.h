@@ -70,6 +70,9 @@ static inline uint32_t gomosq_write_begins(struct gomosq_client *c)
 	return __atomic_exchange_n(&c->published.unwritten, 0, __ATOMIC_RELAXED);
 }
 
+/* Notes that a write has left packets behind, which the next write sends too. */
+static inline void gomosq_note_left(struct gomosq_client *c) { __atomic_add_fetch(&c->published.unwritten, 2, __ATOMIC_RELAXED); }
+
 static inline void gomosq_write_ends(struct gomosq_client *c)
 {
 	__atomic_store_n(&c->written.on, 0, __ATOMIC_SEQ_CST);

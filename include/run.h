@@ -160,6 +160,16 @@ static inline void gomosq_collect(struct gomosq_client *c, struct gomosq_pass *p
 	gomosq_cork(c, p, true);
 }
 
+/* Reports whether a write may send several packets. They must be collected: if the broker
+ * closes the connection for the first of them, the write of another one would fail, and
+ * acknowledgements that have arrived would be lost with the socket. Each message or packet
+ * usually causes one packet of output. A CONNACK makes the library send all messages in flight
+ * again. The cause of other output is unknown. */
+static inline bool gomosq_has_several(uint32_t published, int packets, bool accepted)
+{
+	return published > 1 || packets > 1 || accepted || (published == 0 && packets == 0);
+}
+
 static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *p)
 {
 	int rc;
@@ -168,7 +178,7 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	if(c->tls_unsent || !mosquitto_want_write(c->mosq)) return MOSQ_ERR_SUCCESS;
 	gomosq_before_acknowledging(c);
 	if(!gomosq_may_continue(c, MOSQ_ERR_SUCCESS)) return MOSQ_ERR_SUCCESS;
-	if(gomosq_write_begins(c) > 1 || p->packets > 1) gomosq_collect(c, p);
+	if(gomosq_has_several(gomosq_write_begins(c), p->packets, c->accepted != p->accepted)) gomosq_collect(c, p);
 	p->wrote = true;
 	errno = 0;
 	rc = mosquitto_loop_write(c->mosq, 1);
@@ -189,6 +199,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 	int rc = MOSQ_ERR_SUCCESS;
 	bool blocked = false;
 
+	p.accepted = c->accepted;
 	if(leaving && !c->unacknowledged){
 		rc = gomosq_write_all(c, &p);
 		blocked = gomosq_may_continue(c, rc) && gomosq_want_write(c) && !(gomosq_poll(c->watched, POLLOUT) & POLLOUT);
@@ -221,6 +232,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
 	p.want_write = p.watching && gomosq_may_write(c) && gomosq_want_write(c);
+	if(p.want_write) gomosq_note_left(c);
 	p.writable = p.want_write && (gomosq_poll(c->watched, POLLOUT) & POLLOUT);
 	p.accepted = c->accepted;
 	return p;
