@@ -14,11 +14,12 @@ import (
 // goroutine ends when no message has arrived for some time.
 //
 // The loop of package mosquitto/mqtt delivers messages, and waits for their callbacks before it
-// sends acknowledgements (see [mosquitto.Client.OnAcknowledge]). For a message of QoS 0 it
-// waits only while the queue is full. The loop does not wait if the callback may need the
-// loop: the callback waits for the broker, or it runs so long that the connection would be
-// lost. Messages that arrive meanwhile are queued. They are acknowledged before their
-// callbacks run.
+// sends acknowledgements (see [mosquitto.Client.OnAcknowledge]). While callbacks are slow, it
+// waits for the callbacks of each message of QoS 1 and 2 instead: the network must not stand
+// still for the callbacks of several messages. For a message of QoS 0 it waits only while the
+// queue is full. The loop does not wait if the callback may need the loop: the callback waits
+// for the broker, or it runs so long that the connection would be lost. Messages that arrive
+// meanwhile are queued. They are acknowledged before their callbacks run.
 //
 // A nil *dispatcher belongs to a client whose callbacks have goroutines of their own.
 type dispatcher struct {
@@ -29,6 +30,7 @@ type dispatcher struct {
 	timer *time.Timer     // nil before the loop has waited
 	last  uint64          // the last message of QoS 1 or 2
 	ctx   context.Context // context of the last message; it ends with the client
+	fast  bool            // callbacks are fast: the loop waits for those of several messages at once
 
 	goroutine atomic.Uint64 // the goroutine of the callbacks
 	handled   atomic.Uint64 // messages whose callbacks have returned
@@ -50,9 +52,12 @@ type dispatcher struct {
 }
 
 const (
-	maxAhead       = 1000     // messages of QoS 0 that the loop delivers ahead of the callbacks
-	maxAheadBytes  = 4 << 20  // limit of their bytes
-	maxQueuedBytes = 16 << 20 // limit of the queue while a callback runs for a long time
+	maxGathered    = 16                     // messages that the loop delivers before it waits for the first of them, if callbacks are fast
+	fastCallback   = 500 * time.Microsecond // callbacks of one message that are shorter are fast
+	slowCallbacks  = 10 * time.Millisecond  // callbacks of maxGathered messages that are longer are slow
+	maxAhead       = 1000                   // messages of QoS 0 that the loop delivers ahead of the callbacks
+	maxAheadBytes  = 4 << 20                // limit of their bytes
+	maxQueuedBytes = 16 << 20               // limit of the queue while a callback runs for a long time
 	watchInterval  = 100 * time.Millisecond
 	waitPatience   = time.Second // how long other goroutines wait for the broker behind a callback
 	idlePatience   = time.Second // how long the goroutine lives without a message
@@ -75,6 +80,8 @@ func (d *dispatcher) deliver(ctx context.Context, m *message) {
 	n := d.push(m)
 	if m.QoS > 0 {
 		d.last, d.ctx = n, ctx
+		d.deliverReliably(ctx, n)
+		return
 	}
 	if d.queued.Load() < maxAheadBytes {
 		n -= min(n, maxAhead)
@@ -82,11 +89,34 @@ func (d *dispatcher) deliver(ctx context.Context, m *message) {
 	d.await(ctx, n)
 }
 
+// deliverReliably waits for message n of QoS 1 or 2 or, if callbacks are fast, for an
+// earlier message.
+func (d *dispatcher) deliverReliably(ctx context.Context, n uint64) {
+	if d.fast && d.queued.Load() < maxAheadBytes {
+		d.awaitGathered(ctx, n-min(n, maxGathered))
+		return
+	}
+	began := time.Now()
+	d.await(ctx, n)
+	d.fast = time.Since(began) < fastCallback && d.handled.Load() >= n
+}
+
+// awaitGathered waits for the callbacks of message n. It finds out whether callbacks have
+// become slow.
+func (d *dispatcher) awaitGathered(ctx context.Context, n uint64) {
+	if d.handled.Load() >= n {
+		return
+	}
+	began := time.Now()
+	d.await(ctx, n)
+	d.fast = d.fast && time.Since(began) < slowCallbacks && d.handled.Load() >= n
+}
+
 // beforeAcknowledging waits for the callbacks of the messages that the client is about to
 // acknowledge. Only the loop calls it.
 func (d *dispatcher) beforeAcknowledging(*mosquitto.Client) {
 	if d.ctx != nil {
-		d.await(d.ctx, d.last)
+		d.awaitGathered(d.ctx, d.last)
 	}
 }
 

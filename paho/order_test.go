@@ -160,6 +160,37 @@ func TestMessage_IsAcknowledgedAfterItsCallback(t *testing.T) {
 	require.EqualValues(t, fakebroker.PUBACK, wait.For(t, acknowledged, "PUBACK").Type())
 }
 
+// The broker sends many messages at once, and each callback takes long.
+func TestMessage_IsAcknowledgedAfterItsSlowCallback(t *testing.T) {
+	const messages, took = 24, 60 * time.Millisecond
+	p := fakebroker.Listen(t)
+	var returned atomic.Int32
+	c, conn := attach(t, p, options(p.Port).SetDefaultPublishHandler(func(paho.Client, paho.Message) {
+		time.Sleep(took)
+		returned.Add(1)
+	}))
+	var all []byte
+	for id := range uint16(messages) {
+		all = append(all, fakebroker.Publish(2, "a", id+1, "x")...)
+	}
+	conn.Send(all)
+	time.Sleep(took)
+	sent := time.Now()
+	go c.Publish("b", 1, false, "x").Wait() // detaches the loop after a second
+	for acknowledged := int32(0); acknowledged < messages; {
+		switch packet, err := conn.Next(); {
+		case err != nil:
+			require.NoError(t, err)
+		case packet.Type() == fakebroker.PUBLISH:
+			require.Less(t, time.Since(sent), 8*took, "the message waits for the callbacks of many others")
+			conn.Send(fakebroker.Ack(fakebroker.PUBACK, mid(packet)))
+		case packet.Type() == fakebroker.PUBACK:
+			acknowledged++
+			require.LessOrEqual(t, acknowledged, returned.Load(), "acknowledged before its callback has returned")
+		}
+	}
+}
+
 func TestMessage_IsDeliveredAgainAfterACrashInItsCallback(t *testing.T) {
 	b := start(t)
 	callback, got := collect()
