@@ -283,7 +283,8 @@ static void on_publish(struct mosquitto *mosq, void *obj, int mid, int reason, c
 	leave(&f);
 }
 
-/* Calls OnAcknowledge if the next write sends acknowledgements of messages. */
+/* Calls OnAcknowledge if the next write sends acknowledgements of messages. The caller must
+ * not write if unacknowledged is set then. */
 void gomosq_before_acknowledging(struct gomosq_client *client)
 {
 	struct gomosq_frame f;
@@ -357,7 +358,7 @@ static void after_slow_callback(struct gomosq_client *client)
 	if(client->watched >= 0 && !client->tls_unsent && mosquitto_want_write(client->mosq)){
 		client->wrote = 1;
 		gomosq_before_acknowledging(client);
-		if(gomosq_thread.panicked) return;
+		if(gomosq_thread.panicked || client->unacknowledged) return;
 		gomosq_write_begins(client);
 		mosquitto_loop_write(client->mosq, 1);
 		gomosq_write_ends(client);

@@ -233,7 +233,8 @@ func (c *Client) OnLog(f func(c *Client, level LogLevel, text string), levels ..
 // wait for that goroutine in f. Then an acknowledged message has been processed, and the
 // wait costs less than one in each OnMessage.
 //
-// While f runs, its client's network stands still: see [Client.Run].
+// While f runs, its client reads and writes nothing: see [Client.Run]. After Close f does not
+// run, and Run acknowledges nothing more.
 func (c *Client) OnAcknowledge(f func(c *Client)) {
 	listen(c, &c.events().acknowledge, evAcknowledge, f, f != nil)
 }

@@ -248,6 +248,9 @@ func gomosqGoLog(id C.uintptr_t, level C.int, text *C.char) C.int {
 func gomosqGoAcknowledge(id C.uintptr_t) C.int {
 	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client)] { return &l.acknowledge })
 	if !ok {
+		if c = lookupHandle(uintptr(id)); c != nil && c.gate.closed() {
+			c.acknowledgeNothing()
+		}
 		return 0
 	}
 	return guarded(func() { f(c) })

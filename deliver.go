@@ -207,6 +207,15 @@ func (c *Client) leaveUnacknowledged(qos QoS) {
 	}
 }
 
+// acknowledgeNothing cuts the connection before the acknowledgements of the last messages are
+// written, because OnAcknowledge can no longer run after Close.
+func (c *Client) acknowledgeNothing() {
+	c.leaveUnacknowledged(1)
+	if r := c.run.Load(); r != nil && r.ended != notEnding {
+		r.deadline = time.Now()
+	}
+}
+
 // deliver runs the callback of one message, and ends the pass when its time is
 // used. A message whose callback cost the connection once is acknowledged first
 // when it arrives again: the connection would be lost again.

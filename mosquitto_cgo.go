@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 497208cbc8186263
+// include-stamp: 210ea702cd98e149
 
 type (
 	cClient   = C.struct_gomosq_client

@@ -177,7 +177,7 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	if(c->tls_unsent) gomosq_tls_send(c);
 	if(c->tls_unsent || !mosquitto_want_write(c->mosq)) return MOSQ_ERR_SUCCESS;
 	gomosq_before_acknowledging(c);
-	if(!gomosq_may_continue(c, MOSQ_ERR_SUCCESS)) return MOSQ_ERR_SUCCESS;
+	if(c->unacknowledged || !gomosq_may_continue(c, MOSQ_ERR_SUCCESS)) return MOSQ_ERR_SUCCESS;
 	if(gomosq_has_several(gomosq_write_begins(c), p->packets, c->accepted != p->accepted)) gomosq_collect(c, p);
 	p->wrote = true;
 	errno = 0;
@@ -278,6 +278,7 @@ static inline int gomosq_watch(struct gomosq_client *c)
 	c->watched = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	c->ping_awaited = 0;
 	c->tls_drained = c->tls_unsent = false;
+	c->to_acknowledge = 0; /* the acknowledgements of the last connection are lost with it */
 	if(fd >= 0) gomosq_send_at_once(fd);
 	return c->watched;
 }

@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/mosquitto-go/mosquitto"
@@ -97,4 +98,44 @@ func TestOnAcknowledge_PanicLeavesRunWithoutAcknowledgement(t *testing.T) {
 	require.True(t, ok)
 	requirePanic(t, fault, why)
 	conn.ExpectClosed()
+}
+
+func TestOnAcknowledge_IsNotCalledOnTheNextConnection(t *testing.T) {
+	p := fakebroker.Listen(t)
+	c, e := newClient(t, "acknowledge", false)
+	called := make(chan struct{}, 10)
+	c.OnAcknowledge(func(*mosquitto.Client) { called <- struct{}{} })
+	conn, _ := meetRun(t, c, e, p)
+	conn.Send(append(fakebroker.Publish(2, "a", 1, ""), fakebroker.Bytes(0xFF)...)) // the second packet is malformed
+	wait.For(t, e.message, "OnMessage")
+	conn.ExpectClosed()
+	conn = p.AcceptConnect()
+	_, err := c.Publish("b", nil, 1, false)
+	require.NoError(t, err)
+	conn.Expect(fakebroker.PUBLISH)
+	wait.None(t, called, "OnAcknowledge")
+}
+
+// OnAcknowledge could wait until another goroutine has processed the message.
+func TestOnAcknowledge_CloseAcknowledgesNothing(t *testing.T) {
+	for _, leaving := range []bool{false, true} {
+		t.Run(fmt.Sprint("after Disconnect ", leaving), func(t *testing.T) {
+			c, e := newClient(t, "acknowledge", true)
+			called := make(chan struct{}, 10)
+			c.OnAcknowledge(func(*mosquitto.Client) { called <- struct{}{} })
+			conn, r := meetRun(t, c, e, fakebroker.Listen(t))
+			c.OnMessage(func(c *mosquitto.Client, _ mosquitto.Message) {
+				if leaving {
+					_ = c.Disconnect()
+				}
+				_ = c.Close()
+			})
+			conn.Send(fakebroker.Publish(2, "a", 1, ""))
+			for packet, err := conn.Next(); err == nil; packet, err = conn.Next() {
+				require.NotEqualValues(t, fakebroker.PUBACK, packet.Type())
+			}
+			require.ErrorIs(t, wait.For(t, r.ended, "the end of Run"), mosquitto.ErrClosed)
+			wait.None(t, called, "OnAcknowledge after Close")
+		})
+	}
 }
