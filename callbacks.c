@@ -205,7 +205,8 @@ static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosqu
 
 	if(client->watched >= 0){ /* the poller's file descriptor must not keep the connection open */
 		int saved = errno;
-		shutdown(client->watched, SHUT_RDWR);
+		/* After a DISCONNECT Run still reads: a packet of the broker must not cause a reset. */
+		shutdown(client->watched, __atomic_load_n(&client->leaving, __ATOMIC_RELAXED) ? SHUT_WR : SHUT_RDWR);
 		client->watched = -1;
 		errno = saved;
 	}

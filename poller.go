@@ -3,6 +3,7 @@
 package mosquitto
 
 import (
+	"errors"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -102,6 +103,33 @@ func (p *poller) watch(c *cClient) bool {
 	p.raw, p.fd, p.blocked, p.until = raw, fd, false, time.Time{}
 	p.file.Store(f)
 	return true
+}
+
+// awaitClose sends the end of output, and discards input until the peer has closed the
+// connection. It waits at most until limit, and at most endGrace after cancelled has become
+// true.
+func (p *poller) awaitClose(limit time.Time, cancelled func() bool) {
+	_ = syscall.Shutdown(p.fd, syscall.SHUT_WR)
+	f := p.file.Load()
+	var discarded [512]byte
+	for shortened := false; time.Now().Before(limit); {
+		_ = f.SetReadDeadline(limit)
+		p.announce(parkedOnRead)
+		var err error
+		if shortened || !cancelled() {
+			_, err = f.Read(discarded[:])
+		}
+		p.resume()
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // closed
+			return
+		}
+		if !shortened && cancelled() {
+			shortened = true
+			if end := time.Now().Add(endGrace); end.Before(limit) {
+				limit = end
+			}
+		}
+	}
 }
 
 func (p *poller) unwatch(c *cClient) {

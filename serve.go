@@ -34,7 +34,7 @@ func (r *runner) serve() (lost result, again bool) {
 		cAbandon(r.c.c)
 		return result{rc: cErrNoConn}, false
 	}
-	defer r.poller.unwatch(r.c.c)
+	defer r.release()
 	if lost := r.establish(state); lost.rc != cSuccess {
 		cAbandon(r.c.c) // calls no callback, like a blocking connect that fails
 		return lost, false
@@ -82,6 +82,25 @@ func (r *runner) note(accepted uint) {
 		r.accepted, r.ever, r.failures = accepted, true, 0
 		r.setKeepalive() // the CONNACK may demand another keepalive
 	}
+}
+
+// closeGrace is how long the broker may take to close a connection after the library has
+// sent DISCONNECT and has closed its file descriptor.
+const closeGrace = time.Second
+
+// release releases the connection. After a DISCONNECT it first waits until the broker has
+// closed. If the socket were closed before, the broker's next packet, such as a PUBACK,
+// would be answered with a reset. A reset makes the broker's system drop what the broker
+// has not read yet: messages and the DISCONNECT.
+func (r *runner) release() {
+	if r.c.leaving.Load() {
+		limit := time.Now().Add(closeGrace)
+		if r.ended == cancelled && r.deadline.Before(limit) {
+			limit = r.deadline
+		}
+		r.poller.awaitClose(limit, func() bool { return r.ended != cancelled && r.ending() == cancelled })
+	}
+	r.poller.unwatch(r.c.c)
 }
 
 // setKeepalive uses the keepalive of the CONNACK if it has one, otherwise the keepalive of
