@@ -306,5 +306,7 @@ func TestTLS_FloodAllocatesLessThanOnceForAMessage(t *testing.T) {
 	for range 3 { // passes may be long because other programs use the machine
 		least = min(least, flood(t, conn, e, fakebroker.Publish(0, "some/topic", 0, "a payload of some bytes"), n))
 	}
-	require.Less(t, least, uint64(n/2))
+	if !underRaceDetector() { // it makes the callbacks slow
+		require.Less(t, least, uint64(n/2))
+	}
 }
