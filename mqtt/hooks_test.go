@@ -97,6 +97,41 @@ func TestHooks_PublishGetsTheProtocol(t *testing.T) {
 	}
 }
 
+func TestHooks_PublishMayKeepThePayload(t *testing.T) {
+	b := plain(t)
+	var kept [][]byte
+	c := dial(t, b.Port, mqtt.WithHooks(mqtt.Hooks{Publish: func(_ context.Context, p *mqtt.Publication) func(error) {
+		kept = append(kept, p.Payload)
+		return nil
+	}}))
+	want := [][]byte{}
+	for i := range 20 {
+		payload := fmt.Append(nil, i)
+		want = append(want, payload, payload)
+		require.NoError(t, c.Publish(wait.Soon(t), "a", payload))
+		require.NoError(t, c.PublishAsync(wait.Soon(t), "a", payload).Wait(wait.Soon(t)))
+	}
+	require.Equal(t, want, kept)
+}
+
+func TestHooks_PublishMaySetThePayload(t *testing.T) {
+	b := plain(t)
+	set := []byte("set by the hook")
+	c := dial(t, b.Port, mqtt.WithHooks(mqtt.Hooks{Publish: func(_ context.Context, p *mqtt.Publication) func(error) {
+		if p.Topic == "a" {
+			p.Payload = set
+		}
+		return nil
+	}}))
+	handler, got := collect()
+	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, handler))
+	for range 20 {
+		require.NoError(t, c.Publish(wait.Soon(t), "a", []byte("x")))
+		require.NoError(t, c.Publish(wait.Soon(t), "b", []byte("another")))
+		require.Equal(t, "set by the hook", string(wait.For(t, got, "the message").Payload))
+	}
+}
+
 func TestHooks_MayUseTheClient(t *testing.T) {
 	t.Parallel()
 	p := fakebroker.Listen(t)

@@ -150,9 +150,9 @@ var tokens = sync.Pool{New: func() any { return &Token{wake: make(chan struct{},
 const maxKept = 4096
 
 // recycle makes the token available for the next Publish. After an error, or with a
-// hook, the loop or the hook may still use the token.
+// Publish hook, the loop or the hook may still use the token or its payload.
 func (t *Token) recycle(err error) {
-	if err != nil || t.outcome != nil || !t.expires.IsZero() {
+	if err != nil || t.client.hasPublishHooks() || !t.expires.IsZero() {
 		return
 	}
 	kept := t.pub.Payload[:0]
@@ -170,7 +170,7 @@ func (t *Token) recycle(err error) {
 // queue.
 func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte, options ...PublishOption) *Token {
 	t := &Token{}
-	if len(payload) <= len(t.short) {
+	if len(payload) <= len(t.short) && !c.hasPublishHooks() {
 		t.short = shortPayloads.Get().(*shortPayload)
 		t.pub.Payload = t.short[:0]
 	}
@@ -183,19 +183,24 @@ func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte,
 	return t
 }
 
-// shortPayload is memory for the copy of a payload. Most payloads are short.
+// shortPayload is memory for the copy of a payload. Most payloads are short. A client with
+// Publish hooks does not use it: a hook may keep the payload, or set another one.
 type shortPayload [128]byte
 
 var shortPayloads = sync.Pool{New: func() any { return new(shortPayload) }}
 
-// releasePayload releases the copy of the payload, at the end of the message. A function of
-// the Publish hooks may still use it.
+// releasePayload releases the copy of the payload, at the end of the message.
 func (t *Token) releasePayload() {
 	t.pub.Payload = nil
-	if t.short != nil && t.outcome == nil {
+	if t.short != nil {
 		shortPayloads.Put(t.short)
 	}
 	t.short = nil
+}
+
+// hasPublishHooks reports whether functions of the program receive outgoing messages.
+func (c *Client) hasPublishHooks() bool {
+	return slices.ContainsFunc(c.opts.hooks, func(h Hooks) bool { return h.Publish != nil })
 }
 
 // prepare sets the message of a token, with a copy of the payload.
