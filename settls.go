@@ -99,8 +99,10 @@ func (c *Client) SetTLS(t TLS) error {
 	installed := false
 	err = c.configure(op, func() result {
 		r := cTLSInstall(c.c, settings)
-		if installed = r.rc == cSuccess; installed {
+		if installed = r.rc == cSuccess; installed && known {
 			c.tlsSum = sum
+		} else if installed {
+			c.tlsSum = [sha256.Size]byte{} // the checksum does not cover these settings
 		}
 		return r
 	})

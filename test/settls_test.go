@@ -316,6 +316,15 @@ func TestSetTLS_ReadsTheFilesAgain(t *testing.T) {
 	require.ErrorIs(t, c.SetTLS(settings), os.ErrNotExist)
 }
 
+func TestSetTLS_ReplacesADirectory(t *testing.T) {
+	b, ca := tlsBroker(t, "127.0.0.1")
+	settings := mosquitto.TLS{CAFile: broker.NewCA(t, "other").File, CAPath: sslctx.HashedDir(t, ca.File)}
+	c, e := withTLS(t, settings)
+	settings.CAPath = ""
+	require.NoError(t, c.SetTLS(settings))
+	distrusted(t, c, e, "127.0.0.1", b.Port)
+}
+
 // Settings of the library that would have no effect are refused.
 func TestSetTLS_RefusesOtherTLSSettings(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
