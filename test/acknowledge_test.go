@@ -109,8 +109,18 @@ func TestOnAcknowledge_IsNotCalledOnTheNextConnection(t *testing.T) {
 	conn.Send(append(fakebroker.Publish(2, "a", 1, ""), fakebroker.Bytes(0xFF)...)) // the second packet is malformed
 	wait.For(t, e.message, "OnMessage")
 	conn.ExpectClosed()
-	conn = p.AcceptConnect()
-	_, err := c.Publish("b", nil, 1, false)
+	conn = p.Accept()
+	_, err := conn.Next()
+	for range 2 {
+		if err == nil { // libmosquitto 2.1 may find bytes of the old connection and give up the first attempt
+			break
+		}
+		conn = p.Accept()
+		_, err = conn.Next()
+	}
+	require.NoError(t, err, "CONNECT")
+	conn.Send(fakebroker.Bytes(fakebroker.CONNACK, 0, 0))
+	_, err = c.Publish("b", nil, 1, false)
 	require.NoError(t, err)
 	conn.Expect(fakebroker.PUBLISH)
 	wait.None(t, called, "OnAcknowledge")
