@@ -88,6 +88,9 @@ func (b *ours) connected(ack mosquitto.Connack) {
 
 func (b *ours) Disconnect() error {
 	err := b.c.Disconnect()
+	if errors.Is(err, mosquitto.ErrNoConn) { // the connection was lost after the CONNACK, seen once in 1,500 with LoopStart
+		err = nil
+	}
 	if b.thread {
 		err = errors.Join(err, b.c.LoopStop(false))
 	} else {
