@@ -299,8 +299,8 @@ func isSocketError(code Error) bool {
 // in connect(2) for a Run or a ConnectAsyncContext.
 var connectSlots = make(chan struct{}, 64)
 
-// blockingConnect is a connect that runs in a goroutine of its own, so that its
-// caller can leave it behind.
+// blockingConnect is a connect that runs in its own goroutine, so that the caller
+// can return before the connect does.
 type blockingConnect struct {
 	c     *Client
 	done  chan result
@@ -332,11 +332,12 @@ func (b *blockingConnect) run(connect func() result) {
 	}
 }
 
-// leave leaves the connect behind, together with the network side. It reports
-// false if the connect has returned: then done has its result.
+// leave abandons the connect: run then closes the connection and releases the network
+// side. It reports false if the connect has already returned: then done has its result.
 func (b *blockingConnect) leave() bool { return b.taken.CompareAndSwap(false, true) }
 
-// connectWithin makes a connect that may block, until ctx ends.
+// connectWithin calls connect, which may block. It does not wait for connect after ctx
+// has ended.
 func (c *Client) connectWithin(ctx context.Context, op string, connect func() result) error {
 	select {
 	case connectSlots <- struct{}{}:

@@ -185,8 +185,8 @@ func checkClientID(op, clientID string, cleanSession bool) error {
 	return checkMQTTText(op, "clientID", clientID)
 }
 
-// newMutex lets one client at a time be made, so that each finds its own pair of
-// sockets. The library calls nothing back while it makes a client.
+// newMutex allows only one client to be made at a time, so that each call finds the pair
+// of sockets of its own client. The library calls no callback while it makes a client.
 var newMutex sync.Mutex
 
 // pairTries limits how often the library opens its pair of sockets if the pair is not

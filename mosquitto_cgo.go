@@ -296,7 +296,7 @@ func cAbandonFailed(c *cClient)            { C.gomosq_abandon_failed(c) }
 func cCutOwn(c *cClient)                   { C.gomosq_cut_own(c) }
 func cReadSilently(c *cClient) int         { return int(C.gomosq_read_silently(c)) }
 
-// Flags and counters of floods, read and written without a crossing.
+// Most of the next functions read or write flags that Go and C share, without a cgo call.
 
 func cFlooded(c *cClient) bool {
 	return atomic.LoadInt32((*int32)(unsafe.Pointer(&c.published.flooded))) != 0

@@ -14,8 +14,8 @@ const passBudget = 10 * time.Millisecond
 // passTicks is how many ticks of passClock make a pass long.
 const passTicks = 2
 
-// ticker counts halves of passBudget while passes run, of any client. With it a pass
-// detects that it is long, without reading the system's clock for each message. All
+// ticker advances every half passBudget while any client runs a pass. A pass reads ticks
+// to detect that it is long, instead of the system's clock for each message. All
 // clients share one ticker: a timer for each client would cost memory, and a goroutine
 // for each client when many become busy at the same time.
 type ticker struct {
@@ -93,7 +93,7 @@ func (p *pacer) spent() bool { return passClock.ticks.Load()-p.first >= passTick
 func (p *pacer) spentNow() bool { return time.Since(p.began) > passBudget }
 
 // sinceLastSlow returns how long the last callback took, with an error of at most
-// passBudget. It may be called only when the time of this pass is used.
+// passBudget. It may be called only when the time of this pass is used up.
 func (p *pacer) sinceLastSlow() time.Duration {
 	now := time.Now()
 	took := now.Sub(p.slow)

@@ -186,8 +186,8 @@ func (p *poller) waitInput(until time.Time, hasWork func() bool) {
 	p.resume()
 }
 
-// writableAgain reports whether waitWritable has ended. If it ended before Run
-// announced its wait, it has not woken Run.
+// writableAgain reports whether waitWritable has ended. waitWritable does not wake Run if
+// it ends before Run has announced that it waits.
 func (p *poller) writableAgain() bool { return p.full && !p.writeWait.Load() }
 
 // waitWritable wakes Run when a full socket is writable again, or is closed.

@@ -10,9 +10,9 @@ import (
 
 // This file shares the trusted certificates of TLS settings between clients: to parse the
 // system's certificates takes about 10 ms, and they use about 1 MB. The stores of the
-// last used PEM texts are kept. A changed text is another text, so a removed authority is
-// not trusted. Shared: trustStores has its own mutex. It is held during calls of OpenSSL
-// that only count references.
+// last used PEM texts are kept. Each PEM text has its own store, so an authority that was
+// removed from the text is not trusted. Shared: trustStores has its own mutex. It is held
+// during calls of OpenSSL that only count references.
 
 const maxTrustStores = 8
 

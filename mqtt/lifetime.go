@@ -12,9 +12,9 @@ import (
 
 // lifetime is a context that a client ends. It is a part of the struct that needs it and
 // allocates nothing until it is used: the contexts of package context would cost an idle
-// client 2 KiB. Functions of the program receive the context of full instead: package
-// context starts a goroutine for a context that derives from a lifetime through
-// context.WithValue. Shared: it has its own mutex.
+// client 2 KiB. The program's functions receive the context that full returns instead of
+// a lifetime. If a program derived a context from a lifetime with context.WithValue,
+// package context would start a goroutine for it. Shared: it has its own mutex.
 type lifetime struct {
 	client *Client // for FromContext
 	ended  atomic.Bool

@@ -27,8 +27,8 @@ func closesForFilter(filter string) script {
 	return closesForSubscribe(func(p packet) bool { return slices.Contains(p.names(), filter) })
 }
 
-// closesForSubscribe returns a script that closes the connection for each SUBSCRIBE that refuses
-// selects.
+// closesForSubscribe returns a script that closes the connection for each SUBSCRIBE for which
+// the function refuses returns true.
 func closesForSubscribe(refuses func(packet) bool) script {
 	return func(c *brokerConn, p packet) bool {
 		switch {

@@ -90,7 +90,7 @@ func TestSubscriptionIdentifiers_SeveralInOneMessageAreSwitchedOff(t *testing.T)
 	wait.None(t, gotExact, "second copy")
 }
 
-// The same for subscriptions that the client makes before it is connected.
+// The client also omits the identifiers of subscriptions that it makes before it is connected.
 func TestSubscriptionIdentifiers_AreSwitchedOffAtTheFirstConnection(t *testing.T) {
 	t.Parallel()
 	m := mergingOverlaps("a/b", 2)

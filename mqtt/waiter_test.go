@@ -51,7 +51,7 @@ func TestWaits_InAnInlineHandlerReturnErrInCallback(t *testing.T) {
 	require.NoError(t, c.Publish(wait.Soon(t), "b", nil), "the client still works")
 }
 
-// In the hooks that the loop calls.
+// Calls that wait return ErrInCallback inside the hooks that the loop calls.
 func TestWaits_InAHookReturnErrInCallback(t *testing.T) {
 	t.Parallel()
 	b := plain(t)
@@ -78,7 +78,7 @@ func TestWaits_InAHookReturnErrInCallback(t *testing.T) {
 	require.NoError(t, token.Wait(wait.Soon(t)))
 }
 
-// On a worker and in the loop of an iterator every call except Close may block.
+// On a worker, and in the loop of an iterator, every call except Close may block.
 func TestWaits_OnAWorkerSucceed(t *testing.T) {
 	t.Parallel()
 	b := plain(t)

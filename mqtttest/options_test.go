@@ -35,7 +35,7 @@ func TestWithACL_DeniesOtherTopics(t *testing.T) {
 	requireDenied(t, client, "c")
 }
 
-// requireDenied checks that the client must not publish to the topic (MQTT 5).
+// requireDenied checks that the broker refuses a message of the client on the topic (MQTT 5).
 func requireDenied(t *testing.T, client *mqtt.Client, topic string) {
 	t.Helper()
 	var refused *mqtt.PublishError

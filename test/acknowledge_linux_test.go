@@ -14,7 +14,7 @@ import (
 )
 
 // Mosquitto sends with the Nagle delay: a small message waits until the client's system has
-// acknowledged the one before. Linux delays this acknowledgement by 40 ms on a connection
+// acknowledged the previous message. Linux delays this acknowledgement by 40 ms on a connection
 // that also sends.
 func TestRun_AcknowledgesInputAtOnce(t *testing.T) {
 	p := fakebroker.Listen(t)

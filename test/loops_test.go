@@ -124,7 +124,7 @@ func TestLoopForever_DisconnectBesideOnConnectEndsIt(t *testing.T) {
 	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 }
 
-// The same after the broker has reset the connection.
+// Disconnect runs during OnConnect, after the broker has reset the connection.
 func TestLoopForever_DisconnectAfterAResetEndsIt(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, e := newClient(t, "", true)

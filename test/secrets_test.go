@@ -70,7 +70,8 @@ func TestSecrets_AreNotInFormattedValues(t *testing.T) {
 	require.Contains(t, fmt.Sprint(mosquitto.TLS{}), `KeyPassword:false PSK:""`)
 }
 
-// secretKey returns TLS settings with a key that has a password, and another password.
+// secretKey returns TLS settings with a key that password encrypts. The KeyPassword
+// function returns answer, which may be another password.
 func secretKey(t testing.TB, password, answer string) mosquitto.TLS {
 	ca := broker.NewCA(t, "authority")
 	own := ca.Issue("client")

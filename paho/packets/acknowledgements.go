@@ -37,7 +37,7 @@ func (pa *PubackPacket) Unpack(b io.Reader) (err error) {
 	return err
 }
 
-// Details returns the packet id and the QoS of the flags.
+// Details returns the packet id, and the QoS field of the fixed header.
 func (pa *PubackPacket) Details() Details { return Details{Qos: pa.Qos, MessageID: pa.MessageID} }
 
 // PubrecPacket is a PUBREC packet.
@@ -59,7 +59,7 @@ func (pr *PubrecPacket) Unpack(b io.Reader) (err error) {
 	return err
 }
 
-// Details returns the packet id and the QoS of the flags.
+// Details returns the packet id, and the QoS field of the fixed header.
 func (pr *PubrecPacket) Details() Details { return Details{Qos: pr.Qos, MessageID: pr.MessageID} }
 
 // PubrelPacket is a PUBREL packet.
@@ -81,7 +81,7 @@ func (pr *PubrelPacket) Unpack(b io.Reader) (err error) {
 	return err
 }
 
-// Details returns the packet id and the QoS of the flags.
+// Details returns the packet id, and the QoS field of the fixed header.
 func (pr *PubrelPacket) Details() Details { return Details{Qos: pr.Qos, MessageID: pr.MessageID} }
 
 // PubcompPacket is a PUBCOMP packet.
@@ -103,7 +103,7 @@ func (pc *PubcompPacket) Unpack(b io.Reader) (err error) {
 	return err
 }
 
-// Details returns the packet id and the QoS of the flags.
+// Details returns the packet id, and the QoS field of the fixed header.
 func (pc *PubcompPacket) Details() Details { return Details{Qos: pc.Qos, MessageID: pc.MessageID} }
 
 // UnsubackPacket is an UNSUBACK packet.
@@ -125,5 +125,5 @@ func (ua *UnsubackPacket) Unpack(b io.Reader) (err error) {
 	return err
 }
 
-// Details returns the packet id and the QoS of the flags.
+// Details returns the packet id, and the QoS field of the fixed header.
 func (ua *UnsubackPacket) Details() Details { return Details{Qos: ua.Qos, MessageID: ua.MessageID} }

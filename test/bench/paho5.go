@@ -12,10 +12,10 @@ import (
 // pahoFive is Eclipse's paho.golang, MQTT 5, as its example stdoutsub uses it, with a
 // TCP connection of the program. (It reads the first bytes of a packet one by one from
 // the connection. A wrapper with buffered reads would prevent its single gathered write
-// per packet, and its documentation does not suggest one.) Its channel of messages has
-// the receive maximum as capacity, 65,535 by default, as here. PublishMethod_AsyncSend
-// is its way to have many QoS 1 messages in flight: the broker's receive maximum is the
-// limit.
+// per packet, and its documentation does not suggest one.) The capacity of the
+// library's message channel is the receive maximum. This benchmark keeps the default of
+// 65,535, except with Options.Many. With PublishMethod_AsyncSend many QoS 1 messages can be in flight: the broker's
+// receive maximum is the limit.
 type pahoFive struct {
 	o Options
 	c *five.Client

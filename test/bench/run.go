@@ -91,7 +91,8 @@ func (b *bench) measure(job Job) (m measurement, err error) {
 	return m, err
 }
 
-// worker runs a job in a worker. The files follow its standard error.
+// worker runs a job in a worker process. The process inherits files as file descriptors 3
+// and above.
 func (b *bench) worker(job Job, files ...*os.File) (m measurement, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()

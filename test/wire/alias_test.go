@@ -61,7 +61,7 @@ var (
 		`message a "2" qos 0 {topic-alias:1}`, byVersion{"closed: protocol", "closed: protocol", `message a "2" qos 0 {topic-alias:1}`}}
 )
 
-// 2.1 compares the broker's aliases with the broker's own maximum instead of the
+// libmosquitto 2.1 compares the broker's aliases with the broker's own maximum instead of the
 // client's.
 func TestTopicAlias_BrokerSendsAlias(t *testing.T) {
 	t.Parallel()

@@ -65,8 +65,8 @@ func (h *house) connected(c mqtt.Client) {
 	program.Say("online")
 }
 
-// restore takes over a retained state. States that the server published itself arrive
-// here as well, without the flag.
+// restore adopts a retained state. It ignores messages without the retained flag: the
+// server published these states itself.
 func (h *house) restore(_ mqtt.Client, m mqtt.Message) {
 	if !m.Retained() {
 		return
