@@ -149,7 +149,7 @@ func (c *Client) storedToken(key uint64, p *Publication) *Token {
 // checkStored returns an error for a message that this client could never send.
 func (c *Client) checkStored(p *Publication) error {
 	if len(p.Properties) > 0 && !slices.Contains(c.opts.protocols, V5) {
-		return badArgument("WithProtocol", "a message on %q is left, whose properties need MQTT 5", p.Topic)
+		return badArgument("WithProtocol", "a stored message on %q has properties that need MQTT 5", p.Topic)
 	}
 	return nil
 }

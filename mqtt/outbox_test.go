@@ -217,7 +217,7 @@ func TestOutbox_PropertiesNeedMQTT5(t *testing.T) {
 	_, err := o.Put(&mqtt.Publication{Topic: "a", QoS: 1, Properties: mqtt.Properties{{ID: 3, Text: "text/plain"}}})
 	require.NoError(t, err)
 	_, err = mqtt.Dial(wait.Soon(t), []string{url(b.Port)}, mqtt.WithOutbox(o))
-	require.ErrorContains(t, err, `a message on "a" is left, whose properties need MQTT 5`)
+	require.ErrorContains(t, err, `a stored message on "a" has properties that need MQTT 5`)
 	require.Equal(t, 1, o.len())
 
 	h, got := collect()

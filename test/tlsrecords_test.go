@@ -307,6 +307,6 @@ func TestTLS_FloodAllocatesLessThanOnceForAMessage(t *testing.T) {
 		least = min(least, flood(t, conn, e, fakebroker.Publish(0, "some/topic", 0, "a payload of some bytes"), n))
 	}
 	if !underRaceDetector() { // it makes the callbacks slow
-		require.Less(t, least, uint64(n/2))
+		require.Less(t, least, uint64(n*3/4)) // about n without the limit of a burst
 	}
 }
