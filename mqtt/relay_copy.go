@@ -53,16 +53,17 @@ type chunkReader interface {
 // newChunkReader returns the reader for a connection. It checks the exact type: a
 // connection that embeds a *net.TCPConn may have a Read method of its own.
 func newChunkReader(conn net.Conn) chunkReader {
+	tcp := tcpBelow(conn)
 	var raw syscall.RawConn
-	var err error
-	tcp, isTCP := conn.(*net.TCPConn)
-	if isTCP {
-		raw, err = tcp.SyscallConn()
-	} else if unix, ok := conn.(*net.UnixConn); ok {
-		raw, err = unix.SyscallConn()
+	var isTCP bool
+	switch exact := conn.(type) {
+	case *net.TCPConn:
+		raw, isTCP = tcp, true
+	case *net.UnixConn:
+		raw, _ = exact.SyscallConn()
 	}
-	if raw == nil || err != nil {
-		return &anyReader{conn: conn, tcp: tcpBelow(conn)}
+	if raw == nil {
+		return &anyReader{conn: conn, tcp: tcp}
 	}
 	r := &socketReader{conn: conn, raw: raw, isTCP: isTCP}
 	r.try = r.tryRead

@@ -1,5 +1,0 @@
-//go:build race
-
-package paho_test
-
-const raceEnabled = true
