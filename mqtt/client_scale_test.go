@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
-	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -18,6 +16,7 @@ import (
 	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/mosquitto-go/mosquitto/internal/leak"
 	"github.com/mosquitto-go/mosquitto/internal/lowfds"
+	"github.com/mosquitto-go/mosquitto/internal/race"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
 	"github.com/stretchr/testify/require"
@@ -114,7 +113,7 @@ func thousandClients(t *testing.T, port int) {
 		topics[wait.For(t, got, "a message")] = true
 	}
 	require.Len(t, topics, n, "each message must arrive on the topic of its client")
-	if !underRace() {
+	if !race.Enabled() {
 		require.Less(t, stackBytes()/n, 5<<10, "a stack of 4 KiB for each idle client, although it has grown for the messages")
 	}
 	inParallel(func(i int) { failed <- clients[i].Close(wait.Soon(t)) })
@@ -149,10 +148,4 @@ func TestScale_DefaultsDoNotDelay(t *testing.T) {
 	for _, token := range tokens {
 		require.NoError(t, token.Wait(wait.Soon(t)))
 	}
-}
-
-// underRace reports whether the tests run with the race detector.
-func underRace() bool {
-	info, ok := debug.ReadBuildInfo()
-	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/internal/broker"
 	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
+	"github.com/mosquitto-go/mosquitto/internal/race"
 	"github.com/mosquitto-go/mosquitto/internal/subprocess"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/assert"
@@ -147,18 +147,13 @@ func buildExamples(t *testing.T) examples {
 	dir := t.TempDir()
 	for _, name := range programs(t) {
 		args := []string{"build", "-o", filepath.Join(dir, name), "../examples/" + name}
-		if underRaceDetector() {
+		if race.Enabled() {
 			args = slices.Insert(args, 1, "-race")
 		}
 		out, err := subprocess.Command("go", args...).CombinedOutput()
 		require.NoError(t, err, "%s", out)
 	}
 	return examples(dir)
-}
-
-func underRaceDetector() bool {
-	info, _ := debug.ReadBuildInfo()
-	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 // exampleRun is a running program. It is killed when the test ends.
