@@ -5,8 +5,6 @@ package mqtt
 import (
 	"context"
 	"time"
-
-	"github.com/mosquitto-go/mosquitto"
 )
 
 // lastMatch caches the targets of the last message's topic. Owned by the loop.
@@ -18,7 +16,7 @@ type lastMatch struct {
 
 // onMessage is the library's callback for a message. Inline handlers run here. The
 // worker and iterators get the message through their queues.
-func (c *Client) onMessage(_ *mosquitto.Client, m Message) {
+func (c *Client) onMessage(m *Message) {
 	if c.mail.filled.Load() { // an Unsubscribe call takes effect before the next message
 		c.runOperations()
 	}
@@ -36,7 +34,7 @@ func (c *Client) onMessage(_ *mosquitto.Client, m Message) {
 		c.dispatch(c.handlerCtx, m, nil)
 		return
 	}
-	c.dispatchHooked(m)
+	c.dispatchHooked(*m)
 }
 
 // find looks up the targets of a message. Successive messages often have the same topic.
@@ -57,11 +55,11 @@ func (c *Client) find(topic string, props Properties) {
 func (c *Client) dispatchHooked(m Message) {
 	ctx, ends := received(c.opts.hooks, c.handlerCtx, &m)
 	defer ends.done()
-	c.dispatch(ctx, m, ends)
+	c.dispatch(ctx, &m, ends)
 }
 
 // dispatch passes a message to the targets that the router has found.
-func (c *Client) dispatch(ctx context.Context, m Message, ends *receiveEnds) {
+func (c *Client) dispatch(ctx context.Context, m *Message, ends *receiveEnds) {
 	if len(c.match.found) == 0 {
 		c.unhandled(ctx, m, ends)
 		return
@@ -70,9 +68,9 @@ func (c *Client) dispatch(ctx context.Context, m Message, ends *receiveEnds) {
 		switch {
 		case t.ended.Load(): // a handler of this message has unsubscribed the target
 		case t.inbox != nil:
-			c.push(t.inbox, delivery{ctx: ctx, message: m, target: t})
+			c.push(t.inbox, delivery{ctx: ctx, message: *m, target: t})
 		case t.direct != nil:
-			t.direct(m)
+			t.direct(*m)
 		default:
 			c.handle(ctx, t, m, ends)
 		}
@@ -80,24 +78,24 @@ func (c *Client) dispatch(ctx context.Context, m Message, ends *receiveEnds) {
 }
 
 // handle runs a handler, or queues the message for the worker.
-func (c *Client) handle(ctx context.Context, t *target, m Message, ends *receiveEnds) {
+func (c *Client) handle(ctx context.Context, t *target, m *Message, ends *receiveEnds) {
 	if c.worker != nil {
-		c.push(c.worker, delivery{ctx, m, t, ends.add()})
+		c.push(c.worker, delivery{ctx, *m, t, ends.add()})
 		return
 	}
 	if !c.log.enabled() {
-		t.handler(ctx, m)
+		t.handler(ctx, *m)
 		return
 	}
 	start := time.Now()
-	t.handler(ctx, m)
+	t.handler(ctx, *m)
 	if took := time.Since(start); c.opts.keepalive > 0 && took > c.opts.keepalive/2 {
 		c.log.slowHandler(m.Topic, took)
 	}
 }
 
 // unhandled passes a message without a handler to the default handler.
-func (c *Client) unhandled(ctx context.Context, m Message, ends *receiveEnds) {
+func (c *Client) unhandled(ctx context.Context, m *Message, ends *receiveEnds) {
 	c.count.unhandled.Add(1)
 	if t := c.opts.unhandled; t != nil {
 		c.handle(ctx, t, m, ends)

@@ -32,7 +32,7 @@ func (c *Client) makeLibrary() error {
 	m.OnPublish(c.onPublish)
 	m.OnSubscribe(c.onSubscribe)
 	m.OnUnsubscribe(c.onUnsubscribe)
-	m.OnMessage(c.onMessage)
+	m.OnMessage(func(_ *mosquitto.Client, message Message) { c.onMessage(&message) })
 	if s.auth != nil {
 		_ = m.OnExtAuth(c.onExtAuth) // checkAuth has checked that the library supports it
 	}
