@@ -308,6 +308,7 @@ void gomosq_flush(struct gomosq_client *client)
 	leave(&f);
 	batch->count = 0;
 	batch->used = 0;
+	batch->topic_len = 0;
 	client->batch = batch;
 }
 
@@ -371,31 +372,48 @@ static void after_slow_callback(struct gomosq_client *client)
 #endif
 }
 
+static bool has_last_topic(const struct gomosq_batch *batch, const char *topic, size_t len)
+{
+	return len == batch->topic_len && memcmp(topic, batch->topic, len) == 0;
+}
+
+/* Copies a message into a batch that has enough memory. */
+static void append(struct gomosq_batch *batch, const struct mosquitto_message *message, size_t topic_len)
+{
+	struct gomosq_batched *item = &batch->items[batch->count++];
+	size_t payload_len = (size_t)message->payloadlen;
+	char *to = batch->data + batch->used;
+
+	item->offset = (uint16_t)batch->used;
+	item->topic_len = 0;
+	item->payload_len = (uint16_t)payload_len;
+	item->retain = message->retain;
+	if(!has_last_topic(batch, message->topic, topic_len)){
+		item->topic_len = (uint16_t)topic_len;
+		memcpy(to, message->topic, topic_len);
+		batch->topic = to;
+		batch->topic_len = topic_len;
+		to += topic_len;
+	}
+	if(payload_len) memcpy(to, message->payload, payload_len);
+	batch->used = (uint32_t)(to + payload_len - batch->data);
+}
+
 /* Adds a short QoS 0 message without properties to the batch, if there is a batch. Messages
  * of QoS 1 and 2 are delivered alone and at once, because the library has already queued
  * their acknowledgements. */
 static bool gather(struct gomosq_client *client, const struct mosquitto_message *message, size_t topic_len, const mosquitto_property *props)
 {
 	struct gomosq_batch *batch = client->batch;
-	struct gomosq_batched *item;
-	size_t payload_len = (size_t)message->payloadlen;
+	size_t size = topic_len + (size_t)message->payloadlen;
 
 	if(batch == NULL || !(__atomic_load_n(&client->interest, __ATOMIC_RELAXED) & GOMOSQ_MESSAGE)) return false;
-	if(client->slow || client->spent || message->qos || props || topic_len == 0 || topic_len + payload_len > GOMOSQ_BATCH_LONGEST){
+	if(client->slow || client->spent || message->qos || props || topic_len == 0 || size > GOMOSQ_BATCH_LONGEST){
 		gomosq_flush(client);
 		return false;
 	}
-	if(batch->count == GOMOSQ_BATCH_MESSAGES || batch->used + topic_len + payload_len > GOMOSQ_BATCH_BYTES) gomosq_flush(client);
-	item = &batch->items[batch->count++];
-	item->mid = message->mid;
-	item->qos = message->qos;
-	item->retain = message->retain;
-	item->offset = batch->used;
-	item->topic_len = (uint32_t)topic_len;
-	item->payload_len = (uint32_t)payload_len;
-	memcpy(batch->data + batch->used, message->topic, topic_len);
-	if(payload_len) memcpy(batch->data + batch->used + topic_len, message->payload, payload_len);
-	batch->used += (uint32_t)(topic_len + payload_len);
+	if(batch->count == GOMOSQ_BATCH_MESSAGES || batch->used + size > GOMOSQ_BATCH_BYTES) gomosq_flush(client);
+	append(batch, message, topic_len);
 	return true;
 }
 

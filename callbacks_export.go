@@ -178,17 +178,24 @@ func gomosqGoMessages(id C.uintptr_t, batch *C.struct_gomosq_batch) (ticket C.in
 	}()
 	pacer := &c.run.Load().pacer // only Run makes batches
 	gathered, messages := goBatch(batch)
+	// Each message is read before the callback of the message before it: a processor stalls
+	// when it copies what it has just written.
+	var ahead [2]Message
+	gathered.read(0, &ahead[0])
 	for i := range messages {
-		m := gathered.message(i)
+		m := &ahead[i%2]
+		if i+1 < messages {
+			gathered.read(i+1, &ahead[(i+1)%2])
+		}
 		if c.mustHold() || cSpent(c.c) {
-			c.deliveries.add(c, delivery{message: m})
+			c.deliveries.add(c, delivery{message: *m})
 			continue
 		}
 		f, ok := c.listeners.message.get() // a callback may have changed it
 		if !ok || c.gate.closed() {
 			break
 		}
-		f(c, m)
+		f(c, *m)
 		if pacer.spent() {
 			cSpentSet(c.c)
 		}

@@ -16,7 +16,7 @@ type QoS byte
 // mosquitto_message_free and mosquitto_message_free_contents have no counterpart.
 //
 // Short messages that Run delivers together share memory. A message that is kept can
-// keep up to 512 bytes alive. [Message.Clone] returns a copy of its own.
+// keep up to 1.5 KiB alive. [Message.Clone] returns a copy of its own.
 type Message struct {
 	MID        int        // message id; 0 for QoS 0
 	Topic      string     // the topic that the message was published on

@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 210ea702cd98e149
+// include-stamp: 75fc715c4e6ff35b
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -599,7 +599,9 @@ func goMessage(m *cMessage, topicLen C.size_t) Message {
 }
 
 // chunk limits the memory that short messages of a batch share. One allocation holds
-// several messages, so a message that the program stores holds at most chunk bytes.
+// several messages. A message that the program keeps may keep two allocations alive: its
+// topic may be in the allocation of an earlier message, which is longer than a chunk if that
+// message is.
 const chunk = 512
 
 // batch copies messages out of C.
@@ -607,26 +609,28 @@ type batch struct {
 	c     *C.struct_gomosq_batch
 	bytes []byte // a copy of consecutive messages
 	start int    // where they begin in C's data
+	topic string // of the last message
 }
 
 func goBatch(c *C.struct_gomosq_batch) (b batch, messages int) { return batch{c: c}, int(c.count) }
 
-// message returns the i-th message. The caller goes through them in order.
-func (b *batch) message(i int) Message {
+// read sets m to the i-th message. The caller reads all messages in order.
+func (b *batch) read(i int, m *Message) {
 	item := &b.c.items[i]
-	topic := int(item.offset) - b.start
-	if topic >= len(b.bytes) {
+	at := int(item.offset) - b.start
+	if at >= len(b.bytes) {
 		b.copyFrom(i)
-		topic = 0
+		at = 0
 	}
-	payload := topic + int(item.topic_len)
-	msg := Message{MID: int(item.mid), QoS: QoS(item.qos), Retain: bool(item.retain)}
-	msg.Topic = unsafe.String(&b.bytes[topic], int(item.topic_len))
+	if item.topic_len > 0 {
+		b.topic = unsafe.String(&b.bytes[at], int(item.topic_len))
+		at += int(item.topic_len)
+	}
+	m.Topic, m.Payload, m.Retain = b.topic, nil, bool(item.retain)
 	if item.payload_len > 0 {
-		end := payload + int(item.payload_len)
-		msg.Payload = b.bytes[payload:end:end]
+		end := at + int(item.payload_len)
+		m.Payload = b.bytes[at:end:end]
 	}
-	return msg
 }
 
 // copyFrom copies the i-th message, and as many of those behind it as share a chunk.

@@ -48,18 +48,20 @@ enum {
 	GOMOSQ_PENDING_EVENT
 };
 
+/* A message of QoS 0. Its topic and payload begin at offset in data. If topic_len is 0, it has
+ * the topic of the message before it, and only its payload is in data. */
 struct gomosq_batched {
-	int mid;
-	int qos;
+	uint16_t offset;
+	uint16_t topic_len;
+	uint16_t payload_len;
 	bool retain;
-	uint32_t offset; /* of the topic in data; the payload follows */
-	uint32_t topic_len;
-	uint32_t payload_len;
 };
 
 struct gomosq_batch {
 	int count;
 	uint32_t used;
+	const char *topic; /* of the last message, in data */
+	size_t topic_len; /* 0 if there is no message yet */
 	struct gomosq_batched items[GOMOSQ_BATCH_MESSAGES];
 	char data[GOMOSQ_BATCH_BYTES];
 };

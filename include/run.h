@@ -110,6 +110,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 
 	batch.count = 0;
 	batch.used = 0;
+	batch.topic_len = 0;
 	c->batch = &batch;
 	__atomic_store_n(&c->pause_reading, 0, __ATOMIC_RELAXED);
 	c->received = 0;

@@ -82,16 +82,21 @@ func TestPayload_MayBeKept(t *testing.T) {
 	part(t, c, conn, ended)
 }
 
-// Messages that Run delivers together share memory, and may be kept as well.
+// Messages that Run delivers together share memory, and may be kept as well. Successive
+// messages with the same topic share the topic.
 func TestPayload_OfABatchMayBeKept(t *testing.T) {
 	p := fakebroker.Listen(t)
 	c, e := newClient(t, "id", true)
 	conn, _ := meetRun(t, c, e, p)
 	var sent []byte
 	payload := func(i int) string { return strings.Repeat(string(rune('a'+i%26)), []int{0, 1, 20, 90, 700, 1000}[i%6]) }
-	const n = 1000
+	topic := func(i int) string {
+		return []string{fmt.Sprintf("topic/%d", i), "same", "same", "same", "some", "som", "so", "so"}[i/5%8]
+	}
+	flags := func(i int) byte { return byte(i / 7 % 2) } // the retain flag
+	const n = 2000
 	for i := range n {
-		sent = append(sent, fakebroker.Publish(0, fmt.Sprintf("topic/%d", i), 0, payload(i))...)
+		sent = append(sent, fakebroker.Publish(flags(i), topic(i), 0, payload(i))...)
 	}
 	conn.Send(sent)
 	var kept []mosquitto.Message
@@ -101,8 +106,9 @@ func TestPayload_OfABatchMayBeKept(t *testing.T) {
 		kept = append(kept, m)
 	}
 	for i, m := range kept {
-		require.Equal(t, fmt.Sprintf("topic/%d", i), m.Topic)
+		require.Equal(t, topic(i), m.Topic)
 		require.Equal(t, payload(i)+"!", string(m.Payload))
+		require.Equal(t, mosquitto.Message{Topic: m.Topic, Payload: m.Payload, Retain: flags(i) == 1}, m)
 	}
 }
 
