@@ -119,15 +119,14 @@ func gomosqGoSent(id C.uintptr_t, mids *C.int, count C.int) C.int {
 func (c *Client) reportSent(mids []C.int) {
 	pacer := &c.run.Load().pacer // only Run gathers packet ids
 	for _, mid := range mids {
-		e := event{kind: evPublish, mid: int(mid), sent: true}
 		if c.deliveries.holds() || cSpent(c.c) {
-			c.addEvent(e)
+			c.addSent(int(mid))
 			continue
 		}
 		if c.gate.closed() {
 			return
 		}
-		e.call(c)
+		c.callSent(int(mid))
 		if pacer.spent() {
 			cSpentSet(c.c)
 		}

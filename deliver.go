@@ -15,16 +15,16 @@ import (
 
 // delivery is a message or an event that is pending.
 type delivery struct {
-	message Message
-	event   *event // nil for a message
-	unacked bool   // no write until this message was delivered
+	message Message // with the MID of OnPublish if sent is set
+	event   *event  // nil for a message, and if sent is set
+	sent    bool    // OnPublish of a QoS 0 message that a write of Run has sent: it needs no allocation
+	unacked bool    // no write until this message was delivered
 }
 
 // event holds the arguments of OnPublish, OnSubscribe or OnUnsubscribe.
 type event struct {
 	kind  uint32 // evPublish, evSubscribe or evUnsubscribe
 	mid   int
-	sent  bool         // OnPublish of a QoS 0 message that a write of Run has sent
 	code  ReasonCode   // of OnPublish
 	codes []ReasonCode // of OnSubscribe and OnUnsubscribe
 	props Properties
@@ -48,6 +48,12 @@ func (e *event) call(c *Client) {
 	}
 }
 
+// callSent runs OnPublish for a QoS 0 message.
+func (c *Client) callSent(mid int) {
+	e := event{kind: evPublish, mid: mid}
+	e.call(c)
+}
+
 // deliveries holds pending messages and events in the order of arrival.
 type deliveries struct {
 	pending        []delivery
@@ -61,7 +67,7 @@ func (d *deliveries) holds() bool { return d.next < len(d.pending) }
 
 func (d *deliveries) add(c *Client, one delivery) {
 	d.pending = append(d.pending, one)
-	if one.isSent() {
+	if one.sent {
 		d.sent++
 	}
 	d.noteFirst(c)
@@ -77,6 +83,11 @@ func (d *deliveries) startsWithEvent() bool { return d.holds() && d.pending[d.ne
 // addEvent adds an event.
 func (c *Client) addEvent(e event) { c.deliveries.add(c, delivery{event: &e}) }
 
+// addSent adds OnPublish of a QoS 0 message.
+func (c *Client) addSent(mid int) {
+	c.deliveries.add(c, delivery{message: Message{MID: mid}, sent: true})
+}
+
 // addUnacknowledged adds a message whose acknowledgement the library has queued.
 func (d *deliveries) addUnacknowledged(c *Client, m Message) {
 	d.add(c, delivery{message: m, unacked: true})
@@ -89,7 +100,7 @@ func (d *deliveries) take(c *Client) delivery {
 	one := d.pending[d.next]
 	d.pending[d.next] = delivery{}
 	d.next++
-	if one.isSent() {
+	if one.sent {
 		d.sent--
 		cNoteWritten(c.c)
 	}
@@ -147,9 +158,7 @@ func (d *deliveries) eventsFirst() {
 	})
 }
 
-func (d delivery) isEvent() bool { return d.event != nil }
-
-func (d delivery) isSent() bool { return d.event != nil && d.event.sent }
+func (d delivery) isEvent() bool { return d.event != nil || d.sent }
 
 // mayWait reports whether d may wait for another connection.
 func (d delivery) mayWait() bool { return !d.unacked }
@@ -273,7 +282,11 @@ func (c *Client) deliverOne() bool {
 		return false
 	}
 	one := c.deliveries.take(c)
-	if one.event != nil {
+	switch {
+	case one.sent:
+		c.callSent(one.message.MID)
+		return true
+	case one.event != nil:
 		one.event.call(c)
 		return true
 	}

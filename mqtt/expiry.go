@@ -7,19 +7,25 @@ import "time"
 // Messages with an expiry, and messages that need a connection: how they end while they
 // are queued.
 
+// expiry is the end of a message that expires.
+type expiry struct {
+	at    time.Time
+	timer *time.Timer // ends the message if it is queued then; nil before it is queued
+}
+
 // startExpiry begins to count the expiry of a message.
 func (t *Token) startExpiry() {
 	if seconds, found := t.pub.Properties.Int32(PropMessageExpiryInterval); found {
-		t.expires = time.Now().Add(time.Duration(seconds) * time.Second)
+		t.expiry = &expiry{at: time.Now().Add(time.Duration(seconds) * time.Second)}
 	}
 }
 
 // watchExpiry ends a message that expires in the queue.
 func (c *Client) watchExpiry(t *Token) {
-	if t.expires.IsZero() {
+	if t.expiry == nil {
 		return
 	}
-	c.queue.setTimer(t, time.AfterFunc(time.Until(t.expires), func() {
+	c.queue.setTimer(t, time.AfterFunc(time.Until(t.expiry.at), func() {
 		if c.queue.expire(t) {
 			c.deleteStored(t)
 			c.reportEnd(t)
@@ -35,7 +41,7 @@ func (q *queue) setTimer(t *Token, timer *time.Timer) {
 		timer.Stop()
 		return
 	}
-	t.expiry = timer
+	t.expiry.timer = timer
 }
 
 // expire ends a message that is queued. It reports false for other messages.
@@ -54,10 +60,10 @@ func (q *queue) expire(t *Token) bool {
 // leftToLive sets the expiry that a message is sent with. It reports false if the message
 // has expired.
 func (t *Token) leftToLive() bool {
-	if t.expires.IsZero() {
+	if t.expiry == nil {
 		return true
 	}
-	left := time.Until(t.expires)
+	left := time.Until(t.expiry.at)
 	if left <= 0 {
 		return false
 	}

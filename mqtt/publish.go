@@ -152,7 +152,7 @@ const maxKept = 4096
 // recycle makes the token available for the next Publish. After an error, or with a
 // Publish hook, the loop or the hook may still use the token or its payload.
 func (t *Token) recycle(err error) {
-	if err != nil || t.client.hasPublishHooks() || !t.expires.IsZero() {
+	if err != nil || t.client.hasPublishHooks() || t.expiry != nil {
 		return
 	}
 	kept := t.pub.Payload[:0]
@@ -171,7 +171,7 @@ func (t *Token) recycle(err error) {
 func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte, options ...PublishOption) *Token {
 	t := &Token{}
 	if len(payload) <= len(t.short) && !c.hasPublishHooks() {
-		t.short = shortPayloads.Get().(*shortPayload)
+		t.short = newShortPayload()
 		t.pub.Payload = t.short[:0]
 	}
 	t.prepare(c, topic, payload, options)
@@ -187,7 +187,21 @@ func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte,
 // Publish hooks does not use it: a hook may keep the payload, or set another one.
 type shortPayload [128]byte
 
-var shortPayloads = sync.Pool{New: func() any { return new(shortPayload) }}
+var shortPayloads sync.Pool
+
+// newShortPayload returns memory that is not used. If there is none, it allocates memory for
+// several payloads: a program that publishes faster than the loop sends fills the queue
+// first, and a garbage collection empties the pool.
+func newShortPayload() *shortPayload {
+	if p, ok := shortPayloads.Get().(*shortPayload); ok {
+		return p
+	}
+	block := new([64]shortPayload)
+	for i := range block[1:] {
+		shortPayloads.Put(&block[1+i])
+	}
+	return &block[0]
+}
 
 // releasePayload releases the copy of the payload, at the end of the message.
 func (t *Token) releasePayload() {
@@ -262,7 +276,7 @@ func (c *Client) reserve(ctx context.Context, t *Token) error {
 	for _, t := range dropped {
 		c.reportEnd(t)
 	}
-	if wait == nil {
+	if wait.granted == nil {
 		return err
 	}
 	if err := c.awaitCapacity(ctx, wait); err != nil {

@@ -48,7 +48,7 @@ type queue struct {
 	bytes     int           // bytes of these messages
 	inFlight  int           // submitted to the library
 	unread    bool          // the outbox has unread messages; until they are read, no new message is accepted
-	producers []*permit     // calls that wait for capacity, first come first served
+	producers []permit      // calls that wait for capacity, first come first served
 	accepted  uint64        // messages since Dial
 	closed    bool
 
@@ -107,28 +107,28 @@ func (q *queue) fullErr(why string) error {
 }
 
 // tryReserve reserves capacity as the policy requires. It returns the messages that were
-// dropped. If wait is not nil, the caller must wait for this permit. The messages of a
+// dropped. If wait.granted is not nil, the caller must wait for this permit. The messages of a
 // running call need no free capacity: the messages that use it wait for the call.
-func (q *queue) tryReserve(size int, call *onConnectCall, mayWait bool) (dropped []*Token, wait *permit, err error) {
+func (q *queue) tryReserve(size int, call *onConnectCall, mayWait bool) (dropped []*Token, wait permit, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case size > q.limits.bytes:
-		return nil, nil, q.fullErr(fmt.Sprintf("; the message alone has %d", size))
+		return nil, permit{}, q.fullErr(fmt.Sprintf("; the message alone has %d", size))
 	case call != nil && call == q.heldFor:
 		q.reserve(size)
-		return nil, nil, nil
+		return nil, permit{}, nil
 	case len(q.producers) == 0 && q.reserveNow(size):
-		return nil, nil, nil
+		return nil, permit{}, nil
 	case q.limits.policy == DropOldestQoS0:
 		dropped, err = q.dropFor(size)
-		return dropped, nil, err
+		return dropped, permit{}, err
 	case q.limits.policy == Refuse:
-		return nil, nil, q.fullErr("")
+		return nil, permit{}, q.fullErr("")
 	case !mayWait:
-		return nil, nil, q.fullErr("; an inline handler cannot wait")
+		return nil, permit{}, q.fullErr("; an inline handler cannot wait")
 	}
-	wait = &permit{size, make(chan struct{})}
+	wait = permit{size, make(chan struct{})}
 	q.producers = append(q.producers, wait)
 	return nil, wait, nil
 }
@@ -157,7 +157,7 @@ func (q *queue) dropFor(size int) (dropped []*Token, err error) {
 
 // cancel removes a permit. If the permit was granted meanwhile, its capacity is
 // released.
-func (q *queue) cancel(p *permit) {
+func (q *queue) cancel(p permit) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if i := slices.Index(q.producers, p); i >= 0 {
@@ -309,8 +309,8 @@ func (q *queue) end(t *Token, a acknowledgement, err error) {
 	}
 	t.phase, t.code, t.props, t.err = completed, a.code, a.props, err
 	q.release(t.size)
-	if t.expiry != nil {
-		t.expiry.Stop()
+	if t.expiry != nil && t.expiry.timer != nil {
+		t.expiry.timer.Stop()
 	}
 	if t.wake != nil {
 		t.wake <- struct{}{}
@@ -354,7 +354,7 @@ func (q *queue) isEmpty() bool {
 }
 
 // awaitCapacity blocks until a permit is granted.
-func (c *Client) awaitCapacity(ctx context.Context, p *permit) error {
+func (c *Client) awaitCapacity(ctx context.Context, p permit) error {
 	full := c.flow.beginWait()
 	defer c.flow.endWait()
 	var err error

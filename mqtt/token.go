@@ -5,7 +5,6 @@ package mqtt
 import (
 	"context"
 	"sync/atomic"
-	"time"
 
 	"github.com/mosquitto-go/mosquitto"
 )
@@ -23,8 +22,7 @@ type Token struct {
 	key     uint64        // of the message in the outbox, if stored
 	stored  bool          // the outbox has the message
 	mid     atomic.Int32
-	expires time.Time   // zero: never
-	expiry  *time.Timer // ends the message when it expires in the queue; nil if it does not expire
+	expiry  *expiry     // nil if the message does not expire
 	ended   atomic.Bool // the message is acknowledged or has failed: the fields below no longer change
 
 	call *onConnectCall // publishes the message in a function of WithOnConnect; nil for other messages
