@@ -19,7 +19,11 @@ type mqttClient struct {
 
 func (b *mqttClient) Connect(o Options) (err error) {
 	b.o = o
-	options := []mqtt.Option{mqtt.WithClientID(o.ID)}
+	options := []mqtt.Option{mqtt.WithClientID(o.ID), mqtt.WithStateHandler(func(c *mqtt.Client, change mqtt.StateChange) {
+		if change.State == mqtt.StateClosed {
+			o.OnLost(c.Err())
+		}
+	})}
 	if o.InFlight > 0 {
 		options = append(options, mqtt.WithInflight(o.InFlight))
 	}
@@ -38,10 +42,6 @@ func (b *mqttClient) Connect(o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	go func() {
-		<-b.c.Done()
-		o.OnLost(b.c.Err())
-	}()
 	if o.Always != "" { // the client subscribes again by itself
 		return b.Subscribe(o.Always, 0)
 	}
