@@ -45,7 +45,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 75fc715c4e6ff35b
+// include-stamp: e0ec0097f64b3688
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -271,6 +271,7 @@ type pass struct {
 	closed    bool // the library has closed the socket
 	watching  bool // Go's poller watches the socket
 	more      bool // there may be more input
+	drained   bool // all input was read
 	wantWrite bool // the library has more to write
 	writable  bool // the socket is writable although the library has more to write
 	read      bool // there was input
@@ -281,20 +282,23 @@ type pass struct {
 
 func cPass(c *cClient, budget int, misc, leaving bool) pass {
 	p := C.gomosq_pass(c, C.int(budget), C.bool(misc), C.bool(leaving))
-	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.want_write), bool(p.writable), bool(p.read), bool(p.wrote), bool(p.pinged), uint(p.accepted)}
+	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.drained), bool(p.want_write), bool(p.writable), bool(p.read), bool(p.wrote), bool(p.pinged), uint(p.accepted)}
 }
 
-func cReady(c *cClient, blocked bool) bool { return bool(C.gomosq_ready(c, C.bool(blocked))) }
-func cWritable(fd uintptr) bool            { return bool(C.gomosq_writable(C.int(fd))) }
-func cWatch(c *cClient) int                { return int(C.gomosq_watch(c)) }
-func cUnwatch(c *cClient, fd int)          { C.gomosq_unwatch(c, C.int(fd)) }
-func cDeliverEvents(c *cClient) result     { return goResult(C.gomosq_end_deliveries(c)) }
-func cConnectState(fd int) int             { return int(C.gomosq_connect_state(C.int(fd))) }
-func cWasConnected(c *cClient) bool        { return bool(C.gomosq_was_connected(c)) }
-func cAbandon(c *cClient)                  { C.gomosq_abandon(c) }
-func cAbandonFailed(c *cClient)            { C.gomosq_abandon_failed(c) }
-func cCutOwn(c *cClient)                   { C.gomosq_cut_own(c) }
-func cReadSilently(c *cClient) int         { return int(C.gomosq_read_silently(c)) }
+func cReady(c *cClient, blocked, drained, acknowledge bool) bool {
+	return bool(C.gomosq_ready(c, C.bool(blocked), C.bool(drained), C.bool(acknowledge)))
+}
+
+func cWritable(fd uintptr) bool        { return bool(C.gomosq_writable(C.int(fd))) }
+func cWatch(c *cClient) int            { return int(C.gomosq_watch(c)) }
+func cUnwatch(c *cClient, fd int)      { C.gomosq_unwatch(c, C.int(fd)) }
+func cDeliverEvents(c *cClient) result { return goResult(C.gomosq_end_deliveries(c)) }
+func cConnectState(fd int) int         { return int(C.gomosq_connect_state(C.int(fd))) }
+func cWasConnected(c *cClient) bool    { return bool(C.gomosq_was_connected(c)) }
+func cAbandon(c *cClient)              { C.gomosq_abandon(c) }
+func cAbandonFailed(c *cClient)        { C.gomosq_abandon_failed(c) }
+func cCutOwn(c *cClient)               { C.gomosq_cut_own(c) }
+func cReadSilently(c *cClient) int     { return int(C.gomosq_read_silently(c)) }
 
 // Most of the next functions read or write flags that Go and C share, without a cgo call.
 

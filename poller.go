@@ -20,13 +20,15 @@ type poller struct {
 
 	raw       syscall.RawConn
 	fd        int
-	ready     func(uintptr) bool // for raw.Read, made once
-	asked     bool               // ready has been called in this wait
-	until     time.Time          // the read deadline of the file; zero if it may have passed
-	blocked   bool               // the last pass did not write all output
-	full      bool               // the last pass found the socket full, and waitWritable runs
-	retry     time.Duration      // the last delay of output that waits for input
-	writeWait atomic.Bool        // a goroutine waits until the socket is writable
+	step      func(input bool) bool // of serveInput; the runner sets it once
+	ready     func(uintptr) bool    // for raw.Read, made once
+	woken     bool                  // wake or the deadline has ended raw.Read, and ready was not called since
+	drained   bool                  // all input was read after ready was called
+	until     time.Time             // the read deadline of the file; zero if it may have passed
+	blocked   bool                  // the last pass did not write all output
+	full      bool                  // the last pass found the socket full, and waitWritable runs
+	retry     time.Duration         // the last delay of output that waits for input
+	writeWait atomic.Bool           // a goroutine waits until the socket is writable
 }
 
 // Values of poller.state: what Run waits for.
@@ -91,16 +93,7 @@ func (p *poller) watch(c *cClient) bool {
 		f.Close()
 		return false
 	}
-	if p.ready == nil {
-		p.ready = func(uintptr) bool {
-			if p.asked && !cPaused(c) { // Go's poller calls ready again when there is input
-				return true
-			}
-			p.asked = true
-			return cReady(c, p.blocked)
-		}
-	}
-	p.raw, p.fd, p.blocked, p.until = raw, fd, false, time.Time{}
+	p.raw, p.fd, p.blocked, p.woken, p.until = raw, fd, false, false, time.Time{}
 	p.file.Store(f)
 	return true
 }
@@ -171,19 +164,42 @@ func (p *poller) outputDelay(last *pass) time.Duration {
 	return 0
 }
 
-// waitInput waits for input or until until, or until Run is woken. It may return earlier,
-// because it keeps an earlier deadline: setting a deadline for each wait would be slow.
-func (p *poller) waitInput(until time.Time, hasWork func() bool) {
+// serveInput calls step until step returns true. When step returns false, serveInput waits
+// for input, for wake, or until the time that mayWait was called with. input is false if
+// there was a wake instead of input. step reads inside raw.Read, so that Go's poller
+// remembers input that arrives after step has read everything.
+func (p *poller) serveInput() {
+	if p.ready == nil {
+		p.ready = func(uintptr) bool {
+			p.resume()
+			input := !p.woken
+			p.woken, p.drained = false, false
+			return p.step(input)
+		}
+	}
+	for p.raw.Read(p.ready) != nil {
+		p.woken = true
+		if !time.Now().Before(p.until) {
+			p.until = time.Time{}
+		}
+		_ = p.file.Load().SetReadDeadline(p.until) // wake has replaced it
+	}
+}
+
+// mayWait reports whether Run may wait, at most until until. It keeps an earlier deadline,
+// because setting a deadline for each wait would be slow. Unless Run has work, it lets the
+// kernel acknowledge input if acknowledge is set.
+func (p *poller) mayWait(c *cClient, until time.Time, acknowledge bool, hasWork func() bool) bool {
 	if p.until.IsZero() || until.Before(p.until) {
 		_ = p.file.Load().SetReadDeadline(until)
 		p.until = until
 	}
 	p.announce(parkedOnRead)
-	p.asked = false
-	if !hasWork() && !p.writableAgain() && p.raw.Read(p.ready) != nil {
-		p.until = time.Time{}
+	if hasWork() || p.writableAgain() || cReady(c, p.blocked, p.drained, acknowledge) {
+		p.resume()
+		return false
 	}
-	p.resume()
+	return true
 }
 
 // writableAgain reports whether waitWritable has ended. waitWritable does not wake Run if

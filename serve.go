@@ -24,7 +24,7 @@ const (
 // serve serves one connection until it has ended. again reports that OnDisconnect
 // has begun the next one.
 func (r *runner) serve() (lost result, again bool) {
-	r.ended, r.deadline = notEnding, time.Time{}
+	r.ended, r.deadline, r.acks = notEnding, time.Time{}, tcpAcks{}
 	state := syscall.Errno(cConnectState(cSocket(r.c.c)))
 	if hasFailed(state) { // do not register with Go's poller: while a broker is down, thousands of clients may try to connect
 		cAbandonFailed(r.c.c)
@@ -39,32 +39,84 @@ func (r *runner) serve() (lost result, again bool) {
 		cAbandon(r.c.c) // calls no callback, like a blocking connect that fails
 		return lost, false
 	}
+	r.poller.serveInput()
+	return r.lost, r.again
+}
+
+// step makes passes until Run has to wait. It returns true when the connection has ended,
+// and sets lost and again. Without input, every second pass only writes, because a read
+// would delay the messages of a publisher that has woken Run.
+func (r *runner) step(input bool) (ended bool) {
 	for {
-		r.turn()
-		r.end()
-		r.resumes, r.paused = r.c.resumes.Load(), cPaused(r.c.c)
-		now := time.Now()
-		r.pacer.begin(now)
+		now := r.prepare()
 		misc := !now.Before(r.nextMisc)
-		p := cPass(r.c.c, burst, misc, r.ended != notEnding)
+		budget := 0
+		if input || misc || r.ended != notEnding {
+			budget = burst
+		}
+		p := cPass(r.c.c, budget, misc, r.ended != notEnding)
 		r.note(p.accepted)
-		switch {
-		case p.panicked != 0:
-			r.raise(p.result)
-		case p.rc != cSuccess && p.watching: // 2.0.11 does not close after a failed TLS handshake
-			cAbandon(r.c.c)
-			return p.result, false
-		case p.rc != cSuccess || !p.watching:
-			return p.result, !p.closed
+		if r.hasEnded(&p) {
+			return true
 		}
 		r.planMisc(now, misc, &p)
-		if !p.more {
-			r.poller.waitInput(r.parkUntil(&p), r.work)
-		} else if now.Sub(r.yielded) > maxRun {
+		r.poller.drained = r.poller.drained || p.drained
+		r.acks.note(now, &p)
+		if !p.more && r.mayWait(now, &p) {
+			return false
+		}
+		input = p.more || budget == 0
+		if p.more && now.Sub(r.yielded) > maxRun {
 			runtime.Gosched()
 			r.yielded = now
 		}
 	}
+}
+
+// mayWait reports whether Run may wait after the pass p, which began at now.
+func (r *runner) mayWait(now time.Time, p *pass) bool {
+	until, acknowledge := r.parkUntil(p), r.acks.due
+	if r.acks.waits(now) {
+		until, acknowledge = earlier(until, r.acks.since.Add(ackDelay)), false
+	}
+	if !r.poller.mayWait(r.c.c, until, acknowledge, r.work) {
+		return false
+	}
+	r.acks.due = r.acks.due && !acknowledge
+	return true
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// prepare does what has to be done between two passes, and returns the time.
+func (r *runner) prepare() time.Time {
+	r.turn()
+	r.end()
+	r.resumes, r.paused = r.c.resumes.Load(), cPaused(r.c.c)
+	now := time.Now()
+	r.pacer.begin(now)
+	return now
+}
+
+// hasEnded reports whether the connection has ended in a pass. It sets lost and again.
+func (r *runner) hasEnded(p *pass) bool {
+	switch {
+	case p.panicked != 0:
+		r.raise(p.result)
+	case p.rc != cSuccess && p.watching: // 2.0.11 does not close after a failed TLS handshake
+		cAbandon(r.c.c)
+		r.lost, r.again = p.result, false
+	case p.rc != cSuccess || !p.watching:
+		r.lost, r.again = p.result, !p.closed
+	default:
+		return false
+	}
+	return true
 }
 
 // watch registers the connection with Go's poller, and starts the keepalive timers.
@@ -221,13 +273,11 @@ func (r *runner) hasWork() bool {
 // parkUntil returns how long to wait for input, for space to write, or for wake.
 func (r *runner) parkUntil(p *pass) time.Time {
 	until := r.nextMisc
-	if r.ended != notEnding && r.deadline.Before(until) {
-		until = r.deadline
+	if r.ended != notEnding {
+		until = earlier(until, r.deadline)
 	}
 	if delay := r.poller.outputDelay(p); delay > 0 {
-		if retry := time.Now().Add(delay); retry.Before(until) {
-			until = retry
-		}
+		until = earlier(until, time.Now().Add(delay))
 	}
 	return until
 }

@@ -13,6 +13,7 @@ struct gomosq_pass {
 	int fd;          /* the library's socket, -1 after the library has closed it */
 	bool watching;   /* Go's poller watches the socket */
 	bool more;       /* there may be more input, or a callback is due */
+	bool drained;    /* all input was read */
 	bool want_write; /* the library has packets queued */
 	bool writable;   /* the socket is writable although packets are queued: a TLS handshake waits for input */
 	bool read;       /* there was input */
@@ -124,6 +125,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 		if(!gomosq_may_continue(c, rc) || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
 		if(errno == EAGAIN && gomosq_all_read(c)){
 			p->more = false;
+			p->drained = true;
 			break;
 		}
 		p->read = true;
@@ -189,13 +191,13 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	return rc;
 }
 
-/* One pass of Run: it delivers pending messages, reads, checks the keepalive if misc is
- * set, and writes. It also writes before it delivers pending messages, whose callbacks may
- * be slow. If leaving is set, a DISCONNECT is queued. It must be written before anything is
- * read, because the library closes the connection at the next packet. */
+/* One pass of Run: it delivers pending messages, reads at most budget packets, checks the
+ * keepalive if misc is set, and writes. It also writes before it delivers pending messages,
+ * whose callbacks may be slow. If leaving is set, a DISCONNECT is queued. It must be written
+ * before anything is read, because the library closes the connection at the next packet. */
 static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving)
 {
-	struct gomosq_pass p = {{0, 0, 0, 0}, 0, false, false, false, false, false, false, false, false, leaving, 0, 0};
+	struct gomosq_pass p = {.leaving = leaving};
 	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
 	int rc = MOSQ_ERR_SUCCESS;
 	bool blocked = false;
@@ -218,7 +220,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 		if(c->unacknowledged) c->to_acknowledge = 1;
 		gomosq_deliver_pending(c);
 	}
-	if(!blocked && gomosq_may_continue(c, rc) && gomosq_may_read(c)) rc = gomosq_read_burst(c, budget, &p);
+	if(budget && !blocked && gomosq_may_continue(c, rc) && gomosq_may_read(c)) rc = gomosq_read_burst(c, budget, &p);
 	if(misc && !c->unacknowledged && gomosq_may_continue(c, rc)) rc = gomosq_keep_alive(c);
 	if(!blocked && gomosq_may_write(c) && gomosq_may_continue(c, rc)) rc = gomosq_write_all(c, &p);
 	gomosq_flooded_set(c, c->sent_pending && !gomosq_may_write(c));
@@ -226,26 +228,28 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 	p.wrote = p.wrote || c->wrote;
 	p.pinged = c->pinged;
 	gomosq_cork(c, &p, false);
-	if(p.read && !p.wrote && !p.more && c->watched >= 0) gomosq_acknowledge_input(c->watched); /* output would carry the acknowledgement */
 	if(!c->ping_awaited) gomosq_log_pings(c, false);
 	p.result = gomosq_leave(outer, rc, 0);
 	p.more = p.more || gomosq_may_deliver(c);
 	p.fd = mosquitto_socket(c->mosq);
 	p.watching = c->watched >= 0;
 	p.want_write = p.watching && gomosq_may_write(c) && gomosq_want_write(c);
-	if(p.want_write) gomosq_note_left(c);
-	p.writable = p.want_write && (gomosq_poll(c->watched, POLLOUT) & POLLOUT);
+	if(p.want_write && p.wrote) gomosq_note_left(c);
+	p.writable = p.want_write && (!p.wrote || (gomosq_poll(c->watched, POLLOUT) & POLLOUT));
 	p.accepted = c->accepted;
 	return p;
 }
 
 /* Reports whether Run must not wait, because there is input or new output. blocked is set
- * if the last pass could not write all output. */
-static inline bool gomosq_ready(struct gomosq_client *c, bool blocked)
+ * if the last pass could not write all output, drained if Go's poller reports all input
+ * that is unread. If acknowledge is set, input that has arrived is acknowledged first. */
+static inline bool gomosq_ready(struct gomosq_client *c, bool blocked, bool drained, bool acknowledge)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the counterpart of the fence in gomosq_leave */
-	if(c->watched < 0 || (gomosq_may_read(c) && gomosq_poll(c->watched, POLLIN))) return true;
-	return !blocked && gomosq_may_write(c) && gomosq_want_write(c);
+	if(c->watched < 0) return true;
+	if(!blocked && gomosq_may_write(c) && gomosq_want_write(c)) return true;
+	if(acknowledge) gomosq_acknowledge_input(c->watched);
+	return !drained && gomosq_may_read(c) && gomosq_poll(c->watched, POLLIN);
 }
 
 static inline bool gomosq_writable(int fd) { return gomosq_poll(fd, POLLOUT) != 0; }
