@@ -8,16 +8,17 @@ import (
 
 // The names of the contenders.
 const (
-	oursRun   = "ours, Run"
-	oursStart = "ours, LoopStart"
-	oursMqtt  = "ours, mqtt"
-	oursRelay = "ours, mqtt, WithDialer"
-	oursPaho  = "ours, paho facade"
-	cForever  = "C, loop_forever"
-	cStart    = "C, loop_start"
-	pahoV3    = "paho.mqtt.golang"
-	pahoV5    = "paho.golang"
-	atWat     = "at-wat/mqtt-go"
+	oursRun    = "ours, Run"
+	oursInside = "ours, Run in callback"
+	oursStart  = "ours, LoopStart"
+	oursMqtt   = "ours, mqtt"
+	oursRelay  = "ours, mqtt, WithDialer"
+	oursPaho   = "ours, paho facade"
+	cForever   = "C, loop_forever"
+	cStart     = "C, loop_start"
+	pahoV3     = "paho.mqtt.golang"
+	pahoV5     = "paho.golang"
+	atWat      = "at-wat/mqtt-go"
 )
 
 // contender is a client that is measured.
@@ -30,6 +31,7 @@ type contender struct {
 
 var contenders = []contender{
 	{"run", oursRun, "ours", func() Client { return &ours{} }},
+	{"inside", oursInside, "ours", func() Client { return &ours{} }}, // it publishes inside OnMessage
 	{"start", oursStart, "ours", func() Client { return &ours{thread: true} }},
 	{"mqtt", oursMqtt, "ours", func() Client { return &mqttClient{} }},
 	{"dialer", oursRelay, "ours", func() Client { return &mqttClient{relay: true} }},

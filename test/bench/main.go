@@ -174,7 +174,7 @@ func (o options) steps(scale scale) (n int) {
 	for _, s := range sections {
 		works := o.chosen(s)
 		for _, w := range works {
-			runs := scale.runs
+			runs := scale.runsOf(w)
 			switch {
 			case s.name == idleName:
 				runs = 1

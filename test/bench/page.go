@@ -17,7 +17,7 @@ type page struct {
 
 func newPage(r results, s scale, short bool, elapsed time.Duration) *page {
 	p := &page{host: thisHost()}
-	p.intro = []string{fmt.Sprintf("Medians of %d runs. The contenders run in turn, each in a process of its own. The whole benchmark took %s.",
+	p.intro = []string{fmt.Sprintf("Medians of %d runs, or more where a table says so. The contenders run in turn, each in a process of its own. The whole benchmark took %s.",
 		s.runs, elapsed.Round(time.Second))}
 	if short {
 		p.intro = append(p.intro, "A quick run: these figures mean nothing.")

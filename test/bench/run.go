@@ -211,7 +211,7 @@ func (b *bench) work(title string, w work) (byContender, error) {
 		counts[contender] = n
 	}
 	all := make(map[string][]measurement)
-	for range b.runs {
+	for range b.runsOf(w) {
 		for _, contender := range w.contenders {
 			b.progress.step(title, contender)
 			job := b.job(w, contender)

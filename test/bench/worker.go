@@ -209,16 +209,17 @@ func publish(job Job) (Outcome, error) {
 	return m.stop(job.Count), nil
 }
 
+// warmup is the number of round trips that are not counted.
+const warmup = 200
+
 // latency sends one message at a time and waits until it is echoed.
 func latency(job Job) (Outcome, error) {
-	const warmup = 200
-	topic := fmt.Sprintf("echo/%d", os.Getpid())
-	back := make(chan struct{}, 1)
-	c, err := connect(job, Options{ID: topic, NoDelay: true, OnMessage: func([]byte) { back <- struct{}{} }})
-	if err != nil {
-		return Outcome{}, err
+	if job.Contender == oursInside {
+		return latencyInside(job)
 	}
-	if err := c.Subscribe(topic, 0); err != nil {
+	back := make(chan struct{}, 1)
+	c, topic, err := connectEcho(job, func([]byte) { back <- struct{}{} })
+	if err != nil {
 		return Outcome{}, err
 	}
 	payload := make([]byte, job.Size)
@@ -238,8 +239,56 @@ func latency(job Job) (Outcome, error) {
 			times = append(times, float64(time.Since(started))/1e3)
 		}
 	}
+	return percentiles(times), nil
+}
+
+// latencyInside is latency for a client that publishes inside its callback.
+func latencyInside(job Job) (Outcome, error) {
+	var c Client
+	var topic string
+	var err error
+	payload := make([]byte, job.Size)
+	times := make([]float64, 0, warmup+job.Count)
+	ended := make(chan error, 1)
+	started := time.Now()
+	c, topic, err = connectEcho(job, func([]byte) {
+		times = append(times, float64(time.Since(started))/1e3)
+		if len(times) == cap(times) {
+			ended <- nil
+			return
+		}
+		started = time.Now()
+		if err := c.Send(topic, payload, 0); err != nil {
+			ended <- err
+		}
+	})
+	if err != nil {
+		return Outcome{}, err
+	}
+	if err := c.Send(topic, payload, 0); err != nil {
+		return Outcome{}, err
+	}
+	select {
+	case err := <-ended:
+		return percentiles(times[warmup:]), err
+	case <-time.After(patience):
+		return Outcome{}, fmt.Errorf("a message was not echoed")
+	}
+}
+
+// connectEcho connects and subscribes a client to a topic of its own.
+func connectEcho(job Job, onMessage func([]byte)) (c Client, topic string, err error) {
+	topic = fmt.Sprintf("echo/%d", os.Getpid())
+	c, err = connect(job, Options{ID: topic, NoDelay: true, OnMessage: onMessage})
+	if err == nil {
+		err = c.Subscribe(topic, 0)
+	}
+	return c, topic, err
+}
+
+func percentiles(times []float64) Outcome {
 	slices.Sort(times)
-	return Outcome{Count: job.Count, P50: times[len(times)/2], P99: times[len(times)*99/100]}, nil
+	return Outcome{Count: len(times), P50: times[len(times)/2], P99: times[len(times)*99/100]}
 }
 
 // settled returns the resident memory without memory that Go could release.
