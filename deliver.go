@@ -57,10 +57,10 @@ func (c *Client) callSent(mid int) {
 // deliveries holds pending messages and events in the order of arrival.
 type deliveries struct {
 	pending        []delivery
-	next           int     // the first of pending that was not delivered
-	sent           int     // pending OnPublish events of QoS 0 messages
-	unacknowledged int     // pending messages of QoS 1 and 2; no write meanwhile
-	overlong       Message // the last message of QoS 1 or 2 whose callback outlasted the keepalive
+	next           int      // the first of pending that was not delivered
+	sent           int      // pending OnPublish events of QoS 0 messages
+	unacknowledged int      // pending messages of QoS 1 and 2; no write meanwhile
+	overlong       *Message // the last message of QoS 1 or 2 whose callback outlasted the keepalive
 }
 
 func (d *deliveries) holds() bool { return d.next < len(d.pending) }
@@ -170,11 +170,11 @@ func (d delivery) mustPrecedeDisconnect() bool { return d.isEvent() || d.unacked
 // redelivers reports whether m is the message whose callback outlasted the
 // keepalive, once more. Brokers send it again with the same packet id.
 func (d *deliveries) redelivers(m Message) bool {
-	o := &d.overlong
-	if m.QoS == 0 || m.MID != o.MID || m.Topic != o.Topic || !bytes.Equal(m.Payload, o.Payload) {
+	o := d.overlong
+	if o == nil || m.QoS == 0 || m.MID != o.MID || m.Topic != o.Topic || !bytes.Equal(m.Payload, o.Payload) {
 		return false
 	}
-	d.overlong = Message{}
+	d.overlong = nil
 	return true
 }
 
@@ -234,7 +234,7 @@ func (c *Client) deliver(f func(*Client, Message), m Message) {
 		f(c, m)
 		return
 	}
-	if c.deliveries.overlong.QoS > 0 && c.deliveries.redelivers(m) {
+	if c.deliveries.redelivers(m) {
 		c.deliveries.add(c, delivery{message: m})
 		cSpentSet(c.c)
 		return
@@ -251,7 +251,8 @@ func (c *Client) call(f func(*Client, Message), m Message) {
 	}
 	cSpentSet(c.c)
 	if took := r.pacer.sinceLastSlow(); m.QoS > 0 && took > r.keepalive {
-		c.deliveries.overlong = m.Clone()
+		copied := m.Clone()
+		c.deliveries.overlong = &copied
 	}
 }
 

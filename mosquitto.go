@@ -107,22 +107,22 @@ type Client struct {
 	run       atomic.Pointer[runner] // non-nil while Run or RunOnce runs
 	server    server                 // of the last connect; used by the owner of the network side only
 	backoff   backoff                // of ReconnectDelaySet; used by the owner only
-	props     bool                   // a connect may have stored CONNECT properties in the library; used by the owner only
 	closing   sync.Mutex             // held while Close closes the gate
 	done      chan struct{}          // made by Close; closed when c is freed
 
-	logging atomic.Bool       // the log callback is installed
-	inLog   atomic.Int32      // OnLog callbacks in progress
-	tls     atomic.Bool       // connects will initialise OpenSSL
-	hasTLS  atomic.Bool       // TLS was set up
-	tlsSum  [sha256.Size]byte // of the settings of SetTLS; the owner of the network side uses it
-	ownTLS  atomic.Bool       // SetTLS has set TLS up, so other TLS settings have no effect
-	single  atomic.Bool       // ThreadedSet(false)
-	v5      atomic.Bool       // OptProtocolVersion is MQTT 5
-	used    atomic.Bool       // a connect was tried
-	leaving atomic.Bool       // Disconnect was called since the last connect
-	stale   atomic.Bool       // the library may hold input of the last connection (2.1)
-	wanted  atomic.Bool       // OnDisconnect is running because of Disconnect
+	logging atomic.Bool        // the log callback is installed
+	inLog   atomic.Int32       // OnLog callbacks in progress
+	tls     atomic.Bool        // connects will initialise OpenSSL
+	hasTLS  atomic.Bool        // TLS was set up
+	tlsSum  *[sha256.Size]byte // of the settings of SetTLS, nil if unknown; the owner of the network side uses it
+	ownTLS  atomic.Bool        // SetTLS has set TLS up, so other TLS settings have no effect
+	single  atomic.Bool        // ThreadedSet(false)
+	v5      atomic.Bool        // OptProtocolVersion is MQTT 5
+	used    atomic.Bool        // a connect was tried
+	leaving atomic.Bool        // Disconnect was called since the last connect
+	stale   atomic.Bool        // the library may hold input of the last connection (2.1)
+	wanted  atomic.Bool        // OnDisconnect is running because of Disconnect
+	props   bool               // a connect may have stored CONNECT properties in the library; used by the owner only
 
 	flood          sync.Mutex // held by the publisher that waits for the end of a flood
 	posts          posts

@@ -3,7 +3,6 @@
 package mosquitto
 
 import (
-	"crypto/sha256"
 	"math"
 	"time"
 	"unsafe"
@@ -77,7 +76,7 @@ func (c *Client) configureOption(op string, option Option, set func() result) er
 		return c.configureTLS(op, set)
 	case OptSSLCtxWithDefaults:
 		return c.configure(op, func() result {
-			c.tlsSum = [sha256.Size]byte{} // the next SetTLS sets the option again
+			c.tlsSum = nil // the next SetTLS sets the option again
 			return set()
 		})
 	}

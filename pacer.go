@@ -75,14 +75,18 @@ func (t *ticker) tick() {
 // pacer detects long passes. The exact limit is between half of passBudget and passBudget.
 // The loop owns the pacer.
 type pacer struct {
-	first uint64    // the last tick before the pass
-	began time.Time // the begin of the pass
-	slow  time.Time // when the last slow callback returned, or the pass began
+	first uint64        // the last tick before the pass
+	began time.Duration // the begin of the pass, since clockStart
+	slow  time.Duration // when the last slow callback returned, or the pass began
 }
+
+// clockStart makes the times of a pacer short: each idle client has one.
+var clockStart = time.Now()
 
 // begin starts a pass.
 func (p *pacer) begin(now time.Time) {
-	p.began, p.slow = now, now
+	p.began = now.Sub(clockStart)
+	p.slow = p.began
 	p.first = passClock.begin()
 }
 
@@ -90,13 +94,13 @@ func (p *pacer) begin(now time.Time) {
 func (p *pacer) spent() bool { return passClock.ticks.Load()-p.first >= passTicks }
 
 // spentNow reports whether this pass is long. It reads the clock.
-func (p *pacer) spentNow() bool { return time.Since(p.began) > passBudget }
+func (p *pacer) spentNow() bool { return time.Since(clockStart)-p.began > passBudget }
 
 // sinceLastSlow returns how long the last callback took, with an error of at most
 // passBudget. It may be called only when the time of this pass is used up.
 func (p *pacer) sinceLastSlow() time.Duration {
-	now := time.Now()
-	took := now.Sub(p.slow)
+	now := time.Since(clockStart)
+	took := now - p.slow
 	p.slow = now
 	return took
 }

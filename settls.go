@@ -86,7 +86,7 @@ func (c *Client) SetTLS(t TLS) error {
 	sum, known := t.sum(&texts)
 	same := false
 	err = c.configure(op, func() result {
-		same = known && c.ownTLS.Load() && c.tlsSum == sum
+		same = known && c.ownTLS.Load() && c.tlsSum != nil && *c.tlsSum == sum
 		return result{}
 	})
 	if err != nil || same {
@@ -100,9 +100,9 @@ func (c *Client) SetTLS(t TLS) error {
 	err = c.configure(op, func() result {
 		r := cTLSInstall(c.c, settings)
 		if installed = r.rc == cSuccess; installed && known {
-			c.tlsSum = sum
+			c.tlsSum = &sum
 		} else if installed {
-			c.tlsSum = [sha256.Size]byte{} // the checksum does not cover these settings
+			c.tlsSum = nil // the checksum does not cover these settings
 		}
 		return r
 	})

@@ -22,7 +22,7 @@ type Client struct {
 	opts        settings
 	servers     []server
 	log         clientLog
-	handlerCtx  context.Context    // the context of handlers
+	handlerCtx  handlerContext     // the context of handlers
 	endHandlers context.CancelFunc // ends handlerCtx only
 	turnFunc    func()             // c.turn as a func value, made once to avoid allocations
 
@@ -53,7 +53,7 @@ type Client struct {
 	first     chan struct{} // closed when StateConnected is reported for the first time; nil after that
 	last      lastConnection
 	inflight  inflight
-	aliases   topicAliases
+	aliases   *topicAliases
 	subs      subscriptions
 	router    *router
 	match     lastMatch
@@ -103,6 +103,23 @@ func Dial(ctx context.Context, servers []string, options ...Option) (*Client, er
 
 type clientKey struct{}
 
+// handlerContext adds the client to a context. It is a part of the client: context.WithValue
+// would allocate.
+type handlerContext struct {
+	context.Context
+	client *Client
+}
+
+// Value implements context.Context, for FromContext.
+func (h *handlerContext) Value(key any) any {
+	if key == (clientKey{}) {
+		return h.client
+	}
+	return h.Context.Value(key)
+}
+
+func (h *handlerContext) String() string { return "mqtt.Client's context of handlers" }
+
 // FromContext returns the client whose handler was called with ctx, or with a context
 // that ctx is derived from. It returns nil for other contexts. Handlers that run before
 // Dial has returned the client use it.
@@ -133,13 +150,16 @@ func newClient(ctx context.Context, servers []string, options []Option) (c *Clie
 	if err := c.checkAliases(); err != nil {
 		return nil, nil, err
 	}
-	c.handlerCtx, c.endHandlers = context.WithCancel(context.WithValue(context.Background(), clientKey{}, c))
+	c.handlerCtx.client = c
+	c.handlerCtx.Context, c.endHandlers = context.WithCancel(context.Background())
 	c.connectCtx.client = c
 	c.turnFunc = c.turn
 	c.log.logger = c.opts.logger
 	c.queue.init(c.opts.queue)
 	c.inflight = newInflight(&c.opts)
-	c.aliases.on = c.opts.assignAliases
+	if c.opts.assignAliases {
+		c.aliases = &topicAliases{}
+	}
 	c.subs = newSubscriptions(c.opts.filtersPerPacket, c.closureLimit())
 	c.status.server = c.servers[0].name
 	if err := c.makeLibrary(); err != nil {

@@ -25,10 +25,10 @@ type Connack struct {
 	Properties          Properties    // all properties of the packet
 
 	// The broker's limits.
-	MaximumQoS              QoS  // the highest QoS of a message
 	MaximumPacketSize       int  // bytes; 0: no limit
 	ReceiveMaximum          int  // messages of QoS 1 and 2 in flight
 	TopicAliasMaximum       int  // 0: no topic aliases
+	MaximumQoS              QoS  // the highest QoS of a message
 	Retain                  bool // the broker stores retained messages
 	WildcardSubscriptions   bool // filters may contain wildcards
 	SharedSubscriptions     bool // filters may begin with $share

@@ -26,8 +26,8 @@ type attempt struct {
 	useful       bool            // the broker has sent a packet after CONNACK
 	renewed      bool            // Reconnect has ended the connection
 	restarted    bool            // the client reconnects at once with another topic alias maximum
-	aliasMaximum int             // topic alias maximum of CONNECT
 	discarded    bool            // acknowledgements are ignored: the client replaces the library client
+	aliasMaximum uint16          // topic alias maximum of CONNECT
 	sequence     int             // packets submitted so far
 	resent       int             // sequence at the moment when the library sent its in-flight messages again
 	reason       error           // the reason of the DISCONNECT that the broker sent

@@ -31,7 +31,7 @@ func (c *Client) onMessage(m *Message) {
 	outer := c.userCode.Swap(true)
 	defer c.userCode.Store(outer)
 	if len(c.opts.hooks) == 0 {
-		c.dispatch(c.handlerCtx, m, nil)
+		c.dispatch(&c.handlerCtx, m, nil)
 		return
 	}
 	c.dispatchHooked(*m)
@@ -53,7 +53,7 @@ func (c *Client) find(topic string, props Properties) {
 // dispatchHooked runs the Receive hooks around dispatch. It is a function of its own
 // because &m makes the message escape to the heap.
 func (c *Client) dispatchHooked(m Message) {
-	ctx, ends := received(c.opts.hooks, c.handlerCtx, &m)
+	ctx, ends := received(c.opts.hooks, &c.handlerCtx, &m)
 	defer ends.done()
 	c.dispatch(ctx, &m, ends)
 }

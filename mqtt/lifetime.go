@@ -4,7 +4,6 @@ package mqtt
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,11 +21,14 @@ type lifetime struct {
 	mu     sync.Mutex
 	reason error         // the argument of end
 	done   chan struct{} // made by the first call of Done
-	atEnd  []*atEnd
+	atEnd  *atEnd        // the functions of AfterFunc, the last one first
 }
 
 // atEnd is a function that runs when a lifetime ends.
-type atEnd struct{ f func() }
+type atEnd struct {
+	f    func()
+	next *atEnd
+}
 
 // end ends the lifetime, and runs the functions of AfterFunc. Only the first call has an
 // effect.
@@ -41,10 +43,10 @@ func (l *lifetime) end(reason error) {
 	if l.done != nil {
 		close(l.done)
 	}
-	all := l.atEnd
+	first := l.atEnd
 	l.atEnd = nil
 	l.mu.Unlock()
-	for _, x := range all {
+	for x := first; x != nil; x = x.next {
 		x.f()
 	}
 }
@@ -93,14 +95,14 @@ func (l *lifetime) String() string { return "mqtt.Client's context" }
 // AfterFunc runs f when the lifetime ends. Package context uses it for contexts that
 // derive from this one, and f cancels them. f must not block.
 func (l *lifetime) AfterFunc(f func()) (stop func() bool) {
-	x := &atEnd{f}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended.Load() {
 		go f()
 		return func() bool { return false }
 	}
-	l.atEnd = append(l.atEnd, x)
+	x := &atEnd{f, l.atEnd}
+	l.atEnd = x
 	return func() bool { return l.remove(x) }
 }
 
@@ -108,12 +110,13 @@ func (l *lifetime) AfterFunc(f func()) (stop func() bool) {
 func (l *lifetime) remove(x *atEnd) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := slices.Index(l.atEnd, x)
-	if i < 0 {
-		return false
+	for at := &l.atEnd; *at != nil; at = &(*at).next {
+		if *at == x {
+			*at = x.next
+			return true
+		}
 	}
-	l.atEnd = slices.Delete(l.atEnd, i, i+1)
-	return true
+	return false
 }
 
 // full returns a context of package context that ends with the lifetime, for the reason of

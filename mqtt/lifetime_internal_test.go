@@ -57,9 +57,10 @@ func TestLifetime_CancelledContextsLeaveNothingBehind(t *testing.T) {
 		cancel()
 	}
 	stop := l.AfterFunc(func() { t.Error("a stopped function ran") })
-	require.Len(t, l.atEnd, 1)
+	require.NotNil(t, l.atEnd)
+	require.Nil(t, l.atEnd.next)
 	require.True(t, stop())
 	require.False(t, stop())
-	require.Empty(t, l.atEnd)
+	require.Nil(t, l.atEnd)
 	l.end(context.Canceled)
 }

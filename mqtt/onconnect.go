@@ -48,7 +48,7 @@ func (c *Client) awaitsOnConnect() bool {
 // startOnConnect starts the functions of WithOnConnect. If a function of an earlier
 // connection has not returned, they run after that function.
 func (c *Client) startOnConnect(call *onConnectCall, connack Connack) {
-	ctx, cancel := context.WithTimeout(context.WithValue(c.handlerCtx, onConnectKey{}, call), c.opts.connectTimeout)
+	ctx, cancel := context.WithTimeout(context.WithValue(&c.handlerCtx, onConnectKey{}, call), c.opts.connectTimeout)
 	end := func() { c.do(func() { c.endOnConnect(call) }) }
 	call.ctx, call.cancel, call.unwatch = ctx, cancel, context.AfterFunc(ctx, end)
 	for _, f := range c.opts.onConnect {

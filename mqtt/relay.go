@@ -179,7 +179,7 @@ func (c *Client) endRelay(a *attempt, err error) error {
 	c.goroutines.Add(1)
 	go func() {
 		defer c.goroutines.Done()
-		a.relay.end(c.handlerCtx)
+		a.relay.end(&c.handlerCtx)
 	}()
 	if cause != nil && isLoss(err) {
 		return cause

@@ -10,9 +10,13 @@ import (
 // serial calls functions one at a time, in order, on a goroutine of its own. The
 // goroutine ends when there are no more functions. Shared: it has its own mutex.
 type serial struct {
-	mu    sync.Mutex
+	mu      sync.Mutex
+	running *serialCalls // nil while there are no functions, as in most idle clients
+}
+
+// serialCalls are the functions of a serial whose goroutine is running.
+type serialCalls struct {
 	calls []func()
-	busy  bool          // the goroutine is running
 	idle  chan struct{} // made by drain; closed when the goroutine ends
 }
 
@@ -20,11 +24,11 @@ type serial struct {
 func (s *serial) add(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls = append(s.calls, f)
-	if !s.busy {
-		s.busy = true
+	if s.running == nil {
+		s.running = &serialCalls{}
 		go s.run()
 	}
+	s.running.calls = append(s.running.calls, f)
 }
 
 func (s *serial) run() {
@@ -41,32 +45,41 @@ func (s *serial) run() {
 func (s *serial) next() (f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.calls) > 0 {
-		f = s.calls[0]
-		s.calls[0] = nil
-		s.calls = s.calls[1:]
+	r := s.running
+	if len(r.calls) > 0 {
+		f = r.calls[0]
+		r.calls[0] = nil
+		r.calls = r.calls[1:]
 		return f
 	}
-	s.busy, s.calls = false, nil
-	if s.idle != nil {
-		close(s.idle)
-		s.idle = nil
+	if r.idle != nil {
+		close(r.idle)
 	}
+	s.running = nil
 	return nil
+}
+
+// ended returns a channel that is closed when all functions have returned. It returns nil if
+// there are none.
+func (s *serial) ended() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.running
+	if r == nil {
+		return nil
+	}
+	if r.idle == nil {
+		r.idle = make(chan struct{})
+	}
+	return r.idle
 }
 
 // drain blocks until all functions have returned, at most for patience.
 func (s *serial) drain(patience time.Duration) {
-	s.mu.Lock()
-	if !s.busy {
-		s.mu.Unlock()
+	idle := s.ended()
+	if idle == nil {
 		return
 	}
-	if s.idle == nil {
-		s.idle = make(chan struct{})
-	}
-	idle := s.idle
-	s.mu.Unlock()
 	select {
 	case <-idle:
 	case <-time.After(patience):

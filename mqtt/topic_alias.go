@@ -83,13 +83,12 @@ func (c *Client) checkAliases() error {
 	return c.checkConnectProperty("WithTopicAliasMaximum")
 }
 
-// topicAliases holds the aliases that the client has assigned on a connection. Owned by the
-// loop.
+// topicAliases holds the aliases that the client has assigned on a connection. It is nil if
+// the client assigns none. Owned by the loop.
 //
 // QoS 0 packets leave in the order of submission, and the library drops them only with the
 // connection. So the packet that sets an alias precedes all packets that use it.
 type topicAliases struct {
-	on         bool
 	limits     *Connack          // of the connection
 	next       uint16            // the next number, counting down; 0: none is left
 	numbers    map[string]uint16 // by topic
@@ -100,7 +99,7 @@ type topicAliases struct {
 
 // reset drops the aliases of the last connection.
 func (a *topicAliases) reset(k *Connack) {
-	if !a.on {
+	if a == nil {
 		return
 	}
 	a.limits, a.next = k, uint16(k.TopicAliasMaximum)
@@ -113,7 +112,7 @@ func (a *topicAliases) reset(k *Connack) {
 // reserve gives the alias of a message to the program, if WithTopicAlias has set one.
 func (a *topicAliases) reserve(p *Publication) error {
 	number, found := p.Properties.Int16(PropTopicAlias)
-	if !a.on || !found {
+	if a == nil || !found {
 		return nil
 	}
 	if topic, assigned := a.topics[number]; assigned {
@@ -129,7 +128,7 @@ func (a *topicAliases) reserve(p *Publication) error {
 // replace returns the topic and the properties with which a message is sent. sets reports
 // that the message sets an alias: if it cannot be sent, the caller must call forget.
 func (a *topicAliases) replace(p *Publication) (topic string, props Properties, sets bool) {
-	if !a.on || p.QoS > 0 || len(p.Topic) <= topicAliasSize {
+	if a == nil || p.QoS > 0 || len(p.Topic) <= topicAliasSize {
 		return p.Topic, p.Properties, false
 	}
 	if _, found := p.Properties.Int16(PropTopicAlias); found {
@@ -172,10 +171,11 @@ func (a *topicAliases) forget(topic string) {
 
 // aliasProperty returns the property of CONNECT that allows the broker to use aliases.
 func (c *Client) aliasProperty(a *attempt) Properties {
-	a.aliasMaximum = c.opts.aliasMaximum
+	maximum := c.opts.aliasMaximum
 	if limit, known := c.last.aliasLimits[a.server.name]; known {
-		a.aliasMaximum = min(a.aliasMaximum, limit)
+		maximum = min(maximum, limit)
 	}
+	a.aliasMaximum = uint16(maximum)
 	if a.aliasMaximum == 0 {
 		return nil
 	}
@@ -185,7 +185,7 @@ func (c *Client) aliasProperty(a *attempt) Properties {
 // limitAliases reports whether the client has allowed the broker more aliases than the
 // library accepts. Then it notes the number for the next connection.
 func (c *Client) limitAliases(a *attempt, k *Connack) bool {
-	if a.aliasMaximum <= k.TopicAliasMaximum {
+	if int(a.aliasMaximum) <= k.TopicAliasMaximum {
 		return false
 	}
 	if c.last.aliasLimits == nil {

@@ -19,11 +19,7 @@ type mqttClient struct {
 
 func (b *mqttClient) Connect(o Options) (err error) {
 	b.o = o
-	options := []mqtt.Option{mqtt.WithClientID(o.ID), mqtt.WithStateHandler(func(c *mqtt.Client, change mqtt.StateChange) {
-		if change.State == mqtt.StateClosed {
-			o.OnLost(c.Err())
-		}
-	})}
+	options := []mqtt.Option{mqtt.WithClientID(o.ID), mqtt.WithStateHandler(b.stateChanged)}
 	if o.InFlight > 0 {
 		options = append(options, mqtt.WithInflight(o.InFlight))
 	}
@@ -46,6 +42,12 @@ func (b *mqttClient) Connect(o Options) (err error) {
 		return b.Subscribe(o.Always, 0)
 	}
 	return nil
+}
+
+func (b *mqttClient) stateChanged(c *mqtt.Client, change mqtt.StateChange) {
+	if change.State == mqtt.StateClosed {
+		b.o.OnLost(c.Err())
+	}
 }
 
 func (b *mqttClient) Disconnect() error { return b.c.Close(context.Background()) }
