@@ -150,8 +150,8 @@ func newClient(ctx context.Context, servers []string, options []Option) (c *Clie
 	if err := c.checkAliases(); err != nil {
 		return nil, nil, err
 	}
-	c.handlerCtx.client = c
-	c.handlerCtx.Context, c.endHandlers = context.WithCancel(context.Background())
+	handlers, end := context.WithCancel(context.Background())
+	c.handlerCtx, c.endHandlers = handlerContext{handlers, c}, end
 	c.connectCtx.client = c
 	c.turnFunc = c.turn
 	c.log.logger = c.opts.logger
