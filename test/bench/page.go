@@ -85,11 +85,11 @@ Receiving and publishing are measured with a peer instead of a broker, so that t
 broker does not limit the result. The peer sends prepared bursts of packets, counts
 messages, and acknowledges each read with one write. All connections use the loopback
 interface. The libraries have their default settings, with two exceptions. Except in the
-tables with default settings, up to 1,000 messages are in flight. The round trips of
-libmosquitto are measured without the Nagle delay (Go never has one). libmosquitto does
-not block publishers of QoS 0: it keeps unsent messages in memory. The Go clients are
-used as their documentation shows, each in a file of its own in test/bench, which gives
-the reasons. paho.golang uses MQTT 5, all others MQTT 3.1.1.
+tables with default settings, up to 1,000 messages are in flight, and up to 100 where both
+ends use QoS 1. The round trips of libmosquitto are measured without the Nagle delay (Go
+never has one). libmosquitto does not block publishers of QoS 0: it keeps unsent messages
+in memory. The Go clients are used as their documentation shows, each in a file of its own
+in test/bench, which gives the reasons. paho.golang uses MQTT 5, all others MQTT 3.1.1.
 
 In three processes the subscriber writes to a pipe whenever 250 more messages have
 arrived. The publisher reads the pipe, so at most 1,000 messages have not arrived. TLS
