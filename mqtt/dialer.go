@@ -42,8 +42,10 @@ type dialFunc = func(ctx context.Context, network, address string) (net.Conn, er
 //	mqtt.WithDialer(proxy.Dial)
 //
 // The library connects to a private unix socket, and the client copies the bytes. The
-// socket exists only during the connect, in a new directory that only the user may
-// enter. The directory is in $XDG_RUNTIME_DIR, in [os.TempDir] or in /dev/shm.
+// file of the socket exists only while the socket or the connection is made, in a new
+// directory that only the user may enter. The directory is in $XDG_RUNTIME_DIR, in
+// [os.TempDir] or in /dev/shm. On Linux with /proc the client keeps up to four such
+// sockets without a file for later connects: only this process can connect to them.
 func WithDialer(dial func(ctx context.Context, network, address string) (net.Conn, error)) Option {
 	return Option{func(s *settings) error {
 		if dial == nil {

@@ -14,7 +14,12 @@ import (
 // that Client lists as owned by the loop.
 
 // run is the loop goroutine.
-func (c *Client) run() { c.finish(c.stayConnected()) }
+func (c *Client) run() {
+	if c.opts.isRelayed() {
+		idleSockets.addUser()
+	}
+	c.finish(c.stayConnected())
+}
 
 // turn runs the operations of the mailbox and submits queued messages. The library's
 // loop calls it between two packets. The event loop calls it while it is not connected.
@@ -233,6 +238,9 @@ func (c *Client) finish(why error) {
 	c.subs.endAll(c.closedErr())
 	c.flow.closeInboxes()
 	c.goroutines.Wait()
+	if c.opts.isRelayed() {
+		idleSockets.removeUser()
+	}
 	c.free()
 	c.log.closed(why)
 	c.log.calls.drain(endPatience)

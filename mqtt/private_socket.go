@@ -11,18 +11,105 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// privateSocket is a listening unix socket for one connection of this process. The
-// library can only connect to a path, so the socket has a file until close. Owned by the
+// privateSocket is a listening unix socket for connections of this process. The library
+// can only connect to a path, so the socket has a file until close or hide. Owned by the
 // goroutine that connects.
 type privateSocket struct {
 	path     string
 	dir      *os.File // the directory, locked until close or the end of the process
 	listener *net.UnixListener
+	file     *os.File // makes path a path below /proc after hide
 }
+
+// idleSockets keeps hidden sockets for the next connects, while there are clients that
+// connect privately: to make a socket, with its directory, needs more CPU time than all
+// other work of the relay. A connect uses a socket alone, so few are needed. Shared: it
+// has its own mutex.
+var idleSockets socketPool
+
+type socketPool struct {
+	mu    sync.Mutex
+	users int // clients
+	idle  []*privateSocket
+}
+
+const maxIdleSockets = 4
+
+func (p *socketPool) addUser() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.users++
+}
+
+// removeUser closes all sockets when there are no more clients.
+func (p *socketPool) removeUser() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.users--; p.users == 0 {
+		for _, s := range p.idle {
+			s.close()
+		}
+		p.idle = nil
+	}
+}
+
+// take returns an idle socket, or makes one.
+func (p *socketPool) take() (*privateSocket, error) {
+	if s := p.takeIdle(); s != nil {
+		return s, nil
+	}
+	s, err := listenPrivately()
+	if err == nil {
+		s.hide()
+	}
+	return s, err
+}
+
+func (p *socketPool) takeIdle() (s *privateSocket) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last := len(p.idle) - 1; last >= 0 {
+		s, p.idle = p.idle[last], p.idle[:last]
+	}
+	return s
+}
+
+// put keeps a socket that a connect no longer uses, or closes it.
+func (p *socketPool) put(s *privateSocket) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !s.isHidden() || p.users == 0 || len(p.idle) == maxIdleSockets {
+		s.close()
+		return
+	}
+	p.idle = append(p.idle, s)
+}
+
+// connectPrivately returns the other end of the connection that connect makes.
+func connectPrivately(connect func(path string) error) (*net.UnixConn, error) {
+	s, err := idleSockets.take()
+	if err != nil {
+		return nil, err
+	}
+	if err := connect(s.path); err != nil {
+		s.close()
+		return nil, err
+	}
+	conn, err := s.accept()
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	idleSockets.put(s)
+	return conn, nil
+}
+
+func (s *privateSocket) isHidden() bool { return s.file != nil }
 
 const (
 	privatePrefix = "mosquitto-relay-"
@@ -117,65 +204,64 @@ func lockDirectory(path string) (*os.File, error) {
 	return nil, &os.PathError{Op: "lock", Path: path, Err: err}
 }
 
+// acceptPatience limits the time for a connection that has been made.
+const acceptPatience = time.Second
+
 // accept returns the connection that this process has made to the socket. If there are
 // several, accept returns the last: libmosquitto 2.1 may connect several times to drop
-// old input. accept closes the connections of other processes. It does not block.
-func (s *privateSocket) accept() (conn *net.UnixConn, err error) {
+// old input. accept closes the connections of other processes.
+func (s *privateSocket) accept() (last *net.UnixConn, err error) {
 	raw, err := s.listener.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	last := -1
-	var failure error
-	err = raw.Control(func(fd uintptr) { last, failure = acceptLast(int(fd)) })
-	switch {
-	case err != nil:
-		return nil, err
-	case last < 0:
-		return nil, fmt.Errorf("private socket: the library's connection was not accepted: %w", failure)
-	}
-	file := os.NewFile(uintptr(last), s.path)
-	defer file.Close()
-	accepted, err := net.FileConn(file)
-	if err != nil {
-		return nil, err
-	}
-	return accepted.(*net.UnixConn), nil
-}
-
-// acceptLast accepts all connections that have been made, and returns the file
-// descriptor of the last connection of this process, or -1. failure is the error that
-// ended the loop: EAGAIN if there are no more connections.
-func acceptLast(listener int) (last int, failure error) {
-	last = -1
-	for {
-		fd, err := acceptOne(listener)
+	_ = s.listener.SetDeadline(time.Now().Add(acceptPatience))
+	for hasInput(raw) {
+		conn, err := s.listener.AcceptUnix()
 		switch {
-		case errors.Is(err, syscall.EINTR), errors.Is(err, syscall.ECONNABORTED):
-			continue
 		case err != nil:
-			return last, err
-		case !isOwnConnection(fd):
-			_ = syscall.Close(fd)
+			closeIfMade(last)
+			return nil, err
+		case !isOwn(conn):
+			_ = conn.Close()
 			continue
 		}
-		if last >= 0 {
-			_ = syscall.Close(last)
-		}
-		last = fd
+		closeIfMade(last)
+		last = conn
+	}
+	if last == nil {
+		return nil, errors.New("private socket: the library's connection was not accepted")
+	}
+	return last, nil
+}
+
+func closeIfMade(conn *net.UnixConn) {
+	if conn != nil {
+		_ = conn.Close()
 	}
 }
 
-// acceptOne accepts a connection without blocking.
-func acceptOne(listener int) (fd int, err error) {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	fd, _, err = unix.Accept(listener)
+// hasInput reports whether a socket has input, or a listening socket has connections.
+func hasInput(raw syscall.RawConn) (has bool) {
+	_ = raw.Control(func(fd uintptr) {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		for n, err := unix.Poll(poll, 0); ; n, err = unix.Poll(poll, 0) {
+			if !errors.Is(err, syscall.EINTR) {
+				has = n > 0
+				return
+			}
+		}
+	})
+	return has
+}
+
+// isOwn reports whether this process has made the connection.
+func isOwn(conn *net.UnixConn) (own bool) {
+	raw, err := conn.SyscallConn()
 	if err != nil {
-		return -1, err
+		return false
 	}
-	unix.CloseOnExec(fd)
-	return fd, unix.SetNonblock(fd, true)
+	return raw.Control(func(fd uintptr) { own = isOwnConnection(int(fd)) }) == nil && own
 }
 
 // close stops listening and removes the socket and its directory.
@@ -183,6 +269,15 @@ func (s *privateSocket) close() {
 	if s.listener != nil {
 		_ = s.listener.Close() // removes the file
 	}
+	if s.isHidden() {
+		s.file.Close()
+		return
+	}
+	s.removeDirectory()
+}
+
+// removeDirectory removes the directory of the socket, which is empty.
+func (s *privateSocket) removeDirectory() {
 	_ = os.Remove(filepath.Dir(s.path))
 	if s.dir != nil {
 		s.dir.Close()
@@ -199,15 +294,16 @@ func removeAbandoned(base string) {
 		}
 		path := filepath.Join(base, entry.Name())
 		if dir, err := lockDirectory(path); err == nil {
-			removeDirectory(dir)
+			removeAbandonedDirectory(dir)
 			dir.Close()
 		}
 	}
 }
 
-// removeDirectory removes a socket and its directory, if the user owns the directory. It
-// removes no other files, also if another user replaces the directory at the same time.
-func removeDirectory(dir *os.File) {
+// removeAbandonedDirectory removes a socket and its directory, if the user owns the
+// directory. It removes no other files, also if another user replaces the directory at the
+// same time.
+func removeAbandonedDirectory(dir *os.File) {
 	var stat unix.Stat_t
 	if err := unix.Fstat(int(dir.Fd()), &stat); err != nil || int(stat.Uid) != os.Geteuid() {
 		return

@@ -4,6 +4,7 @@ package mqtt
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -29,6 +30,51 @@ func TestPrivateSocket_AdmitsUserOnlyAndLeavesNoFile(t *testing.T) {
 	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
 	s.close()
 	require.Empty(t, names(t, base))
+}
+
+func TestPrivateSocket_ConnectsLeaveNoFile(t *testing.T) {
+	base := t.TempDir()
+	t.Setenv("XDG_RUNTIME_DIR", base)
+	idleSockets.addUser()
+	defer idleSockets.removeUser()
+	for range 3 {
+		var library net.Conn
+		accepted, err := connectPrivately(func(path string) (err error) {
+			library, err = net.Dial("unix", path)
+			return err
+		})
+		require.NoError(t, err)
+		require.Empty(t, names(t, base))
+		_, err = accepted.Write([]byte("x"))
+		require.NoError(t, err)
+		_, err = io.ReadFull(library, make([]byte, 1))
+		require.NoError(t, err)
+		require.NoError(t, library.Close())
+		require.NoError(t, accepted.Close())
+	}
+}
+
+func TestPrivateSocket_FailedConnectDoesNotDisturbTheNext(t *testing.T) {
+	failure := errors.New("failed")
+	_, err := connectPrivately(func(path string) error {
+		conn, err := net.Dial("unix", path)
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+		return failure
+	})
+	require.ErrorIs(t, err, failure)
+	var library net.Conn
+	accepted, err := connectPrivately(func(path string) (err error) {
+		library, err = net.Dial("unix", path)
+		return err
+	})
+	require.NoError(t, err)
+	defer accepted.Close()
+	defer library.Close()
+	_, err = library.Write([]byte("x"))
+	require.NoError(t, err)
+	_, err = io.ReadFull(accepted, make([]byte, 1))
+	require.NoError(t, err)
 }
 
 func TestPrivateSocket_UsesNextDirectoryIfOneFails(t *testing.T) {

@@ -45,19 +45,6 @@ func startRelay(t transport, connect func(path string) error) (*relay, error) {
 	return r, nil
 }
 
-// connectPrivately returns the other end of the connection that connect makes.
-func connectPrivately(connect func(path string) error) (*net.UnixConn, error) {
-	s, err := listenPrivately()
-	if err != nil {
-		return nil, err
-	}
-	defer s.close()
-	if err := connect(s.path); err != nil {
-		return nil, err
-	}
-	return s.accept()
-}
-
 // send copies bytes from the library to the server.
 func (r *relay) send() {
 	defer r.copying.Done()
