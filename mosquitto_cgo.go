@@ -34,6 +34,7 @@ package mosquitto
 import "C"
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"strings"
 	"sync/atomic"
@@ -45,7 +46,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: e0ec0097f64b3688
+// include-stamp: 1b3de46f4d59faea
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -428,6 +429,11 @@ func cTLSNew(minVersion int, anyName, anyCert bool) *tlsSettings {
 }
 
 func cTLSFree(t *tlsSettings) { C.gomosq_tls_free(t) }
+
+// cTLSFind returns shared settings with a checksum, or nil. The caller must free them.
+func cTLSFind(sum *[sha256.Size]byte) *tlsSettings { return C.gomosq_tls_find(unsafe.Pointer(sum)) }
+
+func cTLSShare(t *tlsSettings, sum *[sha256.Size]byte) { C.gomosq_tls_share(t, unsafe.Pointer(sum)) }
 
 // The setters of tlsSettings return why OpenSSL refuses the setting, or "".
 

@@ -92,7 +92,7 @@ func (c *Client) SetTLS(t TLS) error {
 	if err != nil || same {
 		return err
 	}
-	settings, err := t.load(op, &texts)
+	settings, err := t.shared(op, &texts, &sum, known)
 	if err != nil {
 		return err
 	}
@@ -193,6 +193,22 @@ func (t *TLS) check(op string) error {
 		}
 	}
 	return nil
+}
+
+// shared returns the settings of another client if they are the same, otherwise it loads
+// them. The caller must free or install the result.
+func (t *TLS) shared(op string, texts *tlsTexts, sum *[sha256.Size]byte, known bool) (*tlsSettings, error) {
+	if !known {
+		return t.load(op, texts)
+	}
+	if s := cTLSFind(sum); s != nil {
+		return s, nil
+	}
+	s, err := t.load(op, texts)
+	if err == nil {
+		cTLSShare(s, sum)
+	}
+	return s, err
 }
 
 // load passes the settings to OpenSSL. The caller must free or install the result.

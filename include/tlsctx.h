@@ -31,6 +31,8 @@
 #define GOMOSQ_PEM_NO_START_LINE 108
 #define GOMOSQ_ERR_REASON 0xfff
 
+#define GOMOSQ_TLS_SUM 32 /* bytes of a checksum of settings */
+
 typedef int gomosq_pem_password(char *buf, int size, int rw, void *password);
 typedef void gomosq_info_callback(const void *ssl, int where, int ret);
 typedef unsigned gomosq_psk_callback(void *ssl, const char *hint, char *identity, unsigned max_identity, unsigned char *psk, unsigned max_psk);
@@ -112,8 +114,12 @@ static inline bool gomosq_openssl_look_up(void)
 
 #endif
 
-/* The settings of the next connections. */
+/* The settings of the next connections. Clients with the same settings share them: to make
+ * a context and to parse a key takes longer than all other work of SetTLS. */
 struct gomosq_tls {
+	int uses;            /* references; guarded by gomosq_shared_tls.mu */
+	struct gomosq_tls *next; /* the next shared settings; guarded by gomosq_shared_tls.mu */
+	unsigned char sum[GOMOSQ_TLS_SUM]; /* checksum of shared settings */
 	void *ctx;           /* holds the trusted certificates, and the client's certificate, chain and key */
 	char *server_name;   /* NULL: the host of the connect */
 	char *ciphers;       /* NULL: OpenSSL's default */
@@ -134,9 +140,54 @@ struct gomosq_tls_refusal { char text[256]; };
  * Written once. */
 static int gomosq_tls_place = -1;
 
+/* The settings that a new client may share. */
+static struct {
+	pthread_mutex_t mu;
+	struct gomosq_tls *first;
+} gomosq_shared_tls = {PTHREAD_MUTEX_INITIALIZER, NULL};
+
+/* Returns the shared settings with a checksum, or NULL. The caller must free them. */
+static inline struct gomosq_tls *gomosq_tls_find(const void *sum)
+{
+	struct gomosq_tls *t;
+
+	pthread_mutex_lock(&gomosq_shared_tls.mu);
+	for(t = gomosq_shared_tls.first; t && memcmp(t->sum, sum, GOMOSQ_TLS_SUM); t = t->next);
+	if(t) t->uses++;
+	pthread_mutex_unlock(&gomosq_shared_tls.mu);
+	return t;
+}
+
+/* Shares complete settings. */
+static inline void gomosq_tls_share(struct gomosq_tls *t, const void *sum)
+{
+	memcpy(t->sum, sum, GOMOSQ_TLS_SUM);
+	pthread_mutex_lock(&gomosq_shared_tls.mu);
+	t->next = gomosq_shared_tls.first;
+	gomosq_shared_tls.first = t;
+	pthread_mutex_unlock(&gomosq_shared_tls.mu);
+}
+
+/* Reports whether the caller was the last to use the settings. Nobody can find them then. */
+static inline bool gomosq_tls_last_use(struct gomosq_tls *t)
+{
+	struct gomosq_tls **link;
+	bool last;
+
+	pthread_mutex_lock(&gomosq_shared_tls.mu);
+	last = --t->uses == 0;
+	for(link = &gomosq_shared_tls.first; last && *link; link = &(*link)->next){
+		if(*link != t) continue;
+		*link = t->next;
+		break;
+	}
+	pthread_mutex_unlock(&gomosq_shared_tls.mu);
+	return last;
+}
+
 static inline void gomosq_tls_free(struct gomosq_tls *t)
 {
-	if(t == NULL) return;
+	if(t == NULL || !gomosq_tls_last_use(t)) return;
 	GOMOSQ_OPENSSL(SSL_CTX_free)(t->ctx);
 	free(t->server_name);
 	free(t->ciphers);
@@ -182,6 +233,7 @@ static inline struct gomosq_tls *gomosq_tls_new(long min_version, bool any_name,
 		free(t);
 		return NULL;
 	}
+	t->uses = 1;
 	t->min_version = min_version;
 	t->any_name = any_name;
 	t->any_cert = any_cert;

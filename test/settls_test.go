@@ -356,6 +356,23 @@ func TestSetTLS_FailedCallKeepsTheSettings(t *testing.T) {
 	leave(t, c, e, accepted(t, c, e, "127.0.0.1", b.Port))
 }
 
+// Clients with the same settings share memory. A change or the end of one client does not
+// affect the others.
+func TestSetTLS_ClientsWithTheSameSettingsAreIndependent(t *testing.T) {
+	b, ca := tlsBroker(t, "127.0.0.1")
+	settings := mosquitto.TLS{CAFile: ca.File}
+	first, _ := withTLS(t, settings)
+	changed, e := withTLS(t, settings)
+	require.NoError(t, first.Close())
+	require.NoError(t, changed.SetTLS(mosquitto.TLS{CAFile: broker.NewCA(t, "other").File}))
+	distrusted(t, changed, e, "127.0.0.1", b.Port)
+	require.NoError(t, changed.Close())
+	for range 2 {
+		c, e := withTLS(t, settings)
+		leave(t, c, e, accepted(t, c, e, "127.0.0.1", b.Port))
+	}
+}
+
 // residentBytes returns the memory of the process.
 func residentBytes(t testing.TB) int {
 	t.Helper()
