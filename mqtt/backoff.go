@@ -13,6 +13,24 @@ type backoff struct {
 	jitter   float64 // 0 to 1: the random share of the delay
 }
 
+// Long delays end on multiples of alignment. So the clients of a process that wait for the
+// same broker wake in groups: to wake one client at a time from an idle process costs more
+// CPU time than its attempt.
+const (
+	alignment  = 20 * time.Millisecond
+	alignsFrom = 10 * alignment // the shortest delay that is aligned
+)
+
+var clockStart = time.Now()
+
+// aligned shortens a delay that begins now so that it ends on a multiple of alignment.
+func aligned(delay time.Duration) time.Duration {
+	if delay < alignsFrom {
+		return delay
+	}
+	return delay - (time.Since(clockStart)+delay)%alignment
+}
+
 // pause returns the delay after a number of failed rounds. It doubles with each round,
 // up to max. The jitter spreads the reconnects of many clients that lost the same
 // broker.

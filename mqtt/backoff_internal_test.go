@@ -23,3 +23,11 @@ func TestBackoff_GrowsUpToTheMaximum(t *testing.T) {
 	}
 	require.Greater(t, len(seen), 50, "jitter must vary the delays")
 }
+
+func TestBackoff_LongDelaysEndTogether(t *testing.T) {
+	for _, delay := range []time.Duration{alignsFrom, time.Second, time.Second + time.Millisecond} {
+		d := aligned(delay)
+		require.True(t, d > delay-alignment && d <= delay, "%v", d)
+	}
+	require.Equal(t, time.Millisecond, aligned(time.Millisecond))
+}

@@ -32,7 +32,7 @@ func (b *mqttClient) Connect(o Options) (err error) {
 		options = append(options, mqtt.WithTLS(mqtt.TLS{CAFile: o.CAFile}))
 	}
 	if o.Always != "" {
-		options = append(options, mqtt.WithBackoff(500*time.Millisecond, longestDelay, 0.5))
+		options = append(options, mqtt.WithBackoff(time.Second, longestDelay, 0.5))
 	}
 	b.c, err = mqtt.Dial(context.Background(), []string{o.server("mqtt", "mqtts")}, options...)
 	if err != nil {
