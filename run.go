@@ -4,6 +4,7 @@ package mosquitto
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -23,7 +24,9 @@ import (
 //
 // Run reconnects after every loss, with the delays of
 // [Client.ReconnectDelaySet]. After the broker has accepted, the delays begin with
-// the shortest again.
+// the shortest again. At most 50 clients of a process begin such an attempt within 10 ms, or
+// 10 clients with TLS. Other clients wait longer, because thousands of connects at once would
+// overflow the queue of the broker's socket.
 //
 // Run gathers the packets of a pass and sends them without the Nagle delay
 // (OptTCPNodelay). On Linux it acknowledges TCP input at once: a broker with the Nagle
@@ -325,10 +328,56 @@ func (r *runner) turn() {
 	}
 }
 
-// pause waits for the delay before the next attempt.
+// pause waits for the delay before the next attempt, and for a place among the attempts of
+// other clients.
 func (r *runner) pause() {
 	r.failures++
-	timer := time.NewTimer(r.c.backoff.pause(r.failures))
+	r.sleep(r.c.backoff.pause(r.failures))
+	size := 1
+	if r.c.HasTLS() {
+		size = tlsSize
+	}
+	r.sleep(attempts.reserve(time.Now(), size))
+}
+
+// attempts are the places for attempts of all clients that are in Run.
+var attempts places
+
+// places spaces attempts to reconnect. Clients that lose the same broker would all try to
+// connect at the same time. The broker's system drops connects that exceed the queue of the
+// broker's socket (100 for mosquitto), and these take a second or more.
+type places struct {
+	mu    sync.Mutex
+	group time.Time // when the last group of attempts begins
+	size  int       // of these attempts
+}
+
+const (
+	groupSize     = 50
+	groupInterval = 10 * time.Millisecond
+	tlsSize       = 5 // size of an attempt with TLS: the broker needs longer to accept it
+)
+
+// reserve returns how long an attempt has to wait.
+func (p *places) reserve(now time.Time, size int) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch next := p.group.Add(groupInterval); {
+	case !now.Before(next):
+		p.group, p.size = now, 0
+	case p.size+size > groupSize:
+		p.group, p.size = next, 0
+	}
+	p.size += size
+	return p.group.Sub(now)
+}
+
+// sleep waits for a time, or until Run has to end.
+func (r *runner) sleep(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for r.ending() == notEnding && !r.rest(timer.C) {
 		r.turn()
