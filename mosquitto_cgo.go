@@ -46,7 +46,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 1b3de46f4d59faea
+// include-stamp: 092077085ebf4990
 
 type (
 	cClient   = C.struct_gomosq_client

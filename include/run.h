@@ -308,7 +308,12 @@ static inline int gomosq_connect_state(int fd)
 	socklen_t len = sizeof(peer);
 	int err = 0;
 	socklen_t err_len = sizeof(err);
+#if GOMOSQ_LINUX /* one call if there is no error */
+	short events = gomosq_poll(fd, POLLOUT);
 
+	if(events == 0) return EINPROGRESS;
+	if(events == POLLOUT) return 0;
+#endif
 	if(getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &err_len)) return errno;
 	if(err) return err;
 	if(getpeername(fd, (struct sockaddr *)&peer, &len) == 0) return 0;
