@@ -14,7 +14,6 @@ import (
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/internal/broker"
 	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
-	"github.com/mosquitto-go/mosquitto/internal/race"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
 )
@@ -294,20 +293,4 @@ func TestTLS_RunKeepsOutputThatAFullSocketRefuses(t *testing.T) {
 		require.NoError(t, c.Disconnect())
 		expectPublished(t, conn, count)
 	})
-}
-
-// A pass of Run must end although input does not end: a long pass would be taken for slow
-// callbacks, whose messages do not share an allocation.
-func TestTLS_FloodAllocatesLessThanOnceForAMessage(t *testing.T) {
-	const n = 300_000
-	p, _, c, e := recordBroker(t, tls.VersionTLS13)
-	conn, _ := meetRun(t, c, e, p)
-	c.OnMessage(func(*mosquitto.Client, mosquitto.Message) {})
-	least := uint64(n)
-	for range 3 { // passes may be long because other programs use the machine
-		least = min(least, flood(t, conn, e, fakebroker.Publish(0, "some/topic", 0, "a payload of some bytes"), n))
-	}
-	if !race.Enabled() { // it makes the callbacks slow
-		require.Less(t, least, uint64(n*3/4)) // about n without the limit of a burst
-	}
 }
