@@ -8,7 +8,13 @@ import (
 )
 
 // Enabled reports whether this program was built with -race.
-func Enabled() bool {
+func Enabled() bool { return builtWith("-race") }
+
+// Instrumented reports whether this program was built with -race or -asan. Its stacks are
+// larger.
+func Instrumented() bool { return Enabled() || builtWith("-asan") }
+
+func builtWith(flag string) bool {
 	info, ok := debug.ReadBuildInfo()
-	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: flag, Value: "true"})
 }
