@@ -492,6 +492,27 @@ func TestTLSConfig_VerifyConnectionDecides(t *testing.T) {
 	requireConnectError(t, err, secure(b.Port))
 }
 
+// The session ticket arrives after the handshake. A reconnect and another client use it.
+func TestTLSConfig_SessionCacheResumesSessions(t *testing.T) {
+	t.Parallel()
+	ca := broker.NewCA(t, "authority")
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
+	resumed := make(chan bool, 10)
+	config := trusting(t, ca)
+	config.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		resumed <- state.DidResume
+		return nil
+	}
+	c := dialAll(t, []string{secure(b.Port)}, mqtt.WithTLSConfig(config))
+	require.False(t, wait.For(t, resumed, "the first handshake"))
+	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
+	require.NoError(t, c.Reconnect(wait.Soon(t)))
+	require.True(t, wait.For(t, resumed, "the handshake of the reconnect"))
+	dialAll(t, []string{secure(b.Port)}, mqtt.WithTLSConfig(config))
+	require.True(t, wait.For(t, resumed, "the handshake of another client"))
+}
+
 func TestTLSConfig_SilentServerTimesOut(t *testing.T) {
 	t.Parallel()
 	p := fakebroker.Listen(t)
