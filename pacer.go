@@ -80,7 +80,8 @@ type pacer struct {
 	slow  time.Duration // when the last slow callback returned, or the pass began
 }
 
-// clockStart makes the times of a pacer short: each idle client has one.
+// clockStart is where the short times of a client begin: a time.Time would be three times as
+// long, and each idle client has several.
 var clockStart = time.Now()
 
 // begin starts a pass.

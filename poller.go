@@ -14,21 +14,21 @@ import (
 // channel. Run shares state, signal, file and writeWait with the goroutines that wake it,
 // and owns the other fields.
 type poller struct {
-	state  atomic.Int32
-	signal chan struct{}           // wakes Run from a pause; made for the first pause
-	file   atomic.Pointer[os.File] // of the watched file descriptor
+	state     atomic.Int32
+	writeWait atomic.Bool             // a goroutine waits until the socket is writable
+	signal    chan struct{}           // wakes Run from a pause; made for the first pause
+	file      atomic.Pointer[os.File] // of the watched file descriptor
 
-	raw       syscall.RawConn
-	fd        int
-	step      func(input bool) bool // of serveInput; the runner sets it once
-	ready     func(uintptr) bool    // for raw.Read, made once
-	woken     bool                  // wake or the deadline has ended raw.Read, and ready was not called since
-	drained   bool                  // all input was read after ready was called
-	until     time.Time             // the read deadline of the file; zero if it may have passed
-	blocked   bool                  // the last pass did not write all output
-	full      bool                  // the last pass found the socket full, and waitWritable runs
-	retry     time.Duration         // the last delay of output that waits for input
-	writeWait atomic.Bool           // a goroutine waits until the socket is writable
+	raw     syscall.RawConn
+	fd      int
+	step    func(input bool) bool // of serveInput; the runner sets it once
+	ready   func(uintptr) bool    // for raw.Read, made once
+	woken   bool                  // wake or the deadline has ended raw.Read, and ready was not called since
+	drained bool                  // all input was read after ready was called
+	blocked bool                  // the last pass did not write all output
+	full    bool                  // the last pass found the socket full, and waitWritable runs
+	until   time.Time             // the read deadline of the file; zero if it may have passed
+	retry   time.Duration         // the last delay of output that waits for input
 }
 
 // Values of poller.state: what Run waits for.

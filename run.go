@@ -167,20 +167,19 @@ type runner struct {
 	deadline time.Time // when Run cuts a connection that it ends
 
 	keepalive time.Duration
-	lastRead  time.Time // time of the last input
-	lastWrite time.Time // time of the last output
-	nextMisc  time.Time // time of the next keepalive check
-	yielded   time.Time // time of the last runtime.Gosched
-	paused    bool      // reading was paused before the last pass
-	resumes   uint64    // calls of ResumeReading before the last pass
+	lastRead  time.Duration // time of the last input, since clockStart
+	lastWrite time.Duration // time of the last output, since clockStart
+	yielded   time.Duration // time of the last runtime.Gosched, since clockStart
+	nextMisc  time.Time     // time of the next keepalive check
+	resumes   uint64        // calls of ResumeReading before the last pass
+	acks      tcpAcks
+	lost      result // how the connection has ended
+	accepted  uint   // number of accepting CONNACKs that note has seen
+	failures  int    // attempts since the broker last accepted
 
-	acks  tcpAcks
-	lost  result // how the connection has ended
-	again bool   // OnDisconnect has begun the next connection
-
-	accepted   uint // number of accepting CONNACKs that note has seen
+	paused     bool // reading was paused before the last pass
+	again      bool // OnDisconnect has begun the next connection
 	ever       bool // the broker has accepted in this Run
-	failures   int  // attempts since the broker last accepted
 	connecting bool // a blocking connect uses the network side
 	abandoned  bool // a blocking connect outlasts this Run, and releases the network side
 }

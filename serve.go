@@ -66,9 +66,9 @@ func (r *runner) step(input bool) (ended bool) {
 			return false
 		}
 		input = p.more || budget == 0
-		if p.more && now.Sub(r.yielded) > maxRun {
+		if p.more && now.Sub(clockStart)-r.yielded > maxRun {
 			runtime.Gosched()
-			r.yielded = now
+			r.yielded = now.Sub(clockStart)
 		}
 	}
 }
@@ -165,8 +165,10 @@ func (r *runner) setKeepalive() {
 	if r.keepalive == 0 {
 		r.keepalive = 24 * time.Hour // no keepalive
 	}
-	r.lastRead, r.lastWrite = time.Now(), time.Now()
-	r.nextMisc = r.lastWrite.Add(r.keepalive)
+	now := time.Now()
+	r.lastRead = now.Sub(clockStart)
+	r.lastWrite = r.lastRead
+	r.nextMisc = now.Add(r.keepalive)
 }
 
 // planMisc sets the time of the next keepalive check: one keepalive after the last input
@@ -174,23 +176,19 @@ func (r *runner) setKeepalive() {
 // was too early, Run repeats it after one second.
 func (r *runner) planMisc(now time.Time, misc bool, p *pass) {
 	if p.read {
-		r.lastRead = now
+		r.lastRead = now.Sub(clockStart)
 	}
 	if p.wrote {
-		r.lastWrite = now
+		r.lastWrite = now.Sub(clockStart)
 	}
 	switch {
 	case p.pinged: // the PINGRESP may take one keepalive to arrive
-		r.lastRead = now
+		r.lastRead = now.Sub(clockStart)
 	case misc:
 		r.nextMisc = now.Add(time.Second)
 		return
 	}
-	last := r.lastRead
-	if r.lastWrite.Before(last) {
-		last = r.lastWrite
-	}
-	r.nextMisc = last.Add(r.keepalive)
+	r.nextMisc = clockStart.Add(min(r.lastRead, r.lastWrite) + r.keepalive)
 }
 
 // establish waits until an asynchronous connect has succeeded or failed.

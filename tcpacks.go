@@ -12,7 +12,7 @@ import "time"
 type tcpAcks struct {
 	since   time.Time // time of the input that no output has followed; zero if there is none
 	due     bool      // this input is not acknowledged
-	answers int       // inputs in a row that output has followed within ackDelay
+	answers int32     // inputs in a row that output has followed within ackDelay
 }
 
 const (
