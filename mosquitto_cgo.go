@@ -46,7 +46,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 092077085ebf4990
+// include-stamp: 32cb101e739e384a
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -338,7 +338,7 @@ func cHoldsMessages(c *cClient) bool {
 	if !cPaused(c) || atomic.LoadInt32((*int32)(unsafe.Pointer(&c.leaving))) != 0 {
 		return false
 	}
-	return c.ping_awaited == 0 || c.read_ahead >= C.GOMOSQ_READ_AHEAD
+	return !bool(c.ping_awaited) || c.read_ahead >= C.GOMOSQ_READ_AHEAD
 }
 
 // cEndBurst ends a burst of reads after the current packet.
@@ -351,18 +351,18 @@ func cEndBurst(c *cClient) {
 
 func cPendingSet(c *cClient, pending, event, sent bool) {
 	c.pending = C.int(number(pending) + number(event)) // GOMOSQ_PENDING_...
-	c.sent_pending = C.int(number(sent))
+	c.sent_pending = C.bool(sent)
 }
 
-func cUnacknowledgedSet(c *cClient, yes bool) { c.unacknowledged = C.int(number(yes)) }
-func cSpent(c *cClient) bool                  { return c.spent != 0 }
-func cSpentSet(c *cClient)                    { c.spent = 1 }
-func cPassing(c *cClient) bool                { return c.passing != 0 }
+func cUnacknowledgedSet(c *cClient, yes bool) { c.unacknowledged = C.bool(yes) }
+func cSpent(c *cClient) bool                  { return bool(c.spent) }
+func cSpentSet(c *cClient)                    { c.spent = true }
+func cPassing(c *cClient) bool                { return bool(c.passing) }
 
 // cReadsAhead reports whether messages of slow callbacks are read, for the
 // PINGRESP behind them, and kept.
 func cReadsAhead(c *cClient) bool {
-	return (c.slow != 0 || c.spent != 0) && c.ping_awaited != 0 && c.read_ahead < C.GOMOSQ_READ_AHEAD
+	return bool((c.slow || c.spent) && c.ping_awaited) && c.read_ahead < C.GOMOSQ_READ_AHEAD
 }
 
 func cFloodOver(c *cClient) { atomic.StoreInt32((*int32)(unsafe.Pointer(&c.published.flooded)), 0) }

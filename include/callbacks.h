@@ -82,42 +82,42 @@ struct gomosq_client {
 	int reading;         /* a burst of reads is running (atomic) */
 	int yielding;        /* a publisher waits for the end of a burst (atomic) */
 	int pause_reading;   /* ends a burst of reads after the current packet (atomic) */
+	int waiters;         /* threads that wait for changed (atomic) */
 	bool log_listener;   /* OnLog has a callback */
 	bool log_pings;      /* Run looks for PINGREQ and PINGRESP in the log */
-	int waiters;         /* threads that wait for changed (atomic) */
 
-	/* State of Run. */
+	/* State of Run. The loop owns it. */
+	int connect_errno;   /* errno after the last call that may open the socket */
 	struct gomosq_batch *batch; /* on the stack of a running pass, NULL otherwise */
 	uint64_t cookie;     /* names the connection's socket in the kernel, 0 if unknown (atomic) */
-	int connect_errno;   /* errno after the last call that may open the socket (loop only) */
 	int watched;         /* the poller's file descriptor of the connection, -1 without one */
 	int connack;         /* code of the last CONNACK, -1 while there is none for this CONNECT */
 	unsigned accepted;   /* number of CONNACKs that accepted the connection */
 	int server_keepalive; /* seconds that the last CONNACK demanded, -1 if none */
-	int ping_awaited;    /* a PINGREQ was sent and its PINGRESP has not arrived (loop only) */
-	int keeping_alive;   /* the library is checking the keepalive (loop only) */
-	int pinged;          /* a PINGREQ was sent in this pass (loop only) */
-	uint32_t read_ahead; /* bytes of messages since the awaited PINGREQ (loop only) */
-	int pending;         /* GOMOSQ_PENDING_...: the first delivery that Go holds (loop only) */
-	int unacknowledged;  /* pending has a QoS 1 or 2 message: its acknowledgement must not be written (loop only) */
-	int to_acknowledge;  /* messages of QoS 1 or 2 have reached OnMessage since the last write (loop only) */
-	int received;        /* messages of this burst of reads (loop only) */
-	int passing;         /* a pass of Run is running (loop only) */
-	int spent;           /* the callbacks of this pass have used its time (loop only) */
-	int slow;            /* the callbacks of the last pass had used its time (loop only) */
-	bool tls_drained;    /* the last read has found that OpenSSL holds no complete record (loop only) */
-	bool tls_unsent;     /* encrypted output waits until the socket is no longer full (loop only) */
-	int wrote;           /* this pass has written between two callbacks (loop only) */
+	uint32_t read_ahead; /* bytes of messages since the awaited PINGREQ */
+	int received;        /* messages of this burst of reads */
+	int pending;         /* GOMOSQ_PENDING_...: the first delivery that Go holds */
+	bool ping_awaited;   /* a PINGREQ was sent and its PINGRESP has not arrived */
+	bool keeping_alive;  /* the library is checking the keepalive */
+	bool pinged;         /* a PINGREQ was sent in this pass */
+	bool unacknowledged; /* pending has a QoS 1 or 2 message: its acknowledgement must not be written */
+	bool to_acknowledge; /* messages of QoS 1 or 2 have reached OnMessage since the last write */
+	bool passing;        /* a pass of Run is running */
+	bool spent;          /* the callbacks of this pass have used its time */
+	bool slow;           /* the callbacks of the last pass had used its time */
+	bool wrote;          /* this pass has written between two callbacks */
+	bool tls_drained;    /* the last read has found that OpenSSL holds no complete record */
+	bool tls_unsent;     /* encrypted output waits until the socket is no longer full */
+	bool sent_pending;   /* Go holds OnPublish events of the messages of sent */
 	struct gomosq_frame posting; /* of the function that Post queued and Run is running */
 
 	/* Packet ids of the QoS 0 messages that a write of Run has sent, until OnPublish
-	 * receives them (loop only). */
+	 * receives them. */
 	struct {
 		int *mids;
 		uint32_t count;
 		uint32_t capacity;
 	} sent;
-	int sent_pending;    /* Go holds OnPublish events of such messages (loop only) */
 
 	/* Counters that change with each message, on cache lines of their own: first the
 	 * publishers', then the loop's. The rarely used locks keep the lines apart. */
