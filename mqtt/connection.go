@@ -19,7 +19,7 @@ type attempt struct {
 	life         lifetime        // ends with the connect timeout and with the attempt
 	ctx          context.Context // life, or a context for functions of the program that ends with life
 	timer        *time.Timer     // connect timeout; nil after CONNACK
-	unlink       func() bool     // separates life from the end of the client
+	link         *atEnd          // ends life when the client ends
 	accepted     time.Time       // zero before CONNACK
 	online       bool            // accepted and not lost
 	announced    bool            // StateConnected was announced
@@ -162,7 +162,7 @@ func (c *Client) newAttempt(s *server) *attempt {
 	if c.opts.callsProgram() {
 		a.ctx = a.life.full()
 	}
-	a.unlink = c.connectCtx.AfterFunc(func() { a.life.end(context.Canceled) })
+	a.link = c.connectCtx.add(func() { a.life.end(context.Canceled) })
 	a.timer = time.AfterFunc(c.opts.connectTimeout, func() { a.life.end(ErrConnectTimeout) })
 	c.conn = a
 	return a
@@ -176,7 +176,7 @@ func (s *settings) callsProgram() bool {
 // end ends the context of an attempt. err is the error of the attempt, and end returns the
 // error to report.
 func (a *attempt) end(err error) error {
-	a.unlink()
+	a.life.client.connectCtx.remove(a.link)
 	if a.timer != nil {
 		a.timer.Stop()
 	}

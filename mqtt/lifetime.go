@@ -95,15 +95,21 @@ func (l *lifetime) String() string { return "mqtt.Client's context" }
 // AfterFunc runs f when the lifetime ends. Package context uses it for contexts that
 // derive from this one, and f cancels them. f must not block.
 func (l *lifetime) AfterFunc(f func()) (stop func() bool) {
+	x := l.add(f)
+	return func() bool { return l.remove(x) }
+}
+
+// add is AfterFunc without an allocation for stop. The result is for remove.
+func (l *lifetime) add(f func()) *atEnd {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	x := &atEnd{f, l.atEnd}
 	if l.ended.Load() {
 		go f()
-		return func() bool { return false }
+		return x
 	}
-	x := &atEnd{f, l.atEnd}
 	l.atEnd = x
-	return func() bool { return l.remove(x) }
+	return x
 }
 
 // remove removes x, and reports whether x had not run yet.
