@@ -61,7 +61,7 @@ func (r *runner) step(input bool) (ended bool) {
 		}
 		r.planMisc(now, misc, &p)
 		r.poller.drained = r.poller.drained || p.drained
-		r.acks.note(now, &p)
+		r.acks.note(now, p.read || input && !r.isAccepted(), p.wrote)
 		if !p.more && r.mayWait(now, &p) {
 			return false
 		}
@@ -91,6 +91,13 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// isAccepted reports whether the broker has accepted this connection. TLS input before the
+// CONNACK has no packets.
+func (r *runner) isAccepted() bool {
+	code, _, _ := cConnack(r.c.c)
+	return code == ConnackAccepted
 }
 
 // prepare does what has to be done between two passes, and returns the time.

@@ -20,19 +20,19 @@ const (
 	enoughAnswers = 8                    // answers in a row before Run waits for output
 )
 
-// note notes what a pass that began at now has read and written.
-func (a *tcpAcks) note(now time.Time, p *pass) {
+// note notes whether a pass that began at now has read and written.
+func (a *tcpAcks) note(now time.Time, read, wrote bool) {
 	switch {
-	case p.wrote && a.since.IsZero():
+	case wrote && a.since.IsZero():
 		a.due = false
-	case p.wrote:
+	case wrote:
 		if now.Sub(a.since) >= ackDelay {
 			a.answers = 0
 		} else if a.answers < enoughAnswers {
 			a.answers++
 		}
 		a.since, a.due = time.Time{}, false
-	case p.read:
+	case read:
 		if !a.since.IsZero() {
 			a.answers = 0
 		}

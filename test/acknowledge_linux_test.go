@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
+	"github.com/mosquitto-go/mosquitto/internal/broker"
 	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/stretchr/testify/require"
@@ -49,14 +50,42 @@ func TestRun_AcknowledgesInputWhenAnswersEnd(t *testing.T) {
 	require.Greater(t, early, 20, "messages of 30 that were acknowledged at once")
 }
 
-// sendOne sends a message to the client. It returns 1 if the client's system acknowledges
-// it in less than half the time that Linux delays an acknowledgement, otherwise 0.
+// With TLS 1.3 mosquitto sends two session tickets before the CONNACK. They are input without a
+// packet. If their acknowledgement is delayed, so is the CONNACK.
+func TestRun_AcknowledgesTicketsAtOnce(t *testing.T) {
+	ca := broker.NewCA(t, "authority")
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
+	c, e := trusting(t, ca)
+	early := 0
+	for range 10 {
+		started := time.Now()
+		require.NoError(t, c.ConnectAsync("127.0.0.1", b.Port, keepalive))
+		ended := make(chan error, 1)
+		go func() { ended <- c.RunOnce(t.Context()) }()
+		wait.For(t, e.connect, "OnConnect")
+		if time.Since(started) < 30*time.Millisecond { // Linux delays an acknowledgement by 40 ms
+			early++
+		}
+		require.NoError(t, c.Disconnect())
+		require.NoError(t, wait.For(t, ended, "the end of RunOnce"))
+	}
+	require.Greater(t, early, 3, "connects of 10 that were fast")
+}
+
+// sendOne sends a message to the client, and returns the result of acknowledgedEarly.
 func sendOne(t *testing.T, conn *fakebroker.Conn, e *events) int {
 	t.Helper()
 	conn.Send(fakebroker.Publish(0, "a", 0, ""))
 	wait.For(t, e.message, "OnMessage")
+	return acknowledgedEarly(t, conn.Conn)
+}
+
+// acknowledgedEarly returns 1 if the peer's system acknowledges everything in less than half
+// the time that Linux delays an acknowledgement, otherwise 0.
+func acknowledgedEarly(t *testing.T, conn net.Conn) int {
+	t.Helper()
 	for end := time.Now().Add(20 * time.Millisecond); time.Now().Before(end); time.Sleep(100 * time.Microsecond) {
-		if unacknowledged(t, conn.Conn) == 0 {
+		if unacknowledged(t, conn) == 0 {
 			return 1
 		}
 	}

@@ -98,7 +98,7 @@ func (o options) run() error {
 		return err
 	}
 	elapsed := time.Since(b.progress.started)
-	p := newPage(r, b.scale, o.quick, elapsed)
+	p := newPage(r, b, o.quick, elapsed)
 	p.print(os.Stdout)
 	fmt.Printf("\nElapsed: %s\n", elapsed.Round(time.Second))
 	if o.out == "" {

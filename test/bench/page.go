@@ -15,10 +15,13 @@ type page struct {
 	tables []*table
 }
 
-func newPage(r results, s scale, short bool, elapsed time.Duration) *page {
+func newPage(r results, b *bench, short bool, elapsed time.Duration) *page {
 	p := &page{host: thisHost()}
 	p.intro = []string{fmt.Sprintf("Medians of %d runs, or more where a table says so. The contenders run in turn, each in a process of its own. The whole benchmark took %s.",
-		s.runs, elapsed.Round(time.Second))}
+		b.runs, elapsed.Round(time.Second))}
+	for _, failure := range b.repeated {
+		p.intro = append(p.intro, "Repeated after a failure: "+failure+".")
+	}
 	if short {
 		p.intro = append(p.intro, "A quick run: these figures mean nothing.")
 	}

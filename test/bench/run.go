@@ -27,6 +27,7 @@ type bench struct {
 	broker   *broker
 	profiles string // folder, or ""
 	progress *progress
+	repeated []string // runs that failed, and were repeated
 }
 
 // measurement is a worker's outcome and the CPU time of its process.
@@ -89,6 +90,17 @@ func (b *bench) measure(job Job) (m measurement, err error) {
 		err = fmt.Errorf("%s, %s: %w", job.Contender, job.Kind, err)
 	}
 	return m, err
+}
+
+// measureTwice is measure with a second attempt: a client may fail seldom, and then the
+// figures of all others would be lost.
+func (b *bench) measureTwice(job Job) (measurement, error) {
+	m, err := b.measure(job)
+	if err == nil {
+		return m, nil
+	}
+	b.repeated = append(b.repeated, err.Error())
+	return b.measure(job)
 }
 
 // worker runs a job in a worker process. The process inherits files as file descriptors 3
@@ -216,7 +228,7 @@ func (b *bench) work(title string, w work) (byContender, error) {
 			b.progress.step(title, contender)
 			job := b.job(w, contender)
 			job.Count = counts[contender]
-			m, err := b.measure(job)
+			m, err := b.measureTwice(job)
 			if err != nil {
 				return nil, err
 			}
@@ -234,7 +246,7 @@ func (b *bench) count(w work, contender string) (int, error) {
 		return max(1, job.Count/b.divisor), nil
 	}
 	job.Count = w.least / b.divisor
-	m, err := b.measure(job)
+	m, err := b.measureTwice(job)
 	if err != nil {
 		return 0, err
 	}
