@@ -26,7 +26,7 @@ import (
 // [Client.ReconnectDelaySet]. After the broker has accepted, the delays begin with
 // the shortest again. At most 50 clients of a process begin such an attempt within 10 ms, or
 // 10 clients with TLS. Other clients wait longer, because thousands of connects at once would
-// overflow the queue of the broker's socket.
+// overflow the broker's listen queue.
 //
 // Run gathers the packets of a pass and sends them without the Nagle delay
 // (OptTCPNodelay). On Linux it acknowledges TCP input at once: a broker with the Nagle

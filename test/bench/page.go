@@ -17,7 +17,7 @@ type page struct {
 
 func newPage(r results, b *bench, short bool, elapsed time.Duration) *page {
 	p := &page{host: thisHost()}
-	p.intro = []string{fmt.Sprintf("Medians of %d runs, or more where a table says so. The contenders run in turn, each in a process of its own. The whole benchmark took %s.",
+	p.intro = []string{fmt.Sprintf("Medians of at least %d runs. The contenders run in turn, each in a process of its own. The whole benchmark took %s.",
 		b.runs, elapsed.Round(time.Second))}
 	for _, failure := range b.repeated {
 		p.intro = append(p.intro, "Repeated after a failure: "+failure+".")
