@@ -46,7 +46,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 32cb101e739e384a
+// include-stamp: 93cf304fbb815abe
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -272,7 +272,6 @@ type pass struct {
 	closed    bool // the library has closed the socket
 	watching  bool // Go's poller watches the socket
 	more      bool // there may be more input
-	drained   bool // all input was read
 	wantWrite bool // the library has more to write
 	writable  bool // the socket is writable although the library has more to write
 	read      bool // there was input
@@ -283,11 +282,11 @@ type pass struct {
 
 func cPass(c *cClient, budget int, misc, leaving bool) pass {
 	p := C.gomosq_pass(c, C.int(budget), C.bool(misc), C.bool(leaving))
-	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.drained), bool(p.want_write), bool(p.writable), bool(p.read), bool(p.wrote), bool(p.pinged), uint(p.accepted)}
+	return pass{goResult(p.result), p.fd < 0, bool(p.watching), bool(p.more), bool(p.want_write), bool(p.writable), bool(p.read), bool(p.wrote), bool(p.pinged), uint(p.accepted)}
 }
 
-func cReady(c *cClient, blocked, drained, acknowledge bool) bool {
-	return bool(C.gomosq_ready(c, C.bool(blocked), C.bool(drained), C.bool(acknowledge)))
+func cReady(c *cClient, blocked, acknowledge bool) bool {
+	return bool(C.gomosq_ready(c, C.bool(blocked), C.bool(acknowledge)))
 }
 
 func cWritable(fd uintptr) bool        { return bool(C.gomosq_writable(C.int(fd))) }

@@ -24,7 +24,6 @@ type poller struct {
 	step    func(input bool) bool // of serveInput; the runner sets it once
 	ready   func(uintptr) bool    // for raw.Read, made once
 	woken   bool                  // wake or the deadline has ended raw.Read, and ready was not called since
-	drained bool                  // all input was read after ready was called
 	blocked bool                  // the last pass did not write all output
 	full    bool                  // the last pass found the socket full, and waitWritable runs
 	until   time.Time             // the read deadline of the file; zero if it may have passed
@@ -166,14 +165,14 @@ func (p *poller) outputDelay(last *pass) time.Duration {
 
 // serveInput calls step until step returns true. When step returns false, serveInput waits
 // for input, for wake, or until the time that mayWait was called with. input is false if
-// there was a wake instead of input. step reads inside raw.Read, so that Go's poller
-// remembers input that arrives after step has read everything.
+// there was a wake instead of input. step runs inside raw.Read, so that Go's poller
+// remembers input that arrives after mayWait has found none.
 func (p *poller) serveInput() {
 	if p.ready == nil {
 		p.ready = func(uintptr) bool {
 			p.resume()
 			input := !p.woken
-			p.woken, p.drained = false, false
+			p.woken = false
 			return p.step(input)
 		}
 	}
@@ -195,7 +194,7 @@ func (p *poller) mayWait(c *cClient, until time.Time, acknowledge bool, hasWork 
 		p.until = until
 	}
 	p.announce(parkedOnRead)
-	if hasWork() || p.writableAgain() || cReady(c, p.blocked, p.drained, acknowledge) {
+	if hasWork() || p.writableAgain() || cReady(c, p.blocked, acknowledge) {
 		p.resume()
 		return false
 	}

@@ -60,7 +60,6 @@ func (r *runner) step(input bool) (ended bool) {
 			return true
 		}
 		r.planMisc(now, misc, &p)
-		r.poller.drained = r.poller.drained || p.drained
 		r.acks.note(now, p.read || input && !r.isAccepted(), p.wrote)
 		if !p.more && r.mayWait(now, &p) {
 			return false

@@ -13,7 +13,6 @@ struct gomosq_pass {
 	int fd;          /* the library's socket, -1 after the library has closed it */
 	bool watching;   /* Go's poller watches the socket */
 	bool more;       /* there may be more input, or a callback is due */
-	bool drained;    /* all input was read */
 	bool want_write; /* the library has packets queued */
 	bool writable;   /* the socket is writable although packets are queued: a TLS handshake waits for input */
 	bool read;       /* there was input */
@@ -125,7 +124,6 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 		if(!gomosq_may_continue(c, rc) || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
 		if(errno == EAGAIN && gomosq_all_read(c)){
 			p->more = false;
-			p->drained = true;
 			break;
 		}
 		p->read = true;
@@ -241,15 +239,15 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 }
 
 /* Reports whether Run must not wait, because there is input or new output. blocked is set
- * if the last pass could not write all output, drained if Go's poller reports all input
- * that is unread. If acknowledge is set, input that has arrived is acknowledged first. */
-static inline bool gomosq_ready(struct gomosq_client *c, bool blocked, bool drained, bool acknowledge)
+ * if the last pass could not write all output. If acknowledge is set, input that has arrived
+ * is acknowledged first. */
+static inline bool gomosq_ready(struct gomosq_client *c, bool blocked, bool acknowledge)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the counterpart of the fence in gomosq_leave */
 	if(c->watched < 0) return true;
 	if(!blocked && gomosq_may_write(c) && gomosq_want_write(c)) return true;
 	if(acknowledge) gomosq_acknowledge_input(c->watched);
-	return !drained && gomosq_may_read(c) && gomosq_poll(c->watched, POLLIN);
+	return gomosq_may_read(c) && (gomosq_poll(c->watched, POLLIN) || gomosq_tls_unread(c));
 }
 
 static inline bool gomosq_writable(int fd) { return gomosq_poll(fd, POLLOUT) != 0; }
