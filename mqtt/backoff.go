@@ -21,6 +21,8 @@ const (
 	alignsFrom = 10 * alignment // the shortest delay that is aligned
 )
 
+// clockStart is the origin of these multiples. Multiples on the wall clock would also group
+// the clients of different machines, which would then reach the broker together.
 var clockStart = time.Now()
 
 // aligned shortens a delay that begins now so that it ends on a multiple of alignment.
@@ -31,13 +33,13 @@ func aligned(delay time.Duration) time.Duration {
 	return delay - (time.Since(clockStart)+delay)%alignment
 }
 
-// pause returns the delay after a number of failed rounds. It doubles with each round,
+// delay returns the delay after a number of failed rounds. It doubles with each round,
 // up to max. The jitter spreads the reconnects of many clients that lost the same
 // broker.
-func (b backoff) pause(round int) time.Duration {
-	d := b.max
-	if shift := max(round-1, 0); shift < 30 && b.min<<shift < b.max && b.min<<shift > 0 {
-		d = b.min << shift
+func (b backoff) delay(round int) time.Duration {
+	d := b.min
+	for i := 1; i < round && d < b.max; i++ {
+		d += min(d, b.max-d) // doubles, without overflow
 	}
 	return d - time.Duration(b.jitter*rand.Float64()*float64(d))
 }

@@ -213,7 +213,7 @@ func (c *Client) pause(number int) {
 	if number < 1 {
 		return
 	}
-	timer := time.NewTimer(aligned(c.opts.backoff.pause(number)))
+	timer := time.NewTimer(aligned(c.opts.backoff.delay(number)))
 	defer timer.Stop()
 	for c.skipPause = false; !c.skipPause; {
 		select {
