@@ -28,7 +28,7 @@ type Client struct {
 
 	// Shared.
 	connectCtx     lifetime                         // the context of connections and of the delays between them
-	library        atomic.Pointer[mosquitto.Client] // the loop replaces it; other goroutines only call InCallback and Post
+	library        atomic.Pointer[mosquitto.Client] // the loop replaces it; loop.go lists the calls of other goroutines
 	queue          queue
 	mail           mailbox
 	flow           flow
@@ -40,7 +40,7 @@ type Client struct {
 	onConnectCalls serial                  // calls of the functions of WithOnConnect
 	hookCalls      serial                  // calls of hooks outside callbacks of the library
 	worker         *inbox                  // nil with inline handlers
-	goroutines     sync.WaitGroup          // the worker and the reader of the outbox
+	goroutines     sync.WaitGroup          // the worker, the reader of the outbox, and relays that end
 	turnDue        atomic.Bool             // a turn of the loop is requested and has not begun
 	wakeup         chan struct{}           // wakes the loop while it is not connected
 	connack        atomic.Pointer[Connack] // of the connection; nil while offline
@@ -49,22 +49,22 @@ type Client struct {
 	done           chan struct{}           // closed when the client has ended
 
 	// Owned by the loop.
-	conn      *attempt      // the connection, or the current attempt
-	first     chan struct{} // closed when StateConnected is reported for the first time; nil after that
-	last      lastConnection
-	inflight  inflight
-	aliases   *topicAliases
-	subs      subscriptions
-	router    *router
-	match     lastMatch
-	requests  map[uint64]chan Message // pending Requests, by correlation data
-	backlog   backlog
-	skipPause bool // the next attempt is made at once
-	retries   retries
-	replace   bool // the library client is replaced before the next attempt
-	hasUser   bool // the library client may have credentials
-	tlsReady  bool // Dial has set the TLS settings of the first attempt
-	setupTLS  bool // a function of WithLibrarySetup has set TLS up
+	conn        *attempt      // the connection, or the current attempt
+	first       chan struct{} // closed when StateConnected is reported for the first time; nil after that
+	last        lastConnection
+	inflight    inflight
+	aliases     *topicAliases
+	subs        subscriptions
+	router      *router
+	match       lastMatch
+	requests    map[uint64]chan Message // pending Requests, by correlation data
+	backlog     backlog
+	skipBackoff bool // the next attempt is made at once
+	retries     retries
+	replace     bool // the library client is replaced before the next attempt
+	hasUser     bool // the library client may have credentials
+	tlsReady    bool // Dial has set the TLS settings of the first attempt
+	setupTLS    bool // a function of WithLibrarySetup has set TLS up
 }
 
 // Dial makes a client and connects it to the first server that accepts it. A server is

@@ -13,7 +13,7 @@ import (
 )
 
 // attempt is a connection, or an attempt to make a connection. Owned by the loop, except
-// detail.
+// life and detail.
 type attempt struct {
 	server       *server
 	life         lifetime        // ends with the connect timeout and with the attempt
@@ -46,7 +46,7 @@ type ending struct {
 	accepted  bool
 	useful    bool          // the broker has sent a packet after CONNACK
 	retryNow  bool          // the next attempt needs no delay
-	discarded bool          // the client disconnected on purpose, to connect again at once
+	planned   bool          // the client disconnected on purpose, to connect again at once
 	lasted    time.Duration // since CONNACK
 	reference string        // the server that the broker named when it refused the client
 }
@@ -313,7 +313,7 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	c.subs.connectionAccepted(kept, connack.SessionPresent, c.renewsSubscriptions(a.server.name))
 	c.endRemoved()
 	restart := c.limitAliases(a, k)
-	if !connack.SessionPresent && c.inflight.countQoS2 > 0 || c.last.connack.outlives(k) && !c.exactlyOnce() {
+	if c.needsNewLibrary(k) {
 		c.reconnectWithNewLibrary(a)
 		return
 	}
@@ -323,13 +323,19 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 		_ = c.library.Load().Disconnect()
 		return
 	}
+	c.goOnline(a, k)
+}
+
+// goOnline starts submitting on an accepted connection: first missing subscriptions, then
+// queued messages.
+func (c *Client) goOnline(a *attempt, k *Connack) {
 	a.online = true
 	c.noteVersion(a.server.name)
 	c.inflight.window.reset(k.ReceiveMaximum)
 	c.aliases.reset(k)
 	c.connack.Store(k)
 	c.responses.accepted(k.ResponseInformation)
-	c.log.connected(a.server.name, connack.SessionPresent, c.protocolNow())
+	c.log.connected(a.server.name, k.SessionPresent, c.protocolNow())
 	c.holdQueue(a)
 	c.reconcile()
 	a.resent = a.sequence
@@ -337,11 +343,16 @@ func (c *Client) onConnect(_ *mosquitto.Client, connack mosquitto.Connack) {
 	c.wake()
 }
 
-// reconnectWithNewLibrary ends a connection that the library client cannot serve. There
-// are two such cases. If the broker has lost the session, the library would complete QoS
-// 2 messages in flight without delivering them. If the broker no longer has a limit,
-// the library still applies the old limit. A new library client submits the
-// messages again.
+// needsNewLibrary reports whether the library client cannot serve an accepted connection.
+// If the broker has lost the session, the library would complete QoS 2 messages in flight
+// without delivering them. If the broker no longer has a limit, the library still applies
+// the old limit.
+func (c *Client) needsNewLibrary(k *Connack) bool {
+	return !k.SessionPresent && c.inflight.countQoS2 > 0 || c.last.connack.outlives(k) && !c.exactlyOnce()
+}
+
+// reconnectWithNewLibrary ends a connection that the library client cannot serve. The new
+// library client submits the messages in flight again.
 func (c *Client) reconnectWithNewLibrary(a *attempt) {
 	a.discarded = true
 	c.replace = true
@@ -377,11 +388,14 @@ func (c *Client) onDisconnect(_ *mosquitto.Client, d mosquitto.Disconnection) {
 	c.goOffline()
 }
 
-// goOffline stops submitting. QoS 0 messages fail if they may not have been written.
+// goOffline stops submitting and clears the CONNACK. It ends the call of the WithOnConnect
+// functions, and no longer waits for a packet id. It fails QoS 0 messages that may not have
+// been written, and queued messages that need a connection.
 func (c *Client) goOffline() {
 	c.conn.online = false
 	c.connack.Store(nil)
 	c.endOnConnect(c.conn.call)
+	c.inflight.waitsForID, c.subs.waitsForID = false, false
 	c.failUnwritten()
 	for _, t := range c.queue.removeOnlineOnly() {
 		c.reportRemoved(t)
@@ -392,20 +406,10 @@ func (c *Client) goOffline() {
 // connection, ended counts this against the oldest packet in flight.
 func (c *Client) ended(a *attempt, err error) *ending {
 	c.goOffline()
-	err = c.endRelay(a, err)
-	switch {
-	case a.failure != nil:
-		err = a.failure
-	case a.reason != nil:
-		err = a.reason
-	case err == nil && a.renewed:
-		err = errReconnect
-	case err == nil:
-		err = mosquitto.ErrConnLost
-	}
+	err = a.endError(c.endRelay(a, err))
 	e := &ending{
 		err:      a.connectError(err),
-		accepted: !a.accepted.IsZero(), useful: a.useful, discarded: a.discarded || a.restarted,
+		accepted: !a.accepted.IsZero(), useful: a.useful, planned: a.discarded || a.restarted,
 	}
 	if e.accepted {
 		e.lasted = time.Since(a.accepted)
@@ -417,7 +421,7 @@ func (c *Client) ended(a *attempt, err error) *ending {
 	switch {
 	case a.renewed:
 		e.retryNow = true
-	case !e.accepted || e.discarded:
+	case !e.accepted || e.planned:
 	case errors.Is(err, mosquitto.ErrDuplicateProperty) && c.usesIdentifiers(a.server.name):
 		c.stopIdentifiers(a.server.name)
 		e.retryNow = true
@@ -431,6 +435,22 @@ func (c *Client) ended(a *attempt, err error) *ending {
 		c.replace = true // the broker discards the state of these messages with the session
 	}
 	return e
+}
+
+// endError returns why an attempt has ended. err is the error of the library or of the
+// relay.
+func (a *attempt) endError(err error) error {
+	switch {
+	case a.failure != nil:
+		return a.failure
+	case a.reason != nil:
+		return a.reason
+	case err == nil && a.renewed:
+		return errReconnect
+	case err == nil:
+		return mosquitto.ErrConnLost
+	}
+	return err
 }
 
 // connectError returns the error of an attempt, or of a lost connection.
@@ -495,8 +515,7 @@ func (c *Client) stopIdentifiers(server string) {
 // accepted this version before, only an explicit refusal counts: a connection that is lost
 // during CONNECT must not make messages fail that need MQTT 5.
 func (c *Client) mayLowerVersion(s *server, version Protocol, err error) bool {
-	var refusal mosquitto.ConnackError
-	if c.last.versions[s.name] == version && !errors.As(err, &refusal) {
+	if c.last.versions[s.name] == version && !isRefused(err) {
 		return false
 	}
 	return refusesVersion(err)

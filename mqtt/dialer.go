@@ -42,8 +42,8 @@ type dialFunc = func(ctx context.Context, network, address string) (net.Conn, er
 //	mqtt.WithDialer(proxy.Dial)
 //
 // The library connects to a private unix socket, and the client copies the bytes. The
-// file of the socket exists only while the socket or the connection is made, in a new
-// directory that only the user may enter. The directory is in $XDG_RUNTIME_DIR, in
+// socket has a file only while the client makes the socket and connects to it. The file is
+// in a new directory that only the user may enter. The directory is in $XDG_RUNTIME_DIR, in
 // [os.TempDir] or in /dev/shm. On Linux with /proc the client keeps up to four such
 // sockets without a file for later connects: only this process can connect to them.
 func WithDialer(dial func(ctx context.Context, network, address string) (net.Conn, error)) Option {
@@ -134,7 +134,7 @@ func (t transport) cut() {
 // later is closed.
 func (c *Client) dial(ctx context.Context, s server) (transport, error) {
 	var t transport
-	var settled atomic.Bool // one side has decided what becomes of t
+	var settled atomic.Bool // the goroutine has stored t, or dial no longer waits; the second of the two cuts t
 	err := c.runInBackgroundUntil(ctx, func() error {
 		opened, err := c.opts.openTransport(ctx, s)
 		if err != nil {
@@ -155,7 +155,7 @@ func (c *Client) dial(ctx context.Context, s server) (transport, error) {
 	return transport{}, err
 }
 
-// openTransport is dial on the background goroutine.
+// openTransport dials and makes the TLS handshake, on the background goroutine of dial.
 func (s *settings) openTransport(ctx context.Context, to server) (transport, error) {
 	dial, err := s.dialFunc()
 	if err != nil {

@@ -78,7 +78,7 @@ func (c *Client) Reconnect(ctx context.Context) error {
 	return c.AwaitConnected(ctx)
 }
 
-// reconnect ends the connection, or the pause before the next attempt.
+// reconnect ends the connection, or the delay before the next attempt.
 func (c *Client) reconnect() {
 	if c.isOnline() {
 		c.conn.renewed = true
@@ -87,5 +87,5 @@ func (c *Client) reconnect() {
 		_ = c.library.Load().Disconnect()
 		return
 	}
-	c.skipPause = true
+	c.skipBackoff = true
 }

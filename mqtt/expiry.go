@@ -27,7 +27,6 @@ func (c *Client) watchExpiry(t *Token) {
 	}
 	c.queue.setTimer(t, time.AfterFunc(time.Until(t.expiry.at), func() {
 		if c.queue.expire(t) {
-			c.deleteStored(t)
 			c.reportEnd(t)
 		}
 	}))

@@ -33,7 +33,7 @@ type inflight struct {
 	waitsForID   bool   // the next packet id is in use: nothing is submitted
 	oneByOneUpTo uint64 // messages up to this number are sent one at a time
 
-	admit func(*Token) bool // f.admits as a func value, made once to avoid allocations
+	admit func(*Token) bool // f.tryAdmit as a func value, made once to avoid allocations
 	batch []*Token          // buffer of submit
 }
 
@@ -47,9 +47,10 @@ func newInflight(s *settings) inflight {
 	return inflight{window: window{limit: s.inflight}, limitQoS2: s.inflightQoS2}
 }
 
-// admits reports whether a message may be submitted now. If so, it counts the message.
-func (f *inflight) admits(t *Token) bool {
-	if f.count > 0 && (f.sent.first != nil && f.sent.first.number <= f.oneByOneUpTo || t.number <= f.oneByOneUpTo) {
+// tryAdmit counts a message as in flight. It reports false if a limit does not allow that
+// now.
+func (f *inflight) tryAdmit(t *Token) bool {
+	if f.mustWaitAlone(t) {
 		return false
 	}
 	switch t.pub.QoS {
@@ -68,6 +69,16 @@ func (f *inflight) admits(t *Token) bool {
 	}
 	f.tally(t, 1)
 	return true
+}
+
+// mustWaitAlone reports whether a message must wait until no message is in flight, because
+// it or the oldest message in flight is sent alone.
+func (f *inflight) mustWaitAlone(t *Token) bool {
+	if f.count == 0 {
+		return false
+	}
+	oldest := f.oldest()
+	return t.number <= f.oneByOneUpTo || oldest != nil && oldest.number <= f.oneByOneUpTo
 }
 
 // tally adds a message to the counters (n is 1) or removes it from them (n is -1).
@@ -160,7 +171,7 @@ func (c *Client) submit() {
 		return
 	}
 	if f.admit == nil {
-		f.admit = f.admits
+		f.admit = f.tryAdmit
 	}
 	f.batch = c.queue.take(f.admit, f.batch[:0])
 	for i, t := range f.batch {
@@ -188,7 +199,7 @@ func (c *Client) endAbandoned(all []*Token) {
 }
 
 // submitOne submits a message to the library, or ends it with an error. It reports false
-// if the connection is lost and the message must stay queued.
+// if the message must stay queued: the connection is lost, or the next packet id is in use.
 func (c *Client) submitOne(t *Token) bool {
 	f := &c.inflight
 	err := c.checkForBroker(&t.pub)
@@ -281,13 +292,13 @@ func (c *Client) complete(t *Token, a acknowledgement, err error) {
 	}
 }
 
-// reportOutcome calls the outcome function of the Publish hooks. It is a function of its
-// own because the func literal is allocated.
+// reportOutcome calls the outcome function of the Publish hooks. It is separate from
+// complete, so that a message without hooks allocates no func literal.
 func (c *Client) reportOutcome(outcome func(error), err error) {
 	c.runHook(func() { outcome(err) })
 }
 
-// deleteStored deletes a message from the outbox.
+// deleteStored deletes a message from the outbox, if the outbox has it.
 func (c *Client) deleteStored(t *Token) {
 	if t.stored {
 		c.opts.outbox.Delete(t.key)
@@ -304,10 +315,11 @@ func (c *Client) countOutcome(t *Token, err error) {
 	c.count.bytesOut.Add(uint64(len(t.pub.Payload)))
 }
 
-// reportEnd counts and reports a message that a goroutine of the program has cancelled
-// or dropped.
+// reportEnd counts and reports a message that has expired, or that a goroutine of the
+// program has cancelled or dropped.
 func (c *Client) reportEnd(t *Token) {
 	c.countOutcome(t, t.err)
+	c.deleteStored(t)
 	if t.outcome != nil {
 		t.outcome(t.err)
 	}
@@ -315,7 +327,6 @@ func (c *Client) reportEnd(t *Token) {
 
 // failUnwritten ends the QoS 0 messages of a lost connection.
 func (c *Client) failUnwritten() {
-	c.inflight.waitsForID, c.subs.waitsForID = false, false
 	for _, t := range c.inflight.removeUnwritten() {
 		c.complete(t, acknowledgement{}, ErrConnectionLost)
 	}
@@ -352,7 +363,7 @@ func (c *Client) closureLimit() int { return c.opts.deliveryAttempts * len(c.ser
 // next connection. Dropping replaces the library client. With a kept session, the client
 // does so only if the broker closes the connection for this message.
 func (c *Client) mayDrop(t *Token) bool {
-	if t.stored || t.closures < 2 || !c.queue.isAbandoned(t) {
+	if t.stored || t.closures < 2 || c.queue.abandonCause(t) == nil {
 		return false
 	}
 	return !c.opts.keepSession || c.opts.deliveryAttempts > 0 && !c.exactlyOnce()

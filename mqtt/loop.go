@@ -9,9 +9,10 @@ import (
 )
 
 // This file is the event loop: one goroutine from Dial to the end of the client. It
-// connects, waits and runs the library's loop. No other goroutine calls the library,
-// except for Post, InCallback, PauseReading and ResumeReading. The loop owns the state
-// that Client lists as owned by the loop.
+// connects, waits and runs the library's loop. Other goroutines call only Post, InCallback,
+// PauseReading and ResumeReading. While the loop waits in runInBackground, a background
+// goroutine may call SetTLS or ConnectAsyncContext. The loop owns the state that Client
+// lists as owned by the loop.
 
 // run is the loop goroutine.
 func (c *Client) run() {
@@ -122,16 +123,16 @@ func (c *Client) stayConnected() error {
 func (c *Client) afterAttempt(e *ending) error {
 	r, s := &c.retries, c.retries.current
 	if e.accepted {
-		if !e.discarded {
+		if !e.planned {
 			c.announceLoss(s, e.err, 0)
 		}
-		c.pause(r.afterConnection(e))
+		c.waitBackoff(r.afterConnection(e))
 		if r.short > 1 && !e.useful { // the broker closes each connection at once: try another server
 			r.at = (r.at + 1) % len(c.servers)
 		}
 		return nil
 	}
-	if c.redirected(r, s, e) {
+	if c.followRedirect(s, e) {
 		c.announceLoss(s, e.err, r.failures+1)
 		return nil
 	}
@@ -141,11 +142,11 @@ func (c *Client) afterAttempt(e *ending) error {
 	if r.at = (r.at + 1) % len(c.servers); len(r.round) < len(c.servers) {
 		return nil
 	}
-	if c.givesUp(r) {
+	if c.givesUp() {
 		return joinErrors(r.round...)
 	}
 	r.round = nil
-	c.pause(r.failures / len(c.servers))
+	c.waitBackoff(r.failures / len(c.servers))
 	return nil
 }
 
@@ -160,9 +161,10 @@ func (r *retries) next(all []server) {
 // maxRedirects is the number of redirects in a row that the client follows.
 const maxRedirects = 5
 
-// redirected reports whether the client goes to the server that a broker has named when
-// it refused the connection.
-func (c *Client) redirected(r *retries, from *server, e *ending) bool {
+// followRedirect selects the server that the broker has named in its refusal. It reports
+// false if the client does not follow.
+func (c *Client) followRedirect(from *server, e *ending) bool {
+	r := &c.retries
 	if !c.opts.redirect || e.reference == "" || r.redirects == maxRedirects {
 		return false
 	}
@@ -177,7 +179,8 @@ func (c *Client) redirected(r *retries, from *server, e *ending) bool {
 
 // givesUp reports whether the client stops after this round of failures. Once a broker has
 // accepted the client, the client never gives up.
-func (c *Client) givesUp(r *retries) bool {
+func (c *Client) givesUp() bool {
+	r := &c.retries
 	if r.everAccepted {
 		return false
 	}
@@ -188,13 +191,13 @@ func (c *Client) givesUp(r *retries) bool {
 // stableAfter is how long a connection must last so that its loss causes no delay.
 const stableAfter = 5 * time.Second
 
-// afterConnection counts an ended connection and returns the number of the next delay.
-// The delays grow only while connections do nothing useful: the broker accepts them and
-// closes them at once.
-func (r *retries) afterConnection(e *ending) (pause int) {
+// afterConnection counts an ended connection and returns the number of failures for
+// waitBackoff. The number grows only while connections do nothing useful: the broker accepts
+// them and closes them at once.
+func (r *retries) afterConnection(e *ending) (failures int) {
 	r.everAccepted, r.failures, r.round, r.redirects = true, 0, nil, 0
 	switch {
-	case e.lasted > stableAfter || e.retryNow || e.discarded:
+	case e.lasted > stableAfter || e.retryNow || e.planned:
 		r.short = 0
 		return 0
 	case e.useful:
@@ -208,14 +211,14 @@ func (r *retries) afterConnection(e *ending) (pause int) {
 // isStopping reports whether the loop must not reconnect.
 func (c *Client) isStopping() bool { return c.last.noReconnect || c.connectCtx.Err() != nil }
 
-// pause waits for the delay with this number. Number 0 stands for no delay.
-func (c *Client) pause(number int) {
-	if number < 1 {
+// waitBackoff waits for the delay after a number of failures. It returns at once for 0.
+func (c *Client) waitBackoff(failures int) {
+	if failures < 1 {
 		return
 	}
-	timer := time.NewTimer(aligned(c.opts.backoff.delay(number)))
+	timer := time.NewTimer(aligned(c.opts.backoff.delay(failures)))
 	defer timer.Stop()
-	for c.skipPause = false; !c.skipPause; {
+	for c.skipBackoff = false; !c.skipBackoff; {
 		select {
 		case <-timer.C:
 			return

@@ -21,15 +21,14 @@ import (
 // goroutine that connects.
 type privateSocket struct {
 	path     string
-	dir      *os.File // the directory, locked until close or the end of the process
+	dir      *os.File // the directory, locked until hide, close or the end of the process
 	listener *net.UnixListener
-	file     *os.File // makes path a path below /proc after hide
+	file     *os.File // the socket's file, opened with O_PATH by hide: path is then /proc/self/fd/N; nil before hide
 }
 
-// idleSockets keeps hidden sockets for the next connects, while there are clients that
-// connect privately: to make a socket, with its directory, needs more CPU time than all
-// other work of the relay. A connect uses a socket alone, so few are needed. Shared: it
-// has its own mutex.
+// idleSockets keeps hidden sockets for later connects, as long as a relayed client runs.
+// Making a socket and its directory takes more CPU time than the rest of the relay's work. A
+// socket is in use only during a connect, so four are enough. Shared: it has its own mutex.
 var idleSockets socketPool
 
 type socketPool struct {
@@ -151,9 +150,9 @@ func listenPrivately() (*privateSocket, error) {
 	return nil, fmt.Errorf("private socket: %w", joinErrors(all...))
 }
 
-// errDirectoryTaken reports that another process took the new directory for an abandoned
-// directory.
-var errDirectoryTaken = errors.New("the directory was removed")
+// errDirectoryTaken means that another process has removed or locked the new directory,
+// because it looked abandoned.
+var errDirectoryTaken = errors.New("another process removed or locked the directory")
 
 // listenIn makes the directory and the socket in base.
 func listenIn(base string) (*privateSocket, error) {
@@ -204,7 +203,7 @@ func lockDirectory(path string) (*os.File, error) {
 	return nil, &os.PathError{Op: "lock", Path: path, Err: err}
 }
 
-// acceptPatience limits the time for a connection that has been made.
+// acceptPatience is how long accept waits for a connection that poll has reported.
 const acceptPatience = time.Second
 
 // accept returns the connection that this process has made to the socket. If there are
@@ -230,7 +229,7 @@ func (s *privateSocket) accept() (last *net.UnixConn, err error) {
 		last = conn
 	}
 	if last == nil {
-		return nil, errors.New("private socket: the library's connection was not accepted")
+		return nil, errors.New("private socket: no connection from this process")
 	}
 	return last, nil
 }
@@ -245,7 +244,8 @@ func closeIfMade(conn *net.UnixConn) {
 func hasInput(raw syscall.RawConn) (has bool) {
 	_ = raw.Control(func(fd uintptr) {
 		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		for n, err := unix.Poll(poll, 0); ; n, err = unix.Poll(poll, 0) {
+		for {
+			n, err := unix.Poll(poll, 0)
 			if !errors.Is(err, syscall.EINTR) {
 				has = n > 0
 				return

@@ -32,6 +32,11 @@ type queueLimits struct {
 	policy          QueueFull
 }
 
+// fit reports whether the limits allow one more message of this size.
+func (l queueLimits) fit(messages, bytes, size int) bool {
+	return messages < l.messages && bytes+size <= l.bytes
+}
+
 // queue holds the accepted messages that are not in flight, in order. It also counts the
 // messages in flight. Goroutines of the program add and cancel messages; the loop takes
 // them. Shared: it has its own mutex, which also guards the phase of each token.
@@ -66,10 +71,9 @@ func (q *queue) init(limits queueLimits) {
 	q.limits, q.qos0.index = limits, 1
 }
 
-// fits reports whether there is capacity for a message of this size.
-func (q *queue) fits(size int) bool {
-	return q.messages < q.limits.messages && q.bytes+size <= q.limits.bytes
-}
+// fits reports whether there is capacity for a message of this size. The caller must hold
+// mu.
+func (q *queue) fits(size int) bool { return q.limits.fit(q.messages, q.bytes, size) }
 
 // reserveNow reserves capacity for a message, if there is any. The caller must hold mu.
 func (q *queue) reserveNow(size int) bool {
@@ -107,8 +111,9 @@ func (q *queue) fullErr(why string) error {
 }
 
 // tryReserve reserves capacity as the policy requires. It returns the messages that were
-// dropped. If wait.granted is not nil, the caller must wait for this permit. The messages of a
-// running call need no free capacity: the messages that use it wait for the call.
+// dropped. If wait.granted is not nil, the caller must wait for this permit. A message that a
+// WithOnConnect function publishes needs no free capacity: the queued messages wait until the
+// function has returned.
 func (q *queue) tryReserve(size int, call *onConnectCall, mayWait bool) (dropped []*Token, wait permit, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -140,7 +145,7 @@ func (q *queue) dropFor(size int) (dropped []*Token, err error) {
 	for t := q.qos0.first; t != nil && !enough; t = q.qos0.next(t) {
 		messages--
 		bytes -= t.size
-		enough = messages < q.limits.messages && bytes+size <= q.limits.bytes
+		enough = q.limits.fit(messages, bytes, size)
 	}
 	if !enough || q.unread {
 		return nil, q.fullErr(", no QoS 0 message to drop")
@@ -286,13 +291,6 @@ func (q *queue) abandon(t *Token, cause error) (ended, cancelled bool) {
 	return t.phase == completed, false
 }
 
-// isAbandoned reports whether the caller of a message in flight no longer waits.
-func (q *queue) isAbandoned(t *Token) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return t.abandoned != nil
-}
-
 // finish ends a message in flight. more reports whether the loop must run another turn.
 func (q *queue) finish(t *Token, a acknowledgement, err error) (more bool) {
 	q.mu.Lock()
@@ -372,7 +370,7 @@ func (c *Client) awaitCapacity(ctx context.Context, p permit) error {
 	return err
 }
 
-// abandonCause returns why the caller of a message no longer waits.
+// abandonCause returns why the caller of a message in flight no longer waits, or nil.
 func (q *queue) abandonCause(t *Token) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
