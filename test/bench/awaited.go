@@ -9,15 +9,10 @@ type awaiter interface {
 	SendAwaited(topic string, payload []byte) error
 }
 
-// advised is the limit of messages in flight that the documentation of this module
-// advises: libmosquitto searches the list of messages in flight for each
-// acknowledgement.
-const advised = 100
-
 // awaited publishes from as many goroutines as messages may be in flight. Each
 // goroutine waits for its acknowledgement before it publishes again.
 func awaited(job Job) (Outcome, error) {
-	c, err := connect(job, Options{ID: "awaited", Window: job.Window, InFlight: advised})
+	c, err := connect(job, Options{ID: "awaited", Window: job.Window})
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -34,7 +34,7 @@ var roundTrip = []column{
 	{"p99: Run ÷ row", func(run, x figures) string { return ratio(run.p99, x.p99) }},
 }
 
-var crowdColumns = []column{
+var manyColumns = []column{
 	{"clients", func(_, x figures) string { return thousands(x.clients) }},
 	{"connected in", func(_, x figures) string { return fmt.Sprintf("%.2f s", x.connect) }},
 	{"CPU/client", func(_, x figures) string { return fmt.Sprintf("%.0f µs", x.cpu) }},

@@ -10,11 +10,11 @@ import (
 // flight.
 func bothEnds(job Job) (Outcome, error) {
 	topic := fmt.Sprintf("bench/%d", os.Getpid())
-	r := newRoom(job.Window)
+	l := newLimiter(job.Window)
 	a := expect(job.Count)
 	subscriber, err := connect(job, Options{ID: topic + "s", Window: job.Window, OnMessage: func(b []byte) {
 		a.add(b)
-		r.leave()
+		l.leave()
 	}})
 	if err != nil {
 		return Outcome{}, err
@@ -28,20 +28,18 @@ func bothEnds(job Job) (Outcome, error) {
 	}
 	payload := make([]byte, job.Size)
 	m := startMeter()
-	sent := make(chan error, 1)
 	go func() {
 		for range job.Count {
-			r.enter()
+			l.enter()
 			if err := publisher.Send(topic, payload, job.QoS); err != nil {
 				fail(err)
 			}
 		}
-		sent <- nil
 	}()
 	if err := a.await(); err != nil {
 		return Outcome{}, err
 	}
-	return m.stop(job.Count), <-sent
+	return m.stop(job.Count), nil
 }
 
 // In three processes the publisher cannot see how many messages have arrived. The
@@ -58,7 +56,7 @@ func publisher(job Job) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	r := newRoom(job.Window)
+	l := newLimiter(job.Window)
 	a := expect(job.Count)
 	go func() {
 		pipe, credit := os.NewFile(creditPipe, "credits"), make([]byte, 1)
@@ -69,7 +67,7 @@ func publisher(job Job) (Outcome, error) {
 			n := min(job.Window/4, left)
 			left -= n
 			for range n {
-				r.leave()
+				l.leave()
 				a.add(nil)
 			}
 		}
@@ -78,7 +76,7 @@ func publisher(job Job) (Outcome, error) {
 	m := startMeter()
 	go func() {
 		for range job.Count {
-			r.enter()
+			l.enter()
 			if err := c.Send(job.Topic, payload, job.QoS); err != nil {
 				fail(err)
 			}

@@ -53,8 +53,8 @@ func brokerVersion() string {
 	if err != nil {
 		return "?"
 	}
-	said, _ := exec.Command(program, "-h").Output() // its exit status is not 0
-	first, _, _ := strings.Cut(string(said), "\n")
+	output, _ := exec.Command(program, "-h").Output() // its exit status is not 0
+	first, _, _ := strings.Cut(string(output), "\n")
 	return strings.TrimPrefix(first, "mosquitto version ")
 }
 

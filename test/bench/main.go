@@ -1,5 +1,6 @@
 // Command bench compares this module with C programs on libmosquitto and with MQTT
-// clients that are written in Go. It writes docs/bench.md.
+// clients that are written in Go. With -out it writes a page and a chart, such as
+// docs/bench.md and docs/bench.svg.
 package main
 
 import (
@@ -21,7 +22,7 @@ const (
 )
 
 func main() {
-	if otherLife(os.Args) {
+	if runChild(os.Args) {
 		return
 	}
 	o := options{only: onlyFlag(), contenders: contenderFlag()}
@@ -43,8 +44,8 @@ func main() {
 	}
 }
 
-// otherLife runs a worker or the peer if the arguments ask for one.
-func otherLife(args []string) bool {
+// runChild runs a worker or the peer if the arguments ask for one.
+func runChild(args []string) bool {
 	switch {
 	case len(args) == 3 && args[1] == workerArgument:
 		runWorker(args[2])

@@ -13,7 +13,7 @@ import (
 
 // TestMain lets the test binary also run as worker and as peer.
 func TestMain(m *testing.M) {
-	if otherLife(os.Args) {
+	if runChild(os.Args) {
 		return
 	}
 	os.Exit(m.Run())

@@ -68,11 +68,11 @@ func TestMigrating_PahoProgramsCompile(t *testing.T) {
 		if err := os.WriteFile(program, block[1], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if said, err := exec.Command("go", "vet", program).CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, said)
+		if output, err := exec.Command("go", "vet", program).CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, output)
 		}
-		if said, err := exec.Command("gofmt", "-l", program).Output(); err != nil || strings.TrimSpace(string(said)) != "" {
-			t.Errorf("gofmt: %v %s", err, said)
+		if output, err := exec.Command("gofmt", "-l", program).Output(); err != nil || strings.TrimSpace(string(output)) != "" {
+			t.Errorf("gofmt: %v %s", err, output)
 		}
 	}
 }

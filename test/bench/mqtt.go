@@ -61,7 +61,7 @@ func (b *mqttClient) Send(topic string, payload []byte, qos byte) error {
 }
 
 func (b *mqttClient) SendAll(topic string, payload []byte, count int) error {
-	r := newRoom(b.o.Window)
+	l := newLimiter(b.o.Window)
 	tokens := make(chan *mqtt.Token, b.o.Window)
 	done := make(chan error, 1)
 	go func() {
@@ -70,12 +70,12 @@ func (b *mqttClient) SendAll(topic string, payload []byte, count int) error {
 			if err := t.Err(); err != nil {
 				fail(err)
 			}
-			r.leave()
+			l.leave()
 		}
 		done <- nil
 	}()
 	for range count {
-		r.enter()
+		l.enter()
 		tokens <- b.c.PublishAsync(context.Background(), topic, payload)
 	}
 	close(tokens)

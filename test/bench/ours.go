@@ -144,14 +144,14 @@ func (b *ours) signal(mid int) chan struct{} {
 }
 
 func (b *ours) SendAll(topic string, payload []byte, count int) error {
-	r := newRoom(b.o.Window)
-	b.c.OnPublish(func(*mosquitto.Client, int, mosquitto.ReasonCode, mosquitto.Properties) { r.leave() })
+	l := newLimiter(b.o.Window)
+	b.c.OnPublish(func(*mosquitto.Client, int, mosquitto.ReasonCode, mosquitto.Properties) { l.leave() })
 	for range count {
-		r.enter()
+		l.enter()
 		if _, err := b.c.Publish(topic, payload, 1, false); err != nil {
 			return err
 		}
 	}
-	r.until(0)
+	l.until(0)
 	return nil
 }

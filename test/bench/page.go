@@ -17,7 +17,7 @@ type page struct {
 
 func newPage(r results, b *bench, short bool, elapsed time.Duration) *page {
 	p := &page{host: thisHost()}
-	p.intro = []string{fmt.Sprintf("Medians of at least %d runs. The contenders run in turn, each in a process of its own. The whole benchmark took %s.",
+	p.intro = []string{fmt.Sprintf("Medians. Runs for each row: at least %d. The contenders run in turn, each in a process of its own. The whole benchmark took %s.",
 		b.runs, elapsed.Round(time.Second))}
 	for _, failure := range b.repeated {
 		p.intro = append(p.intro, "Repeated after a failure: "+failure+".")
@@ -81,18 +81,19 @@ process. Allocations are those of Go. "speed: Run ÷ row" is the rate of Run div
 the rate of the row: above 1, Run is faster. "CPU: Run ÷ row" is the CPU time of Run
 divided by the CPU time of the row: below 1, Run needs less.
 
-The floods of QoS 0 show the limits of a client. Users rather feel the tables with a
-broker, with default settings, with many clients and with TLS.
+The floods of QoS 0 show the limits of a client. For most programs, the tables with a
+broker, with default settings, with many clients and with TLS matter more.
 
 Receiving and publishing are measured with a peer instead of a broker, so that the
 broker does not limit the result. The peer sends prepared bursts of packets, counts
 messages, and acknowledges each read with one write. All connections use the loopback
 interface. The libraries have their default settings, with two exceptions. Except in the
-tables with default settings, up to 1,000 messages are in flight, and up to 100 where both
-ends use QoS 1. The round trips of libmosquitto are measured without the Nagle delay (Go
-never has one). libmosquitto does not block publishers of QoS 0: it keeps unsent messages
-in memory. The Go clients are used as their documentation shows, each in a file of its own
-in test/bench, which gives the reasons. paho.golang uses MQTT 5, all others MQTT 3.1.1.
+tables with default settings, up to 1,000 messages are in flight. In the table with
+goroutines, and where both ends use QoS 1, the limit is 100. The round trips of libmosquitto
+are measured without the Nagle delay (Go turns the Nagle delay off). libmosquitto does not
+block publishers of QoS 0: it keeps unsent messages in memory. The Go clients are used as
+their documentation shows, each in a file of its own in test/bench, which gives the reasons.
+paho.golang uses MQTT 5, all others MQTT 3.1.1.
 
 In three processes the subscriber writes to a pipe whenever 250 more messages have
 arrived. The publisher reads the pipe, so at most 1,000 messages have not arrived. TLS

@@ -14,7 +14,7 @@ type progress struct {
 	terminal bool
 	total    int
 	done     int
-	said     string // the last title that was printed without a terminal
+	printed  string // the last title that was printed without a terminal
 	started  time.Time
 }
 
@@ -31,8 +31,8 @@ const barWidth = 30
 // step shows the next step of a table.
 func (p *progress) step(title, detail string) {
 	if !p.terminal {
-		if title != p.said {
-			p.said = title
+		if title != p.printed {
+			p.printed = title
 			fmt.Fprintf(p.out, "%4.0f s  %s\n", time.Since(p.started).Seconds(), title)
 		}
 	} else {

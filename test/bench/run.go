@@ -110,14 +110,14 @@ func (b *bench) worker(job Job, files ...*os.File) (m measurement, err error) {
 	defer cancel()
 	cmd := b.command(ctx, job)
 	cmd.ExtraFiles = files
-	var said bytes.Buffer
-	cmd.Stderr = &said
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if ctx.Err() != nil {
 		err = errors.Join(ctx.Err(), err)
 	}
 	if err != nil {
-		return m, fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
+		return m, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
 	}
 	if err := json.Unmarshal(out, &m.Outcome); err != nil {
 		return m, fmt.Errorf("%q: %w", out, err)

@@ -40,12 +40,12 @@ var roundTrippers = slices.Insert(slices.Clone(everyone), 1, oursInside)
 // thread, which is mosquitto_loop_start.
 var publishers = []string{oursRun, oursStart, oursMqtt, oursRelay, oursPaho, cStart, pahoV3, pahoV5, atWat}
 
-// awaiters have no row for C, which has no goroutines that could wait.
-var awaiters = []string{oursRun, oursMqtt, oursPaho, pahoV3, pahoV5, atWat}
+// manyContenders can have thousands of clients in a process. The library's own loops cannot
+// use file descriptors above 1023.
+var manyContenders = []string{oursRun, oursMqtt, oursPaho, pahoV3, pahoV5, atWat}
 
-// crowds are the contenders that can have thousands of clients in a process. The
-// library's own loops cannot use file descriptors above 1023.
-var crowds = []string{oursRun, oursMqtt, oursPaho, pahoV3, pahoV5, atWat}
+// awaiters have no row for C, which has no goroutines that could wait.
+var awaiters = manyContenders
 
 // resumers can resume TLS sessions: they use crypto/tls. libmosquitto cannot.
 var resumers = []string{oursRelay, oursPaho, pahoV3, pahoV5, atWat}
@@ -57,8 +57,9 @@ var restarters = []string{oursRun, oursMqtt, oursPaho, pahoV3}
 // below 1024.
 const belowSelect = 250
 
-// inFlight is the limit of QoS 1 messages in flight where both ends use a broker. It is the
-// default of package mqtt.
+// inFlight is the limit of QoS 1 messages in flight in the table with goroutines, and where
+// both ends use a broker. It is the default of package mqtt. With a higher limit libmosquitto
+// is slower: it searches the list of these messages for each acknowledgement.
 const inFlight = 100
 
 // sections are all tables. libmosquitto keeps unsent QoS 0 messages in memory, so their
@@ -91,7 +92,7 @@ var sections = named([]section{
 	}, {
 		name: "awaited1", title: "Publish 64 B, QoS 1, awaited by 1,000 goroutines", columns: perMessage, chart: true,
 		says:  "Each goroutine waits until its message is acknowledged before it publishes the next message.",
-		works: []work{{kind: "awaited", size: 64, qos: 1, window: window, inFlight: advised, contenders: awaiters, least: 10_000, most: 500_000}},
+		works: []work{{kind: "awaited", size: 64, qos: 1, window: window, inFlight: inFlight, contenders: awaiters, least: 10_000, most: 500_000}},
 	}, {
 		name: "broker0", title: "Both ends through mosquitto, 64 B, QoS 0", columns: perMessage, chart: true,
 		says:  "A publisher and a subscriber in one process. The publisher waits while 1,000 messages have not arrived.",
@@ -145,17 +146,17 @@ var sections = named([]section{
 		says:  "The same with a session of an earlier connection. libmosquitto cannot resume sessions, so C and all clients with OpenSSL have no row.",
 		works: []work{{kind: "connects", broker: true, tls: true, resume: true, contenders: resumers, least: 200, most: 5_000}},
 	}, {
-		name: manyName, title: "Connect, subscribe, one message each, clients of one process through mosquitto", columns: crowdColumns,
+		name: manyName, title: "Connect, subscribe, one message each, clients of one process through mosquitto", columns: manyColumns,
 		says: "Memory is the resident memory at that moment, including garbage that was not collected yet, without the memory of the process before the first client. The CPU time includes the start of the process.",
 		works: []work{
-			{name: "many500", kind: "many", size: 64, broker: true, clients: 500, contenders: crowds},
-			{name: "many1500", kind: "many", size: 64, broker: true, clients: 1500, contenders: crowds},
-			{name: "many4500", kind: "many", size: 64, broker: true, clients: 4500, contenders: crowds},
+			{name: "many500", kind: "many", size: 64, broker: true, clients: 500, contenders: manyContenders},
+			{name: "many1500", kind: "many", size: 64, broker: true, clients: 1500, contenders: manyContenders},
+			{name: "many4500", kind: "many", size: 64, broker: true, clients: 4500, contenders: manyContenders},
 		},
 	}, {
 		name: "wake", title: "Threads of 4,000 clients in one process", columns: wakeColumns,
 		says:  "200 clients at a time connect and subscribe. Then one message of mosquitto wakes all clients. Threads is the peak number of threads of the process.",
-		works: []work{{kind: "wake", size: 64, broker: true, clients: 4000, contenders: crowds}},
+		works: []work{{kind: "wake", size: 64, broker: true, clients: 4000, contenders: manyContenders}},
 	}, {
 		name: "restart", title: "Restart of mosquitto", columns: restartColumns,
 		says: "The broker is killed and starts again after 2 s. The time is from its start until all clients of one process are subscribed again. CPU is the CPU time of that process from the end of the broker until then. The longest delay between attempts is 2 s for all clients; the other settings are their defaults.",

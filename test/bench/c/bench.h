@@ -50,16 +50,16 @@ void subscribe_and_wait(struct mosquitto *mosq, const char *filter, int qos);
 
 /* Limits the messages in flight. If the limit is reached, the publisher waits until half
  * of them are done, so that it is not woken for every acknowledgement. */
-struct room {
+struct limiter {
 	long size;
 	atomic_long taken;
 	sem_t wake;
 };
 
-void room_init(struct room *room, long size);
-void room_enter(struct room *room); /* by one thread */
-void room_leave(struct room *room);
-void room_empty(struct room *room); /* waits until it is empty */
+void limiter_init(struct limiter *limiter, long size);
+void limiter_enter(struct limiter *limiter); /* by one thread */
+void limiter_leave(struct limiter *limiter);
+void limiter_drain(struct limiter *limiter); /* waits until no message is in flight */
 
 void print_rate(long count, double seconds);
 

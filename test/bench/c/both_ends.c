@@ -4,14 +4,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static struct room room;
+static struct limiter limiter;
 
 static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto_message *message)
 {
 	(void)mosq;
 	(void)obj;
 	(void)message;
-	room_leave(&room);
+	limiter_leave(&limiter);
 }
 
 void work_both_ends(const struct job *job)
@@ -23,7 +23,7 @@ void work_both_ends(const struct job *job)
 	double started;
 	long i;
 
-	room_init(&room, job->window);
+	limiter_init(&limiter, job->window);
 	snprintf(topic, sizeof topic, "bench/%d", (int)getpid());
 	mosquitto_message_callback_set(subscriber, on_message);
 	start_and_wait(subscriber, job);
@@ -31,9 +31,9 @@ void work_both_ends(const struct job *job)
 	subscribe_and_wait(subscriber, topic, job->qos);
 	started = now();
 	for(i = 0; i < job->count; i++){
-		room_enter(&room);
+		limiter_enter(&limiter);
 		must(mosquitto_publish(publisher, NULL, topic, job->size, text, job->qos, false), "mosquitto_publish");
 	}
-	room_empty(&room);
+	limiter_drain(&limiter);
 	print_rate(job->count, now() - started);
 }

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 static sem_t done;
-static struct room room;
+static struct limiter limiter;
 
 /* QoS 0: the peer sends this message when it has received all messages. */
 static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto_message *message)
@@ -20,7 +20,7 @@ static void on_publish(struct mosquitto *mosq, void *obj, int mid)
 	(void)mosq;
 	(void)obj;
 	(void)mid;
-	room_leave(&room);
+	limiter_leave(&limiter);
 }
 
 static void unacknowledged(struct mosquitto *mosq, const struct job *job, const char *text)
@@ -38,10 +38,10 @@ static void acknowledged(struct mosquitto *mosq, const struct job *job, const ch
 	long i;
 
 	for(i = 0; i < job->count; i++){
-		room_enter(&room);
+		limiter_enter(&limiter);
 		must(mosquitto_publish(mosq, NULL, "bench/topic", job->size, text, 1, false), "mosquitto_publish");
 	}
-	room_empty(&room);
+	limiter_drain(&limiter);
 }
 
 void work_publish(const struct job *job)
@@ -52,7 +52,7 @@ void work_publish(const struct job *job)
 	double started;
 
 	sem_init(&done, 0, 0);
-	room_init(&room, job->window);
+	limiter_init(&limiter, job->window);
 	mosquitto_message_callback_set(mosq, on_message);
 	if(job->qos) mosquitto_publish_callback_set(mosq, on_publish);
 	start_and_wait(mosq, job);

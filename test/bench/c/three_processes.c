@@ -9,7 +9,7 @@
 enum { CREDIT_PIPE = 3 };
 
 static const struct job *the_job;
-static struct room room;
+static struct limiter limiter;
 static long arrived;
 static sem_t done;
 
@@ -26,7 +26,7 @@ static void *read_credits(void *unused)
 
 		if(read(CREDIT_PIPE, &credit, 1) != 1) must(MOSQ_ERR_ERRNO, "read");
 		left -= n;
-		while(n--) room_leave(&room);
+		while(n--) limiter_leave(&limiter);
 	}
 	sem_post(&done);
 	return NULL;
@@ -53,12 +53,12 @@ void work_publisher(const struct job *job)
 
 	the_job = job;
 	sem_init(&done, 0, 0);
-	room_init(&room, job->window);
+	limiter_init(&limiter, job->window);
 	start_and_wait(mosq, job);
 	must(pthread_create(&reader, NULL, read_credits, NULL), "pthread_create");
 	started = now();
 	for(i = 0; i < job->count; i++){
-		room_enter(&room);
+		limiter_enter(&limiter);
 		must(mosquitto_publish(mosq, NULL, job->topic, job->size, text, job->qos, false), "mosquitto_publish");
 	}
 	sem_wait(&done);
