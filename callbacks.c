@@ -7,8 +7,8 @@
  * gomosq_callbacks_install, (4) the Go function in callbacks_export.go, (5) the
  * setter in callbacks.go.
  *
- * A trampoline leaves errno as it found it: the library decides by errno
- * whether to reconnect. */
+ * A trampoline leaves errno and OpenSSL's error queue as it found them: the library decides
+ * by both whether the connection is lost. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -123,6 +123,7 @@ static bool enter(struct gomosq_frame *f, void *obj, int event)
 	f->saved_errno = errno;
 	f->outer = gomosq_thread.frames;
 	gomosq_thread.frames = f;
+	gomosq_tls_mark_errors(client);
 	if(gomosq_thread.entered == GOMOSQ_OUTSIDE && !__atomic_load_n(&client->thread_known, __ATOMIC_ACQUIRE)){
 		client->thread = pthread_self();
 		__atomic_store_n(&client->thread_known, 1, __ATOMIC_RELEASE);
@@ -135,9 +136,11 @@ static bool enter(struct gomosq_frame *f, void *obj, int event)
 	return __atomic_load_n(&client->interest, __ATOMIC_RELAXED) & (uint32_t)event;
 }
 
+/* Ends a callback. */
 static void leave(struct gomosq_frame *f)
 {
 	gomosq_thread.frames = f->outer;
+	gomosq_tls_drop_errors_since_mark(f->client);
 	errno = f->saved_errno;
 }
 

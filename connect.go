@@ -332,9 +332,10 @@ func (b *blockingConnect) run(connect func() result) {
 	}
 }
 
-// leave abandons the connect: run then closes the connection and releases the network
-// side. It reports false if the connect has already returned: then done has its result.
-func (b *blockingConnect) leave() bool { return b.taken.CompareAndSwap(false, true) }
+// abandon leaves the connect to its goroutine, which then closes the connection and releases
+// the network side. It reports false if the connect has already returned: then done has its
+// result.
+func (b *blockingConnect) abandon() bool { return b.taken.CompareAndSwap(false, true) }
 
 // connectWithin calls connect, which may block. It does not wait for connect after ctx
 // has ended.
@@ -352,7 +353,7 @@ func (c *Client) connectWithin(ctx context.Context, op string, connect func() re
 		defer c.disown(ownerNone)
 		return c.finish(op, r)
 	case <-ctx.Done():
-		if b.leave() {
+		if b.abandon() {
 			return ctx.Err()
 		}
 		defer c.disown(ownerNone)

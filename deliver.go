@@ -220,7 +220,7 @@ func (c *Client) leaveUnacknowledged(qos QoS) {
 // written, because OnAcknowledge can no longer run after Close.
 func (c *Client) acknowledgeNothing() {
 	c.leaveUnacknowledged(1)
-	if r := c.run.Load(); r != nil && r.ended != notEnding {
+	if r := c.run.Load(); r != nil && r.begun != notEnding {
 		r.deadline = time.Now()
 	}
 }
@@ -309,7 +309,7 @@ func (c *Client) deliverEvents() {
 		return
 	}
 	d.keep(c, delivery.mayWait)
-	if r := c.run.Load(); r != nil && r.ended == disconnected {
+	if r := c.run.Load(); r != nil && r.begun == disconnected {
 		for time.Now().Before(r.deadline) && c.deliverOne() {
 		}
 	}

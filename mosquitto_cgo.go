@@ -46,7 +46,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 93cf304fbb815abe
+// include-stamp: 52a74e80ea5df2ee
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -271,7 +271,7 @@ type pass struct {
 	result
 	closed    bool // the library has closed the socket
 	watching  bool // Go's poller watches the socket
-	more      bool // there may be more input
+	more      bool // there may be more input, or a callback is due
 	wantWrite bool // the library has more to write
 	writable  bool // the socket is writable although the library has more to write
 	read      bool // there was input

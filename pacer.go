@@ -80,8 +80,8 @@ type pacer struct {
 	slow  time.Duration // when the last slow callback returned, or the pass began
 }
 
-// clockStart is where the short times of a client begin: a time.Time would be three times as
-// long, and each idle client has several.
+// clockStart is the zero of times that clients store as a time.Duration. A time.Time is three
+// times as large, and each idle client has several times.
 var clockStart = time.Now()
 
 // begin starts a pass.

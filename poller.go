@@ -17,16 +17,16 @@ type poller struct {
 	state     atomic.Int32
 	writeWait atomic.Bool             // a goroutine waits until the socket is writable
 	signal    chan struct{}           // wakes Run from a pause; made for the first pause
-	file      atomic.Pointer[os.File] // of the watched file descriptor
+	file      atomic.Pointer[os.File] // the watched file descriptor, for its deadlines; nil without a connection
 
 	raw     syscall.RawConn
 	fd      int
 	step    func(input bool) bool // of serveInput; the runner sets it once
 	ready   func(uintptr) bool    // for raw.Read, made once
 	woken   bool                  // wake or the deadline has ended raw.Read, and ready was not called since
-	blocked bool                  // the last pass did not write all output
+	blocked bool                  // queued output cannot be written before input, wake or a deadline
 	full    bool                  // the last pass found the socket full, and waitWritable runs
-	until   time.Time             // the read deadline of the file; zero if it may have passed
+	until   time.Time             // the read deadline of the file; zero if none is set
 	retry   time.Duration         // the last delay of output that waits for input
 }
 
@@ -44,7 +44,8 @@ var past = time.Unix(1, 0)
 func (p *poller) awake() bool { return p.state.Load() == runAwake }
 
 // announce notes that Run is about to wait. Run must look for work once more after
-// announce. A goroutine that adds work after announce wakes Run.
+// announce. A goroutine that adds work after announce wakes Run. Swap, not Store, is a barrier
+// for the loads of flags that C shares.
 func (p *poller) announce(state int32) { p.state.Swap(state) }
 
 // announcePause is announce for a pause. It returns the channel that wakes Run.
@@ -97,10 +98,10 @@ func (p *poller) watch(c *cClient) bool {
 	return true
 }
 
-// awaitClose sends the end of output, and discards input until the peer has closed the
-// connection. It waits at most until limit, and at most endGrace after cancelled has become
-// true.
-func (p *poller) awaitClose(limit time.Time, cancelled func() bool) {
+// awaitClose shuts down the sending side of the socket, and discards input until the peer has
+// closed the connection. It waits at most until limit, and at most endGrace after hurry has
+// become true.
+func (p *poller) awaitClose(limit time.Time, hurry func() bool) {
 	_ = syscall.Shutdown(p.fd, syscall.SHUT_WR)
 	f := p.file.Load()
 	var discarded [512]byte
@@ -108,14 +109,14 @@ func (p *poller) awaitClose(limit time.Time, cancelled func() bool) {
 		_ = f.SetReadDeadline(limit)
 		p.announce(parkedOnRead)
 		var err error
-		if shortened || !cancelled() {
+		if shortened || !hurry() {
 			_, err = f.Read(discarded[:])
 		}
 		p.resume()
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // closed
 			return
 		}
-		if !shortened && cancelled() {
+		if !shortened && hurry() {
 			shortened = true
 			if end := time.Now().Add(endGrace); end.Before(limit) {
 				limit = end
@@ -142,32 +143,40 @@ func (p *poller) waitConnected(hasWork func() bool) {
 	_ = f.SetWriteDeadline(time.Time{})
 }
 
-// outputDelay prepares the wait if a pass did not write all output. A positive result is
-// the delay before a retry.
-func (p *poller) outputDelay(last *pass) time.Duration {
+// Delays before Run writes again output that waits for input. The first retry has no delay.
+const (
+	noDelay      time.Duration = 1
+	firstDelay                 = time.Millisecond
+	longestDelay               = time.Second
+)
+
+// planOutput decides how Run waits for output that a pass has not written. It returns the
+// delay before a retry, or 0. If the socket is full, it starts waitWritable.
+func (p *poller) planOutput(last *pass) time.Duration {
 	p.blocked, p.full = last.wantWrite, false
 	switch {
 	case !last.wantWrite:
 		p.retry = 0
 	case last.writable && p.retry == 0: // a packet may have been queued after the write
-		p.retry, p.blocked = 1, false
+		p.retry, p.blocked = noDelay, false
 	case last.writable: // a TLS handshake waits for input; so does libmosquitto 2.1 after a DISCONNECT
-		p.retry = min(max(2*p.retry, firstRetry), longestRetry)
+		p.retry = min(max(2*p.retry, firstDelay), longestDelay)
 		return p.retry
 	default:
 		p.full = true
 		if p.writeWait.CompareAndSwap(false, true) {
-			go p.waitWritable(p.raw)
+			go p.waitWritable(p.file.Load(), p.raw)
 		}
 	}
 	return 0
 }
 
 // serveInput calls step until step returns true. When step returns false, serveInput waits
-// for input, for wake, or until the time that mayWait was called with. input is false if
+// for input, for wake, or until the time that beginWait was called with. input is false if
 // there was a wake instead of input. step runs inside raw.Read, so that Go's poller
-// remembers input that arrives after mayWait has found none.
-func (p *poller) serveInput() {
+// remembers input that arrives after beginWait has found none. serveInput reports false if Go's
+// poller cannot watch the file any more.
+func (p *poller) serveInput() bool {
 	if p.ready == nil {
 		p.ready = func(uintptr) bool {
 			p.resume()
@@ -176,7 +185,10 @@ func (p *poller) serveInput() {
 			return p.step(input)
 		}
 	}
-	for p.raw.Read(p.ready) != nil {
+	for {
+		if err := p.raw.Read(p.ready); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err == nil
+		}
 		p.woken = true
 		if !time.Now().Before(p.until) {
 			p.until = time.Time{}
@@ -185,10 +197,10 @@ func (p *poller) serveInput() {
 	}
 }
 
-// mayWait reports whether Run may wait, at most until until. It keeps an earlier deadline,
-// because setting a deadline for each wait would be slow. Unless Run has work, it lets the
-// kernel acknowledge input if acknowledge is set.
-func (p *poller) mayWait(c *cClient, until time.Time, acknowledge bool, hasWork func() bool) bool {
+// beginWait prepares a wait that ends at until. It reports false, and Run must not wait, if Run
+// has work. It lets the kernel acknowledge input if acknowledge is set. An earlier deadline
+// stays, because setting a deadline for each wait would be slow.
+func (p *poller) beginWait(c *cClient, until time.Time, acknowledge bool, hasWork func() bool) bool {
 	if p.until.IsZero() || until.Before(p.until) {
 		_ = p.file.Load().SetReadDeadline(until)
 		p.until = until
@@ -205,9 +217,12 @@ func (p *poller) mayWait(c *cClient, until time.Time, acknowledge bool, hasWork 
 // it ends before Run has announced that it waits.
 func (p *poller) writableAgain() bool { return p.full && !p.writeWait.Load() }
 
-// waitWritable wakes Run when a full socket is writable again, or is closed.
-func (p *poller) waitWritable(raw syscall.RawConn) {
-	_ = raw.Write(cWritable)
+// waitWritable wakes Run when a full socket is writable again, or is closed. A late wake of
+// waitConnected may have set a write deadline, which must not end the wait.
+func (p *poller) waitWritable(f *os.File, raw syscall.RawConn) {
+	for errors.Is(raw.Write(cWritable), os.ErrDeadlineExceeded) {
+		_ = f.SetWriteDeadline(time.Time{})
+	}
 	p.writeWait.Store(false)
 	p.wake()
 }

@@ -119,12 +119,12 @@ func (c *Client) startRun(ctx context.Context) (*runner, error) {
 	r := newRunner(ctx, c)
 	r.back = back
 	c.run.Store(r)
-	r.unwatch = wakeAtEnd(ctx, r)
+	r.stopWaking = wakeAtEnd(ctx, r)
 	return r, nil
 }
 
-// wakeAtEnd makes the end of ctx wake r, until stop is called. It needs no memory for a
-// context that never ends, and little for a context that has the method AfterFunc.
+// wakeAtEnd wakes r when ctx ends, until stop is called. It allocates nothing for a context
+// that never ends, and little for a context with a method AfterFunc.
 func wakeAtEnd(ctx context.Context, r *runner) (stop func() bool) {
 	if own, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
 		return own.AfterFunc(r.wake)
@@ -138,11 +138,11 @@ func wakeAtEnd(ctx context.Context, r *runner) (stop func() bool) {
 // finish releases the network side when Run returns.
 func (r *runner) finish() {
 	c := r.c
-	if r.unwatch != nil {
-		r.unwatch()
+	if r.stopWaking != nil {
+		r.stopWaking()
 	}
 	c.run.Store(nil)
-	if r.ending() != notEnding {
+	if r.wanted() != notEnding {
 		c.deliveries.drop(c)
 	}
 	if !r.abandoned {
@@ -153,17 +153,17 @@ func (r *runner) finish() {
 
 // runner is the state of one Run.
 type runner struct {
-	c       *Client
-	ctx     context.Context
-	back    int32       // the owner of the network side after this Run
-	unwatch func() bool // stops waking Run when ctx ends; nil if ctx never ends
-	poller  poller
-	pacer   pacer
-	work    func() bool // hasWork, made once
+	c          *Client
+	ctx        context.Context
+	back       int32       // the owner of the network side after this Run
+	stopWaking func() bool // ends the effect of wakeAtEnd; nil if ctx never ends
+	poller     poller
+	pacer      pacer
+	work       func() bool // hasWork, made once
 
 	request atomic.Pointer[disconnect] // a Disconnect that was called while this Run runs
 
-	ended    ending    // how Run has begun to end this connection
+	begun    ending    // the end that Run has begun on this connection
 	deadline time.Time // when Run cuts a connection that it ends
 
 	keepalive time.Duration
@@ -192,14 +192,14 @@ func newRunner(ctx context.Context, c *Client) *runner {
 	return r
 }
 
-// disconnect holds the arguments of a Disconnect until the end of a read pass:
-// inside one, 2.1 would lose the DISCONNECT.
+// disconnect holds the arguments of a Disconnect until the pass has ended. libmosquitto 2.1
+// would lose a DISCONNECT that is queued while it reads.
 type disconnect struct {
 	reason int
 	props  []byte
 }
 
-// ending says how a connection has to end. Higher values are more urgent.
+// ending is how Run or a connection has to end. Higher values are more urgent.
 type ending int
 
 const (
@@ -210,8 +210,8 @@ const (
 
 const endGrace = 50 * time.Millisecond
 
-// ending reports whether and how Run has to end, connected or not.
-func (r *runner) ending() ending {
+// wanted returns how Run has to end, connected or not.
+func (r *runner) wanted() ending {
 	switch {
 	case r.ctx.Err() != nil, r.c.gate.closed():
 		return cancelled
@@ -245,14 +245,14 @@ func (r *runner) disconnect(op string, d disconnect) error {
 func (r *runner) run() error {
 	lost, again := r.connection()
 	for {
-		if r.ending() != notEnding && !again {
+		if r.wanted() != notEnding && !again {
 			return r.endError()
 		}
 		if !again {
 			if err := r.permanent(lost); err != nil {
 				return err
 			}
-			r.pause()
+			r.waitBackoff()
 			if lost = r.reconnect(); lost.rc > cSuccess {
 				continue
 			}
@@ -272,7 +272,7 @@ func (r *runner) runOnce() error {
 
 // onceError returns the result of RunOnce when its connection has ended.
 func (r *runner) onceError(lost result) error {
-	if r.ending() != notEnding {
+	if r.wanted() != notEnding {
 		return r.endError()
 	}
 	if code, _, _ := cConnack(r.c.c); code > ConnackAccepted {
@@ -281,7 +281,7 @@ func (r *runner) onceError(lost result) error {
 	if lost.rc == cSuccess {
 		lost.rc = cErrConnLost
 	}
-	return libError("run", lost)
+	return libError(opRun, lost)
 }
 
 // connection serves the connection that a connect has begun until it has ended.
@@ -302,7 +302,7 @@ func (r *runner) permanent(lost result) error {
 		return code.Err()
 	}
 	if r.permanentCode(lost) {
-		return libError("run", lost)
+		return libError(opRun, lost)
 	}
 	return nil
 }
@@ -327,48 +327,47 @@ func (r *runner) turn() {
 	}
 }
 
-// pause waits for the delay before the next attempt, and for a place among the attempts of
-// other clients.
-func (r *runner) pause() {
+// waitBackoff waits for the delay before the next attempt, and until reconnects allows it.
+func (r *runner) waitBackoff() {
 	r.failures++
-	r.sleep(r.c.backoff.pause(r.failures))
-	size := 1
+	r.sleep(r.c.backoff.delayOf(r.failures))
+	weight := 1
 	if r.c.HasTLS() {
-		size = tlsSize
+		weight = tlsWeight
 	}
-	r.sleep(attempts.reserve(time.Now(), size))
+	r.sleep(reconnects.reserve(time.Now(), weight))
 }
 
-// attempts are the places for attempts of all clients that are in Run.
-var attempts places
+// reconnects spaces the attempts of all clients that are in Run.
+var reconnects limiter
 
-// places spaces attempts to reconnect. Clients that lose the same broker would all try to
-// connect at the same time. The broker's system drops connects that exceed the queue of the
-// broker's socket (100 for mosquitto), and these take a second or more.
-type places struct {
-	mu    sync.Mutex
-	group time.Time // when the last group of attempts begins
-	size  int       // of these attempts
+// limiter spaces attempts to reconnect. Clients that lose the same broker would all connect
+// at once. The broker's kernel drops connects that overflow the listen queue (100 for
+// mosquitto), and a dropped connect takes a second or more.
+type limiter struct {
+	mu     sync.Mutex
+	group  time.Time // when the last group of attempts begins
+	weight int       // of the attempts in this group
 }
 
 const (
-	groupSize     = 50
+	groupWeight   = 50
 	groupInterval = 10 * time.Millisecond
-	tlsSize       = 5 // size of an attempt with TLS: the broker needs longer to accept it
+	tlsWeight     = 5 // weight of an attempt with TLS: the broker needs longer to accept it
 )
 
-// reserve returns how long an attempt has to wait.
-func (p *places) reserve(now time.Time, size int) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch next := p.group.Add(groupInterval); {
+// reserve returns how long an attempt with this weight has to wait.
+func (l *limiter) reserve(now time.Time, weight int) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch next := l.group.Add(groupInterval); {
 	case !now.Before(next):
-		p.group, p.size = now, 0
-	case p.size+size > groupSize:
-		p.group, p.size = next, 0
+		l.group, l.weight = now, 0
+	case l.weight+weight > groupWeight:
+		l.group, l.weight = next, 0
 	}
-	p.size += size
-	return p.group.Sub(now)
+	l.weight += weight
+	return l.group.Sub(now)
 }
 
 // sleep waits for a time, or until Run has to end.
@@ -378,34 +377,35 @@ func (r *runner) sleep(d time.Duration) {
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	for r.ending() == notEnding && !r.rest(timer.C) {
+	for ended := false; !ended && r.wanted() == notEnding; r.poller.resume() {
 		r.turn()
-	}
-}
-
-// rest waits until end delivers a value or Run is woken. It reports whether end did.
-func (r *runner) rest(end <-chan time.Time) (ended bool) {
-	signal := r.poller.announcePause()
-	defer r.poller.resume()
-	if r.ending() != notEnding || cPosted(r.c.c) {
 		select {
-		case <-end:
-			return true
-		default:
-			return false
+		case <-timer.C:
+			ended = true
+		case <-r.beginPause():
 		}
 	}
-	select {
-	case <-end:
-		return true
-	case <-signal:
-		return false
-	}
 }
 
-// pause returns the delay before the n-th attempt in a row, as the library
-// counts it.
-func (b backoff) pause(n int) time.Duration {
+// beginPause prepares a wait without a connection. The channel delivers a value when Run has
+// to end or has functions to run. Call poller.resume after the wait.
+func (r *runner) beginPause() <-chan struct{} {
+	signal := r.poller.announcePause()
+	if r.wanted() != notEnding || cPosted(r.c.c) {
+		return noWait
+	}
+	return signal
+}
+
+// noWait is a closed channel.
+var noWait = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// delayOf returns the delay before the n-th attempt in a row, as the library computes it.
+func (b backoff) delayOf(n int) time.Duration {
 	factor := min(n, 1<<15)
 	if b.exponential {
 		factor *= factor
@@ -420,12 +420,12 @@ func (b backoff) pause(n int) time.Duration {
 // up.
 func (r *runner) reconnect() (attempt result) {
 	switch {
-	case r.ending() != notEnding:
+	case r.wanted() != notEnding:
 		return result{rc: cErrNoConn}
 	case r.c.server.literal():
 		attempt = r.c.withoutOldInput(cReconnectAsync, func() result { return cReconnectAsync(r.c.c) })
 	default:
-		attempt = r.reconnectBeside()
+		attempt = r.reconnectInBackground()
 	}
 	r.c.noteOldInput(attempt)
 	if attempt.panicked != 0 {
@@ -441,9 +441,9 @@ func (r *runner) raise(p result) {
 	panic(takePanic(int32(p.panicked)))
 }
 
-// reconnectBeside makes a blocking attempt in another goroutine. If Run has to end
+// reconnectInBackground makes a blocking attempt in another goroutine. If Run has to end
 // first, it does not wait for the attempt.
-func (r *runner) reconnectBeside() result {
+func (r *runner) reconnectInBackground() result {
 	if !r.takeSlot() {
 		return result{rc: cErrNoConn}
 	}
@@ -457,55 +457,45 @@ func (r *runner) reconnectBeside() result {
 		return r.c.withoutOldInput(cReconnect, func() result { return cReconnect(r.c.c) })
 	})
 	for {
-		r.turnBeside(b)
-		signal := r.poller.announcePause()
-		switch {
-		case r.ending() != notEnding && b.leave():
-			r.poller.resume()
-			r.abandoned = true
-			return result{rc: cErrNoConn}
-		case cPosted(r.c.c):
-			r.poller.resume()
-			continue
+		r.turnDuringConnect(b)
+		if r.wanted() != notEnding {
+			if b.abandon() {
+				r.abandoned = true
+				return result{rc: cErrNoConn}
+			}
+			return <-b.done
 		}
 		select {
 		case attempt := <-b.done:
 			r.poller.resume()
 			return attempt
-		case <-signal:
+		case <-r.beginPause():
+			r.poller.resume()
 		}
-		r.poller.resume()
 	}
 }
 
 // takeSlot waits for a connect slot, and reports false if Run has to end.
-func (r *runner) takeSlot() bool {
-	for r.ending() == notEnding {
+func (r *runner) takeSlot() (taken bool) {
+	for ; !taken && r.wanted() == notEnding; r.poller.resume() {
 		r.turn()
-		signal := r.poller.announcePause()
-		if r.ending() != notEnding || cPosted(r.c.c) {
-			r.poller.resume()
-			continue
-		}
 		select {
 		case connectSlots <- struct{}{}:
-			r.poller.resume()
-			return true
-		case <-signal:
+			taken = true
+		case <-r.beginPause():
 		}
-		r.poller.resume()
 	}
-	return false
+	return taken
 }
 
-// turnBeside is turn while a blocking connect runs. If a function panics, turnBeside does
-// not wait for the connect. If the connect has just returned, it closes the connection.
-func (r *runner) turnBeside(b *blockingConnect) {
+// turnDuringConnect is turn while a blocking connect runs. If a function panics, it does not
+// wait for the connect. If the connect has just returned, it closes the connection.
+func (r *runner) turnDuringConnect(b *blockingConnect) {
 	fault := r.c.runPosts()
 	if fault == nil {
 		return
 	}
-	if b.leave() {
+	if b.abandon() {
 		r.abandoned = true
 		panic(fault)
 	}

@@ -11,20 +11,17 @@ import (
 // This file serves one connection of Run, from the connect in progress to the loss of the
 // connection. The state is in runner.
 
-const (
-	burst        = 256                  // packets that one pass reads
-	firstRetry   = time.Millisecond     // first delay before a retry of output that waits for input
-	longestRetry = time.Second          // longest delay before such a retry
-	maxRun       = 4 * time.Millisecond // how long Run continues before it calls runtime.Gosched
-)
+// burst is the number of packets that one pass reads.
+const burst = 256
 
-// maxRun is below 10 ms: after 10 ms the scheduler treats the loop like a slow system
-// call.
+// maxRun is how long Run continues before it calls runtime.Gosched. After 10 ms the
+// scheduler would treat the loop like a slow system call.
+const maxRun = 4 * time.Millisecond
 
 // serve serves one connection until it has ended. again reports that OnDisconnect
 // has begun the next one.
 func (r *runner) serve() (lost result, again bool) {
-	r.ended, r.deadline, r.acks = notEnding, time.Time{}, tcpAcks{}
+	r.begun, r.deadline, r.acks = notEnding, time.Time{}, tcpAcks{}
 	state := syscall.Errno(cConnectState(cSocket(r.c.c)))
 	if hasFailed(state) { // do not register with Go's poller: while a broker is down, thousands of clients may try to connect
 		cAbandonFailed(r.c.c)
@@ -39,7 +36,11 @@ func (r *runner) serve() (lost result, again bool) {
 		cAbandon(r.c.c) // calls no callback, like a blocking connect that fails
 		return lost, false
 	}
-	r.poller.serveInput()
+	if !r.poller.serveInput() {
+		cCutOwn(r.c.c)
+		for !r.step(true) { // the library reads the end of the connection
+		}
+	}
 	return r.lost, r.again
 }
 
@@ -51,17 +52,17 @@ func (r *runner) step(input bool) (ended bool) {
 		now := r.prepare()
 		misc := !now.Before(r.nextMisc)
 		budget := 0
-		if input || misc || r.ended != notEnding {
+		if input || misc || r.begun != notEnding {
 			budget = burst
 		}
-		p := cPass(r.c.c, budget, misc, r.ended != notEnding)
-		r.note(p.accepted)
-		if r.hasEnded(&p) {
+		p := cPass(r.c.c, budget, misc, r.begun != notEnding)
+		r.noteAccepted(p.accepted)
+		if r.finishPass(&p) {
 			return true
 		}
 		r.planMisc(now, misc, &p)
-		r.acks.note(now, p.read || input && !r.isAccepted(), p.wrote)
-		if !p.more && r.mayWait(now, &p) {
+		r.acks.note(now, p.read || input && !r.isAccepted(), p.wrote) // before the CONNACK, input of a TLS handshake has no packets
+		if !p.more && r.beginWait(now, &p) {
 			return false
 		}
 		input = p.more || budget == 0
@@ -72,16 +73,19 @@ func (r *runner) step(input bool) (ended bool) {
 	}
 }
 
-// mayWait reports whether Run may wait after the pass p, which began at now.
-func (r *runner) mayWait(now time.Time, p *pass) bool {
-	until, acknowledge := r.parkUntil(p), r.acks.due
+// beginWait prepares the wait after the pass p, which began at now. It reports false, and Run
+// must not wait, if Run has work.
+func (r *runner) beginWait(now time.Time, p *pass) bool {
+	until, acknowledge := r.waitUntil(p), r.acks.due
 	if r.acks.waits(now) {
 		until, acknowledge = earlier(until, r.acks.since.Add(ackDelay)), false
 	}
-	if !r.poller.mayWait(r.c.c, until, acknowledge, r.work) {
+	if !r.poller.beginWait(r.c.c, until, acknowledge, r.work) {
 		return false
 	}
-	r.acks.due = r.acks.due && !acknowledge
+	if acknowledge {
+		r.acks.due = false
+	}
 	return true
 }
 
@@ -92,14 +96,14 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// isAccepted reports whether the broker has accepted this connection. TLS input before the
-// CONNACK has no packets.
+// isAccepted reports whether the broker has accepted this connection.
 func (r *runner) isAccepted() bool {
 	code, _, _ := cConnack(r.c.c)
 	return code == ConnackAccepted
 }
 
-// prepare does what has to be done between two passes, and returns the time.
+// prepare runs posted functions, ends the connection if Run has to end, and starts the
+// pacer. It returns the time at which the pass begins.
 func (r *runner) prepare() time.Time {
 	r.turn()
 	r.end()
@@ -109,8 +113,9 @@ func (r *runner) prepare() time.Time {
 	return now
 }
 
-// hasEnded reports whether the connection has ended in a pass. It sets lost and again.
-func (r *runner) hasEnded(p *pass) bool {
+// finishPass reports whether the connection has ended in the pass p. If so, it sets lost and
+// again. It panics if a callback has panicked.
+func (r *runner) finishPass(p *pass) (ended bool) {
 	switch {
 	case p.panicked != 0:
 		r.raise(p.result)
@@ -134,8 +139,8 @@ func (r *runner) watch() bool {
 	return true
 }
 
-// note notices a new acceptance by the broker.
-func (r *runner) note(accepted uint) {
+// noteAccepted resets the failures if a CONNACK of this pass has accepted the connection.
+func (r *runner) noteAccepted(accepted uint) {
 	if accepted != r.accepted {
 		r.accepted, r.ever, r.failures = accepted, true, 0
 		r.setKeepalive() // the CONNACK may demand another keepalive
@@ -153,10 +158,10 @@ const closeGrace = time.Second
 func (r *runner) release() {
 	if r.c.leaving.Load() {
 		limit := time.Now().Add(closeGrace)
-		if r.ended == cancelled && r.deadline.Before(limit) {
+		if r.begun == cancelled && r.deadline.Before(limit) {
 			limit = r.deadline
 		}
-		r.poller.awaitClose(limit, func() bool { return r.ended != cancelled && r.ending() == cancelled })
+		r.poller.awaitClose(limit, func() bool { return r.begun != cancelled && r.wanted() == cancelled })
 	}
 	r.poller.unwatch(r.c.c)
 }
@@ -181,16 +186,13 @@ func (r *runner) setKeepalive() {
 // or the last output, whichever was earlier. The library counts whole seconds. If a check
 // was too early, Run repeats it after one second.
 func (r *runner) planMisc(now time.Time, misc bool, p *pass) {
-	if p.read {
+	if p.read || p.pinged { // after a PINGREQ, the PINGRESP may take one keepalive to arrive
 		r.lastRead = now.Sub(clockStart)
 	}
 	if p.wrote {
 		r.lastWrite = now.Sub(clockStart)
 	}
-	switch {
-	case p.pinged: // the PINGRESP may take one keepalive to arrive
-		r.lastRead = now.Sub(clockStart)
-	case misc:
+	if misc && !p.pinged {
 		r.nextMisc = now.Add(time.Second)
 		return
 	}
@@ -198,23 +200,23 @@ func (r *runner) planMisc(now time.Time, misc bool, p *pass) {
 }
 
 // establish waits until an asynchronous connect has succeeded or failed.
-func (r *runner) establish(errno syscall.Errno) result {
+func (r *runner) establish(state syscall.Errno) result {
 	for {
 		switch {
-		case errno == 0:
+		case state == 0:
 			return result{}
-		case errno == syscall.ENOTCONN && cWasConnected(r.c.c):
+		case state == syscall.ENOTCONN && cWasConnected(r.c.c):
 			return result{rc: cErrConnLost}
-		case errno == syscall.ENOTCONN:
+		case state == syscall.ENOTCONN:
 			return result{rc: cErrErrno, errno: int(syscall.ECONNREFUSED)}
-		case hasFailed(errno):
-			return result{rc: cErrErrno, errno: int(errno)}
-		case r.ending() != notEnding:
+		case hasFailed(state):
+			return result{rc: cErrErrno, errno: int(state)}
+		case r.wanted() != notEnding:
 			return result{rc: cErrNoConn}
 		}
 		r.turn()
-		r.poller.waitConnected(func() bool { return r.ending() != notEnding || cPosted(r.c.c) })
-		errno = syscall.Errno(cConnectState(r.poller.fd))
+		r.poller.waitConnected(func() bool { return r.wanted() != notEnding || cPosted(r.c.c) })
+		state = syscall.Errno(cConnectState(r.poller.fd))
 	}
 }
 
@@ -227,10 +229,10 @@ func hasFailed(state syscall.Errno) bool {
 // end ends the connection between two passes if Run has to end. It sends a DISCONNECT, and
 // cuts the connection after the deadline.
 func (r *runner) end() {
-	if e := r.ending(); e > r.ended {
+	if e := r.wanted(); e > r.begun {
 		r.startEnding(e)
 	}
-	if r.ended != notEnding && !time.Now().Before(r.deadline) {
+	if r.begun != notEnding && !time.Now().Before(r.deadline) {
 		cCutOwn(r.c.c)
 		r.dropMessages(true)
 	}
@@ -239,10 +241,10 @@ func (r *runner) end() {
 // startEnding sends the DISCONNECT if none was sent, and sets the deadline.
 func (r *runner) startEnding(e ending) {
 	deadline := time.Now().Add(r.grace(e))
-	if r.ended == notEnding || deadline.Before(r.deadline) {
+	if r.begun == notEnding || deadline.Before(r.deadline) {
 		r.deadline = deadline
 	}
-	if r.ended == notEnding && !(r.c.leaving.Load() && r.request.Load() == nil) { // otherwise the DISCONNECT was queued before Run
+	if r.begun == notEnding && !(r.c.leaving.Load() && r.request.Load() == nil) { // otherwise the DISCONNECT was queued before Run
 		d := r.request.Load()
 		if d == nil {
 			d = &disconnect{}
@@ -253,7 +255,7 @@ func (r *runner) startEnding(e ending) {
 	if e == cancelled {
 		r.dropMessages(false)
 	}
-	r.ended = e
+	r.begun = e
 }
 
 // grace returns how long the connection may take to end.
@@ -271,16 +273,17 @@ func (r *runner) grace(e ending) time.Duration {
 // of ResumeReading calls: a callback of the last pass may have paused, and another
 // goroutine may have resumed after the pass had left messages pending.
 func (r *runner) hasWork() bool {
-	return r.ending() > r.ended || cPosted(r.c.c) || cPaused(r.c.c) != r.paused || r.c.resumes.Load() != r.resumes
+	return r.wanted() > r.begun || cPosted(r.c.c) || cPaused(r.c.c) != r.paused || r.c.resumes.Load() != r.resumes
 }
 
-// parkUntil returns how long to wait for input, for space to write, or for wake.
-func (r *runner) parkUntil(p *pass) time.Time {
+// waitUntil returns the time at which Run must stop waiting. It prepares the poller for
+// output that the pass p has not written.
+func (r *runner) waitUntil(p *pass) time.Time {
 	until := r.nextMisc
-	if r.ended != notEnding {
+	if r.begun != notEnding {
 		until = earlier(until, r.deadline)
 	}
-	if delay := r.poller.outputDelay(p); delay > 0 {
+	if delay := r.poller.planOutput(p); delay > 0 {
 		until = earlier(until, time.Now().Add(delay))
 	}
 	return until

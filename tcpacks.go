@@ -22,18 +22,17 @@ const (
 
 // note notes whether a pass that began at now has read and written.
 func (a *tcpAcks) note(now time.Time, read, wrote bool) {
+	pending := !a.since.IsZero()
 	switch {
-	case wrote && a.since.IsZero():
-		a.due = false
-	case wrote:
+	case wrote && pending:
 		if now.Sub(a.since) >= ackDelay {
 			a.answers = 0
 		} else if a.answers < enoughAnswers {
 			a.answers++
 		}
 		a.since, a.due = time.Time{}, false
-	case read:
-		if !a.since.IsZero() {
+	case read && !wrote:
+		if pending {
 			a.answers = 0
 		}
 		a.since, a.due = now, true

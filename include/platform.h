@@ -178,9 +178,9 @@ static inline void gomosq_discard_input(int fd)
 #endif
 }
 
-/* Lets the kernel collect output, or sends the collected output. On macOS it does nothing:
- * collected output would wait there for the next write. */
-static inline void gomosq_collect_output(int fd, bool on)
+/* Lets the kernel buffer output, or sends the buffered output. On macOS it does nothing:
+ * buffered output would wait there for the next write. */
+static inline void gomosq_cork_socket(int fd, bool on)
 {
 #if GOMOSQ_LINUX
 	int value = on;

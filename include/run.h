@@ -14,19 +14,19 @@ struct gomosq_pass {
 	bool watching;   /* Go's poller watches the socket */
 	bool more;       /* there may be more input, or a callback is due */
 	bool want_write; /* the library has packets queued */
-	bool writable;   /* the socket is writable although packets are queued: a TLS handshake waits for input */
+	bool writable;   /* output is queued and the socket may accept it: it was queued after the write, or a TLS handshake waits for input */
 	bool read;       /* there was input */
 	bool wrote;      /* there was output */
 	bool pinged;     /* a PINGREQ was sent */
-	bool corked;     /* the kernel collects output */
+	bool corked;     /* the kernel buffers output */
 	bool leaving;    /* a DISCONNECT is queued */
 	int packets;     /* packets that were read */
 	unsigned accepted; /* number of CONNACKs that accepted the connection */
 };
 
-/* Write queued packets every 16 packets: the library searches its list of messages in
- * flight linearly, so a short list is cheaper. */
-#define GOMOSQ_TURN 16
+/* Every 16 packets, a burst ends if packets are queued or functions are posted. The library
+ * searches its list of messages in flight linearly, so a short list is cheaper. */
+#define GOMOSQ_CHECK_PACKETS 16
 
 /* The messages of one burst. One read of the library handles a whole TLS record, or 4 KiB
  * from 2.1 on. A burst that lasts too long would count as slow callbacks. */
@@ -107,6 +107,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 {
 	struct gomosq_batch batch;
 	int rc = MOSQ_ERR_SUCCESS;
+	int before;
 
 	batch.count = 0;
 	batch.used = 0;
@@ -118,21 +119,24 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 	gomosq_tls_read_ahead(c);
 	__atomic_store_n(&c->reading, 1, __ATOMIC_RELAXED);
 	while(budget-- > 0){
+		before = c->received;
 		errno = 0;
 		rc = mosquitto_loop_read(c->mosq, 1);
 		gomosq_tls_note_read(c, errno);
+		if(errno != EAGAIN || c->received != before){
+			p->read = true;
+			p->packets++;
+		}
 		if(!gomosq_may_continue(c, rc) || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
 		if(errno == EAGAIN && gomosq_all_read(c)){
 			p->more = false;
 			break;
 		}
-		p->read = true;
-		p->packets++;
 		if(c->unacknowledged && gomosq_input_ended(c)) continue; /* no message can be acknowledged any more */
 		if(gomosq_holds_messages(c) || c->unacknowledged) break;
 		if(c->spent && !gomosq_reads_ahead(c)) break;
 		if(c->received >= GOMOSQ_BURST_MESSAGES) break;
-		if(budget % GOMOSQ_TURN) continue;
+		if(budget % GOMOSQ_CHECK_PACKETS) continue;
 		if(gomosq_posted(c)) break;
 		if(mosquitto_want_write(c->mosq)) break;
 	}
@@ -142,28 +146,29 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 	return rc;
 }
 
-/* Lets the kernel collect output until the end of the pass. The library writes each
- * packet by itself. */
+/* Lets the kernel buffer output until the end of the pass. The library writes each packet by
+ * itself. */
 static inline void gomosq_cork(struct gomosq_client *c, struct gomosq_pass *p, bool on)
 {
 	int saved = errno;
 
-	if(p->corked != on && c->watched >= 0) gomosq_collect_output(c->watched, on);
+	if(p->corked != on && c->watched >= 0) gomosq_cork_socket(c->watched, on);
 	p->corked = on;
 	errno = saved;
 }
 
-/* Collects the output of a write: encrypted output in a buffer, other output in the kernel.
- * A DISCONNECT is not gathered: the library closes the connection after its write. */
-static inline void gomosq_collect(struct gomosq_client *c, struct gomosq_pass *p)
+/* Buffers the output of a write: encrypted output in OpenSSL's chain, other output in the
+ * kernel. A DISCONNECT with TLS is only corked, because the library closes the connection after
+ * writing it. */
+static inline void gomosq_buffer_output(struct gomosq_client *c, struct gomosq_pass *p)
 {
-	if(c->connack == 0 && !p->leaving && !__atomic_load_n(&c->leaving, __ATOMIC_RELAXED) && gomosq_tls_gather(c)) return;
+	if(c->connack == 0 && !p->leaving && !__atomic_load_n(&c->leaving, __ATOMIC_RELAXED) && gomosq_tls_buffer(c)) return;
 	gomosq_cork(c, p, true);
 }
 
-/* Reports whether a write may send several packets. They must be collected: if the broker
- * closes the connection for the first of them, the write of another one would fail, and
- * acknowledgements that have arrived would be lost with the socket. Each message or packet
+/* Reports whether a write may send several packets. Such packets must be buffered. Otherwise,
+ * if the broker closes the connection after the first packet, the write of the next packet
+ * fails, and the library closes the socket with unread acknowledgements. Each message or packet
  * usually causes one packet of output. A CONNACK makes the library send all messages in flight
  * again. The cause of other output is unknown. */
 static inline bool gomosq_has_several(uint32_t published, int packets, bool accepted)
@@ -179,7 +184,7 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 	if(c->tls_unsent || !mosquitto_want_write(c->mosq)) return MOSQ_ERR_SUCCESS;
 	gomosq_before_acknowledging(c);
 	if(c->unacknowledged || !gomosq_may_continue(c, MOSQ_ERR_SUCCESS)) return MOSQ_ERR_SUCCESS;
-	if(gomosq_has_several(gomosq_write_begins(c), p->packets, c->accepted != p->accepted)) gomosq_collect(c, p);
+	if(gomosq_has_several(gomosq_write_begins(c), p->packets, c->accepted != p->accepted)) gomosq_buffer_output(c, p);
 	p->wrote = true;
 	errno = 0;
 	rc = mosquitto_loop_write(c->mosq, 1);
@@ -196,7 +201,7 @@ static inline int gomosq_write_all(struct gomosq_client *c, struct gomosq_pass *
 static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget, bool misc, bool leaving)
 {
 	struct gomosq_pass p = {.leaving = leaving};
-	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
+	int outer = gomosq_enter(c, GOMOSQ_IN_LOOP);
 	int rc = MOSQ_ERR_SUCCESS;
 	bool blocked = false;
 
@@ -233,7 +238,7 @@ static inline struct gomosq_pass gomosq_pass(struct gomosq_client *c, int budget
 	p.watching = c->watched >= 0;
 	p.want_write = p.watching && gomosq_may_write(c) && gomosq_want_write(c);
 	if(p.want_write && p.wrote) gomosq_note_left(c);
-	p.writable = p.want_write && (!p.wrote || (gomosq_poll(c->watched, POLLOUT) & POLLOUT));
+	p.writable = p.want_write && !c->tls_unsent && (!p.wrote || (gomosq_poll(c->watched, POLLOUT) & POLLOUT));
 	p.accepted = c->accepted;
 	return p;
 }
@@ -266,14 +271,14 @@ static inline void gomosq_posting_done(struct gomosq_client *c) { gomosq_thread.
 /* Delivers the pending events when the connection is lost. */
 static inline struct gomosq_result gomosq_end_deliveries(struct gomosq_client *c)
 {
-	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
+	int outer = gomosq_enter(c, GOMOSQ_IN_LOOP);
 
 	gomosq_deliver_events(c);
 	return gomosq_leave(outer, MOSQ_ERR_SUCCESS, 0);
 }
 
 /* Returns a duplicate of the connection's file descriptor for Go's poller, or -1 without a
- * connection. It turns the Nagle delay off, because a pass collects its output itself. */
+ * connection. It turns the Nagle delay off, because a pass buffers its output itself. */
 static inline int gomosq_watch(struct gomosq_client *c)
 {
 	int fd = mosquitto_socket(c->mosq);
@@ -341,7 +346,7 @@ static inline void gomosq_cut_own(struct gomosq_client *c)
 /* Reads once, and calls no callback. */
 static inline int gomosq_read_silently(struct gomosq_client *c)
 {
-	int outer = gomosq_enter(GOMOSQ_IN_LOOP);
+	int outer = gomosq_enter(c, GOMOSQ_IN_LOOP);
 	int rc;
 
 	__atomic_store_n(&c->silent, 1, __ATOMIC_RELAXED);

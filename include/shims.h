@@ -21,6 +21,7 @@
 #include "platform.h"
 #include "properties.h"
 #include "tlsctx.h"
+#include "tlsio.h"
 
 struct gomosq_result {
 	int rc;
@@ -29,10 +30,12 @@ struct gomosq_result {
 	int panicked; /* ticket of the panic to raise again */
 };
 
-static inline int gomosq_enter(int how)
+/* Begins a library call. */
+static inline int gomosq_enter(struct gomosq_client *c, int how)
 {
 	int outer = gomosq_thread.entered;
 
+	gomosq_tls_drop_errors(c);
 	gomosq_thread.entered = how;
 	return outer;
 }
@@ -51,7 +54,7 @@ static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
 /* Makes a library call: it marks the thread as inside the library, and returns the code,
  * errno and the ticket of a panic. */
 #define GOMOSQ_DO(how, call) \
-	int outer = gomosq_enter(how); \
+	int outer = gomosq_enter(c, how); \
 	return gomosq_leave(outer, (call), 0)
 
 #define GOMOSQ_CALL(call) GOMOSQ_DO(GOMOSQ_IN_CALL, call)
@@ -59,7 +62,7 @@ static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
 
 /* Like GOMOSQ_CALL, for calls that may open the socket. */
 #define GOMOSQ_CONNECTING(call) \
-	int outer = gomosq_enter(GOMOSQ_IN_CALL); \
+	int outer = gomosq_enter(c, GOMOSQ_IN_CALL); \
 	int rc = (c->connack = c->server_keepalive = -1, (call)); \
 	c->connect_errno = errno; \
 	gomosq_cloexec(mosquitto_socket(c->mosq)); \
@@ -71,7 +74,7 @@ static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
 #define GOMOSQ_WITH_PROPERTIES(call) \
 	mosquitto_property *list = NULL; \
 	int mid = 0; \
-	int outer = gomosq_enter(GOMOSQ_IN_CALL); \
+	int outer = gomosq_enter(c, GOMOSQ_IN_CALL); \
 	int rc = gomosq_properties_build(&list, props, props_len); \
 	if(rc == MOSQ_ERR_SUCCESS) rc = (call); \
 	int err = errno; \
@@ -139,7 +142,7 @@ static inline void gomosq_tls_clear(struct gomosq_client *c)
 
 static inline void gomosq_destroy(struct gomosq_client *c)
 {
-	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	int outer = gomosq_enter(c, GOMOSQ_IN_CALL);
 
 	gomosq_tls_clear(c);
 	mosquitto_destroy(c->mosq);
@@ -151,7 +154,7 @@ static inline void gomosq_destroy(struct gomosq_client *c)
 
 static inline struct gomosq_result gomosq_reinitialise(struct gomosq_client *c, const char *id, bool clean)
 {
-	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	int outer = gomosq_enter(c, GOMOSQ_IN_CALL);
 	int rc;
 
 	gomosq_tls_clear(c);
@@ -315,7 +318,7 @@ static inline struct gomosq_result gomosq_connect_bind(struct gomosq_client *c, 
 static inline struct gomosq_result gomosq_connect_bind_v5(struct gomosq_client *c, const char *host, int port, int keepalive, const char *bind, const uint8_t *props, size_t props_len)
 {
 	mosquitto_property *list = NULL;
-	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	int outer = gomosq_enter(c, GOMOSQ_IN_CALL);
 	int rc = gomosq_properties_build(&list, props, props_len);
 	int err;
 
@@ -404,7 +407,7 @@ static inline struct gomosq_result gomosq_publish(uintptr_t client, const char *
 	char few[GOMOSQ_STACK_TEXT];
 	int mid = 0;
 	int rc = MOSQ_ERR_NOMEM;
-	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	int outer = gomosq_enter(c, GOMOSQ_IN_CALL);
 	char *text = gomosq_text(few, topic, topic_len);
 	int err;
 
@@ -423,7 +426,7 @@ static inline struct gomosq_result gomosq_publish_v5(struct gomosq_client *c, co
 	mosquitto_property *list = NULL;
 	int mid = 0;
 	int rc = MOSQ_ERR_NOMEM;
-	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	int outer = gomosq_enter(c, GOMOSQ_IN_CALL);
 	char *text = gomosq_text(few, topic, topic_len);
 	int err;
 
@@ -441,7 +444,7 @@ static inline struct gomosq_result gomosq_publish_v5(struct gomosq_client *c, co
 static inline struct gomosq_result gomosq_subscribe(struct gomosq_client *c, const char *filter, int qos)
 {
 	int mid = 0;
-	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	int outer = gomosq_enter(c, GOMOSQ_IN_CALL);
 	int rc = mosquitto_subscribe(c->mosq, &mid, filter, qos);
 
 	return gomosq_leave(outer, rc, mid);
@@ -474,7 +477,7 @@ static inline struct gomosq_result gomosq_subscribe_multiple(struct gomosq_clien
 	int outer, mid = 0;
 
 	if(texts == NULL) return r;
-	outer = gomosq_enter(GOMOSQ_IN_CALL);
+	outer = gomosq_enter(c, GOMOSQ_IN_CALL);
 	r.rc = gomosq_properties_build(&list, props, props_len);
 	if(r.rc == MOSQ_ERR_SUCCESS) r.rc = mosquitto_subscribe_multiple(c->mosq, &mid, n, texts, qos, options, list);
 	r = gomosq_leave(outer, r.rc, mid);
@@ -486,7 +489,7 @@ static inline struct gomosq_result gomosq_subscribe_multiple(struct gomosq_clien
 static inline struct gomosq_result gomosq_unsubscribe(struct gomosq_client *c, const char *filter)
 {
 	int mid = 0;
-	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	int outer = gomosq_enter(c, GOMOSQ_IN_CALL);
 	int rc = mosquitto_unsubscribe(c->mosq, &mid, filter);
 
 	return gomosq_leave(outer, rc, mid);
@@ -505,7 +508,7 @@ static inline struct gomosq_result gomosq_unsubscribe_multiple(struct gomosq_cli
 	int outer, mid = 0;
 
 	if(texts == NULL) return r;
-	outer = gomosq_enter(GOMOSQ_IN_CALL);
+	outer = gomosq_enter(c, GOMOSQ_IN_CALL);
 	r.rc = gomosq_properties_build(&list, props, props_len);
 	if(r.rc == MOSQ_ERR_SUCCESS) r.rc = mosquitto_unsubscribe_multiple(c->mosq, &mid, n, texts, list);
 	r = gomosq_leave(outer, r.rc, mid);
@@ -529,7 +532,7 @@ static inline struct gomosq_result gomosq_loop_start(struct gomosq_client *c)
 	sigset_t all, before;
 	int rc, err, outer;
 
-	outer = gomosq_enter(GOMOSQ_IN_CALL);
+	outer = gomosq_enter(c, GOMOSQ_IN_CALL);
 	__atomic_store_n(&c->thread_known, 0, __ATOMIC_RELEASE);
 	mosquitto_threaded_set(c->mosq, false);
 	sigfillset(&all);
@@ -544,7 +547,7 @@ static inline struct gomosq_result gomosq_loop_start(struct gomosq_client *c)
 /* From 2.0.12 on the library does not join a thread that has ended by itself. */
 static inline struct gomosq_result gomosq_loop_stop(struct gomosq_client *c, bool external)
 {
-	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	int outer = gomosq_enter(c, GOMOSQ_IN_CALL);
 	int rc = mosquitto_loop_stop(c->mosq, false);
 
 	if(rc == MOSQ_ERR_INVAL){
@@ -647,7 +650,7 @@ static inline struct gomosq_result gomosq_void_option(struct gomosq_client *c, i
  * frees the one before: so one reference is freed here in each case. */
 static inline struct gomosq_result gomosq_tls_install(struct gomosq_client *c, struct gomosq_tls *t)
 {
-	int outer = gomosq_enter(GOMOSQ_IN_CALL);
+	int outer = gomosq_enter(c, GOMOSQ_IN_CALL);
 	void *ctx = c->tls_ctx ? c->tls_ctx : gomosq_tls_context();
 	int rc = MOSQ_ERR_NOMEM;
 

@@ -1,8 +1,8 @@
-/* TLS input and output of Run with fewer system calls. The library encrypts each packet by
- * itself, and OpenSSL makes two reads and one write for each. So Run lets OpenSSL read
- * ahead, and gathers its output in a buffer. Other loops must not read ahead: the library
- * does not look for input that OpenSSL has read ahead. Only run.h and callbacks.c include this
- * file. */
+/* TLS input and output of Run with fewer system calls, and OpenSSL's error queue. The library
+ * encrypts each packet by itself, and OpenSSL makes two reads and one write for each. So Run
+ * lets OpenSSL read ahead, and buffers its output. Other loops must not read ahead: the library
+ * does not look for input that OpenSSL has read ahead. Only shims.h, run.h and callbacks.c
+ * include this file. */
 #ifndef GOMOSQ_TLSIO_H
 #define GOMOSQ_TLSIO_H
 
@@ -16,7 +16,7 @@
 #include "platform.h"
 
 /* Constants of OpenSSL. They are part of its stable ABI. */
-#define GOMOSQ_SSL_NOTHING 1
+#define GOMOSQ_SSL_READING 3
 #define GOMOSQ_SSL_RECEIVED_SHUTDOWN 2
 #define GOMOSQ_BIO_TYPE_BUFFER (9 | 0x200)
 #define GOMOSQ_BIO_CTRL_FLUSH 11
@@ -25,6 +25,10 @@
 
 /* The functions of OpenSSL. */
 #define GOMOSQ_TLSIO_FUNCTIONS(F) \
+	F(unsigned long, ERR_peek_error, (void)) \
+	F(void, ERR_clear_error, (void)) \
+	F(int, ERR_set_mark, (void)) \
+	F(int, ERR_pop_to_mark, (void)) \
 	F(int, SSL_has_pending, (const void *ssl)) \
 	F(int, SSL_want, (const void *ssl)) \
 	F(int, SSL_get_read_ahead, (const void *ssl)) \
@@ -88,6 +92,30 @@ static inline void *gomosq_tlsio_ssl(struct gomosq_client *c)
 	return gomosq_tlsio_found ? ssl : NULL;
 }
 
+/* === Errors === */
+
+/* Each thread has a queue of OpenSSL's errors. Before 2.0.19 the library takes an old error for
+ * an error of its connection, and closes the connection. Calls of other clients on this thread
+ * leave errors, and so may other users of OpenSSL. */
+
+/* Empties the queue before a call of the library that may use the TLS connection. */
+static inline void gomosq_tls_drop_errors(struct gomosq_client *c)
+{
+	if(gomosq_tlsio_ssl(c) && GOMOSQ_TLSIO(ERR_peek_error)()) GOMOSQ_TLSIO(ERR_clear_error)();
+}
+
+/* These functions remove the errors that a callback leaves. Errors from before the callback
+ * stay: the library calls OnLog while it reads them. */
+static inline void gomosq_tls_mark_errors(struct gomosq_client *c)
+{
+	if(gomosq_tlsio_ssl(c)) GOMOSQ_TLSIO(ERR_set_mark)();
+}
+
+static inline void gomosq_tls_drop_errors_since_mark(struct gomosq_client *c)
+{
+	if(gomosq_tlsio_ssl(c)) GOMOSQ_TLSIO(ERR_pop_to_mark)();
+}
+
 /* === Input === */
 
 /* Lets OpenSSL read as much as its buffer holds. Polling the socket then does not show the
@@ -100,7 +128,7 @@ static inline void gomosq_tls_read_ahead(struct gomosq_client *c)
 }
 
 /* Reports whether OpenSSL holds input that a read would return. SSL_has_pending counts an
- * incomplete record too: after a read that has found no more, OpenSSL holds nothing else. */
+ * incomplete record too. tls_drained is set if the last read has found no complete record. */
 static inline bool gomosq_tls_unread(struct gomosq_client *c)
 {
 	void *ssl;
@@ -112,7 +140,7 @@ static inline bool gomosq_tls_unread(struct gomosq_client *c)
 
 /* Notes whether a read of the library has left input in OpenSSL. err is errno after the read.
  * EAGAIN alone does not mean that OpenSSL has no input: the library may have set errno for its
- * own sockets. */
+ * own sockets, or it may have written to a full socket. */
 static inline void gomosq_tls_note_read(struct gomosq_client *c, int err)
 {
 	void *ssl;
@@ -120,7 +148,7 @@ static inline void gomosq_tls_note_read(struct gomosq_client *c, int err)
 	c->tls_drained = false;
 	if(err != EAGAIN) return;
 	ssl = gomosq_tlsio_ssl(c);
-	c->tls_drained = ssl && GOMOSQ_TLSIO(SSL_want)(ssl) != GOMOSQ_SSL_NOTHING;
+	c->tls_drained = ssl && GOMOSQ_TLSIO(SSL_want)(ssl) == GOMOSQ_SSL_READING;
 }
 
 /* Makes the next read return EOF, although OpenSSL holds input. */
@@ -133,28 +161,28 @@ static inline void gomosq_tls_end_input(struct gomosq_client *c)
 
 /* === Output === */
 
-#define GOMOSQ_TLS_GATHERED 16384 /* maximum number of bytes that one write(2) sends */
+#define GOMOSQ_TLS_BUFFER_SIZE 16384 /* size of the output buffer in bytes */
 
-static inline bool gomosq_tls_is_gathering(void *ssl)
+static inline bool gomosq_tls_is_buffering(void *ssl)
 {
 	void *bio = GOMOSQ_TLSIO(SSL_get_wbio)(ssl);
 
 	return bio && GOMOSQ_TLSIO(BIO_method_type)(bio) == GOMOSQ_BIO_TYPE_BUFFER;
 }
 
-/* Gathers output in a buffer between OpenSSL and the socket, until gomosq_tls_send.
- * Reports false without TLS. The buffer belongs to the connection. */
-static inline bool gomosq_tls_gather(struct gomosq_client *c)
+/* Puts a buffer for output between OpenSSL and the socket, until gomosq_tls_send. Returns
+ * false without TLS, or if the buffer cannot be made. The buffer belongs to the connection. */
+static inline bool gomosq_tls_buffer(struct gomosq_client *c)
 {
 	void *ssl = gomosq_tlsio_ssl(c);
 	void *socket, *buffer;
 
 	if(ssl == NULL) return false;
-	if(gomosq_tls_is_gathering(ssl)) return true;
+	if(gomosq_tls_is_buffering(ssl)) return true;
 	socket = GOMOSQ_TLSIO(SSL_get_wbio)(ssl);
 	buffer = socket ? GOMOSQ_TLSIO(BIO_new)(GOMOSQ_TLSIO(BIO_f_buffer)()) : NULL;
 	if(buffer == NULL) return false;
-	if(GOMOSQ_TLSIO(BIO_int_ctrl)(buffer, GOMOSQ_BIO_SET_BUFFER_SIZE, GOMOSQ_TLS_GATHERED, 1) != 1 || GOMOSQ_TLSIO(BIO_up_ref)(socket) != 1){
+	if(GOMOSQ_TLSIO(BIO_int_ctrl)(buffer, GOMOSQ_BIO_SET_BUFFER_SIZE, GOMOSQ_TLS_BUFFER_SIZE, 1) != 1 || GOMOSQ_TLSIO(BIO_up_ref)(socket) != 1){
 		GOMOSQ_TLSIO(BIO_free_all)(buffer);
 		return false;
 	}
@@ -164,7 +192,7 @@ static inline bool gomosq_tls_gather(struct gomosq_client *c)
 
 /* Removes the buffer. During a handshake OpenSSL may have put its own buffer before this
  * buffer, so only OpenSSL changes the chain. */
-static inline void gomosq_tls_stop_gathering(void *ssl, void *buffer)
+static inline void gomosq_tls_stop_buffering(void *ssl, void *buffer)
 {
 	void *socket = GOMOSQ_TLSIO(BIO_next)(buffer);
 
@@ -174,7 +202,7 @@ static inline void gomosq_tls_stop_gathering(void *ssl, void *buffer)
 	GOMOSQ_TLSIO(BIO_free_all)(buffer); /* the last reference, also to the chain */
 }
 
-/* Sends the gathered output, and removes the buffer when it is empty. If the socket is
+/* Sends the buffered output, and removes the buffer when it is empty. If the socket is
  * full, unsent output stays in the buffer, and c->tls_unsent is set. After an error, output is
  * lost and no later output may follow. So gomosq_tls_send shuts the socket down, and the next
  * read reports the lost connection. */
@@ -185,13 +213,13 @@ static inline void gomosq_tls_send(struct gomosq_client *c)
 	int saved = errno;
 
 	c->tls_unsent = false;
-	if(ssl == NULL || !gomosq_tls_is_gathering(ssl)) return;
+	if(ssl == NULL || !gomosq_tls_is_buffering(ssl)) return;
 	buffer = GOMOSQ_TLSIO(SSL_get_wbio)(ssl);
 	if(GOMOSQ_TLSIO(BIO_ctrl)(buffer, GOMOSQ_BIO_CTRL_FLUSH, 0, NULL) <= 0){
 		c->tls_unsent = GOMOSQ_TLSIO(BIO_test_flags)(buffer, GOMOSQ_BIO_SHOULD_RETRY) != 0;
 		if(!c->tls_unsent) shutdown(mosquitto_socket(c->mosq), SHUT_RDWR);
 	}
-	if(!c->tls_unsent) gomosq_tls_stop_gathering(ssl, buffer);
+	if(!c->tls_unsent) gomosq_tls_stop_buffering(ssl, buffer);
 	errno = saved;
 }
 

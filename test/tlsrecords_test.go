@@ -154,6 +154,28 @@ func TestTLS_RunWaitsForTheRestOfARecord(t *testing.T) {
 	})
 }
 
+// With ThreadedSet(false) the library acknowledges each message while Run reads. When the socket
+// is full, it reports that it would block, although OpenSSL holds further messages.
+func TestTLS_RunReadsAllRecordsAlthoughAcknowledgementsFillTheSocket(t *testing.T) {
+	const count = 430
+	p, conns, c, e := recordBroker(t, tls.VersionTLS12)
+	require.NoError(t, c.ThreadedSet(false))
+	conn, _ := meetRun(t, c, e, p)
+	records := wait.For(t, conns, "the TCP connection")
+	require.NoError(t, records.Conn.(*net.TCPConn).SetReadBuffer(2048))
+	require.NoError(t, syscall.SetsockoptInt(c.Socket(), syscall.SOL_SOCKET, syscall.SO_SNDBUF, 2048))
+	records.setHold(true)
+	for i := 1; i <= count; i++ {
+		conn.Send(fakebroker.Publish(2, "a", uint16(i), fmt.Sprint(i)))
+	}
+	records.release(t, 0)
+	turned(t, c)
+	for range count {
+		conn.Expect(fakebroker.PUBACK)
+	}
+	expectRecords(t, e, 1, count)
+}
+
 // After PauseReading, no message is lost that arrived before the end of the connection.
 func TestTLS_ResumeReadingDeliversRecordsOfAClosedConnection(t *testing.T) {
 	const count = 300
