@@ -15,7 +15,8 @@ import (
 
 // The peer replaces the broker, so that the speed of the broker is not measured. It
 // reads all available bytes, answers each read with one write, and sends floods in
-// prepared bursts of whole packets. It has a port with TLS, too. The filter of a client's subscription is a command:
+// prepared bursts of whole packets. It has a port with TLS, too. The filter of a client's
+// subscription is a command:
 //
 //	flood/SIZE/COUNT  send COUNT messages as fast as possible
 //	count/COUNT       send one message after COUNT messages have arrived
@@ -77,6 +78,11 @@ type peerConn struct {
 
 func (p *peerConn) serve() {
 	defer p.conn.Close()
+	defer func() {
+		if r := recover(); r != nil { // a malformed packet ends this connection only
+			fmt.Fprintln(os.Stderr, "peer: malformed packet:", r)
+		}
+	}()
 	filled := 0
 	for {
 		n, err := p.conn.Read(p.in[filled:])

@@ -161,7 +161,7 @@ func restarting(work string) []target {
 }
 
 // value returns the figure or the ratio, and the contender that it is compared with. It
-// returns false if they were not measured.
+// returns false if they were not measured, or were too small to measure.
 func (t target) value(r results) (value float64, than string, ok bool) {
 	x, ok := r[t.work][t.ours]
 	if !ok || t.than == nil {
@@ -174,7 +174,7 @@ func (t target) value(r results) (value float64, than string, ok bool) {
 			best, than = v, name
 		}
 	}
-	return t.metric.of(x) / best, than, than != ""
+	return t.metric.of(x) / best, than, best > 0
 }
 
 // hair is the tolerance of a target: half a unit of the last printed digit, for example
