@@ -71,7 +71,7 @@
 // # Settings
 //
 // Options of [Dial] begin with "With". The defaults are MQTT 3.1.1, a clean session, a
-// keepalive of 60 s, 0.5 s to 30 s between rounds of attempts, and a queue of 10,000
+// keepalive of 60 s, 1 s to 30 s between rounds of attempts, and a queue of 10,000
 // messages or 64 MiB. Options exist for:
 //
 //	protocol, session     WithProtocol, WithSession, WithClientID, WithKeepAlive, WithWill
