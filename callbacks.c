@@ -180,6 +180,7 @@ static void on_connect(struct mosquitto *mosq, void *obj, int rc, int flags, con
 	struct gomosq_frame f;
 	struct gomosq_flat flat;
 
+	((struct gomosq_client *)obj)->handled++;
 	gomosq_cloexec(mosquitto_socket(mosq)); /* a reconnect by the library's own loop */
 	note_connack(obj, rc, props);
 	if(enter(&f, obj, GOMOSQ_CONNECT)){
@@ -215,7 +216,7 @@ static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosqu
 	}
 	if(enter(&f, obj, GOMOSQ_DISCONNECT)){
 		gomosq_flatten(&flat, props);
-		relay(&f, gomosqGoDisconnect(f.client->id, loss_code(f.client, rc), f.saved_errno, flat.items, flat.count));
+		relay(&f, gomosqGoDisconnect(f.client->id, loss_code(f.client, rc), f.saved_errno, gomosq_thread.refused, flat.items, flat.count));
 		gomosq_flat_release(&flat);
 	}
 	if(mosquitto_socket(mosq) < 0) repeat_disconnect(f.client);
@@ -279,6 +280,7 @@ static void on_publish(struct mosquitto *mosq, void *obj, int mid, int reason, c
 
 	(void)mosq;
 	if(gather_sent(obj, mid)) return;
+	((struct gomosq_client *)obj)->handled++;
 	if(enter(&f, obj, GOMOSQ_PUBLISH)){
 		gomosq_flatten(&flat, props);
 		relay(&f, gomosqGoPublish(f.client->id, mid, reason, flat.items, flat.count));
@@ -435,7 +437,7 @@ static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto
 
 	(void)mosq;
 	if(message->qos && client->passing) client->to_acknowledge = 1;
-	client->received++;
+	client->handled++;
 	note_read_ahead(obj, topic_len + (size_t)message->payloadlen);
 	if(gather(obj, message, topic_len, props)) return;
 	if(enter(&f, obj, GOMOSQ_MESSAGE)){
@@ -453,6 +455,7 @@ static void on_subscribe(struct mosquitto *mosq, void *obj, int mid, int n, cons
 	struct gomosq_flat flat;
 
 	(void)mosq;
+	((struct gomosq_client *)obj)->handled++;
 	if(enter(&f, obj, GOMOSQ_SUBSCRIBE)){
 		gomosq_flatten(&flat, props);
 		relay(&f, gomosqGoSubscribe(f.client->id, mid, n, (int *)granted, flat.items, flat.count));
@@ -466,6 +469,7 @@ static void unsubscribed(void *obj, int mid, int n, const int *codes, const mosq
 	struct gomosq_frame f;
 	struct gomosq_flat flat;
 
+	((struct gomosq_client *)obj)->handled++;
 	if(enter(&f, obj, GOMOSQ_UNSUBSCRIBE)){
 		gomosq_flatten(&flat, props);
 		relay(&f, gomosqGoUnsubscribe(f.client->id, mid, n, (int *)codes, flat.items, flat.count));

@@ -74,12 +74,12 @@ func gomosqGoConnect(id C.uintptr_t, rc, flags C.int, props *C.struct_gomosq_pro
 }
 
 //export gomosqGoDisconnect
-func gomosqGoDisconnect(id C.uintptr_t, rc, errno C.int, props *C.struct_gomosq_property, count C.int) C.int {
+func gomosqGoDisconnect(id C.uintptr_t, rc, errno, refused C.int, props *C.struct_gomosq_property, count C.int) C.int {
 	c, f, ok := listening(id, func(l *listeners) *listener[func(*Client, Disconnection)] { return &l.disconnect })
 	if !ok {
 		return 0
 	}
-	d := Disconnection{Code: int(rc), Err: disconnectError(int(rc), int(errno)), Properties: goProperties(props, count)}
+	d := Disconnection{Code: int(rc), Err: disconnectError(result{rc: int(rc), errno: int(errno), refused: int(refused)}), Properties: goProperties(props, count)}
 	return guarded(func() {
 		defer c.wanted.Store(false)
 		c.wanted.Store(true) // no connect in callbacks of earlier events
@@ -89,11 +89,11 @@ func gomosqGoDisconnect(id C.uintptr_t, rc, errno C.int, props *C.struct_gomosq_
 	})
 }
 
-func disconnectError(rc, errno int) error {
-	if code := ReasonCode(rc); code.Failed() {
+func disconnectError(r result) error {
+	if code := ReasonCode(r.rc); code.Failed() {
 		return code.Err()
 	}
-	return libError("disconnect", result{rc: rc, errno: errno})
+	return libError("disconnect", r)
 }
 
 //export gomosqGoPublish

@@ -191,10 +191,10 @@ func TestErrno_OfConnectIsUnknownIn21(t *testing.T) {
 }
 
 func TestDisconnectError_WrapsTheCause(t *testing.T) {
-	require.NoError(t, disconnectError(0, 5))
-	require.ErrorIs(t, disconnectError(cErrConnLost, 0), ErrConnLost)
-	require.ErrorIs(t, disconnectError(139, 0), ReasonError{RCServerShuttingDown})
-	err := disconnectError(cErrErrno, int(syscall.ECONNRESET))
+	require.NoError(t, disconnectError(result{rc: 0, errno: 5}))
+	require.ErrorIs(t, disconnectError(result{rc: cErrConnLost, errno: 0}), ErrConnLost)
+	require.ErrorIs(t, disconnectError(result{rc: 139, errno: 0}), ReasonError{RCServerShuttingDown})
+	err := disconnectError(result{rc: cErrErrno, errno: int(syscall.ECONNRESET)})
 	require.ErrorIs(t, err, ErrErrno)
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 	require.NotErrorIs(t, err, ErrConnLost)

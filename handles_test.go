@@ -55,7 +55,7 @@ func TestHandles_CallbacksOfClosedClientsDoNothing(t *testing.T) {
 	dropHandle(gone)
 	for _, id := range []_Ctype_uintptr_t{0, _Ctype_uintptr_t(gone), _Ctype_uintptr_t(gone) + 1} {
 		require.Zero(t, gomosqGoConnect(id, 0, 0, nil, 0))
-		require.Zero(t, gomosqGoDisconnect(id, 0, 0, nil, 0))
+		require.Zero(t, gomosqGoDisconnect(id, 0, 0, 0, nil, 0))
 		require.Zero(t, gomosqGoPublish(id, 1, 0, nil, 0))
 		require.Zero(t, gomosqGoMessage(id, nil, 0, nil, 0))
 		require.Zero(t, gomosqGoSubscribe(id, 1, 0, nil, nil, 0))

@@ -46,7 +46,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 52a74e80ea5df2ee
+// include-stamp: ec030747821615b0
 
 type (
 	cClient   = C.struct_gomosq_client
@@ -60,11 +60,15 @@ type result struct {
 	errno    int // valid only if rc is cErrErrno or cErrEAI
 	mid      int
 	panicked int // ticket of a panic that a callback of this call raised
+	refused  int // OpenSSL's reason why it does not accept the broker's certificate, 0 if there is none
 }
 
 func goResult(r C.struct_gomosq_result) result {
-	return result{int(r.rc), int(r.err), int(r.mid), int(r.panicked)}
+	return result{int(r.rc), int(r.err), int(r.mid), int(r.panicked), int(r.refused)}
 }
+
+// cRefusalText returns OpenSSL's text for the reason of a result.
+func cRefusalText(reason int) string { return C.GoString(C.gomosq_tls_refusal_text(C.int(reason))) }
 
 // cText returns s with a NUL at the end, in Go memory, for one call.
 func cText(s string) *C.char {

@@ -95,7 +95,7 @@ struct gomosq_client {
 	unsigned accepted;   /* number of CONNACKs that accepted the connection */
 	int server_keepalive; /* seconds that the last CONNACK demanded, -1 if none */
 	uint32_t read_ahead; /* bytes of messages since the awaited PINGREQ */
-	int received;        /* messages of this burst of reads */
+	unsigned handled;    /* packets of this burst of reads that had a callback */
 	int pending;         /* GOMOSQ_PENDING_...: the first delivery that Go holds */
 	bool ping_awaited;   /* a PINGREQ was sent and its PINGRESP has not arrived */
 	bool keeping_alive;  /* the library is checking the keepalive */
@@ -148,6 +148,7 @@ enum {
 struct gomosq_thread {
 	int entered;
 	int panicked; /* ticket of a Go panic that the Go caller raises again */
+	int refused;  /* OpenSSL's reason why it does not accept the broker's certificate, 0 if there is none */
 	struct gomosq_frame *frames;
 };
 
@@ -181,7 +182,7 @@ int gomosq_password(char *buf, int size, int rwflag, void *userdata);
 
 /* Exported by Go. Each returns 0, or the ticket of the panic that ended it. */
 int gomosqGoConnect(uintptr_t id, int rc, int flags, struct gomosq_property *props, int count);
-int gomosqGoDisconnect(uintptr_t id, int rc, int err, struct gomosq_property *props, int count);
+int gomosqGoDisconnect(uintptr_t id, int rc, int err, int refused, struct gomosq_property *props, int count);
 int gomosqGoPublish(uintptr_t id, int mid, int reason, struct gomosq_property *props, int count);
 int gomosqGoSent(uintptr_t id, int *mids, int count);
 int gomosqGoMessage(uintptr_t id, struct mosquitto_message *message, size_t topic_len, struct gomosq_property *props, int count);

@@ -28,9 +28,9 @@ struct gomosq_pass {
  * searches its list of messages in flight linearly, so a short list is cheaper. */
 #define GOMOSQ_CHECK_PACKETS 16
 
-/* The messages of one burst. One read of the library handles a whole TLS record, or 4 KiB
- * from 2.1 on. A burst that lasts too long would count as slow callbacks. */
-#define GOMOSQ_BURST_MESSAGES 4096
+/* The packets with callbacks of one burst. One read of the library handles a whole TLS record,
+ * or 4 KiB from 2.1 on. A burst that lasts too long would count as slow callbacks. */
+#define GOMOSQ_BURST_PACKETS 4096
 
 /* Reports whether a pass may continue after a library call that returned rc. */
 static inline bool gomosq_may_continue(struct gomosq_client *c, int rc)
@@ -100,6 +100,19 @@ static inline bool gomosq_all_read(struct gomosq_client *c)
 	return !gomosq_tls_unread(c);
 }
 
+/* Counts the packets of one call of mosquitto_loop_read. While messages are in flight, the
+ * call goes on until the socket is empty. So EAGAIN does not mean that it has read nothing:
+ * handled packets had a callback, and others were answered. */
+static inline void gomosq_count_packets(struct gomosq_client *c, struct gomosq_pass *p, unsigned handled, int err)
+{
+	int packets = (int)handled;
+
+	if(err != EAGAIN && packets == 0) packets = 1;
+	if(err == EAGAIN && mosquitto_want_write(c->mosq)) packets = 2; /* an unknown number */
+	if(packets) p->read = true;
+	p->packets += packets;
+}
+
 /* Reads until the socket is empty, without a poll between packets, and delivers
  * messages in batches. It writes nothing, so acknowledgements are sent after the callback
  * has returned. */
@@ -107,26 +120,23 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 {
 	struct gomosq_batch batch;
 	int rc = MOSQ_ERR_SUCCESS;
-	int before;
+	unsigned before;
 
 	batch.count = 0;
 	batch.used = 0;
 	batch.topic_len = 0;
 	c->batch = &batch;
 	__atomic_store_n(&c->pause_reading, 0, __ATOMIC_RELAXED);
-	c->received = 0;
+	c->handled = 0;
 	p->more = true;
 	gomosq_tls_read_ahead(c);
 	__atomic_store_n(&c->reading, 1, __ATOMIC_RELAXED);
 	while(budget-- > 0){
-		before = c->received;
+		before = c->handled;
 		errno = 0;
 		rc = mosquitto_loop_read(c->mosq, 1);
 		gomosq_tls_note_read(c, errno);
-		if(errno != EAGAIN || c->received != before){
-			p->read = true;
-			p->packets++;
-		}
+		gomosq_count_packets(c, p, c->handled - before, errno);
 		if(!gomosq_may_continue(c, rc) || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
 		if(errno == EAGAIN && gomosq_all_read(c)){
 			p->more = false;
@@ -135,7 +145,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 		if(c->unacknowledged && gomosq_input_ended(c)) continue; /* no message can be acknowledged any more */
 		if(gomosq_holds_messages(c) || c->unacknowledged) break;
 		if(c->spent && !gomosq_reads_ahead(c)) break;
-		if(c->received >= GOMOSQ_BURST_MESSAGES) break;
+		if(c->handled >= GOMOSQ_BURST_PACKETS) break;
 		if(budget % GOMOSQ_CHECK_PACKETS) continue;
 		if(gomosq_posted(c)) break;
 		if(mosquitto_want_write(c->mosq)) break;

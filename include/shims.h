@@ -28,6 +28,7 @@ struct gomosq_result {
 	int err;      /* errno; valid only for some values of rc */
 	int mid;
 	int panicked; /* ticket of the panic to raise again */
+	int refused;  /* as in struct gomosq_thread */
 };
 
 /* Begins a library call. */
@@ -42,11 +43,11 @@ static inline int gomosq_enter(struct gomosq_client *c, int how)
 
 static inline struct gomosq_result gomosq_leave(int outer, int rc, int mid)
 {
-	struct gomosq_result r = {rc, errno, mid, gomosq_thread.panicked};
+	struct gomosq_result r = {rc, errno, mid, gomosq_thread.panicked, gomosq_thread.refused};
 
 	/* Either Run sees the packet that was queued, or the caller sees that Run is parked. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	gomosq_thread.panicked = 0;
+	gomosq_thread.panicked = gomosq_thread.refused = 0;
 	gomosq_thread.entered = outer;
 	return r;
 }
@@ -299,7 +300,7 @@ static inline struct gomosq_result gomosq_ext_auth_continue(struct gomosq_client
 	GOMOSQ_WITH_PROPERTIES(mosquitto_ext_auth_continue(c->mosq, method, len, data, list));
 #else
 	(void)c; (void)method; (void)len; (void)data; (void)props; (void)props_len;
-	return (struct gomosq_result){MOSQ_ERR_NOT_SUPPORTED, 0, 0, 0};
+	return (struct gomosq_result){.rc = MOSQ_ERR_NOT_SUPPORTED};
 #endif
 }
 
@@ -472,7 +473,7 @@ static inline char **gomosq_unpack(const char *packed, int n)
 static inline struct gomosq_result gomosq_subscribe_multiple(struct gomosq_client *c, const char *filters, int n, int qos, int options, const uint8_t *props, size_t props_len)
 {
 	char **texts = gomosq_unpack(filters, n);
-	struct gomosq_result r = {MOSQ_ERR_NOMEM, 0, 0, 0};
+	struct gomosq_result r = {.rc = MOSQ_ERR_NOMEM};
 	mosquitto_property *list = NULL;
 	int outer, mid = 0;
 
@@ -503,7 +504,7 @@ static inline struct gomosq_result gomosq_unsubscribe_v5(struct gomosq_client *c
 static inline struct gomosq_result gomosq_unsubscribe_multiple(struct gomosq_client *c, const char *filters, int n, const uint8_t *props, size_t props_len)
 {
 	char **texts = gomosq_unpack(filters, n);
-	struct gomosq_result r = {MOSQ_ERR_NOMEM, 0, 0, 0};
+	struct gomosq_result r = {.rc = MOSQ_ERR_NOMEM};
 	mosquitto_property *list = NULL;
 	int outer, mid = 0;
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "callbacks.h"
 #include "platform.h"
 
 /* Constants of OpenSSL. They are part of its stable ABI. */
@@ -25,6 +26,8 @@
 #define GOMOSQ_SSL_CTRL_SET_MIN_PROTO_VERSION 123
 #define GOMOSQ_SSL_CTRL_SET_MAX_PROTO_VERSION 124
 #define GOMOSQ_SSL_CB_HANDSHAKE_START 0x10
+#define GOMOSQ_SSL_CB_WRITE_ALERT 0x4008
+#define GOMOSQ_SSL_ALERT_FATAL 2
 #define GOMOSQ_TLS1_2 0x0303
 #define GOMOSQ_CRYPTO_EX_INDEX_SSL_CTX 1
 #define GOMOSQ_X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS 4
@@ -41,6 +44,8 @@ typedef void gomosq_ex_free(void *parent, void *value, void *ad, int index, long
 /* The functions of OpenSSL. */
 #define GOMOSQ_OPENSSL_FUNCTIONS(F) \
 	F(const void *, TLS_client_method, (void)) \
+	F(long, SSL_get_verify_result, (const void *ssl)) \
+	F(const char *, X509_verify_cert_error_string, (long reason)) \
 	F(void *, SSL_CTX_new, (const void *method)) \
 	F(void, SSL_CTX_free, (void *ctx)) \
 	F(long, SSL_CTX_ctrl, (void *ctx, int command, long number, void *value)) \
@@ -407,18 +412,11 @@ static inline void gomosq_tls_expect(void *ssl, const struct gomosq_tls *t)
 	if(t->server_name) GOMOSQ_OPENSSL(SSL_ctrl)(ssl, GOMOSQ_SSL_CTRL_SET_TLSEXT_HOSTNAME, 0, t->server_name);
 }
 
-/* OpenSSL calls this function when a handshake starts. It applies the settings to the
- * connection. Without settings the context trusts no certificate. */
-static inline void gomosq_tls_start(const void *connection, int where, int ret)
+/* Applies the settings to a connection. */
+static inline void gomosq_tls_apply(void *ssl, const struct gomosq_tls *t)
 {
-	void *ssl = (void *)connection;
-	struct gomosq_tls *t;
 	void *cert, *chain = NULL;
 
-	(void)ret;
-	if(!(where & GOMOSQ_SSL_CB_HANDSHAKE_START)) return;
-	t = GOMOSQ_OPENSSL(SSL_CTX_get_ex_data)(GOMOSQ_OPENSSL(SSL_get_SSL_CTX)(ssl), gomosq_tls_place);
-	if(t == NULL) return;
 	gomosq_tls_expect(ssl, t);
 	GOMOSQ_OPENSSL(SSL_set_verify)(ssl, t->any_cert ? GOMOSQ_SSL_VERIFY_NONE : GOMOSQ_SSL_VERIFY_PEER, NULL);
 	GOMOSQ_OPENSSL(SSL_ctrl)(ssl, GOMOSQ_SSL_CTRL_SET_MIN_PROTO_VERSION, t->min_version, NULL);
@@ -435,6 +433,23 @@ static inline void gomosq_tls_start(const void *connection, int where, int ret)
 	}
 }
 
+/* OpenSSL calls this function when a handshake starts, and when it sends an alert. Without
+ * settings the context trusts no certificate. */
+static inline void gomosq_tls_info(const void *connection, int where, int value)
+{
+	void *ssl = (void *)connection;
+	struct gomosq_tls *t = GOMOSQ_OPENSSL(SSL_CTX_get_ex_data)(GOMOSQ_OPENSSL(SSL_get_SSL_CTX)(ssl), gomosq_tls_place);
+
+	if(t == NULL) return;
+	if(where & GOMOSQ_SSL_CB_HANDSHAKE_START) gomosq_tls_apply(ssl, t);
+	if(where == GOMOSQ_SSL_CB_WRITE_ALERT && value >> 8 == GOMOSQ_SSL_ALERT_FATAL && !t->any_cert){
+		gomosq_thread.refused = (int)GOMOSQ_OPENSSL(SSL_get_verify_result)(ssl);
+	}
+}
+
+/* Returns the text of a reason in struct gomosq_thread. */
+static inline const char *gomosq_tls_refusal_text(int reason) { return GOMOSQ_OPENSSL(X509_verify_cert_error_string)(reason); }
+
 /* Makes the context of a client. It accepts no certificate, because it demands a name that
  * no certificate has. */
 static inline void *gomosq_tls_context(void)
@@ -448,7 +463,7 @@ static inline void *gomosq_tls_context(void)
 	}
 	GOMOSQ_OPENSSL(SSL_CTX_set_verify)(ctx, GOMOSQ_SSL_VERIFY_PEER, NULL);
 	GOMOSQ_OPENSSL(SSL_CTX_ctrl)(ctx, GOMOSQ_SSL_CTRL_MODE, GOMOSQ_SSL_MODE_RELEASE_BUFFERS, NULL);
-	GOMOSQ_OPENSSL(SSL_CTX_set_info_callback)(ctx, gomosq_tls_start);
+	GOMOSQ_OPENSSL(SSL_CTX_set_info_callback)(ctx, gomosq_tls_info);
 	return ctx;
 }
 

@@ -102,11 +102,11 @@ func (e *ConnectError) Error() string {
 func withoutPrefix(err error) string {
 	switch e := any(err).(type) { // not errors.As: a wrapping error has more to say
 	case *mosquitto.OpError:
-		if e.Errno != 0 {
-			return e.Errno.Error()
-		}
 		if e.Detail != "" {
 			return e.Detail
+		}
+		if e.Errno != 0 {
+			return e.Errno.Error()
 		}
 		return withoutPrefix(e.Err)
 	case mosquitto.ConnackError:

@@ -51,6 +51,25 @@ func TestRun_AcknowledgesInputWhenAnswersEnd(t *testing.T) {
 	require.Greater(t, early, 20, "messages of 30 that were acknowledged at once")
 }
 
+// While messages are in flight, the library reads on until the socket is empty.
+func TestRun_AcknowledgesPubacksAtOnceWhileMessagesAreInFlight(t *testing.T) {
+	p := fakebroker.Listen(t)
+	c, e := newClient(t, "acknowledge", true)
+	conn, _ := meetRun(t, c, e, p)
+	early := 0
+	for n := range 15 { // the library has at most 20 in flight
+		for range 2 {
+			_, err := c.Publish("a", nil, 1, false)
+			require.NoError(t, err)
+			conn.Expect(fakebroker.PUBLISH)
+		}
+		conn.Send(fakebroker.Ack(fakebroker.PUBACK, uint16(n+1)))
+		require.Equal(t, n+1, wait.For(t, e.publish, "OnPublish").mid)
+		early += acknowledgedEarly(t, conn.Conn)
+	}
+	require.Greater(t, early, 10, "PUBACKs of 15 that were acknowledged at once")
+}
+
 // With TLS 1.3 mosquitto sends two session tickets before the CONNACK. They are input without a
 // packet. If their acknowledgement is delayed, so is the CONNACK.
 func TestRun_AcknowledgesTicketsAtOnce(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/internal/broker"
@@ -70,6 +71,41 @@ func TestSetTLS_Reconnects(t *testing.T) {
 		b.Restart()
 		require.NoError(t, wait.For(t, e.connect, "OnConnect").Err())
 		echo(t, c, e)
+	}
+}
+
+// The error says why the client does not accept the broker's certificate.
+func TestSetTLS_ErrorSaysWhatIsWrongWithTheCertificate(t *testing.T) {
+	ca, other := broker.NewCA(t, "authority"), broker.NewCA(t, "another authority")
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
+	named := broker.Start(t, broker.Config{TLS: ca.Issue("elsewhere", "broker.internal")})
+	now := time.Now()
+	late := broker.Start(t, broker.Config{TLS: ca.IssueFor("late", now.Add(-2*time.Hour), now.Add(-time.Hour), "127.0.0.1")})
+	for _, x := range []struct {
+		name, reason string
+		port         int
+		tls          mosquitto.TLS
+	}{
+		{"unknown CA", "broker's certificate: unable to get local issuer certificate", b.Port, mosquitto.TLS{CAFile: other.File}},
+		{"wrong name", "broker's certificate: hostname mismatch", b.Port, mosquitto.TLS{CAFile: ca.File, ServerName: "broker.internal"}},
+		{"wrong address", "broker's certificate: IP address mismatch", named.Port, mosquitto.TLS{CAFile: ca.File}},
+		{"expired", "broker's certificate: certificate has expired", late.Port, mosquitto.TLS{CAFile: ca.File}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			c, e := withTLS(t, x.tls)
+			err := c.Connect("127.0.0.1", x.port, keepalive)
+			if err == nil { // the handshake needs more input
+				err = c.RunOnce(t.Context())
+			}
+			var failure *mosquitto.OpError
+			require.ErrorAs(t, err, &failure)
+			require.Equal(t, x.reason, failure.Detail)
+			requireTLSFailure(t, err)
+
+			err = failed(t, c, e, "127.0.0.1", x.port)
+			require.ErrorAs(t, err, &failure)
+			require.Equal(t, x.reason, failure.Detail, "with LoopForever")
+		})
 	}
 }
 
