@@ -340,9 +340,9 @@ func WithConnectTimeout(d time.Duration) Option {
 	}}
 }
 
-// WithConnectRetry makes Dial try again until its ctx ends. By default Dial returns an
-// error when no server has accepted the client in one round, or when all refuse
-// permanently.
+// WithConnectRetry makes Dial try again until its ctx ends, or until all servers refuse
+// permanently. Wrong credentials and a CA that does not fit are permanent. By default Dial
+// returns an error when no server has accepted the client in one round.
 func WithConnectRetry() Option {
 	return Option{func(s *settings) error {
 		s.connectRetry = true
