@@ -102,15 +102,12 @@ static inline bool gomosq_all_read(struct gomosq_client *c)
 
 /* Counts the packets of one call of mosquitto_loop_read. While messages are in flight, the
  * call goes on until the socket is empty. So EAGAIN does not mean that it has read nothing:
- * handled packets had a callback, and others were answered. */
-static inline void gomosq_count_packets(struct gomosq_client *c, struct gomosq_pass *p, unsigned handled, int err)
+ * handled packets had a callback. */
+static inline void gomosq_count_packets(struct gomosq_pass *p, unsigned handled, int err)
 {
-	int packets = (int)handled;
-
-	if(err != EAGAIN && packets == 0) packets = 1;
-	if(err == EAGAIN && mosquitto_want_write(c->mosq)) packets = 2; /* an unknown number */
-	if(packets) p->read = true;
-	p->packets += packets;
+	if(err != EAGAIN && handled == 0) handled = 1;
+	if(handled) p->read = true;
+	p->packets += (int)handled;
 }
 
 /* Reads until the socket is empty, without a poll between packets, and delivers
@@ -136,7 +133,7 @@ static inline int gomosq_read_burst(struct gomosq_client *c, int budget, struct 
 		errno = 0;
 		rc = mosquitto_loop_read(c->mosq, 1);
 		gomosq_tls_note_read(c, errno);
-		gomosq_count_packets(c, p, c->handled - before, errno);
+		gomosq_count_packets(p, c->handled - before, errno);
 		if(!gomosq_may_continue(c, rc) || __atomic_load_n(&c->pause_reading, __ATOMIC_RELAXED)) break;
 		if(errno == EAGAIN && gomosq_all_read(c)){
 			p->more = false;
