@@ -12,7 +12,8 @@ import (
 )
 
 // Client is an MQTT client that keeps a connection to a broker. It reconnects after
-// every connection loss. Its methods are safe for concurrent use.
+// every connection loss. Its methods are safe for concurrent use. [Dial] makes clients. The
+// methods of a nil or zero Client return errors.
 type Client struct {
 	// A client has three kinds of state. State that only the loop goroutine touches needs
 	// no lock. Shared state has its own mutex or is atomic: no callback and no code of the
@@ -231,11 +232,19 @@ func (c *Client) free() {
 // Done returns a channel that is closed when the client has ended. Close ends a client. A
 // permanent error before the first accepted connection also ends it. [Client.Err] returns
 // the cause.
-func (c *Client) Done() <-chan struct{} { return c.done }
+func (c *Client) Done() <-chan struct{} {
+	if !c.made() {
+		return closedChannel
+	}
+	return c.done
+}
 
 // Err returns why the client has ended: nil before the end, [ErrClosed] after Close.
 // After a permanent error it returns that error joined with ErrClosed.
 func (c *Client) Err() error {
+	if err := c.check("err"); err != nil {
+		return err
+	}
 	select {
 	case <-c.done:
 		return c.closedErr()
@@ -246,6 +255,55 @@ func (c *Client) Err() error {
 
 // closedErr returns the error of calls on a client that is closing or has ended.
 func (c *Client) closedErr() error { return joinErrors(c.status.cause(), errClosed) }
+
+// closedChannel is the channel of Done for a client that Dial has not made.
+var closedChannel = func() <-chan struct{} {
+	ch := make(chan struct{})
+	close(ch)
+	return ch
+}()
+
+// made reports whether Dial has made the client: c is neither nil nor zero.
+func (c *Client) made() bool { return c != nil && c.done != nil }
+
+// check returns an error for a client that Dial has not made. op is the call.
+func (c *Client) check(op string) error {
+	if c.made() {
+		return nil
+	}
+	return badArgument(op, "client: nil or zero, only Dial makes clients")
+}
+
+// What a program can do instead of a call that must not block where it is.
+const (
+	insteadOfPublish = "use PublishAsync, another goroutine or WithHandlerMode(mqtt.Worker(...))"
+	insteadOfWait    = "use Done in another goroutine, or WithHandlerMode(mqtt.Worker(...))"
+	insteadOfBlock   = "use another goroutine or WithHandlerMode(mqtt.Worker(...))"
+	insteadOfClose   = "use another goroutine and another context"
+)
+
+// mayBlock returns an error for a call that must not block here: Dial has not made the
+// client, or an inline handler, a hook or the logger makes the call.
+func (c *Client) mayBlock(op, instead string) error {
+	if err := c.check(op); err != nil {
+		return err
+	}
+	if c.inInlineHandler() {
+		return &callbackError{op, "waits for the broker, which an inline handler or a hook must not do", instead}
+	}
+	return nil
+}
+
+// mayBlockFor is mayBlock for a call that waits for the functions of WithOnConnect.
+func (c *Client) mayBlockFor(ctx context.Context, op, instead string) error {
+	if err := c.mayBlock(op, instead); err != nil {
+		return err
+	}
+	if c.onConnectCall(ctx) != nil {
+		return &callbackError{op, "waits for the function of WithOnConnect that calls it", insteadOfClose}
+	}
+	return nil
+}
 
 // inInlineHandler reports whether the calling goroutine is the loop and is running a
 // handler, a hook or the logger.

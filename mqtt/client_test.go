@@ -5,8 +5,10 @@ package mqtt_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/mosquitto-go/mosquitto"
 	"github.com/mosquitto-go/mosquitto/internal/fakebroker"
 	"github.com/mosquitto-go/mosquitto/internal/wait"
 	"github.com/mosquitto-go/mosquitto/mqtt"
@@ -87,6 +89,52 @@ func TestFromContext_GivesTheClientToAHandler(t *testing.T) {
 			got := make(chan *mqtt.Client, 1)
 			c := dial(t, b.Port, mqtt.WithHandlerMode(mode), mqtt.WithSubscription("a", 1, func(ctx context.Context, _ mqtt.Message) { got <- mqtt.FromContext(ctx) }))
 			require.Same(t, c, wait.For(t, got, "the handler"))
+		})
+	}
+}
+
+// A struct field that Dial has never set must not make calls hang.
+func TestClient_NilOrZeroClientReturnsErrors(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]*mqtt.Client{"nil": nil, "zero": {}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx := context.Background()
+			respond := func(context.Context, mqtt.Message) ([]byte, error) { return nil, nil }
+			for op, call := range map[string]func() error{
+				"publish":            func() error { return c.Publish(ctx, "a", nil) },
+				"publish: async":     func() error { return c.PublishAsync(ctx, "a", nil).Err() },
+				"publish: wait":      func() error { return c.PublishAsync(ctx, "a", nil).Wait(ctx) },
+				"publish: reply":     func() error { return c.Reply(ctx, mqtt.Message{}, nil).Err() },
+				"subscribe":          func() error { return c.Subscribe(ctx, "a", 1, ignore) },
+				"subscribe: several": func() error { return c.SubscribeMultiple(ctx, mqtt.Subscription{Filter: "a", Handler: ignore}) },
+				"subscribe: respond": func() error { return c.Respond(ctx, "a", 1, respond) },
+				"messages": func() (err error) {
+					for _, err = range c.Messages(ctx, "a", 1) {
+					}
+					return err
+				},
+				"unsubscribe": func() error { return c.Unsubscribe(ctx, "a") },
+				"request": func() error {
+					_, err := c.Request(ctx, "a", nil)
+					return err
+				},
+				"await connected": func() error { return c.AwaitConnected(ctx) },
+				"reconnect":       func() error { return c.Reconnect(ctx) },
+				"close":           func() error { return c.Close(ctx) },
+				"err":             c.Err,
+			} {
+				op, _, _ = strings.Cut(op, ":")
+				err := wait.For(t, inBackground(call), op)
+				require.EqualError(t, err, "mqtt: "+op+": client: nil or zero, only Dial makes clients: "+mosquitto.ErrInval.Error())
+				require.ErrorIs(t, err, mosquitto.ErrInval)
+			}
+			wait.For(t, c.Done(), "the end of the client")
+			require.Equal(t, mqtt.StateClosed, c.State())
+			require.Equal(t, mqtt.Stats{}, c.Stats())
+			_, connected := c.Connack()
+			require.False(t, connected)
+			require.Equal(t, "mqtt.Client{}", fmt.Sprint(c))
 		})
 	}
 }

@@ -128,6 +128,9 @@ const (
 // inside a function of [WithOnConnect], it returns ErrInCallback if ctx derives from the
 // context of the handler or function. They can call Close in a new goroutine.
 func (c *Client) Close(ctx context.Context, options ...CloseOption) error {
+	if err := c.mayBlockFor(ctx, "close", insteadOfClose); err != nil {
+		return err
+	}
 	var packet disconnectPacket
 	for _, option := range options {
 		if option.apply != nil {
@@ -137,8 +140,8 @@ func (c *Client) Close(ctx context.Context, options ...CloseOption) error {
 	if err := packet.check(); err != nil {
 		return err
 	}
-	if c.inInlineHandler() || c.inWorkersContext(ctx) || c.onConnectCall(ctx) != nil {
-		return errInCallback
+	if c.inWorkersContext(ctx) {
+		return &callbackError{"close", "waits for the handler that calls it", insteadOfClose}
 	}
 	ctx, cancel := closeContext(ctx)
 	defer cancel()

@@ -73,6 +73,9 @@ func newConnack(k mosquitto.Connack, version Protocol) *Connack {
 // Connack returns the CONNACK packet with which the broker accepted the connection. It
 // reports false while the client is not connected.
 func (c *Client) Connack() (connack Connack, connected bool) {
+	if !c.made() {
+		return Connack{}, false
+	}
 	if k := c.connack.Load(); k != nil {
 		return *k, true
 	}

@@ -57,8 +57,8 @@ func (c *Client) sendDisconnect(d disconnectPacket) error {
 // Messages in flight are sent again. Inside an inline handler it returns [ErrInCallback],
 // and inside a function of [WithOnConnect] if ctx derives from the function's context.
 func (c *Client) Reconnect(ctx context.Context) error {
-	if c.inInlineHandler() || c.onConnectCall(ctx) != nil {
-		return errInCallback
+	if err := c.mayBlockFor(ctx, "reconnect", insteadOfBlock); err != nil {
+		return err
 	}
 	if c.isClosing() {
 		return c.closedErr()

@@ -56,11 +56,16 @@ var (
 
 var errReconnect = errors.New("mqtt: Reconnect was called")
 
-// errInCallback and errClosed are the sentinels as calls return them.
-var (
-	errInCallback = fmt.Errorf("mqtt: %w", ErrInCallback)
-	errClosed     = fmt.Errorf("mqtt: %w", ErrClosed)
-)
+// errClosed is ErrClosed as calls return it.
+var errClosed = fmt.Errorf("mqtt: %w", ErrClosed)
+
+// callbackError reports a call that must not block where it is.
+type callbackError struct{ op, why, instead string }
+
+func (e *callbackError) Error() string { return "mqtt: " + e.op + ": " + e.why + ": " + e.instead }
+
+// Unwrap returns ErrInCallback.
+func (e *callbackError) Unwrap() error { return ErrInCallback }
 
 // timeoutError is a timeout, also for errors.Is with os.ErrDeadlineExceeded.
 type timeoutError struct{ text string }

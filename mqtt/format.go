@@ -28,6 +28,10 @@ func (t *Token) Format(f fmt.State, _ rune) {
 
 // Format prints the servers of the client, without credentials.
 func (c *Client) Format(f fmt.State, _ rune) {
+	if !c.made() {
+		fmt.Fprint(f, "mqtt.Client{}")
+		return
+	}
 	names := make([]string, len(c.servers))
 	for i, s := range c.servers {
 		names[i] = s.name

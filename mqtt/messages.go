@@ -24,6 +24,11 @@ import (
 //	}
 func (c *Client) Messages(ctx context.Context, filter string, qos QoS, options ...SubscribeOption) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
+		const op = "messages"
+		if err := c.mayBlock(op, insteadOfBlock); err != nil {
+			yield(Message{}, err)
+			return
+		}
 		t := &target{inbox: newInbox(c.opts.iteratorLimit, Block, &c.flow)}
 		if !c.flow.add(t.inbox) {
 			yield(Message{}, c.closedErr())
@@ -32,7 +37,7 @@ func (c *Client) Messages(ctx context.Context, filter string, qos QoS, options .
 		defer c.unsubscribeMessages(filter, t)
 		d, err := desireFor(t, filter, qos, options)
 		if err == nil {
-			err = c.subscribeAll(ctx, []desire{d})
+			err = c.subscribeAll(ctx, op, []desire{d})
 		}
 		if err != nil {
 			if ctx.Err() == nil {

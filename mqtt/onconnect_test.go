@@ -507,7 +507,9 @@ func TestOnConnect_CallsThatWaitForTheFunctionFail(t *testing.T) {
 		return nil
 	}))
 	for range 3 {
-		require.ErrorIs(t, wait.For(t, failed, "the call"), mqtt.ErrInCallback)
+		err := wait.For(t, failed, "the call")
+		require.ErrorIs(t, err, mqtt.ErrInCallback)
+		require.ErrorContains(t, err, "waits for the function of WithOnConnect that calls it: use another goroutine and another context")
 	}
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 }

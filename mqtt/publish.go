@@ -128,8 +128,8 @@ func seconds(d time.Duration) uint32 {
 // the message is queued. Inside an inline handler Publish sends nothing and returns
 // [ErrInCallback].
 func (c *Client) Publish(ctx context.Context, topic string, payload []byte, options ...PublishOption) error {
-	if c.inInlineHandler() {
-		return errInCallback
+	if err := c.mayBlock("publish", insteadOfPublish); err != nil {
+		return err
 	}
 	full := c.flow.beginWait()
 	defer c.flow.endWait()
@@ -169,6 +169,9 @@ func (t *Token) recycle(err error) {
 // payload. Any handler may call it. Inside an inline handler it does not wait for the
 // queue.
 func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte, options ...PublishOption) *Token {
+	if err := c.check("publish"); err != nil {
+		return CompletedToken(err)
+	}
 	t := &Token{}
 	if len(payload) <= len(t.short) && !c.hasPublishHooks() {
 		t.short = newShortPayload()

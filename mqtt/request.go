@@ -60,11 +60,11 @@ func (e *RequestError) Error() string { return "mqtt: request: " + e.Text }
 // same topic, each client receives all responses on it. It may mistake a response for its
 // own, because the correlation data are unique only within a client.
 func (c *Client) Request(ctx context.Context, topic string, payload []byte, options ...PublishOption) (Message, error) {
+	if err := c.mayBlock("request", insteadOfBlock); err != nil {
+		return Message{}, err
+	}
 	if c.protocolNow() != V5 {
 		return Message{}, fmt.Errorf("mqtt: requests need MQTT 5: %w", ErrNotSupported)
-	}
-	if c.inInlineHandler() {
-		return Message{}, errInCallback
 	}
 	full := c.flow.beginWait()
 	defer c.flow.endWait()
@@ -269,7 +269,7 @@ func (c *Client) subscribeResponseTopic(ctx context.Context, topic string, t *ta
 	if err != nil {
 		return err
 	}
-	return c.subscribeAll(ctx, []desire{d})
+	return c.subscribeAll(ctx, "request", []desire{d})
 }
 
 // unsubscribeResponses removes the subscription to a response topic. It does not block.

@@ -119,6 +119,9 @@ func (c *Client) setState(change StateChange) {
 
 // State returns the current state. Any handler may call it.
 func (c *Client) State() State {
+	if !c.made() {
+		return StateClosed
+	}
 	c.status.mu.Lock()
 	defer c.status.mu.Unlock()
 	return c.status.state
@@ -128,8 +131,8 @@ func (c *Client) State() State {
 // or the client ends. Inside an inline handler it returns [ErrInCallback], and inside a
 // function of [WithOnConnect] if ctx derives from the function's context.
 func (c *Client) AwaitConnected(ctx context.Context) error {
-	if c.inInlineHandler() || c.onConnectCall(ctx) != nil {
-		return errInCallback
+	if err := c.mayBlockFor(ctx, "await connected", insteadOfBlock); err != nil {
+		return err
 	}
 	full := c.flow.beginWait()
 	defer c.flow.endWait()

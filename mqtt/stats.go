@@ -27,6 +27,9 @@ type counters struct {
 
 // Stats returns the client's counters. Any handler may call it.
 func (c *Client) Stats() Stats {
+	if !c.made() {
+		return Stats{}
+	}
 	s := Stats{
 		Connects: c.count.connects.Load(), Published: c.count.published.Load(), Failed: c.count.failed.Load(),
 		Received: c.count.received.Load(), Unhandled: c.count.unhandled.Load(), Dropped: c.count.dropped.Load(),

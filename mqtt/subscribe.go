@@ -151,7 +151,7 @@ func (c *Client) Subscribe(ctx context.Context, filter string, qos QoS, h Handle
 	if err != nil {
 		return err
 	}
-	return c.subscribeAll(ctx, []desire{d})
+	return c.subscribeAll(ctx, "subscribe", []desire{d})
 }
 
 // SubscribeMultiple is [Client.Subscribe] for several filters. If the broker refuses
@@ -169,10 +169,14 @@ func (c *Client) SubscribeMultiple(ctx context.Context, subscriptions ...Subscri
 		}
 		all = append(all, d)
 	}
-	return c.subscribeAll(ctx, all)
+	return c.subscribeAll(ctx, "subscribe", all)
 }
 
-func (c *Client) subscribeAll(ctx context.Context, all []desire) error {
+// subscribeAll makes subscriptions, and waits for the broker's replies. op is the call.
+func (c *Client) subscribeAll(ctx context.Context, op string, all []desire) error {
+	if err := c.mayBlock(op, insteadOfBlock); err != nil {
+		return err
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -192,9 +196,6 @@ func (c *Client) subscribeAll(ctx context.Context, all []desire) error {
 // requestChanges asks the loop to make n changes to the subscriptions, and waits for the
 // broker's replies. change runs on the loop.
 func (c *Client) requestChanges(ctx context.Context, n int, change func(i int) *waiter) error {
-	if c.inInlineHandler() {
-		return errInCallback
-	}
 	if c.isClosing() {
 		return c.closedErr()
 	}
@@ -247,6 +248,9 @@ func (c *Client) awaitChanges(ctx context.Context, waiters <-chan []*waiter) err
 // of the filters before the broker has replied. It returns an error if ctx ends before
 // the reply. Inside an inline handler it changes nothing and returns [ErrInCallback].
 func (c *Client) Unsubscribe(ctx context.Context, filters ...string) error {
+	if err := c.mayBlock("unsubscribe", insteadOfBlock); err != nil {
+		return err
+	}
 	for _, filter := range filters {
 		d := desire{filter: filter}
 		if err := d.check(); err != nil {

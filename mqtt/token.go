@@ -85,8 +85,8 @@ func (t *Token) Wait(ctx context.Context) error {
 	if t.ended.Load() {
 		return t.err
 	}
-	if t.client.inInlineHandler() {
-		return errInCallback
+	if err := t.client.mayBlock("wait for a message", insteadOfWait); err != nil {
+		return err
 	}
 	full := t.client.flow.beginWait()
 	defer t.client.flow.endWait()

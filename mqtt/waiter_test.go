@@ -34,7 +34,28 @@ func waits(ctx context.Context, c *mqtt.Client) map[string]error {
 		"AwaitConnected":    c.AwaitConnected(ctx),
 		"Respond":           c.Respond(ctx, "w", 1, func(context.Context, mqtt.Message) ([]byte, error) { return nil, nil }),
 		"Close":             c.Close(ctx),
+		"Reconnect":         c.Reconnect(ctx),
 	}
+}
+
+// requireInCallback requires ErrInCallback, with a text that names the call and the way out.
+func requireInCallback(t *testing.T, call string, err error) {
+	t.Helper()
+	require.ErrorIs(t, err, mqtt.ErrInCallback, call)
+	const why = ": waits for the broker, which an inline handler or a hook must not do: use "
+	says, found := map[string]string{
+		"Publish": "publish" + why + "PublishAsync, another goroutine or WithHandlerMode(mqtt.Worker(...))",
+		"Wait":    "wait for a message" + why + "Done in another goroutine, or WithHandlerMode(mqtt.Worker(...))",
+		"Close":   "close" + why + "another goroutine and another context",
+	}[call]
+	if !found {
+		op := map[string]string{
+			"Subscribe": "subscribe", "SubscribeMultiple": "subscribe", "Respond": "subscribe", "Unsubscribe": "unsubscribe",
+			"Request": "request", "Messages": "messages", "AwaitConnected": "await connected", "Reconnect": "reconnect",
+		}[call]
+		says = op + why + "another goroutine or WithHandlerMode(mqtt.Worker(...))"
+	}
+	require.EqualError(t, err, "mqtt: "+says)
 }
 
 func TestWaits_InAnInlineHandlerReturnErrInCallback(t *testing.T) {
@@ -46,7 +67,7 @@ func TestWaits_InAnInlineHandlerReturnErrInCallback(t *testing.T) {
 	require.NoError(t, c.Subscribe(wait.Soon(t), "a", 1, h))
 	require.NoError(t, c.Publish(wait.Soon(t), "a", nil))
 	for call, err := range wait.For(t, results, "the handler") {
-		require.ErrorIs(t, err, mqtt.ErrInCallback, call)
+		requireInCallback(t, call, err)
 	}
 	require.NoError(t, c.Publish(wait.Soon(t), "b", nil), "the client still works")
 }
@@ -73,7 +94,7 @@ func TestWaits_InAHookReturnErrInCallback(t *testing.T) {
 	close(ready)
 	token := c.PublishAsync(wait.Soon(t), "a", nil)
 	for call, err := range wait.For(t, results, "the hook") {
-		require.ErrorIs(t, err, mqtt.ErrInCallback, call)
+		requireInCallback(t, call, err)
 	}
 	require.NoError(t, token.Wait(wait.Soon(t)))
 }
@@ -110,7 +131,9 @@ func TestWaits_OnAWorkerSucceed(t *testing.T) {
 	require.NoError(t, wait.For(t, ended, "the message for the iterator"))
 	require.NoError(t, c.Subscribe(wait.Soon(t), "close", 1, func(ctx context.Context, _ mqtt.Message) { ended <- c.Close(ctx) }))
 	require.NoError(t, other.Publish(wait.Soon(t), "close", nil))
-	require.ErrorIs(t, wait.For(t, ended, "Close in a handler"), mqtt.ErrInCallback)
+	err := wait.For(t, ended, "Close in a handler")
+	require.ErrorIs(t, err, mqtt.ErrInCallback)
+	require.EqualError(t, err, "mqtt: close: waits for the handler that calls it: use another goroutine and another context")
 }
 
 // The program holds a mutex during its calls, and in its handlers, state handler and logger.
