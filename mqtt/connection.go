@@ -229,7 +229,7 @@ func (c *Client) prepare(ctx context.Context, s *server, version Protocol) error
 	if username != "" || password != "" || c.hasUser || len(c.opts.setup) > 0 {
 		c.hasUser = true
 		if err := m.UsernamePwSet(username, password); err != nil {
-			return err
+			return named("credentials", err)
 		}
 	}
 	if err := c.setTLS(ctx); err != nil {

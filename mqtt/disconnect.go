@@ -38,7 +38,7 @@ func (d *disconnectPacket) check() error {
 	if len(d.props) == 0 {
 		return nil
 	}
-	return mosquitto.PropertyCheckAll(mosquitto.CmdDisconnect, d.props)
+	return named("WithDisconnectProperties", checkProperties(mosquitto.CmdDisconnect, "DISCONNECT", d.props))
 }
 
 // sendDisconnect sends a DISCONNECT. Only the loop calls it.

@@ -217,6 +217,25 @@ func badArgument(argument, format string, args ...any) error {
 	return fmt.Errorf("mqtt: %s: %s: %w", argument, fmt.Sprintf(format, args...), mosquitto.ErrInval)
 }
 
+// argumentError reports an invalid argument, with a text of its own.
+type argumentError struct {
+	text string // without "mqtt: "
+	err  error
+}
+
+func (e *argumentError) Error() string { return "mqtt: " + e.text }
+
+// Unwrap returns the reason.
+func (e *argumentError) Unwrap() error { return e.err }
+
+// named adds the name of the option to an error about its arguments. It returns nil for nil.
+func named(option string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &argumentError{option + ": " + withoutPrefix(err), err}
+}
+
 // joined is a list of errors whose text is one line.
 type joined []error
 

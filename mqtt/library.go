@@ -3,6 +3,7 @@
 package mqtt
 
 import (
+	"errors"
 	"math"
 	"slices"
 
@@ -16,8 +17,11 @@ import (
 func (c *Client) makeLibrary() error {
 	s := &c.opts
 	m, err := mosquitto.New(s.clientID, !s.keepSession, nil)
+	if errors.Is(err, mosquitto.ErrErrno) {
+		return setupError{err}
+	}
 	if err != nil {
-		return err
+		return named("WithClientID", err)
 	}
 	if err := c.configure(m); err != nil {
 		m.Close()
@@ -57,7 +61,8 @@ func (c *Client) configure(m *mosquitto.Client) error {
 		// and then every connection would end: see docs/testing.md.
 		func() error { return m.IntOption(mosquitto.OptReceiveMaximum, math.MaxUint16) },
 		func() error { return c.setProtocol(m, s.protocols[0]) },
-		func() error { return c.setWill(m, c.opts.will) },
+		func() error { return c.setWill(m, s.will) },
+		func() error { return s.setCredentials(m) },
 	}
 	for _, f := range s.setup {
 		steps = append(steps, func() error { return f(m) })
@@ -68,6 +73,15 @@ func (c *Client) configure(m *mosquitto.Client) error {
 		}
 	}
 	return nil
+}
+
+// setCredentials sets the credentials of WithCredentials, so that Dial returns an error about
+// them at once. prepare sets the credentials of each connection.
+func (s *settings) setCredentials(m *mosquitto.Client) error {
+	if s.credentials != nil || s.username == "" && s.password == "" {
+		return nil
+	}
+	return named("WithCredentials", m.UsernamePwSet(s.username, s.password))
 }
 
 func (c *Client) setProtocol(m *mosquitto.Client, p Protocol) error {

@@ -5,10 +5,10 @@ package mqtt
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mosquitto-go/mosquitto"
@@ -247,8 +247,8 @@ type Will = mosquitto.Will
 // WithWill sets the will. It copies the payload.
 func WithWill(w Will) Option {
 	return Option{func(s *settings) error {
-		if err := checkTopic(w.Topic); err != nil {
-			return fmt.Errorf("WithWill: %w", err)
+		if err := checkWill(&w); err != nil {
+			return named("WithWill", err)
 		}
 		w.Payload = slices.Clone(w.Payload)
 		s.will = &w
@@ -277,13 +277,16 @@ func WithWillFunc(f func(ctx context.Context) (Will, error)) Option {
 func WithConnectProperties(props Properties) Option {
 	return Option{func(s *settings) error {
 		s.connect = append(s.connect, props...)
-		return mosquitto.PropertyCheckAll(mosquitto.CmdConnect, s.connect)
+		return named("WithConnectProperties", checkProperties(mosquitto.CmdConnect, "CONNECT", s.connect))
 	}}
 }
 
 // WithBindAddress sets the local address of connections.
 func WithBindAddress(address string) Option {
 	return Option{func(s *settings) error {
+		if strings.IndexByte(address, 0) >= 0 {
+			return badArgument("WithBindAddress", "%.100q contains a NUL byte", address)
+		}
 		s.bind = address
 		return nil
 	}}
@@ -294,7 +297,10 @@ func WithBindAddress(address string) Option {
 func WithProxy(host string, port int, username, password string) Option {
 	return Option{func(s *settings) error {
 		s.proxied = true
-		return WithLibrarySetup(func(m *mosquitto.Client) error { return m.Socks5Set(host, port, username, password) }).apply(s)
+		s.setup = append(s.setup, func(m *mosquitto.Client) error {
+			return named("WithProxy", m.Socks5Set(host, port, username, password))
+		})
+		return nil
 	}}
 }
 
@@ -309,7 +315,7 @@ func WithLibrarySetup(f func(*mosquitto.Client) error) Option {
 		if f == nil {
 			return badArgument("WithLibrarySetup", "f is nil")
 		}
-		s.setup = append(s.setup, f)
+		s.setup = append(s.setup, func(m *mosquitto.Client) error { return named("WithLibrarySetup", f(m)) })
 		return nil
 	}}
 }
@@ -530,7 +536,7 @@ func WithSubscription(filter string, qos QoS, h Handler, options ...SubscribeOpt
 		if err == nil {
 			s.subscriptions = append(s.subscriptions, d)
 		}
-		return err
+		return named("WithSubscription", err)
 	}}
 }
 
@@ -539,8 +545,11 @@ func WithSubscription(filter string, qos QoS, h Handler, options ...SubscribeOpt
 // It needs MQTT 5.
 func WithResponsePrefix(prefix string) Option {
 	return Option{func(s *settings) error {
-		if prefix == "" || checkResponseTopic(prefix+randomName()) != nil {
-			return badArgument("WithResponsePrefix", "%.100q cannot begin a topic", prefix)
+		if prefix == "" {
+			return badArgument("WithResponsePrefix", "empty")
+		}
+		if fault := responseTopicFault(prefix + randomName()); fault != "" {
+			return badArgument("WithResponsePrefix", "%.100q cannot begin a topic: %s", prefix, fault)
 		}
 		s.responsePrefix = prefix
 		return nil

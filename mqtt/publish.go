@@ -21,7 +21,6 @@ var (
 	qosOptions = [3]PublishOption{
 		{func(p *Publication) { p.QoS = 0 }}, {func(p *Publication) { p.QoS = 1 }}, {func(p *Publication) { p.QoS = 2 }},
 	}
-	badQoS        = PublishOption{func(p *Publication) { p.QoS = math.MaxUint8 }}
 	retainOptions = map[bool]PublishOption{
 		false: {func(p *Publication) { p.Retain = false }}, true: {func(p *Publication) { p.Retain = true }},
 	}
@@ -32,7 +31,7 @@ var (
 // it has not delivered.
 func WithQoS(qos QoS) PublishOption {
 	if qos > 2 {
-		return badQoS
+		return PublishOption{func(p *Publication) { p.QoS = qos }}
 	}
 	return qosOptions[qos]
 }
@@ -314,8 +313,8 @@ func (c *Client) store(t *Token) error {
 // checkPublication returns an error for a message that the library or the broker would
 // refuse.
 func (c *Client) checkPublication(p *Publication) error {
-	if p.QoS > 2 {
-		return badArgument("QoS", "not 0, 1 or 2")
+	if err := checkQoS(p.QoS); err != nil {
+		return err
 	}
 	if len(p.Payload) > mosquitto.MaxPayload {
 		return badArgument("payload", "%d bytes, more than %d", len(p.Payload), mosquitto.MaxPayload)
@@ -335,22 +334,10 @@ func (c *Client) checkPublication(p *Publication) error {
 	if c.protocolNow() != V5 {
 		return errPropertiesNeedV5
 	}
-	if topic, given := p.Properties.Text(PropResponseTopic); given && checkTopic(topic) != nil {
-		return badArgument("WithResponseTopic", "%.100q is not a valid topic", topic)
+	if topic, given := p.Properties.Text(PropResponseTopic); given {
+		if fault := topicFault(topic); fault != "" {
+			return badArgument("WithResponseTopic", "%s", fault)
+		}
 	}
-	return mosquitto.PropertyCheckAll(mosquitto.CmdPublish, p.Properties)
-}
-
-// checkTopic returns an error for an invalid topic. It checks plain ASCII topics without
-// a C call.
-func checkTopic(topic string) error {
-	plain := topic != "" && len(topic) <= math.MaxUint16
-	for i := 0; plain && i < len(topic); i++ {
-		b := topic[i]
-		plain = b >= ' ' && b < 0x7f && b != '+' && b != '#'
-	}
-	if plain || mosquitto.PubTopicCheck(topic) == nil && mosquitto.ValidateUTF8([]byte(topic)) == nil {
-		return nil
-	}
-	return badArgument("topic", "%.100q is not a valid topic", topic)
+	return checkProperties(mosquitto.CmdPublish, "PUBLISH", p.Properties)
 }

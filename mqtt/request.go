@@ -108,8 +108,8 @@ func (c *Client) prepareRequest(ctx context.Context, options []PublishOption) ([
 		return nil, badArgument("WithCorrelationData", "Request sets the correlation data")
 	}
 	if topic, given := p.Properties.Text(PropResponseTopic); given {
-		if checkResponseTopic(topic) != nil {
-			return nil, badArgument("WithResponseTopic", "%.100q is not a valid topic", topic)
+		if fault := responseTopicFault(topic); fault != "" {
+			return nil, badArgument("WithResponseTopic", "%s", fault)
 		}
 		return slices.Clip(options), c.subscribeToResponses(ctx, topic)
 	}
@@ -120,13 +120,13 @@ func (c *Client) prepareRequest(ctx context.Context, options []PublishOption) ([
 	return append(slices.Clip(options), WithResponseTopic(topic)), c.subscribeToResponses(ctx, topic)
 }
 
-// checkResponseTopic returns an error for a topic that a client cannot both subscribe to
-// and publish on.
-func checkResponseTopic(topic string) error {
+// responseTopicFault returns why a client cannot both subscribe to a topic and publish on
+// it, or "".
+func responseTopicFault(topic string) string {
 	if strings.HasPrefix(topic, "$share/") {
-		return badArgument("topic", "%.100q is a shared subscription", topic)
+		return fmt.Sprintf("%.100q is a shared subscription", topic)
 	}
-	return checkTopic(topic)
+	return topicFault(topic)
 }
 
 // ownResponseTopic returns the response topic that the client makes. If its beginning has
@@ -146,8 +146,8 @@ func (c *Client) ownResponseTopic(ctx context.Context) (string, error) {
 		}
 	}
 	topic, before := c.responses.make(start)
-	if err := checkResponseTopic(topic); err != nil {
-		return "", fmt.Errorf("mqtt: request: the broker's response information cannot begin a topic: %w", err)
+	if fault := responseTopicFault(topic); fault != "" {
+		return "", badArgument("request", "the broker's response information cannot begin a topic: %s", fault)
 	}
 	if before != nil {
 		c.unsubscribeResponses(before)

@@ -87,11 +87,11 @@ func (d *desire) check() error {
 	default:
 		return badArgument("WithRetainHandling", "%d is not one of its values", int(d.retain))
 	}
-	switch {
-	case d.qos > 2:
-		return badArgument("qos", "%d is not 0, 1 or 2", d.qos)
-	case mosquitto.SubTopicCheck(d.filter) != nil || mosquitto.ValidateUTF8([]byte(d.filter)) != nil:
-		return badArgument("filter", "%.100q is not a valid filter", d.filter)
+	if err := checkQoS(d.qos); err != nil {
+		return err
+	}
+	if fault := filterFault(d.filter); fault != "" {
+		return badArgument("filter", "%s", fault)
 	}
 	if levels := strings.SplitN(d.filter, "/", 3); levels[0] == "$share" {
 		switch {

@@ -322,7 +322,7 @@ func TestShare_MalformedFilterIsRefusedAtTheCall(t *testing.T) {
 		}
 	}
 	for _, filter := range []string{"$share/g+/a", "$share/g/a#", "$share/g/#/a"} {
-		require.ErrorContains(t, c.Subscribe(wait.Soon(t), filter, 1, h), fmt.Sprintf("mqtt: filter: %q is not a valid filter: ", filter))
+		require.ErrorContains(t, c.Subscribe(wait.Soon(t), filter, 1, h), fmt.Sprintf("mqtt: filter: %q has ", filter))
 	}
 	require.ErrorContains(t, c.Subscribe(wait.Soon(t), "$share/g/a", 1, h, mqtt.WithNoLocal()), "mqtt: options: WithNoLocal is not for shared subscriptions: ")
 	require.EqualValues(t, 1, c.Stats().Connects)

@@ -4,6 +4,8 @@ package mqtt
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 
@@ -24,23 +26,27 @@ func (c *Client) will(ctx context.Context) (*Will, error) {
 	if w.Topic == "" {
 		return nil, nil
 	}
-	return &w, c.opts.checkWill(&w)
+	if len(w.Properties) > 0 && !slices.Contains(c.opts.protocols, V5) {
+		return nil, badArgument("WithWillFunc", "properties need WithProtocol(V5)")
+	}
+	return &w, named("WithWillFunc", checkWill(&w))
 }
 
-// checkWill returns an error for a will of WithWillFunc that no connection can have.
-func (s *settings) checkWill(w *Will) error {
-	switch {
-	case checkTopic(w.Topic) != nil:
-		return badArgument("WithWillFunc", "%.100q is not a valid topic", w.Topic)
-	case w.QoS > 2:
-		return badArgument("WithWillFunc", "QoS %d is not 0, 1 or 2", w.QoS)
-	case len(w.Payload) > math.MaxUint16:
-		return badArgument("WithWillFunc", "a payload of %d bytes, more than %d", len(w.Payload), math.MaxUint16)
-	case len(w.Properties) > 0 && !slices.Contains(s.protocols, V5):
-		return badArgument("WithWillFunc", "properties need WithProtocol(V5)")
+// checkWill returns an error for a will that no connection can have. The error wraps
+// ErrInval, which is permanent.
+func checkWill(w *Will) error {
+	if err := checkTopic(w.Topic); err != nil {
+		return err
 	}
-	if err := mosquitto.PropertyCheckAll(mosquitto.CmdWill, w.Properties); err != nil {
-		return badArgument("WithWillFunc", "properties: %s", withoutPrefix(err))
+	if err := checkQoS(w.QoS); err != nil {
+		return err
+	}
+	if len(w.Payload) > math.MaxUint16 {
+		text := fmt.Sprintf("payload: %d bytes, more than %d", len(w.Payload), math.MaxUint16)
+		return &argumentError{text, errors.Join(mosquitto.ErrInval, mosquitto.ErrPayloadSize)}
+	}
+	if err := checkProperties(mosquitto.CmdWill, "a will", w.Properties); err != nil {
+		return &argumentError{withoutPrefix(err), errors.Join(mosquitto.ErrInval, err)}
 	}
 	return nil
 }

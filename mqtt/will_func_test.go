@@ -92,10 +92,10 @@ func TestWillFunc_BadWillFailsTheAttempt(t *testing.T) {
 	t.Parallel()
 	p := fakebroker.Listen(t)
 	for says, w := range map[string]mqtt.Will{
-		`WithWillFunc: "a/#" is not a valid topic`:                {Topic: "a/#"},
-		"WithWillFunc: QoS 3 is not 0, 1 or 2":                    {Topic: "a", QoS: 3},
-		"WithWillFunc: a payload of 65536 bytes, more than 65535": {Topic: "a", Payload: make([]byte, 65536)},
-		"WithWillFunc: properties: ":                              {Topic: "a", Properties: mqtt.Properties{{ID: mqtt.PropTopicAlias, Number: 1}}},
+		`WithWillFunc: topic: "a/#" contains the wildcard #`:                {Topic: "a/#"},
+		"WithWillFunc: qos: 3 is more than 2":                               {Topic: "a", QoS: 3},
+		"WithWillFunc: payload: 65536 bytes, more than 65535":               {Topic: "a", Payload: make([]byte, 65536)},
+		"WithWillFunc: properties: topic-alias is not a property of a will": {Topic: "a", Properties: mqtt.Properties{{ID: mqtt.PropTopicAlias, Number: 1}}},
 	} {
 		_, err := mqtt.Dial(wait.Soon(t), []string{url(p.Port)}, mqtt.WithProtocol(mqtt.V5), mqtt.WithConnectRetry(), wills(w))
 		require.ErrorContains(t, err, says)
