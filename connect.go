@@ -420,12 +420,15 @@ func (c *Client) DisconnectV5(reason ReasonCode, props Properties) error {
 	return c.finish(op, r)
 }
 
-// noteDisconnect notes a DISCONNECT outside Run. Beside a loop the library may
-// then drop input (2.1).
+// noteDisconnect notes a Disconnect outside Run. Beside a loop the library may
+// then drop input (2.1), and forget the Disconnect.
 func (c *Client) noteDisconnect() {
 	c.setLeaving(true)
 	if has21 && c.owner.Load() != ownerNone {
 		c.stale.Store(true)
+	}
+	if f := c.forever.Load(); f != nil && !f.repeating.Swap(true) {
+		go c.repeatDisconnect(f)
 	}
 }
 

@@ -4,6 +4,7 @@ package mosquitto
 
 import (
 	"math"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,7 +32,38 @@ func (c *Client) LoopForever(timeout time.Duration) error {
 	if c.made() && !c.used.Load() { // the library would retry for ever without a server
 		return c.loop(op, func() result { return result{rc: cErrNoConn} })
 	}
-	return c.loop(op, func() result { return cLoopForever(c.c, milliseconds(timeout)) })
+	return c.loop(op, func() result {
+		f := &forever{ended: make(chan struct{})}
+		c.forever.Store(f)
+		defer close(f.ended)
+		defer c.forever.Store(nil)
+		return cLoopForever(c.c, milliseconds(timeout))
+	})
+}
+
+// forever is a LoopForever that runs.
+type forever struct {
+	ended     chan struct{}
+	repeating atomic.Bool // repeatDisconnect runs
+}
+
+// repeatDisconnect tells LoopForever to end until it does. The library forgets a Disconnect
+// during a reconnect that fails, and calls no callback then.
+func (c *Client) repeatDisconnect(f *forever) {
+	for {
+		select {
+		case <-f.ended:
+			return
+		case <-time.After(requestPeriod):
+		}
+		if c.gate.enter() != nil { // Close ends the loop
+			return
+		}
+		if c.leaving.Load() && cSocket(c.c) < 0 {
+			cDisconnect(c.c)
+		}
+		c.end()
+	}
 }
 
 // LoopRead wraps mosquitto_loop_read: it reads at least one packet if there is

@@ -104,11 +104,12 @@ type Client struct {
 	released  chan struct{} // made by Close; has an element when owner may have changed after Close
 	listeners listeners
 	userData  atomic.Pointer[any]
-	run       atomic.Pointer[runner] // non-nil while Run or RunOnce runs
-	server    server                 // of the last connect; used by the owner of the network side only
-	backoff   backoff                // of ReconnectDelaySet; used by the owner only
-	closing   sync.Mutex             // held while Close closes the gate
-	done      chan struct{}          // made by Close; closed when c is freed
+	run       atomic.Pointer[runner]  // non-nil while Run or RunOnce runs
+	forever   atomic.Pointer[forever] // non-nil while LoopForever runs
+	server    server                  // of the last connect; used by the owner of the network side only
+	backoff   backoff                 // of ReconnectDelaySet; used by the owner only
+	closing   sync.Mutex              // held while Close closes the gate
+	done      chan struct{}           // made by Close; closed when c is freed
 
 	logging atomic.Bool        // the log callback is installed
 	inLog   atomic.Int32       // OnLog callbacks in progress

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
@@ -104,6 +105,29 @@ func TestLoopForever_DisconnectDuringBackoffEndsIt(t *testing.T) {
 	require.ErrorIs(t, c.Disconnect(), mosquitto.ErrNoConn)
 	require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
 	wait.None(t, e.connect, "OnConnect")
+}
+
+// A Disconnect during a blocking connect of the loop ends the loop when the connect has returned.
+// The library alone would forget it.
+func TestLoopForever_DisconnectDuringAReconnectEndsIt(t *testing.T) {
+	for name, disconnect := range map[string]func(*mosquitto.Client) error{
+		"Disconnect":   (*mosquitto.Client).Disconnect,
+		"DisconnectV5": func(c *mosquitto.Client) error { return c.DisconnectV5(0, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newSilentPort(t)
+			c, e := newClient(t, "", true)
+			require.NoError(t, c.Connect("127.0.0.1", d.port, keepalive))
+			d.fill()
+			require.NoError(t, syscall.Shutdown(c.Socket(), syscall.SHUT_RDWR))
+			ended := loop(t, c)
+			wait.For(t, e.disconnect, "OnDisconnect")
+			wait.Until(t, "the reconnect", d.asked)
+			require.NoError(t, disconnect(c), "the library has a socket")
+			d.hangUp()
+			require.NoError(t, wait.For(t, ended, "the end of LoopForever"))
+		})
+	}
 }
 
 // Disconnect runs on another goroutine during OnConnect, when the library's loop
