@@ -198,9 +198,42 @@ func (c *Client) firstConnection(ctx context.Context, connected <-chan struct{},
 	case <-c.done:
 		return c.status.cause()
 	case <-ctx.Done():
-		return joinErrors(c.status.lastError(), ctx.Err())
+		return c.firstConnectionErr(ctx.Err())
 	}
 	return c.await(ctx, initial)
+}
+
+// firstConnectionErr returns the error of a Dial whose context has ended. If an attempt
+// failed before, the error has its cause.
+func (c *Client) firstConnectionErr(cause error) error {
+	lastErr, accepted := c.status.lastError(), c.connack.Load() != nil
+	if lastErr != nil && !accepted {
+		return joinErrors(lastErr, cause)
+	}
+	state := "no CONNACK yet"
+	if accepted {
+		state = "accepted, " + c.missingForConnected()
+	}
+	return joinErrors(lastErr, &waitError{"connect " + c.status.currentServer(), "", state, cause})
+}
+
+// missingForConnected says what an accepted connection lacks for StateConnected.
+func (c *Client) missingForConnected() string {
+	if len(c.opts.onConnect) == 0 {
+		return "waits for SUBACK"
+	}
+	return "waits for SUBACK, or for the functions of WithOnConnect"
+}
+
+// waitsFor says what a call waits for: for the connection, or what accepted says.
+func (c *Client) waitsFor(accepted string) string {
+	if c.connack.Load() != nil {
+		return accepted
+	}
+	if err := c.status.lastError(); err != nil {
+		return "not connected (" + withoutPrefix(err) + ")"
+	}
+	return "not connected"
 }
 
 // abort ends a client that Dial does not return. It waits at most abortPatience for

@@ -73,7 +73,7 @@ func (c *Client) Reconnect(ctx context.Context) error {
 	select {
 	case <-begun:
 	case <-ctx.Done():
-		return ctx.Err()
+		return &waitError{"reconnect", "", waitsForLoop, ctx.Err()}
 	}
 	return c.AwaitConnected(ctx)
 }

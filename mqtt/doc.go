@@ -23,11 +23,14 @@
 //
 //	the broker refuses the message           *PublishError with the reason code
 //	the broker refuses the subscription      *SubscribeError with the reason code
-//	ctx ends before the message was sent     ctx.Err(): the message will not be sent
-//	ctx ends after the message was sent      ctx.Err() and ErrAbandoned: the message may still be delivered
+//	ctx ends before the message was sent     wraps ctx.Err(): the message will not be sent
+//	ctx ends after the message was sent      wraps ctx.Err() and ErrAbandoned: the message may still be delivered
 //	the connection is lost, QoS 0            ErrConnectionLost if the message may not have been written
 //	the queue is full                        ErrQueueFull; ErrDropped for a QoS 0 message that was dropped
 //	the client ends                          ErrClosed and the cause
+//
+// If ctx ends, the text of the error says what the call waited for. Compare errors with
+// errors.Is.
 //
 // A lost connection does not end the wait for a message of QoS 1 or 2, for Subscribe or
 // for Unsubscribe. They complete after the reconnect.

@@ -67,6 +67,25 @@ func (e *callbackError) Error() string { return "mqtt: " + e.op + ": " + e.why +
 // Unwrap returns ErrInCallback.
 func (e *callbackError) Unwrap() error { return ErrInCallback }
 
+// waitError reports that a call has stopped waiting, because its context ended or because of
+// ErrHandlerQueueFull.
+type waitError struct {
+	op, subject string // the call; subject is a topic, a filter, or empty
+	state       string // what the call waited for
+	err         error
+}
+
+func (e *waitError) Error() string {
+	text := "mqtt: " + e.op
+	if e.subject != "" {
+		text += fmt.Sprintf(" %.100q", e.subject)
+	}
+	return text + ": " + e.state + ": " + withoutPrefix(e.err)
+}
+
+// Unwrap returns why the call has stopped waiting.
+func (e *waitError) Unwrap() error { return e.err }
+
 // timeoutError is a timeout, also for errors.Is with os.ErrDeadlineExceeded.
 type timeoutError struct{ text string }
 

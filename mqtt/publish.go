@@ -248,7 +248,7 @@ func (c *Client) enqueue(ctx context.Context, t *Token) error {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return &waitError{publishTo, t.pub.Topic, notSent, err}
 	}
 	if c.isClosing() {
 		return c.closedErr()
@@ -285,7 +285,7 @@ func (c *Client) reserve(ctx context.Context, t *Token) error {
 		if errors.Is(err, ErrClosed) {
 			return c.closedErr()
 		}
-		return err
+		return &waitError{publishTo, t.pub.Topic, "waits for capacity in the queue", err}
 	}
 	return nil
 }

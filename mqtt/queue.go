@@ -269,13 +269,14 @@ func (q *queue) requeue(all []*Token) (abandoned []*Token) {
 }
 
 // abandon ends the wait for a message. It cancels the message if it is queued and not
-// stored in the outbox.
-func (q *queue) abandon(t *Token, cause error) (ended, cancelled bool) {
+// stored in the outbox. err is the error for the caller, if the message has not ended.
+func (q *queue) abandon(t *Token, cause error, offline string) (err error, ended, cancelled bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if t.phase == pending && q.closed {
-		return true, false // the loop is about to end it
+		return nil, true, false // the loop is about to end it
 	}
+	cause = t.stopErr(cause, offline)
 	if t.phase == pending && !t.stored {
 		if t.sent {
 			cause = joinErrors(cause, ErrAbandoned)
@@ -283,12 +284,12 @@ func (q *queue) abandon(t *Token, cause error) (ended, cancelled bool) {
 		q.unlink(t)
 		q.end(t, acknowledgement{}, cause)
 		q.grant()
-		return true, true
+		return nil, true, true
 	}
 	if t.phase == inFlight {
 		t.abandoned = cause
 	}
-	return t.phase == completed, false
+	return cause, t.phase == completed, false
 }
 
 // finish ends a message in flight. more reports whether the loop must run another turn.

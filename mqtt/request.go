@@ -91,12 +91,17 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte, opti
 		}
 		return m, nil
 	case <-full:
-		return Message{}, ErrHandlerQueueFull
+		return Message{}, c.requestErr(topic, ErrHandlerQueueFull)
 	case <-ctx.Done():
-		return Message{}, ctx.Err()
+		return Message{}, c.requestErr(topic, ctx.Err())
 	case <-c.connectCtx.Done(): // not done, which is closed after the worker's end: the worker may be waiting here
 		return Message{}, c.closedErr()
 	}
+}
+
+// requestErr returns the error of a request that waits for its response no longer.
+func (c *Client) requestErr(topic string, cause error) error {
+	return &waitError{"request to", topic, c.waitsFor("waits for the response"), cause}
 }
 
 // prepareRequest subscribes to the response topic of a request. It returns options with
@@ -218,7 +223,7 @@ func (c *Client) subscribeToResponses(ctx context.Context, topic string) error {
 				return nil
 			}
 		case <-ctx.Done():
-			return ctx.Err()
+			return &waitError{subscribeTo, topic, "waits for another request, which subscribes", ctx.Err()}
 		}
 	}
 }

@@ -136,7 +136,8 @@ func (c *Client) AwaitConnected(ctx context.Context) error {
 	}
 	full := c.flow.beginWait()
 	defer c.flow.endWait()
-	for {
+	var err error
+	for err == nil {
 		state, changed := c.status.watch()
 		if state == StateConnected {
 			return nil
@@ -146,9 +147,10 @@ func (c *Client) AwaitConnected(ctx context.Context) error {
 		case <-c.connectCtx.Done(): // not done, which is closed after the worker's end: the worker may be waiting here
 			return c.closedErr()
 		case <-full:
-			return ErrHandlerQueueFull
+			err = ErrHandlerQueueFull
 		case <-ctx.Done():
-			return ctx.Err()
+			err = ctx.Err()
 		}
 	}
+	return &waitError{"await connected", "", c.waitsFor(c.missingForConnected()), err}
 }

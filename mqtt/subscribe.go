@@ -50,6 +50,13 @@ func WithGrantedQoS(granted *QoS) SubscribeOption {
 	return SubscribeOption{func(d *desire) { d.granted = granted }}
 }
 
+// Parts of errors of calls whose contexts have ended.
+const (
+	subscribeTo  = "subscribe to"
+	notSent      = "not sent"
+	waitsForLoop = "waits for the event loop, for example until a handler returns"
+)
+
 // desire is a subscription that the program asks for.
 type desire struct {
 	filter  string
@@ -177,8 +184,11 @@ func (c *Client) subscribeAll(ctx context.Context, op string, all []desire) erro
 	if err := c.mayBlock(op, insteadOfBlock); err != nil {
 		return err
 	}
+	if len(all) == 0 {
+		return ctx.Err()
+	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return &waitError{subscribeTo, all[0].filter, notSent, err}
 	}
 	var unsupported []error
 	all = slices.DeleteFunc(slices.Clone(all), func(d desire) bool {
@@ -189,13 +199,13 @@ func (c *Client) subscribeAll(ctx context.Context, op string, all []desire) erro
 	if len(all) == 0 {
 		return joinErrors(unsupported...)
 	}
-	err := c.requestChanges(ctx, len(all), func(i int) *waiter { return c.addSubscription(all[i]) })
+	err := c.requestChanges(ctx, op, len(all), func(i int) *waiter { return c.addSubscription(all[i]) })
 	return joinErrors(append(unsupported, err)...)
 }
 
 // requestChanges asks the loop to make n changes to the subscriptions, and waits for the
-// broker's replies. change runs on the loop.
-func (c *Client) requestChanges(ctx context.Context, n int, change func(i int) *waiter) error {
+// broker's replies. op is the call; change runs on the loop.
+func (c *Client) requestChanges(ctx context.Context, op string, n int, change func(i int) *waiter) error {
 	if c.isClosing() {
 		return c.closedErr()
 	}
@@ -211,13 +221,13 @@ func (c *Client) requestChanges(ctx context.Context, n int, change func(i int) *
 	if !accepted {
 		return c.closedErr()
 	}
-	return c.awaitChanges(ctx, waiters)
+	return c.awaitChanges(ctx, op, waiters)
 }
 
 // awaitChanges blocks until the loop has made the changes, and then waits for the
 // broker's replies. If ctx ends first, the changes are undone after the loop has made
 // them.
-func (c *Client) awaitChanges(ctx context.Context, waiters <-chan []*waiter) error {
+func (c *Client) awaitChanges(ctx context.Context, op string, waiters <-chan []*waiter) error {
 	full := c.flow.beginWait()
 	defer c.flow.endWait()
 	var err error
@@ -236,7 +246,7 @@ func (c *Client) awaitChanges(ctx context.Context, waiters <-chan []*waiter) err
 			}
 		}
 	})
-	return err
+	return &waitError{op, "", waitsForLoop, err}
 }
 
 // Unsubscribe removes subscriptions and blocks until the broker has acknowledged the
@@ -248,7 +258,8 @@ func (c *Client) awaitChanges(ctx context.Context, waiters <-chan []*waiter) err
 // of the filters before the broker has replied. It returns an error if ctx ends before
 // the reply. Inside an inline handler it changes nothing and returns [ErrInCallback].
 func (c *Client) Unsubscribe(ctx context.Context, filters ...string) error {
-	if err := c.mayBlock("unsubscribe", insteadOfBlock); err != nil {
+	const op = "unsubscribe"
+	if err := c.mayBlock(op, insteadOfBlock); err != nil {
 		return err
 	}
 	for _, filter := range filters {
@@ -260,7 +271,7 @@ func (c *Client) Unsubscribe(ctx context.Context, filters ...string) error {
 	if len(filters) == 0 {
 		return badArgument("filters", "none")
 	}
-	return c.requestChanges(ctx, len(filters), func(i int) *waiter { return c.removeSubscription(filters[i]) })
+	return c.requestChanges(ctx, op, len(filters), func(i int) *waiter { return c.removeSubscription(filters[i]) })
 }
 
 // identifier returns the subscription identifier of a filter. It must be the same in

@@ -108,7 +108,7 @@ func (t *Token) wait(ctx context.Context, end, full <-chan struct{}) error {
 
 // stopWaiting ends a wait. It cancels the message if it is queued.
 func (c *Client) stopWaiting(t *Token, end <-chan struct{}, cause error) error {
-	ended, cancelled := c.queue.abandon(t, cause)
+	cause, ended, cancelled := c.queue.abandon(t, cause, c.waitsFor(""))
 	if cancelled {
 		c.reportEnd(t)
 	}
@@ -117,6 +117,27 @@ func (c *Client) stopWaiting(t *Token, end <-chan struct{}, cause error) error {
 	}
 	<-end // for a token of Publish: the value must not wake its next message
 	return t.err
+}
+
+// publishTo is the call in the errors of messages.
+const publishTo = "publish to"
+
+// stopErr returns the error of a wait for a message that has not ended. offline says why
+// there is no connection, or is empty. The caller must hold the queue's mutex.
+func (t *Token) stopErr(cause error, offline string) error {
+	state := offline
+	switch {
+	case offline != "":
+	case t.phase == pending:
+		state = "queued behind other messages"
+	case t.pub.QoS == 0:
+		state = "waits until it is written"
+	case t.pub.QoS == 1:
+		state = "waits for PUBACK"
+	default:
+		state = "waits for PUBREC or PUBCOMP"
+	}
+	return &waitError{publishTo, t.pub.Topic, state, cause}
 }
 
 // MID returns the packet id, or 0 before the message is submitted. Packet ids repeat

@@ -92,6 +92,14 @@ func (sub *subscription) supersededErr() error {
 	return fmt.Errorf("mqtt: filter %q: %w", sub.filter, ErrSuperseded)
 }
 
+// stopErr returns the error of a wait that the caller has ended.
+func (w *waiter) stopErr(cause error, c *Client) error {
+	if w.subscribe {
+		return &waitError{subscribeTo, w.subscription.filter, c.waitsFor("waits for SUBACK"), cause}
+	}
+	return &waitError{"unsubscribe from", w.subscription.filter, c.waitsFor("waits for UNSUBACK"), cause}
+}
+
 // await blocks until the broker has replied to all waiters. If ctx ends first,
 // subscriptions that are not granted are cancelled.
 func (c *Client) await(ctx context.Context, waiters []*waiter) error {
@@ -127,5 +135,5 @@ func (c *Client) awaitOne(ctx context.Context, w *waiter, full <-chan struct{}) 
 		return <-w.result, true
 	}
 	c.do(func() { c.cancelWaiter(w) })
-	return err, false
+	return w.stopErr(err, c), false
 }

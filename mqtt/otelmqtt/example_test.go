@@ -38,6 +38,6 @@ func Example() {
 		fmt.Println(span.Name, span.Status.Code)
 	}
 	// Output:
-	// context canceled
+	// mqtt: publish to "sensors/7/temperature": not sent: context canceled
 	// publish sensors/{id}/temperature Error
 }
