@@ -184,14 +184,15 @@ func (e *PublishError) Unwrap() error { return e.Code.Err() }
 // connection for it: see [WithDeliveryAttempts].
 type DeliveryError struct {
 	Topic    string // the topic of the message
+	Size     int    // bytes of the payload
 	QoS      QoS    // the QoS of the message
 	Attempts int    // connections that the broker closed while the message was the oldest in flight
 	Err      error  // why the last of these connections ended
 }
 
 func (e *DeliveryError) Error() string {
-	return fmt.Sprintf("mqtt: publish to %q: given up: the broker has closed the connection %d times while the message was the oldest in flight: %s",
-		e.Topic, e.Attempts, withoutPrefix(e.Err))
+	return fmt.Sprintf("mqtt: publish to %q (%d bytes): given up: the broker has closed the connection %d times while the message was the oldest in flight "+
+		"(brokers do this for a message that is too large or not allowed): %s", e.Topic, e.Size, e.Attempts, withoutPrefix(e.Err))
 }
 
 // Unwrap returns Err.

@@ -345,7 +345,7 @@ func (c *Client) countMessageClosure(t *Token, why error) {
 		return
 	case t.closures >= attempts && (alone || c.exactlyOnce()):
 		f.remove(t)
-		c.complete(t, acknowledgement{}, &DeliveryError{t.pub.Topic, t.pub.QoS, t.closures, why})
+		c.complete(t, acknowledgement{}, &DeliveryError{t.pub.Topic, len(t.pub.Payload), t.pub.QoS, t.closures, why})
 	case !alone && t.closures >= max(attempts-1, 1) && !c.exactlyOnce():
 		f.oneByOneUpTo = f.highestNumber()
 	default:

@@ -38,6 +38,8 @@ func requireDeliveryError(t *testing.T, err error, topic string, qos mqtt.QoS, a
 	require.Error(t, failed.Err, "the error must have the reason of the last connection loss")
 	require.Contains(t, err.Error(), topic)
 	require.Contains(t, err.Error(), fmt.Sprintf("closed the connection %d times", attempts))
+	require.Contains(t, err.Error(), fmt.Sprintf("(%d bytes)", failed.Size))
+	require.Contains(t, err.Error(), "brokers do this for a message that is too large or not allowed")
 	require.NotContains(t, err.Error(), "\n")
 }
 
@@ -240,6 +242,7 @@ func TestDeliveryAttempts_MessageOverTheLimitOfMosquittoFails(t *testing.T) {
 				lossy = append(lossy, send(n, 0))
 			}
 			requireDeliveryError(t, large.Wait(wait.Soon(t)), "large", qos, 3)
+			require.ErrorContains(t, large.Err(), `mqtt: publish to "large" (5000 bytes): given up: `)
 			for _, token := range reliable {
 				require.NoError(t, token.Wait(wait.Soon(t)))
 			}

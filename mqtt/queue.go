@@ -270,11 +270,11 @@ func (q *queue) requeue(all []*Token) (abandoned []*Token) {
 
 // abandon ends the wait for a message. It cancels the message if it is queued and not
 // stored in the outbox. err is the error for the caller, if the message has not ended.
-func (q *queue) abandon(t *Token, cause error, offline string) (err error, ended, cancelled bool) {
+func (q *queue) abandon(t *Token, cause error, offline string) (ended, cancelled bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if t.phase == pending && q.closed {
-		return nil, true, false // the loop is about to end it
+		return true, false, nil // the loop is about to end it
 	}
 	cause = t.stopErr(cause, offline)
 	if t.phase == pending && !t.stored {
@@ -284,12 +284,12 @@ func (q *queue) abandon(t *Token, cause error, offline string) (err error, ended
 		q.unlink(t)
 		q.end(t, acknowledgement{}, cause)
 		q.grant()
-		return nil, true, true
+		return true, true, nil
 	}
 	if t.phase == inFlight {
 		t.abandoned = cause
 	}
-	return cause, t.phase == completed, false
+	return t.phase == completed, false, cause
 }
 
 // finish ends a message in flight. more reports whether the loop must run another turn.

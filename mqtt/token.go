@@ -108,12 +108,12 @@ func (t *Token) wait(ctx context.Context, end, full <-chan struct{}) error {
 
 // stopWaiting ends a wait. It cancels the message if it is queued.
 func (c *Client) stopWaiting(t *Token, end <-chan struct{}, cause error) error {
-	cause, ended, cancelled := c.queue.abandon(t, cause, c.waitsFor(""))
+	ended, cancelled, err := c.queue.abandon(t, cause, c.waitsFor(""))
 	if cancelled {
 		c.reportEnd(t)
 	}
 	if !ended {
-		return joinErrors(cause, ErrAbandoned)
+		return joinErrors(err, ErrAbandoned)
 	}
 	<-end // for a token of Publish: the value must not wake its next message
 	return t.err
