@@ -121,6 +121,8 @@ static bool enter(struct gomosq_frame *f, void *obj, int event)
 	f->client = client;
 	f->event = event;
 	f->saved_errno = errno;
+	f->saved_refused = gomosq_thread.refused;
+	gomosq_thread.refused = 0;
 	f->outer = gomosq_thread.frames;
 	gomosq_thread.frames = f;
 	gomosq_tls_mark_errors(client);
@@ -141,6 +143,7 @@ static void leave(struct gomosq_frame *f)
 {
 	gomosq_thread.frames = f->outer;
 	gomosq_tls_drop_errors_since_mark(f->client);
+	gomosq_thread.refused = f->saved_refused;
 	errno = f->saved_errno;
 }
 
@@ -216,7 +219,7 @@ static void on_disconnect(struct mosquitto *mosq, void *obj, int rc, const mosqu
 	}
 	if(enter(&f, obj, GOMOSQ_DISCONNECT)){
 		gomosq_flatten(&flat, props);
-		relay(&f, gomosqGoDisconnect(f.client->id, loss_code(f.client, rc), f.saved_errno, gomosq_thread.refused, flat.items, flat.count));
+		relay(&f, gomosqGoDisconnect(f.client->id, loss_code(f.client, rc), f.saved_errno, f.saved_refused, flat.items, flat.count));
 		gomosq_flat_release(&flat);
 	}
 	if(mosquitto_socket(mosq) < 0) repeat_disconnect(f.client);

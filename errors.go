@@ -166,7 +166,7 @@ type OpError struct {
 	Op     string        // the C function without its prefix, for example "connect_async"
 	Err    error         // an Error, ErrClosed, ErrInCallback or ErrBusy; of SetTLS also the error of a file or of KeyPassword
 	Errno  syscall.Errno // 0 if there is none, or if the library (2.1's connect) overwrote it
-	Detail string        // which argument is wrong and how; the text of the resolver; after SetTLS, what is wrong with the broker's certificate
+	Detail string        // the wrong argument and its fault, the text of the resolver, or (after SetTLS) the fault of the broker's certificate
 }
 
 // Error returns the failed call, the detail, the reason and the text of errno.

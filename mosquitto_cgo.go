@@ -46,7 +46,7 @@ import (
 
 // go build does not notice edits in include/. A test compares this stamp with the
 // headers, so that each edit of a header changes this file too.
-// include-stamp: 45186508a43c1a09
+// include-stamp: e91eee25d19608e1
 
 type (
 	cClient   = C.struct_gomosq_client

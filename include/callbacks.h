@@ -29,6 +29,7 @@ struct gomosq_frame {
 	struct gomosq_client *client;
 	int event;
 	int saved_errno;
+	int saved_refused;
 	struct gomosq_frame *outer;
 };
 

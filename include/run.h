@@ -101,7 +101,7 @@ static inline bool gomosq_all_read(struct gomosq_client *c)
 }
 
 /* Counts the packets of one call of mosquitto_loop_read. While messages are in flight, the
- * call goes on until the socket is empty. So EAGAIN does not mean that it has read nothing:
+ * call reads until the socket is empty. So EAGAIN does not mean that it has read nothing:
  * handled packets had a callback. */
 static inline void gomosq_count_packets(struct gomosq_pass *p, unsigned handled, int err)
 {

@@ -441,7 +441,10 @@ static inline void gomosq_tls_info(const void *connection, int where, int value)
 	struct gomosq_tls *t = GOMOSQ_OPENSSL(SSL_CTX_get_ex_data)(GOMOSQ_OPENSSL(SSL_get_SSL_CTX)(ssl), gomosq_tls_place);
 
 	if(t == NULL) return;
-	if(where & GOMOSQ_SSL_CB_HANDSHAKE_START) gomosq_tls_apply(ssl, t);
+	if(where & GOMOSQ_SSL_CB_HANDSHAKE_START){
+		gomosq_thread.refused = 0;
+		gomosq_tls_apply(ssl, t);
+	}
 	if(where == GOMOSQ_SSL_CB_WRITE_ALERT && value >> 8 == GOMOSQ_SSL_ALERT_FATAL && !t->any_cert){
 		gomosq_thread.refused = (int)GOMOSQ_OPENSSL(SSL_get_verify_result)(ssl);
 	}

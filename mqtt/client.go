@@ -307,7 +307,7 @@ func (c *Client) check(op string) error {
 	return badArgument(op, "client: nil or zero, only Dial makes clients")
 }
 
-// What a program can do instead of a call that must not block where it is.
+// Advice in the error of a call that must not block where it is.
 const (
 	insteadOfPublish = "use PublishAsync, another goroutine or WithHandlerMode(mqtt.Worker(...))"
 	insteadOfWait    = "use Done in another goroutine, or WithHandlerMode(mqtt.Worker(...))"

@@ -109,6 +109,29 @@ func TestSetTLS_ErrorSaysWhatIsWrongWithTheCertificate(t *testing.T) {
 	}
 }
 
+// The error belongs to the connection: calls of other clients inside its callbacks neither report
+// the reason nor take it away.
+func TestSetTLS_CallbackDoesNotTakeTheReasonAway(t *testing.T) {
+	ca, other := broker.NewCA(t, "authority"), broker.NewCA(t, "another authority")
+	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "127.0.0.1")})
+	c, _ := withTLS(t, mosquitto.TLS{CAFile: other.File})
+	bystander, _ := newClient(t, "", true)
+	failures := make(chan error, 100)
+	c.OnLog(func(*mosquitto.Client, mosquitto.LogLevel, string) { failures <- bystander.Disconnect() })
+	err := c.Connect("127.0.0.1", b.Port, keepalive)
+	if err == nil {
+		err = c.RunOnce(t.Context())
+	}
+	var failure *mosquitto.OpError
+	require.ErrorAs(t, err, &failure)
+	require.Contains(t, failure.Detail, "broker's certificate")
+	require.NotEmpty(t, failures)
+	for len(failures) > 0 {
+		require.ErrorAs(t, <-failures, &failure)
+		require.Empty(t, failure.Detail)
+	}
+}
+
 func TestSetTLS_ClientCertificate(t *testing.T) {
 	ca := broker.NewCA(t, "authority")
 	b := broker.Start(t, broker.Config{TLS: ca.Issue("broker", "broker.internal"), ClientCA: ca.File})
